@@ -1,0 +1,43 @@
+# Two commands: `make demo` and `make test`. Each builds what it needs in .venv, from nothing but Python 3.11 and make.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+export HF_HUB_OFFLINE ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+
+.PHONY: demo test lint types unit perf lock clean
+.DEFAULT_GOAL := test
+
+demo: $(INSTALLED)  ## records, trains, evaluates and writes one page of results
+	$(BIN)/lang-envs bench quick --out runs/quick
+	@echo "The report is at $(CURDIR)/runs/quick/report.html"
+
+test: lint types unit  ## everything a change must pass
+
+# torch comes first and by its constraint: asked for later, a range takes the newest build with CUDA packages.
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,tensorboard]'
+	touch $@
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+# One torch thread a process: two processes with two threads each are several times slower than one thread each.
+unit: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile tests
+
+perf: $(INSTALLED)  ## the benchmarks, one thread, ratios inside one run
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/perf --benchmark-enable --benchmark-only -s
+
+lock: $(INSTALLED)  ## writes the versions in .venv to constraints.txt (local build tags dropped)
+	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v ' @ ' > constraints.txt
+
+clean:
+	rm -rf $(VENV) build *.egg-info

@@ -1,0 +1,85 @@
+"""What the author of a language task writes: text in, text out, and the state as a plain value."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from lang_envs.dynamics import Dynamics
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True)
+class Reply(Generic[S]):
+    """What the environment does with one utterance.
+
+    Attributes:
+        state: the next state. A value (never mutated), so an episode can be branched, pickled and replayed.
+        text: what the environment says back; empty where it says nothing.
+        reward: paid for the whole utterance; it lands on the utterance's last token.
+        terminated: whether the task itself is over.
+        info: facts about this turn, with the same keys in every reply of a task; values are numbers, booleans or strings.
+    """
+
+    state: S
+    text: str
+    reward: float
+    terminated: bool
+    info: dict[str, Any] = field(default_factory=dict)
+
+
+class Task(ABC, Generic[S]):
+    """A language task: rules over text. Everything else (tokens, spaces, batching, recording) is derived from it.
+
+    A task owns no mutable state and no random generator: both are passed in, so one task object may serve any number of
+    episodes at once.
+
+    Attributes:
+        max_turns: agent utterances after which an episode is truncated, where the task has not ended it before.
+        max_utterance_tokens: tokens of one agent utterance, its end token included; the utterance ends there at the latest.
+        max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
+    """
+
+    max_turns: int
+    max_utterance_tokens: int
+    max_tokens: int
+
+    @abstractmethod
+    def begin(self, rng: np.random.Generator) -> tuple[S, str]:
+        """Draws the initial state and the opening observation (not empty: the agent acts from some text)."""
+
+    @abstractmethod
+    def reply(self, state: S, utterance: str, rng: np.random.Generator) -> Reply[S]:
+        """Answers one agent utterance; ``utterance`` is its text without the end token, and may be any text at all."""
+
+    def reply_batch(
+        self, states: Sequence[S], utterances: Sequence[str], rngs: Sequence[np.random.Generator]
+    ) -> list[Reply[S]]:
+        """Answers many episodes at once. Override it where scoring in one batch is cheaper (a reward model, say)."""
+        return [self.reply(s, u, r) for s, u, r in zip(states, utterances, rngs, strict=True)]
+
+    @abstractmethod
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The task's own tokenizer. Its ``eos_token`` is the end-of-utterance token; any other can be passed to ``make``."""
+
+    def legal_tokens(self, state: S, said: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> NDArray[np.bool_] | None:
+        """Which tokens [V] may follow the tokens ``said`` so far in this utterance; None where the task does not know."""
+        return None
+
+    def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics:
+        """The same rules for ``num_envs`` episodes at once, over tokens.
+
+        The default calls :meth:`reply_batch` and converts text. Override it only where the task can be computed with arrays.
+        """
+        from lang_envs.dynamics import TextDynamics
+
+        return TextDynamics(self, tokenizer, num_envs)
