@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.tokenizers import decode, encode
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -54,3 +56,75 @@ class TextDynamics:
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast, num_envs: int) -> None:
         self.task, self.tokenizer = task, tokenizer
         self.states: list[Any] = [None] * num_envs
+
+    def begin(self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Replies:
+        """Draws an initial state for each of ``rows``."""
+        texts = []
+        for row, rng in zip(rows.tolist(), rngs, strict=True):
+            self.states[row], text = self.task.begin(rng)
+            texts.append(text)
+        n = len(texts)
+        tokens, lengths = self._encode(texts)
+        return Replies(tokens, lengths, np.zeros(n, np.float32), np.zeros(n, np.bool_))
+
+    def reply(
+        self,
+        rows: NDArray[np.int64],
+        utterances: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        rngs: Sequence[np.random.Generator],
+    ) -> Replies:
+        """Answers one utterance in each of ``rows``, all in one call of ``Task.reply_batch``.
+
+        Raises:
+            ValueError: where the task's replies do not all have the same info keys.
+        """
+        end = self.tokenizer.eos_token_id
+        ended = utterances[np.arange(len(rows)), lengths - 1] == end  # [n]; one cut at its limit has no end token
+        said = [u[:n] for u, n in zip(utterances, (lengths - ended).tolist(), strict=True)]
+        states = [self.states[row] for row in rows.tolist()]
+        replies = self.task.reply_batch(states, decode(self.tokenizer, said), rngs)
+        for row, reply in zip(rows.tolist(), replies, strict=True):
+            self.states[row] = reply.state
+        keys = replies[0].info.keys()
+        if any(reply.info.keys() != keys for reply in replies):
+            raise ValueError(
+                f"{type(self.task).__name__}: every reply must have the same info keys, {list(keys)} at first"
+            )
+        tokens, reply_lengths = self._encode([reply.text for reply in replies])
+        return Replies(
+            tokens,
+            reply_lengths,
+            np.array([reply.reward for reply in replies], np.float32),
+            np.array([reply.terminated for reply in replies], np.bool_),
+            {key: _column([reply.info[key] for reply in replies]) for key in keys},
+        )
+
+    def state(self, row: int) -> Any:
+        """The task's state of one episode."""
+        return self.states[row]
+
+    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        return pad(encode(self.tokenizer, texts), self.tokenizer.pad_token_id)
+
+
+def pad(
+    tokens: Sequence[Sequence[int] | NDArray[np.int32]], pad_id: int
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Stacks lists of tokens into one array: tokens [n, longest] right-padded, and lengths [n]."""
+    lengths = np.fromiter(map(len, tokens), np.int64, len(tokens))
+    padded = np.full((len(tokens), int(lengths.max(initial=0))), pad_id, np.int32)
+    if padded.size:
+        padded[np.arange(padded.shape[1]) < lengths[:, None]] = np.concatenate(
+            [np.asarray(t, np.int32) for t in tokens]
+        )
+    return padded, lengths
+
+
+def _column(values: list[Any]) -> NDArray[Any]:
+    """Numbers and booleans as an array of their kind, anything else as objects."""
+    if all(isinstance(value, (bool, int, float, np.generic)) for value in values):
+        return np.array(values)
+    column = np.empty(len(values), object)
+    column[:] = values
+    return column

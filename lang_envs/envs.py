@@ -1,0 +1,249 @@
+"""The two views of a task as a gymnasium environment: one utterance a step, or one token a step."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.spaces import Utterance, history_space
+from lang_envs.task import Task
+from lang_envs.tokenizers import adopt, decode, encode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    TokenizerLike = PreTrainedTokenizerFast | str | os.PathLike[str]
+
+OVER = "the episode is over: call reset() before the next step()"
+NOT_BEGUN = "there is no episode yet: call reset() before step()"
+
+
+class TokenEnv(gym.Env[dict[str, Any], np.int64]):
+    """A task one token at a time.
+
+    An action is a token id. The observation holds all tokens of the episode so far
+    (:func:`lang_envs.spaces.history_space`). The reward of an utterance is paid on its last token: its end token, or
+    the one that reaches ``max_utterance_tokens``. Rewards are rounded to float32, as the record of an episode keeps
+    them. Info is empty within an utterance, and the info of the task's reply at its end.
+
+    Args:
+        task: the rules.
+        tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
+        max_tokens: of a whole episode; the task's by default.
+        render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
+    """
+
+    metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
+
+    def __init__(
+        self,
+        task: Task[Any],
+        tokenizer: TokenizerLike | None = None,
+        max_tokens: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.task = task
+        self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
+        self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
+        self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
+        self.render_mode = _checked_mode(render_mode)
+        self.action_space = gym.spaces.Discrete(len(self.tokenizer))
+        self.observation_space = history_space(len(self.tokenizer), self.max_tokens)
+        self._tokens: list[int] = []
+        self._said: list[int] = []  # the utterance under way
+        self._over = False
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Starts a new episode; all of its chance comes from ``seed``."""
+        super().reset(seed=seed)
+        self._state, text = self.task.begin(self.np_random)
+        self._tokens = _opening(self.tokenizer, text, self.max_tokens)
+        self._said, self._turns, self._over = [], 0, False
+        self._write(self._tokens)
+        return self._observation(), {}
+
+    def step(self, action: int | np.integer[Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Says one token.
+
+        Raises:
+            ValueError: for a token out of range, and before the first or after the end of an episode.
+            TypeError: where the action is no integer.
+        """
+        if self._over or not self._tokens:
+            raise ValueError(OVER if self._over else NOT_BEGUN)
+        token = self._checked(action)
+        self._tokens.append(token)
+        self._said.append(token)
+        self._write([token])
+        if token == self.end_id or len(self._said) >= self.task.max_utterance_tokens:
+            return self._end_utterance()
+        self._over = len(self._tokens) >= self.max_tokens
+        return self._observation(), 0.0, False, self._over, {}
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which tokens may come next, [V], as sb3-contrib expects it; all of them where the task does not know."""
+        legal = None
+        if self._tokens and not self._over:
+            legal = self.task.legal_tokens(self._state, self._said, self.tokenizer)
+        return np.ones(len(self.tokenizer), np.bool_) if legal is None else legal
+
+    def render(self) -> str | None:
+        """The transcript so far, in render mode "ansi"."""
+        return decode(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
+
+    def _end_utterance(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        ended = self._said[-1] == self.end_id
+        text = decode(self.tokenizer, [self._said[:-1] if ended else self._said])[0]
+        reply = self.task.reply(self._state, text, self.np_random)
+        self._state, self._said, self._turns = reply.state, [], self._turns + 1
+        answer = encode(self.tokenizer, [reply.text])[0][: self.max_tokens - len(self._tokens)]
+        self._tokens += answer
+        self._write(answer)
+        cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
+        terminated = bool(reply.terminated)
+        self._over = terminated or cut
+        return (
+            self._observation(),
+            float(np.float32(reply.reward)),
+            terminated,
+            cut and not terminated,
+            dict(reply.info),
+        )
+
+    def _observation(self) -> dict[str, Any]:
+        ids = np.full(self.max_tokens, self.pad_id, np.int64)
+        mask = np.zeros(self.max_tokens, np.int8)
+        ids[: len(self._tokens)] = self._tokens
+        mask[: len(self._tokens)] = 1
+        return {"input_ids": ids, "attention_mask": mask}
+
+    def _checked(self, action: Any) -> int:
+        if np.ndim(action) != 0 or np.asarray(action).dtype.kind not in "iu":
+            raise TypeError(f"an action must be one token id (an integer), got {action!r}")
+        token = int(action)
+        if not 0 <= token < len(self.tokenizer):
+            raise ValueError(f"token {token} is out of range; the vocabulary has ids 0 to {len(self.tokenizer) - 1}")
+        return token
+
+    def _write(self, tokens: Sequence[int]) -> None:
+        if self.render_mode == "human":
+            sys.stdout.write(decode(self.tokenizer, [tokens])[0])
+            sys.stdout.write("\n" if self._over else "")
+
+
+class UtteranceEnv(gym.Env[str, str]):
+    """A task one utterance at a time, as text.
+
+    An action is the text of an utterance without its end token; the observation is what the environment says back (at
+    first the opening). The text is read as tokens, exactly as :class:`TokenEnv` would be told it: what follows an end
+    token or ``max_utterance_tokens`` is not said, what the tokenizer cannot spell arrives as its unknown token, and an
+    utterance that the context has no room for truncates the episode unanswered and unpaid.
+
+    Args:
+        task: the rules.
+        tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
+        max_tokens: of a whole episode; the task's by default.
+        render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
+    """
+
+    metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
+
+    def __init__(
+        self,
+        task: Task[Any],
+        tokenizer: TokenizerLike | None = None,
+        max_tokens: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        self.task = task
+        self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
+        self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
+        self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
+        self.render_mode = _checked_mode(render_mode)
+        # No token is longer in a text than in the vocabulary, but for a blank between words.
+        longest = max(map(len, self.tokenizer.get_vocab())) + 1
+        self.max_characters = longest * task.max_utterance_tokens
+        self.action_space = Utterance(self.max_characters)
+        self.observation_space = Utterance(longest * self.max_tokens)
+        self._tokens: list[int] = []
+        self._over = False
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        """Starts a new episode; all of its chance comes from ``seed``."""
+        super().reset(seed=seed)
+        self._state, text = self.task.begin(self.np_random)
+        self._tokens = _opening(self.tokenizer, text, self.max_tokens)
+        self._turns, self._over = 0, False
+        self._write(self._tokens)
+        return text, {}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        """Says one utterance.
+
+        Raises:
+            ValueError: for a text longer than the action space allows, and before the first or after the end of an
+                episode.
+            TypeError: where the action is no text.
+        """
+        if self._over or not self._tokens:
+            raise ValueError(OVER if self._over else NOT_BEGUN)
+        said = self._read(action)
+        room = self.max_tokens - len(self._tokens)
+        self._tokens += said[:room]
+        self._write(said[:room])
+        if len(said) > room:
+            self._over = True
+            return "", 0.0, False, True, {}
+        text = decode(self.tokenizer, [said[:-1] if said[-1] == self.end_id else said])[0]
+        reply = self.task.reply(self._state, text, self.np_random)
+        self._state, self._turns = reply.state, self._turns + 1
+        answer, room = encode(self.tokenizer, [reply.text])[0], self.max_tokens - len(self._tokens)
+        heard = reply.text if len(answer) <= room else decode(self.tokenizer, [answer[:room]])[0]
+        self._tokens += answer[:room]
+        cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
+        terminated = bool(reply.terminated)
+        self._over = terminated or cut
+        self._write(answer[:room])
+        return heard, float(np.float32(reply.reward)), terminated, cut and not terminated, dict(reply.info)
+
+    def render(self) -> str | None:
+        """The transcript so far, in render mode "ansi"."""
+        return decode(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
+
+    def _read(self, text: Any) -> list[int]:
+        """The tokens of an utterance, its end token last where there is room for one."""
+        if not isinstance(text, str):
+            raise TypeError(f"an utterance must be a text (str), got {type(text).__name__}")
+        if len(text) > self.max_characters:
+            raise ValueError(f"an utterance has at most {self.max_characters} characters, got {len(text)}")
+        tokens = [*encode(self.tokenizer, [text])[0], self.end_id]
+        return tokens[: min(tokens.index(self.end_id) + 1, self.task.max_utterance_tokens)]
+
+    def _write(self, tokens: Sequence[int]) -> None:
+        if self.render_mode == "human":
+            sys.stdout.write(decode(self.tokenizer, [tokens])[0])
+            sys.stdout.write("\n" if self._over else "")
+
+
+def _opening(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
+    tokens = encode(tokenizer, [text])[0]
+    if not 1 <= len(tokens) < max_tokens:
+        raise ValueError(
+            f"the opening observation has {len(tokens)} tokens; it needs at least 1 and must leave room in "
+            f"max_tokens={max_tokens}"
+        )
+    return tokens
+
+
+def _checked_mode(render_mode: str | None) -> str | None:
+    if render_mode not in (None, "ansi", "human"):
+        raise ValueError(f"render_mode must be 'ansi', 'human' or None, got {render_mode!r}")
+    return render_mode

@@ -1,0 +1,77 @@
+"""What ``gymnasium.make`` and ``gymnasium.make_vec`` call: a task's name and options in, an environment out."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+from lang_envs.envs import TokenEnv, UtteranceEnv
+from lang_envs.task import Task
+from lang_envs.vector import TokenVectorEnv
+
+TaskLike = Task[Any] | type[Task[Any]] | str
+
+
+def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEnv | UtteranceEnv:
+    """Builds an environment.
+
+    Args:
+        task: a task, its class, or where to find it ("module:Class").
+        level: "token" for :class:`TokenEnv`, "utterance" for :class:`UtteranceEnv`.
+        **options: of the environment (tokenizer, max_tokens, render_mode) and of the task.
+
+    Raises:
+        ValueError: for an unknown level.
+        TypeError: for an unknown option, naming the nearest one.
+    """
+    levels: dict[str, type[TokenEnv] | type[UtteranceEnv]] = {"token": TokenEnv, "utterance": UtteranceEnv}
+    if level not in levels:
+        raise ValueError(f"level must be 'token' or 'utterance', got {level!r}")
+    made, own = _make_task(task, options, own_options=("tokenizer", "max_tokens", "render_mode"))
+    return levels[level](made, **own)
+
+
+def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **options: Any) -> TokenVectorEnv:
+    """Builds a :class:`TokenVectorEnv`.
+
+    Args:
+        task: a task, its class, or where to find it ("module:Class").
+        num_envs: how many episodes at once.
+        level: only "token"; gymnasium's own vector environments serve the utterance level.
+        **options: of :class:`TokenVectorEnv` and of the task.
+
+    Raises:
+        ValueError: for another level.
+        TypeError: for an unknown option, naming the nearest one.
+    """
+    if level != "token":
+        raise ValueError(f"TokenVectorEnv has level 'token' only, got {level!r}; pass vectorization_mode='sync'")
+    names = ("tokenizer", "max_tokens", "autoreset_mode", "copy", "max_episode_steps", "render_mode")
+    made, own = _make_task(task, options, own_options=names)
+    return TokenVectorEnv(made, num_envs, **own)
+
+
+def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:
+    """The task made from its share of the options, and the rest: the environment's own."""
+    own = {name: value for name, value in options.items() if name in own_options}
+    rest = {name: value for name, value in options.items() if name not in own_options}
+    if isinstance(task, Task):
+        if rest:
+            raise TypeError(f"the task is already made; give it {sorted(rest)} where that happens")
+        return task, own
+    make: type[Task[Any]] = _find(task) if isinstance(task, str) else task
+    known = list(inspect.signature(make).parameters)
+    for option in rest:
+        if option not in known:
+            near = difflib.get_close_matches(option, [*known, *own_options, "level"], n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {sorted({*known, *own_options, 'level'})}"
+            raise TypeError(f"{make.__name__} has no option {option!r}; {hint}")
+    return make(**rest), own
+
+
+def _find(task: str) -> type[Task[Any]]:
+    module, _, name = task.partition(":")
+    return getattr(importlib.import_module(module), name)

@@ -1,0 +1,63 @@
+"""Policies that know nothing of the task they play."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.rollout import Policy, Turn
+from lang_envs.task import Task
+from lang_envs.tokenizers import encode
+
+Histories = Sequence[NDArray[np.int32]]
+Generators = Sequence[np.random.Generator]
+
+
+class RandomTokens:
+    """Any token of the vocabulary, all equally likely, until one ends the utterance: what chance earns."""
+
+    def __init__(self, task: Task[Any]) -> None:
+        tokenizer = task.tokenizer()
+        self.vocabulary, self.end_id, self.limit = len(tokenizer), tokenizer.eos_token_id, task.max_utterance_tokens
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One utterance for each history."""
+        drawn = np.array([rng.integers(self.vocabulary, size=self.limit) for rng in rngs], np.int32)  # [n, L]
+        is_end = drawn == self.end_id
+        lengths = np.where(is_end.any(axis=1), is_end.argmax(axis=1) + 1, self.limit)  # [n]
+        return [Turn(tokens[:n]) for tokens, n in zip(drawn, lengths.tolist(), strict=True)]
+
+
+class Say:
+    """Always the same text."""
+
+    def __init__(self, text: str, task: Task[Any]) -> None:
+        tokenizer = task.tokenizer()
+        self.turn = Turn(np.array([*encode(tokenizer, [text])[0], tokenizer.eos_token_id], np.int32))
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One utterance for each history."""
+        return [self.turn] * len(histories)
+
+
+class Mixture:
+    """For each utterance anew: policy ``a`` with probability ``p``, else policy ``b``."""
+
+    def __init__(self, p: float, a: Policy, b: Policy) -> None:
+        if not 0 <= p <= 1:
+            raise ValueError(f"p must be a probability from 0 to 1, got {p}.")
+        self.p, self.a, self.b = p, a, b
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One utterance for each history."""
+        first = [rng.random() < self.p for rng in rngs]
+        said: dict[int, Turn] = {}
+        for policy, wanted in ((self.a, True), (self.b, False)):
+            rows = [row for row, is_first in enumerate(first) if is_first is wanted]
+            if rows:
+                turns = policy.act([histories[r] for r in rows], [rngs[r] for r in rows])
+                said |= zip(rows, turns, strict=True)
+        return [said[row] for row in range(len(histories))]

@@ -1,0 +1,122 @@
+"""A person plays in the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from lang_envs.tasks.wordle import OVER, REPLY_END, START, Wordle, WordleState
+
+_STYLES = {"g": "bold white on green", "y": "bold black on yellow", "b": "bold white on grey37"}
+_UNUSED = "black on grey85"
+_KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
+
+
+def play(
+    env_id: str,
+    seed: int | None = None,
+    *,
+    read: Callable[[str], str] = input,
+    console: Console | None = None,
+    **options: Any,
+) -> float | None:
+    """Plays one episode of any task, one utterance a line.
+
+    Args:
+        env_id: what to play, as ``gymnasium.make`` takes it.
+        seed: of the episode; None for a fresh one.
+        read: asks for a line of text, given a prompt.
+        console: where to write; the terminal by default.
+        **options: of the environment.
+
+    Returns:
+        The return, or None where the player left (end of input or Ctrl-C).
+    """
+    console = console or Console(highlight=False)
+    env = gym.make(env_id, level="utterance", **options)
+    task = env.unwrapped.task  # type: ignore[attr-defined]  # every environment of this package has one
+    board = WordleBoard(task) if isinstance(task, Wordle) else Transcript()
+    try:
+        observation, _ = env.reset(seed=seed)
+        board.open(observation, console)
+        total, turn, over = 0.0, 1, False
+        while not over:
+            said = read(f"{turn}> ").strip()
+            observation, reward, terminated, truncated, info = env.step(said)
+            total, turn, over = total + float(reward), turn + 1, terminated or truncated
+            board.show(said, observation, info, console)
+    except (EOFError, KeyboardInterrupt):
+        console.print("\nLeft the game.")
+        return None
+    finally:
+        env.close()
+    board.close(console)
+    console.print(f"Return {total:g} after {turn - 1} utterance{'s' * (turn > 2)}.", style="bold")
+    return total
+
+
+class Transcript:
+    """Shows what is said as it is."""
+
+    def open(self, observation: str, console: Console) -> None:
+        """The opening observation."""
+        console.print(Text(observation))
+
+    def show(self, said: str, observation: str, info: dict[str, Any], console: Console) -> None:
+        """One reply; the person has seen what they typed."""
+        console.print(Text(observation, style="cyan"))
+
+    def close(self, console: Console) -> None:
+        """The end of the episode."""
+
+
+class WordleBoard:
+    """Shows guesses as coloured tiles, and what is known of each letter as a keyboard."""
+
+    def __init__(self, task: Wordle) -> None:
+        self.task = task
+        self.solved = False
+        self._known: dict[str, str] = {}  # letter -> its best colour so far
+        self._game = WordleState()
+
+    def open(self, observation: str, console: Console) -> None:
+        """The rules in a line."""
+        dictionary = "from the list" if self.task.require_dictionary else "any letters"
+        assert observation == START
+        console.print(
+            f"A hidden word of {len(self.task.words):,}. {self.task.max_turns} guesses of five letters, {dictionary}."
+        )
+
+    def show(self, said: str, observation: str, info: dict[str, Any], console: Console) -> None:
+        """The tiles of one guess, then the keyboard."""
+        self.solved = info.get("success", False)
+        if not info.get("valid", False):
+            console.print(f"{said!r} is no valid guess; it took a turn.", style="red")
+            return
+        marks = observation.removesuffix(OVER).removesuffix(REPLY_END).replace("<", "").replace(">", "")
+        tiles = Text()
+        for letter, mark in zip(said, marks, strict=True):
+            tiles.append(f" {letter.upper()} ", _STYLES[mark])
+            tiles.append(" ")
+            self._known[letter] = max(mark, self._known.get(letter, "b"), key="byg".index)
+        self._game = WordleState(0, (*self._game.guesses, said), (*self._game.feedback, marks))
+        console.print(tiles)
+        for row in _KEYBOARD:
+            keys = Text("  ")
+            for letter in row:
+                keys.append(letter, _STYLES.get(self._known.get(letter, ""), _UNUSED))
+            console.print(keys)
+
+    def close(self, console: Console) -> None:
+        """Whether it was found; if not, what it can have been."""
+        if self.solved:
+            console.print("Found it.", style="bold green")
+            return
+        possible = [self.task.words[place] for place in np.flatnonzero(self.task.consistent(self._game))]
+        shown = ", ".join(possible[:5]) + (", ..." if len(possible) > 5 else "")
+        console.print(f"Not found. Of the list, {len(possible)} fit all feedback: {shown}", style="bold red")

@@ -1,0 +1,207 @@
+"""Scripted policies for Wordle, from Snell et al. (2023). They know a game by its tokens alone.
+
+All of them guess words of the task's list, and need Wordle's own tokenizer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.policies.any_task import Generators, Histories, Mixture
+from lang_envs.policies.wordle_histories import Guesses, read
+from lang_envs.rollout import Turn
+from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, WORD_LENGTH, WordList, below, choose, word_list
+from lang_envs.words import load
+
+START_WORDS = (
+    "opera", "tears", "soare", "roate", "raise", "arose", "earls", "laser", "reals", "aloes", "reais", "slate", "sauce",
+    "slice", "shale", "saute", "share", "sooty", "shine", "suite", "crane", "adieu", "audio", "stare", "roast", "ratio",
+    "arise", "tales",
+)  # fmt: skip
+_CACHED_STATES = 200_000
+
+
+class RandomValid:
+    """Any word of the list, all equally likely, whatever was said before."""
+
+    def __init__(self, task: Wordle) -> None:
+        self.turns = _turns(task.lexicon)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One word for each history."""
+        return [self.turns[place] for place in below(len(self.turns), rngs).tolist()]
+
+
+class RandomConsistent:
+    """A word that agrees with all feedback, all of them equally likely."""
+
+    def __init__(self, task: Wordle) -> None:
+        self.task, self.turns = task, _turns(task.lexicon)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One word for each history."""
+        mask = _consistent(self.task, read(histories))
+        return [self.turns[place] for place in choose(mask, rngs).tolist()]
+
+
+class StartWord:
+    """One of 28 curated opening words that agrees with all feedback; where none does, any word that agrees."""
+
+    def __init__(self, task: Wordle) -> None:
+        self.task, self.turns = task, _turns(task.lexicon)
+        self._curated = np.isin(task.words, START_WORDS)  # [W]
+        self.openings = np.flatnonzero(self._curated) if self._curated.any() else np.arange(len(task.words))
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One word for each history."""
+        mask = _consistent(self.task, read(histories))
+        curated = mask & self._curated
+        mask = np.where(curated.any(axis=1, keepdims=True), curated, mask)
+        return [self.turns[place] for place in choose(mask, rngs).tolist()]
+
+
+class Optimal:
+    """Greedy information gain among the consistent words; the strongest policy here, though not quite the optimum.
+
+    Of the words S that agree with all feedback it guesses one that minimises sum_k |S_k| log |S_k|, where the S_k are
+    what would be left of S after each possible feedback; ties are drawn.
+
+    Args:
+        task: the game.
+        first_word: ``"start"`` opens with :class:`StartWord`, ``"greedy"`` by the same rule as later guesses.
+    """
+
+    def __init__(self, task: Wordle, first_word: Literal["start", "greedy"] = "start") -> None:
+        if first_word not in ("start", "greedy"):
+            raise ValueError(f"first_word must be 'start' or 'greedy', got {first_word!r}.")
+        self.task, self.turns, self.first_word = task, _turns(task.lexicon), first_word
+        self._start = StartWord(task)
+        self._best: dict[bytes, NDArray[np.int64]] = {}  # history -> the places of the words that tie
+        sizes = np.arange(1, len(task.words) + 1)
+        self._cost = np.concatenate([[0.0], sizes * np.log(sizes)])  # of a set of each size
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One word for each history."""
+        if len(self._best) > _CACHED_STATES:
+            self._best.clear()
+        keys = [history.tobytes() for history in histories]
+        missing = {key: i for i, key in enumerate(keys) if key not in self._best}
+        if missing:
+            games = read([histories[i] for i in missing.values()])
+            fresh = np.logical_not(games.answered.any(axis=0))  # [m]
+            for key, mask, is_fresh in zip(missing, _consistent(self.task, games), fresh.tolist(), strict=True):
+                first = is_fresh and self.first_word == "start"
+                self._best[key] = self._start.openings if first else self._most_informative(np.flatnonzero(mask))
+        ties = [self._best[key] for key in keys]
+        chosen = below(np.array([len(places) for places in ties]), rngs).tolist()
+        return [self.turns[places[i]] for places, i in zip(ties, chosen, strict=True)]
+
+    def _most_informative(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        if len(places) <= 2:
+            return places
+        patterns = self.task.lexicon.patterns(self.task.feedback)
+        cost = np.empty(len(places))
+        step = max(1, 4_000_000 // len(places))  # guesses at once, so that a block takes some tens of megabytes
+        for start in range(0, len(places), step):
+            block = patterns[np.ix_(places[start : start + step], places)]  # [g, |S|]
+            cells = block + NUM_PATTERNS * np.arange(len(block))[:, None]
+            counts = np.bincount(cells.ravel(), minlength=NUM_PATTERNS * len(block)).reshape(len(block), -1)
+            cost[start : start + step] = self._cost[counts].sum(axis=1)
+        return places[cost <= cost.min() + 1e-9]  # sums of the same terms differ by the order they are added in
+
+
+class Repeat:
+    """One of the first ``first_n`` words of the episode's own history (None: of all), opening with :class:`StartWord`.
+
+    Of the first two it makes the traps of the notional multi-step data set: such a game is always lost.
+    """
+
+    def __init__(self, task: Wordle, first_n: int | None = None) -> None:
+        if first_n is not None and first_n < 1:
+            raise ValueError(f"first_n must be at least 1, or None for the whole history, got {first_n}.")
+        self.first_n, self._start = first_n, StartWord(task)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One word for each history."""
+        games = read(histories)
+        turns: list[Turn] = []
+        for row, answered in enumerate(games.answered.T):
+            said = np.flatnonzero(answered)[: self.first_n]
+            if len(said):
+                letters = games.letters[:, said[below(len(said), [rngs[row]])[0]], row]
+                turns.append(Turn(np.append(letters, VOCABULARY[END]).astype(np.int32)))
+            else:
+                turns += self._start.act([histories[row]], [rngs[row]])
+        return turns
+
+
+class Wrong:
+    """A word that contradicts some feedback, all of them equally likely; any word of the list where none does.
+
+    Args:
+        task: the game.
+        words: what to guess from; the task's words by default. With a dictionary required, others are invalid guesses.
+    """
+
+    def __init__(self, task: Wordle, words: str | Sequence[str] | None = None) -> None:
+        self.task = task
+        self.lexicon = task.lexicon if words is None else word_list(load(words)[0])
+        self.turns = _turns(self.lexicon)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One word for each history."""
+        wrong = ~read(histories).consistent(self.lexicon, self.task.feedback)
+        wrong |= ~wrong.any(axis=1, keepdims=True)
+        return [self.turns[place] for place in choose(wrong, rngs).tolist()]
+
+
+class RandomMixture(Mixture):
+    """With probability ``p`` a random consistent word, else any word: a player of middling skill."""
+
+    def __init__(self, task: Wordle, p: float) -> None:
+        super().__init__(p, RandomConsistent(task), RandomValid(task))
+
+
+class RandomLegal:
+    """Token by token, any token that keeps the guess valid, all equally likely."""
+
+    def __init__(self, task: Wordle) -> None:
+        self.task = task
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One utterance for each history."""
+        return [Turn(np.array(self._utterance(rng), np.int32)) for rng in rngs]
+
+    def _utterance(self, rng: np.random.Generator) -> list[int]:
+        said: list[int] = []
+        while not said or said[-1] != VOCABULARY[END]:
+            legal = self.task.legal_tokens(None, said, self.task.tokenizer())
+            assert legal is not None  # the tokenizer is the task's own
+            choices = np.flatnonzero(legal)
+            said.append(int(choices[below(len(choices), [rng])[0]]))
+        return said
+
+
+def _consistent(task: Wordle, games: Guesses) -> NDArray[np.bool_]:
+    mask = games.consistent(task.lexicon, task.feedback)  # [n, W]
+    if not mask.any(axis=1).all():
+        raise ValueError(
+            "No word of the policy's list agrees with the feedback of a game: it was played with another word list or "
+            "another feedback rule than the policy's task has."
+        )
+    return mask
+
+
+@lru_cache(maxsize=8)
+def _turns(lexicon: WordList) -> list[Turn]:
+    """Each word of a list as an utterance."""
+    tokens = np.full((len(lexicon), WORD_LENGTH + 1), VOCABULARY[END], np.int32)  # [W, 6]
+    tokens[:, :WORD_LENGTH] = lexicon.letters.T
+    tokens.flags.writeable = False
+    return [Turn(row) for row in tokens]

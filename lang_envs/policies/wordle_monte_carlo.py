@@ -1,0 +1,96 @@
+"""A Wordle player that looks ahead by playing games in its head."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.policies.wordle_histories import read
+from lang_envs.rollout import Policy, Turn
+from lang_envs.tasks.wordle import ALPHABET, END, VOCABULARY, Wordle, WordleState
+from lang_envs.tasks.wordle_patterns import choose, colours
+from lang_envs.tokenizers import decode, encode
+
+
+class MonteCarlo:
+    """Plays ``n`` games to the end with another policy and says the first word with the best mean return.
+
+    The games go on from the history as it stands, each with a hidden word drawn from those that agree with it, which is
+    the exact distribution of the true one. Of words that tie the one played first is said.
+
+    Args:
+        n: games for each utterance.
+        policy: who plays them; it should be random in its first word.
+        task: the game.
+    """
+
+    def __init__(self, n: int, policy: Policy, task: Wordle) -> None:
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}.")
+        self.n, self.policy, self.task = n, policy, task
+
+    def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
+        """One utterance for each history."""
+        games = self._imagine(histories, rngs)
+        self._play(games)
+        return [_best(games[i * self.n : (i + 1) * self.n]) for i in range(len(histories))]
+
+    def _imagine(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[_Game]:
+        """``n`` games for each history, as it stands there."""
+        known = read(histories)
+        games = []
+        for row, history in enumerate(histories):
+            turns = np.flatnonzero(known.answered[:, row])
+            state = WordleState(
+                turn=int(known.turns[row]),
+                guesses=tuple("".join(ALPHABET[c] for c in known.letters[:, k, row]) for k in turns),
+                feedback=tuple(colours(int(known.patterns[k, row])) for k in turns),
+            )
+            consistent = self.task.consistent(state)[None]  # [1, W]
+            # A seed each, so that a game's chance does not depend on how long the others last.
+            for seed in rngs[row].integers(2**63, size=self.n).tolist():
+                rng = np.random.default_rng(seed)
+                fixed = self.task.hidden == "fixed"
+                hidden = self.task.words[choose(consistent, [rng])[0]] if fixed else None
+                games.append(_Game(replace(state, hidden=hidden), history, rng))
+        return games
+
+    def _play(self, games: list[_Game]) -> None:
+        tokenizer = self.task.tokenizer()
+        playing = games
+        while playing:
+            turns = self.policy.act([game.history for game in playing], [game.rng for game in playing])
+            said = decode(tokenizer, [turn.tokens[turn.tokens != VOCABULARY[END]] for turn in turns])
+            states, rngs = [game.state for game in playing], [game.rng for game in playing]
+            replies = self.task.reply_batch(states, said, rngs)
+            answers = encode(tokenizer, [reply.text for reply in replies])
+            for game, turn, reply, answer in zip(playing, turns, replies, answers, strict=True):
+                game.state, game.over = reply.state, reply.terminated
+                game.history = np.concatenate([game.history, turn.tokens, np.array(answer, np.int32)])
+                game.ret += reply.reward
+                game.first = game.first or turn
+            playing = [game for game in playing if not game.over]
+
+
+@dataclass
+class _Game:
+    state: WordleState
+    history: NDArray[np.int32]
+    rng: np.random.Generator
+    first: Turn | None = None
+    ret: float = 0.0
+    over: bool = False
+
+
+def _best(games: list[_Game]) -> Turn:
+    returns: dict[bytes, list[float]] = {}
+    turns: dict[bytes, Turn] = {}
+    for game in games:
+        assert game.first is not None
+        key = game.first.tokens.tobytes()
+        turns.setdefault(key, game.first)
+        returns.setdefault(key, []).append(game.ret)
+    return turns[max(returns, key=lambda key: np.mean(returns[key]))]

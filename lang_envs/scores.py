@@ -1,0 +1,133 @@
+"""Reference returns of each environment, and returns on a common scale: 0 for random tokens, 1 for the expert.
+
+The numbers of the Wordle environments were measured with :func:`measure` and are checked against it by the tests; those
+of MovieReview follow from its table of rewards.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lang_envs.policies.any_task import RandomTokens, Say
+from lang_envs.policies.wordle import Optimal
+from lang_envs.rollout import Policy, rollout
+from lang_envs.task import Task
+from lang_envs.tasks.movie_review import OFF_GRAMMAR, REVIEWS, VOCABULARY, MovieReview
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.vector import TokenVectorEnv
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Mean returns to read others by."""
+
+    random: float
+    """of uniformly random tokens"""
+    expert: float
+    """of the policy that :func:`expert` makes"""
+    optimum: float | None
+    """the best any policy can expect; None where nobody knows"""
+    how: str
+    """where the numbers come from"""
+
+
+HOW_WORDLE = (
+    "expert: mean of 40,000 episodes, standard error below 0.005, by measure(env_id, expert(task), 40_000); "
+    "random: a guess hits the word with probability 35^-6, so that all are lost"
+)
+WORDLE_EXPERT = {
+    ("Wordle-v0", "english"): -2.671,
+    ("Wordle-v0", "english-400"): -1.933,
+    ("Wordle-v0", "english-200"): -1.723,
+    ("Wordle-v0", "english-100"): -1.541,
+    ("Wordle-Paper-v0", "english"): -2.685,
+    ("Wordle-Paper-v0", "english-400"): -1.933,
+    ("Wordle-Paper-v0", "english-200"): -1.729,
+    ("Wordle-Paper-v0", "english-100"): -1.542,
+}
+"""Mean return of the expert by id and word list."""
+
+
+def reference(env_id: str, **options: Any) -> Reference:
+    """The committed reference returns of an environment.
+
+    Args:
+        env_id: a registered id.
+        **options: of the environment. There are numbers for the packaged Wordle lists, and for no other option.
+
+    Raises:
+        ValueError: where there are none; :func:`measure` makes them.
+    """
+    if env_id == "MovieReview-v0" and not options:
+        return _movie_review()
+    words = options.get("words", "english")
+    if options.keys() <= {"words"} and isinstance(words, str) and (env_id, words) in WORDLE_EXPERT:
+        return Reference(-float(Wordle.max_turns), WORDLE_EXPERT[env_id, words], None, HOW_WORDLE)
+    raise ValueError(
+        f"There are no reference returns of {env_id!r} with the options {options}, only of MovieReview-v0 and of "
+        f"{sorted(WORDLE_EXPERT)}. lang_envs.scores.measure({env_id!r}, ...) measures them."
+    )
+
+
+def normalised(env_id: str, returns: ArrayLike, **options: Any) -> NDArray[np.float64]:
+    """Returns on the scale where 0 is random and 1 is the expert, in the shape they come in.
+
+    Raises:
+        ValueError: where :func:`reference` does.
+    """
+    scale = reference(env_id, **options)
+    return (np.asarray(returns, np.float64) - scale.random) / (scale.expert - scale.random)
+
+
+def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Policy:
+    """The best policy at hand for an environment (or its id, or its task).
+
+    Raises:
+        ValueError: where there is none.
+    """
+    task = _task(env_or_task)
+    if isinstance(task, MovieReview):
+        return Say(max(REVIEWS, key=lambda review: review.reward).text, task)
+    if isinstance(task, Wordle):
+        return Optimal(task, first_word="greedy")
+    raise ValueError(f"There is no expert for {type(task).__name__}; pass a policy of your own.")
+
+
+def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -> tuple[float, float]:
+    """The mean return of a policy and its standard error, over the seeds from 0.
+
+    Args:
+        env_id: a registered id.
+        policy: who plays; None for uniformly random tokens.
+        episodes: how many; at least 2.
+        **options: of the environment.
+    """
+    env = gym.make_vec(env_id, min(episodes, 256), **options)
+    assert isinstance(env, TokenVectorEnv)
+    policy = RandomTokens(env.task) if policy is None else policy
+    returns = np.array([episode.ret for episode in rollout(env, policy, range(episodes))])
+    return float(returns.mean()), float(returns.std(ddof=1) / math.sqrt(episodes))
+
+
+def _movie_review() -> Reference:
+    # A review of n tokens, its end included, is written by chance with probability V^-n; all else is off grammar.
+    chance = [len(VOCABULARY) ** -(len(review.text.split()) + 1.0) for review in REVIEWS]
+    random = OFF_GRAMMAR + sum(p * (review.reward - OFF_GRAMMAR) for p, review in zip(chance, REVIEWS, strict=True))
+    best = MovieReview().optimal_return
+    return Reference(random, best, best, "exact: the task's table of rewards")
+
+
+def _task(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Task[Any]:
+    if isinstance(env_or_task, Task):
+        return env_or_task
+    env = gym.make(env_or_task) if isinstance(env_or_task, str) else env_or_task
+    task = getattr(env.unwrapped, "task", None)
+    if not isinstance(task, Task):
+        raise ValueError(f"{env_or_task!r} is no environment of a language task.")
+    return task

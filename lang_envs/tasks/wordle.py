@@ -1,0 +1,229 @@
+"""Wordle as a language task: the official game, and the one of Snell et al. (2023), "Offline RL for Natural Language
+Generation with Implicit Language Q Learning", Section 5.
+"""
+
+from __future__ import annotations
+
+import os
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs import words as word_lists
+from lang_envs.dynamics import Dynamics
+from lang_envs.task import Reply, Task
+from lang_envs.tasks.wordle_dynamics import WordleDynamics
+from lang_envs.tasks.wordle_patterns import (
+    WORD_LENGTH,
+    Feedback,
+    below,
+    choose,
+    colours,
+    feedback,
+    letters_of,
+    pattern_of,
+    word_list,
+)
+from lang_envs.tokenizers import character_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Hidden = Literal["fixed", "resample"]
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz"
+START, END, REPLY_END, OVER, PAD = "<a>", "</a>", "</s>", "</eod>", "<|pad|>"
+MARKERS = ("<g>", "<b>", "<y>", PAD, END, REPLY_END, "<s>", START, OVER)
+VOCABULARY = {token: i for i, token in enumerate((*ALPHABET, *MARKERS))}
+
+
+@dataclass(frozen=True)
+class WordleState:
+    """A game so far. An invalid guess leaves no trace but the turn it took."""
+
+    turn: int = 0
+    """utterances made"""
+    guesses: tuple[str, ...] = ()
+    """the valid ones"""
+    feedback: tuple[str, ...] = ()
+    """to each of them, as five of the letters g, y, b"""
+    hidden: str | None = None
+    """None where it is drawn anew at every turn"""
+
+    @property
+    def solved(self) -> bool:
+        """Whether the last valid guess was the hidden word."""
+        return bool(self.feedback) and self.feedback[-1] == "g" * WORD_LENGTH
+
+
+class Wordle(Task[WordleState]):
+    """## Description
+    Find a hidden five-letter word in six guesses. The agent writes a word, the environment answers with one colour for
+    each letter: green where the letter is in its place, yellow where the word has it elsewhere, black where it has not.
+
+    ## Action Space
+    `Discrete(35)`: a..z (0-25), `<g>` 26, `<b>` 27, `<y>` 28, `<|pad|>` 29, `</a>` 30, `</s>` 31,
+    `<s>` 32, `<a>` 33, `</eod>` 34. A guess is five letters and `</a>`, which is an action too; it ends after
+    six tokens at the latest. Anything but five letters is an invalid guess: it costs its turn and is not answered.
+    `action_masks()` holds the tokens that keep a guess valid.
+
+    ## Observation Space
+    All tokens of the game so far, at most 74. `<a>`, then for each turn `a r o s e </a> <b> <y> <b> <b> <g>
+    </s>`, and `</eod>` once the game is over.
+
+    ## Starting State
+    A word of the list, all equally likely; the observation is `<a>`.
+
+    ## Rewards
+    -1 for each guess, 0 for the one that solves the game, both on the guess's last token. The return is 1 - n for a
+    game solved by guess n and -6 for a lost one.
+
+    ## Episode End
+    Terminates when the word is found and after the sixth guess. Never truncates of itself.
+
+    ## Information
+    At the end of each guess: `success` (bool), whether it solved the game; `valid` (bool), whether it was five letters
+    and, where that is required, a word of the list.
+
+    ## Arguments
+    * `words="english"`: a packaged list (`english` 2,268 words, `english-400`, `english-200`,
+      `english-100`), the path of a file with one word per line (others than five letters a-z are left out and
+      counted in `skipped`), or the words themselves.
+    * `feedback="official"`: each letter of the hidden word accounts for one colour, as in the published game; or
+      `"simple"`: every copy of a letter that occurs in the word is yellow, as in the paper.
+    * `require_dictionary=True`: whether a guess must be in the list; if not, any five letters are valid.
+    * `hidden="fixed"`: one word for the whole game; or `"resample"`: before each feedback a word is drawn from
+      those that agree with all feedback so far. Either way the returns of a policy have the same distribution.
+
+    `Wordle-v0` is the official game; `Wordle-Paper-v0` the paper's: `feedback="simple"`,
+    `require_dictionary=False`, `hidden="resample"`.
+
+    ## Reference Scores
+    Mean returns over 40,000 games; the standard errors are below 0.008. Nobody knows the optimum of these lists.
+
+    | policy (`lang_envs.policies.wordle`), list `english` | `Wordle-v0` | `Wordle-Paper-v0` |
+    |---|---|---|
+    | `Optimal(task, "greedy")`, the expert | -2.671 | -2.685 |
+    | `Optimal(task)`, opening with a start word | -2.695 | -2.705 |
+    | `RandomConsistent(task)` | -3.125 | -3.171 |
+    | `RandomMixture(task, 0.5)` | -4.232 | -4.258 |
+    | `RandomValid(task)` | -5.991 | -5.992 |
+    | uniformly random tokens | -6.000 | -6.000 |
+
+    The expert on `english-400`, `english-200` and `english-100`: -1.933, -1.723 and -1.541 (`Wordle-v0`).
+
+    ## Version History
+    * v0: first version.
+
+    Attributes:
+        words: the words that can be hidden, sorted.
+        skipped: lines of a word file that were left out.
+    """
+
+    max_turns = 6
+    max_utterance_tokens = WORD_LENGTH + 1
+    max_tokens = 74  # <a>, 6 x (5 letters, </a>, 5 colours, </s>), </eod>
+
+    def __init__(
+        self,
+        words: str | os.PathLike[str] | Sequence[str] = "english",
+        feedback: Feedback = "official",
+        require_dictionary: bool = True,
+        hidden: Hidden = "fixed",
+    ) -> None:
+        if feedback not in get_args(Feedback):
+            raise ValueError(f"feedback must be one of {get_args(Feedback)}, got {feedback!r}.")
+        if hidden not in get_args(Hidden):
+            raise ValueError(f"hidden must be one of {get_args(Hidden)}, got {hidden!r}.")
+        self.words, self.skipped = word_lists.load(words)
+        self.feedback, self.require_dictionary, self.hidden = feedback, bool(require_dictionary), hidden
+        self.lexicon = word_list(self.words)
+        self._tokenizer: PreTrainedTokenizerFast | None = None
+        self._legal: dict[tuple[int, ...], NDArray[np.bool_]] = {}
+
+    def begin(self, rng: np.random.Generator) -> tuple[WordleState, str]:
+        """Draws the hidden word, where it is fixed."""
+        hidden = self.words[int(below(len(self.words), [rng])[0])] if self.hidden == "fixed" else None
+        return WordleState(hidden=hidden), START
+
+    def reply(self, state: WordleState, utterance: str, rng: np.random.Generator) -> Reply[WordleState]:
+        """Answers one guess.
+
+        Raises:
+            ValueError: where the game is over.
+        """
+        if state.solved or state.turn >= self.max_turns:
+            raise ValueError("The game is over: begin a new one before the next guess.")
+        turn = state.turn + 1
+        valid = len(utterance) == WORD_LENGTH and all(letter in ALPHABET for letter in utterance)
+        if self.require_dictionary:
+            valid = valid and utterance in self.lexicon.dictionary
+        guesses, marks = state.guesses, state.feedback
+        if valid:
+            target = state.hidden or self.words[choose(self.consistent(state)[None], [rng])[0]]
+            pattern = feedback(letters_of([utterance]), letters_of([target]), self.feedback)
+            guesses, marks = (*guesses, utterance), (*marks, colours(int(pattern[0])))
+        after = WordleState(turn, guesses, marks, state.hidden)
+        over = after.solved or turn == self.max_turns
+        said = "".join(f"<{c}>" for c in marks[-1]) + REPLY_END if valid else ""
+        info = {"success": after.solved, "valid": valid}
+        return Reply(after, said + OVER * over, float(after.solved) - 1, over, info)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """One token per letter, and the nine markers; ``</a>`` ends an utterance."""
+        if self._tokenizer is None:
+            self._tokenizer = character_tokenizer(list(VOCABULARY), end_token=END, pad_token=PAD)
+        return self._tokenizer
+
+    def legal_tokens(
+        self, state: WordleState | None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
+    ) -> NDArray[np.bool_] | None:
+        """The tokens [35] that keep the guess valid: letters (with a dictionary, those that go on to a word), then
+        the end.
+
+        Where a guess cannot become valid any more: any letter while there is room, then the end. None for a tokenizer
+        that is not Wordle's own. The state plays no part, so it may be None.
+        """
+        if not self._is_own(tokenizer):
+            return None
+        prefix = tuple(int(token) for token in said)
+        if prefix not in self._legal:
+            self._legal[prefix] = self._legal_after(prefix)
+        return self._legal[prefix]
+
+    def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics:
+        """Arrays where the tokens are Wordle's own, text where they are another tokenizer's."""
+        if self._is_own(tokenizer):
+            return WordleDynamics(self, VOCABULARY, num_envs)
+        return super().dynamics(tokenizer, num_envs)
+
+    def consistent(self, state: WordleState) -> NDArray[np.bool_]:
+        """Which words [W] agree with all feedback of a game."""
+        patterns = np.array([pattern_of(marks) for marks in state.feedback], np.uint8)  # [k]
+        agree = self.lexicon.agreeing(letters_of(state.guesses), patterns, self.feedback)  # [k, W]
+        return np.logical_and.reduce(agree, axis=0)
+
+    def _is_own(self, tokenizer: PreTrainedTokenizerFast) -> bool:
+        if tokenizer is self._tokenizer:
+            return True
+        return len(tokenizer) == len(VOCABULARY) and tokenizer.get_vocab() == VOCABULARY
+
+    def _legal_after(self, prefix: tuple[int, ...]) -> NDArray[np.bool_]:
+        legal = np.zeros(len(VOCABULARY), np.bool_)
+        if len(prefix) >= WORD_LENGTH or max(prefix, default=0) >= len(ALPHABET):
+            legal[VOCABULARY[END]] = True
+        else:
+            letters = (
+                self._letters_after("".join(ALPHABET[token] for token in prefix)) if self.require_dictionary else []
+            )
+            legal[letters or slice(len(ALPHABET))] = True
+        legal.flags.writeable = False
+        return legal
+
+    def _letters_after(self, prefix: str) -> list[int]:
+        first, last = bisect_left(self.words, prefix), bisect_left(self.words, prefix + "~")
+        return [ALPHABET.index(c) for c in sorted({word[len(prefix)] for word in self.words[first:last]})]

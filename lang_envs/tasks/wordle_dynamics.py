@@ -1,0 +1,134 @@
+"""Wordle for many games at once, with arrays: the same games, seed for seed, as ``Wordle`` plays through text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.dynamics import Replies
+from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, SOLVED, WORD_LENGTH, below, choose, colours, feedback
+
+if TYPE_CHECKING:
+    from lang_envs.tasks.wordle import Wordle, WordleState
+
+_BLOCK = 64  # rows whose [n, W] arrays stay in the processor's cache
+
+
+class WordleDynamics:
+    """The states of N games in columns. See :class:`lang_envs.dynamics.Dynamics`."""
+
+    def __init__(self, task: Wordle, vocabulary: dict[str, int], num_envs: int) -> None:
+        self.task, self.lexicon = task, task.lexicon
+        self._start, self._end, self._eod = vocabulary["<a>"], vocabulary["</a>"], vocabulary["</eod>"]
+        self._replies = np.empty((NUM_PATTERNS, WORD_LENGTH + 2), np.int32)  # five colours, </s>, </eod>
+        for pattern in range(NUM_PATTERNS):
+            self._replies[pattern, :WORD_LENGTH] = [vocabulary[f"<{c}>"] for c in colours(pattern)]
+        self._replies[:, WORD_LENGTH:] = vocabulary["</s>"], self._eod
+
+        self._turn = np.zeros(num_envs, np.int64)  # [N] utterances so far
+        self._over = np.ones(num_envs, np.bool_)  # [N]
+        self._guesses = np.zeros((WORD_LENGTH, task.max_turns, num_envs), np.uint8)
+        self._patterns = np.zeros((task.max_turns, num_envs), np.uint8)
+        self._valid = np.zeros((task.max_turns, num_envs), np.bool_)
+        self._hidden = np.zeros(num_envs, np.int64)  # [N] place in the list; unused where it is drawn at every turn
+        # [N, W] the words that agree with all feedback of the game so far, where the hidden word is drawn from them
+        self._consistent = np.zeros((num_envs, len(self.lexicon)), np.bool_) if task.hidden == "resample" else None
+
+    def begin(self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Replies:
+        """Starts new games in ``rows``."""
+        if self._consistent is None:
+            self._hidden[rows] = below(len(self.lexicon), rngs)
+        else:
+            self._consistent[rows] = True
+        self._turn[rows] = 0
+        self._over[rows] = False
+        self._valid[:, rows] = False
+        n = len(rows)
+        start = np.full((n, 1), self._start, np.int32)
+        return Replies(start, np.ones(n, np.int64), np.zeros(n, np.float32), np.zeros(n, np.bool_))
+
+    def reply(
+        self,
+        rows: NDArray[np.int64],
+        utterances: NDArray[np.int32],
+        lengths: NDArray[np.int64],
+        rngs: Sequence[np.random.Generator],
+    ) -> Replies:
+        """Answers one guess in each of ``rows``.
+
+        Raises:
+            ValueError: where one of the games is over.
+        """
+        if self._over[rows].any():
+            row = rows[self._over[rows]][0]
+            raise ValueError(f"The game in row {row} is over: begin a new one before the next guess.")
+        guesses, valid = self._read(utterances, lengths)  # [5, n], [n]
+        if self.task.require_dictionary:
+            valid &= self.lexicon.find(guesses) >= 0
+        patterns = self._feedback(rows, guesses, valid, rngs)
+        turn = self._turn[rows]
+        self._guesses[:, turn, rows], self._patterns[turn, rows], self._valid[turn, rows] = guesses, patterns, valid
+        self._turn[rows] = turn + 1
+
+        success = valid & (patterns == SOLVED)
+        over = success | (turn + 1 == self.task.max_turns)
+        self._over[rows] = over
+        tokens = self._replies.take(patterns, axis=0)  # [n, 7]
+        tokens[~valid, 0] = self._eod
+        said = valid * (WORD_LENGTH + 1) + over
+        return Replies(tokens, said, success.astype(np.float32) - 1, over, {"success": success, "valid": valid})
+
+    def state(self, row: int) -> WordleState:
+        """The game in ``row`` as the value that ``Wordle.reply`` returns."""
+        from lang_envs.tasks.wordle import ALPHABET, WordleState
+
+        turns = np.flatnonzero(self._valid[:, row])
+        return WordleState(
+            turn=int(self._turn[row]),
+            guesses=tuple("".join(ALPHABET[c] for c in self._guesses[:, t, row]) for t in turns),
+            feedback=tuple(colours(int(self._patterns[t, row])) for t in turns),
+            hidden=self.lexicon.words[self._hidden[row]] if self._consistent is None else None,
+        )
+
+    def _read(
+        self, utterances: NDArray[np.int32], lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The letters [5, n] of each utterance, and whether they are one guess of five letters [n]."""
+        n, width = utterances.shape
+        if width < WORD_LENGTH:
+            utterances = np.pad(utterances, ((0, 0), (0, WORD_LENGTH - width)), constant_values=self._end)
+        ended = utterances[np.arange(n), lengths - 1] == self._end
+        letters = np.ascontiguousarray(utterances[:, :WORD_LENGTH].T)
+        valid = (lengths - ended == WORD_LENGTH) & (letters.max(axis=0) < 26)
+        if not valid.all():
+            letters[:, ~valid] = 0
+        return letters.astype(np.uint8), valid
+
+    def _feedback(
+        self,
+        rows: NDArray[np.int64],
+        guesses: NDArray[np.uint8],
+        valid: NDArray[np.bool_],
+        rngs: Sequence[np.random.Generator],
+    ) -> NDArray[np.uint8]:
+        """The patterns [n]; where the hidden word is drawn at every turn, an invalid guess draws none."""
+        if self._consistent is None:
+            return feedback(guesses, self.lexicon.letters.take(self._hidden[rows], axis=1), self.task.feedback)
+        patterns = np.zeros(len(rows), np.uint8)
+        asked = np.flatnonzero(valid)
+        for start in range(0, len(asked), _BLOCK):
+            block = asked[start : start + _BLOCK]
+            patterns[block] = self._drawn_feedback(rows[block], guesses[:, block], [rngs[i] for i in block.tolist()])
+        return patterns
+
+    def _drawn_feedback(
+        self, rows: NDArray[np.int64], guesses: NDArray[np.uint8], rngs: Sequence[np.random.Generator]
+    ) -> NDArray[np.uint8]:
+        assert self._consistent is not None
+        consistent = self._consistent[rows]  # [n, W]
+        patterns = feedback(guesses, self.lexicon.letters[:, choose(consistent, rngs)], self.task.feedback)
+        self._consistent[rows] = consistent & self.lexicon.agreeing(guesses, patterns, self.task.feedback)
+        return patterns

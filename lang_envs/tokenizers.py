@@ -1,0 +1,165 @@
+"""Tokenizers as real ``PreTrainedTokenizerFast`` objects: made from a list of tokens, or adopted from anywhere.
+
+The end-of-utterance token is always the tokenizer's ``eos_token``. transformers is imported inside the functions: it
+takes seconds, and most of this package does without.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+NO_LIMIT = 1_000_000_000
+"""``model_max_length``, since environments limit histories themselves; the library's default overflows a C int."""
+
+
+def character_tokenizer(
+    tokens: Sequence[str], *, end_token: str, pad_token: str, unknown_token: str | None = None
+) -> PreTrainedTokenizerFast:
+    """A tokenizer whose tokens are single characters and a few special words.
+
+    Args:
+        tokens: in the order of their ids. Those of one character are matched as characters, longer ones as special
+            tokens.
+        end_token: one of ``tokens``, ends an utterance.
+        pad_token: one of ``tokens``, never part of an episode.
+        unknown_token: one of ``tokens``, stands for any character that is not in the list; by default the pad token
+            does.
+
+    Raises:
+        ValueError: where a token is empty or listed twice, or a named token is not listed.
+    """
+    from tokenizers import Regex, decoders, pre_tokenizers
+
+    # any one character, a line break included
+    split = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
+    special = [token for token in tokens if len(token) > 1]
+    return _word_level(tokens, special, split, decoders.Fuse(), end_token, pad_token, unknown_token)
+
+
+def word_tokenizer(
+    tokens: Sequence[str], *, end_token: str, pad_token: str, unknown_token: str | None = None
+) -> PreTrainedTokenizerFast:
+    """A tokenizer whose tokens are whole words, separated by one blank in the text.
+
+    Args:
+        tokens: in the order of their ids; none may hold white space.
+        end_token: one of ``tokens``, ends an utterance.
+        pad_token: one of ``tokens``, never part of an episode.
+        unknown_token: one of ``tokens``, stands for any word that is not in the list; by default the pad token does.
+
+    Raises:
+        ValueError: where a token is empty, holds white space or is listed twice, or a named token is not listed.
+    """
+    from tokenizers import pre_tokenizers
+
+    for token in tokens:
+        if token.split() != [token]:
+            raise ValueError(f"a word must not be empty or hold white space, got {token!r}")
+    special = [token for token in dict.fromkeys((end_token, pad_token, unknown_token)) if token is not None]
+    split = pre_tokenizers.WhitespaceSplit()
+    return _word_level(tokens, special, split, None, end_token, pad_token, unknown_token)
+
+
+def _word_level(
+    tokens: Sequence[str],
+    special: Sequence[str],
+    split: Any,
+    decoder: Any,
+    end_token: str,
+    pad_token: str,
+    unknown_token: str | None,
+) -> PreTrainedTokenizerFast:
+    from tokenizers import AddedToken, Tokenizer, models
+    from transformers import PreTrainedTokenizerFast
+
+    unknown_token = pad_token if unknown_token is None else unknown_token
+    vocabulary = {token: i for i, token in enumerate(tokens)}
+    if "" in vocabulary:
+        raise ValueError("a token must not be empty")
+    if len(vocabulary) != len(tokens):
+        twice = next(token for i, token in enumerate(tokens) if vocabulary[token] != i)
+        raise ValueError(f"token {twice!r} is listed twice")
+    for role, token in (("end_token", end_token), ("pad_token", pad_token), ("unknown_token", unknown_token)):
+        if token not in vocabulary:
+            raise ValueError(f"{role} {token!r} is not among the {len(tokens)} tokens listed; add it to them")
+    if end_token == pad_token:
+        raise ValueError(
+            f"end_token and pad_token are both {end_token!r}; an utterance's end must be told from padding"
+        )
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=unknown_token))
+    backend.pre_tokenizer = split
+    if decoder is not None:
+        backend.decoder = decoder
+    backend.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        eos_token=end_token,
+        pad_token=pad_token,
+        unk_token=unknown_token,
+        model_max_length=NO_LIMIT,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
+    """Makes any tokenizer fit for an environment; a tokenizer passed in is left as it is, a copy is changed.
+
+    Its ``eos_token`` becomes the end-of-utterance token. Where it has no pad token, eos pads as well: the attention
+    mask and the recorded lengths tell the two apart, and the model's vocabulary stays as it is.
+
+    Args:
+        source: a tokenizer, a folder, or a name on the Hugging Face hub.
+
+    Raises:
+        ValueError: where it has no ``eos_token``.
+        TypeError: where it is not a fast tokenizer.
+    """
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+    tokenizer: Any = AutoTokenizer.from_pretrained(source) if isinstance(source, (str, os.PathLike)) else source
+    if not isinstance(tokenizer, PreTrainedTokenizerFast):
+        raise TypeError(f"expected a PreTrainedTokenizerFast or the path of one, got {type(tokenizer).__name__}")
+    if tokenizer.eos_token_id is None:
+        raise ValueError(
+            "the tokenizer has no eos_token to end an utterance with; set tokenizer.eos_token to one of its own"
+        )
+    if tokenizer.pad_token_id is None or tokenizer.clean_up_tokenization_spaces:
+        tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+        tokenizer.clean_up_tokenization_spaces = False
+    return tokenizer
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """The tokens of each text, nothing added around them."""
+    if not texts:
+        return []
+    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[Sequence[int] | NDArray[np.int32]]) -> list[str]:
+    """The text of each list of tokens, special tokens included: a task must see all that was said."""
+    ids = [np.asarray(t, np.int64).tolist() for t in tokens]
+    return tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+
+def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
+    """A hash of what turns text into ids (vocabulary, merges, special tokens); saving and loading keep it."""
+    model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    facts = {
+        "vocabulary": sorted(tokenizer.get_vocab().items()),
+        "merges": model.get("merges"),
+        "special": {"eos": tokenizer.eos_token, "pad": tokenizer.pad_token, "unk": tokenizer.unk_token},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

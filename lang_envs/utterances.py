@@ -1,0 +1,67 @@
+"""What counts as tokens and as a whole utterance; everything else is refused in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def check_tokens(tokens: NDArray[np.integer[Any]], vocabulary_size: int, speaker: str) -> None:
+    """Refuses token ids that are out of range.
+
+    Raises:
+        ValueError: naming the ``speaker`` and the token.
+        TypeError: where they are not integers.
+    """
+    if tokens.dtype.kind not in "iu":
+        raise TypeError(f"{speaker}: tokens are integers, got {tokens.dtype}")
+    if tokens.size and (tokens.min() < 0 or tokens.max() >= vocabulary_size):
+        wrong = tokens[(tokens < 0) | (tokens >= vocabulary_size)][0]
+        raise ValueError(f"{speaker}: token {wrong} is out of range; the vocabulary has ids 0 to {vocabulary_size - 1}")
+
+
+def stack_utterances(
+    utterances: Sequence[NDArray[np.int32]],
+    room: NDArray[np.int64],
+    *,
+    limit: int,
+    end_id: int,
+    pad_id: int,
+    vocabulary_size: int,
+    speaker: str,
+) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Checks whole utterances and stacks them.
+
+    A whole utterance has 1 to ``limit`` tokens, none after its end token, and ends with it, at the limit, or where the
+    history has no more ``room`` [n].
+
+    Returns:
+        tokens [n, L] right-padded, and lengths [n], cut to the room there is.
+
+    Raises:
+        ValueError: naming the ``speaker``, where one is not whole or has a token out of range.
+        TypeError: where they are not integers.
+    """
+    if len(utterances) != len(room):
+        raise ValueError(f"{speaker}: expected {len(room)} utterances, got {len(utterances)}")
+    lengths = np.fromiter(map(len, utterances), np.int64, len(utterances))  # [n]
+    if lengths.min() < 1 or lengths.max() > limit:
+        wrong = lengths[(lengths < 1) | (lengths > limit)][0]
+        raise ValueError(f"{speaker}: an utterance has 1 to {limit} tokens, its end token included; got {wrong}")
+    joined = np.concatenate(utterances)  # [sum of lengths]
+    check_tokens(joined, vocabulary_size, speaker)
+    offsets = np.arange(lengths.max())  # [L]
+    real = offsets < lengths[:, None]  # [n, L]
+    tokens = np.full(real.shape, pad_id, np.int32)
+    tokens[real] = joined
+    is_end = (tokens == end_id) & real
+    if (is_end & (offsets < lengths[:, None] - 1)).any():
+        raise ValueError(f"{speaker}: an utterance goes on after its end token {end_id}")
+    open_ended = ~is_end[np.arange(len(lengths)), lengths - 1] & (lengths < np.minimum(limit, room))
+    if open_ended.any():
+        wrong = np.asarray(utterances[int(open_ended.argmax())])
+        raise ValueError(f"{speaker}: an utterance must end with the end token {end_id}, got {wrong}")
+    return tokens, np.minimum(lengths, room)

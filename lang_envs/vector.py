@@ -1,0 +1,320 @@
+"""TokenVectorEnv: N episodes of one task, over tokens, in arrays."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from gymnasium.vector.utils import batch_space
+from numpy.typing import ArrayLike, NDArray
+
+from lang_envs.dynamics import Replies
+from lang_envs.episode import Episode
+from lang_envs.generators import Generators
+from lang_envs.record import Record, Rows
+from lang_envs.spaces import history_space
+from lang_envs.tokenizers import adopt, decode
+from lang_envs.utterances import check_tokens, stack_utterances
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from lang_envs.task import Task
+
+Observation = dict[str, NDArray[Any]]
+EVERY_ROW = slice(None)
+
+
+class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
+    """N episodes of one task at once, equal in every output to gymnasium's ``SyncVectorEnv`` over N ``TokenEnv``.
+
+    One action is one token. Beside gymnasium's interface, whole utterances can be said with :meth:`begin`, :meth:`say`
+    and :meth:`episode`, which never reset by themselves; :func:`lang_envs.rollout` is built on these.
+
+    Args:
+        task: the rules.
+        num_envs: N.
+        tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
+        max_tokens: T, tokens of a whole episode; the task's by default.
+        autoreset_mode: gymnasium's; after an episode's end the next step resets it (default), the same step, or none.
+        copy: whether observations are copies; without, they are one buffer that the next step overwrites.
+        max_episode_steps: agent tokens after which an episode is truncated; None for no limit beside the task's.
+        render_mode: "ansi" or None.
+    """
+
+    def __init__(
+        self,
+        task: Task[Any],
+        num_envs: int,
+        *,
+        tokenizer: PreTrainedTokenizerFast | str | os.PathLike[str] | None = None,
+        max_tokens: int | None = None,
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        copy: bool = True,
+        max_episode_steps: int | None = None,
+        render_mode: str | None = None,
+    ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        if render_mode not in (None, "ansi"):
+            raise ValueError(f"render_mode of a vector environment is 'ansi' or None, got {render_mode!r}")
+        self.task, self.num_envs, self.render_mode, self.copy = task, num_envs, render_mode, copy
+        self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
+        self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
+        self.vocabulary_size = len(self.tokenizer)
+        self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
+        self.max_episode_steps = max_episode_steps
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": self.autoreset_mode}
+        self.single_action_space = gym.spaces.Discrete(self.vocabulary_size)
+        self.single_observation_space = history_space(self.vocabulary_size, self.max_tokens)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self._dynamics = task.dynamics(self.tokenizer, num_envs)
+        self._streams: list[Any] = [None] * num_envs
+        self._record = Record(num_envs, self.max_tokens, self.pad_id)
+        self._said = np.zeros(num_envs, np.int64)  # [N] tokens of the utterance under way
+        self._turns = np.zeros(num_envs, np.int64)  # [N]
+        self._terminated = np.zeros(num_envs, np.bool_)  # [N]
+        self._truncated = np.zeros(num_envs, np.bool_)  # [N]
+        self._info: dict[str, NDArray[Any]] = {}  # key -> [N], of each row's last reply
+        self._answered = np.zeros(num_envs, np.bool_)  # [N] whether there was one
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Starts new episodes in all rows, or in those of ``options["reset_mask"]`` (bool [N]).
+
+        Row i is seeded with ``seed + i`` or ``seed[i]``; a row without a seed goes on with the generator it has.
+        """
+        mask = (options or {}).get("reset_mask")
+        rows = np.arange(self.num_envs) if mask is None else self._rows_of(mask)
+        if seed is not None:
+            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
+            if len(seeds) != self.num_envs:
+                raise ValueError(f"expected one seed for each of {self.num_envs} environments, got {len(seeds)}")
+            self._seed(rows, [seeds[row] for row in rows])
+        self._begin(rows)
+        return self._record.observation(EVERY_ROW, self.copy), {}
+
+    def step(
+        self, actions: ArrayLike
+    ) -> tuple[Observation, NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Appends one token to each episode.
+
+        Raises:
+            ValueError: before the first reset, for a token out of range, and, without autoreset, after an episode's
+                end.
+            TypeError: where the actions are not integers.
+        """
+        rows, over = self._rows_to_step()
+        actions = np.asarray(actions)
+        if actions.shape != (self.num_envs,):
+            raise ValueError(f"expected one token for each of {self.num_envs} environments, got shape {actions.shape}")
+        tokens = actions[rows]  # [n]
+        check_tokens(tokens, self.vocabulary_size, "step")
+        self._record.append_one(rows, tokens)
+        self._said[rows] += 1
+        ended, replies = self._after_actions(rows, tokens)
+        if over.size:
+            self._begin(over)
+        rewards = np.zeros(self.num_envs)
+        if replies is not None:
+            rewards[ended] = replies.rewards
+        info = {} if replies is None else replies.info
+        terminated, truncated = self._terminated.copy(), self._truncated.copy()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and self.finished.any():
+            infos = self._restart(ended, info)
+        else:
+            infos = self._collect(ended, info)
+        return self._record.observation(EVERY_ROW, self.copy), rewards, terminated, truncated, infos
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """Which tokens may come next, [N, V], as sb3-contrib expects it; all of them where the task does not know."""
+        masks = np.ones((self.num_envs, self.vocabulary_size), np.bool_)
+        for row in np.flatnonzero((self._record.length > 0) & ~self.finished).tolist():
+            history = self.history(row)
+            said = history[len(history) - self._said[row] :].tolist()
+            legal = self.task.legal_tokens(self._dynamics.state(row), said, self.tokenizer)
+            if legal is not None:
+                masks[row] = legal
+        return masks
+
+    def render(self) -> tuple[str, ...] | None:
+        """The transcript of each episode so far, in render mode "ansi"."""
+        if self.render_mode is None:
+            return None
+        return tuple(decode(self.tokenizer, [self.history(row) for row in range(self.num_envs)]))
+
+    # Whole utterances
+
+    def begin(self, rows: Sequence[int] | Rows, seeds: Sequence[int | None]) -> None:
+        """Starts new episodes in ``rows``, each from its own seed; None goes on with the generator the row has."""
+        rows = np.asarray(rows, np.int64)
+        self._seed(rows, seeds)
+        self._begin(rows)
+
+    def say(
+        self, rows: Sequence[int] | Rows, utterances: Sequence[NDArray[np.int32]], speaker: str = "the agent"
+    ) -> None:
+        """Says one whole utterance in each of ``rows``; equal in effect to stepping through its tokens.
+
+        An utterance ends with the end token, has ``max_utterance_tokens`` tokens, or fills the context (what has no
+        room there is not said). ``speaker`` is who errors are blamed on.
+
+        Raises:
+            ValueError: where it does none of these, is empty, goes on after its end, or where a row cannot go on.
+            TypeError: where the tokens are not integers.
+        """
+        rows = np.asarray(rows, np.int64)
+        ready = (self._record.length[rows] > 0) & ~self.finished[rows] & (self._said[rows] == 0)
+        if not ready.all():
+            row = rows[ready.argmin()]
+            raise ValueError(f"{speaker}: row {row} takes no utterance now: over, not begun, or in the middle of one")
+        tokens, lengths = stack_utterances(
+            utterances,
+            self._room(rows),
+            limit=self.task.max_utterance_tokens,
+            end_id=self.end_id,
+            pad_id=self.pad_id,
+            vocabulary_size=self.vocabulary_size,
+            speaker=speaker,
+        )
+        self._record.append(rows, tokens, lengths, is_action=True)
+        self._said[rows] = lengths
+        self._after_actions(rows, tokens[np.arange(len(rows)), lengths - 1])
+
+    def history(self, row: int) -> NDArray[np.int32]:
+        """All tokens of a row's episode so far, [t]: a read-only view, overwritten when the row begins anew."""
+        return self._record.history(row)
+
+    @property
+    def finished(self) -> NDArray[np.bool_]:
+        """Which rows' episodes are over, [N]."""
+        return self._terminated | self._truncated
+
+    def episode(
+        self, row: int, logprobs: NDArray[np.float32] | None = None, info: dict[str, Any] | None = None
+    ) -> Episode:
+        """The record of a row as it stands: ``info`` on top of the info of the task's last reply."""
+        last = {key: column[row] for key, column in self._info.items()} if self._answered[row] else {}
+        span = slice(0, self._record.length[row])
+        return Episode(
+            tokens=self._record.tokens[row, span].copy(),
+            is_action=self._record.is_action[row, span].copy(),
+            rewards=self._record.rewards[row, span].copy(),
+            terminated=bool(self._terminated[row]),
+            truncated=bool(self._truncated[row]),
+            logprobs=logprobs,
+            info={key: v.item() if isinstance(v, np.generic) else v for key, v in last.items()} | (info or {}),
+        )
+
+    # How episodes go on
+
+    def _seed(self, rows: Rows, seeds: Sequence[int | None]) -> None:
+        for row, seed in zip(rows.tolist(), seeds, strict=True):
+            if seed is None:
+                continue
+            if not isinstance(seed, (int, np.integer)) or seed < 0:
+                raise ValueError(f"a seed must be an integer >= 0, got {seed!r}")
+            self._streams[row] = int(seed)
+
+    def _begin(self, rows: Rows) -> None:
+        opening = self._dynamics.begin(rows, Generators(self._streams, rows.tolist()))
+        shortest, longest = opening.lengths.min(), opening.lengths.max()
+        if shortest < 1 or longest >= self.max_tokens:
+            raise ValueError(
+                f"the opening observation has {shortest if shortest < 1 else longest} tokens; it needs at least 1 and "
+                f"must leave room in max_tokens={self.max_tokens}"
+            )
+        self._record.clear(rows)
+        self._said[rows] = self._turns[rows] = 0
+        self._terminated[rows] = self._truncated[rows] = self._answered[rows] = False
+        self._record.append(rows, opening.tokens, opening.lengths, is_action=False)
+
+    def _room(self, rows: Rows) -> Rows:
+        """How many more actions the episodes in ``rows`` have room for, [n]."""
+        room = self.max_tokens - self._record.length[rows]
+        if self.max_episode_steps is not None:
+            room = np.minimum(room, self.max_episode_steps - self._record.num_actions(rows))
+        return room
+
+    def _after_actions(self, rows: Rows, last: NDArray[np.integer[Any]]) -> tuple[Rows, Replies | None]:
+        """Answers the utterances that the ``last`` tokens [n] have ended: the rows answered, and the replies."""
+        ended = (last == self.end_id) | (self._said[rows] >= self.task.max_utterance_tokens)  # [n]
+        self._truncated[rows] = self._room(rows) <= 0  # an utterance that the context cuts is not answered nor paid
+        if not ended.any():
+            return rows[:0], None
+        rows = rows[ended]
+        said = self._said[rows]
+        utterances = self._record.last(rows, said)  # [n, L]
+        replies = self._dynamics.reply(rows, utterances, said, Generators(self._streams, rows.tolist()))
+        self._record.pay(rows, replies.rewards)
+        fits = np.minimum(replies.lengths, self.max_tokens - self._record.length[rows])
+        self._record.append(rows, replies.tokens, fits, is_action=False)
+        self._said[rows] = 0
+        self._turns[rows] += 1
+        self._terminated[rows] = replies.terminated
+        cut = (self._room(rows) <= 0) | (self._turns[rows] >= self.task.max_turns)
+        self._truncated[rows] = cut & ~replies.terminated
+        self._answered[rows] = True
+        for key, values in replies.info.items():
+            self._info.setdefault(key, self._column(values))[rows] = values
+        return rows, replies
+
+    # What gymnasium returns beside
+
+    def _rows_to_step(self) -> tuple[Rows, Rows]:
+        """The rows that take an action now, and those whose step is a reset."""
+        if not self._record.length.all():
+            row = self._record.length.argmin()
+            raise ValueError(f"row {row} has no episode yet: call reset() before step()")
+        finished = self.finished
+        if self.autoreset_mode is AutoresetMode.DISABLED and finished.any():
+            raise ValueError(
+                f"the episode in row {finished.argmax()} is over and autoreset is off: call "
+                "reset(options={'reset_mask': env.finished}) first"
+            )
+        return np.flatnonzero(~finished), np.flatnonzero(finished)
+
+    def _rows_of(self, mask: Any) -> Rows:
+        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+            raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {mask!r}")
+        if mask.shape != (self.num_envs,) or not mask.any():
+            raise ValueError(f"options['reset_mask'] must have shape ({self.num_envs},) and a True in it, got {mask}")
+        return np.flatnonzero(mask)
+
+    def _restart(self, ended: Rows, info: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Same-step autoreset of the finished rows; what their last step showed moves under ``final_``."""
+        over = self.finished  # [N]
+        rows, last = np.flatnonzero(over), over[ended]
+        infos = self._collect(ended[~last], {key: values[~last] for key, values in info.items()})
+        final = self._record.observation(rows)  # each [n, T]
+        observations = np.full(self.num_envs, None, object)  # [N] one dict for each row that is over
+        for i, row in enumerate(rows.tolist()):
+            observations[row] = {key: values[i] for key, values in final.items()}
+        infos["final_obs"], infos["_final_obs"] = observations, over
+        infos["final_info"] = self._collect(ended[last], {key: values[last] for key, values in info.items()})
+        infos["_final_info"] = over.copy()
+        self._begin(rows)
+        return infos
+
+    def _collect(self, rows: Rows, info: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Gymnasium's form of the info of ``rows``: each key's values at their rows [N], and a mask of who has one."""
+        infos: dict[str, Any] = {}
+        if not len(rows):
+            return infos
+        for key, values in info.items():
+            infos[key], infos[f"_{key}"] = self._column(values), np.zeros(self.num_envs, np.bool_)
+            infos[key][rows], infos[f"_{key}"][rows] = values, True
+        return infos
+
+    def _column(self, like: NDArray[Any]) -> NDArray[Any]:
+        """An empty column [N]: zeros of their type for numbers and booleans, None for all else."""
+        if like.dtype.kind in "biuf":
+            return np.zeros(self.num_envs, like.dtype)
+        return np.full(self.num_envs, None, object)

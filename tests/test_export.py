@@ -1,0 +1,83 @@
+"""JSON lines and Parquet: exact both ways, and refused in words where they are damaged."""
+
+import json
+
+import pytest
+from test_dataset import assert_same, make_episodes, make_tokenizer
+
+from datasets_builders import DatasetError, EpisodeDataset
+
+
+@pytest.fixture
+def dataset():
+    return EpisodeDataset.from_episodes(make_episodes(), {"env": {"id": "Test-v0"}}, make_tokenizer())
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_round_trip_is_exact(dataset, kind, tmp_path, monkeypatch):
+    monkeypatch.setattr("datasets_builders.export._ROWS", 16)
+    monkeypatch.setattr("datasets_builders.dataset._AT_ONCE", 7)
+    write, read = getattr(EpisodeDataset, f"to_{kind}"), getattr(EpisodeDataset, f"from_{kind}")
+    part = dataset.select([3, 1, 2, *range(10, 40)])
+    write(part, tmp_path / "a")
+    found = read(tmp_path / "a", make_tokenizer())
+    assert_same(found, list(part))
+    assert found.provenance == {**dataset.provenance, "episodes": 33, "mean_return": float(part.returns.mean())}
+    write(found, tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    found.save(tmp_path / "d")
+    assert_same(EpisodeDataset.load(tmp_path / "d"), list(part))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_another_tokenizer_is_refused(dataset, kind, tmp_path):
+    getattr(dataset, f"to_{kind}")(tmp_path / "a")
+    with pytest.raises(DatasetError, match="recorded with the tokenizer"):
+        getattr(EpisodeDataset, f"from_{kind}")(tmp_path / "a", make_tokenizer("<stop>"))
+
+
+def test_a_line_that_is_cut_short_is_named(dataset, tmp_path):
+    path = tmp_path / "a.jsonl"
+    dataset.to_jsonl(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(DatasetError, match="line 41: expected a whole line of JSON"):
+        EpisodeDataset.from_jsonl(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda row: row.update(tokens=[1, "x"]), "line 3, field 'tokens'"),
+        (lambda row: row.update(rewards=row["rewards"][1:]), "episode 1, field 'rewards'"),
+        (lambda row: row.update(tokens=[99_999 for _ in row["tokens"]]), "line 3, field 'tokens'|uint8"),
+        (lambda row: row.pop("seed"), "line 3: expected the fields"),
+        (lambda row: row.update(terminated="yes"), "line 3, field 'terminated'"),
+        (lambda row: row.update(is_action=None), "line 3: is_action"),
+    ],
+)
+def test_a_wrong_line_is_named(dataset, tmp_path, change, message):
+    path = tmp_path / "a.jsonl"
+    dataset.to_jsonl(path)
+    lines = path.read_text().splitlines()
+    row = json.loads(lines[2])
+    change(row)
+    lines[2] = json.dumps(row)
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(DatasetError, match=message):
+        EpisodeDataset.from_jsonl(path)
+
+
+def test_other_files_are_refused(tmp_path, dataset):
+    path = tmp_path / "a"
+    path.write_text('{"tokens": []}\n')
+    with pytest.raises(DatasetError, match="line 1"):
+        EpisodeDataset.from_jsonl(path)
+    with pytest.raises(DatasetError, match="whole Parquet"):
+        EpisodeDataset.from_parquet(path)
+    dataset.to_hf().to_parquet(str(path))
+    with pytest.raises(DatasetError, match="metadata"):
+        EpisodeDataset.from_parquet(path)
+    dataset.to_parquet(path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DatasetError, match="whole Parquet"):
+        EpisodeDataset.from_parquet(path)
