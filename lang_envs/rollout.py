@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
@@ -63,7 +64,7 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
         TypeError: where it does not return turns.
     """
     name = type(policy).__name__
-    waiting = enumerate(start if isinstance(start, Start) else Start(start) for start in starts)
+    waiting = enumerate(start if isinstance(start, Start) else Start(index(start)) for start in starts)
     playing: dict[int, tuple[int, Start, Iterator[NDArray[np.int32]]]] = {}  # row -> place, start, still to be replayed
     streams: list[Any] = [None] * env.num_envs
     logprobs = np.full((env.num_envs, env.max_tokens), np.nan, np.float32)  # [N, T]
@@ -91,7 +92,7 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
                 raise ValueError(f"the episode of seed {start.seed} was over before all replayed utterances were said")
             record = logprobs[row, : len(env.history(row))]
             known = None if np.isnan(record).all() else record.copy()
-            finished[place] = env.episode(row, known, {"seed": start.seed})
+            finished[place] = env.episode(row, known, {"seed": int(start.seed)})
         while due in finished:
             yield finished.pop(due)
             due += 1

@@ -27,7 +27,7 @@ class Reply(Generic[S]):
         text: what the environment says back; empty where it says nothing.
         reward: paid for the whole utterance; it lands on the utterance's last token.
         terminated: whether the task itself is over.
-        info: facts about this turn, with the same keys in every reply of a task; values are numbers, booleans or strings.
+        info: facts about this turn, with the same keys in every reply of a task; numbers, booleans or strings.
     """
 
     state: S
@@ -40,8 +40,8 @@ class Reply(Generic[S]):
 class Task(ABC, Generic[S]):
     """A language task: rules over text. Everything else (tokens, spaces, batching, recording) is derived from it.
 
-    A task owns no mutable state and no random generator: both are passed in, so one task object may serve any number of
-    episodes at once.
+    A task owns no mutable state and no random generator: both are passed in, so one task object may serve any number
+    of episodes at once.
 
     Attributes:
         max_turns: agent utterances after which an episode is truncated, where the task has not ended it before.
@@ -69,16 +69,18 @@ class Task(ABC, Generic[S]):
 
     @abstractmethod
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The task's own tokenizer. Its ``eos_token`` is the end-of-utterance token; any other can be passed to ``make``."""
+        """The task's own tokenizer, whose ``eos_token`` ends an utterance; ``make`` takes any other."""
 
-    def legal_tokens(self, state: S, said: Sequence[int], tokenizer: PreTrainedTokenizerFast) -> NDArray[np.bool_] | None:
-        """Which tokens [V] may follow the tokens ``said`` so far in this utterance; None where the task does not know."""
+    def legal_tokens(
+        self, state: S, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
+    ) -> NDArray[np.bool_] | None:
+        """Which tokens [V] may follow those ``said`` so far in this utterance; None where the task does not know."""
         return None
 
     def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics:
         """The same rules for ``num_envs`` episodes at once, over tokens.
 
-        The default calls :meth:`reply_batch` and converts text. Override it only where the task can be computed with arrays.
+        The default calls :meth:`reply_batch` and converts text. Override it where the task can be computed with arrays.
         """
         from lang_envs.dynamics import TextDynamics
 

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lang_envs.dynamics import Replies
 from lang_envs.episode import Episode
 from lang_envs.generators import Generators
+from lang_envs.infos import collect, collect_final, column
 from lang_envs.record import Record, Rows
 from lang_envs.spaces import history_space
 from lang_envs.tokenizers import adopt, decode
@@ -60,6 +61,8 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
     ) -> None:
         if num_envs < 1:
             raise ValueError(f"num_envs must be at least 1, got {num_envs}")
+        if max_episode_steps is not None and max_episode_steps < 1:
+            raise ValueError(f"max_episode_steps must be at least 1 or None, got {max_episode_steps}")
         if render_mode not in (None, "ansi"):
             raise ValueError(f"render_mode of a vector environment is 'ansi' or None, got {render_mode!r}")
         self.task, self.num_envs, self.render_mode, self.copy = task, num_envs, render_mode, copy
@@ -111,7 +114,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
                 end.
             TypeError: where the actions are not integers.
         """
-        rows, over = self._rows_to_step()
+        rows, stale = self._rows_to_step()
         actions = np.asarray(actions)
         if actions.shape != (self.num_envs,):
             raise ValueError(f"expected one token for each of {self.num_envs} environments, got shape {actions.shape}")
@@ -120,17 +123,19 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._record.append_one(rows, tokens)
         self._said[rows] += 1
         ended, replies = self._after_actions(rows, tokens)
-        if over.size:
-            self._begin(over)
+        if stale.size:
+            self._begin(stale)
         rewards = np.zeros(self.num_envs)
         if replies is not None:
             rewards[ended] = replies.rewards
         info = {} if replies is None else replies.info
         terminated, truncated = self._terminated.copy(), self._truncated.copy()
         if self.autoreset_mode is AutoresetMode.SAME_STEP and self.finished.any():
-            infos = self._restart(ended, info)
+            over = np.flatnonzero(self.finished)
+            infos = collect_final(self.finished, self._record.observation(over), ended, info)
+            self._begin(over)
         else:
-            infos = self._collect(ended, info)
+            infos = collect(self.num_envs, ended, info)
         return self._record.observation(EVERY_ROW, self.copy), rewards, terminated, truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -154,9 +159,10 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
     def begin(self, rows: Sequence[int] | Rows, seeds: Sequence[int | None]) -> None:
         """Starts new episodes in ``rows``, each from its own seed; None goes on with the generator the row has."""
-        rows = np.asarray(rows, np.int64)
-        self._seed(rows, seeds)
-        self._begin(rows)
+        rows = _distinct(rows)
+        if rows.size:
+            self._seed(rows, seeds)
+            self._begin(rows)
 
     def say(
         self, rows: Sequence[int] | Rows, utterances: Sequence[NDArray[np.int32]], speaker: str = "the agent"
@@ -170,7 +176,9 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             ValueError: where it does none of these, is empty, goes on after its end, or where a row cannot go on.
             TypeError: where the tokens are not integers.
         """
-        rows = np.asarray(rows, np.int64)
+        rows = _distinct(rows)
+        if not rows.size:
+            return
         ready = (self._record.length[rows] > 0) & ~self.finished[rows] & (self._said[rows] == 0)
         if not ready.all():
             row = rows[ready.argmin()]
@@ -263,7 +271,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._truncated[rows] = cut & ~replies.terminated
         self._answered[rows] = True
         for key, values in replies.info.items():
-            self._info.setdefault(key, self._column(values))[rows] = values
+            self._info.setdefault(key, column(self.num_envs, values))[rows] = values
         return rows, replies
 
     # What gymnasium returns beside
@@ -288,33 +296,9 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             raise ValueError(f"options['reset_mask'] must have shape ({self.num_envs},) and a True in it, got {mask}")
         return np.flatnonzero(mask)
 
-    def _restart(self, ended: Rows, info: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        """Same-step autoreset of the finished rows; what their last step showed moves under ``final_``."""
-        over = self.finished  # [N]
-        rows, last = np.flatnonzero(over), over[ended]
-        infos = self._collect(ended[~last], {key: values[~last] for key, values in info.items()})
-        final = self._record.observation(rows)  # each [n, T]
-        observations = np.full(self.num_envs, None, object)  # [N] one dict for each row that is over
-        for i, row in enumerate(rows.tolist()):
-            observations[row] = {key: values[i] for key, values in final.items()}
-        infos["final_obs"], infos["_final_obs"] = observations, over
-        infos["final_info"] = self._collect(ended[last], {key: values[last] for key, values in info.items()})
-        infos["_final_info"] = over.copy()
-        self._begin(rows)
-        return infos
 
-    def _collect(self, rows: Rows, info: dict[str, NDArray[Any]]) -> dict[str, Any]:
-        """Gymnasium's form of the info of ``rows``: each key's values at their rows [N], and a mask of who has one."""
-        infos: dict[str, Any] = {}
-        if not len(rows):
-            return infos
-        for key, values in info.items():
-            infos[key], infos[f"_{key}"] = self._column(values), np.zeros(self.num_envs, np.bool_)
-            infos[key][rows], infos[f"_{key}"][rows] = values, True
-        return infos
-
-    def _column(self, like: NDArray[Any]) -> NDArray[Any]:
-        """An empty column [N]: zeros of their type for numbers and booleans, None for all else."""
-        if like.dtype.kind in "biuf":
-            return np.zeros(self.num_envs, like.dtype)
-        return np.full(self.num_envs, None, object)
+def _distinct(rows: Sequence[int] | Rows) -> Rows:
+    rows = np.asarray(rows, np.int64)
+    if len(set(rows.tolist())) != rows.size:
+        raise ValueError(f"each row can be named once, got {rows}")
+    return rows

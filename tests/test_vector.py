@@ -280,6 +280,19 @@ def test_say_refuses_rows_that_cannot_go_on():
         env.say([0, 1], [np.array([END])])
 
 
+def test_rows_are_named_once_and_may_be_none():
+    env = TokenVectorEnv(Guess(), 2)
+    with pytest.raises(ValueError, match=r"named once, got \[1 1\]"):
+        env.begin([1, 1], [0, 0])
+    env.begin([0], [0])
+    with pytest.raises(ValueError, match="named once"):
+        env.say([0, 0], [np.array([END])] * 2)
+    before = env.episode(0)
+    env.begin([], [])
+    env.say([], [])
+    assert env.episode(0).same_as(before)
+
+
 def test_history_is_a_read_only_view():
     env = TokenVectorEnv(Guess(), 1)
     env.reset(seed=0)
@@ -361,6 +374,8 @@ def test_make_vec():
     assert isinstance(gym.make_vec("MovieReview-v0", 2, vectorization_mode="sync"), gym.vector.SyncVectorEnv)
     with pytest.raises(ValueError, match="vectorization_mode='sync'"):
         gym.make_vec("MovieReview-v0", 2, level="utterance")
+    with pytest.raises(ValueError, match="max_episode_steps must be at least 1"):
+        gym.make_vec("MovieReview-v0", 2, max_episode_steps=0)
     with pytest.raises(ValueError, match="num_envs must be at least 1"):
         gym.make_vec("MovieReview-v0", 0)
 
