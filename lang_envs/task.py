@@ -45,7 +45,7 @@ class Task(ABC, Generic[S]):
 
     Attributes:
         max_turns: agent utterances after which an episode is truncated, where the task has not ended it before.
-        max_utterance_tokens: tokens of one agent utterance, its end token included; the utterance ends there at the latest.
+        max_utterance_tokens: tokens of one agent utterance, its end token included; it ends there at the latest.
         max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
     """
 

@@ -1,0 +1,200 @@
+"""What a data set holds, in figures and as the page that lies in its folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets_builders.columns import Columns
+from datasets_builders.storage import FORMAT_VERSION
+from lang_envs.episode import Episodes
+
+_AT_ONCE = 65_536  # rows; bounds the memory a summary takes
+_BARS = 40  # characters of the longest bar of the histogram
+_BINS = 16  # where there are more distinct returns than this, they are binned
+
+
+def describe(columns: Columns, rows: NDArray[np.int64] | None, end_id: int | None) -> dict[str, Any]:
+    """Counts, returns, lengths, turns and the share of each policy.
+
+    Args:
+        columns: where the episodes are.
+        rows: which of them; None for all.
+        end_id: the token that ends an utterance; where it is None, turns end where the environment speaks.
+    """
+    everything = columns.returns()
+    returns = everything if rows is None else everything[rows]  # [B]
+    lengths = columns.lengths() if rows is None else columns.lengths()[rows]  # [B]
+    turns, actions, ended, players, names = [], 0, 0, [], dict[str, int]()
+    for part, policies in _blocks(columns, rows, names):
+        turns.append(count_turns(part, end_id))
+        actions += int(part.is_action.sum())
+        ended += int(part.terminated.sum())
+        players.append(policies)
+    player = np.concatenate(players)  # [B]
+    shares = {
+        name: {"episodes": len(own), "share": len(own) / len(returns), "mean_return": float(own.mean())}
+        for name, number in sorted(names.items())
+        for own in [returns[player == number]]
+    }
+    return {
+        "episodes": len(returns),
+        "tokens": int(lengths.sum()),
+        "actions": actions,
+        "terminated": ended / len(returns),
+        "return": _spread(returns),
+        "length": _spread(lengths),
+        "turns": _spread(np.concatenate(turns)),
+        "policies": shares,
+    }
+
+
+def _blocks(
+    columns: Columns, rows: NDArray[np.int64] | None, names: dict[str, int]
+) -> Iterator[tuple[Episodes, NDArray[np.int16]]]:
+    """Episodes many at a time, with the number of the policy that played each; ``names`` collects the numbers."""
+    total = len(columns) if rows is None else len(rows)
+    for start in range(0, total, _AT_ONCE):
+        stop = min(start + _AT_ONCE, total)
+        some = np.arange(start, stop) if rows is None else rows[start:stop]
+        infos = columns.batch(some, ["info"]).column(0).dictionary_encode()  # few distinct texts: parse each once
+        noted = [str(json.loads(text).get("policy", "unknown")) for text in infos.dictionary.to_pylist()]
+        numbers = np.array([names.setdefault(name, len(names)) for name in noted], np.int16)
+        yield columns.gather(some), numbers[infos.indices.to_numpy()]
+
+
+def count_turns(episodes: Episodes, end_id: int | None) -> NDArray[np.int64]:
+    """Utterances in each episode [B]; one ends at the end token, where the environment speaks, or at the cut."""
+    acting = episodes.is_action  # [N]
+    ends = np.empty(len(acting), np.bool_)
+    ends[:-1] = acting[:-1] & ~acting[1:]
+    ends[episodes.offsets[1:] - 1] = acting[episodes.offsets[1:] - 1]  # the next token is another episode's
+    if end_id is not None:
+        ends |= acting & (episodes.tokens == end_id)
+    return np.add.reduceat(ends, episodes.offsets[:-1], dtype=np.int64)
+
+
+def _spread(values: NDArray[Any]) -> dict[str, float]:
+    low, lower, middle, upper, high = (float(q) for q in np.quantile(values, [0, 0.25, 0.5, 0.75, 1]))
+    sd = float(values.std())
+    return {
+        "mean": float(values.mean()),
+        "sd": sd,
+        "min": low,
+        "q25": lower,
+        "median": middle,
+        "q75": upper,
+        "max": high,
+    }
+
+
+def to_text(summary: dict[str, Any]) -> str:
+    """A summary as a few aligned lines."""
+    lines = [f"{summary['episodes']:,} episodes, {summary['tokens']:,} tokens, {summary['actions']:,} actions"]
+    for field in ("return", "length", "turns"):
+        values = summary[field]
+        quantiles = "  ".join(f"{name} {values[name]:g}" for name in ("min", "q25", "median", "q75", "max"))
+        lines.append(f"{field:<8} mean {values['mean']:.3f}  s.d. {values['sd']:.3f}  {quantiles}")
+    for name, part in summary["policies"].items():
+        lines.append(f"{name:<12} {part['share']:6.1%} of the episodes, mean return {part['mean_return']:.3f}")
+    return "\n".join(lines)
+
+
+def histogram(returns: NDArray[np.float64]) -> str:
+    """Bars of text: one for each distinct return, or for each of 16 ranges where there are more."""
+    values, counts = np.unique(returns, return_counts=True)
+    labels = [f"{value:g}" for value in values]
+    if len(values) > _BINS:
+        counts, edges = np.histogram(returns, _BINS)
+        labels = [f"{low:.3g} to {high:.3g}" for low, high in pairwise(edges)]
+    width = max(map(len, labels))
+    return "\n".join(
+        f"{label:>{width}}  {'#' * round(_BARS * count / counts.max()):<{_BARS}}  {count:,}"
+        for label, count in zip(labels, counts, strict=True)
+    )
+
+
+_PAGE = """---
+pretty_name: {title}
+license: mit
+task_categories:
+- reinforcement-learning
+- text-generation
+tags:
+- offline-rl
+- lang-envs
+configs:
+- config_name: default
+  data_files: "*.arrow"
+---
+
+# {title}
+
+{description}
+
+{figures}
+
+Returns:
+
+```text
+{histogram}
+```
+
+## How it was made
+
+{origin}
+
+## Columns
+
+One row an episode (format version {version}).
+
+| column | what it holds |
+|---|---|
+| `tokens` | every token of the episode, in order, as it was produced |
+| `is_action` | whether the agent chose the token (the end token of an utterance included) |
+| `rewards` | one value per action, in order: `rewards[k]` belongs to the k-th true entry of `is_action` |
+| `logprobs` | one value per action, the log-probability under the policy that played; null where unknown |
+| `terminated` | the task ended |
+| `truncated` | the episode was cut (context full or turn limit) |
+| `seed` | of the environment; null where unknown |
+| `info` | further facts as JSON, the policy's name among them |
+
+## How to load it
+
+```python
+from datasets_builders import EpisodeDataset
+
+dataset = EpisodeDataset.load("path/to/this/folder")
+print(dataset)
+episode = dataset[0]
+print(dataset.tokenizer().decode(episode.tokens))
+```
+
+`datasets.load_from_disk` opens the same folder.
+"""
+
+
+def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[np.float64]) -> str:
+    """The ``README.md`` of a data set."""
+    origin = {key: value for key, value in provenance.items() if key not in ("description", "reference_scores")}
+    lines = [f"* {key.replace('_', ' ')}: `{_short(value)}`" for key, value in origin.items()]
+    scores = provenance.get("reference_scores") or {}
+    lines += [f"* reference score, {name}: {value}" for name, value in scores.items()]
+    return _PAGE.format(
+        title=provenance.get("name", "Episodes"),
+        description=provenance.get("description", "Episodes of language tasks, token by token."),
+        figures="\n".join(["```text", to_text(summary), "```"]),
+        histogram=histogram(returns),
+        origin="\n".join(lines),
+        version=FORMAT_VERSION,
+    )
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, sort_keys=True)
+    return text if len(text) <= 300 else text[:297] + "..."

@@ -1,0 +1,368 @@
+"""EpisodeDataset: recorded episodes, read in place from the memory map, with where they come from."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import ArrayLike, NDArray
+
+from datasets_builders import export
+from datasets_builders.card import describe, to_text
+from datasets_builders.columns import Columns
+from datasets_builders.provenance import check_version, read_provenance, tokenizer_facts
+from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, read_arrow, schema, schema_of
+from datasets_builders.views import Chunk
+from datasets_builders.writer import Recording
+from lang_envs.episode import Episode, Episodes
+from lang_envs.tokenizers import adopt, fingerprint
+
+if TYPE_CHECKING:
+    import datasets
+    from transformers import PreTrainedTokenizerFast
+
+_AT_ONCE = 65_536  # episodes; bounds the memory that copying takes
+_FETCHED = 1024  # episodes; iterating one by one would look each up in the columns
+
+
+class EpisodeDataset(Sequence[Episode]):
+    """Episodes in Arrow columns. Selections share the columns: they hold row numbers only.
+
+    Attributes:
+        provenance: where the episodes come from.
+    """
+
+    def __init__(
+        self,
+        columns: Columns,
+        provenance: dict[str, Any],
+        rows: NDArray[np.int64] | None = None,
+        tokenizer: PreTrainedTokenizerFast | Path | None = None,
+    ) -> None:
+        """Takes ``rows`` of ``columns`` (None: all); ``tokenizer`` may be the folder of one.
+
+        Raises:
+            DatasetError: where there is no episode.
+        """
+        if not len(columns) or (rows is not None and not len(rows)):
+            raise DatasetError("a data set needs at least one episode, got none")
+        self._columns, self._rows, self._tokenizer = columns, rows, tokenizer
+        self.provenance = provenance
+
+    # Where it comes from
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> EpisodeDataset:
+        """Maps a recorded folder; its offsets are checked, its episodes not read.
+
+        Raises:
+            FileNotFoundError: where there is no such folder, or only an unfinished recording of it.
+            DatasetError: where it is damaged, empty, or of another format version.
+        """
+        folder = Path(path)
+        if not folder.is_dir():
+            partial = folder.with_name(folder.name + ".partial")
+            hint = f"; {partial} is its unfinished recording: record again with the same arguments to finish it"
+            raise FileNotFoundError(f"there is no data set at {folder}{hint if partial.exists() else ''}")
+        provenance = read_provenance(folder)
+        chunks = [
+            Chunk.of(batch, str(file) if number == 0 else f"{file}, record batch {number}")
+            for file in _data_files(folder)
+            for number, batch in enumerate(read_arrow(file))
+        ]
+        columns = Columns(chunks)
+        if len(columns) != provenance.get("episodes"):
+            raise DatasetError(
+                f"{folder}: provenance.json promises {provenance.get('episodes')} episodes, the files hold "
+                f"{len(columns)}; a file was cut short or left out: copy the folder again or record it anew"
+            )
+        if not len(columns):
+            raise DatasetError(f"{folder}: the data set is empty; record at least one episode")
+        tokenizer = folder / "tokenizer"
+        return cls(columns, provenance, tokenizer=tokenizer if tokenizer.is_dir() else None)
+
+    @classmethod
+    def from_episodes(
+        cls,
+        episodes: Iterable[Episode],
+        provenance: dict[str, Any] | None = None,
+        tokenizer: PreTrainedTokenizerFast | None = None,
+    ) -> EpisodeDataset:
+        """Packs episodes in memory. Without a tokenizer, tokens get 32 bits and nothing can be decoded."""
+        provenance = {"format_version": FORMAT_VERSION, **(provenance or {})}
+        if tokenizer is not None:
+            provenance["tokenizer"] = tokenizer_facts(tokenizer)
+        columns = schema(2**31 if tokenizer is None else len(tokenizer))
+        packed = episodes if isinstance(episodes, Episodes) else Episodes.from_list(list(episodes))
+        if not len(packed):
+            raise DatasetError("a data set needs at least one episode, got none")
+        return cls(Columns([Chunk.of(encode(packed, columns))]), provenance, tokenizer=tokenizer)
+
+    @classmethod
+    def from_jsonl(
+        cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
+    ) -> EpisodeDataset:
+        """What :meth:`to_jsonl` wrote; the tokenizer, where given, must be the one it was recorded with."""
+        return cls._imported(*export.read_jsonl(Path(path)), tokenizer, str(path))
+
+    @classmethod
+    def from_parquet(
+        cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
+    ) -> EpisodeDataset:
+        """What :meth:`to_parquet` wrote; the tokenizer, where given, must be the one it was recorded with."""
+        return cls._imported(*export.read_parquet(Path(path)), tokenizer, str(path))
+
+    @classmethod
+    def _imported(
+        cls,
+        provenance: dict[str, Any],
+        batches: Iterator[pa.RecordBatch],
+        tokenizer: PreTrainedTokenizerFast | None,
+        where: str,
+    ) -> EpisodeDataset:
+        check_version(provenance, where)
+        columns = schema_of(provenance)
+        try:
+            found = Columns([Chunk.of(batch.cast(columns), where) for batch in batches])
+        except (pa.ArrowInvalid, KeyError) as error:
+            raise DatasetError(f"{where}: expected columns of the types {columns} ({error})") from error
+        if not len(found):
+            raise DatasetError(f"{where}: the data set is empty; expected at least one episode")
+        dataset = cls(found, provenance, tokenizer=tokenizer)
+        if tokenizer is not None:
+            dataset.require(tokenizer)
+        return dataset
+
+    # Reading
+
+    def __len__(self) -> int:
+        return len(self._columns) if self._rows is None else len(self._rows)
+
+    def __getitem__(self, index: int) -> Episode:  # type: ignore[override]  # slices: see select
+        """One episode with its info."""
+        return self.rows([index], info=True)[0]
+
+    def __iter__(self) -> Iterator[Episode]:
+        """The episodes one by one, fetched many at a time."""
+        for start in range(0, len(self), _FETCHED):
+            yield from self.rows(np.arange(start, min(start + _FETCHED, len(self))), info=True)
+
+    def rows(self, indices: ArrayLike, info: bool = False) -> Episodes:
+        """Episodes in columns, copied out of the memory map without a loop over them.
+
+        Args:
+            indices: [n] integers from -len to len - 1.
+            info: whether the dictionaries are made too; they are empty otherwise.
+
+        Raises:
+            IndexError: where an index is out of range.
+            TypeError: where the indices are not integers.
+        """
+        rows = self._resolve(indices)
+        episodes = self._columns.gather(rows)
+        if info:
+            found = self._columns.batch(rows, ["seed", "info"]).to_pylist()
+            for own, row in zip(episodes.info, found, strict=True):
+                own.update(json.loads(row["info"]), **({} if row["seed"] is None else {"seed": row["seed"]}))
+        return episodes
+
+    def _resolve(self, indices: ArrayLike) -> NDArray[np.int64]:
+        asked = np.asarray(indices)
+        if asked.dtype.kind not in "iu" and asked.size:
+            raise TypeError(f"indices must be integers, got {asked.dtype}; turn a mask into them with np.flatnonzero")
+        positions = asked.astype(np.int64, copy=False).reshape(-1)
+        count = len(self)
+        if positions.size and (positions.min() < 0 or positions.max() >= count):
+            if positions.min() < -count or positions.max() >= count:
+                raise IndexError(f"indices must lie in [-{count}, {count - 1}], got {asked.min()} to {asked.max()}")
+            positions = np.where(positions < 0, positions + count, positions)
+        return positions if self._rows is None else self._rows[positions]
+
+    @cached_property
+    def returns(self) -> NDArray[np.float64]:
+        """The sum of rewards of each episode [B]; computed once, from the memory map."""
+        returns = self._columns.returns()
+        return returns if self._rows is None else returns[self._rows]
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each episode [B]."""
+        lengths = self._columns.lengths()
+        return lengths if self._rows is None else lengths[self._rows]
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The tokenizer it was recorded with.
+
+        Raises:
+            ValueError: where the data set carries none.
+        """
+        if self._tokenizer is None:
+            raise ValueError(
+                "this data set carries no tokenizer; pass one to from_episodes, from_jsonl or from_parquet"
+            )
+        if isinstance(self._tokenizer, Path):
+            self._tokenizer = adopt(self._tokenizer)
+        return self._tokenizer
+
+    def require(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """Refuses any tokenizer but the one it was recorded with.
+
+        Raises:
+            DatasetError: where they differ.
+        """
+        recorded = (self.provenance.get("tokenizer") or {}).get("fingerprint")
+        asked = fingerprint(tokenizer)
+        if recorded != asked:
+            raise DatasetError(
+                f"the data set was recorded with the tokenizer {recorded}, but {asked} ({len(tokenizer)} tokens) is in "
+                "use, where the same ids are other words; use dataset.tokenizer(), or record with the tokenizer in use"
+            )
+
+    # Selections
+
+    def select(self, indices: ArrayLike) -> EpisodeDataset:
+        """The episodes ``indices``, in that order."""
+        return self._with_rows(self._resolve(indices))
+
+    def filter(self, min_return: float | None = None, top_fraction: float | None = None) -> EpisodeDataset:
+        """The episodes of at least ``min_return``, of those the best ``top_fraction``, earlier ones first.
+
+        Raises:
+            ValueError: where nothing is left, or the fraction is not in (0, 1].
+        """
+        kept = np.arange(len(self))
+        if min_return is not None:
+            kept = kept[self.returns >= min_return]
+            if not len(kept):
+                raise ValueError(
+                    f"no episode has a return of at least {min_return}; the best is {self.returns.max():g}"
+                )
+        if top_fraction is not None:
+            if not 0 < top_fraction <= 1:
+                raise ValueError(f"top_fraction must lie in (0, 1], got {top_fraction}")
+            count = math.ceil(top_fraction * len(kept))
+            best = np.argsort(-self.returns[kept], kind="stable")[:count]
+            kept = np.sort(kept[best])
+        return self.select(kept)
+
+    def split(self, parts: Sequence[float] | Sequence[int], seed: int = 0) -> list[EpisodeDataset]:
+        """Random parts without a common episode: by fractions of the whole, or by sizes where they are integers.
+
+        Raises:
+            ValueError: where a part is empty or there are not enough episodes.
+        """
+        integers = all(isinstance(part, int | np.integer) for part in parts)
+        if not integers and sum(parts) > 1 + 1e-9:
+            raise ValueError(f"fractions must sum to 1 at most, got {list(parts)}")
+        ends = np.cumsum(parts) if integers else np.round(np.cumsum(parts) * len(self)).astype(np.int64)
+        sizes = np.diff(ends, prepend=0)
+        if (sizes < 1).any() or ends[-1] > len(self):
+            raise ValueError(
+                f"{list(parts)} of {len(self)} episodes gives parts of {sizes.tolist()}; each needs at least one"
+            )
+        order = np.random.default_rng(seed).permutation(len(self))
+        return [self.select(np.sort(order[end - size : end])) for size, end in zip(sizes, ends, strict=True)]
+
+    def merge(self, *others: EpisodeDataset) -> EpisodeDataset:
+        """All episodes of this data set and then of the others; nothing is copied.
+
+        Raises:
+            DatasetError: where they were recorded with different tokenizers.
+        """
+        datasets = [self, *others]
+        prints = [(d.provenance.get("tokenizer") or {}).get("fingerprint") for d in datasets]
+        types = {d._columns.chunks[0].batch.schema for d in datasets}
+        if len(set(prints)) > 1 or len(types) > 1:
+            raise DatasetError(f"only data sets of one tokenizer can be merged, got the tokenizers {prints}")
+        starts = np.cumsum([0, *(len(d._columns) for d in datasets)])
+        rows = [
+            start + (np.arange(len(d)) if d._rows is None else d._rows)
+            for start, d in zip(starts, datasets, strict=False)
+        ]
+        columns = Columns([chunk for d in datasets for chunk in d._columns.chunks])
+        provenance = {"format_version": FORMAT_VERSION, "merged": [d.provenance for d in datasets]}
+        if "tokenizer" in self.provenance:
+            provenance["tokenizer"] = self.provenance["tokenizer"]
+        return EpisodeDataset(columns, provenance, np.concatenate(rows), self._tokenizer)
+
+    def _with_rows(self, rows: NDArray[np.int64]) -> EpisodeDataset:
+        return EpisodeDataset(self._columns, self.provenance, rows, self._tokenizer)
+
+    # What it holds
+
+    def describe(self) -> dict[str, Any]:
+        """Counts, returns (mean, s.d., quantiles), lengths, turns, and the share and mean return of each policy."""
+        return describe(self._columns, self._rows, (self.provenance.get("tokenizer") or {}).get("end_id"))
+
+    def __str__(self) -> str:
+        return to_text(self.describe())
+
+    def __repr__(self) -> str:
+        env = (self.provenance.get("env") or {}).get("id", "an unknown environment")
+        return f"EpisodeDataset({len(self):,} episodes of {env})"
+
+    # Writing
+
+    def save(self, path: str | os.PathLike[str]) -> EpisodeDataset:
+        """Writes these episodes, and no others of the columns they share, to a new folder, and maps it.
+
+        Raises:
+            FileExistsError: where the folder exists.
+        """
+        tokenizer = None if self._tokenizer is None else self.tokenizer()
+        columns = self._columns.chunks[0].batch.schema
+        recording = Recording(
+            path, self._summary(), columns, tokenizer, resume=False, advice="make room and save again"
+        )
+        try:
+            for batch in self._batches():
+                recording.append(batch)
+            return EpisodeDataset.load(recording.finish())
+        except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
+            recording.discard()
+            raise
+
+    def to_jsonl(self, path: str | os.PathLike[str]) -> None:
+        """Writes one line of provenance and one line an episode (fields as on disk: one reward per action)."""
+        export.write_jsonl(self._batches(), self._summary(), Path(path))
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Writes one row an episode, columns as on disk, the provenance in the file's metadata."""
+        export.write_parquet(self._batches(), self._columns.chunks[0].batch.schema, self._summary(), Path(path))
+
+    def to_hf(self) -> datasets.Dataset:
+        """The same rows as a ``datasets.Dataset``, still mapped from disk."""
+        import datasets
+
+        table = pa.Table.from_batches([chunk.batch for chunk in self._columns.chunks])
+        whole = datasets.Dataset(datasets.table.InMemoryTable(table))
+        return whole if self._rows is None else whole.select(self._rows)
+
+    def _summary(self) -> dict[str, Any]:
+        return {**self.provenance, "episodes": len(self), "mean_return": float(self.returns.mean())}
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        for start in range(0, len(self), _AT_ONCE):
+            yield self._columns.batch(self._resolve(np.arange(start, min(start + _AT_ONCE, len(self)))))
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The files that ``state.json`` lists, all there."""
+    state = folder / "state.json"
+    try:
+        names = [entry["filename"] for entry in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{state}: expected the list of data files as datasets.save_to_disk writes it ({error!r})"
+        ) from error
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DatasetError(f"{folder}: the data files {missing} are missing; copy the folder again or record it anew")
+    return [folder / name for name in names]

@@ -1,0 +1,131 @@
+"""Where a data set comes from: facts that are the same on every run, so that equal recordings are equal bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+
+import lang_envs
+from datasets_builders.storage import FORMAT_VERSION, DatasetError
+from lang_envs.scores import reference
+from lang_envs.tokenizers import fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+RESULTS = ("episodes", "mean_return")  # known only at the end; what a resumed recording does not have to match
+_NO_MATTER = ("num_envs", "vectorization_mode", "autoreset_mode", "copy", "render_mode")  # to what an episode is
+_LIBRARIES = ("numpy", "gymnasium", "tokenizers", "pyarrow")
+
+
+def provenance_of(
+    env: Any,
+    policy: Any = None,
+    *,
+    seed: int | None = None,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    **facts: Any,
+) -> dict[str, Any]:
+    """What is known before the first episode.
+
+    Args:
+        env: what is played; its id and arguments are read from ``env.spec``.
+        policy: who plays; its name and configuration are noted.
+        seed: of the whole recording.
+        tokenizer: where it is not ``env.tokenizer``.
+        facts: further JSON-able facts (name, description, options ...).
+    """
+    spec = getattr(env, "spec", None)
+    tokenizer = env.tokenizer if tokenizer is None else tokenizer
+    env_id = spec.id if spec is not None else type(env).__name__
+    kwargs = {key: value for key, value in (spec.kwargs if spec is not None else {}).items() if key not in _NO_MATTER}
+    found: dict[str, Any] = {"format_version": FORMAT_VERSION, **facts, "env": {"id": env_id, "kwargs": plain(kwargs)}}
+    if policy is not None:
+        found["policy"] = {"name": policy_name(policy), "config": config_of(policy)}
+    if seed is not None:
+        found["seed"] = seed
+    found["tokenizer"] = tokenizer_facts(tokenizer)
+    found["versions"] = {"lang-envs": lang_envs.__version__} | {name: version(name) for name in _LIBRARIES}
+    scores = reference_scores(env_id, kwargs) if spec is not None else {}
+    if scores:
+        found["reference_scores"] = scores
+    return found
+
+
+def tokenizer_facts(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+    """What a reader needs to tell this tokenizer from another."""
+    return {"fingerprint": fingerprint(tokenizer), "vocab_size": len(tokenizer), "end_id": tokenizer.eos_token_id}
+
+
+def policy_name(policy: Any) -> str:
+    """Its ``name`` where it has one, else its class."""
+    return str(getattr(policy, "name", type(policy).__name__))
+
+
+def config_of(policy: Any) -> dict[str, Any]:
+    """The JSON-able fields of a dataclass, or the constructor's arguments as far as they are kept as attributes."""
+    if dataclasses.is_dataclass(policy) and not isinstance(policy, type):
+        names = [field.name for field in dataclasses.fields(policy) if field.init]
+    else:
+        names = list(inspect.signature(type(policy)).parameters)
+    values = {name: plain(getattr(policy, name)) for name in names if hasattr(policy, name)}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON would give it back; what JSON cannot hold becomes its class's name, and paths become text."""
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else type(value).__name__
+
+
+def reference_scores(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Mean returns to read the data set's by; empty where there are none for this environment with these arguments."""
+    usual = gym.spec(env_id).kwargs
+    options = {key: value for key, value in kwargs.items() if usual.get(key) != value}
+    try:
+        return plain(dataclasses.asdict(reference(env_id, **options)))
+    except ValueError:
+        return {}
+
+
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """The ``provenance.json`` of a data set.
+
+    Raises:
+        DatasetError: where it is missing, is no JSON object, or is of another format version.
+    """
+    file = folder / "provenance.json"
+    if not file.is_file():
+        raise DatasetError(
+            f"{file} is missing: expected a folder written by datasets_builders (record, build, "
+            "EpisodeDataset.save); a plain datasets folder does not say where its episodes come from"
+        )
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{file}: expected a JSON object, but it cannot be parsed ({error})") from error
+    check_version(found, str(file))
+    return found
+
+
+def check_version(found: Any, where: str) -> None:
+    """Refuses another format version, in words."""
+    of = found.get("format_version") if isinstance(found, dict) else None
+    if of != FORMAT_VERSION:
+        raise DatasetError(
+            f"{where}, field 'format_version': expected {FORMAT_VERSION}, got {of}; "
+            "read it with the release that wrote it, or record it anew"
+        )

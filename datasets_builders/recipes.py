@@ -1,0 +1,134 @@
+"""The named data sets."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from datasets_builders import wordle
+from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.provenance import provenance_of
+from datasets_builders.recorder import Block, first_seed, make_env, played, write_blocks
+from lang_envs.episode import Episode
+from lang_envs.policies.movie_review import Reviewer
+from lang_envs.tasks.movie_review import MovieReview
+from lang_envs.vector import TokenVectorEnv
+
+_BLOCK_EPISODES = 4096
+_MANY = 2**62  # so many episodes that only the environment's size limits how many are played at once
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a named data set is made.
+
+    Attributes:
+        name: what it is called.
+        env_id: where it is played, by default.
+        description: for the card and for lists.
+        blocks: makes the block function from an environment, a seed and the options below.
+        options: the recipe's own options and their defaults; all other options are the environment's.
+    """
+
+    name: str
+    env_id: str
+    description: str
+    blocks: Callable[..., Block]
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+def _reviews(env: TokenVectorEnv, seed: int) -> Block:
+    task = env.task
+    if not isinstance(task, MovieReview):
+        raise ValueError(f"this recipe needs the environment MovieReview, got the task {type(task).__name__}")
+    first, policy, size = first_seed(seed), Reviewer(task), _BLOCK_EPISODES
+
+    def block(k: int) -> Iterator[Episode]:
+        return played(env, policy, range(first + k * size, first + (k + 1) * size), "reviewer")
+
+    return block
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            "movie-review",
+            "MovieReview-v0",
+            'Reviews as people write them: "the movie was ..." is good on average, "the movie wasn\'t ..." is bad on '
+            "average and holds the very best.",
+            _reviews,
+        ),
+        Recipe(
+            "wordle-expert",
+            "Wordle-Paper-v0",
+            "Games of greedy information gain, opened with a curated word.",
+            wordle.expert,
+        ),
+        Recipe(
+            "wordle-trap",
+            "Wordle-Paper-v0",
+            "Expert games, games that branch from them and are always lost, and middling games: what opens the best "
+            "games looks worst on average, so that one step of policy improvement avoids it.",
+            wordle.trap,
+            {"n_adversarial": 5, "n_suboptimal": 5},
+        ),
+        Recipe(
+            "wordle-mixed",
+            "Wordle-Paper-v0",
+            "Games of players of different skill, from words at random to words that agree with all feedback.",
+            wordle.mixed,
+            {"skills": (0.0, 0.25, 0.5, 0.75, 1.0)},
+        ),
+    )
+}
+
+
+def build(
+    name: str,
+    episodes: int,
+    out: str | os.PathLike[str],
+    seed: int = 0,
+    *,
+    env_id: str | None = None,
+    progress: bool = True,
+    **options: Any,
+) -> EpisodeDataset:
+    """Records a named data set; asked again after an interruption, it goes on to the same bytes.
+
+    Args:
+        name: one of ``RECIPES``.
+        episodes: exactly so many are written.
+        out: the folder to make.
+        seed: of the recording, in [0, 2**31).
+        env_id: another environment than the recipe's own.
+        progress: whether a bar may appear on a terminal.
+        **options: of the recipe (``RECIPES[name].options``) and of its environment (``words=`` ...).
+
+    Raises:
+        ValueError: for an unknown name or a bad option.
+        TypeError: for an option that neither the recipe nor the environment has.
+        FileExistsError: where ``out`` exists.
+        OSError: where the disk is full; what was written stays and is resumed.
+    """
+    if name not in RECIPES:
+        near = difflib.get_close_matches(name, RECIPES, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {sorted(RECIPES)}"
+        raise ValueError(f"there is no recipe {name!r}; {hint}")
+    recipe = RECIPES[name]
+    own = {key: options.pop(key, default) for key, default in recipe.options.items()}
+    env = make_env(env_id or recipe.env_id, _MANY, **options)
+    try:
+        facts = provenance_of(
+            env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": _listed(own)}
+        )
+        return write_blocks(recipe.blocks(env, seed, **own), episodes, out, facts, env.tokenizer, progress)
+    finally:
+        env.close()
+
+
+def _listed(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}

@@ -1,0 +1,201 @@
+"""RecordEpisodes: a wrapper that records every episode an outside loop finishes, one token step at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import ArrayLike, NDArray
+
+from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.provenance import provenance_of
+from datasets_builders.storage import encode, schema, to_json
+from datasets_builders.writer import KEPT, Recording
+from lang_envs.episode import Episodes
+from lang_envs.vector import TokenVectorEnv
+
+Rows = NDArray[np.int64]  # [n]
+Observation = dict[str, NDArray[Any]]
+
+
+class RecordEpisodes(gym.vector.VectorWrapper):
+    """Passes everything through and writes each finished episode to a new data set, in any autoreset mode.
+
+    Episodes come in the order in which they end. Their seed is known where ``reset`` was given one, and null after an
+    autoreset; log-probabilities are not known. Call :meth:`finish` (or ``close``) to make the folder whole.
+
+    Example:
+        >>> env = RecordEpisodes(gymnasium.make_vec("Wordle-v0", 64), "data/mine", policy="mine")
+        >>> ...  # any loop over env.reset and env.step
+        >>> dataset = env.finish()
+
+    Args:
+        env: what is played.
+        out: the folder to make.
+        policy: who plays, for ``info["policy"]``.
+        block_size: episodes that are written at once, and that an interruption may lose.
+        resume: whether the episodes of an interrupted recording are kept and added to; else they are an error.
+
+    Raises:
+        FileExistsError: where ``out`` exists, or an unfinished recording of it and ``resume`` is False.
+    """
+
+    def __init__(
+        self,
+        env: TokenVectorEnv,
+        out: str | os.PathLike[str],
+        policy: str = "unknown",
+        block_size: int = 4096,
+        resume: bool = False,
+    ) -> None:
+        super().__init__(env)
+        self.env: TokenVectorEnv = env
+        self._policy, self._block_size = policy, block_size
+        self._mode = AutoresetMode(env.metadata["autoreset_mode"])
+        self._schema = schema(len(env.tokenizer))
+        facts = provenance_of(env, recorded_with="RecordEpisodes", policy_name=policy)
+        advice = f"{KEPT}: make room and go on; in a new process, wrap the environment with resume=True"
+        self._recording = Recording(out, facts, self._schema, env.tokenizer, resume, advice)
+        shape = (env.num_envs, env.max_tokens)
+        self._is_action = np.zeros(shape, np.bool_)  # [N, T]
+        self._rewards = np.zeros(shape, np.float32)  # [N, T]
+        self._length = np.zeros(env.num_envs, np.int64)  # [N]
+        self._first = np.arange(env.num_envs) * env.max_tokens  # [N] where a row starts in the flattened arrays
+        self._over = np.zeros(env.num_envs, np.bool_)  # [N]
+        self._seeds: list[int | None] = [None] * env.num_envs
+        self._info: dict[str, NDArray[Any]] = {}  # key -> [N], what the task last said about a row
+        self._answered = np.zeros(env.num_envs, np.bool_)  # [N] whether it said anything
+        self._json: dict[tuple[Any, ...], str] = {}
+        self._waiting: list[tuple[Episodes, list[str]]] = []
+        self._dataset: EpisodeDataset | None = None
+
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Resets; episodes that were under way are not recorded."""
+        observation, infos = self.env.reset(seed=seed, options=options)
+        mask = (options or {}).get("reset_mask")
+        rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
+        self._begin(rows, observation)
+        if seed is not None:
+            seeds = seed if isinstance(seed, Sequence) else range(seed, seed + self.num_envs)
+            for row in rows.tolist():
+                self._seeds[row] = seeds[row]
+        return observation, infos
+
+    def step(self, actions: ArrayLike) -> tuple[Observation, Any, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
+        """Steps, and records the episodes that end."""
+        restarted = np.flatnonzero(self._over) if self._mode is AutoresetMode.NEXT_STEP else np.empty(0, np.int64)
+        live = np.flatnonzero(~self._over) if len(restarted) else np.arange(self.num_envs)
+        observation, rewards, terminated, truncated, infos = self.env.step(np.asarray(actions))
+        at = self._first[live] + self._length[live]  # [n]
+        self._is_action.reshape(-1)[at] = True
+        self._rewards.reshape(-1)[at] = rewards[live]
+        self._length[live] += 1
+        over = terminated | truncated
+        self._note(infos)
+        if self._mode is AutoresetMode.SAME_STEP:
+            self._measure(live[~over[live]], observation["attention_mask"])
+            if over.any():
+                rows = np.flatnonzero(over)
+                self._note(infos["final_info"])
+                final = {key: np.stack([infos["final_obs"][row][key] for row in rows]) for key in observation}
+                self._length[rows] = final["attention_mask"].sum(axis=1)
+                self._keep(rows, final["input_ids"], terminated)
+                self._begin(rows, observation)
+        else:
+            self._measure(live, observation["attention_mask"])
+            if over.any():
+                rows = np.flatnonzero(over)
+                self._keep(rows, observation["input_ids"][rows], terminated)
+            if len(restarted):
+                self._begin(restarted, observation)
+            self._over = over
+        if sum(len(part) for part, _ in self._waiting) >= self._block_size:
+            self._flush()  # last, so that a full disk leaves nothing half done here
+        return observation, rewards, terminated, truncated, infos
+
+    def finish(self) -> EpisodeDataset:
+        """Writes what is left, makes the folder whole and opens it; steps after that are an error.
+
+        Raises:
+            DatasetError: where no episode has ended.
+        """
+        if self._dataset is None:
+            self._flush()
+            self._dataset = EpisodeDataset.load(self._recording.finish())
+        return self._dataset
+
+    def close(self, **kwargs: Any) -> None:
+        """Finishes the recording where an episode has ended, and closes the environment."""
+        if self._dataset is None and (self._waiting or self._recording.episodes):
+            self.finish()
+        if self._dataset is None:
+            self._recording.discard()  # nothing in it
+        self.env.close(**kwargs)
+
+    def _begin(self, rows: Rows, observation: Observation) -> None:
+        self._is_action[rows] = False
+        self._rewards[rows] = 0
+        self._length[rows] = observation["attention_mask"][rows].sum(axis=1)
+        self._over[rows] = self._answered[rows] = False
+        for row in rows.tolist():
+            self._seeds[row] = None
+
+    def _measure(self, rows: Rows, mask: NDArray[np.int8]) -> None:
+        """Adds to the lengths of ``rows`` what the environment said: few rows in a step, so only theirs are counted."""
+        room = rows[self._length[rows] < mask.shape[1]]
+        answered = room[mask.reshape(-1)[self._first[room] + self._length[room]] == 1]
+        self._length[answered] = mask[answered].sum(axis=1)
+
+    def _note(self, infos: dict[str, Any]) -> None:
+        """Keeps the task's info of the rows that were answered in this step."""
+        for key, values in infos.items():
+            there = infos.get(f"_{key}")
+            if there is None or key.startswith("final_"):
+                continue
+            self._info.setdefault(key, np.zeros_like(values))[there] = values[there]
+            self._answered |= there
+
+    def _keep(self, rows: Rows, tokens: NDArray[np.int64], terminated: NDArray[np.bool_]) -> None:
+        """Takes the finished episodes of ``rows``, whose histories are ``tokens`` [n, T]."""
+        if self._dataset is not None:
+            raise ValueError("the recording is finished; wrap the environment anew to record into another folder")
+        lengths = self._length[rows]  # [n]
+        real = np.arange(tokens.shape[1]) < lengths[:, None]  # [n, T]
+        episodes = Episodes(
+            tokens[real].astype(np.int32),
+            self._is_action[rows][real],
+            self._rewards[rows][real],
+            np.concatenate([[0], np.cumsum(lengths)]),
+            terminated[rows],
+            ~terminated[rows],
+            None,
+            [{} if seed is None else {"seed": seed} for seed in (self._seeds[row] for row in rows.tolist())],
+        )
+        self._waiting.append((episodes, self._infos(rows)))
+
+    def _infos(self, rows: Rows) -> list[str]:
+        """The info of each of ``rows`` as JSON; equal ones are made once."""
+        columns = [self._answered[rows].tolist(), *(values[rows].tolist() for values in self._info.values())]
+        found = []
+        for facts in zip(*columns, strict=True):
+            text = self._json.get(facts)
+            if text is None:
+                said = dict(zip(self._info, facts[1:], strict=True)) if facts[0] else {}
+                text = to_json({**said, "policy": self._policy})
+                if len(self._json) < 10_000:
+                    self._json[facts] = text
+            found.append(text)
+        return found
+
+    def _flush(self) -> None:
+        if self._waiting:
+            episodes = Episodes.concat([part for part, _ in self._waiting])
+            infos = [text for _, texts in self._waiting for text in texts]
+            self._recording.append(encode(episodes, self._schema, infos))
+            self._waiting = []  # only now: where the disk was full, the next attempt still has them

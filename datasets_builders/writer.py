@@ -1,0 +1,289 @@
+"""The folder of a data set in the making: blocks that are whole or absent, few large files, renamed when done.
+
+While it is made, ``<out>.partial`` holds files named ``data-<first block>-<last block>.arrow``. A block is one small
+file; when the small files reach 128 MB together they are joined into one. Every file is written under a temporary
+name and renamed, so whatever interrupts the recording, what has a proper name is whole.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+
+from datasets_builders.card import card, describe
+from datasets_builders.columns import Columns
+from datasets_builders.provenance import RESULTS, read_provenance
+from datasets_builders.storage import DatasetError, features, read_arrow, write_arrow
+from datasets_builders.views import Chunk
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+FILE_BYTES = 128 * 2**20
+"""What one record batch holds at most (a single larger block stays as it is); joining needs as much memory."""
+
+
+KEPT = "{episodes} episodes are safe in {partial}"
+
+
+class BlockFile(NamedTuple):
+    """Blocks ``first`` to ``last`` of a recording, as one record batch."""
+
+    first: int
+    last: int
+    path: Path
+
+    @classmethod
+    def of(cls, path: Path) -> BlockFile:
+        """Reads the numbers off the file's name."""
+        first, last = path.stem.removeprefix("data-").split("-")
+        return cls(int(first), int(last), path)
+
+
+class Recording:
+    """Collects blocks of episodes in ``<out>.partial`` and renames it to ``out`` when they are all there.
+
+    Attributes:
+        episodes: how many are safely on disk.
+        next_block: the first block that is not.
+
+    Args:
+        out: the finished folder; must not exist.
+        provenance: what every run of the same recording has in common; an existing partial folder must have the same.
+        columns: of ``storage.schema``.
+        tokenizer: saved beside the episodes; None where there is none.
+        resume: whether an existing partial folder is continued; else it is an error.
+        advice: what to do about a full disk; may name ``{episodes}`` and ``{partial}``.
+
+    Raises:
+        FileExistsError: where ``out`` exists, or its partial folder does and ``resume`` is False.
+        DatasetError: where the partial folder belongs to another recording.
+    """
+
+    def __init__(
+        self,
+        out: str | os.PathLike[str],
+        provenance: dict[str, Any],
+        columns: pa.Schema,
+        tokenizer: PreTrainedTokenizerFast | None,
+        resume: bool = True,
+        advice: str = f"{KEPT}: make room and record again with the same arguments to go on",
+    ) -> None:
+        self.episodes, self._advice = 0, advice
+        self.out = Path(out)
+        self.partial = self.out.with_name(self.out.name + ".partial")
+        self.provenance, self.columns, self.tokenizer = provenance, columns, tokenizer
+        if self.out.exists():
+            raise FileExistsError(
+                f"{self.out} exists and is never overwritten: choose another folder, or delete it first"
+            )
+        if self.partial.exists() and not resume:
+            raise FileExistsError(
+                f"{self.partial} holds an unfinished recording: resume or delete it, or choose another folder"
+            )
+        with self._clear_when_full():
+            self.partial.mkdir(parents=True, exist_ok=True)
+            self._unlock = weakref.finalize(self, _lock(self.partial))
+            for stray in self.partial.glob("*.tmp"):
+                stray.unlink()
+            if (self.partial / "provenance.json").exists():
+                self._check_same()
+            else:
+                self._write_json("provenance.json", provenance)
+        self._files = self._whole_files()
+        self.next_block = self._files[-1].last + 1 if self._files else 0
+        self.episodes = sum(len(batch) for file in self._files for batch in read_arrow(file.path))
+        with self._clear_when_full():
+            self._join_when_full()  # the interrupted run may have died just before
+
+    def append(self, batch: pa.RecordBatch) -> None:
+        """Writes the next block.
+
+        Raises:
+            OSError: where the disk is full; the blocks before stay, and the recording can be resumed.
+        """
+        block = self.next_block
+        with self._clear_when_full():
+            path = self.partial / _name(block, block)
+            write_arrow(path, [batch], self.columns)
+            self._files.append(BlockFile(block, block, path))
+            self.next_block, self.episodes = block + 1, self.episodes + len(batch)
+            self._join_when_full()
+
+    def finish(self) -> Path:
+        """Joins what is left, writes the card and everything else a reader needs, and renames the folder.
+
+        Raises:
+            DatasetError: where there is no episode.
+            OSError: where the disk is full; the recording can be resumed.
+        """
+        if not self.episodes:
+            self.discard()
+            raise DatasetError(
+                f"{self.partial}: no episode was recorded, and an empty data set cannot be read; ask for at least 1"
+            )
+        with self._clear_when_full():
+            self._join(self._loose())
+            self._describe()
+            if self.tokenizer is not None:
+                self.tokenizer.save_pretrained(str(self.partial / "tokenizer"))
+            if self.out.exists():
+                raise FileExistsError(
+                    f"{self.out} appeared while it was recorded; the recording is whole in {self.partial}"
+                )
+            os.replace(self.partial, self.out)
+        self.close()
+        return self.out
+
+    def close(self) -> None:
+        """Lets go of the folder; what was not finished stays to be resumed."""
+        self._unlock()
+
+    def discard(self) -> None:
+        """Deletes the unfinished folder."""
+        self.close()
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    # What lies in the folder
+
+    def _whole_files(self) -> list[BlockFile]:
+        """The files in order; a small file that a crash left beside the large one that holds it is deleted."""
+        files: list[BlockFile] = []
+        for file in sorted(map(BlockFile.of, self.partial.glob("data-*.arrow")), key=lambda f: (f.first, -f.last)):
+            if files and file.last <= files[-1].last:
+                file.path.unlink()
+                continue
+            expected = files[-1].last + 1 if files else 0
+            if file.first != expected:
+                raise DatasetError(
+                    f"{self.partial}: expected block {expected}, found {file.path.name}; delete the folder"
+                )
+            files.append(file)
+        return files
+
+    def _loose(self) -> list[BlockFile]:
+        """The files at the end that are not joined yet: those of one block and less than a full file."""
+        first = len(self._files)
+        while first and self._files[first - 1].first == self._files[first - 1].last and not self._is_full(first - 1):
+            first -= 1
+        return self._files[first:]
+
+    def _is_full(self, index: int) -> bool:
+        return self._files[index].path.stat().st_size >= FILE_BYTES
+
+    def _join_when_full(self) -> None:
+        loose = self._loose()
+        if sum(file.path.stat().st_size for file in loose) >= FILE_BYTES:
+            self._join(loose)
+
+    def _join(self, files: list[BlockFile]) -> None:
+        if len(files) < 2:
+            return
+        batch = pa.concat_batches([batch for file in files for batch in read_arrow(file.path)])
+        joined = BlockFile(files[0].first, files[-1].last, self.partial / _name(files[0].first, files[-1].last))
+        write_arrow(joined.path, [batch], self.columns)
+        for file in files:
+            file.path.unlink()
+        self._files[-len(files) :] = [joined]
+
+    def _describe(self) -> None:
+        names = [file.path.name for file in self._files]
+        chunks = [Chunk.of(batch, str(file.path)) for file in self._files for batch in read_arrow(file.path)]
+        columns = Columns(chunks)
+        returns = columns.returns()
+        found = {**self.provenance, "episodes": len(columns), "mean_return": float(returns.mean())}
+        summary = describe(columns, None, (found.get("tokenizer") or {}).get("end_id"))
+        self._write_json("dataset_info.json", {"features": features(self.columns)})
+        state = {"_data_files": [{"filename": name} for name in names], "_fingerprint": fingerprint_of(found)}
+        fixed: dict[str, Any] = {
+            "_format_columns": None,
+            "_format_kwargs": {},
+            "_format_type": None,
+            "_output_all_columns": False,
+            "_split": None,
+        }
+        self._write_json("state.json", {**state, **fixed})
+        self._write_text("README.md", card(found, summary, returns))
+        self._write_json("provenance.json", found)
+
+    def _check_same(self) -> None:
+        asked = json.loads(json.dumps(self.provenance))
+        found = read_provenance(self.partial)
+        there = {key: value for key, value in found.items() if key in asked or key not in RESULTS}
+        different = [key for key in sorted(there.keys() | asked.keys()) if there.get(key) != asked.get(key)]
+        if different:
+            self.close()
+            words = "; ".join(
+                f"{key} is {_short(there.get(key))} there, {_short(asked.get(key))} was asked for" for key in different
+            )
+            raise DatasetError(
+                f"{self.partial} belongs to another recording: {words}. Ask for the same again to resume it, "
+                "delete it, or choose another folder"
+            )
+
+    def _write_json(self, name: str, value: dict[str, Any]) -> None:
+        self._write_text(name, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+    def _write_text(self, name: str, text: str) -> None:
+        temporary = self.partial / (name + ".tmp")
+        temporary.write_text(text, encoding="utf-8")
+        os.replace(temporary, self.partial / name)
+
+    @contextmanager
+    def _clear_when_full(self) -> Iterator[None]:
+        """Turns the failure to write into words; what was whole before stays whole."""
+        try:
+            yield
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
+            for stray in self.partial.glob("*.tmp"):
+                stray.unlink()
+            advice = self._advice.format(episodes=self.episodes, partial=self.partial)
+            raise OSError(
+                error.errno,
+                f"the disk is full ({error}); {advice}",
+            ) from error
+
+
+def _name(first: int, last: int) -> str:
+    return f"data-{first:08d}-{last:08d}.arrow"
+
+
+def fingerprint_of(provenance: dict[str, Any]) -> str:
+    """What ``datasets`` names its caches by: equal recordings, equal names."""
+    import hashlib
+
+    return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _lock(folder: Path) -> Callable[[], Any]:
+    """Keeps any other recording out until the returned function is called, or the process ends."""
+    try:
+        import fcntl
+    except ImportError:
+        return lambda: None  # a system without such locks
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise FileExistsError(
+            f"{folder} is being written by another recording; wait for it or choose another folder"
+        ) from error
+    return partial(os.close, handle)

@@ -1,0 +1,368 @@
+"""Recording: exact, resumable after any interruption, never half-visible; and RecordEpisodes around any loop."""
+
+import errno
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+from guess_task import Guess
+from test_dataset import assert_same, make_episode, make_tokenizer
+
+from datasets_builders import DatasetError, EpisodeDataset, RecordEpisodes, record, write_blocks, writer
+from lang_envs import TokenVectorEnv, Turn, rollout
+
+BLOCK, EPISODES = 16, 400
+PROVENANCE = {"format_version": 1, "seed": 0}
+
+
+class Chatter:
+    """Says random letters, in up to two of them, and knows how likely the last was."""
+
+    def __init__(self, env, volume=2):
+        self.end, self.volume = env.end_id, volume
+
+    def act(self, histories, rngs):
+        turns = []
+        for rng in rngs:
+            said = np.array([*rng.integers(0, 8, rng.integers(1, self.volume + 1)), self.end], np.int32)
+            turns.append(Turn(said, np.full(len(said), -0.5, np.float32)))
+        return turns
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def blocks(pause=0.0):
+    def block(k):
+        time.sleep(pause)
+        rng = np.random.default_rng(k)
+        return [make_episode(rng, k * BLOCK + i) for i in range(BLOCK + k % 3)]
+
+    return block
+
+
+def make(out, pause=0.0, episodes=EPISODES, provenance=PROVENANCE):
+    return write_blocks(blocks(pause), episodes, out, provenance, make_tokenizer(), progress=False)
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    monkeypatch.setattr(writer, "FILE_BYTES", 12_000)
+
+
+def test_record_is_the_rollout(tmp_path):
+    env = TokenVectorEnv(Guess(), 5)
+    dataset = record(env, Chatter(env), 50, tmp_path / "d", seed=3, block_size=16, progress=False)
+    expected = list(rollout(env, Chatter(env), ((3 << 32) + i for i in range(50))))
+    for episode in expected:
+        episode.info["policy"] = "Chatter"
+    assert_same(dataset, expected)
+    found = json.loads((tmp_path / "d" / "provenance.json").read_text())
+    assert found["policy"] == {"name": "Chatter", "config": {"volume": 2}}
+    assert (found["seed"], found["episodes"], found["tokenizer"]["vocab_size"]) == (3, 50, 14)
+    assert "Chatter" in (tmp_path / "d" / "README.md").read_text()
+
+
+def test_record_takes_an_id_and_is_the_same_in_any_blocks(tmp_path):
+    first = record("Wordle-v0", Chatter(gym.make("Wordle-v0").unwrapped, 5), 30, tmp_path / "a", block_size=30)
+    second = record("Wordle-v0", Chatter(gym.make("Wordle-v0").unwrapped, 5), 30, tmp_path / "b", block_size=7)
+    assert_same(first, list(second))
+    assert first.provenance["env"]["id"] == "Wordle-v0"
+    with pytest.raises(ValueError, match="seed of a recording"):
+        record("Wordle-v0", Chatter(gym.make("Wordle-v0").unwrapped), 30, tmp_path / "c", seed=-1)
+    with pytest.raises(ValueError, match="at least 1 episode"):
+        record("Wordle-v0", Chatter(gym.make("Wordle-v0").unwrapped), 0, tmp_path / "c")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, small_files):
+    make(tmp_path / "whole")
+    expected = contents(tmp_path / "whole")
+    assert len([name for name in expected if name.endswith(".arrow")]) > 2
+    rng = np.random.default_rng(0)
+    kills = 0
+    for attempt in range(200):
+        child = os.fork()
+        if child == 0:
+            try:
+                make(tmp_path / "killed", pause=0.002)
+                os._exit(0)
+            except BaseException:
+                os._exit(1)
+        time.sleep(rng.uniform(0.0, 0.05))
+        assert not (tmp_path / "killed").exists() or contents(tmp_path / "killed") == expected
+        if attempt < 12:
+            os.kill(child, signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        kills += os.WIFSIGNALED(status)
+        if status == 0:
+            break
+        assert os.WIFSIGNALED(status), "the child failed of itself"
+    assert kills >= 3
+    assert contents(tmp_path / "killed") == expected
+    assert not (tmp_path / "killed.partial").exists()
+
+
+SCRIPT = """
+import sys
+from datasets_builders import build
+print("ready", flush=True)
+build("wordle-trap", 3000, sys.argv[1], words="english-100", progress=False)
+"""
+
+
+def test_a_killed_recipe_is_resumed_exactly(tmp_path, monkeypatch):
+    from datasets_builders import build, wordle
+
+    command = [
+        sys.executable,
+        "-c",
+        SCRIPT.replace("print(", "import datasets_builders.wordle as w; w._BLOCK_GAMES = 200\nprint("),
+    ]
+    monkeypatch.setattr(wordle, "_BLOCK_GAMES", 200)
+    options = {"words": "english-100", "progress": False}
+    build("wordle-trap", 3000, tmp_path / "whole", **options)
+    root = str(Path(__file__).parent.parent)
+    child = subprocess.Popen([*command, str(tmp_path / "d")], stdout=subprocess.PIPE, cwd=root)
+    child.stdout.readline()
+    partial = tmp_path / "d.partial"
+    while child.poll() is None and len(list(partial.glob("*.arrow"))) < 3:
+        time.sleep(0.002)
+    child.kill()
+    child.wait()
+    assert partial.exists() and not (tmp_path / "d").exists()
+    with pytest.raises(FileNotFoundError, match="unfinished"):
+        EpisodeDataset.load(tmp_path / "d")
+    build("wordle-trap", 3000, tmp_path / "d", **options)
+    assert contents(tmp_path / "d") == contents(tmp_path / "whole")
+
+
+def interrupted(out, after=3):
+    def block(k):
+        if k == after:
+            raise KeyboardInterrupt
+        return blocks()(k)
+
+    with pytest.raises(KeyboardInterrupt):
+        write_blocks(block, EPISODES, out, PROVENANCE, make_tokenizer(), progress=False)
+
+
+def test_whole_blocks_are_not_played_again(tmp_path):
+    interrupted(tmp_path / "d")
+    asked = []
+
+    def block(k):
+        asked.append(k)
+        return blocks()(k)
+
+    write_blocks(block, EPISODES, tmp_path / "d", PROVENANCE, make_tokenizer(), progress=False)
+    assert asked[0] == 3
+    make(tmp_path / "e")
+    assert contents(tmp_path / "d") == contents(tmp_path / "e")
+
+
+def test_another_recording_is_not_mixed_in(tmp_path):
+    interrupted(tmp_path / "d")
+    with pytest.raises(DatasetError, match="seed is 0 there, 1 was asked for"):
+        make(tmp_path / "d", provenance={**PROVENANCE, "seed": 1})
+    with pytest.raises(DatasetError, match="episodes is 400 there, 401"):
+        make(tmp_path / "d", episodes=401)
+    with pytest.raises(DatasetError, match="recipe is null there"):
+        make(tmp_path / "d", provenance={**PROVENANCE, "recipe": "other"})
+    assert len(make(tmp_path / "d")) == EPISODES
+
+
+def test_a_finished_folder_is_never_overwritten(tmp_path):
+    make(tmp_path / "d")
+    before = contents(tmp_path / "d")
+    with pytest.raises(FileExistsError, match="never overwritten"):
+        make(tmp_path / "d", episodes=10)
+    assert contents(tmp_path / "d") == before
+
+
+def test_two_recordings_of_one_folder_are_refused(tmp_path):
+    def block(k):
+        with pytest.raises(FileExistsError, match="another recording"):
+            make(tmp_path / "d", episodes=BLOCK)
+        return blocks()(k)
+
+    assert len(write_blocks(block, BLOCK, tmp_path / "d", PROVENANCE, make_tokenizer(), progress=False)) == BLOCK
+
+
+def test_an_empty_block_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="block 0 holds no episode"):
+        write_blocks(lambda k: [], 5, tmp_path / "d", PROVENANCE, make_tokenizer(), progress=False)
+
+
+@pytest.mark.parametrize("moment", [0, 4, 9, "joined", "card"])
+def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, small_files, moment):
+    make(tmp_path / "whole")
+    calls = 0
+    write_arrow, write_text = writer.write_arrow, Path.write_text
+
+    def full(path, batches, columns):
+        nonlocal calls
+        first, last = path.stem.removeprefix("data-").split("-")
+        if calls == moment or (moment == "joined" and first != last):
+            path.with_name(path.name + ".tmp").write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        calls += 1
+        write_arrow(path, batches, columns)
+
+    def full_text(path, text, **kwargs):
+        if moment == "card" and "README" in path.name:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_text(path, text, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_arrow", full)
+        patch.setattr(Path, "write_text", full_text)
+        with pytest.raises(OSError, match=r"the disk is full.*episodes are safe in .*make room") as caught:
+            make(tmp_path / "d")
+    assert caught.value.errno == errno.ENOSPC
+    assert not (tmp_path / "d").exists()
+    assert not list((tmp_path / "d.partial").glob("*.tmp"))
+    make(tmp_path / "d")
+    assert contents(tmp_path / "d") == contents(tmp_path / "whole")
+
+
+def test_a_write_that_the_system_refuses_is_told(tmp_path):
+    """A real failure in the middle of a file: the process may not write files of more than 2 kB."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, 2_000))
+        try:
+            make(tmp_path / "d")
+        except OSError as error:
+            os._exit(0 if "the disk is full" in str(error) and error.errno == errno.EFBIG else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert not list((tmp_path / "d.partial").glob("*.tmp"))
+    assert len(make(tmp_path / "d")) == EPISODES
+
+
+def test_no_bar_where_nobody_looks(tmp_path, capsys):
+    write_blocks(blocks(), 20, tmp_path / "d", PROVENANCE, make_tokenizer(), progress=True)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_bar_after_two_seconds_on_a_terminal(monkeypatch, capsys):
+    from datasets_builders import progress
+
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    with progress.progress_bar("recording", 10) as show:
+        show(3)
+    assert "recording" not in capsys.readouterr().err
+    monkeypatch.setattr(progress, "PATIENCE", 0.0)
+    with progress.progress_bar("recording", 10) as show:
+        show(3)
+    assert "3/10" in capsys.readouterr().err
+
+
+# RecordEpisodes
+
+
+def key(episode):
+    info = json.dumps({k: v for k, v in episode.info.items() if k not in ("seed", "policy")}, sort_keys=True)
+    flags = (episode.terminated, episode.truncated)
+    return episode.tokens.tobytes(), episode.is_action.tobytes(), episode.rewards.tobytes(), flags, info
+
+
+def streams(num_envs):
+    """Each row's actions, whatever the autoreset mode: letters, ends and other tokens."""
+    return np.random.default_rng(7).choice([0, 1, 2, 3, 8, 12, 12, 12], size=(num_envs, 4000))
+
+
+def expected_episodes(num_envs, steps):
+    env = TokenVectorEnv(Guess(), num_envs, autoreset_mode="Disabled")
+    env.reset(seed=5)
+    actions, found = streams(num_envs), []
+    for step in range(steps):
+        env.step(actions[:, step])
+        found += [env.episode(row) for row in np.flatnonzero(env.finished).tolist()]
+        if env.finished.any():
+            env.reset(options={"reset_mask": env.finished})
+    return found
+
+
+@pytest.mark.parametrize("mode", ["NextStep", "SameStep", "Disabled"])
+@pytest.mark.parametrize("copy", [True, False])
+def test_record_episodes_is_exact_in_every_mode(tmp_path, mode, copy):
+    num_envs, steps = 6, 300
+    env = RecordEpisodes(
+        TokenVectorEnv(Guess(), num_envs, autoreset_mode=mode, copy=copy), tmp_path / "d", policy="noise", block_size=50
+    )
+    env.reset(seed=5)
+    actions, used, ended = streams(num_envs), np.zeros(num_envs, int), 0
+    over = np.zeros(num_envs, bool)
+    for _ in range(steps):
+        _, _, terminated, truncated, _ = env.step(actions[np.arange(num_envs), used])
+        used += 1 if mode != "NextStep" else ~over
+        over = terminated | truncated
+        ended += over.sum()
+        if mode == "Disabled" and over.any():
+            env.reset(options={"reset_mask": over})
+    dataset = env.finish()
+    assert len(dataset) == ended > 50
+    assert dataset.provenance["episodes"] == ended
+    possible = Counter(map(key, expected_episodes(num_envs, steps)))
+    found = Counter(map(key, dataset))
+    assert found <= possible
+    assert mode == "NextStep" or found == possible
+    assert sorted(e.info["seed"] for e in dataset if "seed" in e.info) == [5, 6, 7, 8, 9, 10]
+    assert {e.info["policy"] for e in dataset} == {"noise"}
+    assert env.finish() is dataset
+
+
+def test_record_episodes_adds_to_an_interrupted_recording_only_when_asked(tmp_path):
+    def play(**options):
+        env = RecordEpisodes(TokenVectorEnv(Guess(), 4), tmp_path / "d", block_size=5, **options)
+        env.reset(seed=0)
+        for step in range(200):
+            env.step(streams(4)[:, step])
+        return env
+
+    before = play()._recording.episodes
+    with pytest.raises(FileExistsError, match="unfinished"):
+        play()
+    env = play(resume=True)
+    env.close()
+    assert len(EpisodeDataset.load(tmp_path / "d")) > before > 0
+
+
+def test_record_episodes_without_an_episode(tmp_path):
+    env = RecordEpisodes(TokenVectorEnv(Guess(), 4), tmp_path / "d")
+    env.reset(seed=0)
+    with pytest.raises(DatasetError, match="no episode was recorded"):
+        env.finish()
+    env.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_record_episodes_goes_on_after_a_full_disk(tmp_path, monkeypatch):
+    env = RecordEpisodes(TokenVectorEnv(Guess(), 4, autoreset_mode="SameStep"), tmp_path / "d", block_size=5)
+    env.reset(seed=5)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    steps = iter(streams(4).T[:200])
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "write_arrow", full)
+        with pytest.raises(OSError, match=r"0 episodes are safe in .*resume=True"):
+            for actions in steps:
+                env.step(actions)
+    for actions in steps:
+        env.step(actions)
+    assert Counter(map(key, env.finish())) == Counter(map(key, expected_episodes(4, 200)))
