@@ -1,0 +1,179 @@
+"""What every agent is: a model, a loss over logged or live episodes, and a policy to play with."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+from agents.batch import Batch
+from agents.fit import FitConfig, fit
+from agents.lm import LM
+from agents.model import ValueLM, ValueLMConfig
+from agents.source import Source
+from lang_envs.tokenizers import adopt
+
+if TYPE_CHECKING:
+    from agents.policy import LMPolicy
+
+FORMAT_VERSION = 1
+
+
+class Agent:
+    """The parent of every algorithm, which adds a ``loss`` and, where it needs to, the other steps below.
+
+    Args:
+        lm: the language model to start from; it is trained in place.
+        config: the algorithm's settings; its defaults where None. Fields ``ValueLMConfig`` has too go to the model.
+        seed: of the value heads' first weights, where there are any.
+
+    Attributes:
+        model: what is trained: the language model, or a ``ValueLM`` around it where the algorithm ``needs_values``.
+        step: optimiser steps made so far, over all calls of ``learn``.
+    """
+
+    name: ClassVar[str]
+    """under which the algorithm is found in ``AGENTS``"""
+    needs_values: ClassVar[bool] = False
+    """whether the model has value heads"""
+    config: Any
+    """settings; an algorithm annotates its own dataclass here"""
+
+    def __init__(self, lm: LM, config: Any = None, seed: int = 0) -> None:
+        expected = get_type_hints(type(self))["config"]
+        if config is None:
+            config = expected()
+        if not isinstance(config, expected):
+            raise TypeError(f"{type(self).__name__} is configured by {expected.__name__}, not {type(config).__name__}.")
+        self.lm, self.config, self.step = lm, config, 0
+        self.fit_config: FitConfig | None = None
+        # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
+        self.model: Any = self._build(lm.model, seed).eval()
+
+    def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
+        if self.needs_values and not isinstance(model, ValueLM):
+            settings = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config)}
+            known = ValueLMConfig.__annotations__.keys()
+            return ValueLM.around(model, seed, **{name: value for name, value in settings.items() if name in known})
+        if isinstance(model, ValueLM) and not self.needs_values:
+            raise ValueError(
+                f"{type(self).__name__} trains a plain language model, but got one with value heads. "
+                "Pass the language model the values were built around."
+            )
+        return model
+
+    def prepare(self, source: Source) -> Source:
+        """The part of ``source`` to learn from; all of it by default."""
+        return source
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The loss of a batch, and its parts to look at, detached.
+
+        Both must be means over real actions, as ``batch.mean`` computes: accumulation puts parts of a batch together by
+        their numbers of actions.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no loss: an algorithm overrides Agent.loss.")
+
+    def after_step(self, step: int) -> None:
+        """Called after every optimiser step with the number of steps made so far."""
+        self.step = step
+
+    def learn(self, source: Source, steps: int, **settings: Any) -> Self:
+        """Makes ``steps`` optimiser steps on episodes from ``source``.
+
+        ``settings`` are the fields of ``FitConfig``. With ``out`` the call continues from the newest checkpoint there
+        and ``steps`` counts those already made. See ``fit`` for a loop of your own over the metrics.
+        """
+        for _ in fit(self, source, steps, FitConfig(**settings)):
+            pass
+        return self
+
+    def policy(self, **decoding: Any) -> LMPolicy:
+        """A policy that plays with the model as it is then; ``decoding`` are the keywords of ``LMPolicy``.
+
+        How much a ``ValueLM`` listens to its values is a setting of the model: ``agent.model.config.advantage_weight``.
+        """
+        from agents.policy import LMPolicy
+
+        return LMPolicy(self.model, self.lm.tokenizer, self.lm.end_id, self.lm.max_utterance_tokens, **decoding)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes a folder that ``Agent.load`` and transformers' ``AutoModelForCausalLM`` open.
+
+        An agent saved there before is replaced once the new one is whole.
+
+        Raises:
+            ValueError: if the folder holds anything else.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()) and not (folder / "agent.json").exists():
+            raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
+        new, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "replaced"))
+        for left_over in (new, old):
+            shutil.rmtree(left_over, ignore_errors=True)
+        new.mkdir(parents=True)
+        self.model.save_pretrained(new)
+        self.lm.tokenizer.save_pretrained(new)
+        (new / "agent.json").write_text(json.dumps(self._description(), indent=2))
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(new, folder)
+        shutil.rmtree(old, ignore_errors=True)
+        return folder
+
+    def _description(self) -> dict[str, Any]:
+        return {
+            "format_version": FORMAT_VERSION,
+            "algorithm": self.name,
+            "config": dataclasses.asdict(self.config),
+            "fit": None if self.fit_config is None else self.fit_config.to_dict(),
+            "step": self.step,
+            "max_utterance_tokens": self.lm.max_utterance_tokens,
+            "versions": {package: version(package) for package in ("torch", "transformers", "numpy")},
+        }
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Self:
+        """Opens a saved agent: of its own class from ``Agent``, of the class it is called on otherwise.
+
+        Raises:
+            ValueError: if there is no agent, or one of another algorithm or format.
+        """
+        folder = Path(folder)
+        try:
+            saved = json.loads((folder / "agent.json").read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise ValueError(f"{folder} holds no saved agent: agent.json cannot be read ({error}).") from None
+        if saved["format_version"] != FORMAT_VERSION:
+            raise ValueError(
+                f"{folder} was saved in format {saved['format_version']}, and this version reads {FORMAT_VERSION}. "
+                "Save it again with the version it was written by, or update."
+            )
+        agent_class = cls if cls is not Agent else _class_of(saved["algorithm"])
+        if agent_class.name != saved["algorithm"]:
+            raise ValueError(f"{folder} holds {saved['algorithm']!r}, not {cls.name!r}. Open it with Agent.load.")
+        lm = LM(
+            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
+            tokenizer=adopt(folder),
+            max_utterance_tokens=saved["max_utterance_tokens"],
+        )
+        agent = agent_class(lm, get_type_hints(agent_class)["config"](**saved["config"]))
+        agent.step = saved["step"]
+        if saved["fit"] is not None:
+            agent.fit_config = FitConfig(**saved["fit"])
+        return agent
+
+
+def _class_of(name: str) -> type[Any]:
+    from agents import AGENTS
+
+    if name not in AGENTS:
+        raise ValueError(f"There is no algorithm {name!r} in AGENTS; it has {', '.join(sorted(AGENTS))}.")
+    return AGENTS[name]

@@ -1,0 +1,162 @@
+"""Episodes as tensors, seen from the agent's decisions: ``Batch`` and ``collate``.
+
+Position j of an episode is the state "prefix x_0 .. x_j" and its action is x_{j+1} (Snell et al. 2023,
+arXiv 2206.11871). Tokens of the environment are never actions: the state after an utterance is the one that ends with
+the environment's reply, so those tokens are skipped in every backup and never discounted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lang_envs.episode import Episode, Episodes
+
+Per = Literal["token", "turn"]
+
+
+@dataclass
+class Batch:
+    """B episodes, T tokens, A >= 1 actions (padded on the right; every field but ``input_ids`` is 0 in the padding).
+
+    Action i of episode b is the token ``action[b, i]``, chosen in the state that ends at position ``state[b, i]``; the
+    next state ends at ``next_state[b, i]``: where action i + 1 is chosen, or the last position of the episode.
+    """
+
+    input_ids: Tensor
+    """int64 [B, T]"""
+    attention_mask: Tensor
+    """int64 [B, T], 1 for real tokens"""
+    state: Tensor
+    """int64 [B, A], position of s_i"""
+    next_state: Tensor
+    """int64 [B, A], position of s_{i+1}, after any reply of the environment"""
+    action: Tensor
+    """int64 [B, A], token id"""
+    reward: Tensor
+    """float32 [B, A]"""
+    discount: Tensor
+    """float32 [B, A], 0 where the episode terminated with this action, else 1: what was truncated still has a value"""
+    mask: Tensor
+    """float32 [B, A], 1 for real actions"""
+    turn: Tensor
+    """int64 [B, A], index of the utterance the action belongs to, from 0"""
+    logprob: Tensor
+    """float32 [B, A] under the policy that acted, 0 where unknown"""
+
+    def __len__(self) -> int:
+        return len(self.input_ids)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on ``device``."""
+        return Batch(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    def split(self, parts: int) -> list[Batch]:
+        """At most ``parts`` batches with the same episodes in the same order, each cut to its own longest episode."""
+        size = -(-len(self) // parts)
+        return [self._part(slice(start, start + size)) for start in range(0, len(self), size)]
+
+    def _part(self, rows: slice) -> Batch:
+        tokens, actions = (max(1, int(m[rows].sum(1).max())) for m in (self.attention_mask, self.mask))
+        width = {f.name: tokens if f.name in ("input_ids", "attention_mask") else actions for f in fields(self)}
+        return Batch(**{name: getattr(self, name)[rows, :w] for name, w in width.items()})
+
+    def mean(self, x: Tensor) -> Tensor:
+        """Mean of ``x`` [B, A] over the real actions; 0 where there are none."""
+        return (x * self.mask).sum() / self.mask.sum().clamp(min=1)
+
+    def at(self, x: Tensor, index: Tensor) -> Tensor:
+        """``x`` [B, T, ...] at the positions ``index`` [B, A] -> [B, A, ...]: ``batch.at(hidden, batch.state)``."""
+        first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]  # [B, 1] where each row starts in [B * T]
+        return x.flatten(0, 1).index_select(0, (index + first).flatten()).unflatten(0, index.shape)  # [B, A, ...]
+
+    def gammas(self, gamma: float, per: Per = "token") -> Tensor:
+        """What one time step costs between action i and action i + 1, [B, A] (``discount`` is not part of it).
+
+        ``per="token"``: ``gamma`` at every action, as in the paper. ``per="turn"``: ``gamma`` at the last action of an
+        utterance and 1 inside it; the last action of an episode counts as the end of its utterance.
+        """
+        if per == "token":
+            return torch.full_like(self.reward, gamma)  # [B, A]
+        if per != "turn":
+            raise ValueError(f"per must be 'token' or 'turn', not {per!r}.")
+        inside = torch.zeros_like(self.mask, dtype=torch.bool)  # [B, A] the next action is in the same utterance
+        inside[:, :-1] = (self.turn[:, 1:] == self.turn[:, :-1]) & (self.mask[:, 1:] > 0)
+        return torch.where(inside, 1.0, gamma).to(self.reward.dtype)  # [B, A]
+
+    def returns_to_go(self, gamma: float, per: Per = "token") -> Tensor:
+        """Discounted sum of the rewards from each action on, [B, A]: G_i = r_i + gamma_i G_{i+1}.
+
+        A truncated episode is summed to where it was cut; nothing is bootstrapped there.
+        """
+        total, factor = self.reward.double(), self.gammas(gamma, per).double()  # [B, A] each
+        step = 1
+        while step < total.shape[1]:  # doubles the reach: after k rounds G_i holds the rewards of 2^k actions
+            ahead, further = torch.zeros_like(total), torch.zeros_like(factor)  # [B, A] each
+            ahead[:, :-step], further[:, :-step] = total[:, step:], factor[:, step:]
+            total, factor, step = total + factor * ahead, factor * further, 2 * step
+        return total.to(self.reward.dtype) * self.mask  # [B, A]
+
+
+def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int) -> Batch:
+    """Lays episodes out as a ``Batch``, on the processor.
+
+    A turn ends with the token ``end_id`` or where the environment speaks. All work is on whole columns: K actions and N
+    tokens of all episodes one after another, put into rows at the end.
+
+    Raises:
+        ValueError: if there are no episodes.
+    """
+    if not isinstance(episodes, Episodes):
+        episodes = Episodes.from_list(list(episodes))
+    offsets = episodes.offsets  # [B + 1]
+    size = len(offsets) - 1
+    if size == 0:
+        raise ValueError("collate needs at least one episode, and got none.")
+    lengths = offsets[1:] - offsets[:-1]  # [B]
+    taken = episodes.is_action.nonzero()[0]  # [K] positions of the actions among the N tokens
+    first = taken.searchsorted(offsets)  # [B + 1] where each episode's actions start among the K
+    counts = first[1:] - first[:-1]  # [B]
+    acted = counts > 0  # [B] an episode may have no action at all
+    last = first[1:][acted] - 1  # [<= B] each episode's last action
+
+    state = taken - (offsets[:-1] + 1).repeat(counts)  # [K]
+    next_state = np.empty_like(state)  # [K]
+    next_state[:-1] = state[1:]
+    next_state[last] = lengths[acted] - 1
+    discount = np.ones(len(taken), np.float32)  # [K]
+    discount[last] = ~episodes.terminated[acted]
+    action = episodes.tokens[taken]  # [K]
+    begins = np.zeros(len(taken), np.int64)  # [K] 1 where the utterance is not that of the action before
+    begins[1:] = (action[:-1] == end_id) | (taken[1:] > taken[:-1] + 1)
+    turn = begins.cumsum()  # [K] over all episodes at first
+    turn -= turn[first[:-1][acted]].repeat(counts[acted])
+
+    is_token = np.arange(lengths.max()) < lengths[:, None]  # [B, T]
+    is_real = np.arange(max(1, counts.max())) < counts[:, None]  # [B, A]; A >= 1, so that no model meets an empty one
+    logprob = 0 if episodes.logprobs is None else np.nan_to_num(episodes.logprobs[taken])  # [K]
+    return Batch(
+        input_ids=_rows(episodes.tokens, is_token, np.int64, pad_id),
+        attention_mask=torch.from_numpy(is_token.astype(np.int64)),
+        state=_rows(state, is_real, np.int64),
+        next_state=_rows(next_state, is_real, np.int64),
+        action=_rows(action, is_real, np.int64),
+        reward=_rows(episodes.rewards[taken], is_real, np.float32),
+        discount=_rows(discount, is_real, np.float32),
+        mask=torch.from_numpy(is_real.astype(np.float32)),
+        turn=_rows(turn, is_real, np.int64),
+        logprob=_rows(logprob, is_real, np.float32),
+    )
+
+
+def _rows(values: NDArray[Any] | int, real: NDArray[np.bool_], dtype: type[np.generic], fill: int = 0) -> Tensor:
+    """A column of values, one for each True of ``real``, in rows of its shape; ``fill`` elsewhere."""
+    out = np.full(real.shape, fill, dtype)
+    out[real] = values
+    return torch.from_numpy(out)

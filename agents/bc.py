@@ -1,0 +1,60 @@
+"""Behaviour cloning: the likelihood of what the agent said in the data, token by token.
+
+    L = -log pi(a_i | s_i)                                    mean over the agent's tokens
+
+``keep_top`` below 1 keeps only the best episodes, which makes it %BC (filtered behaviour cloning; the TF Top of
+Sodhi et al. 2023, arXiv:2307.12425). ``keep_above`` filters by a return instead of a fraction.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.lm import read
+from agents.source import Logged, Source
+
+
+@dataclass
+class BCConfig:
+    """What behaviour cloning leaves open."""
+
+    keep_top: float = 1.0
+    """fraction of logged episodes kept, best returns first; among equal ones the earlier"""
+    keep_above: float | None = None
+    """keep only logged episodes with at least this return; None keeps all"""
+
+
+class BC(Agent):
+    """Behaviour cloning, or %BC where the configuration keeps only a part of the data."""
+
+    name = "bc"
+    config: BCConfig
+
+    def prepare(self, source: Source) -> Source:
+        """Drops the episodes the configuration does not keep.
+
+        Raises:
+            TypeError: a filter is asked for on a source that has no log to filter.
+        """
+        c = self.config
+        if c.keep_top >= 1 and c.keep_above is None:
+            return source
+        if not isinstance(source, Logged):
+            raise TypeError(
+                f"keep_top={c.keep_top} and keep_above={c.keep_above} choose among logged episodes, but the source is "
+                f"{type(source).__name__}. Pass Logged(...), or leave keep_top at 1 and keep_above at None."
+            )
+        return source.filter(min_return=c.keep_above, top_fraction=c.keep_top)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The cross-entropy of the agent's tokens."""
+        hidden = read(self.model.base_model, batch.input_ids)  # [B, T, d]
+        logits = self.model.get_output_embeddings()(batch.at(hidden, batch.state))  # [B, A, V]
+        nll = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")  # [B * A]
+        loss = batch.mean(nll.view_as(batch.reward))
+        return loss, {"loss/bc": loss.detach()}

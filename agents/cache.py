@@ -1,0 +1,166 @@
+"""Keys and values kept across turns: a cache of rows in which column t always belongs to the token at position t.
+
+transformers' own cache concatenates: it copies all of the past at every token, and its rows must be equally long. Here
+every row has its own length, memory is allocated ahead, and a step writes one column of each row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedModel
+from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
+
+BLOCK = 64  # columns are allocated in multiples of it
+
+
+class Window:
+    """Where the next forward pass reads and writes, in all layers: rows 0 .. n - 1, at the positions ``at`` [n, Q].
+
+    Attributes:
+        row: int64 [n, 1].
+        column: int64 [n, Q], the position of each token.
+        columns: K, how many columns some token can see.
+        start: the first position, where all rows are at the same ones; None otherwise.
+        mask: [n or 1, 1, Q, K], 0 or -inf, added to the attention's scores; None where plain causal attention does.
+    """
+
+    def __init__(self, at: NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> None:
+        n, queries = at.shape
+        self.columns = int(at.max()) + 1
+        self.row = torch.arange(n, device=device)[:, None]  # [n, 1]
+        self.column = torch.from_numpy(at).to(device)  # [n, Q]
+        self.start = int(at[0, 0]) if (at == at[0]).all() else None
+        self.mask = None
+        if self.start is None or (queries > 1 and self.start > 0):
+            position = self.column if self.start is None else self.column[:1]  # [n or 1, Q]
+            unseen = torch.arange(self.columns, device=device) > position[:, :, None]  # [n or 1, Q, K]
+            self.mask = torch.zeros(unseen.shape, dtype=dtype, device=device).masked_fill_(unseen, -torch.inf)[:, None]
+
+    def write(self, buffer: Tensor | None, new: Tensor) -> Tensor:
+        """Puts ``new`` [n, H, Q, d] in its place in [rows, H, columns, d], in a larger copy where it is too small."""
+        n, heads, _, d = new.shape
+        rows, columns = (0, 0) if buffer is None else (buffer.shape[0], buffer.shape[2])
+        if buffer is None or n > rows or self.columns > columns:
+            size = (max(n, rows), heads, max(-(-self.columns // BLOCK) * BLOCK, columns), d)
+            larger = new.new_zeros(size)  # zeros, because what is masked must still be finite
+            if buffer is not None:
+                larger[:rows, :, :columns] = buffer
+            buffer = larger
+        if self.start is not None:
+            buffer[:n, :, self.start : self.columns] = new
+        else:
+            buffer[self.row, :, self.column] = new.transpose(1, 2)  # [n, Q, H, d]
+        return buffer
+
+
+class RowLayer(CacheLayerMixin):
+    """The keys and values of one layer, [rows, H, columns, d] each; what it returns are views of them."""
+
+    window: Window
+
+    def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
+        """Memory is made where it is first written."""
+
+    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        """Writes 2 x [n, H, Q, d] and returns all that their tokens may see, 2 x [n, H, K, d]."""
+        n, columns = len(key_states), self.window.columns
+        self.keys = self.window.write(self.keys, key_states)
+        self.values = self.window.write(self.values, value_states)
+        return self.keys[:n, :, :columns], self.values[:n, :, :columns]
+
+    def get_seq_length(self) -> int:
+        """How many columns come before those written now; the library asks where it builds a causal mask itself."""
+        return self.window.columns - self.window.column.shape[1]
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        """All columns of the window, from the first."""
+        return self.window.columns, 0
+
+    def get_max_length(self) -> int:
+        """No limit."""
+        return -1
+
+
+class RowCache:
+    """The past of many episodes under one or more transformers, and which tokens it is the past of.
+
+    Raises:
+        ValueError: the transformers have another kind of past than the keys and values of all tokens.
+    """
+
+    def __init__(self, trunks: Sequence[PreTrainedModel]) -> None:
+        self.trunks = trunks
+        usual = [DynamicCache(config=trunk.config).layers for trunk in trunks]
+        if other := {type(layer).__name__ for layers in usual for layer in layers} - {DynamicLayer.__name__}:
+            raise ValueError(
+                f"Only the past of full attention can be kept here; {type(trunks[0]).__name__} has {', '.join(other)}. "
+                "Use a model without sliding windows or linear attention."
+            )
+        self.layers = [[RowLayer() for _ in layers] for layers in usual]
+        self.held: list[NDArray[np.int32]] = []  # row -> tokens whose keys and values it has, from position 0
+
+    def admit(self, histories: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Puts n histories into rows 0 to n - 1, each where its beginning is held already, if it is anywhere.
+
+        Returns:
+            ``(row_of, held)``: ``row_of[r]`` is the index of the history in row r, and ``held[i]`` how many tokens of
+            history i are there. Its last one is never among them, so that there is something to compute.
+        """
+        rows: dict[bytes, list[int]] = {}
+        for r, tokens in enumerate(self.held):
+            rows.setdefault(tokens.tobytes(), []).append(r)
+        lengths = sorted({len(tokens) for tokens in self.held if len(tokens)}, reverse=True)
+        n = len(histories)
+        held, source = np.zeros(n, np.int64), np.full(n, -1, np.int64)  # [n] each; -1: held nowhere
+        for i, history in enumerate(histories):
+            for length in lengths:
+                if length <= len(history) and (found := rows.get(history[:length].tobytes())):
+                    held[i], source[i] = min(length, len(history) - 1), found.pop()
+                    break
+        stays = (source >= 0) & (source < n)  # [n]
+        row_of = np.full(n, -1, np.int64)  # [n]
+        row_of[source[stays]] = stays.nonzero()[0]
+        free, placed = (row_of < 0).nonzero()[0], (~stays).nonzero()[0]  # as many rows as histories
+        row_of[free] = placed
+        moves = source[placed] >= 0
+        self._copy(source[placed[moves]], free[moves])
+        self.held = [histories[int(i)][: held[i]] for i in row_of]
+        return row_of, held
+
+    def swap(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
+        """Exchanges rows ``a`` with rows ``b``."""
+        self._copy(np.concatenate([a, b]), np.concatenate([b, a]))
+        for i, j in zip(a, b, strict=True):
+            self.held[i], self.held[j] = self.held[j], self.held[i]
+
+    def _copy(self, source: NDArray[np.int64], target: NDArray[np.int64]) -> None:
+        for layer in (layer for layers in self.layers for layer in layers):
+            for buffer in (layer.keys, layer.values):
+                if buffer is not None and len(source):
+                    buffer[torch.from_numpy(target).to(buffer.device)] = buffer[
+                        torch.from_numpy(source).to(buffer.device)
+                    ]
+
+    def forward(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> list[Tensor]:
+        """Reads tokens [n, Q] at positions [n, Q] into rows 0 to n - 1 -> last hidden states of each [n, Q, d]."""
+        window = Window(at, self.trunks[0].device, self.trunks[0].dtype)
+        ids = torch.from_numpy(tokens).to(window.column.device)  # [n, Q]
+        states = []
+        for trunk, layers in zip(self.trunks, self.layers, strict=True):
+            for layer in layers:
+                layer.window = window
+            output = trunk(
+                inputs_embeds=trunk.get_input_embeddings()(ids),  # given ids, the library would look for padding
+                attention_mask=window.mask,
+                position_ids=window.column,
+                past_key_values=Cache(layers=list(layers)),
+                use_cache=True,
+            )
+            states.append(output.last_hidden_state)  # [n, Q, d]
+        return states

@@ -1,0 +1,58 @@
+"""Implicit Language Q-Learning, per token (Snell et al. 2023, arXiv:2206.11871, section 4).
+
+    L_Q   = (r + gamma V(s') - Q(s, a))^2                      TD; each of the Q heads
+    L_V   = |tau - 1(Qbar(s, a) < V(s))| (Qbar(s, a) - V(s))^2  expectile; Qbar is the smaller target head
+    L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
+    L_BC  = -log pi_beta(a | s)                                the language model the values perturb
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning.value_losses``)
+
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))        (``ValueLM.forward``)
+
+Conventions of the paper's code that are kept: losses are summed over the Q heads, squares carry no 1/2, environment
+tokens are skipped in the backup (s' is the state of the agent's next decision), targets follow by Polyak averaging after
+every optimiser step. Not kept: padded transitions in the loss, truncated episodes treated as ended.
+Ours: ``monte_carlo_steps``, an optional start on Monte-Carlo returns, off by default.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.value_learning import ValueConfig, value_losses
+
+
+@dataclass
+class ILQLConfig(ValueConfig):
+    """What ILQL adds to the settings of every value-based agent."""
+
+    tau: float = 0.7
+    """expectile of the value: 0.5 is the mean over the data (SARSA), towards 1 the best the data show"""
+    monte_carlo_steps: int = 0
+    """first steps that regress Q and V on the discounted return instead of bootstrapping (not in the paper)"""
+
+
+class ILQL(Agent):
+    """Implicit Language Q-Learning: the best the data support, by stitching, without ever asking for a token not in them."""
+
+    name = "ilql"
+    needs_values = True
+    config: ILQLConfig
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The four losses above."""
+        c, x = self.config, self.model.values(batch)
+        if self.step < c.monte_carlo_steps:
+            returns = batch.returns_to_go(c.gamma, c.discount_per)  # [B, A]
+            return value_losses(c, batch, x, target=returns, q=returns, tau=0.5)
+        gamma = batch.gammas(c.gamma, c.discount_per)  # [B, A]
+        target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
+        return value_losses(c, batch, x, target=target, q=x.target_q, tau=c.tau)
+
+    def after_step(self, step: int) -> None:
+        """Moves the targets; after a Monte-Carlo step they are the online weights."""
+        super().after_step(step)
+        self.model.update_targets(1.0 if step <= self.config.monte_carlo_steps else self.config.target_rate)

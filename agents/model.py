@@ -1,0 +1,236 @@
+"""``ValueLM``: a causal language model with Q and V heads whose output, but for training, is the improved policy.
+
+    log pi(a | s) = log pi_beta(a | s) + beta (min_h Qbar_h(s, a) - V(s)) + const      beta is ``advantage_weight``
+
+(Snell et al. 2023, arXiv:2206.11871, section 4.3.) It is an ordinary model of the transformers library: ``generate``,
+``save_pretrained`` and ``AutoModelForCausalLM.from_pretrained`` work as ever.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreTrainedModel
+from transformers.cache_utils import Cache, DynamicCache
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from agents.decoding import shape_scores
+from agents.heads import Heads
+from agents.lm import read
+from agents.model_config import ValueLMConfig
+
+if TYPE_CHECKING:
+    from agents.batch import Batch
+
+
+@dataclass
+class Values:
+    """What the losses are made of, at the A actions of each of B episodes; 0 in the padding."""
+
+    q: list[Tensor]
+    """num_q x [B, A, V]"""
+    target_q: Tensor
+    """[B, A], the smaller target head at the action taken; no gradient"""
+    v: Tensor
+    """[B, A]"""
+    v_next: Tensor
+    """[B, A], V of the next state, whether or not the episode ended there; no gradient"""
+    logits: Tensor
+    """[B, A, V] of the language model"""
+
+
+class ValueLM(PreTrainedModel, GenerationMixin):
+    """A language model with values; make one with ``ValueLM.around(lm)``."""
+
+    config_class = ValueLMConfig
+    base_model_prefix = "lm"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _supports_flash_attn = True
+
+    def __init__(self, config: ValueLMConfig, lm: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        self.lm = AutoModelForCausalLM.from_config(config.lm) if lm is None else lm
+        head = cast(nn.Linear, self.lm.get_output_embeddings())
+        d = head.in_features
+        self.q = Heads(config.num_q, d, config.head_width * d, head.out_features)
+        self.v = Heads(1, d, config.head_width * d, 1)
+        for heads in (self.q, self.v):
+            heads.start_at(config.bias_init, exactly=config.zero_init)
+        self.target_q = copy.deepcopy(self.q)
+        if config.trunks == "separate":
+            self.value_trunk, self.target_trunk = copy.deepcopy(self.lm.base_model), copy.deepcopy(self.lm.base_model)
+        for target, _ in self._followers():
+            target.requires_grad_(False)
+        self.post_init()
+
+    @classmethod
+    def around(cls, lm: PreTrainedModel, seed: int = 0, **settings: Any) -> ValueLM:
+        """Adds heads to a language model, which becomes a part of the result (it is not copied).
+
+        Args:
+            lm: any causal language model whose logits are a linear map of its last hidden states.
+            seed: of the heads' weights; torch's global generator is not touched.
+            **settings: fields of ``ValueLMConfig``.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(ValueLMConfig(lm=lm.config, **settings), lm)
+        return nn.Module.to(model, device=lm.device, dtype=lm.dtype)
+
+    @classmethod
+    def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
+        """As every model's; the targets stay without gradients, which loading would give them."""
+        loaded = super().from_pretrained(*args, **kwargs)
+        model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
+        for target, _ in model._followers():
+            target.requires_grad_(False)
+        return loaded
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Nothing: heads are initialised where they are made, and the language model's parts by its own class."""
+
+    def get_input_embeddings(self) -> nn.Module:
+        """Those of the language model."""
+        return self.lm.get_input_embeddings()
+
+    def get_output_embeddings(self) -> nn.Module:
+        """The language model's head."""
+        return self.lm.get_output_embeddings()
+
+    @property
+    def trunks(self) -> list[PreTrainedModel]:
+        """The transformers below the heads: one, or those of the policy, the values, and the targets."""
+        trunks = [self.lm.base_model]
+        if self.config.trunks == "separate":
+            trunks += [self.value_trunk, self.target_trunk]
+        return cast(list[PreTrainedModel], trunks)
+
+    def values(self, batch: Batch) -> Values:
+        """All heads at the agent's actions and nowhere else: padding and environment tokens cost no head.
+
+        Episodes are padded on the right and attention is causal, so no real position sees padding: no mask is needed.
+        """
+        size = batch.mask.shape  # B, A
+        real = batch.mask.flatten().nonzero().squeeze(-1)  # [K] the real ones among the B * A actions
+        start = (
+            torch.arange(size[0], device=real.device)[:, None] * batch.input_ids.shape[1]
+        )  # [B, 1] of rows, in [B * T]
+        state = (batch.state + start).flatten()[real]  # [K] positions in [B * T]
+        last = (batch.mask.sum(1, keepdim=True).long() - 1).clamp(min=0)  # [B, 1] an episode's last action
+        final = (batch.next_state.gather(1, last) + start).squeeze(1)  # [B] the state after it, a position in [B * T]
+
+        def in_rows(x: Tensor) -> Tensor:
+            """[K, ...] -> [B, A, ...]."""
+            if len(real) < batch.mask.numel():
+                x = x.new_zeros(batch.mask.numel(), *x.shape[1:]).index_copy(0, real, x)  # [B * A, ...]
+            return x.float().unflatten(0, size)
+
+        states = [read(trunk, batch.input_ids).flatten(0, 1) for trunk in self.trunks]  # 1 or 3 x [B * T, d]
+        policy, value, target = states * (3 // len(states))  # [B * T, d] each
+        at_value = value[state]  # [K, d]
+        v = in_rows(self.v(at_value)[0].squeeze(-1))  # [B, A]
+        with torch.no_grad():
+            target_q = torch.stack(self.target_q.at(target[state], batch.action.flatten()[real])).amin(0)  # [K]
+            # The next state is where the next action is taken, except after an episode's last one.
+            v_final = self.v(value[final])[0].float()  # [B, 1]
+            v_next = torch.cat([v[:, 1:], v_final], 1).scatter(1, last, v_final) * batch.mask  # [B, A]
+        q = [in_rows(q_h) for q_h in self.q(at_value)]  # num_q x [B, A, V]
+        logits = in_rows(self.get_output_embeddings()(policy[state]))  # [B, A, V]
+        return Values(q, in_rows(target_q), v, v_next, logits)
+
+    def scores(
+        self,
+        policy: Tensor,  # [..., d] last hidden states of the policy,
+        value: Tensor | None,  # [..., d] of the values,
+        target: Tensor,  # [..., d] and of the targets
+        advantage_weight: float | None = None,
+        advantage_clip: float | None = None,
+    ) -> Tensor:
+        """The improved policy: log-probabilities up to a constant per row, [..., V].
+
+        Without ``value`` that constant lacks V(s), which only matters where the advantage is clipped. The last two
+        arguments replace the configuration's settings of their names.
+        """
+        c = self.config
+        weight = c.advantage_weight if advantage_weight is None else advantage_weight
+        clip = c.advantage_clip if advantage_clip is None else advantage_clip
+        logp = self.get_output_embeddings()(policy)  # [..., V]
+        logp = shape_scores(logp, c.lm_temperature, c.lm_top_k, c.lm_top_p).log_softmax(-1)  # [..., V]
+        if weight == 0:
+            return logp
+        q = self.target_q(target)  # num_q x [..., V]
+        advantage = q[0] if len(q) == 1 else torch.minimum(*q)  # [..., V]
+        if value is not None:
+            advantage = advantage - self.v(value)[0]  # [..., V]
+        gain = weight * advantage  # [..., V]
+        return logp + (gain if clip is None else gain.clamp(max=clip))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,  # [B, T]
+        attention_mask: Tensor | None = None,  # [B, past + T]
+        position_ids: Tensor | None = None,  # [B, T]; `generate` passes it only to a forward that names it
+        past_key_values: Cache | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int | Tensor = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Log-probabilities of the improved policy [B, T, V]; in training the language model's own logits.
+
+        In the padding, on either side, they mean nothing.
+
+        Raises:
+            ValueError: three trunks are given embeddings, which are those of one, or a cache that cannot hold them.
+        """
+        if kwargs.get("inputs_embeds") is not None and len(self.trunks) > 1:
+            raise ValueError("Separate trunks have separate embeddings: pass input_ids, not inputs_embeds.")
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask, "position_ids": position_ids} | kwargs
+        inputs.pop("return_dict", None)
+        if self.training:
+            return self.lm(
+                **inputs, past_key_values=past_key_values, use_cache=use_cache, logits_to_keep=logits_to_keep
+            )
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config.lm)
+        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+        states = [
+            trunk(**inputs, past_key_values=cache).last_hidden_state[:, kept]  # [B, kept, d]
+            for trunk, cache in zip(self.trunks, self._caches(past_key_values), strict=True)
+        ]
+        logits = self.scores(*states * (3 // len(states)))  # [B, kept, V]
+        return CausalLMOutputWithPast(logits=logits, past_key_values=past_key_values if use_cache else None)
+
+    def _caches(self, cache: Cache | None) -> list[Cache | None]:
+        """One cache for each trunk; those of three trunks are parts of ``cache``, so that beam search reorders all."""
+        trunks = len(self.trunks)
+        if cache is None or trunks == 1:
+            return [cache] * trunks
+        if not isinstance(cache, DynamicCache):
+            raise ValueError(f"Separate trunks keep their past in a DynamicCache, not in a {type(cache).__name__}.")
+        layers = self.config.lm.num_hidden_layers
+        if cache.get_seq_length() == 0:
+            cache.layers = [layer for _ in range(trunks) for layer in DynamicCache(config=self.config.lm).layers]
+        if len(cache.layers) != trunks * layers:
+            raise ValueError("This cache was filled by another model: it does not have the layers of three trunks.")
+        return [Cache(layers=cache.layers[i * layers : (i + 1) * layers]) for i in range(trunks)]
+
+    @torch.no_grad()
+    def update_targets(self, rate: float) -> None:
+        """Polyak averaging: every target parameter moves by ``rate`` of its distance to the parameter it follows."""
+        for target, source in self._followers():
+            for follower, followed in zip(target.parameters(), source.parameters(), strict=True):
+                follower.lerp_(followed, rate)
+
+    def _followers(self) -> list[tuple[nn.Module, nn.Module]]:
+        """Every target with what it follows."""
+        heads: list[tuple[nn.Module, nn.Module]] = [(self.target_q, self.q)]
+        return heads if self.config.trunks == "shared" else [*heads, (self.target_trunk, self.value_trunk)]
+
+
+AutoConfig.register(ValueLMConfig.model_type, ValueLMConfig)
+AutoModelForCausalLM.register(ValueLMConfig, ValueLM)

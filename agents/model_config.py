@@ -1,0 +1,67 @@
+"""What a ``ValueLM`` is made of, and how it speaks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import AutoConfig, PreTrainedConfig
+from transformers.configuration_utils import SubConfigSpec
+
+from agents.decoding import check_decoding
+
+
+class ValueLMConfig(PreTrainedConfig):
+    """The configuration of a ``ValueLM``.
+
+    The settings of the language model's own distribution are named ``lm_*``: ``generate`` would read a ``temperature``
+    here as its own default, and apply it a second time.
+
+    Raises:
+        ValueError: a setting that means nothing.
+    """
+
+    model_type = "value_lm"
+    sub_configs_defaults = {  # noqa: RUF012 - declared a class variable by the library
+        "lm": SubConfigSpec(config_class=AutoConfig, model_type="gpt2")
+    }
+
+    lm: dict[str, Any] | PreTrainedConfig | None = None
+    """configuration of the language model"""
+    num_q: int = 2
+    """Q heads, 1 or 2; with two the smaller value counts"""
+    trunks: str = "shared"
+    """"shared": all heads read the language model's states, and targets are heads only; "separate": the paper's three
+    transformers, for the policy, for the values, and for the targets of the values"""
+    head_width: int = 2
+    """hidden units of a head, as a multiple of the model's width"""
+    zero_init: bool = False
+    """heads start as the constant ``bias_init``, without noise around it"""
+    bias_init: float = 0.0
+    """what the heads say at first; below the returns it is pessimistic about tokens never seen"""
+    advantage_weight: float = 1.0
+    """beta: 0 speaks as the language model does"""
+    advantage_clip: float | None = None
+    """the most that beta * advantage may add to a token; None: no limit. The paper's Wordle agents use 0"""
+    lm_temperature: float = 1.0
+    """of the language model alone, before the advantage is added"""
+    lm_top_k: int = 0
+    """how many tokens of the language model stay possible; 0: all"""
+    lm_top_p: float = 1.0
+    """how much probability of the language model stays possible; 1: all"""
+    tie_word_embeddings: bool = False
+    """not read: the language model's own setting counts"""
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        # The library hands its own setting down: without one, a language model that is already made would lose its.
+        kwargs.setdefault("attn_implementation", getattr(self.lm, "_attn_implementation", None))
+        super().__post_init__(**kwargs)
+        if self.num_q not in (1, 2):
+            raise ValueError(f"num_q is 1 or 2, not {self.num_q}.")
+        if self.trunks not in ("shared", "separate"):
+            raise ValueError(f"trunks is 'shared' or 'separate', not {self.trunks!r}.")
+        check_decoding(self.lm_temperature, self.lm_top_k, self.lm_top_p)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
+        """The language model's configuration, which ``generate`` sizes its cache by."""
+        assert isinstance(self.lm, PreTrainedConfig)  # made one by the library
+        return self.lm

@@ -1,0 +1,47 @@
+"""Monte-Carlo returns: Q and V regressed on what the logged episodes went on to earn.
+
+    G_i   = r_i + gamma G_(i+1)                                discounted reward from the i-th action on
+    L_Q   = (G - Q(s, a))^2                                    each of the Q heads
+    L_V   = 1/2 (G - V(s))^2
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning.value_losses``)
+
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s))           (``ValueLM.forward``)
+
+The baseline that beats ILQL on the dialogue tasks of LMRL-Gym (Abdulhai et al. 2023, arXiv:2311.18232). SARSA's fixed
+point without bootstrapping: no bias from a wrong V, all of the variance of the returns. A truncated episode counts as if
+nothing followed, since the rest of its return was not observed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.value_learning import ValueConfig, value_losses
+
+
+@dataclass
+class MonteCarloConfig(ValueConfig):
+    """The settings of every value-based agent; ``target_rate`` has no effect, since nothing bootstraps."""
+
+
+class MonteCarlo(Agent):
+    """Values by regression on observed returns."""
+
+    name = "monte_carlo"
+    needs_values = True
+    config: MonteCarloConfig
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The losses above."""
+        c, x = self.config, self.model.values(batch)
+        returns = batch.returns_to_go(c.gamma, c.discount_per)  # [B, A]
+        return value_losses(c, batch, x, target=returns, q=returns, tau=0.5)
+
+    def after_step(self, step: int) -> None:
+        """The policy reads the target heads: they are the online ones."""
+        super().after_step(step)
+        self.model.update_targets(1.0)

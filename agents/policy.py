@@ -1,0 +1,184 @@
+"""``LMPolicy``: speaks with a language model, many episodes at a time, and remembers what it has read of each.
+
+It does what ``generate`` of the transformers library does, token by token, and three things that function cannot: the
+keys and values of an episode stay from one turn to the next, every episode draws from its own generator, and the tokens
+come with their exact log-probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from agents.attention import decoding_attention
+from agents.cache import RowCache
+from agents.decoding import check_decoding, draw, shape_scores
+from agents.model import ValueLM
+from lang_envs.rollout import Turn
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+IDLE = 4  # rows that are done are set aside once they are one in so many
+
+
+class LMPolicy:
+    """A policy (see ``lang_envs.Policy``) that samples utterances from a language model or a ``ValueLM``.
+
+    What is said in an episode depends on its history and its generator alone, not on the batch (but for the rounding of
+    sums, about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator, none where ``greedy``.
+
+    Args:
+        model: a causal language model or a ``ValueLM``.
+        tokenizer: the environment's.
+        end_id: the token that ends an utterance.
+        max_utterance_tokens: the most tokens of an utterance, the end token included.
+        temperature: of the distribution sampled from, which is that of ``model(...).logits`` as in ``generate``; the
+            ``lm_temperature``, ``lm_top_k`` and ``lm_top_p`` of a ``ValueLM`` act before, on the language model alone.
+        top_k: how many of the likeliest tokens can be said; 0: all.
+        top_p: how much probability the tokens that can be said hold; 1: all.
+        greedy: always the likeliest token. Its log-probability under this policy is 0.
+        advantage_weight: instead of the ``ValueLM``'s own; 0 speaks as the language model does.
+        advantage_clip: instead of the ``ValueLM``'s own.
+
+    Raises:
+        ValueError: settings that are no distribution, an advantage without values, a model whose past cannot be kept.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerFast,
+        end_id: int,
+        max_utterance_tokens: int,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        greedy: bool = False,
+        advantage_weight: float | None = None,
+        advantage_clip: float | None = None,
+    ) -> None:
+        check_decoding(temperature, top_k, top_p)
+        if (advantage_weight, advantage_clip) != (None, None) and not isinstance(model, ValueLM):
+            raise ValueError(f"advantage_weight and advantage_clip need a ValueLM, not a {type(model).__name__}.")
+        self.model, self.tokenizer = model, tokenizer
+        self.end_id, self.max_utterance_tokens = end_id, max_utterance_tokens
+        self.temperature, self.top_k, self.top_p, self.greedy = temperature, top_k, top_p, greedy
+        self.advantage_weight, self.advantage_clip = advantage_weight, advantage_clip
+        self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets what was read. ``act`` does so itself when the model has changed since."""
+        self._cache, self._read_by = RowCache(self._trunks()), self._version()
+
+    def _trunks(self) -> list[PreTrainedModel]:
+        """The transformers to run: those of a ``ValueLM`` only where what is read from them matters."""
+        if not isinstance(self.model, ValueLM):
+            return [cast("PreTrainedModel", self.model.base_model)]
+        weight = self.model.config.advantage_weight if self.advantage_weight is None else self.advantage_weight
+        policy, *others = self.model.trunks
+        if weight == 0 or not others:
+            return [policy]
+        return [policy, *others] if self._clipped() else [policy, others[1]]
+
+    def _clipped(self) -> bool:
+        """Whether V(s) matters, which moves all tokens alike."""
+        return self.advantage_clip is not None or self.model.config.advantage_clip is not None
+
+    def _version(self) -> tuple[object, ...]:
+        """Changes with every write to the weights, and with the transformers to run."""
+        weights = ((p.data_ptr(), p._version) for p in self.model.parameters())
+        return tuple(map(id, self._trunks())), *weights
+
+    def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
+        """One utterance for each history (see ``lang_envs.Policy``).
+
+        Raises:
+            ValueError: a history is empty, or leaves no room for a token in the model's context.
+        """
+        if not len(histories):
+            return []
+        if self._read_by != self._version():
+            self.reset()
+        training = self.model.training
+        self.model.eval()
+        try:
+            with torch.inference_mode(), decoding_attention(self._cache.trunks):
+                return self._speak([np.asarray(history, np.int32) for history in histories], rngs)
+        finally:
+            self.model.train(training)
+
+    def _speak(self, histories: list[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
+        n, length = len(histories), np.array([len(history) for history in histories])  # [n]
+        limit = np.minimum(self.max_utterance_tokens, self._context - length)  # [n] tokens that can be said
+        if not length.all() or limit.min() <= 0:
+            raise ValueError(
+                f"A history must have between 1 and {self._context - 1} tokens, one fewer than the model reads; got "
+                f"{length.min()} to {length.max()}. Make the environment with max_tokens={self._context}."
+            )
+        u = None if self.greedy else np.stack([rng.random(self.max_utterance_tokens) for rng in rngs])  # [n, max]
+        said, logp = np.zeros((n, limit.max()), np.int32), np.zeros((n, limit.max()), np.float32)  # [n, max] each
+        count, done = np.zeros(n, np.int64), np.zeros(n, np.bool_)  # [n] each
+
+        row_of, scores = self._read(histories)  # [n], [n, V]
+        active = n  # rows 0 .. active - 1 of the cache are still computed
+        for step in range(limit.max()):
+            who = row_of[:active]  # [active] indices of histories
+            token, token_logp = self._choose(scores, None if u is None else u[who, step])  # [active] each
+            speaks = ~done[who]  # [active]
+            who, token = who[speaks], token[speaks]
+            said[who, step], logp[who, step], count[who] = token, token_logp[speaks], step + 1
+            done[who] = (token == self.end_id) | (count[who] == limit[who])
+            if done.all():
+                break
+            active = self._set_aside(row_of, done, active)
+            who = row_of[:active]
+            last = count[who] - 1  # [active] a row that is done reads its last token again and again
+            scores = self._scores(said[who, last][:, None], (length[who] + last)[:, None])  # [active, V]
+        self._cache.held = [np.append(histories[i], said[i, : count[i] - 1]) for i in row_of]
+        return [Turn(said[i, : count[i]].copy(), logp[i, : count[i]].copy()) for i in range(n)]
+
+    def _read(self, histories: list[NDArray[np.int32]]) -> tuple[NDArray[np.int64], Tensor]:
+        """Reads what is new of each history -> which history is in which row of the cache [n], scores [n, V].
+
+        Rows with less to read than others read their last token again, at its own place, where it changes nothing.
+        """
+        row_of, held = self._cache.admit(histories)
+        length = np.array([len(histories[i]) for i in row_of])[:, None]  # [n, 1]
+        new = np.arange((length[:, 0] - held[row_of]).max())  # [Q]
+        at = np.minimum(held[row_of][:, None] + new, length - 1)  # [n, Q]
+        tokens = np.stack([histories[i][columns] for i, columns in zip(row_of, at, strict=True)])  # [n, Q]
+        return row_of, self._scores(tokens, at)
+
+    def _scores(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> Tensor:
+        """Reads tokens [n, Q] at positions [n, Q] -> scores of what comes after the last, [n, V]."""
+        states = [state[:, -1] for state in self._cache.forward(tokens, at)]  # 1, 2 or 3 x [n, d]
+        if not isinstance(self.model, ValueLM):
+            return self.model.get_output_embeddings()(states[0])
+        value = states[len(states) // 2] if self._clipped() else None  # [n, d]
+        return self.model.scores(states[0], value, states[-1], self.advantage_weight, self.advantage_clip)
+
+    def _choose(self, scores: Tensor, u: NDArray[np.float64] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """One token per row of scores [n, V] and its log-probability: [n] each."""
+        if u is None:
+            return scores.argmax(-1).cpu().numpy(), np.zeros(len(scores), np.float32)
+        logp = shape_scores(scores.float(), self.temperature, self.top_k, self.top_p).log_softmax(-1)  # [n, V]
+        token = draw(logp, torch.from_numpy(u).to(logp.device))  # [n]
+        return token.cpu().numpy(), logp.gather(-1, token[:, None]).squeeze(-1).cpu().numpy()
+
+    def _set_aside(self, row_of: NDArray[np.int64], done: NDArray[np.bool_], active: int) -> int:
+        """Moves rows that are done behind those that are not, once there are many -> how many are left to compute."""
+        idle = done[row_of[:active]]  # [active]
+        left = active - int(idle.sum())
+        if (active - left) * IDLE < active:
+            return active
+        a, b = idle[:left].nonzero()[0], left + (~idle[left:]).nonzero()[0]
+        self._cache.swap(a, b)
+        row_of[a], row_of[b] = row_of[b], row_of[a].copy()
+        return left

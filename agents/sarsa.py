@@ -1,0 +1,52 @@
+"""SARSA on logged data: the values of the policy that wrote the log, then one step of improvement.
+
+    L_Q   = (r + gamma V(s') - Q(s, a))^2                      TD; each of the Q heads
+    L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is the mean of Q over the data's own actions
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning.value_losses``)
+
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))        (``ValueLM.forward``)
+
+The single-step baseline of Snell et al. 2023 (arXiv:2206.11871): ILQL with an expectile of one half. The mean of Q stands
+in for Q(s', a'), which has the same fixed point and less variance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.value_learning import ValueConfig, value_losses
+
+
+@dataclass
+class SARSAConfig(ValueConfig):
+    """SARSA adds one setting to those of every value-based agent."""
+
+    monte_carlo_steps: int = 0
+    """first steps that regress Q and V on the discounted return instead of bootstrapping"""
+
+
+class SARSA(Agent):
+    """One step of policy improvement over the log's own policy."""
+
+    name = "sarsa"
+    needs_values = True
+    config: SARSAConfig
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The losses above."""
+        c, x = self.config, self.model.values(batch)
+        if self.step < c.monte_carlo_steps:
+            returns = batch.returns_to_go(c.gamma, c.discount_per)  # [B, A]
+            return value_losses(c, batch, x, target=returns, q=returns, tau=0.5)
+        gamma = batch.gammas(c.gamma, c.discount_per)  # [B, A]
+        target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
+        return value_losses(c, batch, x, target=target, q=x.target_q, tau=0.5)
+
+    def after_step(self, step: int) -> None:
+        """Moves the targets; after a Monte-Carlo step they are the online weights."""
+        super().after_step(step)
+        self.model.update_targets(1.0 if step <= self.config.monte_carlo_steps else self.config.target_rate)

@@ -1,0 +1,85 @@
+"""The exact fixed point of ILQL on a log, for a learner that generalises nothing: one table entry per history.
+
+    Q(s, a) = mean over the log of  r + gamma V(s')
+    V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
+
+The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
+behaviour's own values (SARSA, Monte-Carlo returns); with tau -> 1 the best the log shows. A network that scores otherwise
+does so by generalising, or by not having converged: that is what the table is for.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs import Episodes
+
+
+def tabular_values(episodes: Episodes, tau: float, gamma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Q and V of every logged action.
+
+    Args:
+        episodes: the log, B episodes and N tokens in all. A truncated episode counts as if nothing followed.
+        tau: the expectile, 0 < tau < 1.
+        gamma: discount per agent token.
+
+    Returns:
+        ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken in;
+        NaN at environment tokens.
+
+    Raises:
+        ValueError: tau outside (0, 1).
+    """
+    if not 0 < tau < 1:
+        raise ValueError(f"tau is an expectile and lies strictly between 0 and 1, got {tau}; 0.5 is the mean.")
+    lengths = np.diff(episodes.offsets)  # [B]
+    prefix = prefixes(episodes)  # [T, B]
+    value = np.zeros(len(lengths))  # [B] V of the episode's next decision, 0 after its last
+    q = np.full(len(episodes.tokens), np.nan)  # [N]
+    v = np.full(len(episodes.tokens), np.nan)  # [N]
+    for t in range(len(prefix) - 1, 0, -1):
+        rows = np.flatnonzero(lengths > t)
+        at = episodes.offsets[rows] + t
+        chosen = episodes.is_action[at]
+        rows, at = rows[chosen], at[chosen]
+        if not len(rows):
+            continue
+        q[at] = group_mean(episodes.rewards[at] + gamma * value[rows], prefix[t, rows])
+        v[at] = value[rows] = group_expectile(q[at], prefix[t - 1, rows], tau)
+    return q, v
+
+
+def prefixes(episodes: Episodes) -> NDArray[np.int64]:
+    """Numbers every history of the log: [T, B], the same number at (t, b) for episodes that agree up to token t; -1 past the end."""
+    lengths = np.diff(episodes.offsets)  # [B]
+    number = np.full((lengths.max(), len(lengths)), -1, np.int64)  # [T, B]
+    before = np.zeros(len(lengths), np.int64)  # [B]
+    vocabulary = int(episodes.tokens.max()) + 1
+    for t in range(len(number)):
+        rows = np.flatnonzero(lengths > t)
+        key = before[rows] * vocabulary + episodes.tokens[episodes.offsets[rows] + t]
+        before[rows] = np.unique(key, return_inverse=True)[1]
+        number[t, rows] = before[rows]
+    return number
+
+
+def group_mean(x: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The mean of each element's group: x [n], group [n] -> [n]."""
+    return (np.bincount(group, x) / np.maximum(np.bincount(group), 1))[group]
+
+
+def group_expectile(x: NDArray[np.float64], group: NDArray[np.int64], tau: float) -> NDArray[np.float64]:
+    """The tau-expectile of each element's group: x [n], group [n] -> [n].
+
+    Iterates the weighted mean whose weights it decides, which is Newton's method on a piecewise quadratic: it stops at the
+    exact solution once no element changes sides.
+    """
+    expectile = group_mean(x, group)
+    above, before = x > expectile, None
+    while before is None or not np.array_equal(above, before):
+        weight = np.where(above, tau, 1 - tau)
+        expectile = (np.bincount(group, weight * x) / np.maximum(np.bincount(group, weight), 1e-300))[group]
+        # The tolerance keeps groups of equal values, whose expectile they all are, from changing sides by rounding.
+        above, before = x > expectile + 1e-12 * np.abs(expectile), above
+    return expectile

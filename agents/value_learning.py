@@ -1,0 +1,83 @@
+"""What the value-based agents share: their common settings, and the four losses once the targets are known.
+
+    L_Q   = (y - Q(s, a))^2                                    y is the agent's target; summed over the Q heads
+    L_V   = |tau - 1(q < V(s))| (q - V(s))^2                    expectile of q, the agent's estimate of Q(s, a)
+    L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
+    L_BC  = -log pi_beta(a | s)                                the language model the values perturb
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC
+
+Means run over the agent's tokens: environment tokens and padding carry no loss. Squares carry no 1/2, as in the code of
+Snell et al. 2023 (arXiv:2206.11871).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch.nn import functional as F
+
+from agents.batch import Batch
+from agents.model import Values
+
+
+@dataclass
+class ValueConfig:
+    """Settings every value-based agent has; the defaults are the paper's where it has them."""
+
+    gamma: float = 0.99
+    """discount"""
+    discount_per: Literal["token", "turn"] = "token"
+    """what the discount counts: the agent's tokens (the paper), or its utterances"""
+    cql_weight: float = 0.01
+    """weight of the conservative term"""
+    bc_weight: float = 1.0
+    """weight of the language-model loss"""
+    target_rate: float = 0.005
+    """Polyak rate of the targets, after every optimiser step"""
+    num_q: Literal[1, 2] = 2
+    """Q heads; with two the smaller is used"""
+    trunks: Literal["shared", "separate"] = "shared"
+    """one transformer with target heads, or the paper's three (policy, value, target)"""
+    zero_init: bool = False
+    """start every head as a constant: no noise from tokens never seen"""
+    bias_init: float = 0.0
+    """the constant the heads start from; below the returns it is pessimistic"""
+
+
+def nll(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    """Cross-entropy of the tokens taken: logits [B, A, V], action [B, A] -> [B, A]."""
+    return F.cross_entropy(logits.flatten(0, 1), action.flatten(), reduction="none").view_as(action)
+
+
+def taken(q: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
+    """The values of the tokens taken: q [B, A, V], action [B, A] -> [B, A]."""
+    return q.gather(-1, action[..., None]).squeeze(-1)
+
+
+def value_losses(
+    config: ValueConfig, batch: Batch, x: Values, target: torch.Tensor, q: torch.Tensor, tau: float
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss above and its parts.
+
+    Args:
+        config: the weights.
+        batch: the episodes; ``batch.mean`` averages over real actions.
+        x: the model's values on this batch.
+        target: y [B, A], what the Q heads are regressed on; carries no gradient.
+        q: [B, A], what V is an expectile of; carries no gradient.
+        tau: the expectile; one half is the mean.
+    """
+    u = q - x.v  # [B, A]
+    parts = {
+        "loss/q": torch.stack([batch.mean((taken(q_h, batch.action) - target) ** 2) for q_h in x.q]).sum(),
+        "loss/v": batch.mean((tau - (u < 0).float()).abs() * u**2),
+        "loss/cql": torch.stack([batch.mean(nll(q_h, batch.action)) for q_h in x.q]).sum(),
+        "loss/bc": batch.mean(nll(x.logits, batch.action)),
+    }
+    loss = (
+        parts["loss/q"] + parts["loss/v"] + config.cql_weight * parts["loss/cql"] + config.bc_weight * parts["loss/bc"]
+    )
+    parts |= {"value/q": batch.mean(q), "value/v": batch.mean(x.v)}
+    return loss, {name: part.detach() for name, part in parts.items()}
