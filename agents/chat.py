@@ -1,0 +1,100 @@
+"""Stepping through an episode with a trained agent, at a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from agents.explain import Explanation, explain
+from lang_envs.episode import Episode
+from lang_envs.tokenizers import decode, encode
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from lang_envs.rollout import Policy
+    from lang_envs.vector import TokenVectorEnv
+
+
+def look(agent: Agent, episode: Episode) -> Explanation:
+    """The episode with the agent's values, or alone where it has none."""
+    if agent.needs_values:
+        return explain(agent.model, agent.lm.tokenizer, episode)
+    return Explanation.without_values(agent.lm.tokenizer, episode)
+
+
+def numbers(explanation: Explanation, last: int | None = None) -> Table:
+    """Q, V and the advantage of the last ``last`` actions, or of all."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("token", "Q", "V", "advantage", "reward"):
+        table.add_column(name, justify="left" if name == "token" else "right")
+    rows = explanation.rows()
+    for token, q, v, advantage, reward in rows if last is None else rows[-last:]:
+        table.add_row(Text(token), f"{q:.2f}", f"{v:.2f}", f"{advantage:+.2f}", f"{reward:g}" if reward else "")
+    return table
+
+
+def show(screen: Console, agent: Agent, episodes: Iterable[Episode], with_numbers: bool) -> None:
+    """Prints episodes, coloured by advantage."""
+    for episode in episodes:
+        explanation = look(agent, episode)
+        screen.print(f"[dim]return {episode.ret:g}")
+        screen.print(explanation.text())
+        if with_numbers:
+            screen.print(numbers(explanation))
+        screen.print()
+
+
+def chat(
+    screen: Console,
+    agent: Agent,
+    env: TokenVectorEnv,
+    policy: Policy,
+    seed: int,
+    read: Callable[[str], str] = input,
+) -> Episode | None:
+    """Steps through one episode.
+
+    Args:
+        screen: where to write.
+        agent: whose values are shown.
+        env: where to play; its first row is used.
+        policy: the agent's.
+        seed: of the episode.
+        read: asks for a line; empty goes on, ``q`` leaves, anything else is said in the agent's place.
+
+    Returns:
+        The episode, or None where the person left before its end.
+    """
+    env.begin([0], [seed])
+    screen.print(Text(decode(env.tokenizer, [env.history(0)])[0], style="dim"))
+    rng: Any = np.random.default_rng((seed, 1))
+    while not env.finished[0]:
+        [turn] = policy.act([env.history(0)], [rng])
+        try:
+            typed = read("Return: the agent speaks, text: you speak for it, q: leave > ").strip()
+        except (EOFError, KeyboardInterrupt):
+            typed = "q"
+        if typed == "q":
+            screen.print("Left the episode.")
+            return None
+        tokens = _utterance(env, typed) if typed else turn.tokens
+        env.say([0], [tokens])
+        episode = env.episode(0)
+        explanation = look(agent, episode)
+        screen.print(explanation.text())
+        if agent.needs_values:
+            screen.print(numbers(explanation, last=len(tokens)))
+    screen.print(f"[bold]Return {episode.ret:g}.")
+    return episode
+
+
+def _utterance(env: TokenVectorEnv, text: str) -> NDArray[np.int32]:
+    """What the person typed, as tokens: cut to the environment's limit, ended by the end token where there is room."""
+    limit = env.task.max_utterance_tokens
+    return np.array([*encode(env.tokenizer, [text])[0][: limit - 1], env.end_id], np.int32)

@@ -1,0 +1,101 @@
+"""The ``lang-envs`` command: ``lang-envs COMMAND --help`` says what each does."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from agents.agent_commands import Chat, Eval, Explain
+from agents.arguments import unknown
+from agents.commands import AGENT_NAMES, Bench, Check, List, Play, Record, Show, console
+
+COMMANDS: dict[str, type] = {
+    "list": List,
+    "show": Show,
+    "check": Check,
+    "play": Play,
+    "record": Record,
+    "eval": Eval,
+    "bench": Bench,
+    "explain": Explain,
+    "chat": Chat,
+}
+ORDER = ("list", "show", "check", "play", "record", "train", "eval", "bench", "explain", "chat")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command.
+
+    Returns:
+        0, or 2 where the request cannot be met; the reason is one red line on standard error. With the environment
+        variable ``LANG_ENVS_TRACEBACK`` set the error is raised instead.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or given[0] in ("-h", "--help", "help"):
+        _overview()
+        return 0
+    try:
+        _parse(given[0], given[1:])()
+    except (ValueError, TypeError, OSError) as error:
+        if os.environ.get("LANG_ENVS_TRACEBACK"):
+            raise
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(' '.join(str(error).split()))}")
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
+    """The command with its arguments, ready to be called; tyro exits with 2 where they do not fit."""
+    if command == "train":
+        return _train(arguments)
+    if command not in COMMANDS:
+        raise ValueError(unknown("command", command, [*COMMANDS, "train"]))
+    return tyro.cli(
+        COMMANDS[command], args=arguments, prog=f"lang-envs {command}", description=inspect.getdoc(COMMANDS[command])
+    )
+
+
+def _train(arguments: list[str]) -> Callable[[], None]:
+    """``train AGENT ...``: which options there are depends on the agent."""
+    from agents import runs, train
+
+    if not arguments or arguments[0] in ("-h", "--help"):
+        agents = ", ".join(AGENT_NAMES)
+        return lambda: console().print(f"{train.HELP}\nAgents: {agents}. Their options: lang-envs train AGENT --help")
+    config, out = train.parse(arguments)
+
+    def command() -> None:
+        runs.train(config, out)
+        console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
+
+    return command
+
+
+def _overview() -> None:
+    """What ``lang-envs --help`` prints."""
+    from agents import train
+
+    screen = console()
+    screen.print(
+        "[bold]lang-envs[/]: language tasks as decision processes, data sets of episodes, agents that learn.\n"
+    )
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
+    for name in ORDER:
+        doc = train.HELP if name == "train" else inspect.getdoc(COMMANDS[name]) or ""
+        table.add_row(f"[bold]{name}", escape(doc.splitlines()[0]))
+    screen.print(table)
+    screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
+    screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

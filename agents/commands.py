@@ -1,0 +1,220 @@
+"""Commands on environments, data sets and benchmarks: dataclasses that tyro reads, and that do their work when called.
+
+Heavy libraries are imported by the commands that need them, so that help and ``list`` come at once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from agents.arguments import Options, pairs, unknown
+
+# The names that help shows without importing torch; a test holds them equal to what is there.
+AGENT_NAMES = ("bc", "sarsa", "monte_carlo", "ilql")
+SUITE_NAMES = ("quick", "trap", "wordle-small")
+SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
+
+
+def console() -> Console:
+    """Standard output, looked up anew so that it can be redirected."""
+    return Console(highlight=False)
+
+
+@dataclass
+class List:
+    """Lists environments, data sets, agents and benchmarks."""
+
+    def __call__(self) -> None:
+        """Prints a table of names."""
+        from datasets_builders.recipes import RECIPES
+
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        rows = {
+            "environments": _env_ids(),
+            "data sets": list(RECIPES),
+            "agents": AGENT_NAMES,
+            "benchmarks": SUITE_NAMES,
+        }
+        for name, entries in rows.items():
+            table.add_row(f"[bold]{name}", "  ".join(entries))
+        console().print(table)
+
+
+@dataclass
+class Show:
+    """Shows an environment, a data set, or a training run.
+
+    Examples:
+        lang-envs show Wordle-v0
+        lang-envs show data/trap --episodes 3
+        lang-envs show runs/ilql
+    """
+
+    what: Positional[str]
+    """environment id, folder of a data set, or folder of a run"""
+    episodes: int = 2
+    """transcripts printed from a data set"""
+
+    def __call__(self) -> None:
+        """Prints what it is."""
+        from agents import show
+
+        path = Path(self.what)
+        if (path / "provenance.json").exists():
+            show.show_data(console(), path, self.episodes)
+        elif (path / "config.json").exists() or (path / "agent.json").exists():
+            show.show_run(console(), path)
+        else:
+            show.show_env(console(), _known(self.what))
+
+
+@dataclass
+class Check:
+    """Checks that an environment keeps every promise of its interface.
+
+    Examples:
+        lang-envs check Wordle-v0
+        lang-envs check my_package:MyTask-v0
+    """
+
+    env: Positional[str]
+    """environment id"""
+    options: SetOptions = ()
+    """options of the environment, as NAME=VALUE"""
+
+    def __call__(self) -> None:
+        """Prints one line where all is well."""
+        import lang_envs
+
+        lang_envs.check_env(_known(self.env), **pairs(self.options))
+        console().print(f"[green]{escape(self.env)} keeps every promise.")
+
+
+@dataclass
+class Play:
+    """Plays an environment at the terminal.
+
+    Examples:
+        lang-envs play Wordle-v0
+        lang-envs play Wordle-v0 --set words=english-100 --seed 3
+    """
+
+    env: Positional[str]
+    """environment id"""
+    seed: int | None = None
+    """of the episode; drawn if not given"""
+    options: SetOptions = ()
+    """options of the environment, as NAME=VALUE"""
+
+    def __call__(self) -> None:
+        """Plays one episode."""
+        from lang_envs.policies.human import play
+
+        play(_known(self.env), self.seed, **pairs(self.options))
+
+
+@dataclass
+class Record:
+    """Records a data set; run it again after an interruption and it goes on where it was.
+
+    Examples:
+        lang-envs record wordle-trap --episodes 50000 --out data/trap
+        lang-envs record wordle-expert --episodes 10000 --out data/expert --set words=english-200
+    """
+
+    recipe: Positional[str]
+    """name of the recipe (`lang-envs list`)"""
+    out: Path
+    """folder of the data set"""
+    episodes: int = 10_000
+    """how many"""
+    seed: int = 0
+    """data sets of different seeds share no episode"""
+    options: SetOptions = ()
+    """options of the recipe, as NAME=VALUE"""
+
+    def __call__(self) -> None:
+        """Prints what was recorded."""
+        from agents import show
+        from datasets_builders.recipes import RECIPES, build
+
+        if self.recipe not in RECIPES:
+            raise ValueError(unknown("recipe", self.recipe, RECIPES))
+        build(self.recipe, self.episodes, self.out, self.seed, **pairs(self.options))
+        show.show_data(console(), self.out, episodes=1)
+
+
+@dataclass
+class Bench:
+    """Runs a benchmark and writes its report; run it again after an interruption and it goes on where it was.
+
+    Examples:
+        lang-envs bench quick --out runs/quick
+        lang-envs bench trap --out runs/trap --seeds 5 --workers 2
+        lang-envs bench --from runs/quick/config.json --out runs/again
+    """
+
+    name: Positional[str] = ""
+    """quick, trap or wordle-small"""
+    out: Path = field(kw_only=True)
+    """folder of the results"""
+    seeds: int | None = None
+    """training runs of every cell; the benchmark's own number by default"""
+    workers: int = 2
+    """processes, one thread each; results do not depend on it"""
+    smoke: bool = False
+    """shrink everything to seconds, to see that it runs"""
+    from_config: Annotated[Path | None, arg(name="from")] = None
+    """repeat what this config.json describes"""
+
+    def __call__(self) -> None:
+        """Prints where the report is."""
+        from agents.benchmark import SUITES, Suite, run
+
+        if self.from_config is not None:
+            suite = Suite.from_plain(json.loads(self.from_config.read_text()))
+        elif self.name in SUITES:
+            suite = SUITES[self.name]
+        else:
+            raise ValueError(unknown("benchmark", self.name, SUITES))
+        suite = suite.smoke() if self.smoke else suite
+        suite = dataclasses.replace(suite, seeds=self.seeds) if self.seeds is not None else suite
+        screen = console()
+        report = run(suite, self.out, self.workers, _command_line(), say=lambda line: screen.print(line, style="dim"))
+        screen.print((self.out / "table.md").read_text(), markup=False)
+        screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}")
+
+
+def _known(env: str) -> str:
+    """The id, if it is registered or names a module that will register it."""
+    import gymnasium
+
+    known = _env_ids()
+    if ":" not in env and env not in gymnasium.registry:
+        raise ValueError(unknown("environment", env, known))
+    return env
+
+
+def _env_ids() -> list[str]:
+    """The ids this package registers."""
+    import gymnasium
+
+    import lang_envs  # noqa: F401  # registers the ids
+
+    return [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("lang_envs")]
+
+
+def _command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["lang-envs", *sys.argv[1:]])

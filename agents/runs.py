@@ -1,0 +1,169 @@
+"""One training run as a folder: what was asked (``config.json``), its log and checkpoints, and the trained agent.
+
+runs/x/config.json          everything needed to repeat it
+runs/x/metrics.jsonl        the log; checkpoints/ while it trains
+runs/x/agent/               what ``Agent.load`` and ``AutoModelForCausalLM.from_pretrained`` open
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+import gymnasium
+
+import lang_envs  # noqa: F401  # registers the ids
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from agents.fit import FitConfig
+    from agents.source import Source
+    from lang_envs.vector import TokenVectorEnv
+
+
+@dataclass
+class RunConfig:
+    """A training run, as JSON-able data."""
+
+    agent: str
+    """a name in ``AGENTS``"""
+    config: dict[str, Any]
+    """the agent's settings"""
+    fit: dict[str, Any]
+    """the loop's settings (``FitConfig``)"""
+    steps: int
+    """optimiser steps"""
+    data: str | None = None
+    """folder of the logged episodes"""
+    env: str | None = None
+    """environment id; by default the one the data were recorded in"""
+    env_options: dict[str, Any] = field(default_factory=dict)
+    """options of the environment; by default those the data were recorded with"""
+    logged_fraction: float = 1.0
+    """share of logged episodes; the rest are played live"""
+    lm: str = "d64-l2"
+    """size of a model from scratch, or the path of a causal language model"""
+    seed: int = 0
+    """of the model's weights and of the order of the data"""
+
+
+def read_config(path: Path) -> RunConfig:
+    """The configuration of an earlier run, from its folder or its ``config.json``.
+
+    Raises:
+        ValueError: there is none.
+    """
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        return RunConfig(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"{path} is not the config.json of a training run ({error}).") from None
+
+
+def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
+    """The environment of a run: the one asked for, else the one its data came from.
+
+    Raises:
+        ValueError: neither is known.
+    """
+    env, env_options = config.env, config.env_options
+    if env is None and config.data is not None:
+        from datasets_builders import EpisodeDataset
+
+        found = EpisodeDataset.load(config.data).provenance.get("env") or {}
+        env, env_options = found.get("id"), {**found.get("kwargs", {}), **env_options}
+    if env is None:
+        raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
+    return gymnasium.make_vec(env, rows, **env_options)  # type: ignore[return-value]  # ids are ours
+
+
+def train(config: RunConfig, out: Path) -> Agent:
+    """Trains as ``config`` says and saves everything in ``out``; an interrupted run there is continued.
+
+    Raises:
+        ValueError: the configuration cannot be run, or ``out`` holds another run.
+    """
+    from agents import AGENTS, FitConfig, fit
+
+    _no_bars()
+    if config.agent not in AGENTS:
+        raise ValueError(f"There is no agent {config.agent!r}; choose one of {', '.join(AGENTS)}.")
+    agent_class = AGENTS[config.agent]
+    env = environment(config)
+    agent = agent_class(_language_model(config, env), get_type_hints(agent_class)["config"](**config.config))
+    settings: FitConfig = FitConfig(**{**config.fit, "out": out, "seed": config.seed})
+    source = _source(config, env)
+    plain = dataclasses.asdict(config)
+    path = out / "config.json"
+    if path.exists() and (theirs := json.loads(path.read_text())) != json.loads(json.dumps(plain)):
+        differ = ", ".join(key for key in plain if theirs.get(key) != plain[key])
+        raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    partial = out / "config.json.partial"
+    partial.write_text(json.dumps(plain, indent=2))
+    os.replace(partial, path)
+    for _ in fit(agent, source, config.steps, settings):
+        pass
+    agent.save(out / "agent")
+    return agent
+
+
+def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
+    from agents.lm import LM, SIZES
+
+    if config.lm in SIZES:
+        return LM.from_scratch(config.lm, env, seed=config.seed)
+    return LM.from_pretrained(config.lm, env)
+
+
+def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
+    from agents.source import Live, Logged, Mixed
+
+    if config.data is None:
+        return Live(env, seed=config.seed)
+    logged = Logged(config.data, seed=config.seed)
+    if config.logged_fraction >= 1:
+        return logged
+    return Mixed(logged, Live(env, seed=config.seed), config.logged_fraction)
+
+
+def environment_of(
+    run: Path, env: str | None = None, env_options: dict[str, Any] | None = None, rows: int = 64
+) -> TokenVectorEnv:
+    """The environment to play a trained agent in: ``env``, or the one its run was trained in.
+
+    Raises:
+        ValueError: neither is known.
+    """
+    if env is not None:
+        return gymnasium.make_vec(env, rows, **(env_options or {}))  # type: ignore[return-value]  # ids are ours
+    folder = run if (run / "config.json").exists() and (run / "agent").is_dir() else run.parent
+    try:
+        config = read_config(folder)
+    except ValueError:
+        raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
+    options = {**config.env_options, **(env_options or {})}
+    return environment(dataclasses.replace(config, env_options=options), rows)
+
+
+def load(run: Path) -> Agent:
+    """The trained agent of a run, from the run's folder or the agent's own.
+
+    Raises:
+        ValueError: there is none.
+    """
+    from agents import Agent
+
+    _no_bars()
+    return Agent.load(run / "agent" if (run / "agent").is_dir() else run)
+
+
+def _no_bars() -> None:
+    """Saving and loading a small model is no news; transformers shows a bar for each."""
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()

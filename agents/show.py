@@ -1,0 +1,48 @@
+"""What ``lang-envs show`` prints of an environment, a data set, and a run."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def show_env(screen: Console, name: str) -> None:
+    """Its documentation."""
+    import gymnasium
+
+    env = gymnasium.make(name)
+    task: Any = env.unwrapped.task  # type: ignore[attr-defined]  # ours have one
+    screen.print(f"[bold]{escape(name)}")
+    screen.print(f"{env.action_space}, at most {task.max_tokens} tokens, {task.max_turns} turns", style="dim")
+    screen.print(inspect.getdoc(type(task)) or "", markup=False)
+
+
+def show_data(screen: Console, path: Path, episodes: int) -> None:
+    """Its figures, and the first episodes."""
+    from datasets_builders import EpisodeDataset
+
+    dataset = EpisodeDataset.load(path)
+    screen.print(repr(dataset), style="bold", markup=False)
+    screen.print(str(dataset), markup=False)
+    for i in range(min(episodes, len(dataset))):
+        episode = dataset[i]
+        screen.print(f"\n[dim]episode {i}, return {episode.ret:g}, {escape(json.dumps(episode.info))}")
+        screen.print(dataset.tokenizer().decode(episode.tokens), markup=False)
+
+
+def show_run(screen: Console, path: Path) -> None:
+    """What was asked, and what came of it."""
+    for name in ("config.json", "agent/agent.json", "agent.json"):
+        if (path / name).exists():
+            screen.print(f"[bold]{name}")
+            screen.print_json((path / name).read_text())
+    if (path / "metrics.jsonl").exists():
+        screen.print("[bold]last metrics")
+        screen.print_json((path / "metrics.jsonl").read_text().splitlines()[-1])
+    if (path / "table.md").exists():
+        screen.print((path / "table.md").read_text(), markup=False)

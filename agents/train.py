@@ -1,0 +1,97 @@
+"""``lang-envs train``: its options are those of the run, of the agent's configuration and of the training loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+
+import tyro
+from tyro.conf import arg
+
+from agents.arguments import Options, joined, pairs, unknown
+
+if TYPE_CHECKING:
+    from agents.runs import RunConfig
+
+HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
+
+Examples:
+    lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
+    lang-envs train bc --data data/expert --out runs/bc --keep-top 0.2 --lr 0.001
+    lang-envs train ilql --data data/trap --env Wordle-v0 --logged-fraction 0.5 --out runs/mixed
+    lang-envs train --from runs/ilql/config.json --out runs/again
+"""
+
+
+@dataclass
+class TrainOptions:
+    """What belongs to the run and neither to the agent nor to the loop."""
+
+    out: Path
+    """folder of the run"""
+    steps: int = 1000
+    """optimiser steps"""
+    data: Path | None = None
+    """folder of logged episodes"""
+    env: str | None = None
+    """environment id, to play live; with --data the one it was recorded in by default"""
+    env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
+    """options of the environment, as NAME=VALUE"""
+    logged_fraction: float = 1.0
+    """share of logged episodes where there are --data; the rest are played live"""
+    lm: str = "d64-l2"
+    """size of a model from scratch, or the path of a causal language model"""
+    seed: int = 0
+    """of the model's weights, of the order of the data and of dropout"""
+
+
+@dataclass
+class Again:
+    """Repeats a run."""
+
+    from_config: Annotated[Path, arg(name="from")]
+    """config.json of the run to repeat, or its folder"""
+    out: Path
+    """folder of the new run"""
+
+
+def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
+    """The run that ``train ARGUMENTS`` asks for, and its folder.
+
+    Raises:
+        ValueError: no such agent.
+        SystemExit: tyro's, after it printed help or what is wrong.
+    """
+    from agents import AGENTS, FitConfig
+    from agents.runs import RunConfig, read_config
+
+    if arguments[0] == "--from":
+        again = tyro.cli(Again, args=arguments, prog="lang-envs train", description=HELP)
+        return read_config(again.from_config), again.out
+    name, *rest = arguments
+    if name not in AGENTS:
+        raise ValueError(unknown("agent", name, AGENTS))
+    config_class = get_type_hints(AGENTS[name])["config"]
+    asked = joined(TrainOptions, config_class, FitConfig)
+    given = vars(tyro.cli(asked, args=rest, prog=f"lang-envs train {name}", description=HELP))
+
+    def of(part: type) -> dict[str, Any]:
+        return {f.name: given[f.name] for f in dataclasses.fields(part) if f.name in given}
+
+    run = TrainOptions(**of(TrainOptions))
+    fit = FitConfig(**{k: v for k, v in of(FitConfig).items() if k not in ("out", "seed")}).to_dict()
+    config = RunConfig(
+        agent=name,
+        config=of(config_class),
+        fit={k: v for k, v in fit.items() if k not in ("out", "seed")},
+        steps=run.steps,
+        data=None if run.data is None else str(run.data.resolve()),
+        env=run.env,
+        env_options=pairs(run.env_options),
+        logged_fraction=run.logged_fraction,
+        lm=run.lm,
+        seed=run.seed,
+    )
+    return config, run.out

@@ -1,0 +1,166 @@
+import io
+import json
+import subprocess
+import sys
+
+import pytest
+
+from agents import cli, commands
+from agents.benchmark import SUITES
+
+
+def call(capsys, *arguments):
+    """Exit code, standard output and standard error of one command."""
+    try:
+        code = cli.main([str(a) for a in arguments])
+    except SystemExit as exit:  # tyro's
+        code = exit.code
+    seen = capsys.readouterr()
+    return code, seen.out, seen.err
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "reviews"
+    assert cli.main(["record", "movie-review", "--episodes", "60", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def trained(data, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "ilql"
+    arguments = [
+        "train",
+        "ilql",
+        "--data",
+        data,
+        "--out",
+        out,
+        "--steps",
+        3,
+        "--tau",
+        0.9,
+        "--batch-size",
+        8,
+        "--seed",
+        5,
+    ]
+    assert cli.main([str(a) for a in arguments]) == 0
+    return out
+
+
+def test_help_names_every_command(capsys):
+    for arguments in ([], ["--help"]):
+        code, out, _ = call(capsys, *arguments)
+        assert code == 0
+        assert all(name in out for name in (*cli.COMMANDS, "train"))
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_explains_itself(name, capsys):
+    code, out, _ = call(capsys, name, "--help")
+    assert code == 0
+    assert f"lang-envs {name}" in out
+
+
+def test_the_options_of_an_agent_come_from_its_configuration(capsys):
+    code, out, _ = call(capsys, "train", "ilql", "--help")
+    assert code == 0
+    for option in ("--tau", "--cql-weight", "--lr", "--batch-size", "--data", "--logged-fraction"):
+        assert option in out
+    assert "expectile of the value" in out
+    assert "AdamW" in out
+    assert "--evaluators" not in out
+
+
+def test_names_shown_without_torch_are_the_names_there_are():
+    from agents import AGENTS
+
+    assert list(commands.AGENT_NAMES) == list(AGENTS)
+    assert list(commands.SUITE_NAMES) == list(SUITES)
+    assert {*cli.ORDER} == {*cli.COMMANDS, "train"}
+
+
+def test_list(capsys):
+    code, out, _ = call(capsys, "list")
+    assert code == 0
+    assert all(name in out for name in ("Wordle-v0", "wordle-trap", "ilql", "quick"))
+
+
+def test_show_an_environment_a_data_set_and_a_run(data, trained, capsys):
+    assert "## Rewards" in call(capsys, "show", "MovieReview-v0")[1]
+    assert "60 episodes" in call(capsys, "show", data)[1]
+    assert '"tau": 0.9' in call(capsys, "show", trained)[1]
+
+
+def test_a_run_says_what_it_was_and_can_be_repeated(trained, tmp_path, capsys):
+    config = json.loads((trained / "config.json").read_text())
+    assert (config["agent"], config["steps"], config["seed"]) == ("ilql", 3, 5)
+    assert (config["config"]["tau"], config["fit"]["batch_size"]) == (0.9, 8)
+    code, _, _ = call(capsys, "train", "--from", trained / "config.json", "--out", tmp_path / "again")
+    assert code == 0
+    for name in ("config.json", "agent/model.safetensors"):
+        assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
+
+
+def test_eval_explain_and_chat(trained, data, capsys, monkeypatch):
+    code, out, _ = call(capsys, "eval", trained, "--episodes", 4, "--set", "greedy=true", "advantage_weight=2")
+    assert code == 0
+    assert "return" in out
+    code, out, _ = call(capsys, "explain", trained, "--data", data, "--episodes", 1, "--numbers")
+    assert code == 0
+    assert "review : the movie" in out
+    assert "advantage" in out
+    monkeypatch.setattr("sys.stdin", io.StringIO("the movie was good\n"))
+    code, out, _ = call(capsys, "chat", trained)
+    assert code == 0
+    assert "Return 0.5." in out
+    monkeypatch.setattr("sys.stdin", io.StringIO("q\n"))
+    assert "Left the episode" in call(capsys, "chat", trained)[1]
+
+
+def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
+    from agents.benchmark import Suite
+
+    [review] = [e for e in SUITES["quick"].experiments if e.name == "movie-review"]
+    monkeypatch.setitem(SUITES, "quick", Suite("quick", "Quick", (review,), seeds=1))
+    code, out, _ = call(capsys, "bench", "quick", "--out", tmp_path / "a", "--smoke", "--workers", 1)
+    assert code == 0
+    assert "report.html" in out
+    code, _, _ = call(capsys, "bench", "--from", tmp_path / "a/config.json", "--out", tmp_path / "b", "--workers", 1)
+    assert code == 0
+    assert (tmp_path / "a/results.parquet").read_bytes() == (tmp_path / "b/results.parquet").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["plai"], "did you mean 'play'?"),
+        (["show", "Wordel-v0"], "did you mean 'Wordle-v0'?"),
+        (["record", "wordle-trip", "--out", "nowhere"], "did you mean 'wordle-trap'?"),
+        (["train", "ilqll", "--out", "nowhere"], "did you mean 'ilql'?"),
+        (["train", "bc", "--out", "nowhere"], "pass --data FOLDER, or --env ID"),
+        (["train", "bc", "--data", "nowhere", "--out", "x"], "there is no data set at"),
+        (["train", "--from", "nowhere", "--out", "x"], "is not the config.json of a training run"),
+        (["eval", "nowhere"], "holds no saved agent"),
+        (["bench", "quck", "--out", "x"], "did you mean 'quick'?"),
+        (["record", "movie-review", "--out", "x", "--set", "words"], "takes NAME=VALUE"),
+        (["record", "movie-review", "--out", "x", "--set", "wrds=1"], "no option 'wrds'"),
+    ],
+)
+def test_errors_are_one_line_and_exit_with_2(arguments, expected, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, out, err = call(capsys, *arguments)
+    assert code == 2
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err + out
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_module_runs_too():
+    done = subprocess.run(
+        [sys.executable, "-m", "agents.cli", "shwo"], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 2
+    assert "did you mean 'show'?" in done.stderr

@@ -1,0 +1,69 @@
+"""The README says what is true: its snippet runs, its tables and its tree name what exists, and all of it."""
+
+import re
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+from agents import AGENTS
+from datasets_builders import RECIPES
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_snippet_runs(tmp_path, monkeypatch, capsys):
+    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert len(code.strip().splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert "the movie wasn't good it was superb </s> 1.0" in capsys.readouterr().out
+    assert (tmp_path / "runs/ilql/model.safetensors").exists()
+
+
+def test_the_tables_name_every_environment_data_set_and_agent():
+    ours = [id for id, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs")]
+    for name in [*ours, *RECIPES, *AGENTS]:
+        assert f"`{name}`" in README, name
+
+
+def test_the_tree_names_files_that_exist():
+    (tree,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
+    folder = Path()
+    named = set()
+    for line in tree.splitlines():
+        entry = line.split("  ")[0] if not line.startswith("  ") else line.strip().split("  ")[0]
+        if not entry:
+            continue
+        for name in entry.split():
+            if not line.startswith("  "):
+                folder = Path(name) if name.endswith("/") else Path()
+            path = ROOT / name if not line.startswith("  ") else ROOT / folder / name
+            assert path.exists(), path
+            named.add(path)
+    missing = [
+        str(file.relative_to(ROOT))
+        for package in ("lang_envs", "datasets_builders", "agents")
+        for file in (ROOT / package).glob("*.py")
+        if file not in named and file.name != "__init__.py"
+    ]
+    assert not missing, f"not in the README's tree: {missing}"
+
+
+def test_the_pictures_exist():
+    for path in re.findall(r"!\[[^]]*]\(([^)]+)\)", README):
+        if not path.startswith("http"):
+            assert (ROOT / path).exists(), path
+
+
+def test_the_links_to_files_work():
+    for path in re.findall(r"(?<!!)\[[^]]*]\(([^)]+)\)", README):
+        if not path.startswith("http"):
+            assert (ROOT / path).exists(), path
+
+
+@pytest.mark.parametrize("target", ["demo", "test"])
+def test_the_two_commands_are_targets(target):
+    assert f"make {target}" in README
+    assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE)

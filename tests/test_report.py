@@ -1,0 +1,171 @@
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from agents.benchmark import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.report import write_report
+from agents.benchmark.tables import Outcome, Table, number, rank_table, returns_table, value_table
+
+OFFSETS = range(3)
+
+
+def experiment(**changes):
+    settings = {
+        "name": "made-up",
+        "title": "A title with <brackets> & ampersands",
+        "about": "About.",
+        "data": Data("wordle-trap", 10),
+        "env": "Wordle-v0",
+        "cells": (Cell("BC", "bc"), Cell("ILQL", "ilql")),
+        "baselines": (Baseline("random", "random"), Baseline("optimal", "optimal")),
+        "normalise": ("random", "optimal"),
+        "episodes": 16,
+        "rank_test": True,
+    }
+    return Experiment(**{**settings, **changes})
+
+
+def trained(seed, mean, values):
+    rank = {f"rank/{kind}/{k}": 0.9 - 0.1 * k for kind in ("target", "online") for k in OFFSETS}
+    rank |= {"rank/start": -2.0, "rank/better": -2.5 + 0.1 * seed, "rank/worse": -3.0}
+    point = {f"eval/{name}": x for name, x in rank.items()} if values else {}
+    return {
+        "spec": {"seed": seed},
+        "metrics": {"return": mean, "return_error": 0.1, "success": 0.5, **(rank if values else {})},
+        "curve": [{"step": step, "loss/bc": 1.0 / step, **point} for step in (1, 2, 3)],
+        "decoding": {"advantage_weight": 4} if values else {"greedy": True},
+        "samples": [{"html": '<p class="episode">x</p>', "return": mean}],
+        "seconds": {"train": 1.0},
+    }
+
+
+def everything(e):
+    bc, ilql = e.cells
+    random, optimal = e.baselines
+    parts = [(bc, s, trained(s, -4.0 + s, False)) for s in range(3)]
+    parts += [(ilql, s, trained(s, -3.0 + s, True)) for s in range(3)]
+    for part, mean in ((random, -6.0), (optimal, -2.0)):
+        parts.append((part, 0, {"metrics": {"return": mean, "return_error": 0.1, "success": 1.0}, "seconds": {}}))
+    values = {"start": -2.0, "better": -2.4, "worse": -2.5}
+    yardsticks = {"behaviour": values, "optimal": values, "ideal": [0.0, 0.01, 0.1], "ceiling": [1.0, 1.0, 0.9]}
+    yardsticks["tabular"] = {"0.9": {"target": [0.5, 0.5, 0.5], **values}}
+    parts.append((None, 0, yardsticks))
+    return [(SimpleNamespace(part=part, seed=seed, experiment=e), result) for part, seed, result in parts]
+
+
+def outcome_of(e):
+    results = everything(e)
+    cells = {c.label: [r for u, r in results if u.part == c] for c in e.cells}
+    baselines = {b.label: r for u, r in results for b in e.baselines if u.part == b}
+    return Outcome(e, cells, baselines, results[-1][1])
+
+
+class Links(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.found, self.tags = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.found += [value for name, value in attrs if name in ("src", "href", "srcset") and value]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    out = tmp_path_factory.mktemp("report")
+    e = experiment()
+    write_report(Suite("made-up", "Made up", (e,)), everything(e), out, "lang-envs bench made-up")
+    return out
+
+
+def test_the_page_needs_nothing_from_elsewhere(written):
+    page = (written / "report.html").read_text()
+    links = Links()
+    links.feed(page)
+    assert links.found
+    assert all(link.startswith("data:") for link in links.found)
+    assert not {"script", "link", "iframe"} & set(links.tags)
+    assert "@import" not in page
+    assert not re.search(r"url\(", page)
+
+
+def test_the_page_has_every_part(written):
+    page = (written / "report.html").read_text()
+    for part in (
+        "Rank test",
+        "Values",
+        "Returns",
+        "Sample transcripts",
+        "Settings",
+        "lang-envs bench made-up",
+        "torch",
+    ):
+        assert part in page
+    assert "$" not in page
+    assert "A title with &lt;brackets&gt; &amp; ampersands" in page
+    assert page.count("<figure>") == 4
+    assert "prefers-color-scheme: dark" in page
+
+
+def test_pictures_and_tables_are_files_too(written):
+    names = {p.name for p in written.iterdir()}
+    assert {"made-up-rank-test.png", "made-up-values.png", "made-up-returns.png", "made-up-training.png"} <= names
+    assert not any(name.endswith(".partial") for name in names)
+    table = (written / "table.md").read_text()
+    assert "lang-envs bench made-up" in table
+    assert table.index("Rank test") < table.index("Returns")
+
+
+def test_one_row_for_each_cell_seed_and_metric(written):
+    rows = pq.read_table(written / "results.parquet").to_pylist()
+    returns = {(r["label"], r["seed"]): r["value"] for r in rows if r["metric"] == "return"}
+    assert returns[("ILQL", 2)] == -1.0
+    assert returns[("random", None)] == -6.0
+    assert len(returns) == 8
+    assert sum(r["metric"].startswith("rank/target/") for r in rows) == 9
+
+
+def test_the_report_does_without_missing_parts(tmp_path):
+    e = experiment()
+    suite = Suite("made-up", "Made up", (e,))
+    parts = everything(e)
+    write_report(suite, [], tmp_path, "")
+    write_report(suite, parts[:1], tmp_path, "")
+    assert "BC" in (tmp_path / "table.md").read_text()
+    write_report(suite, parts[3:-1], tmp_path, "")
+    assert "Rank test" not in (tmp_path / "table.md").read_text()
+    write_report(suite, [*parts[:2], *parts[-3:]], tmp_path, "")
+
+
+def test_the_returns_table_by_hand():
+    table = returns_table(outcome_of(experiment()))
+    rows = {row[0]: row[1:] for row in table.rows}
+    error = 1 / np.sqrt(3)
+    assert rows["ILQL"] == ("-2.00", f"{error:.2f}", "[-3.00, -1.00]", "1.00", "50%", "β 4", "3 × 16")
+    assert rows["random (not trained)"][0] == "-6.00"
+    assert rows["BC"][3] == "0.75"
+
+
+def test_the_rank_table_shows_yardsticks_beside_runs():
+    rows = {row[0]: row[1:] for row in rank_table(outcome_of(experiment())).rows}
+    assert rows["ILQL, target Q"] == ("0.90 [0.90, 0.90]", "0.80 [0.80, 0.80]", "0.70 [0.70, 0.70]", "3")
+    assert rows["behaviour's values (ideal SARSA)"][:3] == ("0.00", "0.01", "0.10")
+    assert not any(name.startswith("BC") for name in rows)
+
+
+def test_the_value_table_shows_the_difference():
+    rows = {row[0]: row[1:] for row in value_table(outcome_of(experiment())).rows}
+    assert rows["ILQL"][3] == "0.60 [0.50, 0.70]"
+    assert rows["table without generalisation, τ 0.9"][0] == "-2.00"
+    assert rows["optimal play"] == ("-2.00", "-2.40", "-2.50", "0.10", "–")
+
+
+def test_tables_as_text():
+    table = Table("T", ("a", "b"), (("x<y", "1"),), "note")
+    assert table.markdown() == "### T\n\n| a | b |\n|---|---:|\n| x<y | 1 |\n\nnote\n"
+    assert "x&lt;y" in table.html()
+    assert number(float("nan")) == "–"
