@@ -4,13 +4,13 @@
     L_V   = |tau - 1(Qbar(s, a) < V(s))| (Qbar(s, a) - V(s))^2  expectile; Qbar is the smaller target head
     L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
     L_BC  = -log pi_beta(a | s)                                the language model the values perturb
-    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning.value_losses``)
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_losses``)
 
-    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))        (``ValueLM.forward``)
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
 Conventions of the paper's code that are kept: losses are summed over the Q heads, squares carry no 1/2, environment
-tokens are skipped in the backup (s' is the state of the agent's next decision), targets follow by Polyak averaging after
-every optimiser step. Not kept: padded transitions in the loss, truncated episodes treated as ended.
+tokens are skipped in the backup (s' is the state of the agent's next decision), targets follow by Polyak averaging
+after every optimiser step. Not kept: padded transitions in the loss, truncated episodes treated as ended.
 Ours: ``monte_carlo_steps``, an optional start on Monte-Carlo returns, off by default.
 """
 
@@ -36,7 +36,7 @@ class ILQLConfig(ValueConfig):
 
 
 class ILQL(Agent):
-    """Implicit Language Q-Learning: the best the data support, by stitching, without ever asking for a token not in them."""
+    """Implicit Language Q-Learning: the best the data support, without ever asking for a token not in them."""
 
     name = "ilql"
     needs_values = True

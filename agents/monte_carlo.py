@@ -3,13 +3,13 @@
     G_i   = r_i + gamma G_(i+1)                                discounted reward from the i-th action on
     L_Q   = (G - Q(s, a))^2                                    each of the Q heads
     L_V   = 1/2 (G - V(s))^2
-    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning.value_losses``)
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_losses``)
 
-    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s))           (``ValueLM.forward``)
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s))       (``ValueLM``)
 
 The baseline that beats ILQL on the dialogue tasks of LMRL-Gym (Abdulhai et al. 2023, arXiv:2311.18232). SARSA's fixed
-point without bootstrapping: no bias from a wrong V, all of the variance of the returns. A truncated episode counts as if
-nothing followed, since the rest of its return was not observed.
+point without bootstrapping: no bias from a wrong V, all of the variance of the returns. A truncated episode counts as
+if nothing followed, since the rest of its return was not observed.
 """
 
 from __future__ import annotations

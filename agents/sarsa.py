@@ -2,12 +2,12 @@
 
     L_Q   = (r + gamma V(s') - Q(s, a))^2                      TD; each of the Q heads
     L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is the mean of Q over the data's own actions
-    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning.value_losses``)
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_losses``)
 
-    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))        (``ValueLM.forward``)
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
-The single-step baseline of Snell et al. 2023 (arXiv:2206.11871): ILQL with an expectile of one half. The mean of Q stands
-in for Q(s', a'), which has the same fixed point and less variance.
+The single-step baseline of Snell et al. 2023 (arXiv:2206.11871): ILQL with an expectile of one half. The mean of Q
+stands in for Q(s', a'), which has the same fixed point and less variance.
 """
 
 from __future__ import annotations

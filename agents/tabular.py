@@ -4,8 +4,8 @@
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
 The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
-behaviour's own values (SARSA, Monte-Carlo returns); with tau -> 1 the best the log shows. A network that scores otherwise
-does so by generalising, or by not having converged: that is what the table is for.
+behaviour's own values (SARSA, Monte-Carlo returns); with tau -> 1 the best the log shows. A network that scores
+otherwise does so by generalising, or by not having converged: that is what the table is for.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ def tabular_values(episodes: Episodes, tau: float, gamma: float) -> tuple[NDArra
         gamma: discount per agent token.
 
     Returns:
-        ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken in;
-        NaN at environment tokens.
+        ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken
+        in; NaN at environment tokens.
 
     Raises:
         ValueError: tau outside (0, 1).
@@ -51,7 +51,7 @@ def tabular_values(episodes: Episodes, tau: float, gamma: float) -> tuple[NDArra
 
 
 def prefixes(episodes: Episodes) -> NDArray[np.int64]:
-    """Numbers every history of the log: [T, B], the same number at (t, b) for episodes that agree up to token t; -1 past the end."""
+    """Numbers every history of the log, [T, B]: episodes that agree up to token t share one at t; -1 past the end."""
     lengths = np.diff(episodes.offsets)  # [B]
     number = np.full((lengths.max(), len(lengths)), -1, np.int64)  # [T, B]
     before = np.zeros(len(lengths), np.int64)  # [B]
@@ -72,8 +72,8 @@ def group_mean(x: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.f
 def group_expectile(x: NDArray[np.float64], group: NDArray[np.int64], tau: float) -> NDArray[np.float64]:
     """The tau-expectile of each element's group: x [n], group [n] -> [n].
 
-    Iterates the weighted mean whose weights it decides, which is Newton's method on a piecewise quadratic: it stops at the
-    exact solution once no element changes sides.
+    Iterates the weighted mean whose weights it decides, which is Newton's method on a piecewise quadratic: it stops at
+    the exact solution once no element changes sides.
     """
     expectile = group_mean(x, group)
     above, before = x > expectile, None

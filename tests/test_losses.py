@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from agents.batch import collate
 from agents.bc import BC, BCConfig
 from agents.ilql import ILQL, ILQLConfig
 from agents.monte_carlo import MonteCarlo, MonteCarloConfig
 from agents.sarsa import SARSA, SARSAConfig
-from agents.batch import collate
 from lang_envs import Episode
 
 VOCAB, PAD, END = 5, 0, 1
@@ -41,7 +41,10 @@ def batch():
 def values():
     """Hand-seeded numbers in the places a model would fill."""
     rng = np.random.default_rng(0)
-    draw = lambda *shape: torch.tensor(rng.normal(size=shape), dtype=torch.float32)
+
+    def draw(*shape):
+        return torch.tensor(rng.normal(size=shape), dtype=torch.float32)
+
     return SimpleNamespace(
         q=[draw(2, 4, VOCAB), draw(2, 4, VOCAB)],
         target_q=draw(2, 4),
@@ -137,7 +140,10 @@ def test_bc_is_the_mean_likelihood_of_the_agents_tokens(batch):
     hidden = torch.randn(2, 6, 8, generator=torch.Generator().manual_seed(0))
     head = torch.nn.Linear(8, VOCAB, bias=False)
     made = agent(BC, BCConfig(), None)
-    trunk = lambda inputs_embeds, use_cache: SimpleNamespace(last_hidden_state=inputs_embeds)
+
+    def trunk(inputs_embeds, use_cache):
+        return SimpleNamespace(last_hidden_state=inputs_embeds)
+
     trunk.get_input_embeddings = lambda: lambda ids: hidden
     made.model = SimpleNamespace(base_model=trunk, get_output_embeddings=lambda: head)
     loss, _ = made.loss(batch)
