@@ -38,7 +38,7 @@ def train(experiment: Experiment, cell: Cell, seed: int, data: Path, folder: Pat
     began = time.perf_counter()
     dataset = EpisodeDataset.load(data)
     env = evaluate.make_env(experiment, min(evaluate.ROWS, experiment.episodes))
-    agent = make_agent(cell, LM.from_scratch(experiment.lm, env, seed=seed))
+    agent = make_agent(cell, LM.from_scratch(experiment.lm, env, seed=seed), seed)
     settings = dict(cell.fit)
     steps = settings.pop("steps")
     config = FitConfig(
@@ -70,8 +70,8 @@ def train(experiment: Experiment, cell: Cell, seed: int, data: Path, folder: Pat
     }
 
 
-def make_agent(cell: Cell, lm: LM) -> Agent:
-    """The cell's agent around a language model.
+def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
+    """The cell's agent around a language model; ``seed`` draws the heads' weights.
 
     Raises:
         ValueError: the cell names no known agent.
@@ -79,7 +79,7 @@ def make_agent(cell: Cell, lm: LM) -> Agent:
     if cell.agent not in AGENTS:
         raise ValueError(f"There is no agent {cell.agent!r}; choose one of {', '.join(AGENTS)}.")
     agent_class = AGENTS[cell.agent]
-    return agent_class(lm, get_type_hints(agent_class)["config"](**cell.config))
+    return agent_class(lm, get_type_hints(agent_class)["config"](**cell.config), seed)
 
 
 def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -> dict[str, Any]:
@@ -169,7 +169,9 @@ def yardsticks(experiment: Experiment, data: Path) -> dict[str, Any]:
     env = evaluate.make_env(experiment)
     test = RankTest.from_dataset(dataset, env.end_id, gammas.pop())
     seeds = range(YARDSTICK_SEEDS, YARDSTICK_SEEDS + experiment.yardstick_games)
-    taus = sorted({cell.config["tau"] for cell in experiment.cells if "tau" in cell.config})
+    taus = sorted(
+        {cell.config["tau"] for cell in experiment.cells if "tau" in cell.config} | {*experiment.compare_taus}
+    )
     optimal = test.values_of(env, make_policy("optimal", env), seeds, np.random.default_rng(0))
     return {
         "kind": "yardsticks",

@@ -75,6 +75,8 @@ class Experiment:
     """episodes on which a cell's decodings are compared"""
     rank_test: bool = False
     """whether to compare the values of experts' and suboptimal players' first words (``agents.rank_test``)"""
+    compare_taus: tuple[float, ...] = ()
+    """expectiles whose exact fixed point on the log is shown beside the rank test, with those of the cells"""
     exact_values: bool = False
     """whether the task knows its optimal values, for the learned ones to be compared with"""
     measure_every: int = 100
@@ -115,6 +117,7 @@ class Suite:
                     "data": Data(**e["data"]),
                     "cells": tuple(Cell(**{**c, "decodings": tuple(c["decodings"])}) for c in e["cells"]),
                     "baselines": tuple(Baseline(**b) for b in e["baselines"]),
+                    "compare_taus": tuple(e["compare_taus"]),
                     "normalise": None if e["normalise"] is None else tuple(e["normalise"]),
                 }
                 for e in plain["experiments"]
