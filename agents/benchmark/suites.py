@@ -60,7 +60,7 @@ TRAP_FIT: dict[str, Any] = {
     "weight_decay": 0.01,
 }
 # Their values, where they have any, need no time to spread; SARSA trains as long as ILQL for the sake of comparison.
-TRAP_SHORT_FIT: dict[str, Any] = {**TRAP_FIT, "steps": 600, "schedule_steps": None}
+TRAP_SHORT_FIT: dict[str, Any] = {**TRAP_FIT, "steps": 400, "schedule_steps": None, "batch_size": 64}
 TRAP_VALUES = {
     "gamma": 0.99,
     "cql_weight": 0.001,
@@ -166,14 +166,6 @@ QUICK = Suite(
             ),
             episodes=128,
             selection_episodes=64,
-        ),
-        small_wordle(
-            "wordle-100",
-            "english-100",
-            20_000,
-            {**SMALL_FIT, "steps": 400, "batch_size": 64},
-            episodes=512,
-            selection_episodes=128,
         ),
     ),
 )
