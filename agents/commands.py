@@ -193,7 +193,7 @@ class Bench:
         screen = console()
         report = run(suite, self.out, self.workers, _command_line(), say=lambda line: screen.print(line, style="dim"))
         screen.print((self.out / "table.md").read_text(), markup=False)
-        screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}")
+        screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}", soft_wrap=True)
 
 
 def _known(env: str) -> str:
