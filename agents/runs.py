@@ -87,7 +87,8 @@ def train(config: RunConfig, out: Path) -> Agent:
     Raises:
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
-    from agents import AGENTS, FitConfig, fit
+    from agents import AGENTS, FitConfig
+    from agents.fit import fit
 
     _no_bars()
     if config.agent not in AGENTS:

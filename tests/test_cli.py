@@ -164,3 +164,15 @@ def test_the_module_runs_too():
     )
     assert done.returncode == 2
     assert "did you mean 'show'?" in done.stderr
+
+
+def test_the_command_does_not_wait_for_torch():
+    code = "import sys; from agents.cli import main; main(['list']); main([]); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_first_name_used_registers_the_model():
+    code = "import agents; agents.LM; from transformers import AutoConfig; AutoConfig.for_model('value_lm')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr

@@ -17,9 +17,9 @@ import pytest
 import torch
 from toy_agent import TOKENIZER, Toy, ToyConfig, make_env, make_episodes, make_lm, same_weights, weights
 
-from agents import AGENTS, Agent, FitConfig, Live, Logged, Mixed, collate, fit
+from agents import AGENTS, Agent, FitConfig, Live, Logged, Mixed, collate
 from agents import checkpoint as checkpoints
-from agents.fit import learning_rate
+from agents.fit import fit, learning_rate
 from datasets_builders import EpisodeDataset
 from lang_envs import Episode
 from lang_envs.tokenizers import character_tokenizer
