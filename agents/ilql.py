@@ -4,7 +4,7 @@
     L_V   = |tau - 1(Qbar(s, a) < V(s))| (Qbar(s, a) - V(s))^2  expectile; Qbar is the smaller target head
     L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
     L_BC  = -log pi_beta(a | s)                                the language model the values perturb
-    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_losses``)
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
@@ -22,7 +22,7 @@ import torch
 
 from agents.agent import Agent
 from agents.batch import Batch
-from agents.value_learning import ValueConfig, value_losses
+from agents.value_learning import ValueConfig, bootstrapped_losses, return_losses
 
 
 @dataclass
@@ -46,11 +46,8 @@ class ILQL(Agent):
         """The four losses above."""
         c, x = self.config, self.model.values(batch)
         if self.step < c.monte_carlo_steps:
-            returns = batch.returns_to_go(c.gamma, c.discount_per)  # [B, A]
-            return value_losses(c, batch, x, target=returns, q=returns, tau=0.5)
-        gamma = batch.gammas(c.gamma, c.discount_per)  # [B, A]
-        target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
-        return value_losses(c, batch, x, target=target, q=x.target_q, tau=c.tau)
+            return return_losses(c, batch, x)
+        return bootstrapped_losses(c, batch, x, tau=c.tau)
 
     def after_step(self, step: int) -> None:
         """Moves the targets; after a Monte-Carlo step they are the online weights."""

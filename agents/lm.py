@@ -77,7 +77,7 @@ class LM:
             resid_pdrop=0.0,
             embd_pdrop=0.0,
             attn_pdrop=0.0,
-            # GPT-2's 0.02 is for a width of 768; in a narrow model attention would start almost uniform and learn late.
+            # GPT-2's 0.02 is for a width of 768; in a narrow model it makes attention start almost uniform.
             initializer_range=0.02 * (768 / SIZES[size]["n_embd"]) ** 0.5,
             activation_function="gelu_pytorch_tanh",  # GPT-2's own function, computed in one step instead of eight
             bos_token_id=tokenizer.bos_token_id,

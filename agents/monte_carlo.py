@@ -3,7 +3,7 @@
     G_i   = r_i + gamma G_(i+1)                                discounted reward from the i-th action on
     L_Q   = (G - Q(s, a))^2                                    each of the Q heads
     L_V   = 1/2 (G - V(s))^2
-    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_losses``)
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s))       (``ValueLM``)
 
@@ -20,7 +20,7 @@ import torch
 
 from agents.agent import Agent
 from agents.batch import Batch
-from agents.value_learning import ValueConfig, value_losses
+from agents.value_learning import ValueConfig, return_losses
 
 
 @dataclass
@@ -37,9 +37,7 @@ class MonteCarlo(Agent):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The losses above."""
-        c, x = self.config, self.model.values(batch)
-        returns = batch.returns_to_go(c.gamma, c.discount_per)  # [B, A]
-        return value_losses(c, batch, x, target=returns, q=returns, tau=0.5)
+        return return_losses(self.config, batch, self.model.values(batch))
 
     def after_step(self, step: int) -> None:
         """The policy reads the target heads: they are the online ones."""

@@ -2,7 +2,7 @@
 
     L_Q   = (r + gamma V(s') - Q(s, a))^2                      TD; each of the Q heads
     L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is the mean of Q over the data's own actions
-    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_losses``)
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
@@ -18,7 +18,7 @@ import torch
 
 from agents.agent import Agent
 from agents.batch import Batch
-from agents.value_learning import ValueConfig, value_losses
+from agents.value_learning import ValueConfig, bootstrapped_losses, return_losses
 
 
 @dataclass
@@ -40,11 +40,8 @@ class SARSA(Agent):
         """The losses above."""
         c, x = self.config, self.model.values(batch)
         if self.step < c.monte_carlo_steps:
-            returns = batch.returns_to_go(c.gamma, c.discount_per)  # [B, A]
-            return value_losses(c, batch, x, target=returns, q=returns, tau=0.5)
-        gamma = batch.gammas(c.gamma, c.discount_per)  # [B, A]
-        target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
-        return value_losses(c, batch, x, target=target, q=x.target_q, tau=0.5)
+            return return_losses(c, batch, x)
+        return bootstrapped_losses(c, batch, x, tau=0.5)
 
     def after_step(self, step: int) -> None:
         """Moves the targets; after a Monte-Carlo step they are the online weights."""

@@ -81,3 +81,18 @@ def value_losses(
     )
     parts |= {"value/q": batch.mean(q), "value/v": batch.mean(x.v)}
     return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def bootstrapped_losses(
+    config: ValueConfig, batch: Batch, x: Values, tau: float
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss with y = r + gamma V(s') and q = Qbar(s, a), the smaller target head."""
+    gamma = batch.gammas(config.gamma, config.discount_per)  # [B, A]
+    target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
+    return value_losses(config, batch, x, target=target, q=x.target_q, tau=tau)
+
+
+def return_losses(config: ValueConfig, batch: Batch, x: Values) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss with y = q = the discounted return from each action on, and V as their mean."""
+    returns = batch.returns_to_go(config.gamma, config.discount_per)  # [B, A]
+    return value_losses(config, batch, x, target=returns, q=returns, tau=0.5)
