@@ -14,9 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-import gymnasium
-
-import lang_envs  # noqa: F401  # registers the ids
+from lang_envs.make import language_vec
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -78,7 +76,7 @@ def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
         env, env_options = found.get("id"), {**found.get("kwargs", {}), **env_options}
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
-    return gymnasium.make_vec(env, rows, **env_options)  # type: ignore[return-value]  # ids are ours
+    return language_vec(env, rows, **env_options)
 
 
 def train(config: RunConfig, out: Path) -> Agent:
@@ -141,7 +139,7 @@ def environment_of(
         ValueError: neither is known.
     """
     if env is not None:
-        return gymnasium.make_vec(env, rows, **(env_options or {}))  # type: ignore[return-value]  # ids are ours
+        return language_vec(env, rows, **(env_options or {}))
     folder = run if (run / "config.json").exists() and (run / "agent").is_dir() else run.parent
     try:
         config = read_config(folder)

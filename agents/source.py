@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episode, Episodes
+from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, rollout
 from lang_envs.tokenizers import fingerprint
 
@@ -125,12 +126,8 @@ class Live:
 
     def __init__(self, env: str | TokenVectorEnv, num_envs: int = 64, seed: int = 0) -> None:
         if isinstance(env, str):
-            import gymnasium
-
-            import lang_envs  # noqa: F401  # registers the ids
-
-            env = gymnasium.make_vec(env, num_envs)  # type: ignore[assignment]  # the ids' own vector environment
-        self.env: TokenVectorEnv = env  # type: ignore[assignment]
+            env = language_vec(env, num_envs)
+        self.env = env
         self.seed, self.played = seed, 0
 
     def sample(self, n: int, policy: Policy | None = None) -> Episodes:

@@ -8,14 +8,13 @@ from contextlib import closing
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-import gymnasium as gym
-
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.progress import progress_bar
 from datasets_builders.provenance import policy_name, provenance_of
 from datasets_builders.storage import encode, schema
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
+from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, rollout
 from lang_envs.vector import TokenVectorEnv
 
@@ -124,10 +123,7 @@ def record(
 
 def make_env(env_id: str, episodes: int = NUM_ENVS, **options: Any) -> TokenVectorEnv:
     """The native vector environment of an id, with no more rows than there are episodes to play."""
-    env = gym.make_vec(env_id, num_envs=max(1, min(NUM_ENVS, episodes)), **options)
-    if not isinstance(env, TokenVectorEnv):
-        raise ValueError(f"expected the id of a language environment (Wordle-v0, MovieReview-v0 ...), got {env_id!r}")
-    return env
+    return language_vec(env_id, max(1, min(NUM_ENVS, episodes)), **options)
 
 
 def played(env: TokenVectorEnv, policy: Policy, starts: Iterable[Any], name: str) -> Iterator[Episode]:

@@ -8,6 +8,8 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import gymnasium
+
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.task import Task
 from lang_envs.vector import TokenVectorEnv
@@ -52,6 +54,18 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
     names = ("tokenizer", "max_tokens", "autoreset_mode", "copy", "max_episode_steps", "render_mode")
     made, own = _make_task(task, options, own_options=names)
     return TokenVectorEnv(made, num_envs, **own)
+
+
+def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
+    """``gymnasium.make_vec`` for the ids that are language environments.
+
+    Raises:
+        ValueError: for an id of another kind.
+    """
+    env = gymnasium.make_vec(env_id, num_envs, **options)
+    if not isinstance(env, TokenVectorEnv):
+        raise ValueError(f"expected the id of a language environment (Wordle-v0, MovieReview-v0 ...), got {env_id!r}")
+    return env
 
 
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:

@@ -14,6 +14,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lang_envs.make import language_vec
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.wordle import Optimal
 from lang_envs.rollout import Policy, rollout
@@ -108,8 +109,7 @@ def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -
         episodes: how many; at least 2.
         **options: of the environment.
     """
-    env = gym.make_vec(env_id, min(episodes, 256), **options)
-    assert isinstance(env, TokenVectorEnv)
+    env = language_vec(env_id, min(episodes, 256), **options)
     policy = RandomTokens(env.task) if policy is None else policy
     returns = np.array([episode.ret for episode in rollout(env, policy, range(episodes))])
     return float(returns.mean()), float(returns.std(ddof=1) / math.sqrt(episodes))

@@ -144,3 +144,8 @@ def test_the_state_of_another_kind_of_source_is_refused() -> None:
 def test_a_fraction_is_a_fraction() -> None:
     with pytest.raises(ValueError, match=r"\[0, 1\]"):
         Mixed(Logged(make_episodes(3)), Live(make_env()), logged_fraction=1.5)
+
+
+def test_a_live_source_refuses_an_id_that_is_no_language_environment():
+    with pytest.raises(ValueError, match=r"language environment .* got 'CartPole-v1'"):
+        Live("CartPole-v1")

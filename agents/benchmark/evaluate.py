@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import gymnasium
 import numpy as np
 
-import lang_envs  # noqa: F401  # registers the ids
 from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS, Cell, Experiment
 from lang_envs.episode import Episodes
+from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, rollout
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ ROWS = 256  # episodes played at once
 
 def make_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
     """The experiment's environment."""
-    return gymnasium.make_vec(experiment.env, rows, **experiment.env_options)  # type: ignore[return-value]  # ids are ours
+    return language_vec(experiment.env, rows, **experiment.env_options)
 
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
