@@ -31,6 +31,7 @@ class Recipe:
         description: for the card and for lists.
         blocks: makes the block function from an environment, a seed and the options below.
         options: the recipe's own options and their defaults; all other options are the environment's.
+        size: how many episodes there are, from the environment and the options below; None where they never end.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Recipe:
     description: str
     blocks: Callable[..., Block]
     options: dict[str, Any] = field(default_factory=dict)
+    size: Callable[..., int] | None = None
 
 
 def _reviews(env: TokenVectorEnv, seed: int) -> Block:
@@ -89,7 +91,7 @@ RECIPES: dict[str, Recipe] = {
 
 def build(
     name: str,
-    episodes: int,
+    episodes: int | None,
     out: str | os.PathLike[str],
     seed: int = 0,
     *,
@@ -101,7 +103,7 @@ def build(
 
     Args:
         name: one of ``RECIPES``.
-        episodes: exactly so many are written.
+        episodes: exactly so many are written; None for all there are, where the recipe is of finite logs.
         out: the folder to make.
         seed: of the recording, in [0, 2**31).
         env_id: another environment than the recipe's own.
@@ -125,9 +127,21 @@ def build(
         facts = provenance_of(
             env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": _listed(own)}
         )
-        return write_blocks(recipe.blocks(env, seed, **own), episodes, out, facts, env.tokenizer, progress)
+        blocks = recipe.blocks(env, seed, **own)
+        return write_blocks(blocks, _how_many(recipe, episodes, env, own), out, facts, env.tokenizer, progress)
     finally:
         env.close()
+
+
+def _how_many(recipe: Recipe, episodes: int | None, env: TokenVectorEnv, own: dict[str, Any]) -> int:
+    if recipe.size is None:
+        if episodes is None:
+            raise ValueError(f"the data set {recipe.name} has no end of its own: say how many episodes to record")
+        return episodes
+    there_are = recipe.size(env, **own)
+    if episodes is not None and episodes > there_are:
+        raise ValueError(f"the data set {recipe.name} has {there_are} episodes, {episodes} were asked for")
+    return there_are if episodes is None else episodes
 
 
 def _listed(options: dict[str, Any]) -> dict[str, Any]:

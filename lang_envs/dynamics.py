@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
     from lang_envs.task import Task
 
+MOST_SPELLINGS = 2**17
+"""Texts whose tokens are remembered: some tens of megabytes."""
+
 
 @dataclass
 class Replies:
@@ -31,8 +34,13 @@ class Replies:
 class Dynamics(Protocol):
     """Holds the states of N episodes and moves those it is asked to."""
 
-    def begin(self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Replies:
-        """Starts new episodes in ``rows``; the replies are the opening observations (rewards 0, not terminated)."""
+    def begin(
+        self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator], contexts: Sequence[int | None] = ()
+    ) -> Replies:
+        """Starts new episodes in ``rows``; the replies are the opening observations (rewards 0, not terminated).
+
+        ``contexts`` has the starting point for each row; none of them where the task has no ``num_contexts``.
+        """
         ...
 
     def reply(
@@ -56,16 +64,19 @@ class TextDynamics:
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast, num_envs: int) -> None:
         self.task, self.tokenizer = task, tokenizer
         self.states: list[Any] = [None] * num_envs
+        self._pad_id = int(tokenizer.pad_token_id)
+        self._spellings: dict[str, list[int]] = {}  # of texts met before: a corpus says the same things again and again
 
-    def begin(self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Replies:
+    def begin(
+        self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator], contexts: Sequence[int | None] = ()
+    ) -> Replies:
         """Draws an initial state for each of ``rows``."""
-        texts = []
-        for row, rng in zip(rows.tolist(), rngs, strict=True):
-            self.states[row], text = self.task.begin(rng)
+        texts, n = [], len(rows)
+        for row, rng, context in zip(rows.tolist(), rngs, contexts or [None] * n, strict=True):
+            self.states[row], text = begin(self.task, rng, context)
             texts.append(text)
-        n = len(texts)
-        tokens, lengths = self._encode(texts)
-        return Replies(tokens, lengths, np.zeros(n, np.float32), np.zeros(n, np.bool_))
+        tokens = [kept(self.task, opening) for opening in self._spelled(texts)]
+        return Replies(*pad(tokens, self._pad_id), np.zeros(n, np.float32), np.zeros(n, np.bool_))
 
     def reply(
         self,
@@ -91,7 +102,7 @@ class TextDynamics:
             raise ValueError(
                 f"{type(self.task).__name__}: every reply must have the same info keys, {list(keys)} at first"
             )
-        tokens, reply_lengths = self._encode([reply.text for reply in replies])
+        tokens, reply_lengths = pad(self._spelled([reply.text for reply in replies]), self._pad_id)
         return Replies(
             tokens,
             reply_lengths,
@@ -104,8 +115,33 @@ class TextDynamics:
         """The task's state of one episode."""
         return self.states[row]
 
-    def _encode(self, texts: Sequence[str]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        return pad(encode(self.tokenizer, texts), self.tokenizer.pad_token_id)
+    def _spelled(self, texts: Sequence[str]) -> list[list[int]]:
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._spellings]
+        if unknown:
+            if len(self._spellings) + len(unknown) > MOST_SPELLINGS:
+                self._spellings = {text: self._spellings[text] for text in texts if text in self._spellings}
+            self._spellings |= zip(unknown, encode(self.tokenizer, unknown), strict=True)
+        return [self._spellings[text] for text in texts]
+
+
+def begin(task: Task[Any], rng: np.random.Generator, context: int | None) -> tuple[Any, str]:
+    """The initial state and the opening observation, from a starting point of the task's or from any.
+
+    Raises:
+        ValueError: where the task has no such starting point.
+    """
+    if context is None:
+        return task.begin(rng)
+    if task.num_contexts is None:
+        raise ValueError(f"{type(task).__name__} has no contexts to choose from, but context {context} was asked for")
+    if not 0 <= context < task.num_contexts:
+        raise ValueError(f"context {context} is out of range: {type(task).__name__} has {task.num_contexts}, from 0")
+    return task.begin_at(int(context), rng)
+
+
+def kept(task: Task[Any], opening: list[int]) -> list[int]:
+    """What is kept of an opening observation: its last tokens, where the task limits it."""
+    return opening if task.max_context_tokens is None else opening[-task.max_context_tokens :]
 
 
 def pad(

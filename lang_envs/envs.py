@@ -11,9 +11,11 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs import dynamics
 from lang_envs.spaces import Utterance, history_space
 from lang_envs.task import Task
 from lang_envs.tokenizers import adopt, decode, encode
+from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -62,10 +64,13 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Starts a new episode; all of its chance comes from ``seed``."""
+        """Starts a new episode; all of its chance comes from ``seed``.
+
+        ``options={"context": i}`` starts it from the task's starting point i.
+        """
         super().reset(seed=seed)
-        self._state, text = self.task.begin(self.np_random)
-        self._tokens = _opening(self.tokenizer, text, self.max_tokens)
+        self._state, text = dynamics.begin(self.task, self.np_random, (options or {}).get("context"))
+        self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
         self._said, self._turns, self._over = [], 0, False
         self._write(self._tokens)
         return self._observation(), {}
@@ -177,13 +182,16 @@ class UtteranceEnv(gym.Env[str, str]):
         self._over = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Starts a new episode; all of its chance comes from ``seed``."""
+        """Starts a new episode; all of its chance comes from ``seed``.
+
+        ``options={"context": i}`` starts it from the task's starting point i.
+        """
         super().reset(seed=seed)
-        self._state, text = self.task.begin(self.np_random)
-        self._tokens = _opening(self.tokenizer, text, self.max_tokens)
+        self._state, text = dynamics.begin(self.task, self.np_random, (options or {}).get("context"))
+        self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
         self._turns, self._over = 0, False
         self._write(self._tokens)
-        return text, {}
+        return text if self.task.max_context_tokens is None else decode(self.tokenizer, [self._tokens])[0], {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says one utterance.
@@ -224,8 +232,7 @@ class UtteranceEnv(gym.Env[str, str]):
             raise TypeError(f"an utterance must be a text (str), got {type(text).__name__}")
         if len(text) > self.max_characters:
             raise ValueError(f"an utterance has at most {self.max_characters} characters, got {len(text)}")
-        tokens = [*encode(self.tokenizer, [text])[0], self.end_id]
-        return tokens[: min(tokens.index(self.end_id) + 1, self.task.max_utterance_tokens)]
+        return spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
 
     def _write(self, tokens: Sequence[int]) -> None:
         if self.render_mode == "human":
@@ -233,8 +240,8 @@ class UtteranceEnv(gym.Env[str, str]):
             sys.stdout.write("\n" if self._over else "")
 
 
-def _opening(tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
-    tokens = encode(tokenizer, [text])[0]
+def _opening(task: Task[Any], tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
+    tokens = dynamics.kept(task, encode(tokenizer, [text])[0])
     if not 1 <= len(tokens) < max_tokens:
         raise ValueError(
             f"the opening observation has {len(tokens)} tokens; it needs at least 1 and must leave room in "

@@ -45,6 +45,8 @@ class Start(NamedTuple):
     """of the policy's generator; by default it is derived from ``seed``"""
     said: Sequence[NDArray[np.int32]] = ()
     """utterances replayed before the policy takes over: how an episode is branched"""
+    context: int | None = None
+    """the task's starting point; by default it is drawn"""
 
 
 def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) -> Iterator[Episode]:
@@ -78,7 +80,9 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
             streams[row] = (start.seed if start.policy_seed is None else start.policy_seed, 1)
         if begun:
             logprobs[list(begun)] = np.nan
-            env.begin(list(begun), [start.seed for _, start in begun.values()])
+            env.begin(
+                list(begun), [start.seed for _, start in begun.values()], [start.context for _, start in begun.values()]
+            )
         if not playing:
             return
         rows = list(playing)

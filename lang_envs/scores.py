@@ -1,7 +1,7 @@
 """Reference returns of each environment, and returns on a common scale: 0 for random tokens, 1 for the expert.
 
-The numbers of the Wordle environments were measured with :func:`measure` and are checked against it by the tests; those
-of MovieReview follow from its table of rewards.
+The numbers in :data:`MEASURED` and of Wordle were measured with :func:`measure` and are checked against
+it by the tests; those of MovieReview follow from its table of rewards.
 """
 
 from __future__ import annotations
@@ -55,6 +55,10 @@ WORDLE_EXPERT = {
 """Mean return of the expert by id and word list."""
 
 
+MEASURED: dict[str, Reference] = {}
+"""Reference returns of an id with its default options."""
+
+
 def reference(env_id: str, **options: Any) -> Reference:
     """The committed reference returns of an environment.
 
@@ -67,12 +71,15 @@ def reference(env_id: str, **options: Any) -> Reference:
     """
     if env_id == "MovieReview-v0" and not options:
         return _movie_review()
+    if env_id in MEASURED and not options:
+        return MEASURED[env_id]
     words = options.get("words", "english")
     if options.keys() <= {"words"} and isinstance(words, str) and (env_id, words) in WORDLE_EXPERT:
         return Reference(-float(Wordle.max_turns), WORDLE_EXPERT[env_id, words], None, HOW_WORDLE)
     raise ValueError(
-        f"There are no reference returns of {env_id!r} with the options {options}, only of MovieReview-v0 and of "
-        f"{sorted(WORDLE_EXPERT)}. lang_envs.scores.measure({env_id!r}, ...) measures them."
+        f"There are no reference returns of {env_id!r} with the options {options}, only of MovieReview-v0, "
+        f"{', '.join(MEASURED)} and of {sorted(WORDLE_EXPERT)}. "
+        f"lang_envs.scores.measure({env_id!r}, ...) measures them."
     )
 
 

@@ -47,15 +47,27 @@ class Task(ABC, Generic[S]):
         max_turns: agent utterances after which an episode is truncated, where the task has not ended it before.
         max_utterance_tokens: tokens of one agent utterance, its end token included; it ends there at the latest.
         max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
+        max_context_tokens: of the opening observation only the last so many tokens are kept; None for all of it.
+        num_contexts: how many starting points there are to choose from, where they come from a corpus; None where they
+            are drawn freely. The info of such a task's replies holds ``"context"``, the number of the starting point.
     """
 
     max_turns: int
     max_utterance_tokens: int
     max_tokens: int
+    max_context_tokens: int | None = None
+    num_contexts: int | None = None
 
     @abstractmethod
     def begin(self, rng: np.random.Generator) -> tuple[S, str]:
         """Draws the initial state and the opening observation (not empty: the agent acts from some text)."""
+
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[S, str]:
+        """As :meth:`begin`, from starting point ``context``, 0 <= context < ``num_contexts``.
+
+        Override it where ``num_contexts`` is set. Every sample of one context can then be compared with the others.
+        """
+        raise NotImplementedError(f"{type(self).__name__} sets num_contexts and must override begin_at")
 
     @abstractmethod
     def reply(self, state: S, utterance: str, rng: np.random.Generator) -> Reply[S]:

@@ -11,14 +11,18 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.transcript import END, PAD
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+VOCABULARY = Path(__file__).parent / "vocabularies" / "english.json"
 NO_LIMIT = 1_000_000_000
 """``model_max_length``, since environments limit histories themselves; the library's default overflows a C int."""
 
@@ -69,6 +73,24 @@ def word_tokenizer(
     special = [token for token in dict.fromkeys((end_token, pad_token, unknown_token)) if token is not None]
     split = pre_tokenizers.WhitespaceSplit()
     return _word_level(tokens, special, split, None, end_token, pad_token, unknown_token)
+
+
+def text_tokenizer() -> PreTrainedTokenizerFast:
+    """The packaged tokenizer for any text: byte-level BPE of 2,048 tokens, about 1.4 to an English word.
+
+    Its special tokens are the markers of :mod:`lang_envs.transcript`; ``<|end|>`` ends an utterance. Learned from the
+    letters of task-oriented, visual and Reddit dialogues (``scripts/train_vocabulary.py``).
+    """
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_file(str(VOCABULARY)),
+        eos_token=END,
+        pad_token=PAD,
+        model_max_length=NO_LIMIT,
+        clean_up_tokenization_spaces=False,
+    )
 
 
 def _word_level(

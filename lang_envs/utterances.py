@@ -3,10 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lang_envs.tokenizers import encode
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def spell(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> NDArray[np.int32]:
+    """The tokens of an utterance [n], its end token last, cut where it has ``limit`` of them."""
+    tokens = [*encode(tokenizer, [text])[0], int(tokenizer.eos_token_id)]
+    return np.array(tokens[: min(tokens.index(tokenizer.eos_token_id) + 1, limit)], np.int32)
 
 
 def check_tokens(tokens: NDArray[np.integer[Any]], vocabulary_size: int, speaker: str) -> None:

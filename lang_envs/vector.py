@@ -93,15 +93,20 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         """Starts new episodes in all rows, or in those of ``options["reset_mask"]`` (bool [N]).
 
         Row i is seeded with ``seed + i`` or ``seed[i]``; a row without a seed goes on with the generator it has.
+        ``options["context"]`` is the task's starting point for all rows, or a list with one (or None) for each.
         """
-        mask = (options or {}).get("reset_mask")
+        mask, contexts = (options or {}).get("reset_mask"), (options or {}).get("context")
         rows = np.arange(self.num_envs) if mask is None else self._rows_of(mask)
         if seed is not None:
             seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
             if len(seeds) != self.num_envs:
                 raise ValueError(f"expected one seed for each of {self.num_envs} environments, got {len(seeds)}")
             self._seed(rows, [seeds[row] for row in rows])
-        self._begin(rows)
+        if isinstance(contexts, (int, np.integer)):
+            contexts = [int(contexts)] * self.num_envs
+        if contexts is not None and len(contexts) != self.num_envs:
+            raise ValueError(f"expected one context for each of {self.num_envs} environments, got {len(contexts)}")
+        self._begin(rows, () if contexts is None else [contexts[row] for row in rows])
         return self._record.observation(EVERY_ROW, self.copy), {}
 
     def step(
@@ -157,12 +162,17 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
     # Whole utterances
 
-    def begin(self, rows: Sequence[int] | Rows, seeds: Sequence[int | None]) -> None:
-        """Starts new episodes in ``rows``, each from its own seed; None goes on with the generator the row has."""
+    def begin(
+        self, rows: Sequence[int] | Rows, seeds: Sequence[int | None], contexts: Sequence[int | None] = ()
+    ) -> None:
+        """Starts new episodes in ``rows``, each from its own seed; None goes on with the generator the row has.
+
+        ``contexts`` has the task's starting point for each of them, or None where it is drawn.
+        """
         rows = _distinct(rows)
         if rows.size:
             self._seed(rows, seeds)
-            self._begin(rows)
+            self._begin(rows, contexts)
 
     def say(
         self, rows: Sequence[int] | Rows, utterances: Sequence[NDArray[np.int32]], speaker: str = "the agent"
@@ -231,8 +241,13 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
                 raise ValueError(f"a seed must be an integer >= 0, got {seed!r}")
             self._streams[row] = int(seed)
 
-    def _begin(self, rows: Rows) -> None:
-        opening = self._dynamics.begin(rows, Generators(self._streams, rows.tolist()))
+    def _begin(self, rows: Rows, contexts: Sequence[int | None] = ()) -> None:
+        chosen = [context for context in contexts if context is not None]
+        if chosen and self.task.num_contexts is None:
+            raise ValueError(
+                f"{type(self.task).__name__} has no contexts to choose from, but {chosen[0]} was asked for"
+            )
+        opening = self._dynamics.begin(rows, Generators(self._streams, rows.tolist()), contexts)
         shortest, longest = opening.lengths.min(), opening.lengths.max()
         if shortest < 1 or longest >= self.max_tokens:
             raise ValueError(

@@ -37,7 +37,9 @@ class WordleDynamics:
         # [N, W] the words that agree with all feedback of the game so far, where the hidden word is drawn from them
         self._consistent = np.zeros((num_envs, len(self.lexicon)), np.bool_) if task.hidden == "resample" else None
 
-    def begin(self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator]) -> Replies:
+    def begin(
+        self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator], contexts: Sequence[int | None] = ()
+    ) -> Replies:
         """Starts new games in ``rows``."""
         if self._consistent is None:
             self._hidden[rows] = below(len(self.lexicon), rngs)
