@@ -1,0 +1,93 @@
+"""Writes ``docs/environments``: a page for each environment, from its docstring, its reference returns and an episode.
+
+    python scripts/write_environment_pages.py            # writes the pages
+    python scripts/write_environment_pages.py --check    # says which are out of date, and fails if any is
+"""
+
+import argparse
+import inspect
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+
+from lang_envs import rollout, scores
+from lang_envs.make import language_vec
+from lang_envs.tokenizers import decode
+
+FOLDER = Path(__file__).parent.parent / "docs" / "environments"
+INDEX = """# Environments
+
+Every environment acts on tokens (`gym.make(id)`), on text (`gym.make(id, level="utterance")`) and on many episodes at
+once (`gym.make_vec(id, n)`). These pages are the docstrings of the tasks, written by
+`scripts/write_environment_pages.py`.
+
+| environment | ids | in one sentence |
+|---|---|---|
+"""
+
+
+def ids_by_task() -> dict[type[Any], list[str]]:
+    """Our ids, by the class of their task, in the order they were registered in."""
+    found: dict[type[Any], list[str]] = {}
+    for name, spec in gym.registry.items():
+        if str(spec.entry_point).startswith("lang_envs."):
+            found.setdefault(type(gym.make(name).unwrapped.task), []).append(name)
+    return found
+
+
+def file_name(task: type[Any]) -> str:
+    return task.__module__.rsplit(".", 1)[-1] + ".md"
+
+
+def page(task: type[Any], ids: list[str]) -> str:
+    """One environment's page."""
+    docstring = (inspect.getdoc(task) or "").split("\nAttributes:")[0].rstrip()
+    title = " ".join(word.capitalize() for word in task.__module__.rsplit(".", 1)[-1].split("_"))
+    parts = [f"# {title}", "`" + "` `".join(ids) + "`", docstring, "## Example", example(ids[0]), "## Reference Returns"]
+    rows = ["| id | uniformly random tokens | expert | optimum |", "|---|---|---|---|"]
+    for name in ids:
+        known = scores.reference(name)
+        optimum = "not known" if known.optimum is None else f"{known.optimum:.3f}"
+        rows.append(f"| `{name}` | {known.random:.3f} | {known.expert:.3f} | {optimum} |")
+    made = ["On the scale of `lang_envs.scores.normalised` random is 0 and the expert 1."]
+    return "\n\n".join([*parts, "\n".join(rows), *made]) + "\n"
+
+
+def example(name: str) -> str:
+    """The expert's episode of seed 0, as it was read and said."""
+    env = language_vec(name, 1)
+    [episode] = rollout(env, scores.expert(env), [0])
+    text = decode(env.tokenizer, [episode.tokens])[0]
+    breaks = re.sub(r"(<\|user\|>|<\|agent\|>|</a>|</s>)", r"\1\n" if "<a>" in text else r"\n\1", text).strip()
+    return f"`{name}`, the expert's episode of seed 0, return {episode.ret:g}:\n\n```text\n{breaks}\n```"
+
+
+def pages() -> dict[Path, str]:
+    """What each file should hold."""
+    by_task = ids_by_task()
+    index = INDEX
+    for task, ids in by_task.items():
+        about = re.sub(r"\s+", " ", (inspect.getdoc(task) or "").split("\n\n")[0].removeprefix("## Description")).strip()
+        index += f"| [{task.__name__}]({file_name(task)}) | `{'` `'.join(ids)}` | {about.split('. ')[0].rstrip('.')}. |\n"
+    written = {FOLDER / file_name(task): page(task, ids) for task, ids in by_task.items()}
+    return {FOLDER / "README.md": index, **written}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
+    check = parser.parse_args().check
+    stale = {path: text for path, text in pages().items() if not path.exists() or path.read_text() != text}
+    for path, text in stale.items():
+        print(f"{path.name} is out of date" if check else f"wrote {path.name}")
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
