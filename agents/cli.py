@@ -15,6 +15,8 @@ from rich.table import Table
 from agents.agent_commands import Chat, Eval, Explain
 from agents.arguments import unknown
 from agents.commands import AGENT_NAMES, Bench, Check, List, Play, Record, Show, console
+from agents.data_commands import SAMPLED, Export, RecordSamples
+from agents.ope_command import Ope
 
 COMMANDS: dict[str, type] = {
     "list": List,
@@ -22,12 +24,14 @@ COMMANDS: dict[str, type] = {
     "check": Check,
     "play": Play,
     "record": Record,
+    "export": Export,
     "eval": Eval,
+    "ope": Ope,
     "bench": Bench,
     "explain": Explain,
     "chat": Chat,
 }
-ORDER = ("list", "show", "check", "play", "record", "train", "eval", "bench", "explain", "chat")
+ORDER = ("list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,9 +63,10 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
         return _train(arguments)
     if command not in COMMANDS:
         raise ValueError(unknown("command", command, [*COMMANDS, "train"]))
-    return tyro.cli(
-        COMMANDS[command], args=arguments, prog=f"lang-envs {command}", description=inspect.getdoc(COMMANDS[command])
-    )
+    # samples need to know whose they are, which no other recipe does
+    of_samples = command == "record" and arguments[:1] and arguments[0] in SAMPLED
+    form = RecordSamples if of_samples else COMMANDS[command]
+    return tyro.cli(form, args=arguments, prog=f"lang-envs {command}", description=inspect.getdoc(form))
 
 
 def _train(arguments: list[str]) -> Callable[[], None]:

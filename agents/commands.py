@@ -21,8 +21,23 @@ from tyro.conf import Positional, arg
 from agents.arguments import Options, pairs, unknown
 
 # The names that help shows without importing torch; a test holds them equal to what is there.
-AGENT_NAMES = ("bc", "sarsa", "monte_carlo", "ilql")
-SUITE_NAMES = ("quick", "trap", "wordle-small")
+AGENT_NAMES = (
+    "bc",
+    "sarsa",
+    "monte_carlo",
+    "ilql",
+    "awr",
+    "cql",
+    "psi",
+    "utterance_ilql",
+    "decision_transformer",
+    "refit",
+    "swift",
+    "dpo",
+    "ppo",
+)
+SUITE_NAMES = ("quick", "trap", "trap-paper", "wordle-small")
+USUAL_EPISODES = 10_000  # of a recipe without an end
 SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
 
 
@@ -37,12 +52,13 @@ class List:
 
     def __call__(self) -> None:
         """Prints a table of names."""
+        from agents.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         rows = {
             "environments": _env_ids(),
-            "data sets": list(RECIPES),
+            "data sets": [*RECIPES, *SAMPLED],
             "agents": AGENT_NAMES,
             "benchmarks": SUITE_NAMES,
         }
@@ -131,14 +147,17 @@ class Record:
     Examples:
         lang-envs record wordle-trap --episodes 50000 --out data/trap
         lang-envs record wordle-expert --episodes 10000 --out data/expert --set words=english-200
+        lang-envs record dialogue-samples --policy runs/bc --out data/samples
+
+    Samples of trained agents have options of their own: lang-envs record samples --help
     """
 
     recipe: Positional[str]
     """name of the recipe (`lang-envs list`)"""
     out: Path
     """folder of the data set"""
-    episodes: int = 10_000
-    """how many"""
+    episodes: int | None = None
+    """how many; by default all there are, where the recipe has an end, and 10,000 where it has none"""
     seed: int = 0
     """data sets of different seeds share no episode"""
     options: SetOptions = ()
@@ -147,11 +166,13 @@ class Record:
     def __call__(self) -> None:
         """Prints what was recorded."""
         from agents import show
+        from agents.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES, build
 
         if self.recipe not in RECIPES:
-            raise ValueError(unknown("recipe", self.recipe, RECIPES))
-        build(self.recipe, self.episodes, self.out, self.seed, **pairs(self.options))
+            raise ValueError(unknown("recipe", self.recipe, [*RECIPES, *SAMPLED]))
+        episodes = USUAL_EPISODES if self.episodes is None and RECIPES[self.recipe].size is None else self.episodes
+        build(self.recipe, episodes, self.out, self.seed, **pairs(self.options))
         show.show_data(console(), self.out, episodes=1)
 
 

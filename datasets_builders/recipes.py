@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets_builders import wordle
+from datasets_builders import clarifying_qa, dialogue, reddit, visual_dialogue, wordle, wordle_tweets
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.provenance import provenance_of
+from datasets_builders.provenance import plain, provenance_of
 from datasets_builders.recorder import Block, first_seed, make_env, played, write_blocks
 from lang_envs.episode import Episode
 from lang_envs.policies.movie_review import Reviewer
@@ -85,6 +85,73 @@ RECIPES: dict[str, Recipe] = {
             wordle.mixed,
             {"skills": (0.0, 0.25, 0.5, 0.75, 1.0)},
         ),
+        Recipe(
+            "clarifying-qa",
+            "ClarifyingQA-v0",
+            "Conversations about ambiguous questions, several about each: some assistants ask back what matters, some "
+            "what does not, and some answer at once.",
+            clarifying_qa.mixture,
+            {"per_context": 4, "assistants": tuple(clarifying_qa.ASSISTANTS)},
+        ),
+        Recipe(
+            "wordle-tweets",
+            "Wordle-Paper-v0",
+            "Games with the colours that people shared in tweets (tweets= names the table) and words that fit them.",
+            wordle_tweets.retrofitted,
+            {"tweets": None, "answers": None, "player": "independent"},
+        ),
+        Recipe(
+            "dialogue-human",
+            "Dialogue-BERTScore-v0",
+            "What the human agent said, in every context once.",
+            dialogue.human,
+            size=dialogue.human_size,
+        ),
+        Recipe(
+            "dialogue-mixture",
+            "Dialogue-BERTScore-v0",
+            "Several replies to every context: the human one, that to the nearest other context, any one of the "
+            "corpus, and of the built-in corpus the human one in other words.",
+            dialogue.mixture,
+            size=dialogue.mixture_size,
+        ),
+        Recipe(
+            "taskmaster-feedback",
+            "Dialogue-BERTScore-v0",
+            "Replies in Taskmaster dialogues with people's verdicts as rewards (corpus='taskmaster-feedback').",
+            dialogue.feedback,
+            {"api_calls": False},
+            dialogue.feedback_size,
+        ),
+        Recipe(
+            "reddit-comments",
+            "Reddit-Toxicity-v0",
+            "Comments as they were logged, each with the reward of the environment (env_id= chooses which).",
+            reddit.comments,
+            size=reddit.size,
+        ),
+        Recipe(
+            "reddit-upvotes-real",
+            "Reddit-Upvotes-v0",
+            "Comments as they were logged, with the votes they really got: +1 for a positive score, else -1.",
+            reddit.real_upvotes,
+            size=reddit.size,
+        ),
+        Recipe(
+            "visual-dialogue",
+            "VisualDialogue-v0",
+            "Dialogues about built-in scenes by questioners of different habits, most of them for yes and no "
+            "(env_id= chooses the reward).",
+            visual_dialogue.mixture,
+            {"shares": (0.55, 0.2, 0.15, 0.1), "thrifty": False},
+        ),
+        Recipe(
+            "visual-dialogue-human",
+            "VisualDialogue-v0",
+            "What people asked about real images, answered by what was answered to them (world= names the file).",
+            visual_dialogue.human,
+            size=visual_dialogue.human_size,
+        ),
     )
 }
 
@@ -125,7 +192,7 @@ def build(
     env = make_env(env_id or recipe.env_id, _MANY, **options)
     try:
         facts = provenance_of(
-            env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": _listed(own)}
+            env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": plain(own)}
         )
         blocks = recipe.blocks(env, seed, **own)
         return write_blocks(blocks, _how_many(recipe, episodes, env, own), out, facts, env.tokenizer, progress)
@@ -142,7 +209,3 @@ def _how_many(recipe: Recipe, episodes: int | None, env: TokenVectorEnv, own: di
     if episodes is not None and episodes > there_are:
         raise ValueError(f"the data set {recipe.name} has {there_are} episodes, {episodes} were asked for")
     return there_are if episodes is None else episodes
-
-
-def _listed(options: dict[str, Any]) -> dict[str, Any]:
-    return {key: list(value) if isinstance(value, tuple) else value for key, value in options.items()}

@@ -48,3 +48,19 @@ _register(
     hidden="resample",
     require_dictionary=False,
 )
+_register("ClarifyingQA-v0", task="lang_envs.tasks.clarifying_qa:ClarifyingQA")
+_register("VisualDialogue-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue")
+_register("VisualDialogue-YesNo-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue", reward="yes_no")
+_register(
+    "VisualDialogue-ConservativeYesNo-v0",
+    task="lang_envs.tasks.visual_dialogue:VisualDialogue",
+    reward="conservative",
+)
+_register("Dialogue-BERTScore-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bertscore")
+_register("Dialogue-BERTClick-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bertclick")
+_register("Dialogue-BLEU-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bleu")
+_register("Dialogue-chrF-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="chrf")
+_register("Dialogue-METEOR-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="meteor")
+_register("Reddit-Toxicity-v0", task="lang_envs.tasks.reddit:Reddit")
+_register("Reddit-NoisedToxicity-v0", task="lang_envs.tasks.reddit:Reddit", reward="noised_toxicity")
+_register("Reddit-Upvotes-v0", task="lang_envs.tasks.reddit:Reddit", reward="upvotes")

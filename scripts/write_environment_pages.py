@@ -1,7 +1,6 @@
-"""Writes ``docs/environments``: a page for each environment, from its docstring, its reference returns and an episode.
+"""Writes ``docs/environments``: a page for each environment, from its docstring, reference returns and an episode.
 
-    python scripts/write_environment_pages.py            # writes the pages
-    python scripts/write_environment_pages.py --check    # says which are out of date, and fails if any is
+With ``--check`` it says which pages are out of date, and fails if any is.
 """
 
 import argparse
@@ -45,8 +44,15 @@ def file_name(task: type[Any]) -> str:
 def page(task: type[Any], ids: list[str]) -> str:
     """One environment's page."""
     docstring = (inspect.getdoc(task) or "").split("\nAttributes:")[0].rstrip()
-    title = " ".join(word.capitalize() for word in task.__module__.rsplit(".", 1)[-1].split("_"))
-    parts = [f"# {title}", "`" + "` `".join(ids) + "`", docstring, "## Example", example(ids[0]), "## Reference Returns"]
+    title = re.sub("(?<=[a-z])(?=[A-Z])", " ", task.__name__)
+    parts = [
+        f"# {title}",
+        "`" + "` `".join(ids) + "`",
+        docstring,
+        "## Example",
+        example(ids[0]),
+        "## Reference Returns",
+    ]
     rows = ["| id | uniformly random tokens | expert | optimum |", "|---|---|---|---|"]
     for name in ids:
         known = scores.reference(name)
@@ -70,8 +76,9 @@ def pages() -> dict[Path, str]:
     by_task = ids_by_task()
     index = INDEX
     for task, ids in by_task.items():
-        about = re.sub(r"\s+", " ", (inspect.getdoc(task) or "").split("\n\n")[0].removeprefix("## Description")).strip()
-        index += f"| [{task.__name__}]({file_name(task)}) | `{'` `'.join(ids)}` | {about.split('. ')[0].rstrip('.')}. |\n"
+        about = (inspect.getdoc(task) or "").split("\n\n")[0].removeprefix("## Description")
+        sentence = " ".join(about.split()).split(". ")[0].rstrip(".")
+        index += f"| [{task.__name__}]({file_name(task)}) | `{'` `'.join(ids)}` | {sentence}. |\n"
     written = {FOLDER / file_name(task): page(task, ids) for task, ids in by_task.items()}
     return {FOLDER / "README.md": index, **written}
 

@@ -2,7 +2,7 @@
 
 ``lang-envs bench quick`` shows in minutes that everything runs and what it learns; ``trap`` is the multi-step
 experiment of Snell et al. 2023 (arXiv 2206.11871, section 5) on the full word list; ``wordle-small`` compares returns
-on a game that small models learn to play.
+on a game that small models learn to play; ``trap-paper`` is the trap at the paper's own expectile.
 """
 
 from __future__ import annotations
@@ -110,7 +110,8 @@ TRAP_SARSA = {**TRAP_VALUES, "monte_carlo_steps": 400}
 
 # --- Wordle on a short list: returns ---
 
-SMALL_FIT = {**TRAP_FIT, "steps": 2000, "schedule_steps": None}
+# Which words agree with the feedback is learned all at once, after about 1,000 steps of this size.
+SMALL_FIT = {**TRAP_FIT, "steps": 2000, "schedule_steps": None, "batch_size": 64, "lr": 5e-3}
 SMALL_VALUES = {**TRAP_VALUES, "bc_weight": 1.0, "bias_init": -2.0}
 SMALL_WEIGHTS = weights(1, 2, 4, 8)
 
@@ -192,11 +193,27 @@ TRAP = Suite(
     ),
 )
 
+TRAP_PAPER = Suite(
+    name="trap-paper",
+    title="The Wordle trap at the paper's own expectile",
+    seeds=3,
+    experiments=(
+        trap(
+            "trap-paper",
+            "english",
+            Data("wordle-trap", episodes=200_000, options={"words": "english"}),
+            (Cell("ILQL", "ilql", {**TRAP_VALUES, "tau": 0.7}, TRAP_FIT, weights(4)),),
+            episodes=128,
+            selection_episodes=64,
+        ),
+    ),
+)
+
 WORDLE_SMALL = Suite(
     name="wordle-small",
     title="Wordle on a short word list",
     seeds=3,
-    experiments=(small_wordle("wordle-small", "english-200", 50_000, SMALL_FIT),),
+    experiments=(small_wordle("wordle-small", "english-30", 50_000, SMALL_FIT),),
 )
 
-SUITES = {suite.name: suite for suite in (QUICK, TRAP, WORDLE_SMALL)}
+SUITES = {suite.name: suite for suite in (QUICK, TRAP, TRAP_PAPER, WORDLE_SMALL)}

@@ -91,8 +91,8 @@ class Wordle(Task[WordleState]):
 
     ## Arguments
     * `words="english"`: a packaged list (`english` 2,268 words, `english-400`, `english-200`,
-      `english-100`), the path of a file with one word per line (others than five letters a-z are left out and
-      counted in `skipped`), or the words themselves.
+      `english-100`, `english-30`), the path of a file with one word per line (others than five letters a-z are left
+      out and counted in `skipped`), or the words themselves.
     * `feedback="official"`: each letter of the hidden word accounts for one colour, as in the published game; or
       `"simple"`: every copy of a letter that occurs in the word is yellow, as in the paper.
     * `require_dictionary=True`: whether a guess must be in the list; if not, any five letters are valid.
@@ -114,7 +114,8 @@ class Wordle(Task[WordleState]):
     | `RandomValid(task)` | -5.991 | -5.992 |
     | uniformly random tokens | -6.000 | -6.000 |
 
-    The expert on `english-400`, `english-200` and `english-100`: -1.933, -1.723 and -1.541 (`Wordle-v0`).
+    The expert on `english-400`, `english-200`, `english-100` and `english-30`: -1.933, -1.723, -1.541 and -1.167
+    (`Wordle-v0`).
 
     ## Version History
     * v0: first version.

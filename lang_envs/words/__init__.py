@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-NAMES = ("english", "english-400", "english-200", "english-100")
+NAMES = ("english", "english-400", "english-200", "english-100", "english-30")
 _WORD = re.compile(r"[a-z]{5}")
 
 

@@ -1,0 +1,177 @@
+"""Commands that sample answers and that turn data sets into other formats: dataclasses, read by tyro."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.markup import escape
+from tyro.conf import Positional
+
+from agents.arguments import pairs
+from agents.commands import SetOptions, console
+
+if TYPE_CHECKING:
+    from datasets_builders.samples import Candidates
+    from lang_envs.rollout import Policy
+    from lang_envs.vector import TokenVectorEnv
+
+SAMPLED = {"samples": None, "dialogue-samples": "Dialogue-BERTScore-v0", "reddit-samples": "Reddit-Toxicity-v0"}
+"""names of data sets of samples, and where they are played where neither ``--env`` nor a run says so"""
+ROWS = 256  # episodes played at once
+
+
+@dataclass
+class RecordSamples:
+    """Records several answers to each context, of an agent or of a served model, at several temperatures.
+
+    Run it again after an interruption and it goes on where it was.
+
+    Examples:
+        lang-envs record dialogue-samples --corpus multiwoz --policy runs/bc --per-context 5 --out data/samples
+        lang-envs record samples --policy runs/ilql --temperatures 0.7 1.0 --beams 4 --out data/samples
+        lang-envs record dialogue-samples --server http://localhost:8000/v1 --model Qwen/Qwen3-0.6B --out data/qwen
+    """
+
+    recipe: Positional[str]
+    """samples, dialogue-samples or reddit-samples"""
+    out: Path
+    """folder of the data set"""
+    policy: Path | None = None
+    """folder of a run or of a saved agent"""
+    server: str | None = None
+    """instead: address of an OpenAI-compatible server; its key is read from OPENAI_API_KEY"""
+    model: str | None = None
+    """name of a model on that server"""
+    instruction: str = ""
+    """what the model on the server is told first"""
+    per_context: int = 5
+    """samples of each context at each temperature"""
+    temperatures: tuple[float, ...] = (1.0,)
+    """of the samples; 0 always takes the likeliest token"""
+    human: bool = True
+    """record what people said, too, where the task knows it"""
+    beams: int = 0
+    """record so many beams of a search, too"""
+    env: str | None = None
+    """environment id; by default the run's own, or that of the recipe"""
+    corpus: str | None = None
+    """short for --set corpus=..."""
+    episodes: int | None = None
+    """how many; by default all there are"""
+    seed: int = 0
+    """data sets of different seeds share no episode"""
+    options: SetOptions = ()
+    """options of the environment, as NAME=VALUE"""
+
+    def __call__(self) -> None:
+        """Prints what was recorded."""
+        from agents import show
+        from datasets_builders.samples import LoggedReplies, Sampling, record_samples
+
+        if (self.policy is None) == (self.server is None) or (self.server is None) != (self.model is None):
+            raise ValueError("Who answers? Pass --policy FOLDER, or --server ADDRESS and --model NAME.")
+        env = self._environment()
+        policies, search = self._served(env) if self.policy is None else self._agent(env)
+        human = self.human and isinstance(env.task, LoggedReplies)
+        source = {"run": self.policy} if self.policy is not None else {"server": self.server, "model": self.model}
+        sampling = Sampling(policies, self.per_context, human, search)
+        record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source)
+        show.show_data(console(), self.out, episodes=1)
+
+    def _environment(self) -> TokenVectorEnv:
+        from agents import runs
+        from lang_envs.make import language_vec
+
+        options = pairs(self.options) | ({} if self.corpus is None else {"corpus": self.corpus})
+        if self.policy is not None:
+            return runs.environment_of(self.policy, self.env, options, ROWS)
+        env = self.env or SAMPLED[self.recipe]
+        if env is None:
+            raise ValueError("Samples of a served model need an environment: pass --env ID.")
+        return language_vec(env, ROWS, **options)
+
+    def _agent(self, env: TokenVectorEnv) -> tuple[dict[str, Policy], Candidates | None]:
+        from agents import runs
+        from agents.beams import BeamSearch
+        from lang_envs.tokenizers import fingerprint
+
+        assert self.policy is not None
+        agent = runs.load(self.policy)
+        if fingerprint(agent.lm.tokenizer) != fingerprint(env.tokenizer):
+            raise ValueError(
+                f"The agent in {self.policy} speaks another tokenizer's tokens than the environment; make that with "
+                f"--set tokenizer={self.policy}"
+            )
+        decoding: dict[float, dict[str, Any]] = {
+            t: {"temperature": t} if t else {"greedy": True} for t in self.temperatures
+        }
+        policies: dict[str, Policy] = {f"{agent.name}-{t:g}": agent.policy(**how) for t, how in decoding.items()}
+        return policies, BeamSearch(agent, self.beams) if self.beams else None
+
+    def _served(self, env: TokenVectorEnv) -> tuple[dict[str, Policy], None]:
+        from lang_envs.policies.served import Served
+
+        assert self.server is not None and self.model is not None
+        if self.beams:
+            raise ValueError("A server offers no beams; --beams needs --policy.")
+        policies: dict[str, Policy] = {
+            f"{self.model}-{t:g}": Served(
+                self.server, self.model, env.task, env.tokenizer, instruction=self.instruction, temperature=t
+            )
+            for t in self.temperatures
+        }
+        return policies, None
+
+
+@dataclass
+class Export:
+    """Writes a data set in another format.
+
+    Examples:
+        lang-envs export data/samples --to trl-preference --out preferences.jsonl --chat
+        lang-envs export data/trap --to minari --out wordle/trap-v0
+    """
+
+    data: Positional[Path]
+    """folder of the data set"""
+    to: Literal["jsonl", "parquet", "minari", "trl-sft", "trl-preference"]
+    """jsonl and parquet keep everything, and so does minari, a step for each token; the trl formats are text"""
+    out: str
+    """file to write; for minari the name of the data set, such as wordle/trap-v0"""
+    chat: bool = False
+    """in the trl formats: messages instead of plain text"""
+
+    def __call__(self) -> None:
+        """Prints what was written."""
+        from datasets_builders import EpisodeDataset, trl
+        from datasets_builders.minari import to_minari
+
+        dataset = EpisodeDataset.load(self.data)
+        if self.chat and not self.to.startswith("trl-"):
+            raise ValueError(f"--chat is for the trl formats, not for {self.to}.")
+        what = f"{len(dataset)} episodes"
+        if self.to == "minari":
+            to_minari(dataset, self.out)
+        elif self.to == "jsonl":
+            dataset.to_jsonl(self.out)
+        elif self.to == "parquet":
+            dataset.to_parquet(self.out)
+        else:
+            write = trl.to_sft if self.to == "trl-sft" else trl.to_preference
+            what = _counted(write(dataset, self.out, self.chat))
+        console().print(f"{escape(self.out)}: {what}", soft_wrap=True)
+
+
+def _counted(written: Any) -> str:
+    """What was written and what was not, in words."""
+    parts = [
+        f"{written.rows} lines",
+        f"{written.ties} contexts left out where all answers are worth the same" if written.ties else "",
+        f"{written.alone} contexts left out that have one answer only" if written.alone else "",
+        f"{written.respelled} texts said in other tokens than the tokenizer spells them with"
+        if written.respelled
+        else "",
+    ]
+    return "; ".join(filter(None, parts))

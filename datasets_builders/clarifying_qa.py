@@ -1,0 +1,75 @@
+"""How the logged conversations of clarifying QA are made: several about each question, by assistants of all habits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from datasets_builders.recorder import Block, first_seed, played
+from lang_envs.episode import Episode
+from lang_envs.policies.clarifying_qa import AnswerAtOnce, AskIrrelevant, AskThenAnswer, RandomAnswer
+from lang_envs.rollout import Start
+from lang_envs.tasks.clarifying_qa import ClarifyingQA
+from lang_envs.vector import TokenVectorEnv
+
+ASSISTANTS = {
+    "asks": AskThenAnswer,
+    "answers-at-once": AnswerAtOnce,
+    "asks-irrelevant": AskIrrelevant,
+    "answers-anything": RandomAnswer,
+}
+_BLOCK_EPISODES = 4096  # about so many
+
+
+def mixture(
+    env: TokenVectorEnv, seed: int, per_context: int = 4, assistants: Sequence[str] = tuple(ASSISTANTS)
+) -> Block:
+    """Passes over all questions in drawn orders; ``per_context`` conversations in a row are about the same one.
+
+    So rewards can be compared within a question (``info["context"]``): standardised, as Swift does, or paired.
+
+    Args:
+        env: of clarifying QA.
+        seed: of the recording.
+        per_context: conversations about one question in each pass.
+        assistants: names of ``ASSISTANTS``; each conversation's is drawn among them. With a corpus of files
+            "asks-irrelevant" must be left out.
+
+    Raises:
+        ValueError: for another task, an unknown assistant or none, or fewer than 1 conversation.
+    """
+    task = env.task
+    if not isinstance(task, ClarifyingQA):
+        raise ValueError(f"this recipe needs the environment ClarifyingQA, got the task {type(task).__name__}")
+    if per_context < 1:
+        raise ValueError(f"per_context must be at least 1, got {per_context}")
+    if not assistants or not set(assistants) <= ASSISTANTS.keys():
+        raise ValueError(f"assistants must be some of {list(ASSISTANTS)}, got {list(assistants)}")
+    policies = [ASSISTANTS[name](task, env.tokenizer) for name in assistants]
+    first, questions = first_seed(seed), max(1, _BLOCK_EPISODES // per_context)
+
+    def block(k: int) -> Iterator[Episode]:
+        contexts = _contexts(seed, k * questions, questions, len(task.cases))
+        begin = first + k * questions * per_context
+        starts = [
+            Start(begin + i * per_context + j, context=context)
+            for i, context in enumerate(contexts)
+            for j in range(per_context)
+        ]
+        drawn = np.random.default_rng((begin, 2)).integers(len(policies), size=len(starts)).tolist()
+        parts = []
+        for number, (name, policy) in enumerate(zip(assistants, policies, strict=True)):
+            own = (start for start, d in zip(starts, drawn, strict=True) if d == number)
+            parts.append(iter(list(played(env, policy, own, name))))  # the environment is one rollout's at a time
+        yield from (next(parts[number]) for number in drawn)
+
+    return block
+
+
+def _contexts(seed: int, first: int, count: int, there_are: int) -> list[int]:
+    """Places ``first`` to ``first + count`` in an endless row of passes over all contexts, each in a drawn order."""
+    passes = range(first // there_are, (first + count - 1) // there_are + 1)
+    orders = [np.random.default_rng((seed, 3, number)).permutation(there_are) for number in passes]
+    begin = first - passes[0] * there_are
+    return [int(context) for context in np.concatenate(orders)[begin : begin + count]]

@@ -1,0 +1,117 @@
+"""How the logged replies of Dialogue are made: people's own, mixtures of scripted ones, and replies people judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from datasets_builders.recorder import Block, first_seed
+from datasets_builders.samples import Sampling, samples
+from lang_envs.corpora.dialogues import by_name
+from lang_envs.corpora.dialogues.taskmaster import Verdict
+from lang_envs.dynamics import kept
+from lang_envs.episode import Episode
+from lang_envs.policies.dialogue import NearestReply, Paraphrase, RandomReply
+from lang_envs.rollout import Policy
+from lang_envs.tasks.dialogue import Dialogue
+from lang_envs.tokenizers import encode
+from lang_envs.transcript import prompt
+from lang_envs.utterances import spell
+from lang_envs.vector import TokenVectorEnv
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_BLOCK_EPISODES = 4096
+
+
+def human(env: TokenVectorEnv, seed: int) -> Block:
+    """What the human agent said, in every context once; paid what the environment pays for it."""
+    _dialogue(env)
+    return samples(env, seed, Sampling())
+
+
+def human_size(env: TokenVectorEnv) -> int:
+    """One episode for each context."""
+    return len(_dialogue(env).examples)
+
+
+def mixture(env: TokenVectorEnv, seed: int) -> Block:
+    """In every context the human reply, that of the nearest other context, and any reply of the corpus.
+
+    With the built-in corpus also the human reply in other words. ``info["policy"]`` says which is which: ``human``,
+    ``nearest``, ``random``, ``paraphrase``.
+    """
+    task = _dialogue(env)
+    policies: dict[str, Policy] = {name: make(task, env.tokenizer) for name, make in _scripted(task).items()}
+    return samples(env, seed, Sampling(policies, per_context=1))
+
+
+def mixture_size(env: TokenVectorEnv) -> int:
+    """Three or four episodes for each context."""
+    task = _dialogue(env)
+    return len(task.examples) * (1 + len(_scripted(task)))
+
+
+def feedback(env: TokenVectorEnv, seed: int, api_calls: bool = False) -> Block:
+    """Taskmaster's replies, each paid what a person said of it: 1 approved, 0 not.
+
+    The rewards are of the log and not of the environment: nobody can say what a person would think of another reply.
+    The environment that the data set names holds the approved replies of the same split, so that what was learned can
+    be measured there by similarity to them. Replies that do not fit in its ``max_response_tokens`` are left out, since
+    what was judged is the whole.
+
+    Args:
+        env: of Dialogue with the corpus "taskmaster-feedback".
+        seed: plays no part; the log is written in order.
+        api_calls: whether requests to a program, as JSON, are written too.
+    """
+    task, tokenizer = _dialogue(env), env.tokenizer
+    first, judged = first_seed(seed), _judged(env, api_calls)
+
+    def block(k: int) -> Iterator[Episode]:
+        span = range(k * _BLOCK_EPISODES, min((k + 1) * _BLOCK_EPISODES, len(judged)))
+        openings = encode(tokenizer, [prompt(judged[i].context) for i in span])
+        for i, opening in zip(span, openings, strict=True):
+            said = spell(tokenizer, judged[i].reply, task.max_utterance_tokens)
+            yield _episode(np.array(kept(task, opening), np.int32), said, judged[i], first + i)
+
+    return block
+
+
+def feedback_size(env: TokenVectorEnv, api_calls: bool = False) -> int:
+    """One episode for each verdict on a reply that fits."""
+    return len(_judged(env, api_calls))
+
+
+def _scripted(task: Dialogue) -> dict[str, Callable[[Dialogue, PreTrainedTokenizerFast], Policy]]:
+    """Who speaks beside the human, by name."""
+    known_meaning = {"paraphrase": Paraphrase} if task.corpus == "service" else {}
+    return {"nearest": NearestReply, "random": RandomReply, **known_meaning}
+
+
+def _judged(env: TokenVectorEnv, api_calls: bool) -> list[Verdict]:
+    task = _dialogue(env)
+    if task.corpus != by_name.FEEDBACK:
+        raise ValueError(
+            f"this recipe needs the corpus {by_name.FEEDBACK!r}, got {task.corpus!r}; pass corpus={by_name.FEEDBACK!r}"
+        )
+    found = [v for v in by_name.verdicts(task.split, task.path) if api_calls or not v.is_api_call]
+    lengths = [len(tokens) + 1 for tokens in encode(env.tokenizer, [verdict.reply for verdict in found])]
+    return [v for v, length in zip(found, lengths, strict=True) if length <= task.max_utterance_tokens]
+
+
+def _episode(opening: np.ndarray, said: np.ndarray, verdict: Verdict, seed: int) -> Episode:
+    tokens = np.concatenate([opening, said])
+    rewards = np.zeros(len(tokens), np.float32)
+    rewards[-1] = verdict.reward
+    info = {"seed": seed, "policy": "taskmaster", "dialogue": verdict.dialogue, "api_call": verdict.is_api_call}
+    return Episode(tokens, np.arange(len(tokens)) >= len(opening), rewards, terminated=True, info=info)
+
+
+def _dialogue(env: TokenVectorEnv) -> Dialogue:
+    if not isinstance(env.task, Dialogue):
+        raise ValueError(f"this recipe needs the environment Dialogue, got the task {type(env.task).__name__}")
+    return env.task

@@ -1,0 +1,223 @@
+"""Minari data sets (https://minari.farama.org), both ways and exact.
+
+A step is one token of the agent, and its observation is the environment's own: all tokens so far, padded, with their
+mask. A data set is therefore much larger there than here. What has no place in that layout goes where Minari leaves
+room: log-probabilities into the infos of the steps (first that of the reset, which is none), an episode's info into its
+metadata as JSON, the provenance into the data set's.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import warnings
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import gymnasium as gym
+import numpy as np
+
+from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.provenance import tokenizer_facts
+from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema_of, to_json
+from lang_envs.episode import Episode, Episodes
+from lang_envs.spaces import history_space
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_EPISODES = 256  # turned into observations at once
+_PROVENANCE, _INFO, _LOGPROB = "lang_envs_provenance", "lang_envs_info", "logprob"
+
+
+def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5", **facts: Any) -> Any:
+    """Writes a Minari data set, which ``minari.load_dataset(dataset_id)`` opens.
+
+    Args:
+        dataset: the episodes.
+        dataset_id: its name there, such as ``wordle/trap-v0``; it lies in ``$MINARI_DATASETS_PATH`` (by default
+            ``~/.minari/datasets``).
+        data_format: "hdf5", or "arrow", which makes a folder for each episode.
+        **facts: of ``minari.create_dataset_from_buffers``: author, code_permalink, description ...
+
+    Returns:
+        The ``minari.MinariDataset``.
+
+    Raises:
+        ImportError: where Minari is not installed.
+        FileExistsError: where there is such a data set.
+        ValueError: for a bad name or format, or an episode without an action, which has no step.
+    """
+    minari = _minari()
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    folder = get_dataset_path(_checked(dataset_id))
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists: choose another name or a higher version, or delete it")
+    env = _environment(dataset)
+    spaces: tuple[Any, Any] = _spaces(dataset) if env is None else (env.observation_space, env.action_space)
+    width = spaces[0]["input_ids"].shape[0]
+    pad_id = 0 if env is None else env.unwrapped.pad_id  # type: ignore[attr-defined]  # ours have one
+    scores = dataset.provenance.get("reference_scores")
+    if scores and env is not None:
+        facts = {"ref_min_score": scores["random"], "ref_max_score": scores["expert"]} | facts
+    episodes = enumerate(dataset)
+    first = list(islice(episodes, _EPISODES))
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of every fact that nobody stated
+            made = minari.create_dataset_from_buffers(
+                dataset_id,
+                [_buffer(index, episode, width, pad_id) for index, episode in first],
+                env=env,
+                observation_space=spaces[0],
+                action_space=spaces[1],
+                data_format=data_format,
+                **{"algorithm_name": ", ".join(dataset.describe()["policies"]), **facts},
+            )
+        made.storage.update_metadata({_PROVENANCE: dataset.provenance})
+        _describe(made.storage, first)
+        while some := list(islice(episodes, _EPISODES)):
+            made.storage.update_episodes([_buffer(index, episode, width, pad_id) for index, episode in some])
+            _describe(made.storage, some)
+        return minari.load_dataset(dataset_id)
+    except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -> EpisodeDataset:
+    """What :func:`to_minari` wrote, or any Minari data set of token environments of this package.
+
+    Args:
+        source: a ``minari.MinariDataset`` or the name of one.
+        tokenizer: where given, it must be the one the episodes were recorded with.
+
+    Raises:
+        ImportError: where Minari is not installed.
+        FileNotFoundError: where there is no such data set.
+        DatasetError: where its observations are not the histories of tokens a language environment shows.
+    """
+    minari = _minari()
+    found = minari.load_dataset(source) if isinstance(source, str) else source
+    name = found.spec.dataset_id
+    space = found.observation_space
+    if not isinstance(space, gym.spaces.Dict) or set(space.spaces) != {"input_ids", "attention_mask"}:
+        raise DatasetError(
+            f"{name}: expected observations Dict(input_ids, attention_mask), as a token environment shows, got {space}"
+        )
+    stored = found.storage.metadata
+    provenance = stored.get(_PROVENANCE) or {"format_version": FORMAT_VERSION, "minari": name}
+    if "tokenizer" not in provenance and tokenizer is not None:
+        provenance["tokenizer"] = tokenizer_facts(tokenizer)
+    metadata = found.storage.get_episode_metadata(found.episode_indices)
+    episodes = [_episode(data, own, name) for data, own in zip(found.iterate_episodes(), metadata, strict=True)]
+    packed = encode(Episodes.from_list(episodes), schema_of(provenance))
+    return EpisodeDataset._imported(provenance, iter([packed]), tokenizer, name)
+
+
+def _buffer(index: int, episode: Episode, width: int, pad_id: int) -> Any:
+    """An episode as one observation [width] before each action and one at the end."""
+    from minari.data_collector import EpisodeBuffer
+
+    places = np.flatnonzero(episode.is_action)  # [n]
+    if not len(places):
+        raise ValueError(f"episode {index} has no action, and so no step: Minari cannot hold it; leave it out")
+    lengths = np.append(places, len(episode))  # [n + 1] tokens that each observation shows
+    mask = np.arange(width) < lengths[:, None]  # [n + 1, width]
+    tokens = np.zeros(width, np.int64)
+    tokens[: len(episode)] = episode.tokens
+    last = np.arange(len(places)) == len(places) - 1  # [n]
+    logprobs = np.full(len(episode), np.nan, np.float32) if episode.logprobs is None else episode.logprobs
+    return EpisodeBuffer(
+        seed=episode.info.get("seed"),
+        observations={"input_ids": np.where(mask, tokens, pad_id), "attention_mask": mask.astype(np.int8)},
+        actions=episode.tokens[places].astype(np.int64),
+        rewards=episode.rewards[places],
+        terminations=last & episode.terminated,
+        truncations=last & episode.truncated,
+        infos={_LOGPROB: [np.nan, *logprobs[places].tolist()]},  # Minari 0.5.4 cannot read arrays of one axis back
+    )
+
+
+def _describe(storage: Any, episodes: list[tuple[int, Episode]]) -> None:
+    """Writes the info of episodes, but the seed, which has a place of its own."""
+    storage.update_episode_metadata(
+        [{_INFO: to_json(episode.info)} for _, episode in episodes], [index for index, _ in episodes]
+    )
+
+
+def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
+    """The episode that was shown step by step.
+
+    Raises:
+        DatasetError: where an observation is not the one before it with something added.
+    """
+    shown, mask = data.observations["input_ids"], data.observations["attention_mask"].astype(bool)  # [n + 1, T] each
+    lengths = mask.sum(axis=1)  # [n + 1]
+    tokens = shown[-1, : lengths[-1]].astype(np.int32)  # [t]
+    places = lengths[:-1]  # [n] where each action stands
+    prefix = np.arange(mask.shape[1]) < lengths[:, None]
+    if not (
+        (mask == prefix).all()
+        and (np.diff(lengths) > 0).all()
+        and (np.where(mask, shown, 0) == np.where(mask, shown[-1], 0)).all()
+        and (tokens[places] == data.actions).all()
+    ):
+        raise DatasetError(
+            f"{name}, episode {data.id}, observations: expected each to be all tokens so far, right-padded, the last "
+            "action among them, as a token environment shows them"
+        )
+    logprobs = np.full(len(tokens), np.nan, np.float32)
+    if _LOGPROB in (data.infos or {}):
+        logprobs[places] = np.asarray(data.infos[_LOGPROB], np.float32)[1:]
+    rewards = np.zeros(len(tokens), np.float32)
+    rewards[places] = data.rewards
+    is_action = np.zeros(len(tokens), np.bool_)
+    is_action[places] = True
+    seed = metadata.get("seed")
+    return Episode(
+        tokens,
+        is_action,
+        rewards,
+        terminated=bool(data.terminations[-1]),
+        truncated=bool(data.truncations[-1]) and not bool(data.terminations[-1]),
+        logprobs=None if np.isnan(logprobs).all() else logprobs,
+        info=json.loads(metadata.get(_INFO, "{}")) | ({} if seed is None else {"seed": int(seed)}),
+    )
+
+
+def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
+    """The environment the episodes were recorded in; None where the provenance names none that is registered."""
+    import lang_envs  # noqa: F401  # registers the ids
+
+    found = dataset.provenance.get("env") or {}
+    known = found.get("id") in gym.registry
+    return gym.make(found["id"], **found.get("kwargs", {})) if known else None
+
+
+def _spaces(dataset: EpisodeDataset) -> tuple[Any, Any]:
+    """What the environment's must have been, as far as the episodes show."""
+    vocabulary = (dataset.provenance.get("tokenizer") or {}).get("vocab_size")
+    vocabulary = vocabulary or 1 + max(int(episode.tokens.max()) for episode in dataset)
+    return history_space(vocabulary, int(dataset.lengths.max())), gym.spaces.Discrete(vocabulary)
+
+
+def _checked(dataset_id: str) -> str:
+    from minari.dataset.minari_dataset import parse_dataset_id
+
+    try:
+        parse_dataset_id(dataset_id)
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            f"a Minari data set is called NAME-v0 or FOLDER/NAME-v0, FOLDER of two letters or more; got {dataset_id!r}"
+        ) from error
+    return dataset_id
+
+
+def _minari() -> Any:
+    try:
+        import minari
+    except ImportError as error:
+        raise ImportError(f"Minari data sets need pip install 'lang-envs[minari]' ({error})") from error
+    return minari

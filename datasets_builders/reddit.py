@@ -1,0 +1,89 @@
+"""How logged Reddit comments become episodes: with the environment's reward, or with the score they really got."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from datasets_builders.recorder import Block, first_seed, played
+from lang_envs.corpora.reddit.comment import Comment
+from lang_envs.episode import Episode
+from lang_envs.policies.reddit import Commenter
+from lang_envs.rewards import upvotes
+from lang_envs.rollout import Start
+from lang_envs.tasks.reddit import Reddit
+from lang_envs.utterances import spell
+from lang_envs.vector import TokenVectorEnv
+
+_BLOCK_EPISODES = 4096
+
+
+def comments(env: TokenVectorEnv, seed: int) -> Block:
+    """Every comment of the corpus, cut at the environment's limit, with the environment's reward.
+
+    They come by the text they answer; the label and the score of the corpus are in ``info``, where it has them.
+
+    Raises:
+        ValueError: where the environment is another task's.
+    """
+    first, logged, limit = first_seed(seed), _logged(env), env.task.max_utterance_tokens
+    policy = Commenter(_task(env))  # never asked: every comment is replayed
+
+    def block(k: int) -> Iterator[Episode]:
+        some = logged[k * _BLOCK_EPISODES : (k + 1) * _BLOCK_EPISODES]
+        starts = [
+            Start(first + k * _BLOCK_EPISODES + i, said=[spell(env.tokenizer, comment.text, limit)], context=context)
+            for i, (context, comment) in enumerate(some)
+        ]
+        for (_, comment), episode in zip(some, played(env, policy, starts, "logged"), strict=True):
+            episode.info.update({"id": comment.id} | {k: v for k, v in _facts(comment).items() if v not in (None, "")})
+            yield episode
+
+    return block
+
+
+def real_upvotes(env: TokenVectorEnv, seed: int) -> Block:
+    """The same episodes with the data set's own reward: +1 for a positive score, else -1.
+
+    No environment pays it, since nobody has voted on comments yet to be written; what the upvote model expected is
+    still in ``info``. The paper drew one of the scores where a text occurs more than once; here each keeps its own.
+
+    Raises:
+        ValueError: where a comment has no score.
+    """
+    logged = _logged(env)
+    missing = next((comment for _, comment in logged if comment.score is None), None)
+    if missing is not None:
+        raise ValueError(f"expected comments with scores, but {missing.id!r} has none; use a corpus that has them")
+    paid = comments(env, seed)
+
+    def block(k: int) -> Iterator[Episode]:
+        some = logged[k * _BLOCK_EPISODES : (k + 1) * _BLOCK_EPISODES]
+        for (_, comment), episode in zip(some, paid(k), strict=True):
+            rewards = np.zeros_like(episode.rewards)
+            rewards[np.flatnonzero(episode.is_action)[-1]] = upvotes.logged(comment.score or 0)
+            yield replace(episode, rewards=rewards)
+
+    return block
+
+
+def size(env: TokenVectorEnv) -> int:
+    """How many comments there are."""
+    return len(_logged(env))
+
+
+def _logged(env: TokenVectorEnv) -> list[tuple[int, Comment]]:
+    """Each comment and the context it belongs to."""
+    return [(c, comment) for c, opening in enumerate(_task(env).openings) for comment in opening.comments]
+
+
+def _facts(comment: Comment) -> dict[str, int | str | None]:
+    return {"score": comment.score, "corpus_label": comment.label, "subreddit": comment.subreddit}
+
+
+def _task(env: TokenVectorEnv) -> Reddit:
+    if not isinstance(env.task, Reddit):
+        raise ValueError(f"this recipe needs the environment Reddit, got the task {type(env.task).__name__}")
+    return env.task

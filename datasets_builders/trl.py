@@ -1,0 +1,259 @@
+"""The text formats of TRL's trainers (https://huggingface.co/docs/trl/dataset_formats): JSON lines, both ways.
+
+``sft``         {"prompt", "completion", "reward"}: one line for each utterance of the agent
+``preference``  {"prompt", "chosen", "rejected", "score_chosen", "score_rejected"}: one line for each context, its best
+                and its worst answer by return
+
+Each is written as plain text, just as the agent reads and says it, or as chat messages. The trainers ignore the columns
+of numbers, and ``datasets.load_dataset("json", data_files=path)`` reads the files.
+
+Text is not tokens: what comes back is spelled by the tokenizer anew. A file that is read and written again is the same
+file. An episode of one utterance comes back with its tokens and its reward, but without its info and what was said
+after it, unless it was drawn with another spelling of its text (``respelled`` counts these) or cut before its end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.storage import DatasetError
+from lang_envs.corpora.files import json_lines
+from lang_envs.episode import Episode
+from lang_envs.messages import messages_of, turns_in
+from lang_envs.tokenizers import decode, encode
+from lang_envs.transcript import AGENT, prompt, turns_of
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written, and what was not.
+
+    Attributes:
+        rows: lines of the file.
+        respelled: texts that the tokenizer spells with other tokens than were said.
+        ties: contexts whose answers all have the same return; left out.
+        alone: contexts with one answer only; left out.
+    """
+
+    rows: int
+    respelled: int
+    ties: int = 0
+    alone: int = 0
+
+
+def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = False) -> Exported:
+    """Writes every utterance of the agent with all that came before it; filter the episodes first, if at all.
+
+    Args:
+        dataset: episodes with their tokenizer.
+        path: of the file.
+        chat: write messages, for episodes of a text task (see ``lang_envs.transcript``).
+
+    Raises:
+        ValueError: where ``chat`` is asked for and an episode is no transcript of turns.
+    """
+    text = _Text(dataset.tokenizer(), chat)
+
+    def rows() -> Iterator[Row]:
+        for episode in dataset:
+            for start, end in _utterances(episode, text.end_id):
+                yield {
+                    "prompt": text.prompt(episode, start),
+                    "completion": text.completion(episode, start, end),
+                    "reward": float(episode.rewards[start:end].sum()),
+                }
+
+    return Exported(_write(Path(path), rows()), text.respelled)
+
+
+def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = False) -> Exported:
+    """Writes the best and the worst answer to each context, by return; of equals the first.
+
+    Episodes belong together where they open with the same tokens and have the same ``info["context"]``, if any.
+
+    Args:
+        dataset: episodes of one utterance each, several to a context (see :mod:`datasets_builders.samples`).
+        path: of the file.
+        chat: write messages, for episodes of a text task.
+
+    Raises:
+        ValueError: for an episode of several utterances or none, or one that is no transcript where ``chat`` is asked
+            for.
+    """
+    text = _Text(dataset.tokenizer(), chat)
+    groups = _by_context(dataset, text.end_id)
+    returns = dataset.returns  # [B]
+    chosen = [max(rows, key=lambda row: (returns[row], -row)) for rows in groups]
+    rejected = [min(rows, key=lambda row: (returns[row], row)) for rows in groups]
+    alone = sum(len(rows) == 1 for rows in groups)
+    pairs = [(best, worst) for best, worst in zip(chosen, rejected, strict=True) if returns[best] > returns[worst]]
+
+    def rows() -> Iterator[Row]:
+        for best, worst in pairs:
+            good, bad = dataset[best], dataset[worst]
+            start = int(np.argmax(good.is_action))
+            yield {
+                "prompt": text.prompt(good, start),
+                "chosen": text.completion(good, *_utterances(good, text.end_id)[0]),
+                "rejected": text.completion(bad, *_utterances(bad, text.end_id)[0]),
+                "score_chosen": good.ret,
+                "score_rejected": bad.ret,
+            }
+
+    written = _write(Path(path), rows())
+    return Exported(written, text.respelled, ties=len(groups) - len(pairs) - alone, alone=alone)
+
+
+def from_sft(path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast) -> EpisodeDataset:
+    """One episode for each line: the prompt is observed, the completion said, and its reward 0 where none is written.
+
+    Args:
+        path: of JSON lines with "prompt" and "completion": texts, or lists of messages.
+        tokenizer: of the environment the episodes are for; its end token is added where a completion has none.
+
+    Raises:
+        DatasetError: for a line of another kind, naming the line and the field, or where there is none.
+        ValueError: where the file is not JSON lines.
+    """
+    episodes = [
+        _episode(tokenizer, row, "completion", row.get("reward", 0.0), {}, where) for row, where in _rows(Path(path))
+    ]
+    return _dataset(episodes, "sft", tokenizer, str(path))
+
+
+def from_preference(path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast) -> EpisodeDataset:
+    """Two episodes for each line, with their scores as rewards: 1 and 0 where none are written.
+
+    ``info["context"]`` is the place of the line, and ``info["policy"]`` "chosen" or "rejected".
+
+    Args:
+        path: of JSON lines with "prompt", "chosen" and "rejected": texts, or lists of messages.
+        tokenizer: of the environment the episodes are for; its end token is added where an answer has none.
+
+    Raises:
+        DatasetError, ValueError: as :func:`from_sft`.
+    """
+    episodes = [
+        _episode(tokenizer, row, kind, row.get(f"score_{kind}", usual), {"context": place, "policy": kind}, where)
+        for place, (row, where) in enumerate(_rows(Path(path)))
+        for kind, usual in (("chosen", 1.0), ("rejected", 0.0))
+    ]
+    return _dataset(episodes, "preference", tokenizer, str(path))
+
+
+class _Text:
+    """Episodes as text or as messages; counts what the tokenizer would spell in another way."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, chat: bool) -> None:
+        self.tokenizer, self.chat, self.respelled = tokenizer, chat, 0
+        self.end_id, self.end = int(tokenizer.eos_token_id), str(tokenizer.eos_token)
+
+    def prompt(self, episode: Episode, start: int) -> str | list[dict[str, str]]:
+        """What is read before token ``start``."""
+        text = decode(self.tokenizer, [episode.tokens[:start]])[0]
+        if not self.chat:
+            return text
+        if not text.endswith(AGENT):
+            raise ValueError(
+                f"messages need a transcript in which the agent's turn opens with {AGENT!r}, got {text[-80:]!r}; "
+                "this task writes its turns in another way: export plain text"
+            )
+        return messages_of(turns_of(text))
+
+    def completion(self, episode: Episode, start: int, end: int) -> str | list[dict[str, str]]:
+        """What is said from token ``start`` to ``end``."""
+        tokens = episode.tokens[start:end]
+        text = decode(self.tokenizer, [tokens])[0]
+        self.respelled += encode(self.tokenizer, [text])[0] != tokens.tolist()
+        return messages_of([("agent", text.removesuffix(self.end))]) if self.chat else text
+
+
+def _utterances(episode: Episode, end_id: int) -> list[tuple[int, int]]:
+    """Where each utterance of the agent begins and ends."""
+    acted = episode.is_action
+    after = np.append(acted[1:], False)
+    first = acted & ~np.insert(acted[:-1] & (episode.tokens[:-1] != end_id), 0, False)
+    last = acted & (~after | (episode.tokens == end_id))
+    return list(zip(np.flatnonzero(first).tolist(), (np.flatnonzero(last) + 1).tolist(), strict=True))
+
+
+def _by_context(dataset: EpisodeDataset, end_id: int) -> list[list[int]]:
+    groups: dict[tuple[Any, bytes], list[int]] = {}
+    for row, episode in enumerate(dataset):
+        spans = _utterances(episode, end_id)
+        if len(spans) != 1:
+            raise ValueError(
+                f"episode {row} has {len(spans)} utterances: preferences compare single ones; export it as sft"
+            )
+        opening = episode.tokens[: spans[0][0]].tobytes()
+        groups.setdefault((episode.info.get("context"), opening), []).append(row)
+    return list(groups.values())
+
+
+def _write(path: Path, rows: Iterable[Row]) -> int:
+    temporary = path.with_name(path.name + ".tmp")
+    count = 0
+    with temporary.open("w", encoding="utf-8") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            count += 1
+    os.replace(temporary, path)
+    return count
+
+
+def _rows(path: Path) -> Iterator[tuple[Row, str]]:
+    """Each line with where it stands."""
+    for number, row in json_lines(path):
+        if not isinstance(row, dict):
+            raise DatasetError(f"{path}, line {number}: expected an object, got {type(row).__name__}")
+        yield row, f"{path}, line {number}"
+
+
+def _episode(
+    tokenizer: PreTrainedTokenizerFast, row: Row, field: str, reward: Any, info: dict[str, Any], where: str
+) -> Episode:
+    opening, said = _text(row, "prompt", where), _text(row, field, where).removesuffix(tokenizer.eos_token)
+    heard, spoken = encode(tokenizer, [opening, said])
+    if not heard:
+        raise DatasetError(f"{where}, field 'prompt': expected some text, got none")
+    if isinstance(reward, bool) or not isinstance(reward, int | float):
+        raise DatasetError(f"{where}: expected the reward of {field!r} to be a number, got {reward!r}")
+    tokens = np.array([*heard, *spoken, tokenizer.eos_token_id], np.int32)
+    rewards = np.zeros(len(tokens), np.float32)
+    rewards[-1] = reward
+    return Episode(tokens, np.arange(len(tokens)) >= len(heard), rewards, terminated=True, info=info)
+
+
+def _text(row: Row, field: str, where: str) -> str:
+    """A field as the environment would write it."""
+    value = row.get(field)
+    if isinstance(value, str):
+        return value
+    try:
+        turns = turns_in(value)  # type: ignore[arg-type]  # whatever else it is has no messages in it
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DatasetError(f"{where}, field {field!r}: expected a text or a list of messages ({error})") from error
+    if field == "prompt":
+        return prompt(turns)
+    if [speaker for speaker, _ in turns] != ["agent"]:
+        raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {value!r}")
+    return turns[0][1]
+
+
+def _dataset(episodes: list[Episode], kind: str, tokenizer: PreTrainedTokenizerFast, where: str) -> EpisodeDataset:
+    if not episodes:
+        raise DatasetError(f"{where}: the file is empty; expected at least one line")
+    return EpisodeDataset.from_episodes(episodes, {"trl": kind}, tokenizer)

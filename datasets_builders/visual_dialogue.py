@@ -1,0 +1,118 @@
+"""How the logged dialogues about images are made: scripted questioners on scenes, or people's questions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datasets_builders.recorder import Block, first_seed, played
+from lang_envs.corpora.visdial.world import VisdialWorld
+from lang_envs.episode import Episode
+from lang_envs.policies.visual_dialogue import Informative, RandomQuestions, Repetitive, YesNo
+from lang_envs.rollout import Policy, Start
+from lang_envs.tasks.visual_dialogue import VisualDialogue, VisualDialogueState
+from lang_envs.tokenizers import decode
+from lang_envs.utterances import spell
+from lang_envs.vector import TokenVectorEnv
+
+QUESTIONERS = {"yes-no": YesNo, "random": RandomQuestions, "repetitive": Repetitive, "informative": Informative}
+_BLOCK_DIALOGUES = 1024
+
+
+def mixture(
+    env: TokenVectorEnv, seed: int, shares: Sequence[float] = (0.55, 0.2, 0.15, 0.1), thrifty: bool = False
+) -> Block:
+    """Dialogues of questioners of different habits; who asks is drawn for each dialogue, and noted in its info.
+
+    Args:
+        env: visual dialogue on the built-in scenes, with any of the rewards.
+        seed: of the recording.
+        shares: how often each of ``QUESTIONERS`` asks, in that order; at most 1 together, as odds otherwise.
+        thrifty: whether the informative questioner minds the penalties; people do not.
+
+    Raises:
+        ValueError: where the shares are not four numbers >= 0, one of them positive.
+    """
+    odds = np.asarray(shares, np.float64)
+    if odds.shape != (len(QUESTIONERS),) or not (np.isfinite(odds).all() and odds.min() >= 0 and odds.sum() > 0):
+        raise ValueError(f"shares are {len(QUESTIONERS)} numbers >= 0, for {list(QUESTIONERS)}, got {list(shares)}")
+    first, task = first_seed(seed), _task(env)
+    policies: dict[str, Policy] = {
+        name: Informative(task, thrifty=thrifty) if kind is Informative else kind(task)
+        for name, kind in QUESTIONERS.items()
+    }
+
+    def block(k: int) -> Iterator[Episode]:
+        seeds = range(first + k * _BLOCK_DIALOGUES, first + (k + 1) * _BLOCK_DIALOGUES)
+        drawn = np.random.default_rng((seeds[0], 2)).choice(len(odds), size=len(seeds), p=odds / odds.sum())
+        own = [
+            iter(list(played(env, policy, [s for s, d in zip(seeds, drawn, strict=True) if d == i], name)))
+            for i, (name, policy) in enumerate(policies.items())
+        ]
+        yield from (next(own[i]) for i in drawn.tolist())
+
+    return block
+
+
+def human(env: TokenVectorEnv, seed: int) -> Block:
+    """What people asked about each image, until the guesser has found it or ten questions are asked.
+
+    Dialogues with too few questions to end either way are left out.
+
+    Args:
+        env: visual dialogue on real dialogues.
+        seed: of the recording.
+
+    Raises:
+        ValueError: where the environment has no real dialogues.
+    """
+    first, starts = first_seed(seed), list(_asked(env).items())
+
+    def block(k: int) -> Iterator[Episode]:
+        some = starts[k * _BLOCK_DIALOGUES : (k + 1) * _BLOCK_DIALOGUES]
+        return played(env, _Nobody(), (Start(first + i, None, said, i) for i, said in some), "human")
+
+    return block
+
+
+def human_size(env: TokenVectorEnv) -> int:
+    """How many dialogues :func:`human` holds."""
+    return len(_asked(env))
+
+
+class _Nobody:
+    """Asks nothing, since all is replayed."""
+
+    def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Any]:
+        raise AssertionError("a replayed dialogue went on")
+
+
+def _asked(env: TokenVectorEnv) -> dict[int, list[NDArray[np.int32]]]:
+    """The questions of each image [tokens] that are asked until the dialogue ends, where it does."""
+    task = _task(env)
+    if not isinstance(task.world, VisdialWorld):
+        raise ValueError("nobody asked about the built-in scenes; pass world='visdial', 'vispro' or the path of a file")
+    rng = np.random.default_rng(0)  # the task takes no chance but for where it begins
+    states: dict[int, VisualDialogueState] = {}
+    said: dict[int, list[NDArray[np.int32]]] = {}
+    for context in range(len(task.world.captions)):
+        states[context], said[context] = task.begin_at(context, rng)[0], []
+    for turn in range(task.max_turns):
+        going = [c for c, s in states.items() if not s.over and turn < len(task.world.dialogues[c].rounds)]
+        for context in going:
+            question = task.world.dialogues[context].rounds[turn][0]
+            said[context].append(spell(env.tokenizer, question, task.max_utterance_tokens))
+        words = [tokens[:-1] if tokens[-1] == env.end_id else tokens for tokens in (said[c][-1] for c in going)]
+        heard = decode(env.tokenizer, words)
+        replies = task.reply_batch([states[c] for c in going], heard, [rng] * len(going)) if going else []
+        states |= zip(going, (reply.state for reply in replies), strict=True)
+    return {context: said[context] for context, state in states.items() if state.over}
+
+
+def _task(env: TokenVectorEnv) -> VisualDialogue:
+    if not isinstance(env.task, VisualDialogue):
+        raise ValueError(f"this recipe needs an environment of visual dialogue, got the task {type(env.task).__name__}")
+    return env.task

@@ -1,0 +1,68 @@
+"""ABCD, the Action-Based Conversations Dataset: customer service with written policies.
+
+Source: Chen et al. 2021 (arXiv:2104.00783), github.com/asappresearch/abcd, ``abcd_v1.1.json.gz``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lang_envs.corpora.dialogues.dialogue import (
+    SPLITS,
+    Dialogue,
+    field,
+    files_of,
+    speaker_of,
+    spoken,
+    without_duplicates,
+)
+from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.json_stream import JsonStream
+
+_SPLITS = {"train": SPLITS[0], "dev": SPLITS[1], "test": SPLITS[2]}
+_SPEAKERS = {"customer": "user", "agent": "agent", "action": "action"}
+
+
+def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
+    """Reads ``{"train" | "dev" | "test": [conversation, ...]}``, or the list of conversations of the official sample.
+
+    A conversation is ``{"convo_id", "original": [[speaker, text], ...]}``. Rows of the speaker "action" are what the
+    agent clicked, and are left out.
+
+    Raises:
+        CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
+    """
+    path = Path(path)
+    files = files_of(path, "abcd*.json")
+    return without_duplicates((dialogue for file in files for dialogue in _file(file)), path)
+
+
+def _file(file: Path) -> Iterator[Dialogue]:
+    with JsonStream(file) as stream:
+        if stream.peek() == "{":
+            for key in stream.members():
+                if key not in _SPLITS:
+                    raise CorpusError(f"{stream.where}: expected one of {list(_SPLITS)}, got {key!r}")
+                for _ in stream.elements():
+                    yield _dialogue(stream.value(), stream.where, _SPLITS[key])
+        else:
+            for _ in stream.elements():
+                yield _dialogue(stream.value(), stream.where, None)
+        stream.end()
+
+
+def _dialogue(record: Any, where: str, split: str | None) -> Dialogue:
+    name = str(field(record, "convo_id", object, where))
+    turns = []
+    for i, row in enumerate(field(record, "original", list, where)):
+        at = f"{where}, field 'original', row {i}"
+        if not (isinstance(row, list) and len(row) == 2 and isinstance(row[1], str)):
+            raise CorpusError(f"{at}: expected [speaker, text], got {row!r}")
+        speaker = speaker_of(row[0], _SPEAKERS, at)
+        text = spoken(row[1], at)
+        if speaker != "action" and text:
+            turns.append((speaker, text))
+    return Dialogue(name, tuple(turns), split)

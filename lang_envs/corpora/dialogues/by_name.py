@@ -1,0 +1,91 @@
+"""The dialogue corpora by name: the built-in one, those that lie in the folder of downloaded data, and one's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+from lang_envs.corpora.dialogues import abcd, multiwoz, plain, service, taskmaster
+from lang_envs.corpora.dialogues.dialogue import Dialogue, Example, examples, in_split
+from lang_envs.corpora.files import CorpusError, data_folder
+
+FEEDBACK = "taskmaster-feedback"
+READERS: dict[str, Callable[[str | os.PathLike[str]], Iterator[Dialogue]]] = {
+    "multiwoz": multiwoz.read,
+    "sgd": multiwoz.read,
+    "abcd": abcd.read,
+    "taskmaster": taskmaster.read,
+}
+"""By what a corpus's name begins with: ``multiwoz``, ``multiwoz21`` and ``multiwoz22`` have one reader."""
+
+log = logging.getLogger(__name__)
+
+
+def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str] | None = None) -> tuple[Example, ...]:
+    """The examples of one split of a corpus, and how long reading took in the log.
+
+    Args:
+        corpus: "service", the built-in one; a name of ``READERS``; "taskmaster-feedback", the single replies that
+            people approved of; or the path of a file or folder of plain JSON lines.
+        split: "train", "validation" or "test".
+        path: where a named corpus lies; by default the folder of that name in ``$LANG_ENVS_DATA/dialogue``, or the
+            first whose name begins so.
+
+    Raises:
+        CorpusError: where there is no such corpus, or a file of it is not what its format says.
+        ValueError: for an unknown split, or an empty one.
+    """
+    started = time.perf_counter()
+    name = str(corpus)
+    if name == "service":
+        found = _built_in(split)
+    elif name == FEEDBACK:
+        approved = [verdict for verdict in verdicts(split, path) if verdict.reward == 1 and not verdict.is_api_call]
+        found = tuple(Example((*v.context, ("agent", v.reply)), len(v.context)) for v in approved)
+    else:
+        found = tuple(examples(in_split(list(_read(name, path)), split)))
+    log.info("%s: %s replies (%s) read in %.1f s", name, len(found), split, time.perf_counter() - started)
+    return found
+
+
+def verdicts(split: str, path: str | os.PathLike[str] | None = None) -> list[taskmaster.Verdict]:
+    """People's verdicts on replies, of all Taskmaster folders there are or of one file or folder, split by dialogue.
+
+    Raises:
+        CorpusError, ValueError: as :func:`load`.
+    """
+    folders = _downloaded("taskmaster") if path is None else [Path(path)]
+    found = [verdict for folder in folders for verdict in taskmaster.read_verdicts(folder)]
+    chosen = {dialogue.id for dialogue in in_split([Dialogue(verdict.dialogue, ()) for verdict in found], split)}
+    return [verdict for verdict in found if verdict.dialogue in chosen]
+
+
+def _read(name: str, path: str | os.PathLike[str] | None) -> Iterator[Dialogue]:
+    own = Path(name)
+    if own.exists():
+        return plain.read(own)
+    reader = next((reader for begin, reader in READERS.items() if name.startswith(begin)), None)
+    if reader is None:
+        raise CorpusError(
+            f"there is no dialogue corpus {name!r}; expected 'service', {FEEDBACK!r}, a name that begins with one of "
+            f"{list(READERS)}, or the path of a JSON lines file"
+        )
+    return reader(_downloaded(name)[0] if path is None else path)
+
+
+def _downloaded(name: str) -> list[Path]:
+    """The folder ``name`` of the downloaded dialogues, or else those whose names begin so."""
+    folder = data_folder("dialogue")
+    found = [folder / name] if (folder / name).exists() else sorted(folder.glob(f"{name}*"))
+    if not found:
+        raise CorpusError(f"{folder}: there is no {name!r} here; download it there, or pass its path")
+    return found
+
+
+@cache
+def _built_in(split: str) -> tuple[Example, ...]:
+    return tuple(examples(in_split(list(service.read()), split)))

@@ -1,0 +1,164 @@
+"""Dialogues as values, what every reader makes of its format; and how they are split and cut into examples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from lang_envs.corpora.files import CorpusError
+from lang_envs.transcript import MARKERS
+
+Turns = tuple[tuple[str, str], ...]
+"""(speaker, text) in order; the speaker is "user" or "agent"."""
+
+SPLITS = ("train", "validation", "test")
+_SPLIT_NAMES = {name: name for name in SPLITS} | {"dev": "validation", "val": "validation", "valid": "validation"}
+_SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A conversation of a user with an agent."""
+
+    id: str
+    turns: Turns
+    split: str | None = None
+    """"train", "validation" or "test"; None where the file does not say"""
+
+
+class Example(NamedTuple):
+    """One agent turn and all that was said before it."""
+
+    turns: Turns
+    """of the whole dialogue, shared by its examples"""
+    at: int
+    """which of them is the agent's response"""
+
+    @property
+    def context(self) -> Turns:
+        """What was said before."""
+        return self.turns[: self.at]
+
+    @property
+    def response(self) -> str:
+        """What the agent said."""
+        return self.turns[self.at][1]
+
+
+def examples(dialogues: Iterable[Dialogue]) -> Iterator[Example]:
+    """One example for each agent turn, from the beginning of each dialogue to its end."""
+    for dialogue in dialogues:
+        for at, (speaker, _) in enumerate(dialogue.turns):
+            if speaker == "agent":
+                yield Example(dialogue.turns, at)
+
+
+def in_split(dialogues: Sequence[Dialogue], split: str, seed: int = 0) -> list[Dialogue]:
+    """The dialogues of one split, in order.
+
+    Those whose file names no split are dealt out whole: a random 80 % train, 10 % validation, 10 % test.
+
+    Raises:
+        ValueError: for an unknown split, or one that holds none, saying what the others hold.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
+    unnamed = list(dict.fromkeys(dialogue.id for dialogue in dialogues if dialogue.split is None))
+    order = np.random.default_rng(seed).permutation(len(unnamed)).tolist()
+    dealt = {
+        unnamed[place]: SPLITS[(10 * i >= 8 * len(order)) + (10 * i >= 9 * len(order))] for i, place in enumerate(order)
+    }
+    names = [dialogue.split or dealt[dialogue.id] for dialogue in dialogues]
+    found = [dialogue for dialogue, name in zip(dialogues, names, strict=True) if name == split]
+    if not found:
+        counts = {name: names.count(name) for name in SPLITS if name in names}
+        raise ValueError(f"there is no dialogue in the split {split!r}; the corpus holds {counts}")
+    return found
+
+
+# What the readers share
+
+
+def files_of(path: Path, *patterns: str) -> list[Path]:
+    """The file ``path``; or, of a folder, all files below it with one of these names, compressed or not, sorted.
+
+    Raises:
+        CorpusError: where there is none.
+    """
+    if not path.is_dir():
+        return [path]
+    found = {file for pattern in patterns for end in _SUFFIXES for file in path.rglob(pattern + end) if file.is_file()}
+    if not found:
+        raise CorpusError(f"{path}: expected files named {' or '.join(patterns)} (.gz, .zip ...), found none")
+    return sorted(found)
+
+
+def split_named(file: Path) -> str | None:
+    """The split that a file's name (``val.json.zip``, ``train_01.json``) or its folder's (``dev/``) speaks of."""
+    stem = file.name.partition(".")[0].lower().replace("-", "_").split("_")
+    named = (_SPLIT_NAMES.get(word) for word in (*stem, file.parent.name.lower()))
+    return next((name for name in named if name), None)
+
+
+def field(record: Any, key: str, kind: type[T], where: str) -> T:
+    """The field ``key`` of a record.
+
+    Raises:
+        CorpusError: where the record is no object, or has no such field of that kind.
+    """
+    if not isinstance(record, dict):
+        raise CorpusError(f"{where}: expected an object with the field {key!r}, got {_shown(record)}")
+    if key not in record:
+        raise CorpusError(f"{where}, field {key!r}: missing; the record has {sorted(record)[:12]}")
+    value = record[key]
+    if not isinstance(value, kind):
+        raise CorpusError(f"{where}, field {key!r}: expected {kind.__name__}, got {_shown(value)}")
+    return value
+
+
+def spoken(text: str, where: str) -> str:
+    """A text as it is said: white space collapsed.
+
+    Raises:
+        CorpusError: where it holds a marker of the transcripts, which would be taken for a change of speaker.
+    """
+    if any(marker in text for marker in MARKERS):
+        raise CorpusError(f"{where}: the text {text!r} holds one of the markers {MARKERS}; take it out of the file")
+    return " ".join(text.split())
+
+
+def speaker_of(name: Any, speakers: dict[Any, str], where: str) -> str:
+    """Who speaks, "user" or "agent", by the name that a format has for them.
+
+    Raises:
+        CorpusError: for another name.
+    """
+    if not isinstance(name, str | int) or name not in speakers:
+        raise CorpusError(f"{where}: expected one of {list(speakers)}, got {_shown(name)}")
+    return speakers[name]
+
+
+def without_duplicates(dialogues: Iterable[Dialogue], path: Path) -> Iterator[Dialogue]:
+    """The same dialogues, those left out in which nothing is said.
+
+    Raises:
+        CorpusError: where two have one id.
+    """
+    seen = set()
+    for dialogue in dialogues:
+        if dialogue.id in seen:
+            raise CorpusError(f"{path}: the dialogue {dialogue.id!r} is there twice; are two versions in one folder?")
+        seen.add(dialogue.id)
+        if dialogue.turns:
+            yield dialogue
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '...'}"

@@ -1,0 +1,128 @@
+"""MultiWOZ and Schema-Guided Dialogue: 2.1's one JSON file, the JSON shards of 2.2, and the hub's lists of columns.
+
+Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Eric et al. 2019 (2.1), Zang et al. 2020 (2.2,
+github.com/budzianowski/multiwoz), Rastogi et al. 2019 (arXiv:1909.05855,
+github.com/google-research-datasets/dstc8-schema-guided-dialogue).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from lang_envs.corpora.dialogues.dialogue import (
+    Dialogue,
+    field,
+    files_of,
+    speaker_of,
+    split_named,
+    spoken,
+    without_duplicates,
+)
+from lang_envs.corpora.files import CorpusError, json_lines, lines
+from lang_envs.corpora.json_stream import JsonStream
+
+_PATTERNS = ("dialogues_*.json", "data.json", *(f"{s}.json" for s in ("train", "val", "dev", "test")), "*.jsonl")
+_SPEAKERS = {"USER": "user", "SYSTEM": "agent", 0: "user", 1: "agent"}
+
+
+def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
+    """Reads a file, or all of a folder.
+
+    Layouts, told apart by their content, compressed or not:
+
+    * 2.1: ``{id: {"log": [{"text"}, ...]}}``, user and agent by turns. Where ``valListFile`` and ``testListFile`` lie
+      beside ``data.json``, they say which dialogues are validation and test.
+    * 2.2 and Schema-Guided: shards ``dialogues_*.json`` in folders train, dev, test, each
+      ``[{"dialogue_id", "turns": [{"speaker": "USER" | "SYSTEM", "utterance"}]}]``.
+    * the hub's (JSON lines or Parquet): ``{"dialogue_id", "turns": {"speaker": [0, 1, ...], "utterance": [...]}}``.
+
+    Raises:
+        CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
+    """
+    path = Path(path)
+    files = files_of(path, *_PATTERNS, "*.parquet")
+    return without_duplicates((dialogue for file in files for dialogue in _file(file)), path)
+
+
+def _file(file: Path) -> Iterator[Dialogue]:
+    split, listed = split_named(file), _listed(file.parent) if file.name.startswith("data.json") else {}
+    if file.suffix == ".parquet":
+        rows = _rows(file)
+    elif ".jsonl" in file.suffixes:
+        rows = ((f"{file}, line {number}", record) for number, record in json_lines(file))
+    else:
+        rows = _json(file)
+    for where, record in rows:
+        dialogue = _dialogue(record, where)
+        if listed:
+            split = listed.get(dialogue.id.removesuffix(".json"), "train")
+        yield Dialogue(dialogue.id, dialogue.turns, split)
+
+
+def _json(file: Path) -> Iterator[tuple[str, Any]]:
+    with JsonStream(file) as stream:
+        if stream.peek() == "{":
+            for key in stream.members():
+                record = stream.value()
+                yield stream.where, {"dialogue_id": key, **record} if isinstance(record, dict) else record
+        else:
+            for _ in stream.elements():
+                yield stream.where, stream.value()
+        stream.end()
+
+
+def _rows(file: Path) -> Iterator[tuple[str, Any]]:
+    import pyarrow.parquet as pq
+    from pyarrow.lib import ArrowException
+
+    number = 0
+    try:
+        for batch in pq.ParquetFile(file).iter_batches(batch_size=512, columns=["dialogue_id", "turns"]):
+            for record in batch.to_pylist():
+                yield f"{file}, record {number}", record
+                number += 1
+    except (ArrowException, OSError) as error:
+        raise CorpusError(f"{file}: expected a Parquet file with dialogue_id and turns ({error})") from error
+
+
+def _listed(folder: Path) -> dict[str, str]:
+    """Which dialogues the official lists beside ``data.json`` name; empty where there are none."""
+    found: dict[str, str] = {}
+    for stem, split in (("valListFile", "validation"), ("testListFile", "test")):
+        for file in sorted(folder.glob(f"{stem}.*")):
+            found |= {line.strip().removesuffix(".json"): split for _, line in lines(file)}
+    return found
+
+
+def _dialogue(record: Any, where: str) -> Dialogue:
+    name = field(record, "dialogue_id", str, where)
+    said: list[tuple[object, object]]
+    if "log" in record:
+        log = field(record, "log", list, where)
+        said = [(i % 2, field(turn, "text", str, f"{where}, log {i}")) for i, turn in enumerate(log)]
+    elif isinstance(record.get("turns"), dict):
+        columns = [field(record["turns"], key, list, f"{where}, turns") for key in ("speaker", "utterance")]
+        if len(columns[0]) != len(columns[1]):
+            raise CorpusError(
+                f"{where}, turns: {len(columns[0])} of 'speaker', but {len(columns[1])} of 'utterance'; "
+                "they must be as many"
+            )
+        said = list(zip(*columns, strict=True))
+    else:
+        turns = field(record, "turns", list, where)
+        said = [
+            (field(turn, "speaker", object, at), field(turn, "utterance", str, at))
+            for turn, at in ((turn, f"{where}, turn {i}") for i, turn in enumerate(turns))
+        ]
+    turns = []
+    for i, (speaker, text) in enumerate(said):
+        at = f"{where}, turn {i}"
+        who = speaker_of(speaker, _SPEAKERS, f"{at}, field 'speaker'")
+        if not isinstance(text, str):
+            raise CorpusError(f"{at}, field 'utterance': expected a text, got {text!r}")
+        if words := spoken(text, at):
+            turns.append((who, words))
+    return Dialogue(name, tuple(turns))

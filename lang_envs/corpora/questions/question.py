@@ -1,0 +1,47 @@
+"""A multiple-choice question, whatever file it came from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+LETTERS = "ABCDE"
+FEWEST, MOST = 3, len(LETTERS)
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with three to five choices.
+
+    Raises:
+        ValueError: naming the field, where one is empty, the choices are too few or too many, or there is no such
+            answer.
+    """
+
+    id: str
+    """unique in its corpus"""
+    text: str
+    choices: tuple[str, ...]
+    answer: int
+    """place of the right choice, from 0"""
+    context: str = ""
+    """a passage that whoever answers may read"""
+    hint: str = ""
+    """what only the one who asks knows, and tells when asked"""
+
+    def __post_init__(self) -> None:
+        for field in ("id", "text"):
+            value = getattr(self, field)
+            if not isinstance(value, str) or not value.strip():
+                raise ValueError(f"field {field!r}: expected some text, got {value!r}")
+        if not FEWEST <= len(self.choices) <= MOST:
+            raise ValueError(f"field 'choices': expected {FEWEST} to {MOST} of them, got {len(self.choices)}")
+        for choice in self.choices:
+            if not isinstance(choice, str) or not choice.strip():
+                raise ValueError(f"field 'choices': expected texts, got {choice!r}")
+        if not 0 <= self.answer < len(self.choices):
+            raise ValueError(f"field 'answer': expected a place below {len(self.choices)}, got {self.answer}")
+
+    @property
+    def letter(self) -> str:
+        """The letter of the right choice: choices are lettered from A, however their file labels them."""
+        return LETTERS[self.answer]

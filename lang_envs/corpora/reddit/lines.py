@@ -1,0 +1,87 @@
+"""Reddit comments one to a line: pushshift's JSON dumps, and GoEmotions' tab-separated table."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from lang_envs.corpora.files import lines
+from lang_envs.corpora.reddit.comment import Comment
+
+EMOTIONS = (
+    "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
+    "disappointment", "disapproval", "disgust", "embarrassment", "excitement", "fear", "gratitude", "grief", "joy",
+    "love", "nervousness", "optimism", "pride", "realization", "relief", "remorse", "sadness", "surprise", "neutral",
+)  # fmt: skip
+"""The labels of GoEmotions, in the order of their numbers."""
+
+
+def is_emotions(line: str) -> bool:
+    """Whether a line reads ``text, label numbers, comment id``, separated by tabs."""
+    fields = line.rstrip("\r\n").split("\t")
+    return len(fields) == 3 and all(number.isdecimal() for number in fields[1].split(","))
+
+
+def read_emotions(path: Path, skipped: Counter[str]) -> Iterator[Comment]:
+    """The comments of a GoEmotions table; their labels are the names of the emotions, joined by commas."""
+    for _, line in lines(path):
+        if not line.strip():
+            continue
+        if not is_emotions(line):
+            skipped["wrong number of fields"] += 1
+            continue
+        text, numbers, comment_id = line.rstrip("\r\n").split("\t")
+        if any(int(number) >= len(EMOTIONS) for number in numbers.split(",")):
+            skipped["unknown emotion"] += 1
+            continue
+        label = ",".join(EMOTIONS[int(number)] for number in numbers.split(","))
+        yield Comment(comment_id, parent="", text=text, label=label)
+
+
+def read_dump(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Iterator[Comment]:
+    """The comments of a pushshift dump whose parent stands before them, in this file or in one read earlier.
+
+    Args:
+        path: JSON lines of comments (``id, parent_id, body, score``) or of posts (``id, title, selftext``).
+        skipped: counts what is left out, by reason.
+        texts: what was said so far, by full name (``t1_`` and a comment's id, ``t3_`` and a post's); it grows here.
+    """
+    for _, line in lines(path):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            skipped["not JSON"] += 1
+            continue
+        if not isinstance(record, dict) or not isinstance(record.get("id"), str):
+            skipped["no id"] += 1
+        elif isinstance(record.get("title"), str):
+            texts["t3_" + record["id"]] = f"{record['title']}\n\n{record.get('selftext') or ''}".strip()
+        else:
+            comment = _dumped(record, texts, skipped)
+            if comment is not None:
+                texts["t1_" + comment.id] = comment.text
+                if comment.parent:
+                    yield comment
+                else:
+                    skipped["parent not in the files"] += 1
+
+
+def _dumped(record: dict[str, object], texts: dict[str, str], skipped: Counter[str]) -> Comment | None:
+    body, score = record.get("body"), record.get("score")
+    if not isinstance(body, str):
+        skipped["no body"] += 1
+        return None
+    if not isinstance(score, int) or isinstance(score, bool):
+        skipped["score is not a number"] += 1
+        return None
+    return Comment(
+        id=str(record["id"]),
+        parent=texts.get(str(record.get("parent_id")), ""),
+        text=body,
+        score=score,
+        subreddit=str(record.get("subreddit") or ""),
+    )

@@ -1,0 +1,79 @@
+"""Reads files of Reddit comments; their layout is told from their first line."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lang_envs.corpora.files import CorpusError, lines
+from lang_envs.corpora.reddit.comment import Comment, Comments, Tidy
+from lang_envs.corpora.reddit.lines import is_emotions, read_dump, read_emotions
+from lang_envs.corpora.reddit.tables import LAYOUTS, header_of, layout_of, read_csv
+
+PathLike = str | os.PathLike[str]
+
+
+def read_comments(paths: PathLike | Sequence[PathLike], limit: int | None = None) -> Comments:
+    """Reads comments from one file or several, plain or compressed.
+
+    * Kaggle's ``comments_positive.csv`` and ``comments_negative.csv``: comments with score and parent.
+    * Kaggle's ``kaggle_RC_2019-05.csv``: comments with score and subreddit, without parent.
+    * Pushshift dumps, JSON lines: comments with score, joined to their parents. A parent is found where it stands
+      before its answer: name a dump of posts before the dump of comments to have answers to posts.
+    * GoEmotions (TSV ``text, label numbers, id``): comments with emotions, without parent.
+    * CSV ``id, text, parent, label``: replies labelled toxic (1) or not (0).
+    * CSV of top posts (``id, title, score, selftext ...``): titles with score; the file is named after its subreddit.
+
+    Records that hold no usable comment are left out and counted by reason in ``skipped``: deleted, empty, a score that
+    is no number, NUL bytes, quotes that do not match, an id seen before ...
+
+    Args:
+        paths: what to read, in this order.
+        limit: stops after so many comments; None reads all of them into memory.
+
+    Raises:
+        CorpusError: for a file that is missing, damaged or of another kind, and where there is no comment in any.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit must be at least 1 or None, got {limit}")
+    files = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    tidy, texts = Tidy(), dict[str, str]()
+    rows: list[Comment] = []
+    for path in files:
+        for raw in _raw(path, tidy.skipped, texts):
+            comment = tidy(raw)
+            if comment is not None:
+                rows.append(comment)
+                if len(rows) == limit:
+                    return Comments(tuple(rows), dict(tidy.skipped))
+    if not rows:
+        named = ", ".join(map(str, files))
+        raise CorpusError(f"{named}: expected Reddit comments, found none; left out were {dict(tidy.skipped)}")
+    return Comments(tuple(rows), dict(tidy.skipped))
+
+
+def _raw(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Iterator[Comment]:
+    first = next((line for _, line in lines(path) if line.strip()), "")
+    layout = layout_of(header_of(first))
+    if layout is not None:
+        return read_csv(path, layout, skipped)
+    if is_emotions(first):
+        return read_emotions(path, skipped)
+    if _is_dump(first):
+        return read_dump(path, skipped, texts)
+    known = "; ".join(f"{layout.name}: {', '.join(sorted(layout.columns))}" for layout in LAYOUTS)
+    raise CorpusError(
+        f"{path}, line 1: expected the header of a CSV file ({known}), a pushshift record in JSON, or GoEmotions' "
+        f"three fields between tabs; got {first.strip()[:80]!r}"
+    )
+
+
+def _is_dump(line: str) -> bool:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return False
+    return isinstance(record, dict) and bool({"body", "title"} & record.keys())

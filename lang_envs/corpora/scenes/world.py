@@ -1,0 +1,200 @@
+"""The answerer and the guesser of the built-in scenes, over tables.
+
+The answerer looks a question up in the table of facts. The guesser holds a belief about each scene of the pool: a hunch
+from the caption's wording, less 1 for every fact on which the scene contradicts a yes or a no, or less ``NAMING`` where
+it only contradicts what was named (a colour, a count, a place; the caption too), since names are easily confused. A
+fact counts once, however often it is asked about, and nothing ever rules a scene out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, lru_cache
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.corpora.scenes.answers import STYLES, say
+from lang_envs.corpora.scenes.facts import NAMES, PLACE, code
+from lang_envs.corpora.scenes.questions import Question, parse
+from lang_envs.corpora.scenes.scene import SPLITS, Scenes, generate
+
+UNKNOWN = -1
+"""The number of a question that was not understood."""
+_BLOCK = 32  # dialogues whose arrays stay in the processor's cache
+_CACHED_TEXTS = 100_000
+_CACHED_BITS = 4_000
+NAMING = 0.6
+"""What an open answer weighs, where a yes or a no weighs 1: asking openly tells about as much, not more."""
+Evidence = NDArray[np.uint64]
+"""[..., 2, P] a bit for each fact, whether the scene contradicts what was heard on it: a yes or no first, then names"""
+
+
+class SceneWorld:
+    """A pool of scenes to ask about.
+
+    Args:
+        pool: P, how many scenes; each can be the hidden one, and the others are what it is told from.
+        difficulty: the standard deviation of the guesser's hunches, in contradicted facts: the larger, the more has to
+            be asked before what was heard outweighs them.
+        split: of :func:`lang_envs.corpora.scenes.scene.generate`.
+        seed: of the scenes and of the hunches.
+
+    Raises:
+        ValueError: for a pool below 2, a difficulty that is negative or no number, or an unknown split.
+
+    Attributes:
+        scenes: the pool.
+        captions: of each scene.
+        prior: [P, P] float32 the guesser's hunches; row i is its view of the pool where scene i is hidden.
+        heard: [P, P] the facts that each caption speaks against, in each scene.
+        style: [P] the manner in which questions about a scene are answered.
+    """
+
+    def __init__(self, pool: int = 1000, difficulty: float = 3.0, split: str = "train", seed: int = 0) -> None:
+        if not (np.isfinite(difficulty) and difficulty >= 0):
+            raise ValueError(f"difficulty is a number >= 0, got {difficulty}")
+        self.scenes: Scenes = generate(pool, split, seed)
+        self.captions: tuple[str, ...] = self.scenes.captions
+        rng = np.random.default_rng((seed, SPLITS.index(split), 1))
+        self.prior = (difficulty * rng.standard_normal((pool, pool))).astype(np.float32)  # [P, P]
+        self.style = rng.integers(STYLES, size=pool)  # [P]
+        self.heard = _contradicted(self.scenes)  # [P, P]
+        self._number: dict[Question, int] = {}
+        self.questions: list[Question] = []
+        self._outcomes: list[NDArray[np.int8]] = []
+        self._manners: list[int] = []
+        self._bits: dict[
+            tuple[int, int], NDArray[np.uint64]
+        ] = {}  # (question, outcome) -> [P]  # of the fact, and of the thing it is a fact of
+        self._texts: dict[str, int] = {}
+        self._say = lru_cache(maxsize=_CACHED_TEXTS)(say)
+
+    def __len__(self) -> int:
+        return len(self.captions)
+
+    # The answerer
+
+    def understand(self, text: str) -> int:
+        """The number of the question a text asks, ``UNKNOWN`` where it asks none; the same for all its wordings."""
+        number = self._texts.get(text)
+        if number is None:
+            question = parse(text)
+            number = UNKNOWN if question is None else self.number(question)
+            if len(self._texts) >= _CACHED_TEXTS:
+                self._texts.clear()
+            self._texts[text] = number
+        return number
+
+    def number(self, question: Question) -> int:
+        """The number of a question: its row in :meth:`outcomes`."""
+        if question not in self._number:
+            self._number[question] = len(self.questions)
+            self.questions.append(question)
+            self._outcomes.append(self._outcome(question))
+            # nobody answers all questions in one manner, but the same one always in the same
+            self._manners.append(crc32("|".join((question.fact, *question.values, *question.needs)).encode()) % 3)
+        return self._number[question]
+
+    def outcomes(self, number: int) -> NDArray[np.int8]:
+        """[P] the outcome of a question in each scene, as :mod:`lang_envs.corpora.scenes.answers` numbers them."""
+        return self._outcomes[number]
+
+    def say(self, context: int, number: int) -> str:
+        """The text of the answer to a question about one scene."""
+        if number == UNKNOWN:
+            return self._say(None, 0, int(self.style[context]))
+        style = (int(self.style[context]) + self._manners[number]) % STYLES
+        return self._say(self.questions[number], int(self._outcomes[number][context]), style)
+
+    # The guesser
+
+    def begin(self, contexts: Sequence[int]) -> tuple[Evidence, NDArray[np.float64]]:
+        """The guesser's view [n, 2, P] of each scene after its caption, and the percentiles [n] it then has."""
+        return self._captioned(contexts), self.opening[np.asarray(contexts, np.int64)]
+
+    def ask(
+        self, contexts: Sequence[int], views: Sequence[Evidence], questions: Sequence[str]
+    ) -> tuple[list[str], Evidence, NDArray[np.float64]]:
+        """Answers one question about each scene, and tells the guesser.
+
+        Args:
+            contexts: the n hidden scenes.
+            views: of the guesser so far, n of [2, P].
+            questions: n texts.
+
+        Returns:
+            The n answers, the guesser's views [n, 2, P] after them, and its percentiles [n].
+        """
+        scenes = np.asarray(contexts, np.int64)
+        numbers = [self.understand(text) for text in questions]
+        answers = [self.say(scene, number) for scene, number in zip(scenes.tolist(), numbers, strict=True)]
+        against = np.empty((len(scenes), 2, len(self)), np.uint64)
+        percentiles = np.empty(len(scenes))
+        for start in range(0, len(scenes), _BLOCK):
+            rows = range(start, min(start + _BLOCK, len(scenes)))
+            for row in rows:
+                against[row] = views[row]
+                if numbers[row] != UNKNOWN:
+                    self.learn(against[row], numbers[row], int(self._outcomes[numbers[row]][contexts[row]]))
+            block = slice(rows.start, rows.stop)
+            percentiles[block] = self.percentile(scenes[block], against[block])
+        return answers, against, percentiles
+
+    def learn(self, against: Evidence, number: int, outcome: int) -> None:
+        """Adds to the evidence [2, P] what the outcome of a question speaks against."""
+        bits = self._bits.get((number, outcome))
+        question = self.questions[number]
+        if bits is None:
+            fact = np.uint64(1 << PLACE[question.fact])
+            thing = np.uint64(1 << PLACE[question.needs[0] or question.fact])
+            there = self._outcomes[number]  # [P]
+            # where one of the two has no such thing, they differ in that; else in the fact itself
+            bits = np.where((there == 0) | (outcome == 0), thing, fact) * (there != outcome)
+            if len(self._bits) >= _CACHED_BITS:
+                self._bits.clear()
+            self._bits[number, outcome] = bits
+        against[int(question.is_open)] |= bits
+
+    def doubt(self, against: Evidence) -> NDArray[np.float32]:
+        """What the evidence [n, 2, P] takes from the belief in each scene, [n, P]."""
+        denied, named = against[:, 0], against[:, 1]
+        return np.bitwise_count(denied) + np.float32(NAMING) * np.bitwise_count(named & ~denied)
+
+    def percentile(self, scenes: NDArray[np.int64], against: Evidence) -> NDArray[np.float64]:
+        """1 - rank / P of the hidden ``scenes`` [n] under the evidence [n, 2, P]; the best rank is 1."""
+        belief = self.prior[scenes] - self.doubt(against)  # [n, P]
+        own = belief[np.arange(len(scenes)), scenes][:, None]  # [n, 1]
+        return 1 - (1 + (belief > own).sum(axis=1)) / len(self)
+
+    @cached_property
+    def opening(self) -> NDArray[np.float64]:
+        """[P] the percentile of each scene after its caption."""
+        return np.concatenate([self.percentile(np.array([i]), self._captioned([i])) for i in range(len(self))])
+
+    def _captioned(self, contexts: Sequence[int]) -> Evidence:
+        named = self.heard[np.asarray(contexts, np.int64)]  # [n, P]
+        return np.stack([np.zeros_like(named), named], axis=1)
+
+    def _outcome(self, question: Question) -> NDArray[np.int8]:
+        """[P] of one question, in each scene."""
+        column = self.scenes.table[:, PLACE[question.fact]]
+        outcome = column
+        if not question.is_open:
+            wanted = np.isin(column, [code(question.fact, value) for value in question.values])
+            outcome = np.where(column == 0, 0, np.where(wanted, 1, 2))
+        fact, value = question.needs
+        if fact:
+            outcome = np.where(self.scenes.table[:, PLACE[fact]] == code(fact, value), outcome, 0)
+        return outcome.astype(np.int8)
+
+
+def _contradicted(scenes: Scenes) -> NDArray[np.uint64]:
+    """[P, P] a bit for each fact that the caption of the row's scene tells and the column's scene contradicts."""
+    against = np.zeros((len(scenes.table),) * 2, np.uint64)
+    for place in range(len(NAMES)):
+        column = scenes.table[:, place]
+        differ = scenes.told[:, place, None] & (column != column[:, None])
+        against |= differ.astype(np.uint64) << np.uint64(place)
+    return against

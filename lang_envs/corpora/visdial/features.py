@@ -1,0 +1,81 @@
+"""Features of images, [n, d] in the order of the dialogues: from a file, from objects, or from what is said."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.visdial.visdial import ImageDialogue
+from lang_envs.corpora.visdial.vispro import COCO_IDS
+
+Features = NDArray[np.float32]
+
+
+def from_file(path: str | os.PathLike[str], dialogues: Sequence[ImageDialogue]) -> Features:
+    """Features that were made elsewhere.
+
+    ``.npy`` holds one array [n, d], row i for dialogue i. ``.safetensors`` holds a tensor ``features`` [m, d]; with a
+    tensor ``image_id`` [m] beside it, rows are found by the dialogues' image ids and may be in any order.
+
+    Raises:
+        CorpusError: where the file is none of these, or has no row for one of the dialogues.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise CorpusError(f"there is no file {str(path)!r}")
+    if path.suffix == ".npy":
+        try:
+            values, ids = np.load(path, allow_pickle=False), None
+        except (ValueError, OSError, EOFError) as error:
+            raise CorpusError(f"{path}: expected an array of numbers as numpy.save writes it ({error})") from error
+    elif path.suffix == ".safetensors":
+        values, ids = _safetensors(path)
+    else:
+        raise CorpusError(f"{path}: expected .npy or .safetensors, got {path.suffix or 'no ending'!r}")
+    if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
+        raise CorpusError(f"{path}: expected finite numbers [images, features], got {values.dtype} {values.shape}")
+    if ids is not None:
+        row = {str(image): place for place, image in enumerate(ids.tolist())}
+        missing = [dialogue.image for dialogue in dialogues if dialogue.image not in row]
+        if missing:
+            raise CorpusError(f"{path}, tensor 'image_id': no row for {len(missing)} images, {missing[0]!r} among them")
+        values = values[[row[dialogue.image] for dialogue in dialogues]]
+    elif len(values) != len(dialogues):
+        raise CorpusError(f"{path}: expected a row for each of {len(dialogues)} dialogues, got {len(values)} rows")
+    return values.astype(np.float32)
+
+
+def from_objects(dialogues: Sequence[ImageDialogue]) -> Features:
+    """Which of the 80 COCO categories are in each image, [n, 80] of 0 and 1."""
+    features = np.zeros((len(dialogues), len(COCO_IDS)), np.float32)
+    for row, dialogue in enumerate(dialogues):
+        features[row, list(dialogue.objects or ())] = 1
+    return features
+
+
+def from_dialogues(
+    dialogues: Sequence[ImageDialogue], embed: Callable[[Sequence[str]], NDArray[np.float32]]
+) -> Features:
+    """What people said of each image stands for the image: the mean embedding of its caption and rounds, [n, D]."""
+    texts = [[d.caption, *(f"{q} {a}" for q, a in d.rounds)] for d in dialogues]
+    vectors = embed([text for own in texts for text in own])
+    ends = np.cumsum([len(own) for own in texts])[:-1]
+    return np.stack([part.mean(axis=0) for part in np.split(vectors, ends)])
+
+
+def _safetensors(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise CorpusError(f"{path}: expected a safetensors file ({error}); was the download cut short?") from error
+    if "features" not in tensors:
+        raise CorpusError(f"{path}: expected a tensor 'features', it has {sorted(tensors)}")
+    return tensors["features"], tensors.get("image_id")

@@ -1,0 +1,131 @@
+"""VisDial: human dialogues about images, in the official JSON of v0.9 and v1.0 and in the hub's Parquet layout.
+
+Das et al. (2017), "Visual Dialog". The official file holds two pools of texts and dialogues that point into them::
+
+    {"version": "1.0", "split": "val2018", "data": {"questions": ["is it sunny", ...], "answers": ["yes", ...],
+     "dialogs": [{"image_id": 97915, "caption": "a woman ...", "dialog": [{"question": 12, "answer": 7, ...}, ...]}]}}
+
+In the test split a last round has no answer; it is left out. The hub's copies hold the columns ``caption``, ``dialog``
+(a list of question and answer pairs) and ``image_path``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lang_envs.corpora.dialogues.dialogue import field, spoken
+from lang_envs.corpora.files import CorpusError, read_json
+
+
+@dataclass(frozen=True)
+class ImageDialogue:
+    """What people said about one image."""
+
+    image: str
+    """the image's id, or its file's name"""
+    caption: str
+    rounds: tuple[tuple[str, str], ...]
+    """question and answer, at least one"""
+    objects: tuple[int, ...] | None = None
+    """which of COCO's 80 categories, from 0, were found in the image; None where the file does not say"""
+
+
+def read_visdial(path: str | os.PathLike[str]) -> list[ImageDialogue]:
+    """The dialogues of a file, ``.parquet`` or JSON, compressed or not.
+
+    Raises:
+        CorpusError: naming the file, the dialogue and the field that is not what it should be, or an image that has two
+            dialogues.
+    """
+    path = Path(path)
+    dialogues = _parquet(path) if path.suffix == ".parquet" else _official(path)
+    return distinct(dialogues, path)
+
+
+def distinct(dialogues: Iterable[ImageDialogue], path: Path) -> list[ImageDialogue]:
+    """The same dialogues.
+
+    Raises:
+        CorpusError: where there is none, or two are about one image.
+    """
+    found: dict[str, ImageDialogue] = {}
+    for dialogue in dialogues:
+        if dialogue.image in found:
+            raise CorpusError(f"{path}: the image {dialogue.image!r} is there twice; are two files in one?")
+        found[dialogue.image] = dialogue
+    if not found:
+        raise CorpusError(f"{path}: expected dialogues about images, found none")
+    return list(found.values())
+
+
+def _official(path: Path) -> list[ImageDialogue]:
+    data = field(read_json(path), "data", dict, str(path))
+    pools = {name: field(data, f"{name}s", list, f"{path}, field 'data'") for name in ("question", "answer")}
+    return [
+        _dialogue(record, pools, f"{path}, dialogue {number}")
+        for number, record in enumerate(field(data, "dialogs", list, f"{path}, field 'data'"))
+    ]
+
+
+def _dialogue(record: Any, pools: dict[str, list[Any]], where: str) -> ImageDialogue:
+    rounds = field(record, "dialog", list, where)
+    image, caption = field(record, "image_id", int, where), field(record, "caption", str, where)
+    if rounds and isinstance(rounds[-1], dict) and "answer" not in rounds[-1]:
+        rounds = rounds[:-1]  # of the test split, which leaves the last answer to be predicted
+    pairs = []
+    for number, turn in enumerate(rounds):
+        at = f"{where}, round {number}"
+        question, answer = (_text(pool, field(turn, name, int, at), f"{at}, {name}") for name, pool in pools.items())
+        pairs.append((question, answer))
+    return _checked(str(image), caption, pairs, where)
+
+
+def _text(pool: list[Any], place: int, where: str) -> str:
+    if not 0 <= place < len(pool):
+        raise CorpusError(f"{where}: {place} is out of range, the pool has {len(pool)} texts; is the file whole?")
+    if not isinstance(pool[place], str):
+        raise CorpusError(f"{where}: expected a text at {place} of the pool, got {pool[place]!r}")
+    return pool[place]
+
+
+def _parquet(path: Path) -> list[ImageDialogue]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = ["caption", "dialog", "image_path"]
+    if not path.is_file():
+        raise CorpusError(f"there is no file {str(path)!r}")
+    try:
+        names = pq.read_schema(path).names
+        missing = [name for name in wanted if name not in names]
+        if missing:
+            raise CorpusError(f"{path}: expected the columns {wanted}, of which {missing} are missing; it has {names}")
+        rows = pq.read_table(path, columns=wanted).to_pylist()
+    except (pa.ArrowInvalid, OSError) as error:
+        raise CorpusError(f"{path}: expected a Parquet file ({error}); was the download cut short?") from error
+    dialogues = []
+    for number, row in enumerate(rows):
+        where = f"{path}, row {number}"
+        rounds = field(row, "dialog", list, where)
+        if any(not isinstance(pair, list) or len(pair) != 2 for pair in rounds):
+            raise CorpusError(f"{where}, field 'dialog': expected pairs of question and answer, got {rounds!r:.80}")
+        image, caption = field(row, "image_path", str, where), field(row, "caption", str, where)
+        dialogues.append(_checked(image, caption, rounds, where))
+    return dialogues
+
+
+def _checked(image: str, caption: str, rounds: Iterable[Iterable[Any]], where: str) -> ImageDialogue:
+    pairs = []
+    for number, (question, answer) in enumerate(rounds):
+        if not isinstance(question, str) or not isinstance(answer, str):
+            raise CorpusError(f"{where}, round {number}: expected two texts, got {question!r} and {answer!r}")
+        pairs.append((spoken(question, where), spoken(answer, where)))
+    if not pairs:
+        raise CorpusError(f"{where}, field 'dialog': expected at least one question with its answer, got none")
+    if not caption.strip():
+        raise CorpusError(f"{where}, field 'caption': expected a text, got {caption!r}")
+    return ImageDialogue(image, spoken(caption, where), tuple(pairs))

@@ -1,0 +1,183 @@
+"""An answerer and a guesser over human dialogues, in the place of the trained models of Das et al. (2017).
+
+* Their answerer is a network that sees the image and writes an answer. Here it is memory: of the questions that a
+  person asked about this image, the one nearest in meaning to what is asked now lends its answer; where none is near
+  enough, "can't tell".
+* Their guesser is a network that reads the dialogue and predicts the image's VGG features. Here it is a ridge
+  regression from sentence embeddings (the caption's, and the sum over the rounds) to the image's features. Half of the
+  images teach it, the others are played. The percentile is theirs: the rank of the true image among all those played,
+  by squared distance to the prediction.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.corpora.dialogues.dialogue import files_of
+from lang_envs.corpora.files import data_folder
+from lang_envs.corpora.visdial.features import from_dialogues, from_file, from_objects
+from lang_envs.corpora.visdial.visdial import ImageDialogue, read_visdial
+from lang_envs.corpora.visdial.vispro import read_vispro
+
+Embed = Callable[[Sequence[str]], NDArray[np.float32]]
+"""Texts to unit vectors [n, D]."""
+CANNOT_TELL = "can't tell"
+RIDGE = 10.0
+"""The penalty on the regression's squared weights, for unit vectors."""
+
+
+class View(NamedTuple):
+    """What the guesser has heard: embeddings of the caption, and of all rounds together."""
+
+    caption: NDArray[np.float32]  # [D]
+    rounds: NDArray[np.float32]  # [D] their sum
+
+
+class VisdialWorld:
+    """Images that people talked about; see the module.
+
+    Args:
+        dialogues: at least four.
+        features: [n, d] of their images.
+        embed: the sentence encoder.
+        threshold: the least cosine between two questions that are taken for the same.
+        seed: of which half of the images teaches the guesser.
+
+    Raises:
+        ValueError: for fewer than 4 dialogues, features of another number, or a threshold outside [-1, 1].
+
+    Attributes:
+        dialogues: those that are played.
+        captions: of their images.
+        questions: all that people asked about them, without duplicates.
+    """
+
+    def __init__(
+        self,
+        dialogues: Sequence[ImageDialogue],
+        features: NDArray[np.float32],
+        embed: Embed,
+        threshold: float = 0.6,
+        seed: int = 0,
+    ) -> None:
+        if len(dialogues) < 4:
+            raise ValueError(f"expected at least 4 dialogues, two to learn from and two to play, got {len(dialogues)}")
+        if len(features) != len(dialogues):
+            raise ValueError(f"expected features of {len(dialogues)} images, one a dialogue, got {len(features)}")
+        if not -1 <= threshold <= 1:
+            raise ValueError(f"threshold is a cosine from -1 to 1, got {threshold}")
+        self.embed, self.threshold = embed, threshold
+        length = np.linalg.norm(features, axis=1, keepdims=True)
+        unit = np.divide(features, length, out=np.zeros_like(features), where=length > 0)  # [n, d]
+        order = np.random.default_rng(seed).permutation(len(dialogues))
+        lessons, played = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+        self.dialogues = [dialogues[i] for i in played.tolist()]
+        self.captions = tuple(dialogue.caption for dialogue in self.dialogues)
+        self.questions = tuple(dict.fromkeys(q for dialogue in self.dialogues for q, _ in dialogue.rounds))
+        self._features = unit[played]  # [N, d]
+        self._weights = _fit([dialogues[i] for i in lessons.tolist()], unit[lessons], embed)  # [2 D + 1, d]
+
+    @classmethod
+    def read(
+        cls,
+        source: str | os.PathLike[str],
+        features: str | os.PathLike[str] | None = None,
+        threshold: float = 0.6,
+        seed: int = 0,
+    ) -> VisdialWorld:
+        """The world of a file.
+
+        Args:
+            source: "visdial" or "vispro" in the folder ``LANG_ENVS_DATA``, or the path of a file in one of their
+                layouts (``.json``, ``.parquet``; ``.jsonlines`` or ``.jsonl`` for VisPro).
+            features: of the images, a file as :func:`lang_envs.corpora.visdial.features.from_file` reads it; by default
+                the objects in the image where the dialogues come with them, else what people said about it.
+            threshold: as above.
+            seed: as above.
+
+        Raises:
+            CorpusError: where a file is not what it should be.
+        """
+        from lang_envs.rewards.encoder import Encoder
+
+        path = _located(source)
+        is_vispro = any(suffix in (".jsonlines", ".jsonl") for suffix in path.suffixes)
+        dialogues = read_vispro(path) if is_vispro else read_visdial(path)
+        embed = Encoder().embed
+        if features is not None:
+            values = from_file(features, dialogues)
+        else:
+            values = from_objects(dialogues) if is_vispro else from_dialogues(dialogues, embed)
+        return cls(dialogues, values, embed, threshold, seed)
+
+    def begin(self, contexts: Sequence[int]) -> tuple[list[View], NDArray[np.float64]]:
+        """The guesser's view of each image after its caption, and the percentiles [n] it then has."""
+        captions = self.embed([self.captions[context] for context in contexts])  # [n, D]
+        views = [View(caption, np.zeros_like(caption)) for caption in captions]
+        return views, self._percentiles(contexts, views)
+
+    def ask(
+        self, contexts: Sequence[int], views: Sequence[View], questions: Sequence[str]
+    ) -> tuple[list[str], list[View], NDArray[np.float64]]:
+        """The answers to one question about each image; the guesser's new views, and its percentiles [n]."""
+        answers = self._answers(contexts, questions)
+        heard = self.embed([f"{q} {a}" for q, a in zip(questions, answers, strict=True)])  # [n, D]
+        after = [View(v.caption, v.rounds + said) for v, said in zip(views, heard, strict=True)]
+        return answers, after, self._percentiles(contexts, after)
+
+    def _answers(self, contexts: Sequence[int], questions: Sequence[str]) -> list[str]:
+        known = [[q for q, _ in self.dialogues[context].rounds] for context in contexts]
+        asked = self.embed(questions)  # [n, D]
+        stored = self.embed([q for own in known for q in own])  # [sum of rounds, D]
+        answers, first = [], 0
+        for context, own, vector in zip(contexts, known, asked, strict=True):
+            near = stored[first : first + len(own)] @ vector  # [rounds]
+            first += len(own)
+            best = int(near.argmax())
+            answers.append(self.dialogues[context].rounds[best][1] if near[best] >= self.threshold else CANNOT_TELL)
+        return answers
+
+    def _percentiles(self, contexts: Sequence[int], views: Sequence[View]) -> NDArray[np.float64]:
+        predicted = np.stack([_inputs(view) for view in views]) @ self._weights  # [n, d]
+        # squared distances but for a term that all images share
+        distance = (self._features**2).sum(axis=1) - 2 * predicted @ self._features.T  # [n, N]
+        own = distance[np.arange(len(views)), np.asarray(contexts)][:, None]  # [n, 1]
+        ties = (distance == own).sum(axis=1) - 1  # images with the same features: half of them come first
+        return 1 - (1 + (distance < own).sum(axis=1) + ties / 2) / len(self._features)
+
+
+def _located(source: str | os.PathLike[str]) -> Path:
+    if source == "vispro":
+        return files_of(data_folder("visual_dialogue"), "*.vispro.*jsonlines")[0]
+    if source == "visdial":
+        found = files_of(data_folder("visual_dialogue"), "visdial_*.json")
+        return next(file for file in found if "dense" not in file.name)  # which are judgements, not dialogues
+    return Path(source)
+
+
+def _inputs(view: View) -> NDArray[np.float32]:
+    """What the regression reads, [2 D + 1]."""
+    return np.concatenate([view.caption, view.rounds, np.ones(1, np.float32)])
+
+
+def _fit(dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embed) -> NDArray[Any]:
+    """The regression's weights [2 D + 1, d], from each dialogue after each of its rounds."""
+    captions = embed([dialogue.caption for dialogue in dialogues])  # [n, D]
+    texts = [f"{q} {a}" for dialogue in dialogues for q, a in dialogue.rounds]
+    heard = iter(embed(texts))
+    inputs, targets = [], []
+    for dialogue, caption, target in zip(dialogues, captions, features, strict=True):
+        view = View(caption, np.zeros_like(caption))
+        inputs.append(_inputs(view))
+        for _ in dialogue.rounds:
+            view = View(caption, view.rounds + next(heard))
+            inputs.append(_inputs(view))
+        targets += [target] * (1 + len(dialogue.rounds))
+    x, y = np.array(inputs, np.float64), np.array(targets, np.float64)  # [m, 2 D + 1], [m, d]
+    return np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)

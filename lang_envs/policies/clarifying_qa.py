@@ -1,0 +1,144 @@
+"""Scripted assistants for :class:`~lang_envs.tasks.clarifying_qa.ClarifyingQA`. They know a conversation by its text.
+
+None of them looks at the right answer: what they know of a question beyond its text is which choice serves which need
+(:class:`~lang_envs.corpora.questions.ambiguous.AmbiguousCase`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lang_envs.corpora.questions import LETTERS
+from lang_envs.corpora.questions.ambiguous import AmbiguousCase
+from lang_envs.corpora.questions.hinted import HintedCase
+from lang_envs.policies.any_task import Generators, Histories
+from lang_envs.rollout import Turn
+from lang_envs.tasks.clarifying_qa import ClarifyingQA
+from lang_envs.tasks.clarifying_speech import THINK, THOUGHT, read
+from lang_envs.tokenizers import decode
+from lang_envs.transcript import AGENT, turns_of
+from lang_envs.utterances import spell
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_ANSWERS = ("The answer is {}.", "I think the answer is {}.", "Then the answer is {}.")
+_MOST_CONVERSATIONS = 2**14
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A history, read."""
+
+    case: AmbiguousCase | HintedCase
+    replies: tuple[str, ...]
+    """what the user has said to the agent"""
+    turns_left: int
+    answer: str | None
+    """the letter the agent's last turn stated"""
+
+
+class _Script:
+    """What all of them share: reading histories, speaking, and repeating an answer that is given."""
+
+    def __init__(self, task: ClarifyingQA, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
+        self.task, self._tokenizer = task, task.tokenizer() if tokenizer is None else tokenizer
+        self._numbers = {opening: i for i, opening in enumerate(task.openings)}
+        self._turns: dict[str, Turn] = {}
+        self._read = lru_cache(maxsize=_MOST_CONVERSATIONS)(self._conversation)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One turn in each conversation."""
+        return [
+            self._say(self._next(self._read(history.tobytes()), rng))
+            for history, rng in zip(histories, rngs, strict=True)
+        ]
+
+    def _next(self, conversation: Conversation, rng: np.random.Generator) -> str:
+        if not self.task.thinking:
+            return self._spoken(conversation, rng)
+        left = len(conversation.case.remaining(conversation.replies))
+        return f"{THINK}choices left: {left}{THOUGHT}{self._spoken(conversation, rng)}"
+
+    def _spoken(self, conversation: Conversation, rng: np.random.Generator) -> str:
+        if conversation.answer is not None:
+            return _answer(conversation.answer, rng)
+        asked = self._questions(conversation) if conversation.turns_left > 1 else ()
+        if asked:
+            return asked[int(rng.random() * len(asked))]
+        choices = self._choices(conversation)
+        return _answer(LETTERS[choices[int(rng.random() * len(choices))]], rng)
+
+    def _questions(self, conversation: Conversation) -> Sequence[str]:
+        """The questions of which it asks one; none where it answers."""
+        return ()
+
+    def _choices(self, conversation: Conversation) -> Sequence[int]:
+        """The choices of which it answers one."""
+        return conversation.case.remaining(conversation.replies)
+
+    def _say(self, text: str) -> Turn:
+        if text not in self._turns:
+            self._turns[text] = Turn(spell(self._tokenizer, text, self.task.max_utterance_tokens))
+        return self._turns[text]
+
+    def _conversation(self, history: bytes) -> Conversation:
+        text = decode(self._tokenizer, [np.frombuffer(history, np.int32)])[0]
+        opening, marker, later = text.partition(AGENT)
+        turns = turns_of(AGENT + later)
+        said = [words for speaker, words in turns if speaker == "agent"]
+        replies = tuple(words for speaker, words in turns if speaker == "user")
+        answer = read(said[-1]).letter if said else None
+        return Conversation(self._case(opening + marker), replies, self.task.max_turns - len(said), answer)
+
+    def _case(self, opening: str) -> AmbiguousCase | HintedCase:
+        number = self._numbers.get(opening)
+        if number is None:  # a long opening is cut, at worst in the middle of a letter
+            end = opening.lstrip("\N{REPLACEMENT CHARACTER}")
+            number = next((i for whole, i in self._numbers.items() if end and whole.endswith(end)), None)
+        if number is None:
+            raise ValueError(f"{type(self).__name__}: the history opens with no question of the task: {opening[:80]!r}")
+        return self.task.cases[number]
+
+
+class AskThenAnswer(_Script):
+    """Asks about each need in which the choices still differ, then answers: the expert."""
+
+    def _questions(self, conversation: Conversation) -> Sequence[str]:
+        return conversation.case.worth_asking(conversation.replies)
+
+
+class AnswerAtOnce(_Script):
+    """Answers one of the choices that agree with the question, without asking back."""
+
+
+class RandomAnswer(_Script):
+    """Answers any choice, whatever the question says."""
+
+    def _choices(self, conversation: Conversation) -> Sequence[int]:
+        return range(len(conversation.case.question.choices))
+
+
+class AskIrrelevant(_Script):
+    """Asks about needs in which the choices do not differ until one turn is left, then answers as ``AnswerAtOnce``.
+
+    Raises:
+        ValueError: for a corpus of files, whose askers tell something whatever is asked.
+    """
+
+    def __init__(self, task: ClarifyingQA, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
+        if not task.cases[0].idle_questions:
+            raise ValueError("AskIrrelevant needs a built-in corpus: where questions are read from a file none is idle")
+        super().__init__(task, tokenizer)
+
+    def _questions(self, conversation: Conversation) -> Sequence[str]:
+        return conversation.case.idle_questions
+
+
+def _answer(letter: str, rng: np.random.Generator) -> str:
+    return _ANSWERS[int(rng.random() * len(_ANSWERS))].format(letter)

@@ -1,0 +1,73 @@
+"""Who comments: scripted commenters of different tones, and the corpus's own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.corpora.reddit.generated import Tone, pick, subject_of, write
+from lang_envs.corpora.reddit.topics import TOPICS
+from lang_envs.dynamics import kept
+from lang_envs.policies.any_task import Generators, Histories
+from lang_envs.rollout import Turn
+from lang_envs.tasks.reddit import Reddit
+from lang_envs.tokenizers import decode, encode
+from lang_envs.utterances import spell
+
+
+class Commenter:
+    """Composes a comment of one tone from the built-in phrases, about a thing the text names, or about any.
+
+    Args:
+        task: where to comment.
+        tone: "kind" (the expert), "neutral", "rude" or "toxic".
+    """
+
+    def __init__(self, task: Reddit, tone: Tone = "kind") -> None:
+        if tone not in get_args(Tone):
+            raise ValueError(f"tone must be one of {get_args(Tone)}, got {tone!r}")
+        self.tone, self.limit, self._tokenizer = tone, task.max_utterance_tokens, task.tokenizer()
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One comment for each history."""
+        texts = [self._comment(text, rng) for text, rng in zip(decode(self._tokenizer, histories), rngs, strict=True)]
+        return [Turn(spell(self._tokenizer, text, self.limit)) for text in texts]
+
+    def _comment(self, history: str, rng: np.random.Generator) -> str:
+        subject = subject_of(history)
+        if subject is None:
+            return write(rng, self.tone, pick(rng, TOPICS))
+        return write(rng, self.tone, *subject)
+
+
+class Logged:
+    """What the corpus holds on the text, one of several comments drawn."""
+
+    def __init__(self, task: Reddit) -> None:
+        self.limit, self._tokenizer = task.max_utterance_tokens, task.tokenizer()
+        self._comments: dict[bytes, list[str]] = {}  # by the tokens the agent reads
+        spelled = encode(self._tokenizer, [opening.text for opening in task.openings])
+        for context, tokens in enumerate(spelled):
+            self._comments.setdefault(_key(kept(task, tokens)), []).extend(task.logged_replies(context))
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One comment for each history.
+
+        Raises:
+            ValueError: for a text that is not of the task's corpus.
+        """
+        turns = []
+        for history, rng in zip(histories, rngs, strict=True):
+            comments = self._comments.get(_key(history))
+            if comments is None:
+                text = decode(self._tokenizer, [history])[0]
+                raise ValueError(f"expected a text of the task's corpus in its own tokenizer, got {text!r}")
+            turns.append(Turn(spell(self._tokenizer, pick(rng, comments), self.limit)))
+        return turns
+
+
+def _key(tokens: Sequence[int] | NDArray[np.int32]) -> bytes:
+    return np.asarray(tokens, np.int32).tobytes()

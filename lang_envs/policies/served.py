@@ -1,0 +1,143 @@
+"""Any model behind an OpenAI-compatible server (vLLM, ``transformers serve`` ...) as a policy."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.messages import messages_of
+from lang_envs.policies.endpoint import Endpoint
+from lang_envs.rollout import Turn
+from lang_envs.task import Task
+from lang_envs.tokenizers import decode
+from lang_envs.transcript import AGENT, END, USER, turns_of
+from lang_envs.utterances import spell
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Turns = Sequence[tuple[str, str]]
+
+
+class Served:
+    """Asks a server for each utterance, several at a time, and asks again where it is busy.
+
+    A history is sent as chat messages (what the environment said is the user's, what the agent said the assistant's),
+    or, for a model trained on transcripts, as their plain text. The reply's text is spelled by the environment's
+    tokenizer, since the server's may be another one; so there are no log-probabilities.
+
+    Each request carries a seed drawn from its episode's generator. Whether equal requests then get equal answers is up
+    to the server: vLLM's seeds are a request's own; those of ``transformers serve`` are the whole process's, so that
+    only ``concurrency=1`` is repeatable there. That server also samples only where the model's own
+    ``generation_config.json`` says ``"do_sample": true``; else it ignores the temperature and is greedy.
+
+    Example:
+        >>> policy = Served("http://localhost:8000/v1", "Qwen/Qwen3-0.6B", env.task)
+        >>> record(env, policy, 1000, "data/qwen")
+
+    Args:
+        url: of the server, as OpenAI's clients take it; ``/v1`` is added where it has no path.
+        model: the name the server knows the model by.
+        task: what is played; its limit of tokens cuts an utterance.
+        tokenizer: the environment's, where it is not the task's own.
+        chat: whether to send messages rather than plain text.
+        instruction: what the model is told first (in chat only): the rules of the game, say.
+        turns: how the text of a history becomes (speaker, text) turns, for tasks that write theirs in another way.
+        temperature: of the server's sampling; 0 is greedy.
+        max_tokens: the server's tokens in one reply; by default the task's limit.
+        concurrency: requests at a time.
+        timeout: seconds to wait for one answer.
+        retries: how often a request is repeated where the server is busy, broken, silent or away.
+        backoff: seconds before the first repetition; they double each time.
+        api_key: by default the environment variable ``OPENAI_API_KEY``. It is kept nowhere else.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        task: Task[Any],
+        tokenizer: PreTrainedTokenizerFast | None = None,
+        *,
+        chat: bool = True,
+        instruction: str = "",
+        turns: Callable[[str], Turns] = turns_of,
+        temperature: float = 1.0,
+        max_tokens: int | None = None,
+        concurrency: int = 8,
+        timeout: float = 60.0,
+        retries: int = 5,
+        backoff: float = 0.5,
+        api_key: str | None = None,
+    ) -> None:
+        if concurrency < 1 or retries < 0 or temperature < 0:
+            raise ValueError(
+                f"concurrency must be at least 1, retries and temperature at least 0; got {concurrency}, {retries} and "
+                f"{temperature}"
+            )
+        self.url, self.model, self.chat, self.instruction = url, model, chat, instruction
+        self.temperature, self.concurrency = temperature, concurrency
+        self.max_tokens = task.max_utterance_tokens if max_tokens is None else max_tokens
+        self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
+        self._limit, self._turns = task.max_utterance_tokens, turns
+        key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
+        self._endpoint = Endpoint(url, key, timeout, retries, backoff)
+
+    def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
+        """One utterance for each history (see ``lang_envs.Policy``).
+
+        Raises:
+            ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
+            ValueError: where it refuses the request (an unknown model, a wrong key ...) or its answer makes no sense.
+        """
+        seeds = [int(rng.integers(2**31)) for rng in rngs]
+        replies = self._replies(decode(self._tokenizer, histories), seeds)
+        return [Turn(spell(self._tokenizer, reply, self._limit)) for reply in replies]
+
+    def answer(self, transcripts: Sequence[str]) -> list[str]:
+        """What the model says next in each transcript: how it plays the user of ``ClarifyingQA``.
+
+        Equal transcripts get equal seeds.
+
+        Raises:
+            ConnectionError, ValueError: as :meth:`act`.
+        """
+        return self._replies(transcripts, [crc32(text.encode()) % 2**31 for text in transcripts])
+
+    def _replies(self, texts: Sequence[str], seeds: Sequence[int]) -> list[str]:
+        with ThreadPoolExecutor(self.concurrency) as pool:
+            waiting = [pool.submit(self._say, text, seed) for text, seed in zip(texts, seeds, strict=True)]
+            try:
+                return [reply.result() for reply in waiting]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)  # a failure is told now, not after the rest
+                raise
+
+    def _say(self, history: str, seed: int) -> str:
+        request = {
+            "model": self.model,
+            "temperature": self.temperature,
+            "max_tokens": self.max_tokens,
+            "seed": seed,
+        }
+        if self.chat:
+            reply = self._endpoint.chat(request | {"messages": self._messages(history)})
+        else:
+            reply = self._endpoint.complete(request | {"prompt": history, "stop": [END, USER]})
+        for marker in (END, USER, AGENT):  # some servers hand over the text that stopped them
+            reply = reply.partition(marker)[0]
+        return reply.strip()
+
+    def _messages(self, history: str) -> list[dict[str, str]]:
+        messages = messages_of(self._turns(history))
+        if not self.instruction:
+            return messages
+        context = messages.pop(0)["content"] if messages and messages[0]["role"] == "system" else ""
+        told = "\n\n".join(filter(None, (self.instruction, context)))
+        return [{"role": "system", "content": told}, *messages]

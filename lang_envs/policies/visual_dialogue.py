@@ -1,0 +1,153 @@
+"""Scripted questioners of different habits for visual dialogue. They know a dialogue by its tokens alone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.corpora.scenes.bank import bank
+from lang_envs.corpora.scenes.world import SceneWorld
+from lang_envs.corpora.visdial.world import VisdialWorld
+from lang_envs.policies.any_task import Generators, Histories
+from lang_envs.policies.visual_dialogue_beliefs import Beliefs
+from lang_envs.rollout import Turn
+from lang_envs.tasks.visual_dialogue import VisualDialogue
+from lang_envs.tokenizers import decode
+from lang_envs.transcript import turns_of
+from lang_envs.utterances import spell
+
+T = TypeVar("T")
+
+
+class RandomQuestions:
+    """Any question, all equally likely, whatever was said before: of the built-in bank, or of those people asked."""
+
+    def __init__(self, task: VisualDialogue) -> None:
+        world = task.world
+        self._wordings = [(q,) for q in world.questions] if isinstance(world, VisdialWorld) else list(bank().values())
+        self._voice = _Voice(task)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One question for each history."""
+        return [self._voice.say(_one(_one(self._wordings, rng), rng)) for rng in rngs]
+
+
+class YesNo:
+    """As most people ask: mostly for yes or no, and nothing twice.
+
+    Args:
+        task: on the built-in scenes.
+        share: how likely a question is one for yes or no.
+
+    Raises:
+        ValueError: where ``share`` is no probability, or the task is on real dialogues.
+    """
+
+    def __init__(self, task: VisualDialogue, share: float = 0.85) -> None:
+        if not 0 <= share <= 1:
+            raise ValueError(f"share must be a probability from 0 to 1, got {share}")
+        self.world, self.share, self._voice = _built_in(task), share, _Voice(task)
+        self._open = [question for question in bank() if question.is_open]
+        self._closed = [question for question in bank() if not question.is_open]
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One question for each history."""
+        return [
+            self._voice.say(self._choose(asked, rng))
+            for asked, rng in zip(self._voice.asked(histories), rngs, strict=True)
+        ]
+
+    def _choose(self, asked: Sequence[str], rng: np.random.Generator) -> str:
+        known = {self.world.understand(text) for text in asked}
+        kind = self._closed if rng.random() < self.share else self._open
+        fresh = [question for question in kind if self.world.number(question) not in known]
+        return _one(bank()[_one(fresh, rng)], rng)
+
+
+class Repetitive:
+    """Often asks again what it has asked before, word for word; else any question of the bank.
+
+    Args:
+        task: of either kind.
+        again: how likely a question is an old one, from the second on.
+
+    Raises:
+        ValueError: where ``again`` is no probability.
+    """
+
+    def __init__(self, task: VisualDialogue, again: float = 0.6) -> None:
+        if not 0 <= again <= 1:
+            raise ValueError(f"again must be a probability from 0 to 1, got {again}")
+        self.again, self._voice, self._random = again, _Voice(task), RandomQuestions(task)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One question for each history."""
+        turns = []
+        for asked, rng in zip(self._voice.asked(histories), rngs, strict=True):
+            repeat = asked and rng.random() < self.again
+            turns.append(self._voice.say(_one(asked, rng)) if repeat else self._random.act([histories[0]], [rng])[0])
+        return turns
+
+
+class Informative:
+    """Greedy: asks what the most scenes of the pool, weighed by how well they fit, would answer otherwise; the expert.
+
+    By default what it learns is divided by what the turn costs, the penalty that its answer may bring included, so
+    that it asks openly where "yes" and "no" cost extra.
+
+    Args:
+        task: on the built-in scenes. It knows the pool, but not the guesser's hunches.
+        slack: it takes any question within this share of the best one, so that it does not always ask the same.
+        thrifty: whether it minds the penalty.
+
+    Raises:
+        ValueError: where ``slack`` is negative, or the task is on real dialogues.
+    """
+
+    def __init__(self, task: VisualDialogue, slack: float = 0.05, thrifty: bool = True) -> None:
+        if slack < 0:
+            raise ValueError(f"slack must not be negative, got {slack}")
+        self.slack, self._voice = slack, _Voice(task)
+        self._beliefs = Beliefs(_built_in(task), list(bank()), task.penalised if thrifty else None)
+
+    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
+        """One question for each history."""
+        worth = self._beliefs.worth(self._voice.read(histories))  # [n, K]
+        good = worth >= (1 - self.slack) * worth.max(axis=1, keepdims=True)
+        return [
+            self._voice.say(_one(bank()[self._beliefs.questions[_one(np.flatnonzero(row), rng)]], rng))
+            for row, rng in zip(good, rngs, strict=True)
+        ]
+
+
+class _Voice:
+    """From histories to what was said, and from a question to its tokens."""
+
+    def __init__(self, task: VisualDialogue) -> None:
+        self._tokenizer, self._limit = task.tokenizer(), task.max_utterance_tokens
+        self._spelled: dict[str, Turn] = {}
+
+    def say(self, question: str) -> Turn:
+        if question not in self._spelled:
+            self._spelled[question] = Turn(spell(self._tokenizer, question, self._limit))
+        return self._spelled[question]
+
+    def read(self, histories: Histories) -> list[list[str]]:
+        """The caption of each dialogue, then questions and answers in turn."""
+        return [[text for _, text in turns_of(history)] for history in decode(self._tokenizer, histories)]
+
+    def asked(self, histories: Histories) -> list[list[str]]:
+        return [texts[1::2] for texts in self.read(histories)]
+
+
+def _built_in(task: VisualDialogue) -> SceneWorld:
+    if not isinstance(task.world, SceneWorld):
+        raise ValueError("this questioner knows the built-in scenes only; RandomQuestions asks about real images too")
+    return task.world
+
+
+def _one(choices: Sequence[T] | NDArray[Any], rng: np.random.Generator) -> T:
+    return choices[int(rng.random() * len(choices))]

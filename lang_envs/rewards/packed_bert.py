@@ -1,0 +1,110 @@
+"""BERT's forward pass over texts that stand behind each other in one long row, without padding.
+
+Each text has positions of its own, and attention is computed inside each, for all texts of one length at once. So the
+matrix products, most of the time, see real tokens only. Their results go to memory that is kept between layers and
+calls: on a processor, fresh pages for each make a linear layer about a sixth slower.
+"""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
+"""Those built of the same parts under the same names."""
+
+
+def can_pack(config: Any) -> bool:
+    """Whether a model is a BERT as this file computes it."""
+    return config.model_type in MODEL_TYPES and config.hidden_act == "gelu" and not config.is_decoder
+
+
+class Workspace(NamedTuple):
+    """Where intermediate results of up to T tokens go."""
+
+    query: torch.Tensor  # [T, D]
+    key: torch.Tensor  # [T, D]
+    value: torch.Tensor  # [T, D]
+    mixed: torch.Tensor  # [T, D]
+    wide: torch.Tensor  # [T, 4 D]
+
+    def first(self, tokens: int) -> Workspace:
+        """Its rows for fewer tokens."""
+        return Workspace(*(buffer[:tokens] for buffer in self))
+
+
+class PackedBert:
+    """The last layer's output of a model of one of ``MODEL_TYPES``, on the processor.
+
+    Args:
+        model: of transformers; its weights are used where they are.
+        first_position: number of a text's first position.
+    """
+
+    def __init__(self, model: Any, first_position: int = 0) -> None:
+        self._embeddings, self._layers = model.embeddings, model.encoder.layer
+        self._heads: int = model.config.num_attention_heads
+        self._first_position = first_position
+        self._workspace = self._room(0)
+
+    def __call__(self, ids: list[list[int]]) -> torch.Tensor:
+        """The output at every token [T, D] of texts sorted by length, one text after the other."""
+        import torch
+
+        lengths = [len(row) for row in ids]
+        tokens = sum(lengths)
+        if tokens > len(self._workspace.wide):
+            self._workspace = self._room(tokens)
+        room = self._workspace.first(tokens)
+        groups = [(len(list(same)), length) for length, same in groupby(lengths)]
+        words = torch.tensor([i for row in ids for i in row])  # [T]
+        positions = torch.tensor([self._first_position + i for length in lengths for i in range(length)])  # [T]
+        table = self._embeddings
+        hidden = table.word_embeddings(words).add_(table.position_embeddings(positions))  # [T, D]
+        hidden = table.LayerNorm(hidden.add_(table.token_type_embeddings.weight[0]))
+        for layer in self._layers:
+            hidden = self._layer(layer, hidden, groups, room)
+        return hidden
+
+    def _layer(self, layer: Any, hidden: torch.Tensor, groups: list[tuple[int, int]], room: Workspace) -> torch.Tensor:
+        import torch
+
+        attention = layer.attention.self
+        _linear(hidden, attention.query, room.query)
+        _linear(hidden, attention.key, room.key)
+        _linear(hidden, attention.value, room.value)
+        self._attend(groups, room)
+        out = layer.attention.output
+        hidden = out.LayerNorm(_linear(room.mixed, out.dense, room.query).add_(hidden))  # [T, D]
+        torch.ops.aten.gelu_(_linear(hidden, layer.intermediate.dense, room.wide))  # [T, 4 D]
+        return layer.output.LayerNorm(_linear(room.wide, layer.output.dense, room.query).add_(hidden))
+
+    def _attend(self, groups: list[tuple[int, int]], room: Workspace) -> None:
+        """Attention of each text's tokens to each other, from query, key and value to ``mixed``."""
+        from torch.nn.functional import scaled_dot_product_attention
+
+        start = 0
+        for texts, length in groups:
+            end = start + texts * length
+            query, key, value, mixed = (
+                buffer[start:end].view(texts, length, self._heads, -1).transpose(1, 2) for buffer in room[:4]
+            )  # [texts, H, n, D / H]
+            mixed.copy_(scaled_dot_product_attention(query, key, value))
+            start = end
+
+    def _room(self, tokens: int) -> Workspace:
+        import torch
+
+        narrow, wide = self._layers[0].output.dense.weight.shape
+        kind = self._layers[0].output.dense.weight.dtype
+        return Workspace(*(torch.empty(tokens, width, dtype=kind) for width in (narrow, narrow, narrow, narrow, wide)))
+
+
+def _linear(inputs: torch.Tensor, layer: Any, output: torch.Tensor) -> torch.Tensor:
+    """A linear layer [T, in] -> [T, out], written to ``output``."""
+    import torch
+
+    return torch.mm(inputs, layer.weight.t(), out=output).add_(layer.bias)

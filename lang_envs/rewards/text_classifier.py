@@ -1,0 +1,137 @@
+"""Classifiers of single texts: the packaged heads on sentence embeddings, and any text-classification model.
+
+A classifier is any callable that takes n texts and returns n probabilities.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.rewards.encoder import Encoder
+from lang_envs.rewards.text_cache import TextCache
+
+Classifier = Callable[[Sequence[str]], NDArray[np.float32]]
+"""n texts to the probability [n] that the classifier's statement is true of them."""
+
+WEIGHTS = Path(__file__).with_name("weights")
+HEADS = tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
+"""The packaged heads; ``weights/README.md`` says what each was trained on and how well it does."""
+
+
+class HeadClassifier:
+    """A perceptron with one hidden layer on a text's sentence embedding.
+
+    p = sigmoid(w2 relu(W1 x + b1) + b2), with x of length 1.
+
+    Args:
+        weights: a safetensors file with ``w1`` [D, H], ``b1`` [H], ``w2`` [H], ``b2`` [1].
+        encoder: makes the embeddings, as it did in training; the packaged MiniLM by default, one for all heads.
+
+    Raises:
+        ValueError: where the file is no such head.
+    """
+
+    def __init__(self, weights: str | os.PathLike[str], encoder: Encoder | None = None) -> None:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        try:
+            found = load_file(weights)
+        except (SafetensorError, OSError) as error:
+            raise ValueError(f"{weights}: expected the safetensors of a head ({error})") from error
+        if found.keys() != {"w1", "b1", "w2", "b2"}:
+            raise ValueError(f"{weights}: expected the tensors w1, b1, w2 and b2 of a head, got {sorted(found)}")
+        self.w1, self.b1, self.w2, self.b2 = (found[name] for name in ("w1", "b1", "w2", "b2"))
+        self._encoder = encoder
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The probability for each text, float32 [n]."""
+        encoder = minilm() if self._encoder is None else self._encoder
+        hidden = np.maximum(encoder.embed(texts) @ self.w1 + self.b1, 0)  # [n, H]
+        return (1 / (1 + np.exp(-(hidden @ self.w2 + self.b2)))).astype(np.float32)
+
+
+class HubClassifier:
+    """Any text-classification model of the hub, or of a folder; safetensors weights, no remote code.
+
+    Args:
+        path: the model.
+        label: the label whose probability counts, by its name in the model's configuration. None where the model has
+            one output, or two of which the second is meant (``LABEL_1``, "toxic").
+        batch_size: texts of one forward pass.
+
+    Raises:
+        ValueError: for an unknown label, or where none is given and there are several to choose from.
+        OSError: where there is no such model at hand.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], label: str | None = None, batch_size: int = 32) -> None:
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+        self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
+        model: Any = AutoModelForSequenceClassification.from_pretrained(path, use_safetensors=True)
+        self._model = model.eval().requires_grad_(False)
+        self._index = _index_of(label, self._model.config.id2label, path)
+        one_each = self._model.config.problem_type == "multi_label_classification"
+        self._sigmoid = one_each or self._model.config.num_labels == 1
+        self.batch_size = batch_size
+        self._cache = TextCache[np.float32](2**20, lambda _: 4)
+
+    def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """The probability for each text, float32 [n]."""
+        return np.array(self._cache.get(texts, self._probabilities), np.float32)
+
+    def _probabilities(self, texts: Sequence[str]) -> list[np.float32]:
+        import torch
+
+        order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths need little padding
+        found = np.zeros(len(texts), np.float32)
+        limit = min(self._tokenizer.model_max_length, getattr(self._model.config, "max_position_embeddings", 512) - 2)
+        for at in range(0, len(order), self.batch_size):
+            rows = order[at : at + self.batch_size]
+            batch = self._tokenizer(
+                [texts[row] for row in rows], padding=True, truncation=True, max_length=limit, return_tensors="pt"
+            )
+            with torch.inference_mode():
+                logits = self._model(**batch).logits.float()  # [b, C]
+            shares = logits.sigmoid() if self._sigmoid else logits.softmax(dim=-1)
+            found[rows] = shares[:, self._index].numpy()
+        return list(found)
+
+
+def load_classifier(classifier: str | os.PathLike[str] | Classifier, label: str | None = None) -> Classifier:
+    """A classifier by the name of a packaged head, by the path or hub name of a model, or as it is.
+
+    Args:
+        classifier: one of ``HEADS``, a ``.safetensors`` file of a head, a model, or any callable.
+        label: of a model: see :class:`HubClassifier`.
+    """
+    if callable(classifier):
+        return classifier
+    if classifier in HEADS:
+        return HeadClassifier(WEIGHTS / f"{classifier}.safetensors")
+    if Path(classifier).suffix == ".safetensors":
+        return HeadClassifier(classifier)
+    return HubClassifier(classifier, label)
+
+
+@lru_cache(maxsize=1)
+def minilm() -> Encoder:
+    """The packaged encoder, shared by all heads: an embedding made for one serves the others."""
+    return Encoder()
+
+
+def _index_of(label: str | None, names: dict[int, str], path: str | os.PathLike[str]) -> int:
+    if label is None and len(names) <= 2:
+        return len(names) - 1
+    for index, name in names.items():
+        if name == label:
+            return index
+    raise ValueError(f"{path}: expected label= to be one of {list(names.values())}, got {label!r}")

@@ -1,0 +1,48 @@
+"""Toxicity of a comment as a reward: 0 for safe, -5 for sensitive, -10 for unsafe (Snell et al. 2023, Section 5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lang_envs.rewards.text_classifier import Classifier
+
+SAFE, SENSITIVE, UNSAFE = 0, 1, 2
+SENSITIVE_FROM, UNSAFE_FROM = 0.4, 0.7
+"""Probabilities from which a text is sensitive, and unsafe; chosen for the packaged classifier (its card says how)."""
+SCALE = -5.0
+"""Reward of one step of the label."""
+
+
+class Toxicity(NamedTuple):
+    """The verdict on one text."""
+
+    probability: float
+    label: int
+    """0 safe, 1 sensitive, 2 unsafe"""
+    reward: float
+
+
+def judge(classifier: Classifier, texts: Sequence[str]) -> list[Toxicity]:
+    """The label and the reward of each text.
+
+    A text without any letter or digit says nothing, and is unsafe: the filter of the paper counted whatever it could
+    not make sense of as unsafe, and silence must not be the best comment.
+    """
+    probabilities = np.round(np.asarray(classifier(texts), np.float64), 3)
+    verdicts = []
+    for text, p in zip(texts, probabilities.tolist(), strict=True):
+        p = p if any(map(str.isalnum, text)) else 1.0
+        label = UNSAFE if p >= UNSAFE_FROM else SENSITIVE if p >= SENSITIVE_FROM else SAFE
+        verdicts.append(Toxicity(p, label, SCALE * label))
+    return verdicts
+
+
+def noised(verdict: Toxicity, rng: np.random.Generator) -> Toxicity:
+    """The verdict with a sensitive text called safe or unsafe, with probability 1/2 each: the mean stays."""
+    if verdict.label != SENSITIVE:
+        return verdict
+    label = UNSAFE if rng.random() < 0.5 else SAFE
+    return Toxicity(verdict.probability, label, SCALE * label)

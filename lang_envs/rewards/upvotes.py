@@ -1,0 +1,39 @@
+"""Whether readers would vote a comment up, as a reward: 10 or 0 (Snell et al. 2023, Section 5).
+
+The paper's text says the model's reward is +1 or -1; the numbers it reports are those of 10 and 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from lang_envs.rewards.text_classifier import Classifier
+
+SCALE = 10.0
+
+
+class Upvotes(NamedTuple):
+    """The verdict on one text."""
+
+    probability: float
+    """that its score is positive"""
+    upvoted: bool
+    reward: float
+
+
+def judge(classifier: Classifier, texts: Sequence[str]) -> list[Upvotes]:
+    """The verdict on each text; one without any letter or digit is not voted up."""
+    probabilities = np.round(np.asarray(classifier(texts), np.float64), 3)
+    verdicts = []
+    for text, p in zip(texts, probabilities.tolist(), strict=True):
+        p = p if any(map(str.isalnum, text)) else 0.0
+        verdicts.append(Upvotes(p, p >= 0.5, SCALE * (p >= 0.5)))
+    return verdicts
+
+
+def logged(score: int) -> float:
+    """The data set's own reward of a comment: +1 for a positive score, else -1. Only logged comments have one."""
+    return 1.0 if score > 0 else -1.0

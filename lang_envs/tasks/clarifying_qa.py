@@ -1,0 +1,269 @@
+"""Clarifying QA: ask back before you answer."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from lang_envs.corpora.questions import LETTERS, Question, ambiguous, read_questions
+from lang_envs.corpora.questions.ambiguous import AmbiguousCase
+from lang_envs.corpora.questions.hinted import HintedCase
+from lang_envs.task import Reply, Task
+from lang_envs.tasks.clarifying_speech import THINK, THOUGHT, Said, read
+from lang_envs.tokenizers import text_tokenizer
+from lang_envs.transcript import heard, prompt
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+CORPORA = {"ambiguous": "train", "ambiguous-test": "test"}
+"""The built-in corpora, and the pools of :func:`lang_envs.corpora.questions.ambiguous.cases` that they are."""
+LAST_CALL = "Please give me your answer now."
+_GO_ON, _NOTED, _I_SEE = "Go on.", "Noted.", "I see."
+
+
+class User(Protocol):
+    """Who asked the question, and answers the agent's own ones: a served model, say."""
+
+    def answer(self, transcripts: Sequence[str]) -> list[str]:
+        """What the user says next in each conversation.
+
+        A transcript is written as in :mod:`lang_envs.transcript` from the user's point of view: the context says who
+        they are, what they know and what they must not tell; "user" turns are the assistant's words, "agent" turns
+        their own earlier ones.
+        """
+        ...
+
+
+class QAState(NamedTuple):
+    """A conversation so far."""
+
+    context: int
+    """the question's number"""
+    turn: int = 0
+    """utterances made"""
+    asked: int = 0
+    """clarifying questions among them"""
+    thought: bool = True
+    """whether every one of them held a thought"""
+    said: tuple[tuple[str, str], ...] = ()
+    """(speaker, text) after the opening, without the agent's thoughts"""
+
+
+class ClarifyingQA(Task[QAState]):
+    """## Description
+    Someone asks a multiple-choice question that hangs on something they did not say. The agent has three turns: in each
+    it thinks, asks back, or answers; the last turn's answer counts. In the built-in world the choices serve different
+    needs, and the asker tells a need when asked about it: who answers at once is left with chance among the plausible
+    choices, and the right questions make the answer certain; others waste their turns. After the
+    clarifying-questions setting of Mukherjee et al. (2025, arXiv:2506.06964), with a scripted user and a reward that is
+    checked by rule in place of a judge's.
+
+    ## Action Space
+    `Discrete(2048)`: the tokens of `text_tokenizer()`; `<|end|>` ends a turn, which has 64 tokens at most. What stands
+    between `<think>` and `</think>` is not heard. A turn states an answer where it reads "the answer is B", "Answer:
+    (B)", "the right choice is B" or the like, or is the letter alone; the letter is a capital, and the last one counts.
+    Any other turn with a question mark is a question.
+
+    ## Observation Space
+    All tokens so far, at most 800 (320 and 160 for each turn): the rules, the question with its choices from A on (of
+    which the last 320 tokens are kept), and the turns.
+
+    ## Starting State
+    A question of the corpus, all equally likely, or the one of `options={"context": i}`. The built-in world has 4,096
+    of them, and 1,024 others in `corpus="ambiguous-test"`, about jackets, computers, dishes, rooms, plants and
+    presents. In about a third each, the choices differ in one need that the asker keeps to themselves; in two, one of
+    them stated in the question, so that some choices are out of the question; in two, neither of them stated. A
+    question's asker always wants the same: to learn the pool by heart is possible, and `ambiguous-test` tells.
+
+    ## Rewards
+    At the end, in [0, 1]: `(1 - format_weight) * correct + format_weight * format_ok`; 0 before.
+
+    ## Episode End
+    Terminates after `horizon` turns, with `fixed_horizon=False` also as soon as an answer is stated. Truncates where
+    the context is full.
+
+    ## Information
+    At the end of each turn: `context` (int), the question's number; `asked` (int), questions so far; of this turn,
+    `answered` (bool), whether it stated an answer, `correct` (bool), whether that is right, and `format_ok` (bool),
+    whether it reads "answer is X" with one X, outside closed tags; with `thinking=True`, also whether every turn so far
+    held a thought.
+
+    ## Arguments
+    * `corpus="ambiguous"`: also `"ambiguous-test"`, or the path of a file of questions (ARC, OpenBookQA, SciQ, MMLU,
+      CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`). Those have no hidden need: the
+      asker tells the file's hint, where it has one, then rules out wrong choices until two remain.
+    * `subject=None`: only this subject of MMLU.
+    * `horizon=3`: turns.
+    * `fixed_horizon=True`: whether the conversation goes on to the last turn after an answer.
+    * `format_weight=0.0`: the share of the reward that is paid for form.
+    * `thinking=False`: whether form asks for a thought in every turn.
+    * `user=None`: who answers the questions in place of the script: an object with
+      `answer(transcripts) -> list[str]`.
+
+    ## Reference Scores
+    Mean returns over all questions of the pool, exact but for random tokens (20,000 episodes).
+
+    | policy (`lang_envs.policies.clarifying_qa`) | `ambiguous` | `ambiguous-test` |
+    |---|---|---|
+    | `AskThenAnswer(task)`, the expert | 1.000 | 1.000 |
+    | `AskThenAnswer(task)`, with `horizon=2` | 0.831 | 0.818 |
+    | `AskIrrelevant(task)`, `AnswerAtOnce(task)` | 0.323 | 0.323 |
+    | `RandomAnswer(task)` | 0.265 | 0.263 |
+    | uniformly random tokens | 0.000 | 0.000 |
+
+    On files without hints two of four choices remain in the end: `AskThenAnswer` has 0.50, `RandomAnswer` 0.25.
+
+    ## Version History
+    * v0: first version.
+
+    Attributes:
+        cases: the questions with their askers.
+    """
+
+    max_utterance_tokens = 64
+    max_context_tokens = 320
+
+    def __init__(
+        self,
+        corpus: str | os.PathLike[str] = "ambiguous",
+        subject: str | None = None,
+        horizon: int = 3,
+        fixed_horizon: bool = True,
+        format_weight: float = 0.0,
+        thinking: bool = False,
+        user: User | None = None,
+    ) -> None:
+        if horizon < 1:
+            raise ValueError(f"horizon must be at least 1 turn, got {horizon}")
+        if not 0 <= format_weight <= 1:
+            raise ValueError(f"format_weight must lie in [0, 1], got {format_weight}")
+        self.cases: Sequence[AmbiguousCase | HintedCase]
+        if corpus in CORPORA:
+            if subject is not None:
+                raise ValueError(f"the corpus {corpus!r} has no subjects, got subject={subject!r}")
+            self.cases = ambiguous.cases(CORPORA[str(corpus)])
+        else:
+            self.cases = [HintedCase(question) for question in read_questions(corpus, subject)]
+        self.num_contexts = len(self.cases)
+        self.max_turns, self.fixed_horizon = horizon, fixed_horizon
+        self.max_tokens = self.max_context_tokens + horizon * 160
+        self.format_weight, self.thinking, self.user = format_weight, thinking, user
+        self._rules = _rules(horizon, thinking)
+
+    def begin(self, rng: np.random.Generator) -> tuple[QAState, str]:
+        """Any question."""
+        return self.begin_at(int(rng.random() * len(self.cases)), rng)
+
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[QAState, str]:
+        """Question number ``context``."""
+        return QAState(context), self.openings[context]
+
+    def reply(self, state: QAState, utterance: str, rng: np.random.Generator) -> Reply[QAState]:
+        """Answers one turn.
+
+        Raises:
+            ValueError: where the conversation is over.
+        """
+        return self.reply_batch([state], [utterance], [rng])[0]
+
+    def reply_batch(
+        self, states: Sequence[QAState], utterances: Sequence[str], rngs: Sequence[np.random.Generator]
+    ) -> list[Reply[QAState]]:
+        """Answers one turn of each conversation; a ``user`` is asked once for all of them."""
+        turns = [read(utterance) for utterance in utterances]
+        going_on = [i for i, (state, said) in enumerate(zip(states, turns, strict=True)) if not self._over(state, said)]
+        answers = dict(zip(going_on, self._answers(states, turns, going_on), strict=True))
+        return [
+            self._reply(state, said, answers.get(i)) for i, (state, said) in enumerate(zip(states, turns, strict=True))
+        ]
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """The packaged one for any text."""
+        return text_tokenizer()
+
+    @cached_property
+    def openings(self) -> Sequence[str]:
+        """The opening observation of each question."""
+        return [prompt([("context", self._rules), ("user", _written(case.question))]) for case in self.cases]
+
+    def _over(self, state: QAState, said: Said) -> bool:
+        if state.turn >= self.max_turns:
+            raise ValueError("The conversation is over: begin a new one before the next turn.")
+        return state.turn + 1 == self.max_turns or (said.letter is not None and not self.fixed_horizon)
+
+    def _answers(self, states: Sequence[QAState], turns: Sequence[Said], going_on: Sequence[int]) -> list[str]:
+        """What the user says in each of the conversations that go on."""
+        if self.user is not None:
+            briefed = [self._transcript(states[i], turns[i]) for i in going_on]
+            answers = self.user.answer(briefed) if briefed else []
+            if len(answers) != len(briefed):
+                raise ValueError(
+                    f"{type(self.user).__name__}.answer must return a text for each of {len(briefed)} transcripts, got "
+                    f"{len(answers)}"
+                )
+        else:
+            answers = [self._scripted(states[i], turns[i]) for i in going_on]
+        last = self.max_turns - 2
+        return [
+            f"{answer} {LAST_CALL}" if states[i].turn == last else answer
+            for i, answer in zip(going_on, answers, strict=True)
+        ]
+
+    def _scripted(self, state: QAState, said: Said) -> str:
+        if said.asks:
+            return self.cases[state.context].reply(said.spoken, state.asked)
+        if said.letter is not None:
+            return _NOTED
+        return _I_SEE if said.spoken else _GO_ON
+
+    def _reply(self, state: QAState, said: Said, answer: str | None) -> Reply[QAState]:
+        correct = said.letter == self.cases[state.context].question.letter
+        thought = state.thought and said.thought
+        formed = said.formed and (thought or not self.thinking)
+        asked = state.asked + said.asks
+        over = answer is None
+        spoken: tuple[tuple[str, str], ...] = (("agent", said.spoken), ("user", answer or ""))
+        after = QAState(state.context, state.turn + 1, asked, thought, state.said + spoken)
+        reward = (1 - self.format_weight) * correct + self.format_weight * formed if over else 0.0
+        info: dict[str, Any] = {
+            "context": state.context,
+            "correct": correct,
+            "format_ok": formed,
+            "asked": asked,
+            "answered": said.letter is not None,
+        }
+        return Reply(after, "" if answer is None else heard(answer), reward, over, info)
+
+    def _transcript(self, state: QAState, said: Said) -> str:
+        """The conversation from the user's point of view, for whoever plays them."""
+        mirrored = {"agent": "user", "user": "agent"}
+        turns = [(mirrored[speaker], text) for speaker, text in (*state.said, ("agent", said.spoken))]
+        return prompt([("context", _brief(self.cases[state.context].question)), *turns])
+
+
+def _rules(horizon: int, thinking: bool) -> str:
+    think = f" Think first, between {THINK} and {THOUGHT}." if thinking else ""
+    turns = f"You have {horizon} turns" if horizon > 1 else "You have one turn"
+    return f"{turns}. Ask back, one thing at a time, or answer; close with: The answer is X.{think}"
+
+
+def _written(question: Question) -> str:
+    """The question as the agent reads it."""
+    context = [question.context] if question.context else []
+    choices = (f"{letter}: {choice}" for letter, choice in zip(LETTERS, question.choices, strict=False))
+    return "\n".join([*context, question.text, *choices])
+
+
+def _brief(question: Question) -> str:
+    """What whoever plays the user is told."""
+    know = f"\nWhat you know: {question.hint}" if question.hint else ""
+    return (
+        f"You have asked an assistant this question:\n{_written(question)}{know}\n"
+        f"The choice that is right for you is {question.letter}. Never say so, and never name a letter. "
+        "Answer what the assistant asks you, truthfully, in at most two sentences."
+    )

@@ -1,0 +1,187 @@
+"""TRL's text formats: what is written of an episode, what is left out, and what comes back."""
+
+import json
+
+import datasets
+import numpy as np
+import pytest
+
+from datasets_builders import DatasetError, EpisodeDataset, record
+from datasets_builders.trl import Exported, from_preference, from_sft, to_preference, to_sft
+from lang_envs.episode import Episode
+from lang_envs.policies.movie_review import Reviewer
+from lang_envs.tasks.movie_review import MovieReview
+from lang_envs.tokenizers import encode, text_tokenizer
+from lang_envs.transcript import END, heard, prompt
+
+TOKENIZER = text_tokenizer()
+
+
+def spoken(*parts, reward=0.0, tail="", **info):
+    """An episode of an opening, and then utterances and replies in turn."""
+    pieces = [encode(TOKENIZER, [part])[0] for part in (*parts, *[tail] * bool(tail))]
+    acted = np.concatenate([np.full(len(piece), i % 2 == 1) for i, piece in enumerate(pieces)])
+    rewards = np.zeros(len(acted), np.float32)
+    rewards[np.flatnonzero(acted)[-1]] = reward
+    tokens = np.array([token for piece in pieces for token in piece], np.int32)
+    return Episode(tokens, acted, rewards, terminated=True, info=info)
+
+
+def packed(*episodes):
+    return EpisodeDataset.from_episodes(episodes, {}, TOKENIZER)
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+OPENING = prompt([("context", "A café."), ("user", "tea?"), ("agent", "yes"), ("user", "milk?\nor not")])
+MESSAGES = [
+    {"role": "system", "content": "A café."},
+    {"role": "user", "content": "tea?"},
+    {"role": "assistant", "content": "yes"},
+    {"role": "user", "content": "milk?\nor not"},
+]
+
+
+def say(text):
+    return [{"role": "assistant", "content": text}]
+
+
+def test_every_utterance_is_a_line(tmp_path):
+    first = spoken(OPENING, f"no{END}", heard("sugar?"), f"{END}", heard("sure?"), f"yes{END}", reward=0.1)
+    second = spoken(OPENING, "cut at the lim", reward=2)
+    assert to_sft(packed(first, second), tmp_path / "a") == Exported(4, 0)
+    third = f"{OPENING}no{END}<|user|>sugar?<|agent|>{END}<|user|>sure?<|agent|>"
+    assert lines(tmp_path / "a") == [
+        {"prompt": OPENING, "completion": f"no{END}", "reward": 0.0},
+        {"prompt": f"{OPENING}no{END}<|user|>sugar?<|agent|>", "completion": END, "reward": 0.0},
+        {"prompt": third, "completion": f"yes{END}", "reward": float(np.float32(0.1))},
+        {"prompt": OPENING, "completion": "cut at the lim", "reward": 2.0},
+    ]
+    to_sft(packed(first), tmp_path / "b", chat=True)
+    more = [*MESSAGES, *say("no"), {"role": "user", "content": "sugar?"}]
+    assert [row["prompt"] for row in lines(tmp_path / "b")] == [
+        MESSAGES,
+        more,
+        [*more, *say(""), {"role": "user", "content": "sure?"}],
+    ]
+    assert [row["completion"] for row in lines(tmp_path / "b")] == [say("no"), say(""), say("yes")]
+
+
+def test_utterances_without_a_reply_between_are_told_apart(tmp_path):
+    to_sft(packed(spoken(OPENING, f"one{END}two{END}")), tmp_path / "a")
+    assert [row["completion"] for row in lines(tmp_path / "a")] == [f"one{END}", f"two{END}"]
+
+
+def answers():
+    other = prompt([("user", "coffee?")])
+    return packed(
+        spoken(OPENING, f"good{END}", reward=1, context=0),
+        spoken(other, f"fine{END}", reward=3, context=1),
+        spoken(OPENING, f"bad{END}", reward=-1, context=0),
+        spoken(OPENING, f"also bad{END}", reward=-1, context=0),
+        spoken(OPENING, f"also good{END}", reward=1, context=0),
+        spoken(other, f"as fine{END}", reward=3, context=1),
+        spoken(OPENING, f"somewhere else{END}", reward=9, context=2),
+        spoken(other, f"nobody knows where{END}", reward=0.25),
+        spoken(other, f"nor of this one{END}", reward=0.5),
+    )
+
+
+def test_the_best_and_the_worst_answer_make_a_pair(tmp_path):
+    assert to_preference(answers(), tmp_path / "a") == Exported(rows=2, respelled=0, ties=1, alone=1)
+    assert lines(tmp_path / "a") == [
+        {
+            "prompt": OPENING,
+            "chosen": f"good{END}",
+            "rejected": f"bad{END}",
+            "score_chosen": 1.0,
+            "score_rejected": -1.0,
+        },
+        {
+            "prompt": prompt([("user", "coffee?")]),
+            "chosen": f"nor of this one{END}",
+            "rejected": f"nobody knows where{END}",
+            "score_chosen": 0.5,
+            "score_rejected": 0.25,
+        },
+    ]
+
+
+@pytest.mark.parametrize("chat", [False, True])
+def test_a_file_read_and_written_again_is_the_same(tmp_path, chat):
+    said = packed(*(spoken(OPENING, f"n° {i}{END}", reward=i / 3) for i in range(5)))
+    to_sft(said, tmp_path / "a", chat)
+    to_preference(answers(), tmp_path / "c", chat)
+    sft, preference = from_sft(tmp_path / "a", TOKENIZER), from_preference(tmp_path / "c", TOKENIZER)
+    to_sft(sft, tmp_path / "b", chat)
+    to_preference(preference, tmp_path / "d", chat)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert (tmp_path / "c").read_bytes() == (tmp_path / "d").read_bytes()
+    assert all(a.same_as(b) for a, b in zip(sft, said, strict=True))  # episodes of one utterance, canonically spelled
+    assert [episode.ret for episode in preference] == [1, -1, 0.5, 0.25]
+    assert preference[2].info == {"context": 1, "policy": "chosen"}
+    rows = datasets.load_dataset("json", data_files=str(tmp_path / "c"), cache_dir=str(tmp_path / "cache"))["train"]
+    assert rows.column_names == ["prompt", "chosen", "rejected", "score_chosen", "score_rejected"]
+
+
+def test_another_spelling_is_counted(tmp_path):
+    usual = encode(TOKENIZER, ["milk"])[0]
+    letters = [TOKENIZER.convert_tokens_to_ids(letter) for letter in "milk"]
+    assert usual != letters
+    opening = encode(TOKENIZER, [OPENING])[0]
+    tokens = np.array([*opening, *letters, TOKENIZER.eos_token_id], np.int32)
+    odd = Episode(tokens, np.arange(len(tokens)) >= len(opening), np.zeros(len(tokens), np.float32), True)
+    assert to_sft(packed(odd, spoken(OPENING, f"milk{END}")), tmp_path / "a") == Exported(2, 1)
+    found = from_sft(tmp_path / "a", TOKENIZER)
+    assert found[0].tokens.tolist() == [*opening, *usual, TOKENIZER.eos_token_id]
+
+
+def test_files_made_elsewhere_are_read(tmp_path):
+    path = tmp_path / "a"
+    rows = [
+        {"prompt": "a question", "chosen": "good", "rejected": "bad"},
+        {"prompt": MESSAGES, "chosen": say("good"), "rejected": say("bad"), "score_chosen": 7, "extra": None},
+    ]
+    path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
+    found = from_preference(path, TOKENIZER)
+    texts = [TOKENIZER.decode(episode.tokens) for episode in found]
+    assert texts == [f"a question{answer}{END}" for answer in ("good", "bad")] + [
+        f"{OPENING}{answer}{END}" for answer in ("good", "bad")
+    ]
+    assert [episode.ret for episode in found] == [1, 0, 7, 0]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"prompt": "a"', "line 2: expected JSON"),
+        ('["a"]', "line 2: expected an object, got list"),
+        ('{"prompt": "a"}', "line 2, field 'completion': expected a text or a list of messages"),
+        ('{"prompt": "", "completion": "b"}', "line 2, field 'prompt': expected some text"),
+        ('{"prompt": "a", "completion": "b", "reward": "c"}', "line 2: expected the reward of 'completion'"),
+        ('{"prompt": [{"role": "tool", "content": "a"}], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
+        ('{"prompt": "a", "completion": [{"role": "user", "content": "b"}]}', "one message of the assistant"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, row, message):
+    path = tmp_path / "a"
+    path.write_text('{"prompt": "a", "completion": "b"}\n' + row + "\n")
+    with pytest.raises(ValueError, match=message):
+        from_sft(path, TOKENIZER)
+
+
+def test_what_cannot_be_written_is_told(tmp_path):
+    review = record("MovieReview-v0", Reviewer(MovieReview()), 3, tmp_path / "d", progress=False)
+    with pytest.raises(ValueError, match="export plain text"):
+        to_sft(review, tmp_path / "a", chat=True)
+    several = packed(spoken(OPENING, f"one{END}", heard("and?"), f"two{END}"))
+    with pytest.raises(ValueError, match="episode 0 has 2 utterances: preferences compare single ones"):
+        to_preference(several, tmp_path / "a")
+    with pytest.raises(ValueError, match="carries no tokenizer"):
+        to_sft(EpisodeDataset.from_episodes([several[0]]), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+    (tmp_path / "e").write_text("")
+    with pytest.raises(DatasetError, match="the file is empty"):
+        from_sft(tmp_path / "e", TOKENIZER)
