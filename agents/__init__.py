@@ -10,41 +10,68 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.algorithms import AGENTS
+    from agents.awr import AWR, AWRConfig
     from agents.batch import Batch, collate
     from agents.bc import BC, BCConfig
+    from agents.cql import CQL, CQLConfig
+    from agents.decision_transformer import DecisionTransformer, DecisionTransformerConfig
+    from agents.dpo import DPO, DPOConfig
     from agents.fit import FitConfig
     from agents.ilql import ILQL, ILQLConfig
     from agents.lm import LM
     from agents.model import ValueLM, ValueLMConfig
     from agents.monte_carlo import MonteCarlo, MonteCarloConfig
     from agents.policy import LMPolicy
+    from agents.ppo import PPO, PPOConfig
+    from agents.psi import Psi, PsiConfig
+    from agents.rank import Ranked, oracle_best_of_k
+    from agents.refit import Refit, RefitConfig, Swift, SwiftConfig
     from agents.sarsa import SARSA, SARSAConfig
     from agents.source import Live, Logged, Mixed, Source
+    from agents.utterance_ilql import UtteranceILQL, UtteranceILQLConfig
 
 _HOMES = {
     "agent": ("Agent",),
     "algorithms": ("AGENTS",),
+    "awr": ("AWR", "AWRConfig"),
     "batch": ("Batch", "collate"),
     "bc": ("BC", "BCConfig"),
+    "cql": ("CQL", "CQLConfig"),
+    "decision_transformer": ("DecisionTransformer", "DecisionTransformerConfig"),
+    "dpo": ("DPO", "DPOConfig"),
     "fit": ("FitConfig",),  # and ``agents.fit.fit``, whose name here is the module's
     "ilql": ("ILQL", "ILQLConfig"),
     "lm": ("LM",),
     "model": ("ValueLM", "ValueLMConfig"),
     "monte_carlo": ("MonteCarlo", "MonteCarloConfig"),
     "policy": ("LMPolicy",),
+    "ppo": ("PPO", "PPOConfig"),
+    "psi": ("Psi", "PsiConfig"),
+    "rank": ("Ranked", "oracle_best_of_k"),
+    "refit": ("Refit", "RefitConfig", "Swift", "SwiftConfig"),
     "sarsa": ("SARSA", "SARSAConfig"),
     "source": ("Live", "Logged", "Mixed", "Source"),
+    "utterance_ilql": ("UtteranceILQL", "UtteranceILQLConfig"),
 }
 
 __all__ = [
     "AGENTS",
+    "AWR",
     "BC",
+    "CQL",
+    "DPO",
     "ILQL",
     "LM",
+    "PPO",
     "SARSA",
+    "AWRConfig",
     "Agent",
     "BCConfig",
     "Batch",
+    "CQLConfig",
+    "DPOConfig",
+    "DecisionTransformer",
+    "DecisionTransformerConfig",
     "FitConfig",
     "ILQLConfig",
     "LMPolicy",
@@ -53,11 +80,22 @@ __all__ = [
     "Mixed",
     "MonteCarlo",
     "MonteCarloConfig",
+    "PPOConfig",
+    "Psi",
+    "PsiConfig",
+    "Ranked",
+    "Refit",
+    "RefitConfig",
     "SARSAConfig",
     "Source",
+    "Swift",
+    "SwiftConfig",
+    "UtteranceILQL",
+    "UtteranceILQLConfig",
     "ValueLM",
     "ValueLMConfig",
     "collate",
+    "oracle_best_of_k",
 ]
 
 

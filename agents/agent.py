@@ -14,14 +14,14 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agents.batch import Batch
-from agents.fit import FitConfig, fit
+from agents.fit import FitConfig, fit, update
 from agents.lm import LM
 from agents.model import ValueLM, ValueLMConfig
 from agents.source import Source
 from lang_envs.tokenizers import adopt
 
 if TYPE_CHECKING:
-    from agents.policy import LMPolicy
+    from lang_envs.rollout import Policy
 
 FORMAT_VERSION = 1
 
@@ -37,12 +37,15 @@ class Agent:
     Attributes:
         model: what is trained: the language model, or a ``ValueLM`` around it where the algorithm ``needs_values``.
         step: optimiser steps made so far, over all calls of ``learn``.
+        reference: a frozen copy of the model as it was when training began, in algorithms that look back at it.
     """
 
     name: ClassVar[str]
     """under which the algorithm is found in ``AGENTS``"""
     needs_values: ClassVar[bool] = False
     """whether the model has value heads"""
+    model_settings: ClassVar[dict[str, Any]] = {}
+    """fields of ``ValueLMConfig`` that the algorithm decides and its configuration does not"""
     config: Any
     """settings; an algorithm annotates its own dataclass here"""
 
@@ -54,12 +57,14 @@ class Agent:
             raise TypeError(f"{type(self).__name__} is configured by {expected.__name__}, not {type(config).__name__}.")
         self.lm, self.config, self.step = lm, config, 0
         self.fit_config: FitConfig | None = None
+        self.reference: PreTrainedModel | None = None
         # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
         self.model: Any = self._build(lm.model, seed).eval()
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
         if self.needs_values and not isinstance(model, ValueLM):
-            settings = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config)}
+            chosen = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config)}
+            settings = chosen | self.model_settings
             known = ValueLMConfig.__annotations__.keys()
             return ValueLM.around(model, seed, **{name: value for name, value in settings.items() if name in known})
         if isinstance(model, ValueLM) and not self.needs_values:
@@ -81,6 +86,21 @@ class Agent:
         """
         raise NotImplementedError(f"{type(self).__name__} has no loss: an algorithm overrides Agent.loss.")
 
+    @property
+    def network(self) -> torch.nn.Module:
+        """What is trained and kept in checkpoints: the model, and what an algorithm learns or remembers beside it."""
+        return self.model
+
+    def update(
+        self, source: Source, optimizer: torch.optim.Optimizer, step: int, total: int
+    ) -> dict[str, torch.Tensor]:
+        """Step ``step`` of ``total``, from 1: samples a batch and follows the gradient of ``loss`` -> metrics.
+
+        An algorithm whose steps are more than that overrides it; the loop has set the learning rate.
+        """
+        assert self.fit_config is not None  # set by the loop
+        return update(self, source, optimizer, self.fit_config, step)
+
     def after_step(self, step: int) -> None:
         """Called after every optimiser step with the number of steps made so far."""
         self.step = step
@@ -95,7 +115,7 @@ class Agent:
             pass
         return self
 
-    def policy(self, **decoding: Any) -> LMPolicy:
+    def policy(self, **decoding: Any) -> Policy:
         """A policy that plays with the model as it is then; ``decoding`` are the keywords of ``LMPolicy``.
 
         How much a ``ValueLM`` listens to its values is a setting of the model: ``agent.model.config.advantage_weight``.
@@ -120,6 +140,8 @@ class Agent:
             shutil.rmtree(left_over, ignore_errors=True)
         new.mkdir(parents=True)
         self.model.save_pretrained(new)
+        if self.reference is not None:
+            self.reference.save_pretrained(new / "reference")
         self.lm.tokenizer.save_pretrained(new)
         (new / "agent.json").write_text(json.dumps(self._description(), indent=2))
         if folder.exists():
@@ -166,6 +188,9 @@ class Agent:
         )
         agent = agent_class(lm, get_type_hints(agent_class)["config"](**saved["config"]))
         agent.step = saved["step"]
+        if (folder / "reference").is_dir():
+            start = AutoModelForCausalLM.from_pretrained(folder / "reference", dtype=torch.float32)
+            agent.reference = start.eval().requires_grad_(False)
         if saved["fit"] is not None:
             agent.fit_config = FitConfig(**saved["fit"])
         return agent

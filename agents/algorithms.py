@@ -3,9 +3,31 @@
 from __future__ import annotations
 
 from agents.agent import Agent
+from agents.awr import AWR
 from agents.bc import BC
+from agents.cql import CQL
+from agents.decision_transformer import DecisionTransformer
+from agents.dpo import DPO
 from agents.ilql import ILQL
 from agents.monte_carlo import MonteCarlo
+from agents.ppo import PPO
+from agents.psi import Psi
+from agents.refit import Refit, Swift
 from agents.sarsa import SARSA
+from agents.utterance_ilql import UtteranceILQL
 
-AGENTS: dict[str, type[Agent]] = {"bc": BC, "sarsa": SARSA, "monte_carlo": MonteCarlo, "ilql": ILQL}
+AGENTS: dict[str, type[Agent]] = {
+    "bc": BC,
+    "sarsa": SARSA,
+    "monte_carlo": MonteCarlo,
+    "ilql": ILQL,
+    "awr": AWR,
+    "cql": CQL,
+    "psi": Psi,
+    "utterance_ilql": UtteranceILQL,
+    "decision_transformer": DecisionTransformer,
+    "refit": Refit,
+    "swift": Swift,
+    "dpo": DPO,
+    "ppo": PPO,
+}

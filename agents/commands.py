@@ -169,6 +169,10 @@ class Record:
         from agents.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES, build
 
+        if self.recipe in SAMPLED:
+            raise ValueError(
+                f"{self.recipe} has options of its own and comes first: lang-envs record {self.recipe} ..."
+            )
         if self.recipe not in RECIPES:
             raise ValueError(unknown("recipe", self.recipe, [*RECIPES, *SAMPLED]))
         episodes = USUAL_EPISODES if self.episodes is None and RECIPES[self.recipe].size is None else self.episodes

@@ -93,7 +93,7 @@ class Explanation:
 
 
 def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode) -> Explanation:
-    """Evaluates one episode with a value model.
+    """Evaluates one episode with a value model; one of whole utterances has values at their last tokens alone.
 
     Raises:
         TypeError: the model has no values.
@@ -101,6 +101,7 @@ def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode
     import torch
 
     from agents.batch import collate
+    from agents.utterance_ilql import judge
 
     if not hasattr(model, "values"):
         raise TypeError(
@@ -110,11 +111,16 @@ def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        values = model.values(batch)
+        if model.config.q_head == "utterance":
+            end, of_action, of_state = judge(model, batch)  # [U] each
+            at = end.cpu().numpy()  # [U]
+        else:
+            values = model.values(batch)
+            at, of_action, of_state = np.flatnonzero(episode.is_action), values.target_q[0], values.v[0]  # [A] each
     model.train(was_training)
     q, v = (np.full(len(episode), np.nan) for _ in range(2))  # [T]
-    q[episode.is_action] = values.target_q[0].double().cpu().numpy()  # [A]
-    v[episode.is_action] = values.v[0].double().cpu().numpy()
+    q[at] = of_action.double().cpu().numpy()
+    v[at] = of_state.double().cpu().numpy()
     return Explanation(_texts(tokenizer, episode), episode.is_action, episode.rewards, q, v)
 
 

@@ -132,7 +132,7 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
     source = agent.prepare(source)
     source.check_tokenizer(agent.lm.tokenizer)
     torch.manual_seed(config.seed)
-    optimizer = _optimizer(agent.model, config)
+    optimizer = _optimizer(agent.network, config)
     out = None if config.out is None else Path(config.out)
     start = 0 if out is None else _resume(out, agent, source, optimizer, config, steps)
     total = config.schedule_steps or steps
@@ -143,7 +143,9 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
         began = time.perf_counter()
         for step in range(start + 1, steps + 1):
             lr = learning_rate(config, step, total)
-            window.append(_update(agent, source, optimizer, config, step, lr))
+            for group in optimizer.param_groups:
+                group["lr"] = lr
+            window.append(agent.update(source, optimizer, step, total))
             agent.after_step(agent.step + 1)
 
             def due(every: int | None, step: int = step) -> bool:
@@ -157,17 +159,17 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
                 write(row)
                 window.clear()
             if out is not None and due(config.checkpoint_every):
-                checkpoint.save(out / "checkpoints", step, agent.model, optimizer, _state(agent, source, config))
+                checkpoint.save(out / "checkpoints", step, agent.network, optimizer, _state(agent, source, config))
             advance(step, row)
             if row:
                 yield row
                 began = time.perf_counter()
 
 
-def _update(
-    agent: Agent, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, step: int, lr: float
+def update(
+    agent: Agent, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, step: int
 ) -> dict[str, Tensor]:
-    """One optimiser step on ``batch_size`` episodes."""
+    """One optimiser step on ``batch_size`` episodes -> its metrics."""
     model, device = agent.model, agent.model.device
     episodes = source.sample(config.batch_size, agent.policy() if source.needs_policy else None)
     batch = collate(episodes, agent.lm.pad_id, agent.lm.end_id)
@@ -187,8 +189,6 @@ def _update(
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     metrics["optim/grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
     _check_finite("norm of the gradient", metrics["optim/grad_norm"], step, metrics)
-    for group in optimizer.param_groups:
-        group["lr"] = lr
     optimizer.step()
     return metrics | {"data/return": torch.tensor(episodes.returns.mean())}
 
@@ -227,7 +227,9 @@ def _evaluate(agent: Agent, config: FitConfig) -> dict[str, float]:
 
 
 def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
-    return {name: float(torch.stack([m[name].float().cpu() for m in window]).mean()) for name in window[0]}
+    """Of each metric over the steps that have it."""
+    names = dict.fromkeys(name for metrics in window for name in metrics)
+    return {name: float(torch.stack([m[name].float().cpu() for m in window if name in m]).mean()) for name in names}
 
 
 def _state(agent: Agent, source: Source, config: FitConfig) -> dict[str, Any]:
@@ -253,6 +255,6 @@ def _resume(
             "already made; a new run needs another folder."
         )
     source.load_state_dict(state["source"])
-    checkpoint.load(found, agent.model, optimizer)
+    checkpoint.load(found, agent.network, optimizer)
     agent.step = state["agent_step"]
     return state["step"]

@@ -1,40 +1,119 @@
-"""The networks that turn a hidden state into values."""
+"""The networks that turn a hidden state into values.
+
+A head is Linear(d, width) - ReLU - W (...) + b with one row of W for each output. Over a large vocabulary W is nearly
+all of it, so that the four Q heads of Snell et al. 2023 (two and their targets) outweigh the language model they sit
+on. Its last layer is one of three:
+
+    last layer    W                       reads                      one head   four      to train with AdamW
+    "full"        own                     the hidden units           78.43 M    313.7 M   3.14 GB
+    "low_rank"    own                     a projection to the rank    4.55 M     18.2 M   0.18 GB
+    "tied"        the language model's    a projection to d           2.41 M      9.6 M   0.10 GB
+
+Numbers of parameters for a vocabulary of 50,257, d = 768, width 2 d and rank 64, beside GPT-2's 124.4 M; the last
+column is the four's memory in float32, 16 bytes for a parameter with its gradient and AdamW's two averages, 4 for a
+target's. With the outputs of 256 actions a processor held 3.3, 0.6 and 0.5 GB at most, as
+``tests/perf/test_perf_heads.py`` prints.
+
+"tied" is Q(s, .) = E f(s) + b, where E [out, d] is the matrix by which the language model scores tokens, its gradient
+cut: tokens that are alike to it begin with values alike, and values never change what it says. E has no target: an
+online head and its target read the same E, and it moves as the language model is trained.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Full(nn.Linear):
+    """W reads the hidden units."""
+
+    def parts(self, units: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What W reads [..., k], W [out, k], and b [out]."""
+        return units, self.weight, self.bias
+
+
+class LowRank(nn.Module):
+    """W reads ``rank`` numbers."""
+
+    def __init__(self, width: int, out: int, rank: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, rank, bias=False)
+        self.weight, self.bias = nn.Linear(rank, out).parameters()
+
+    def parts(self, units: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What W reads [..., rank], W [out, rank], and b [out]."""
+        return self.project(units), self.weight, self.bias
+
+
+class Tied(nn.Module):
+    """W is lent by the language model."""
+
+    def __init__(self, width: int, out: int, d: int) -> None:
+        super().__init__()
+        self.project = nn.Linear(width, d)
+        self.bias = nn.Parameter(torch.zeros(out))
+
+    def parts(self, units: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+        """What W reads [..., d], W [out, d], and b [out]."""
+        if tokens is None:
+            raise ValueError("Tied heads score tokens by the language model's rows: pass tokens [out, d].")
+        return self.project(units), tokens.detach(), self.bias
 
 
 class Heads(nn.Module):
-    """``n`` networks Linear(d, width) - ReLU - Linear(width, out) on one input, their first layers as one matrix."""
+    """One head or two on one input, their first layers as one matrix.
 
-    def __init__(self, n: int, d: int, width: int, out: int) -> None:
+    Args:
+        n: how many, 1 or 2.
+        d: width of the input.
+        width: hidden units of each.
+        out: outputs of each.
+        last: "full", "low_rank" or "tied", as above.
+        rank: of a last layer that is "low_rank".
+    """
+
+    def __init__(self, n: int, d: int, width: int, out: int, last: str = "full", rank: int = 64) -> None:
         super().__init__()
         self.hidden = nn.Linear(d, n * width)
-        self.out = nn.ModuleList(nn.Linear(width, out) for _ in range(n))
+        make = {
+            "full": lambda: Full(width, out),
+            "low_rank": lambda: LowRank(width, out, rank),
+            "tied": lambda: Tied(width, out, d),
+        }[last]
+        self.out = nn.ModuleList(make() for _ in range(n))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        """[..., d] -> n x [..., out]."""
-        return [layer(units) for layer, units in self._last_layers(x)]
+    def forward(self, x: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
+        """[..., d] -> n x [..., out]; ``tokens`` [out, d] are the language model's rows, which "tied" heads need."""
+        return [F.linear(*parts) for parts in self._last_layers(x, tokens)]
 
-    def at(self, x: Tensor, action: Tensor) -> list[Tensor]:
+    def smallest(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """The smallest of the heads, output by output: [..., d] -> [..., out]."""
+        q = self(x, tokens)  # n x [..., out]
+        return q[0] if len(q) == 1 else torch.minimum(*q)
+
+    def at(self, x: Tensor, action: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
         """The outputs ``action`` [K] of x [K, d] -> n x [K], without the cost of the others."""
-        return [(u * layer.weight[action]).sum(-1) + layer.bias[action] for layer, u in self._last_layers(x)]
+        return [(read * weight[action]).sum(-1) + bias[action] for read, weight, bias in self._last_layers(x, tokens)]
 
-    def _last_layers(self, x: Tensor) -> Iterator[tuple[nn.Linear, Tensor]]:
-        """Each network's last layer and what it reads, [..., width]."""
+    def _last_layers(self, x: Tensor, tokens: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The parts of each head's last layer."""
         units = self.hidden(x).relu().chunk(len(self.out), -1)  # n x [..., width]
-        return zip(cast(Iterable[nn.Linear], self.out), units, strict=True)
+        return [layer.parts(u, tokens) for layer, u in zip(self._layers(), units, strict=True)]
 
     @torch.no_grad()
     def start_at(self, bias: float, exactly: bool) -> None:
         """Every output starts at ``bias``: exactly, or give or take the noise of the initial weights."""
-        for layer in cast(Iterable[nn.Linear], self.out):
+        for layer in self._layers():
             if exactly:
-                layer.weight.zero_()
-                layer.bias.zero_()
+                last = layer.project if isinstance(layer, Tied) else layer
+                for parameter in (last.weight, last.bias, layer.bias):
+                    parameter.zero_()
             layer.bias.add_(bias)
+
+    def _layers(self) -> Iterable[Full | LowRank | Tied]:
+        return cast("Iterable[Full | LowRank | Tied]", self.out)

@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,9 +39,15 @@ class Values:
     v: Tensor
     """[B, A]"""
     v_next: Tensor
-    """[B, A], V of the next state, whether or not the episode ended there; no gradient"""
+    """[B, A], V (or what is backed up) of the next state, whether or not the episode ended there; no gradient"""
     logits: Tensor
     """[B, A, V] of the language model"""
+    backed_up: Tensor | None = None
+    """[B, A], what ``values`` was told to back up in the place of V, of each state; no gradient"""
+
+
+Backup = Callable[[Tensor, Tensor], Tensor]
+"""The value of S states, from the smaller target head [S, V] and the language model's logits [S, V] -> [S]"""
 
 
 class ValueLM(PreTrainedModel, GenerationMixin):
@@ -57,8 +64,10 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         self.lm = AutoModelForCausalLM.from_config(config.lm) if lm is None else lm
         head = cast(nn.Linear, self.lm.get_output_embeddings())
         d = head.in_features
-        self.q = Heads(config.num_q, d, config.head_width * d, head.out_features)
-        self.v = Heads(1, d, config.head_width * d, 1)
+        width, utterance = config.head_width * d, config.q_head == "utterance"
+        outputs, last = (1, "full") if utterance else (head.out_features, config.q_head)
+        self.q = Heads(config.num_q, d, width, outputs, last, config.q_rank)
+        self.v = Heads(1, d, width, 1)
         for heads in (self.q, self.v):
             heads.start_at(config.bias_init, exactly=config.zero_init)
         self.target_q = copy.deepcopy(self.q)
@@ -110,16 +119,24 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             trunks += [self.value_trunk, self.target_trunk]
         return cast(list[PreTrainedModel], trunks)
 
-    def values(self, batch: Batch) -> Values:
+    def values(self, batch: Batch, backup: Backup | None = None) -> Values:
         """All heads at the agent's actions and nowhere else: padding and environment tokens cost no head.
 
         Episodes are padded on the right and attention is causal, so no real position sees padding: no mask is needed.
+
+        Args:
+            batch: the episodes.
+            backup: what to take for the value of a state instead of V. It costs the target heads over the whole
+                vocabulary, which are otherwise computed at the actions taken alone.
+
+        Raises:
+            ValueError: the Q heads value whole utterances.
         """
+        if self.config.q_head == "utterance":
+            raise ValueError("This model has values of whole utterances, none of tokens: see agents.utterance_ilql.")
         size = batch.mask.shape  # B, A
         real = batch.mask.flatten().nonzero().squeeze(-1)  # [K] the real ones among the B * A actions
-        start = (
-            torch.arange(size[0], device=real.device)[:, None] * batch.input_ids.shape[1]
-        )  # [B, 1] of rows, in [B * T]
+        start = torch.arange(size[0], device=real.device)[:, None] * batch.input_ids.shape[1]  # [B, 1] in [B * T]
         state = (batch.state + start).flatten()[real]  # [K] positions in [B * T]
         last = (batch.mask.sum(1, keepdim=True).long() - 1).clamp(min=0)  # [B, 1] an episode's last action
         final = (batch.next_state.gather(1, last) + start).squeeze(1)  # [B] the state after it, a position in [B * T]
@@ -134,14 +151,27 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         policy, value, target = states * (3 // len(states))  # [B * T, d] each
         at_value = value[state]  # [K, d]
         v = in_rows(self.v(at_value)[0].squeeze(-1))  # [B, A]
+        logits = self.get_output_embeddings()(policy[state])  # [K, V]
+        action, backed_up = batch.action.flatten()[real], None  # [K]
         with torch.no_grad():
-            target_q = torch.stack(self.target_q.at(target[state], batch.action.flatten()[real])).amin(0)  # [K]
+            if backup is None:
+                target_q = torch.stack(self.target_q.at(target[state], action, self._rows)).amin(0)  # [K]
+                of_state, of_final = v, self.v(value[final])[0].float()  # [B, A], [B, 1]
+            else:
+                q_bar = self.target_q.smallest(target[state], self._rows).float()  # [K, V]
+                target_q = q_bar.gather(1, action[:, None]).squeeze(1)  # [K]
+                backed_up = of_state = in_rows(backup(q_bar, logits.float()))  # [B, A]
+                q_final = self.target_q.smallest(target[final], self._rows).float()  # [B, V]
+                of_final = backup(q_final, self.get_output_embeddings()(policy[final]).float())[:, None]  # [B, 1]
             # The next state is where the next action is taken, except after an episode's last one.
-            v_final = self.v(value[final])[0].float()  # [B, 1]
-            v_next = torch.cat([v[:, 1:], v_final], 1).scatter(1, last, v_final) * batch.mask  # [B, A]
-        q = [in_rows(q_h) for q_h in self.q(at_value)]  # num_q x [B, A, V]
-        logits = in_rows(self.get_output_embeddings()(policy[state]))  # [B, A, V]
-        return Values(q, in_rows(target_q), v, v_next, logits)
+            v_next = torch.cat([of_state[:, 1:], of_final], 1).scatter(1, last, of_final) * batch.mask  # [B, A]
+        q = [in_rows(q_h) for q_h in self.q(at_value, self._rows)]  # num_q x [B, A, V]
+        return Values(q, in_rows(target_q), v, v_next, in_rows(logits), backed_up)
+
+    @property
+    def _rows(self) -> Tensor | None:
+        """The matrix [V, d] by which the language model scores tokens, where the Q heads read it."""
+        return cast(nn.Linear, self.get_output_embeddings()).weight if self.config.q_head == "tied" else None
 
     def scores(
         self,
@@ -163,8 +193,9 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         logp = shape_scores(logp, c.lm_temperature, c.lm_top_k, c.lm_top_p).log_softmax(-1)  # [..., V]
         if weight == 0:
             return logp
-        q = self.target_q(target)  # num_q x [..., V]
-        advantage = q[0] if len(q) == 1 else torch.minimum(*q)  # [..., V]
+        if c.q_head == "utterance":
+            raise ValueError("Values of whole utterances move no token: set advantage_weight to 0.")
+        advantage = self.target_q.smallest(target, self._rows)  # [..., V]
         if value is not None:
             advantage = advantage - self.v(value)[0]  # [..., V]
         gain = weight * advantage  # [..., V]

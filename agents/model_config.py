@@ -34,6 +34,11 @@ class ValueLMConfig(PreTrainedConfig):
     transformers, for the policy, for the values, and for the targets of the values"""
     head_width: int = 2
     """hidden units of a head, as a multiple of the model's width"""
+    q_head: str = "full"
+    """last layer of the Q heads (``agents.heads``): "full", "low_rank" or "tied" over the vocabulary; "utterance": one
+    value, read where an utterance has ended, and none for tokens"""
+    q_rank: int = 64
+    """rank of "low_rank" Q heads"""
     zero_init: bool = False
     """heads start as the constant ``bias_init``, without noise around it"""
     bias_init: float = 0.0
@@ -59,6 +64,10 @@ class ValueLMConfig(PreTrainedConfig):
             raise ValueError(f"num_q is 1 or 2, not {self.num_q}.")
         if self.trunks not in ("shared", "separate"):
             raise ValueError(f"trunks is 'shared' or 'separate', not {self.trunks!r}.")
+        if self.q_head not in ("full", "low_rank", "tied", "utterance"):
+            raise ValueError(f"q_head is 'full', 'low_rank', 'tied' or 'utterance', not {self.q_head!r}.")
+        if self.q_rank < 1:
+            raise ValueError(f"q_rank must be at least 1, not {self.q_rank}.")
         check_decoding(self.lm_temperature, self.lm_top_k, self.lm_top_p)
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:

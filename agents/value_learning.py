@@ -12,6 +12,7 @@ Snell et al. 2023 (arXiv:2206.11871).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,6 +45,10 @@ class ValueConfig:
     """start every head as a constant: no noise from tokens never seen"""
     bias_init: float = 0.0
     """the constant the heads start from; below the returns it is pessimistic"""
+    q_head: Literal["full", "low_rank", "tied"] = "full"
+    """last layer of the Q heads: its own weights for every token (the paper), few of them, or the language model's"""
+    q_rank: int = 64
+    """rank of a low-rank last layer"""
 
 
 def nll(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -57,7 +62,14 @@ def taken(q: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
 
 
 def value_losses(
-    config: ValueConfig, batch: Batch, x: Values, target: torch.Tensor, q: torch.Tensor, tau: float
+    config: ValueConfig,
+    batch: Batch,
+    x: Values,
+    target: torch.Tensor,
+    q: torch.Tensor,
+    tau: float,
+    weight: torch.Tensor | None = None,
+    regress: Callable[..., torch.Tensor] = F.mse_loss,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss above and its parts.
 
@@ -68,13 +80,17 @@ def value_losses(
         target: y [B, A], what the Q heads are regressed on; carries no gradient.
         q: [B, A], what V is an expectile of; carries no gradient.
         tau: the expectile; one half is the mean.
+        weight: [B, A], of each token in L_BC; carries no gradient. None: all count alike.
+        regress: the error of L_Q, a loss of ``torch.nn.functional``.
     """
+    cross_entropy = nll(x.logits, batch.action)  # [B, A]
     u = q - x.v  # [B, A]
+    q_taken = [taken(q_h, batch.action) for q_h in x.q]  # num_q x [B, A]
     parts = {
-        "loss/q": torch.stack([batch.mean((taken(q_h, batch.action) - target) ** 2) for q_h in x.q]).sum(),
+        "loss/q": torch.stack([batch.mean(regress(q_h, target, reduction="none")) for q_h in q_taken]).sum(),
         "loss/v": batch.mean((tau - (u < 0).float()).abs() * u**2),
         "loss/cql": torch.stack([batch.mean(nll(q_h, batch.action)) for q_h in x.q]).sum(),
-        "loss/bc": batch.mean(nll(x.logits, batch.action)),
+        "loss/bc": batch.mean(cross_entropy if weight is None else weight * cross_entropy),
     }
     loss = (
         parts["loss/q"] + parts["loss/v"] + config.cql_weight * parts["loss/cql"] + config.bc_weight * parts["loss/bc"]
@@ -84,12 +100,12 @@ def value_losses(
 
 
 def bootstrapped_losses(
-    config: ValueConfig, batch: Batch, x: Values, tau: float
+    config: ValueConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss with y = r + gamma V(s') and q = Qbar(s, a), the smaller target head."""
+    """The loss with y = r + gamma V(s') and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
     gamma = batch.gammas(config.gamma, config.discount_per)  # [B, A]
     target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
-    return value_losses(config, batch, x, target=target, q=x.target_q, tau=tau)
+    return value_losses(config, batch, x, target=target, q=x.target_q, tau=tau, weight=weight)
 
 
 def return_losses(config: ValueConfig, batch: Batch, x: Values) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

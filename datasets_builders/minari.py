@@ -33,6 +33,8 @@ _PROVENANCE, _INFO, _LOGPROB = "lang_envs_provenance", "lang_envs_info", "logpro
 def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5", **facts: Any) -> Any:
     """Writes a Minari data set, which ``minari.load_dataset(dataset_id)`` opens.
 
+    Its spaces are the environment's, where that can be made here; else they are what the episodes show.
+
     Args:
         dataset: the episodes.
         dataset_id: its name there, such as ``wordle/trap-v0``; it lies in ``$MINARI_DATASETS_PATH`` (by default
@@ -188,12 +190,16 @@ def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
 
 
 def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
-    """The environment the episodes were recorded in; None where the provenance names none that is registered."""
+    """The environment the episodes were recorded in; None where the provenance names none that can be made here."""
     import lang_envs  # noqa: F401  # registers the ids
 
     found = dataset.provenance.get("env") or {}
-    known = found.get("id") in gym.registry
-    return gym.make(found["id"], **found.get("kwargs", {})) if known else None
+    if found.get("id") not in gym.registry:
+        return None
+    try:
+        return gym.make(found["id"], **found.get("kwargs", {}))
+    except (ValueError, TypeError, OSError, ImportError):  # its corpus lies elsewhere, or its reward was a function
+        return None
 
 
 def _spaces(dataset: EpisodeDataset) -> tuple[Any, Any]:

@@ -69,7 +69,7 @@ def samples(env: TokenVectorEnv, seed: int, sampling: Sampling) -> Block:
     The contexts are the task's, in order; for a task that draws its starts freely they are the starts of consecutive
     seeds, without an end. Of each context come first the human replies, then the samples of each policy, then the
     candidates of the search. ``info`` says which: ``policy``, ``sample`` (from 0 for each policy) and ``temperature``
-    (null where nothing is drawn).
+    (null where there is none).
 
     Raises:
         ValueError: where nothing is asked for, or human replies of a task that has none.
@@ -186,7 +186,7 @@ def _drawn(
     env: TokenVectorEnv, starts: Sequence[Start], name: str, policy: Policy, first: int, count: int
 ) -> list[list[Episode]]:
     """``count`` samples of each context; the policy's seeds are counted on from ``first``."""
-    temperature = 0.0 if getattr(policy, "greedy", False) else float(getattr(policy, "temperature", 1.0))
+    temperature = 0.0 if getattr(policy, "greedy", False) else getattr(policy, "temperature", None)
     seeded = [s._replace(policy_seed=(s.policy_seed or 0) + first + i) for s in starts for i in range(count)]
     return _grouped(env, policy, seeded, [count] * len(starts), name, temperature)
 

@@ -206,7 +206,7 @@ def _by_context(dataset: EpisodeDataset, end_id: int) -> list[list[int]]:
 def _write(path: Path, rows: Iterable[Row]) -> int:
     temporary = path.with_name(path.name + ".tmp")
     count = 0
-    with temporary.open("w", encoding="utf-8") as file:
+    with temporary.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1

@@ -30,7 +30,7 @@ def mixture(
     Args:
         env: visual dialogue on the built-in scenes, with any of the rewards.
         seed: of the recording.
-        shares: how often each of ``QUESTIONERS`` asks, in that order; at most 1 together, as odds otherwise.
+        shares: how often each of ``QUESTIONERS`` asks, in that order, as odds: they need not sum to 1.
         thrifty: whether the informative questioner minds the penalties; people do not.
 
     Raises:
@@ -41,7 +41,7 @@ def mixture(
         raise ValueError(f"shares are {len(QUESTIONERS)} numbers >= 0, for {list(QUESTIONERS)}, got {list(shares)}")
     first, task = first_seed(seed), _task(env)
     policies: dict[str, Policy] = {
-        name: Informative(task, thrifty=thrifty) if kind is Informative else kind(task)
+        name: Informative(task, env.tokenizer, thrifty=thrifty) if kind is Informative else kind(task, env.tokenizer)
         for name, kind in QUESTIONERS.items()
     }
 
@@ -69,18 +69,18 @@ def human(env: TokenVectorEnv, seed: int) -> Block:
     Raises:
         ValueError: where the environment has no real dialogues.
     """
-    first, starts = first_seed(seed), list(_asked(env).items())
+    first, blocks = first_seed(seed), _blocks(env)
 
     def block(k: int) -> Iterator[Episode]:
-        some = starts[k * _BLOCK_DIALOGUES : (k + 1) * _BLOCK_DIALOGUES]
-        return played(env, _Nobody(), (Start(first + i, None, said, i) for i, said in some), "human")
+        said = _asked(env, blocks[k])
+        return played(env, _Nobody(), (Start(first + i, None, own, i) for i, own in said.items()), "human")
 
     return block
 
 
 def human_size(env: TokenVectorEnv) -> int:
     """How many dialogues :func:`human` holds."""
-    return len(_asked(env))
+    return sum(len(_asked(env, contexts)) for contexts in _blocks(env))
 
 
 class _Nobody:
@@ -90,15 +90,23 @@ class _Nobody:
         raise AssertionError("a replayed dialogue went on")
 
 
-def _asked(env: TokenVectorEnv) -> dict[int, list[NDArray[np.int32]]]:
+def _blocks(env: TokenVectorEnv) -> list[range]:
+    """The images of each block: few enough for their ranks among all images to be in memory at once."""
+    world = _task(env).world
+    if not isinstance(world, VisdialWorld):
+        raise ValueError("nobody asked about the built-in scenes; pass world='visdial', 'vispro' or the path of a file")
+    n = len(world.captions)
+    return [range(start, min(start + _BLOCK_DIALOGUES, n)) for start in range(0, n, _BLOCK_DIALOGUES)]
+
+
+def _asked(env: TokenVectorEnv, contexts: range) -> dict[int, list[NDArray[np.int32]]]:
     """The questions of each image [tokens] that are asked until the dialogue ends, where it does."""
     task = _task(env)
-    if not isinstance(task.world, VisdialWorld):
-        raise ValueError("nobody asked about the built-in scenes; pass world='visdial', 'vispro' or the path of a file")
+    assert isinstance(task.world, VisdialWorld)  # as _blocks has seen
     rng = np.random.default_rng(0)  # the task takes no chance but for where it begins
     states: dict[int, VisualDialogueState] = {}
     said: dict[int, list[NDArray[np.int32]]] = {}
-    for context in range(len(task.world.captions)):
+    for context in contexts:
         states[context], said[context] = task.begin_at(context, rng)[0], []
     for turn in range(task.max_turns):
         going = [c for c, s in states.items() if not s.over and turn < len(task.world.dialogues[c].rounds)]

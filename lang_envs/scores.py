@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
@@ -30,6 +30,9 @@ from lang_envs.tasks.reddit import Reddit
 from lang_envs.tasks.visual_dialogue import VisualDialogue
 from lang_envs.tasks.wordle import Wordle
 from lang_envs.vector import TokenVectorEnv
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True)
@@ -134,22 +137,24 @@ def normalised(env_id: str, returns: ArrayLike, **options: Any) -> NDArray[np.fl
 
 
 def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Policy:
-    """The best policy at hand for an environment (or its id, or its task).
+    """The best policy at hand for an environment (or its id, or its task), in the tokens of the environment.
+
+    Those of MovieReview, Wordle and Reddit speak their task's own tokens only.
 
     Raises:
         ValueError: where there is none.
     """
-    task = _task(env_or_task)
+    task, tokenizer = _task(env_or_task)
     if isinstance(task, MovieReview):
         return Say(max(REVIEWS, key=lambda review: review.reward).text, task)
     if isinstance(task, Wordle):
         return Optimal(task, first_word="greedy")
     if isinstance(task, ClarifyingQA):
-        return AskThenAnswer(task)
+        return AskThenAnswer(task, tokenizer)
     if isinstance(task, Dialogue):
-        return HumanReply(task)
+        return HumanReply(task, tokenizer)
     if isinstance(task, VisualDialogue) and task.is_built_in:
-        return Informative(task)
+        return Informative(task, tokenizer)
     if isinstance(task, Reddit):
         return Commenter(task, "kind")
     raise ValueError(f"There is no expert for {type(task).__name__}; pass a policy of your own.")
@@ -178,11 +183,14 @@ def _movie_review() -> Reference:
     return Reference(random, best, best, "exact: the task's table of rewards")
 
 
-def _task(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Task[Any]:
+def _task(
+    env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any],
+) -> tuple[Task[Any], PreTrainedTokenizerFast | None]:
+    """The task, and the tokenizer of its environment; None for a task alone."""
     if isinstance(env_or_task, Task):
-        return env_or_task
+        return env_or_task, None
     env = gym.make(env_or_task) if isinstance(env_or_task, str) else env_or_task
     task = getattr(env.unwrapped, "task", None)
     if not isinstance(task, Task):
         raise ValueError(f"{env_or_task!r} is no environment of a language task.")
-    return task
+    return task, getattr(env.unwrapped, "tokenizer", None)

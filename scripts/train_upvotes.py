@@ -28,7 +28,7 @@ def held_out(comment: Comment) -> bool:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--comments", type=Path, nargs="+", help="files with scores; the built-in comments by default")
-    parser.add_argument("--limit", type=int, default=50_000, help="comments read at most")
+    parser.add_argument("--limit", type=int, default=50_000, help="comments read from each file at most")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--out", default="upvotes", help=f"name of the weights in {WEIGHTS.name}/")
     args = parser.parse_args()
@@ -36,9 +36,9 @@ def main() -> None:
         rows = [row for row in read_comments(args.comments, args.limit).rows if row.score is not None]
     else:
         rows = list(generate(threads=2_000, seed=1).rows)
-    if not rows:
-        parser.error("none of these comments has a score")
     y = np.array([(row.score or 0) > 0 for row in rows])
+    if y.all() or not y.any():
+        parser.error(f"expected both positive and other scores, got {y.sum()} positive ones of {len(y)}")
     test = np.array([held_out(row) for row in rows])
     rng = np.random.default_rng(0)
     noise = gibberish(len(rows) // 8, rng)

@@ -7,10 +7,23 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from toy_agent import END, PAD, SAY, Toy, ToyConfig, make_env, make_episodes, make_lm, same_weights, weights
+from toy_agent import (
+    END,
+    OFFLINE,
+    PAD,
+    SAY,
+    Toy,
+    ToyConfig,
+    make_agent,
+    make_env,
+    make_episodes,
+    make_lm,
+    same_weights,
+    weights,
+)
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from agents import AGENTS, LM, Agent, BCConfig, FitConfig, ILQLConfig, Logged, ValueLM
+from agents import AGENTS, LM, Agent, BCConfig, DecisionTransformer, FitConfig, ILQLConfig, Logged, ValueLM
 from lang_envs import rollout
 
 
@@ -21,13 +34,15 @@ def replies(agent: Agent) -> list[list[int]]:
 
 def test_the_names_are_the_algorithms() -> None:
     assert {name: kind.name for name, kind in AGENTS.items()} == {name: name for name in AGENTS}
-    assert list(AGENTS) == ["bc", "sarsa", "monte_carlo", "ilql"]
+    values = ["sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql"]
+    assert list(AGENTS) == ["bc", *values, "decision_transformer", "refit", "swift", "dpo", "ppo"]
 
 
 @pytest.mark.parametrize("algorithm", AGENTS)
 def test_values_only_where_they_are_needed(algorithm: str) -> None:
-    agent = AGENTS[algorithm](make_lm())
-    assert isinstance(agent.model, ValueLM) == agent.needs_values == (algorithm != "bc")
+    agent = make_agent(algorithm)
+    plain = ("bc", "decision_transformer", "refit", "swift", "dpo", "ppo")
+    assert isinstance(agent.model, ValueLM) == agent.needs_values == (algorithm not in plain)
     assert not agent.model.training and agent.step == 0
 
 
@@ -42,9 +57,9 @@ def test_the_seed_draws_the_heads() -> None:
     assert same_weights(first, again) and not same_weights(first, other)
 
 
-@pytest.mark.parametrize("algorithm", AGENTS)
+@pytest.mark.parametrize("algorithm", OFFLINE)
 def test_a_saved_agent_is_the_same_agent(algorithm: str, tmp_path: Path) -> None:
-    agent = AGENTS[algorithm](make_lm())
+    agent = make_agent(algorithm)
     agent.learn(Logged(make_episodes(16)), 3, lr=1e-2, batch_size=8, betas=(0.8, 0.9))
     folder = agent.save(tmp_path / "agent")
     loaded = Agent.load(folder)
@@ -57,14 +72,14 @@ def test_a_saved_agent_is_the_same_agent(algorithm: str, tmp_path: Path) -> None
     assert saved["algorithm"] == algorithm and {"torch", "transformers"} <= saved["versions"].keys()
 
 
-@pytest.mark.parametrize("algorithm", AGENTS)
+@pytest.mark.parametrize("algorithm", OFFLINE)
 def test_a_saved_agent_opens_without_this_package_s_loader(algorithm: str, tmp_path: Path) -> None:
-    agent = AGENTS[algorithm](make_lm()).learn(Logged(make_episodes(16)), 2, batch_size=8)
+    agent = make_agent(algorithm).learn(Logged(make_episodes(16)), 2, batch_size=8)
     model = AutoModelForCausalLM.from_pretrained(agent.save(tmp_path / "agent"), dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "agent")
     assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (END, PAD)
-    prompt = torch.tensor([[SAY]])
-    said = model.generate(prompt, max_new_tokens=3, do_sample=False, pad_token_id=PAD)[0, 1:]
+    prompt = [SAY, *([agent.token_of()] if isinstance(agent, DecisionTransformer) else [])]
+    said = model.generate(torch.tensor([prompt]), max_new_tokens=3, do_sample=False, pad_token_id=PAD)[0, len(prompt) :]
     [turn] = agent.policy(greedy=True).act([np.array([SAY], np.int32)], [np.random.default_rng(0)])
     assert said.tolist() == turn.tokens.tolist()
 

@@ -176,6 +176,8 @@ def test_an_answer_ends_it_without_a_fixed_horizon():
     [reply] = talk(task, ONE, f"The answer is {task.cases[ONE].question.letter}.")
     assert reply.terminated and reply.reward == 1 and reply.text == ""
     assert not talk(task, ONE, "Well?")[0].terminated
+    with pytest.raises(ValueError, match="over"):
+        task.reply(reply.state, "Or is it another?", RNG)
 
 
 def test_form_is_paid_as_much_as_it_weighs():

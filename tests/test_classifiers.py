@@ -149,8 +149,22 @@ def test_a_label_must_be_named_and_known(models):
         load_classifier(models["several"])
     with pytest.raises(ValueError, match="got 'kind'"):
         load_classifier(models["two"], "kind")
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(ValueError, match="cannot load a model from /nowhere/at/all"):
         load_classifier("/nowhere/at/all")
+
+
+def test_a_model_that_was_not_trained_to_classify_is_refused(models, tmp_path):
+    BertForSequenceClassification.from_pretrained(models["two"]).bert.save_pretrained(tmp_path)
+    word_tokenizer(["<pad>", "</s>", "you"], end_token="</s>", pad_token="<pad>").save_pretrained(tmp_path)
+    with pytest.raises(ValueError, match="no weights for classifier"):  # they would be drawn at random
+        load_classifier(tmp_path)
+
+
+@pytest.mark.parametrize("judge", [toxicity.judge, upvotes.judge])
+@pytest.mark.parametrize("given", [[float("nan"), 0.1], [1.5, 0.1], [[0.1], [0.2]], [0.1]], ids=str)
+def test_what_is_no_probability_is_not_paid(judge, given):
+    with pytest.raises(ValueError, match="must give a probability for each of 2 texts"):
+        judge(lambda texts: np.array(given), ["one", "two"])
 
 
 def test_probabilities_become_labels_and_rewards():

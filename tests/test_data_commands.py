@@ -72,6 +72,7 @@ def test_every_format_can_be_written(sampled, data, tmp_path, capsys, monkeypatc
         (["record", "samples", "--out", "x"], "Who answers?"),
         (["record", "samples", "--server", "http://x", "--out", "x"], "Who answers?"),
         (["record", "samples", "--server", "http://x", "--model", "m", "--out", "x"], "pass --env ID"),
+        (["record", "--out", "x", "samples"], "comes first: lang-envs record samples"),
         (["record", "sample", "--out", "x"], "did you mean 'samples'?"),
         (["export", "DATA", "--to", "trl-sft", "--out", "x", "--chat"], "export plain text"),
         (["export", "DATA", "--to", "jsonl", "--out", "x", "--chat"], "--chat is for the trl formats"),

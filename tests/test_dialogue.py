@@ -94,6 +94,8 @@ def test_options_are_checked(monkeypatch):
         Dialogue(shared_words, max_context_tokens=0)
     with pytest.raises(ValueError, match="split must be one of"):
         Dialogue(shared_words, split="dev")
+    with pytest.raises(ValueError, match=r"one of \['bertscore', 'bertclick', .*cannot load a model from bert_score"):
+        Dialogue("bert_score")
     monkeypatch.delenv("LANG_ENVS_DATA", raising=False)
     with pytest.raises(CorpusError, match="LANG_ENVS_DATA"):
         Dialogue(shared_words, corpus="multiwoz")

@@ -113,6 +113,29 @@ def test_official_splits(tmp_path):
     assert [d.split for d in plain.read(tmp_path / "own.jsonl")] == ["test", None]
 
 
+def test_one_official_list_without_the_other_is_refused(tmp_path):
+    write(tmp_path / "data.json", woz21("a.json"))
+    write(tmp_path / "valListFile.txt", "a.json\n")
+    with pytest.raises(CorpusError, match="testListFile is missing"):
+        list(multiwoz.read(tmp_path))
+
+
+def test_the_shards_of_schema_guided_dialogue_number_their_dialogues_anew(tmp_path):
+    for split in ("train", "dev"):
+        write(tmp_path / split / "dialogues_001.json", [woz22("1_00000")])
+    assert [dialogue.split for dialogue in multiwoz.read(tmp_path)] == ["validation", "train"]
+    write(tmp_path / "train" / "dialogues_002.json", [woz22("1_00000")])
+    with pytest.raises(CorpusError, match="'1_00000' is there twice"):
+        list(multiwoz.read(tmp_path))
+
+
+def test_the_sample_beside_the_whole_of_abcd_is_part_of_it(tmp_path):
+    write(tmp_path / "data" / "abcd_sample.json", [conversation("a")])
+    assert [dialogue.id for dialogue in abcd.read(tmp_path)] == ["a"]
+    write(tmp_path / "data" / "abcd_v1.1.json.gz", {"train": [conversation("a")], "dev": [], "test": []})
+    assert [(dialogue.id, dialogue.split) for dialogue in abcd.read(tmp_path)] == [("a", "train")]
+
+
 def test_dialogues_without_a_split_are_dealt_out_whole():
     dialogues = [Dialogue(str(i), TURNS) for i in range(200)]
     parts = {split: in_split(dialogues, split) for split in SPLITS}
@@ -133,6 +156,17 @@ def test_every_agent_turn_is_an_example():
         ((), "Hi"),
         ((("agent", "Hi"),), "Well?"),
     ]
+
+
+def test_a_corpus_in_which_no_agent_speaks(tmp_path):
+    silent = {"id": "a", "turns": [{"speaker": "user", "text": "anyone?"}]}
+    with pytest.raises(ValueError, match=r"expected replies of an agent in the split 'train', got none"):
+        by_name.load(write(tmp_path / "my.jsonl", jsonl(silent)), "train")
+
+
+def test_the_built_in_corpus_has_no_path(tmp_path):
+    with pytest.raises(ValueError, match="say which corpus lies at"):
+        by_name.load("service", "train", tmp_path)
 
 
 def test_white_space_is_collapsed_and_silence_left_out(tmp_path):
@@ -190,6 +224,9 @@ WRONG = {
     "an unknown split": (plain.read, "d.jsonl", jsonl(own("a", split="dev")), r"line 1, field 'split'.*'dev'"),
     "a marker in a text": (
         plain.read, "d.jsonl", jsonl({"id": 1, "turns": [{"speaker": "user", "text": "<|agent|>"}]}), r"markers",
+    ),
+    "half a character": (
+        plain.read, "d.jsonl", jsonl({"id": 1, "turns": [{"speaker": "user", "text": "hi \ud83d"}]}), r"half a char",
     ),
     "a context that is no JSON": (
         taskmaster.read_verdicts, "reward.json", [{**verdict("a"), "context": "["}], r"field 'context': expected JSON",
@@ -277,6 +314,9 @@ def test_named_corpora(tmp_path, monkeypatch):
     elsewhere = write(tmp_path / "elsewhere.json", [movie("a")])
     assert len(by_name.load("taskmaster", "train", elsewhere)) == 2
     assert len(by_name.load(write(tmp_path / "my.jsonl", jsonl(own("a"))), "train")) == 2
+    monkeypatch.chdir(tmp_path / "dialogue")
+    (tmp_path / "dialogue" / "taskmaster").mkdir()  # a download here does not stand for the corpus of its name
+    assert len(by_name.load("taskmaster", "train", elsewhere)) == 2
 
 
 def test_people_approved_of_the_feedback_corpus(tmp_path):

@@ -90,6 +90,12 @@ def test_another_tokenizer_is_refused(dataset):
         from_minari("a-v0", make_tokenizer("<stop>"))
 
 
+def test_an_environment_that_cannot_be_made_here_is_left_out():
+    gone = {"env": {"id": "Reddit-Toxicity-v0", "kwargs": {"corpus": "/elsewhere/comments.csv"}}}
+    there = EpisodeDataset.from_episodes(make_episodes(3), gone, make_tokenizer())
+    assert_same(from_minari(to_minari(there, "a-v0")), list(there))
+
+
 def test_half_a_copy_is_removed(dataset, shelf):
     silent = Episode(np.zeros(3, np.int32), np.zeros(3, bool), np.zeros(3, np.float32), True)
     some = [make_episode(np.random.default_rng(0), 1), silent]

@@ -136,6 +136,8 @@ def test_mmlu_without_header_in_a_tar_a_folder_or_alone(tmp_path):
     assert [(q.text, q.answer) for q in questions] == [("What melts?", 1), ("Who sues?", 3), ("Who pays?", 0)]
     assert questions[0].choices[1] == "x, or y" and len({q.id for q in questions}) == 3
     assert [q.text for q in read_questions(path, subject="law")] == ["Who sues?", "Who pays?"]
+    marked = mmlu_tar(tmp_path / "mac.tar.gz", law_val=law, **{"._law_val": "\0\1"})
+    assert len(read_questions(marked)) == 2
     with pytest.raises(CorpusError, match="no questions of the subject 'latin'"):
         read_questions(path, subject="latin")
     folder = tmp_path / "val"
@@ -193,7 +195,7 @@ def test_damaged_files(tmp_path):
 
     whole = json.dumps(ARC).encode()
     refused("cut.jsonl", whole[:-9], "line 1: expected JSON")
-    refused("cut.json", b"[" + whole, "expected JSON")
+    refused("cut.json", b"[" + whole, "cut short")
     refused("latin.jsonl", whole.replace(b"melts", b"m\xe9lts"), "expected UTF-8")
     refused("latin.csv", b"question,label\nm\xe9,1\n", "expected UTF-8")
     refused("cut.jsonl.gz", gzip.compress(whole * 99)[:-30], "cannot be decompressed")
@@ -229,6 +231,22 @@ def test_the_asker_tells_the_hint_then_rules_out_until_two_choices_remain():
     assert [len(plain.remaining(told[:n])) for n in range(5)] == [4, 3, 2, 2, 2]
     assert plain.worth_asking(told[:2]) and not plain.worth_asking(told[:3])
     assert all("C" not in reply for reply in told[:2])
+
+
+def test_only_the_hint_speaks_for_a_choice_not_what_the_asker_says_besides():
+    case = HintedCase(Question("q", "Which word?", ("sure", "not that", "answer", "please"), 0))
+    besides = ["I am sure that it is not C.", "I cannot tell you more. Please give me your answer now."]
+    assert case.remaining(besides) == (0, 1, 3)
+
+
+def test_a_list_may_stand_below_a_blank_line(tmp_path):
+    (tmp_path / "list.json").write_text("\n " + json.dumps([MMLU]))
+    assert [question.id for question in read_questions(tmp_path / "list.json")] == ["record 1"]
+
+
+def test_a_marker_of_the_transcripts_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match=r"line 1, the text 'Who <\|agent\|>\?' holds one of the markers"):
+        read_questions(write(tmp_path / "a.jsonl", [MMLU | {"question": "Who <|agent|>?"}]))
 
 
 def test_a_long_hint_is_cut():

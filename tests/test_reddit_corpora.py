@@ -83,7 +83,14 @@ def test_both_halves_are_one_corpus(tmp_path):
     found = read_comments([up, down])
     assert [comment.score for comment in found.rows] == [9, 4, -9]
     assert found.skipped == {"duplicate id": 1}
-    assert [comment.id for comment in read_comments([up, down], limit=2).rows] == ["a", "b"]
+    assert [comment.score for comment in read_comments([up, down], limit=1).rows] == [9, 4]  # of each file
+
+
+def test_a_byte_order_mark_and_windows_line_ends(tmp_path):
+    quoted = '"id","text","parent_text","score"\r\n"a","yes","why?","3"\r\n'
+    found = read_comments(written(tmp_path, "saved_by_excel.csv", "\ufeff" + quoted))
+    assert found.rows == (Comment("a", "why?", "yes", 3),) and found.skipped == {}
+    assert read_comments(written(tmp_path, "blank_first.csv", "\r\n" + quoted)).rows == found.rows
 
 
 def test_kaggle_month(tmp_path):
@@ -107,12 +114,14 @@ def test_labelled_replies(tmp_path):
 
 def test_emotions(tmp_path):
     text = 'He said "hi\t3,11\tc1\nplain text\t27\tc2\nwhat is this\t99\tc3\nno tabs here\n\n'
+    text += '"""Stop"", he said."\t2\tc4\r\n"never closed\t3\tc5\nwhat is this\t-1\tc6\n'
     found = read_comments(written(tmp_path, "train.tsv", text))
     assert [(c.id, c.text, c.label) for c in found.rows] == [
         ("c1", 'He said "hi', "annoyance,disgust"),
         ("c2", "plain text", "neutral"),
+        ("c4", '"Stop", he said.', "anger"),
     ]
-    assert found.skipped == {"unknown emotion": 1, "wrong number of fields": 1}
+    assert found.skipped == {"unknown emotion": 2, "wrong number of fields": 2}
 
 
 def test_top_posts(tmp_path):
@@ -130,6 +139,7 @@ DUMP = [
     {"id": "e", "parent_id": "t1_d", "body": "to nobody", "score": 1},
     {"id": "f", "parent_id": "t1_a", "body": "hidden score", "score": None},
     {"id": "g", "parent_id": "t1_a", "score": 1},
+    {"id": "i", "parent_id": "t1_f", "body": "why hide it?", "score": 4},
     {"parent_id": "t1_a", "body": "who?", "score": 1},
     {"id": "h", "parent_id": "t1_a", "body": "half of a pair \ud83d", "score": 1},
 ]
@@ -146,6 +156,7 @@ def test_dumps_are_joined_to_their_parents(tmp_path):
     assert found.rows == (
         Comment("a", "A question\n\nwith a body", "an answer", 2, subreddit="askit"),
         Comment("b", "an answer", "thanks <3", -1),
+        Comment("i", "hidden score", "why hide it?", 4),
     )
     assert found.skipped == {
         "parent not in the files": 1,
@@ -163,7 +174,7 @@ def test_dumps_as_they_are_compressed(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     path = tmp_path / "RC_2019-05.zst"
     path.write_bytes(zstandard.ZstdCompressor().compress(json_lines(DUMP).encode()))
-    assert [comment.id for comment in read_comments(path).rows] == ["b"]
+    assert [comment.id for comment in read_comments(path).rows] == ["b", "i"]
     path.write_bytes(path.read_bytes()[:40])
     with pytest.raises(CorpusError, match=r"RC_2019-05\.zst"):
         read_comments(path)

@@ -34,6 +34,11 @@ def test_the_number_of_each_pair_alone(folder):
     assert len({round(number, 4) for number in wanted}) == 5  # two pairs are the same
 
 
+def test_positions_behind_the_padding_index_are_not_counted(tmp_path):
+    save_text_model(tmp_path, "roberta", num_labels=1, max_positions=18)
+    assert np.isfinite(SequenceRegression(tmp_path)(["a " * 40], ["b"])).all()
+
+
 def test_the_reference_stands_first(folder):
     scorer = SequenceRegression(folder)
     assert scorer(["a b c"], ["d"]) != pytest.approx(scorer(["d"], ["a b c"]))

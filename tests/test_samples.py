@@ -194,6 +194,12 @@ def test_replies_are_cut_like_any_utterance():
     assert all(len(e.tokens[e.is_action]) == 4 for e in samples(env, 0, Sampling())(0))
 
 
+def test_policies_without_a_temperature_have_none():
+    env = TokenVectorEnv(Parrot(), 2)
+    found = list(samples(env, 0, Sampling({"scripted": RandomTokens(env.task)}, per_context=1, human=False))(0))
+    assert {episode.info["temperature"] for episode in found} == {None}
+
+
 def test_greedy_policies_have_temperature_zero():
     env = TokenVectorEnv(Parrot(), 2)
     greedy = RandomTokens(env.task)

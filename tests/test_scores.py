@@ -4,8 +4,10 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from lang_envs import scores
+from lang_envs import rollout, scores
+from lang_envs.make import language_vec
 from lang_envs.tasks.movie_review import MovieReview
+from lang_envs.tokenizers import character_tokenizer, decode
 
 
 @pytest.mark.parametrize(
@@ -18,6 +20,15 @@ def test_committed_numbers_are_what_measuring_gives(env_id, words):
     assert abs(mean - committed.expert) < 4 * error
     assert scores.measure(env_id, None, 100, words=words)[0] == committed.random
     assert committed.optimum is None
+
+
+@pytest.mark.parametrize("env_id", ["ClarifyingQA-v0", "VisualDialogue-v0", "Dialogue-BLEU-v0"])
+def test_the_expert_speaks_the_tokens_of_the_environment(env_id):
+    letters = [*map(chr, range(32, 127)), "\n", "<pad>", "<end>"]
+    characters = character_tokenizer(letters, end_token="<end>", pad_token="<pad>")
+    env = language_vec(env_id, 4, tokenizer=characters, max_tokens=4000)
+    for episode in rollout(env, scores.expert(env), range(4)):
+        assert "<pad>" not in decode(characters, [episode.tokens])[0]
 
 
 def test_every_registered_environment_has_a_reference():

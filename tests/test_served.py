@@ -144,6 +144,21 @@ def test_a_history_is_sent_as_messages(server):
     }
 
 
+@pytest.mark.parametrize(
+    ("text", "messages"),
+    [
+        ("<|agent|>", [("user", "")]),
+        ("<|agent|>hi<|end|><|user|>ok<|agent|>", [("user", ""), ("assistant", "hi"), ("user", "ok")]),
+        ("es, now<|end|><|user|>ok<|agent|>", [("user", ""), ("assistant", "es, now"), ("user", "ok")]),
+        ("a shop.<|agent|>", [("system", "a shop."), ("user", "")]),
+    ],
+    ids=["nothing said", "agent first", "cut within a turn", "context alone"],
+)
+def test_the_user_speaks_first(server, text, messages):
+    act(served(server), np.array(TOKENIZER(text)["input_ids"], np.int32))
+    assert [(m["role"], m["content"]) for m in server.asked[0][1]["messages"]] == messages
+
+
 def test_a_model_plays_the_user(server):
     from lang_envs.tasks.clarifying_qa import ClarifyingQA
 
@@ -250,6 +265,20 @@ def test_the_first_failure_ends_the_rest(server):
     assert len(server.asked) < 10
 
 
+def test_a_failure_does_not_wait_for_slow_answers(server):
+    def answer(path, body):
+        if body["messages"][-1]["content"] == "hi a":
+            return 400, "no such thing"
+        time.sleep(2)
+        return 200, chat("late")
+
+    server.answer = answer
+    start = time.monotonic()
+    with pytest.raises(ValueError, match="refused with status 400"):
+        act(served(server, concurrency=2), *[history(("user", f"hi {letter}")) for letter in "ab"])
+    assert time.monotonic() - start < 1.5
+
+
 def test_an_unknown_model_is_told_with_the_known_ones(server):
     def answer(path, body):
         if path == "/v1/models":
@@ -294,7 +323,7 @@ def test_a_malformed_answer_is_told(server, answer, message):
 
 
 def test_bad_options_are_told():
-    for url in ("localhost:8000", "ftp://x/v1", "http://", ""):
+    for url in ("localhost:8000", "ftp://x/v1", "http://", "", "http://localhost:abc"):
         with pytest.raises(ValueError, match="expected the address of a server"):
             Served(url, "m", Echo())
     with pytest.raises(ValueError, match="concurrency must be at least 1"):

@@ -10,6 +10,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from datasets_builders.recipes import build
+from datasets_builders.visual_dialogue import QUESTIONERS
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.visdial.features import from_dialogues, from_file, from_objects
 from lang_envs.corpora.visdial.visdial import ImageDialogue, read_visdial
@@ -17,6 +18,7 @@ from lang_envs.corpora.visdial.vispro import joined, read_vispro
 from lang_envs.corpora.visdial.world import VisdialWorld
 from lang_envs.rewards import encoder
 from lang_envs.tasks.visual_dialogue import VisualDialogue
+from lang_envs.tokenizers import character_tokenizer, decode
 
 OFFICIAL = {
     "version": "1.0",
@@ -79,10 +81,28 @@ def test_the_official_layout(tmp_path):
     assert field.rounds == (("any people", "no"),)  # the question that nobody answered is left out
 
 
+def test_a_test_split_dialogue_of_one_open_question_is_left_out(tmp_path):
+    data = changed(["data", "dialogs", 1, "dialog"], [{"question": 1, "answer_options": [0]}])
+    assert [d.image for d in read_visdial(written(tmp_path / "visdial_1.0_test.json", data))] == ["7"]
+
+
+def test_the_validation_file_is_the_one_that_is_found(tmp_path, monkeypatch):
+    folder = tmp_path / "visual_dialogue"
+    folder.mkdir()
+    monkeypatch.setenv("LANG_ENVS_DATA", str(tmp_path))
+    written(folder / "visdial_1.0_val_dense_annotations.json", [])
+    with pytest.raises(CorpusError, match="expected a file of dialogues"):
+        VisdialWorld.read("visdial")
+    for split in ("test", "train", "val"):
+        written(folder / f"visdial_1.0_{split}.json", "{" if split != "val" else changed(["data", "dialogs"], []))
+    with pytest.raises(CorpusError, match=r"visdial_1\.0_val\.json: expected dialogues"):
+        VisdialWorld.read("visdial")
+
+
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (["data"], ..., "field 'data': missing"),
+        (["data"], ..., r"field 'data': missing; the record has \['split', 'version'\]"),
         (["data", "answers"], "yes", "field 'answers': expected list"),
         (["data", "dialogs"], [], "expected dialogues about images, found none"),
         (["data", "dialogs", 0, "caption"], ..., "dialogue 0, field 'caption': missing"),
@@ -216,6 +236,19 @@ def test_the_guesser_learns_from_answers():
         assert percentiles.min() >= 0 and percentiles.max() <= 1 - 1 / n
 
 
+def test_images_with_the_same_features_tie_in_a_batch_of_any_size():
+    rng = np.random.default_rng(0)
+    features = (rng.random((250, 80)) < 0.05).astype(np.float32)
+    features[::3] = features[0]
+    dialogues = [
+        ImageDialogue(str(i), f"{COLOURS[i % 5]} {i}", ((f"why {i % 7}", f"so {i % 11}"),)) for i in range(250)
+    ]
+    world = VisdialWorld(dialogues, features, words_of)
+    every = range(len(world.captions))
+    _, together = world.begin(every)
+    assert together.tolist() == [world.begin([context])[1][0] for context in every]
+
+
 def test_a_world_says_what_it_needs():
     dialogues = [ImageDialogue(str(i), "a cat", (("why", "so"),)) for i in range(4)]
     with pytest.raises(ValueError, match="at least 4 dialogues"):
@@ -252,6 +285,16 @@ def test_what_people_asked_becomes_a_data_set(tmp_path, logged):
         assert episode.info["success"] or episode.ret == -9
     with pytest.raises(ValueError, match="nobody asked about the built-in scenes"):
         build("visual-dialogue-human", None, tmp_path / "none", progress=False)
+
+
+def test_questioners_speak_the_tokens_of_the_environment():
+    letters = [*map(chr, range(32, 127)), "<pad>", "<end>"]
+    characters = character_tokenizer(letters, end_token="<end>", pad_token="<pad>")
+    for questioner in QUESTIONERS.values():
+        [turn] = questioner(VisualDialogue(pool=30), characters).act(
+            [np.zeros(1, np.int32)], [np.random.default_rng(0)]
+        )
+        assert turn.tokens.max() < len(letters) and " " in decode(characters, [turn.tokens])[0]
 
 
 def test_scripted_questioners_become_a_data_set(tmp_path):

@@ -11,6 +11,7 @@ from transformers import (
     GPT2Model,
     PreTrainedTokenizerFast,
     RobertaConfig,
+    RobertaForSequenceClassification,
     RobertaModel,
 )
 
@@ -18,7 +19,7 @@ WORDS = ("<pad>", "[CLS]", "[SEP]", "[UNK]", "a", "b", "c", "d", "e", "ab", "Ġ"
 
 
 def save_text_model(folder, kind, *, max_positions=64, byte_level=False, num_labels=None):
-    """Saves a model of two layers and width 16; ``num_labels`` for a BERT with a classification head."""
+    """Saves a model of two layers and width 16; ``num_labels`` for a classification head."""
     import torch
 
     shape = {"vocab_size": len(WORDS), "max_position_embeddings": max_positions, "pad_token_id": 0}
@@ -27,8 +28,9 @@ def save_text_model(folder, kind, *, max_positions=64, byte_level=False, num_lab
     with torch.random.fork_rng():
         torch.manual_seed(0)
         if num_labels is not None:
-            config = BertConfig(**shape, **layers, **wide, num_labels=num_labels, problem_type="regression")
-            model = BertForSequenceClassification(config)
+            kinds = {"bert": BertForSequenceClassification, "roberta": RobertaForSequenceClassification}
+            settings = {**shape, **layers, **wide, "num_labels": num_labels, "problem_type": "regression"}
+            model = kinds[kind](kinds[kind].config_class(**settings))
         elif kind == "bert":
             model = BertModel(BertConfig(**shape, **layers, **wide))
         elif kind == "roberta":

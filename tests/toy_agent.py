@@ -11,7 +11,7 @@ from guess_task import Guess
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from agents import LM, Agent, Batch
+from agents import AGENTS, LM, Agent, Batch, DecisionTransformerConfig, RefitConfig
 from lang_envs import Episode, Episodes, TokenVectorEnv
 
 TOKENIZER = Guess().tokenizer()
@@ -78,6 +78,18 @@ class Toy(Agent):
         if self.step + 1 == self.config.fail_at:
             loss = loss * float("inf")
         return loss, {"loss/toy": loss.detach()}
+
+
+OFFLINE = [name for name in AGENTS if name != "ppo"]  # PPO refuses a log alone, which tests/test_ppo.py holds it to
+
+
+def make_agent(algorithm: str) -> Agent:
+    """An agent by its name, or the toy; some are told that returns can be negative, or where bins of them begin."""
+    configs = {
+        "refit": RefitConfig(shift_rewards=True),
+        "decision_transformer": DecisionTransformerConfig(edges=(-0.5, 0.5)),
+    }
+    return ({"toy": Toy} | AGENTS)[algorithm](make_lm(), configs.get(algorithm))
 
 
 def weights(agent: Agent) -> dict[str, torch.Tensor]:

@@ -44,13 +44,15 @@ def data_folder(name: str) -> Path:
 def open_text(path: str | os.PathLike[str]) -> TextIO:
     """Opens a text file; what its name ends in (.gz, .bz2, .xz, .zst, .zip) says how it is compressed.
 
+    A byte order mark at its beginning, as some Windows programs write it, is passed over.
+
     Raises:
         CorpusError: where there is no such file, or a zip does not hold exactly one file.
     """
     path = Path(path)
     if not path.is_file():
         raise CorpusError(f"there is no file {str(path)!r}")
-    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8", newline="")
+    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
 
 
 def _open_bytes(path: Path) -> Any:

@@ -26,7 +26,10 @@ class Endpoint:
     """
 
     def __init__(self, url: str, api_key: str | None, timeout: float, retries: int, backoff: float) -> None:
-        parsed = httpx2.URL(url)
+        try:
+            parsed = httpx2.URL(url)
+        except httpx2.InvalidURL:
+            parsed = httpx2.URL()
         if parsed.scheme not in ("http", "https") or not parsed.host:
             raise ValueError(f"expected the address of a server such as http://localhost:8000/v1, got {url!r}")
         self.url = url.rstrip("/") + ("/v1" if parsed.path in ("", "/") else "")

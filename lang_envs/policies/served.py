@@ -29,7 +29,8 @@ class Served:
     """Asks a server for each utterance, several at a time, and asks again where it is busy.
 
     A history is sent as chat messages (what the environment said is the user's, what the agent said the assistant's),
-    or, for a model trained on transcripts, as their plain text. The reply's text is spelled by the environment's
+    or, for a model trained on transcripts, as their plain text. Where the agent speaks first, an empty message of the
+    user stands before it, since many chat templates want one. The reply's text is spelled by the environment's
     tokenizer, since the server's may be another one; so there are no log-probabilities.
 
     Each request carries a seed drawn from its episode's generator. Whether equal requests then get equal answers is up
@@ -111,13 +112,12 @@ class Served:
         return self._replies(transcripts, [crc32(text.encode()) % 2**31 for text in transcripts])
 
     def _replies(self, texts: Sequence[str], seeds: Sequence[int]) -> list[str]:
-        with ThreadPoolExecutor(self.concurrency) as pool:
+        pool = ThreadPoolExecutor(self.concurrency)
+        try:
             waiting = [pool.submit(self._say, text, seed) for text, seed in zip(texts, seeds, strict=True)]
-            try:
-                return [reply.result() for reply in waiting]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)  # a failure is told now, not after the rest
-                raise
+            return [reply.result() for reply in waiting]
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)  # a failure is told now, not after the rest
 
     def _say(self, history: str, seed: int) -> str:
         request = {
@@ -135,9 +135,11 @@ class Served:
         return reply.strip()
 
     def _messages(self, history: str) -> list[dict[str, str]]:
-        messages = messages_of(self._turns(history))
-        if not self.instruction:
-            return messages
-        context = messages.pop(0)["content"] if messages and messages[0]["role"] == "system" else ""
+        turns = list(self._turns(history))
+        if turns and turns[0][0] == "context" and turns[0][1].endswith(END):  # the history begins inside of a turn
+            turns[0] = ("agent", turns[0][1].removesuffix(END))
+        context = turns.pop(0)[1] if turns and turns[0][0] == "context" else ""
+        if not turns or turns[0][0] == "agent":
+            turns.insert(0, ("user", ""))
         told = "\n\n".join(filter(None, (self.instruction, context)))
-        return [{"role": "system", "content": told}, *messages]
+        return messages_of([("context", told), *turns] if told else turns)

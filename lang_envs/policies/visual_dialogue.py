@@ -1,9 +1,12 @@
-"""Scripted questioners of different habits for visual dialogue. They know a dialogue by its tokens alone."""
+"""Scripted questioners of different habits for visual dialogue. They know a dialogue by its tokens alone.
+
+Each takes the environment's ``tokenizer`` where that is not the task's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,16 +22,19 @@ from lang_envs.tokenizers import decode
 from lang_envs.transcript import turns_of
 from lang_envs.utterances import spell
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 T = TypeVar("T")
 
 
 class RandomQuestions:
     """Any question, all equally likely, whatever was said before: of the built-in bank, or of those people asked."""
 
-    def __init__(self, task: VisualDialogue) -> None:
+    def __init__(self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         world = task.world
         self._wordings = [(q,) for q in world.questions] if isinstance(world, VisdialWorld) else list(bank().values())
-        self._voice = _Voice(task)
+        self._voice = _Voice(task, tokenizer)
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One question for each history."""
@@ -40,16 +46,19 @@ class YesNo:
 
     Args:
         task: on the built-in scenes.
+        tokenizer: of the environment.
         share: how likely a question is one for yes or no.
 
     Raises:
         ValueError: where ``share`` is no probability, or the task is on real dialogues.
     """
 
-    def __init__(self, task: VisualDialogue, share: float = 0.85) -> None:
+    def __init__(
+        self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None, share: float = 0.85
+    ) -> None:
         if not 0 <= share <= 1:
             raise ValueError(f"share must be a probability from 0 to 1, got {share}")
-        self.world, self.share, self._voice = _built_in(task), share, _Voice(task)
+        self.world, self.share, self._voice = _built_in(task), share, _Voice(task, tokenizer)
         self._open = [question for question in bank() if question.is_open]
         self._closed = [question for question in bank() if not question.is_open]
 
@@ -72,16 +81,20 @@ class Repetitive:
 
     Args:
         task: of either kind.
+        tokenizer: of the environment.
         again: how likely a question is an old one, from the second on.
 
     Raises:
         ValueError: where ``again`` is no probability.
     """
 
-    def __init__(self, task: VisualDialogue, again: float = 0.6) -> None:
+    def __init__(
+        self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None, again: float = 0.6
+    ) -> None:
         if not 0 <= again <= 1:
             raise ValueError(f"again must be a probability from 0 to 1, got {again}")
-        self.again, self._voice, self._random = again, _Voice(task), RandomQuestions(task)
+        self.again = again
+        self._voice, self._random = _Voice(task, tokenizer), RandomQuestions(task, tokenizer)
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One question for each history."""
@@ -100,6 +113,7 @@ class Informative:
 
     Args:
         task: on the built-in scenes. It knows the pool, but not the guesser's hunches.
+        tokenizer: of the environment.
         slack: it takes any question within this share of the best one, so that it does not always ask the same.
         thrifty: whether it minds the penalty.
 
@@ -107,10 +121,16 @@ class Informative:
         ValueError: where ``slack`` is negative, or the task is on real dialogues.
     """
 
-    def __init__(self, task: VisualDialogue, slack: float = 0.05, thrifty: bool = True) -> None:
+    def __init__(
+        self,
+        task: VisualDialogue,
+        tokenizer: PreTrainedTokenizerFast | None = None,
+        slack: float = 0.05,
+        thrifty: bool = True,
+    ) -> None:
         if slack < 0:
             raise ValueError(f"slack must not be negative, got {slack}")
-        self.slack, self._voice = slack, _Voice(task)
+        self.slack, self._voice = slack, _Voice(task, tokenizer)
         self._beliefs = Beliefs(_built_in(task), list(bank()), task.penalised if thrifty else None)
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
@@ -126,8 +146,9 @@ class Informative:
 class _Voice:
     """From histories to what was said, and from a question to its tokens."""
 
-    def __init__(self, task: VisualDialogue) -> None:
-        self._tokenizer, self._limit = task.tokenizer(), task.max_utterance_tokens
+    def __init__(self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
+        self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
+        self._limit = task.max_utterance_tokens
         self._spelled: dict[str, Turn] = {}
 
     def say(self, question: str) -> Turn:

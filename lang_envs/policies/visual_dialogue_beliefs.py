@@ -30,14 +30,15 @@ class Beliefs:
         self._numbers = np.array([world.number(question) for question in questions])  # [K]
         self._place = {int(number): k for k, number in enumerate(self._numbers)}
         self._facts = np.array([PLACE[question.fact] for question in questions])  # [K]
-        self._force = np.array([NAMING if question.is_open else 1.0 for question in questions], np.float32)  # [K]
+        self._force = np.array([NAMING if question.is_open else 1.0 for question in questions])  # [K]
         outcomes = np.stack([world.outcomes(number) for number in self._numbers.tolist()])  # [K, P]
         sizes = outcomes.max(axis=1) + 1  # [K]
         self._first = np.concatenate([[0], np.cumsum(sizes)[:-1]])  # [K] each question's first column
         columns = self._first[:, None] + outcomes  # [K, P]
-        self._is = np.zeros((len(world), int(sizes.sum())), np.float32)  # [P, C] whether a scene gives this outcome
+        # [P, C] whether a scene gives this outcome; in double precision, so that sums do not hang on a batch's size
+        self._is = np.zeros((len(world), int(sizes.sum())))
         self._is[np.arange(len(world)), columns] = 1
-        self._cost = np.zeros(self._is.shape[1], np.float32)  # [C] the expected penalty
+        self._cost = np.zeros(self._is.shape[1])  # [C] the expected penalty
         self._heard: dict[int, dict[str, int]] = {}  # question -> answer -> outcome
         self._captions = {text: context for context, text in enumerate(world.captions)}
         if penalised is not None:
@@ -46,7 +47,7 @@ class Beliefs:
                     bad = [penalised(say(question, outcome, style)) for style in range(STYLES)]
                     self._cost[first + outcome] = -PENALTY * np.mean(bad)
 
-    def worth(self, dialogues: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+    def worth(self, dialogues: Sequence[Sequence[str]]) -> NDArray[np.float64]:
         """What each question would tell, by what it costs, [n, K].
 
         That is the share of scenes, by weight, that its answer is expected to speak against; nothing for a question
@@ -64,7 +65,7 @@ class Beliefs:
                 known[row] = self.world.scenes.told[context, self._facts]
             for question, answer in zip(said[::2], said[1::2], strict=False):
                 self._learn(question, answer, against[row], known[row])
-        weights = np.exp(-self.world.doubt(against))  # [n, P]
+        weights = np.exp(-self.world.doubt(against).astype(np.float64))  # [n, P]
         chance = weights @ self._is / weights.sum(axis=1, keepdims=True)  # [n, C]
         told = 1 - np.add.reduceat(chance**2, self._first, axis=1)  # [n, K]
         cost = 1 + np.add.reduceat(chance * self._cost, self._first, axis=1)  # [n, K]

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.rewards.packed_bert import PackedBert, can_pack
-from lang_envs.rewards.pretrained import Precision, load, load_config, token_limit
+from lang_envs.rewards.pretrained import Precision, first_position, load, load_config, token_limit
 
 SMALL_WASTE = 48
 """Padding tokens a forward pass may hold: about what starting another pass costs."""
@@ -46,9 +45,8 @@ class HiddenStates:
         self._model = (model.get_encoder() if config.is_encoder_decoder else model).to(device)
         self._lock = threading.Lock()
         self.config = config
-        first_position = _first_position(self._model)
-        self._packed = PackedBert(model, first_position) if device == "cpu" and can_pack(config) else None
-        self.max_tokens = token_limit(self._tokenizer, config, first_position)
+        self._packed = PackedBert(model, first_position(model)) if device == "cpu" and can_pack(config) else None
+        self.max_tokens = token_limit(self._tokenizer, self._model)
         special = (self._tokenizer.cls_token_id, self._tokenizer.sep_token_id)
         self.special_ids = tuple(i for i in special if i is not None)
 
@@ -113,14 +111,3 @@ def batches(lengths: Sequence[int], batch_tokens: int, pads: bool) -> list[list[
             found.append([row])
             used = length
     return found
-
-
-def _first_position(model: Any) -> int:
-    """RoBERTa counts positions from behind its padding index; most others from 0."""
-    import torch
-
-    most = getattr(model.config, "max_position_embeddings", None)
-    for module in model.modules():
-        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == most and module.padding_idx is not None:
-            return module.padding_idx + 1
-    return 0

@@ -57,13 +57,24 @@ def load(auto_class: Any, path: str, config: Any, precision: Precision) -> tuple
     return model.eval().requires_grad_(False), tokenizer
 
 
-def token_limit(tokenizer: Any, config: Any, first_position: int = 0) -> int:
+def token_limit(tokenizer: Any, model: Any) -> int:
     """Tokens of a text that a model can take, special tokens included: the least of what its parts state.
 
     A tokenizer that states no limit says 1e30, which no C integer holds.
     """
-    positions = (getattr(config, "max_position_embeddings", None) or 0) - first_position
+    positions = (getattr(model.config, "max_position_embeddings", None) or 0) - first_position(model)
     return min((n for n in (positions, tokenizer.model_max_length) if 0 < n < 1_000_000), default=NO_STATED_LIMIT)
+
+
+def first_position(model: Any) -> int:
+    """RoBERTa counts positions from behind its padding index; most others from 0."""
+    import torch
+
+    most = getattr(model.config, "max_position_embeddings", None)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Embedding) and module.num_embeddings == most and module.padding_idx is not None:
+            return module.padding_idx + 1
+    return 0
 
 
 @contextmanager

@@ -39,7 +39,7 @@ class SequenceRegression:
         model, self._tokenizer = load(AutoModelForSequenceClassification, str(path), config, "fp32")
         self._model = model.to(device)
         self._batch_tokens, self._device = batch_tokens, device
-        self._max_tokens = token_limit(self._tokenizer, config)
+        self._max_tokens = token_limit(self._tokenizer, self._model)
         self._lock = threading.Lock()
 
     def __call__(self, candidates: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:

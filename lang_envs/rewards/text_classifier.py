@@ -6,15 +6,16 @@ A classifier is any callable that takes n texts and returns n probabilities.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.rewards.encoder import Encoder
+from lang_envs.rewards.pretrained import load, load_config, token_limit
 from lang_envs.rewards.text_cache import TextCache
 
 Classifier = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -68,20 +69,20 @@ class HubClassifier:
         batch_size: texts of one forward pass.
 
     Raises:
-        ValueError: for an unknown label, or where none is given and there are several to choose from.
-        OSError: where there is no such model at hand.
+        ValueError: where there is no such model, or it was not trained to classify; for an unknown label, or where none
+            is given and there are several to choose from.
     """
 
     def __init__(self, path: str | os.PathLike[str], label: str | None = None, batch_size: int = 32) -> None:
-        from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers import AutoModelForSequenceClassification
 
-        self._tokenizer: Any = AutoTokenizer.from_pretrained(path)
-        model: Any = AutoModelForSequenceClassification.from_pretrained(path, use_safetensors=True)
-        self._model = model.eval().requires_grad_(False)
-        self._index = _index_of(label, self._model.config.id2label, path)
-        one_each = self._model.config.problem_type == "multi_label_classification"
-        self._sigmoid = one_each or self._model.config.num_labels == 1
+        config = load_config(str(path))
+        self._index = _index_of(label, config.id2label, path)
+        self._sigmoid = config.problem_type == "multi_label_classification" or config.num_labels == 1
+        self._model, self._tokenizer = load(AutoModelForSequenceClassification, str(path), config, "fp32")
+        self._max_tokens = token_limit(self._tokenizer, self._model)
         self.batch_size = batch_size
+        self._lock = threading.Lock()  # a tokenizer serves one thread at a time
         self._cache = TextCache[np.float32](2**20, lambda _: 4)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -93,16 +94,13 @@ class HubClassifier:
 
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))  # similar lengths need little padding
         found = np.zeros(len(texts), np.float32)
-        limit = min(self._tokenizer.model_max_length, getattr(self._model.config, "max_position_embeddings", 512) - 2)
-        for at in range(0, len(order), self.batch_size):
-            rows = order[at : at + self.batch_size]
-            batch = self._tokenizer(
-                [texts[row] for row in rows], padding=True, truncation=True, max_length=limit, return_tensors="pt"
-            )
-            with torch.inference_mode():
-                logits = self._model(**batch).logits.float()  # [b, C]
-            shares = logits.sigmoid() if self._sigmoid else logits.softmax(dim=-1)
-            found[rows] = shares[:, self._index].numpy()
+        how = {"padding": True, "truncation": True, "max_length": self._max_tokens, "return_tensors": "pt"}
+        with self._lock, torch.inference_mode():
+            for at in range(0, len(order), self.batch_size):
+                rows = order[at : at + self.batch_size]
+                logits = self._model(**self._tokenizer([texts[row] for row in rows], **how)).logits  # [b, C]
+                shares = logits.sigmoid() if self._sigmoid else logits.softmax(dim=-1)
+                found[rows] = shares[:, self._index].numpy()
         return list(found)
 
 
@@ -120,6 +118,18 @@ def load_classifier(classifier: str | os.PathLike[str] | Classifier, label: str 
     if Path(classifier).suffix == ".safetensors":
         return HeadClassifier(classifier)
     return HubClassifier(classifier, label)
+
+
+def probabilities(classifier: Classifier, texts: Sequence[str]) -> NDArray[np.float64]:
+    """What a classifier says of each text [n], to three decimals: a model's last bits depend on what it read besides.
+
+    Raises:
+        ValueError: where it does not give a probability for each.
+    """
+    found = np.asarray(classifier(texts), np.float64).round(3)
+    if found.shape != (len(texts),) or not ((found >= 0) & (found <= 1)).all():
+        raise ValueError(f"the classifier must give a probability for each of {len(texts)} texts, got {found!r}")
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lang_envs.rewards.text_classifier import Classifier
+from lang_envs.rewards.text_classifier import Classifier, probabilities
 
 SAFE, SENSITIVE, UNSAFE = 0, 1, 2
 SENSITIVE_FROM, UNSAFE_FROM = 0.4, 0.7
@@ -31,9 +31,8 @@ def judge(classifier: Classifier, texts: Sequence[str]) -> list[Toxicity]:
     A text without any letter or digit says nothing, and is unsafe: the filter of the paper counted whatever it could
     not make sense of as unsafe, and silence must not be the best comment.
     """
-    probabilities = np.round(np.asarray(classifier(texts), np.float64), 3)
     verdicts = []
-    for text, p in zip(texts, probabilities.tolist(), strict=True):
+    for text, p in zip(texts, probabilities(classifier, texts).tolist(), strict=True):
         p = p if any(map(str.isalnum, text)) else 1.0
         label = UNSAFE if p >= UNSAFE_FROM else SENSITIVE if p >= SENSITIVE_FROM else SAFE
         verdicts.append(Toxicity(p, label, SCALE * label))

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import numpy as np
-
-from lang_envs.rewards.text_classifier import Classifier
+from lang_envs.rewards.text_classifier import Classifier, probabilities
 
 SCALE = 10.0
 
@@ -26,9 +24,8 @@ class Upvotes(NamedTuple):
 
 def judge(classifier: Classifier, texts: Sequence[str]) -> list[Upvotes]:
     """The verdict on each text; one without any letter or digit is not voted up."""
-    probabilities = np.round(np.asarray(classifier(texts), np.float64), 3)
     verdicts = []
-    for text, p in zip(texts, probabilities.tolist(), strict=True):
+    for text, p in zip(texts, probabilities(classifier, texts).tolist(), strict=True):
         p = p if any(map(str.isalnum, text)) else 0.0
         verdicts.append(Upvotes(p, p >= 0.5, SCALE * (p >= 0.5)))
     return verdicts

@@ -52,6 +52,7 @@ class QAState(NamedTuple):
     """whether every one of them held a thought"""
     said: tuple[tuple[str, str], ...] = ()
     """(speaker, text) after the opening, without the agent's thoughts"""
+    over: bool = False
 
 
 class ClarifyingQA(Task[QAState]):
@@ -192,7 +193,7 @@ class ClarifyingQA(Task[QAState]):
         return [prompt([("context", self._rules), ("user", _written(case.question))]) for case in self.cases]
 
     def _over(self, state: QAState, said: Said) -> bool:
-        if state.turn >= self.max_turns:
+        if state.over:
             raise ValueError("The conversation is over: begin a new one before the next turn.")
         return state.turn + 1 == self.max_turns or (said.letter is not None and not self.fixed_horizon)
 
@@ -228,7 +229,7 @@ class ClarifyingQA(Task[QAState]):
         asked = state.asked + said.asks
         over = answer is None
         spoken: tuple[tuple[str, str], ...] = (("agent", said.spoken), ("user", answer or ""))
-        after = QAState(state.context, state.turn + 1, asked, thought, state.said + spoken)
+        after = QAState(state.context, state.turn + 1, asked, thought, state.said + spoken, over)
         reward = (1 - self.format_weight) * correct + self.format_weight * formed if over else 0.0
         info: dict[str, Any] = {
             "context": state.context,

@@ -187,12 +187,19 @@ class Dialogue(Task[int]):
         return self._tokenizer
 
 
+@lru_cache(maxsize=1)
+def _bertscore() -> BERTScore:
+    """One for both rewards, which then remember the references together."""
+    return BERTScore()
+
+
 @lru_cache(maxsize=8)  # a model is loaded once for all environments
 def _named(reward: str) -> Similarity:
     """A similarity by name, or the model at a path."""
-    if reward in ("bertscore", "bertclick"):
-        score = BERTScore()
-        return score if reward == "bertscore" else score.click()
+    if reward == "bertscore":
+        return _bertscore()
+    if reward == "bertclick":
+        return _bertscore().click()
     from lang_envs.rewards import overlap
 
     measures: dict[str, Any] = {"bleu": overlap.BLEU, "chrf": overlap.ChrF, "meteor": overlap.METEOR}
@@ -200,4 +207,8 @@ def _named(reward: str) -> Similarity:
         return measures[reward]()
     from lang_envs.rewards.regression import SequenceRegression
 
-    return SequenceRegression(reward)
+    try:
+        return SequenceRegression(reward)
+    except ValueError as error:
+        named = ["bertscore", "bertclick", *measures]
+        raise ValueError(f"a reward is one of {named}, or a regression model: {error}") from error

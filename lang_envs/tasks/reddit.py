@@ -86,13 +86,14 @@ class Reddit(Task[RedditState]):
     * `reward="toxicity"`: or `"noised_toxicity"`, or `"upvotes"`.
     * `corpus="built-in"`: 8,000 made-up comments on 1,190 posts (`lang_envs.corpora.reddit.generated`); or the path
       of a file of real ones, or several, in any layout that `lang_envs.corpora.reddit.read.read_comments` knows.
-    * `split="all"`: or `"train"`, or `"test"`, one tenth of the texts to comment on, always the same ones.
+    * `split="all"`: or `"train"`, or `"test"`, one tenth of the texts to comment on, always the same ones; of a corpus
+      without them, one tenth of the comments.
     * `condition_on_parent=True`: whether the text is shown; if not, every episode begins with `<|agent|>` alone.
     * `classifier=None`: the packaged one (`lang_envs/rewards/weights/README.md` says what it learned and how well); or
       a text-classification model of the hub or in a folder, or any callable from texts to probabilities.
     * `classifier_label=None`: which of the model's labels means toxic, or voted up, where it has several.
     * `max_comment_tokens=64`, `max_parent_tokens=192`: of the comment with its end token, and of what is shown.
-    * `limit=None`: comments read from the files at most.
+    * `limit=None`: comments read from each file at most.
 
     The paper: about 4 million comments of Kaggle's two files, the toxicity filter of a company's service (since
     withdrawn), and an upvote model fine-tuned on held-out comments. The classifiers here are stand-ins, far smaller;

@@ -76,9 +76,10 @@ class VisualDialogue(Task[VisualDialogueState]):
     count, and "yes." is just "yes".
 
     ## Episode End
-    The guesser ranks all images; its percentile is 1 - rank / N, the best rank being 1. With p_0 after the caption and
-    p_t after t answers, the dialogue terminates when (p_t - p_0) / (1 - p_0) >= 0.5, or after ten rounds. An image that
-    the caption alone ranks first takes ten rounds. Truncated where the tokens are used up.
+    The guesser ranks all images; its percentile is 1 - rank / N, the best rank being 1 (ties share the mean of their
+    ranks). With p_0 after the caption and p_t after t answers, the dialogue terminates when
+    (p_t - p_0) / (1 - p_0) >= 0.5, or after ten rounds. An image that the caption alone ranks first takes ten rounds.
+    Truncated where the tokens are used up.
 
     ## Information
     At the end of each question: `success` (bool), whether the guesser has come far enough; `percentile` (float);

@@ -1,7 +1,7 @@
 """What Q heads over a large vocabulary hold in memory, by their last layer, and how long their part of a step takes.
 
-Two heads, their targets and AdamW; V = 50,257, d = 768, rank 64, 256 actions, float32, one thread. Each kind has a process
-of its own, since what a process held at most never falls again; the memory is what it held beyond its start.
+Two heads, their targets and AdamW; V = 50,257, d = 768, rank 64, 256 actions, float32, one thread. Each kind has a
+process of its own, since what a process held at most never falls again; the memory is what it held beyond its start.
 """
 
 import subprocess
@@ -53,6 +53,5 @@ def test_small_heads_hold_less(benchmark):
     for last, (memory, seconds) in found.items():
         sys.stdout.write(f"{last:10s} {memory:5.2f} GB   {seconds:5.2f} s of a step\n")
     benchmark.pedantic(lambda: None, rounds=1)
-    assert found["full"][0] > 4 * found["low_rank"][0]
-    assert found["low_rank"][0] > found["tied"][0]
+    assert found["full"][0] > 4 * max(found["low_rank"][0], found["tied"][0])
     assert found["full"][1] > max(found["low_rank"][1], found["tied"][1])

@@ -32,12 +32,16 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
     A conversation is ``{"convo_id", "original": [[speaker, text], ...]}``. Rows of the speaker "action" are what the
     agent clicked, and are left out.
 
+    The sample lies beside the whole in the official repository, and is part of it: of a folder with both, only the
+    whole is read.
+
     Raises:
         CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
     """
     path = Path(path)
     files = files_of(path, "abcd*.json")
-    return without_duplicates((dialogue for file in files for dialogue in _file(file)), path)
+    whole = [file for file in files if file.name.startswith("abcd_v")]
+    return without_duplicates((dialogue for file in whole or files for dialogue in _file(file)), path)
 
 
 def _file(file: Path) -> Iterator[Dialogue]:

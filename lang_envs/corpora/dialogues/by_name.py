@@ -37,10 +37,12 @@ def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str
 
     Raises:
         CorpusError: where there is no such corpus, or a file of it is not what its format says.
-        ValueError: for an unknown split, or an empty one.
+        ValueError: for an unknown split, or one in which no agent speaks; for a path to the built-in corpus.
     """
     started = time.perf_counter()
     name = str(corpus)
+    if name == "service" and path is not None:
+        raise ValueError(f"the corpus 'service' is built in and has no path; say which corpus lies at {str(path)!r}")
     if name == "service":
         found = _built_in(split)
     elif name == FEEDBACK:
@@ -48,6 +50,8 @@ def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str
         found = tuple(Example((*v.context, ("agent", v.reply)), len(v.context)) for v in approved)
     else:
         found = tuple(examples(in_split(list(_read(name, path)), split)))
+    if not found:
+        raise ValueError(f"{name}: expected replies of an agent in the split {split!r}, got none")
     log.info("%s: %s replies (%s) read in %.1f s", name, len(found), split, time.perf_counter() - started)
     return found
 
@@ -65,9 +69,8 @@ def verdicts(split: str, path: str | os.PathLike[str] | None = None) -> list[tas
 
 
 def _read(name: str, path: str | os.PathLike[str] | None) -> Iterator[Dialogue]:
-    own = Path(name)
-    if own.exists():
-        return plain.read(own)
+    if path is None and name not in READERS and Path(name).exists():
+        return plain.read(name)
     reader = next((reader for begin, reader in READERS.items() if name.startswith(begin)), None)
     if reader is None:
         raise CorpusError(

@@ -126,8 +126,11 @@ def spoken(text: str, where: str) -> str:
     """A text as it is said: white space collapsed.
 
     Raises:
-        CorpusError: where it holds a marker of the transcripts, which would be taken for a change of speaker.
+        CorpusError: where it holds a marker of the transcripts, which would be taken for a change of speaker, or half a
+            character, which cannot be written.
     """
+    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+        raise CorpusError(f"{where}: the text {text!r} holds half a character; take it out of the file")
     if any(marker in text for marker in MARKERS):
         raise CorpusError(f"{where}: the text {text!r} holds one of the markers {MARKERS}; take it out of the file")
     return " ".join(text.split())
@@ -148,13 +151,13 @@ def without_duplicates(dialogues: Iterable[Dialogue], path: Path) -> Iterator[Di
     """The same dialogues, those left out in which nothing is said.
 
     Raises:
-        CorpusError: where two have one id.
+        CorpusError: where two of one split have one id (Schema-Guided Dialogue counts anew in each).
     """
     seen = set()
     for dialogue in dialogues:
-        if dialogue.id in seen:
+        if (dialogue.split, dialogue.id) in seen:
             raise CorpusError(f"{path}: the dialogue {dialogue.id!r} is there twice; are two versions in one folder?")
-        seen.add(dialogue.id)
+        seen.add((dialogue.split, dialogue.id))
         if dialogue.turns:
             yield dialogue
 

@@ -25,6 +25,7 @@ from lang_envs.corpora.files import CorpusError, json_lines, lines
 from lang_envs.corpora.json_stream import JsonStream
 
 _PATTERNS = ("dialogues_*.json", "data.json", *(f"{s}.json" for s in ("train", "val", "dev", "test")), "*.jsonl")
+_LISTS = {"valListFile": "validation", "testListFile": "test"}
 _SPEAKERS = {"USER": "user", "SYSTEM": "agent", 0: "user", 1: "agent"}
 
 
@@ -89,12 +90,22 @@ def _rows(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _listed(folder: Path) -> dict[str, str]:
-    """Which dialogues the official lists beside ``data.json`` name; empty where there are none."""
-    found: dict[str, str] = {}
-    for stem, split in (("valListFile", "validation"), ("testListFile", "test")):
-        for file in sorted(folder.glob(f"{stem}.*")):
-            found |= {line.strip().removesuffix(".json"): split for _, line in lines(file)}
-    return found
+    """Which dialogues the official lists beside ``data.json`` name; empty where there are none.
+
+    Raises:
+        CorpusError: where one is there and the other is not, whose dialogues would count as "train".
+    """
+    lists = {split: sorted(folder.glob(f"{stem}.*")) for stem, split in _LISTS.items()}
+    if len(missing := [stem for stem, split in _LISTS.items() if not lists[split]]) == 1:
+        raise CorpusError(
+            f"{folder}: expected {' and '.join(_LISTS)} beside data.json or neither, but {missing[0]} is missing"
+        )
+    return {
+        line.strip().removesuffix(".json"): split
+        for split, files in lists.items()
+        for file in files
+        for _, line in lines(file)
+    }
 
 
 def _dialogue(record: Any, where: str) -> Dialogue:

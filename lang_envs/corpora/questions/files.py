@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lang_envs.corpora.files import CorpusError, faults, json_lines, lines, open_text, read_json, unreadable
+from lang_envs.corpora.files import CorpusError, faults, json_lines, lines, open_text, unreadable
+from lang_envs.corpora.json_stream import JsonStream
 from lang_envs.corpora.questions.question import Question
 from lang_envs.corpora.questions.records import Record, oe_eval, reader_of
 
@@ -66,7 +67,7 @@ def read_questions(path: str | os.PathLike[str], subject: str | None = None) -> 
 
 def _records(path: Path) -> Iterator[Located]:
     if path.is_dir():
-        tables = sorted(path.glob("*.csv"))
+        tables = sorted(path.glob("[!.]*.csv"))
         return (located for table in tables for located in _subject(table)) if tables else _saved(path)
     if ".tar" in path.suffixes or path.suffix == ".tgz":
         return _archive(path)
@@ -86,11 +87,12 @@ def _records(path: Path) -> Iterator[Located]:
 
 
 def _json(path: Path) -> Iterator[Located]:
-    _, first = next(lines(path), (0, ""))
-    if first.startswith("["):
-        yield from ((f"record {i}", record) for i, record in enumerate(read_json(path), start=1))
-    else:
-        yield from ((f"line {number}", record) for number, record in json_lines(path))
+    with JsonStream(path) as stream:
+        if stream.peek() == "[":
+            yield from ((f"record {i}", stream.value()) for i, _ in enumerate(stream.elements(), start=1))
+            stream.end()
+            return
+    yield from ((f"line {number}", record) for number, record in json_lines(path))
 
 
 def _csv(path: Path) -> Iterator[Located]:
@@ -121,7 +123,8 @@ def _archive(path: Path) -> Iterator[Located]:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
-                content = archive.extractfile(member) if name.suffix == ".csv" and member.isfile() else None
+                is_table = name.suffix == ".csv" and not name.name.startswith(".")  # "._x.csv" is made by a Mac's tar
+                content = archive.extractfile(member) if is_table and member.isfile() else None
                 if content is None:
                     continue
                 found = True

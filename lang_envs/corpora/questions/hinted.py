@@ -27,10 +27,9 @@ class HintedCase:
 
     def reply(self, asked: str, nth: int) -> str:
         """What the asker says to their ``nth`` clarifying question, from 0."""
-        hint = " ".join(self.question.hint.split()[:MOST_HINT_WORDS])
-        if hint and nth == 0:
-            return hint
-        nth -= bool(hint)
+        if self._hint and nth == 0:
+            return self._hint
+        nth -= bool(self._hint)
         wrong = [i for i in range(len(self.question.choices)) if i != self.question.answer]
         if nth >= len(wrong) - 1:
             return _NO_MORE
@@ -42,7 +41,7 @@ class HintedCase:
         said = " ".join(replies)
         ruled_out = set(_RULED_OUT_LETTER.findall(said))
         left = [i for i, letter in enumerate(LETTERS[: len(self.question.choices)]) if letter not in ruled_out]
-        told = set(_WORD.findall(said.lower()))
+        told = set(_WORD.findall(self._hint.lower())) if self._hint in said else set()
         shared = [len(told & set(_WORD.findall(self.question.choices[i].lower()))) for i in left]
         return tuple(i for i, n in zip(left, shared, strict=True) if n == max(shared))
 
@@ -54,3 +53,7 @@ class HintedCase:
     def idle_questions(self) -> tuple[str, ...]:
         """None: this asker tells something whatever is asked."""
         return ()
+
+    @property
+    def _hint(self) -> str:
+        return " ".join(self.question.hint.split()[:MOST_HINT_WORDS])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lang_envs.transcript import MARKERS
+
 LETTERS = "ABCDE"
 FEWEST, MOST = 3, len(LETTERS)
 
@@ -14,7 +16,7 @@ class Question:
 
     Raises:
         ValueError: naming the field, where one is empty, the choices are too few or too many, or there is no such
-            answer.
+            answer; where a text holds a marker of the transcripts.
     """
 
     id: str
@@ -38,6 +40,9 @@ class Question:
         for choice in self.choices:
             if not isinstance(choice, str) or not choice.strip():
                 raise ValueError(f"field 'choices': expected texts, got {choice!r}")
+        for piece in (self.text, *self.choices, self.context, self.hint):
+            if any(marker in piece for marker in MARKERS):
+                raise ValueError(f"the text {piece[:60]!r} holds one of the markers {MARKERS}; take it out of the file")
         if not 0 <= self.answer < len(self.choices):
             raise ValueError(f"field 'answer': expected a place below {len(self.choices)}, got {self.answer}")
 

@@ -13,7 +13,7 @@ DELETED = ("[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]
 """What Reddit shows in place of a text that its author or a moderator took back."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be millions
 class Comment:
     """One comment, and what it answers."""
 

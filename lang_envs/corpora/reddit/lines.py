@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -20,8 +21,7 @@ EMOTIONS = (
 
 def is_emotions(line: str) -> bool:
     """Whether a line reads ``text, label numbers, comment id``, separated by tabs."""
-    fields = line.rstrip("\r\n").split("\t")
-    return len(fields) == 3 and all(number.isdecimal() for number in fields[1].split(","))
+    return _emotional(line) is not None
 
 
 def read_emotions(path: Path, skipped: Counter[str]) -> Iterator[Comment]:
@@ -29,15 +29,24 @@ def read_emotions(path: Path, skipped: Counter[str]) -> Iterator[Comment]:
     for _, line in lines(path):
         if not line.strip():
             continue
-        if not is_emotions(line):
+        record = _emotional(line)
+        if record is None:
             skipped["wrong number of fields"] += 1
             continue
-        text, numbers, comment_id = line.rstrip("\r\n").split("\t")
-        if any(int(number) >= len(EMOTIONS) for number in numbers.split(",")):
+        text, numbers, comment_id = record
+        if not all(0 <= number < len(EMOTIONS) for number in numbers):
             skipped["unknown emotion"] += 1
             continue
-        label = ",".join(EMOTIONS[int(number)] for number in numbers.split(","))
-        yield Comment(comment_id, parent="", text=text, label=label)
+        yield Comment(comment_id, parent="", text=text, label=",".join(EMOTIONS[number] for number in numbers))
+
+
+def _emotional(line: str) -> tuple[str, list[int], str] | None:
+    """Text, label numbers and id in a line; None where it has other fields. A text that holds quotes stands in some."""
+    try:
+        text, numbers, comment_id = next(csv.reader([line], delimiter="\t"), [])
+        return text, [int(number) for number in numbers.split(",")], comment_id
+    except (csv.Error, ValueError):
+        return None
 
 
 def read_dump(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Iterator[Comment]:
@@ -62,8 +71,9 @@ def read_dump(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Itera
             texts["t3_" + record["id"]] = f"{record['title']}\n\n{record.get('selftext') or ''}".strip()
         else:
             comment = _dumped(record, texts, skipped)
+            if isinstance(record.get("body"), str):  # one whose score is hidden is answered all the same
+                texts["t1_" + record["id"]] = record["body"]
             if comment is not None:
-                texts["t1_" + comment.id] = comment.text
                 if comment.parent:
                     yield comment
                 else:

@@ -85,7 +85,7 @@ LAYOUTS = (
 def header_of(line: str) -> list[str]:
     """The column names in a file's first line."""
     try:
-        return next(csv.reader([line.removeprefix("\ufeff")]), [])
+        return next(csv.reader([line]), [])
     except csv.Error:
         return []
 
@@ -108,7 +108,7 @@ def read_csv(path: Path, layout: Layout, skipped: Counter[str]) -> Iterator[Comm
 
 def _records(path: Path, skipped: Counter[str]) -> Iterator[Record]:
     reader = csv.reader(line for _, line in lines(path))
-    header = [name.removeprefix("\ufeff") for name in next(reader)]
+    header = next(filter(None, reader))  # behind blank lines, if any
     number = 0
     while True:
         number += 1

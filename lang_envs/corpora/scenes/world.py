@@ -65,9 +65,7 @@ class SceneWorld:
         self.questions: list[Question] = []
         self._outcomes: list[NDArray[np.int8]] = []
         self._manners: list[int] = []
-        self._bits: dict[
-            tuple[int, int], NDArray[np.uint64]
-        ] = {}  # (question, outcome) -> [P]  # of the fact, and of the thing it is a fact of
+        self._bits: dict[tuple[int, int], NDArray[np.uint64]] = {}  # (question, outcome) -> [P]
         self._texts: dict[str, int] = {}
         self._say = lru_cache(maxsize=_CACHED_TEXTS)(say)
 
@@ -163,10 +161,13 @@ class SceneWorld:
         return np.bitwise_count(denied) + np.float32(NAMING) * np.bitwise_count(named & ~denied)
 
     def percentile(self, scenes: NDArray[np.int64], against: Evidence) -> NDArray[np.float64]:
-        """1 - rank / P of the hidden ``scenes`` [n] under the evidence [n, 2, P]; the best rank is 1."""
+        """1 - rank / P of the hidden ``scenes`` [n] under the evidence [n, 2, P]; the best rank is 1.
+
+        Scenes that are believed in alike share the mean of their ranks: without hunches they are many.
+        """
         belief = self.prior[scenes] - self.doubt(against)  # [n, P]
         own = belief[np.arange(len(scenes)), scenes][:, None]  # [n, 1]
-        return 1 - (1 + (belief > own).sum(axis=1)) / len(self)
+        return 1 - (1 + (belief > own).sum(axis=1) + (belief >= own).sum(axis=1)) / (2 * len(self))
 
     @cached_property
     def opening(self) -> NDArray[np.float64]:

@@ -5,8 +5,8 @@ Das et al. (2017), "Visual Dialog". The official file holds two pools of texts a
     {"version": "1.0", "split": "val2018", "data": {"questions": ["is it sunny", ...], "answers": ["yes", ...],
      "dialogs": [{"image_id": 97915, "caption": "a woman ...", "dialog": [{"question": 12, "answer": 7, ...}, ...]}]}}
 
-In the test split a last round has no answer; it is left out. The hub's copies hold the columns ``caption``, ``dialog``
-(a list of question and answer pairs) and ``image_path``.
+In the test split a last round has no answer; it is left out, and with it the dialogue that has no other. The hub's
+copies hold the columns ``caption``, ``dialog`` (a list of question and answer pairs) and ``image_path``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from lang_envs.corpora.dialogues.dialogue import field, spoken
-from lang_envs.corpora.files import CorpusError, read_json
+from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.json_stream import JsonStream
 
 
 @dataclass(frozen=True)
@@ -63,19 +64,50 @@ def distinct(dialogues: Iterable[ImageDialogue], path: Path) -> list[ImageDialog
 
 
 def _official(path: Path) -> list[ImageDialogue]:
-    data = field(read_json(path), "data", dict, str(path))
+    data = field(_without_options(path), "data", dict, str(path))
     pools = {name: field(data, f"{name}s", list, f"{path}, field 'data'") for name in ("question", "answer")}
-    return [
+    dialogues = (
         _dialogue(record, pools, f"{path}, dialogue {number}")
         for number, record in enumerate(field(data, "dialogs", list, f"{path}, field 'data'"))
-    ]
+    )
+    return [dialogue for dialogue in dialogues if dialogue is not None]
 
 
-def _dialogue(record: Any, pools: dict[str, list[Any]], where: str) -> ImageDialogue:
+def _without_options(path: Path) -> dict[str, Any]:
+    """The file but for the hundred answers to choose from in each round: a gigabyte in the training split."""
+    with JsonStream(path) as stream:
+        first = stream.peek()
+        if first != "{":
+            raise CorpusError(f"{path}: expected an object with the field 'data', got {first!r}")
+        whole = {key: _data(stream) if key == "data" else stream.value() for key in stream.members()}
+        stream.end()
+    return whole
+
+
+def _data(stream: JsonStream) -> Any:
+    """The pools, and the dialogues taken in one by one."""
+    return {
+        name: [_slim(stream.value()) for _ in stream.elements()] if name == "dialogs" else stream.value()
+        for name in stream.members()
+    }
+
+
+def _slim(record: Any) -> Any:
+    """A dialogue without the answers to choose from."""
+    if isinstance(record, dict) and isinstance(record.get("dialog"), list):
+        for turn in record["dialog"]:
+            if isinstance(turn, dict):
+                turn.pop("answer_options", None)
+    return record
+
+
+def _dialogue(record: Any, pools: dict[str, list[Any]], where: str) -> ImageDialogue | None:
     rounds = field(record, "dialog", list, where)
     image, caption = field(record, "image_id", int, where), field(record, "caption", str, where)
     if rounds and isinstance(rounds[-1], dict) and "answer" not in rounds[-1]:
         rounds = rounds[:-1]  # of the test split, which leaves the last answer to be predicted
+        if not rounds:
+            return None
     pairs = []
     for number, turn in enumerate(rounds):
         at = f"{where}, round {number}"

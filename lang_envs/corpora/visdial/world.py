@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.corpora.dialogues.dialogue import files_of
-from lang_envs.corpora.files import data_folder
+from lang_envs.corpora.files import CorpusError, data_folder
 from lang_envs.corpora.visdial.features import from_dialogues, from_file, from_objects
 from lang_envs.corpora.visdial.visdial import ImageDialogue, read_visdial
 from lang_envs.corpora.visdial.vispro import read_vispro
@@ -30,6 +30,7 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 CANNOT_TELL = "can't tell"
 RIDGE = 10.0
 """The penalty on the regression's squared weights, for unit vectors."""
+_LESSONS = 1024  # dialogues whose inputs are in memory at once
 
 
 class View(NamedTuple):
@@ -80,7 +81,9 @@ class VisdialWorld:
         self.dialogues = [dialogues[i] for i in played.tolist()]
         self.captions = tuple(dialogue.caption for dialogue in self.dialogues)
         self.questions = tuple(dict.fromkeys(q for dialogue in self.dialogues for q, _ in dialogue.rounds))
-        self._features = unit[played]  # [N, d]
+        # images with the same features share a row: rounding, which depends on the column, must not tell them apart
+        distinct, place, self._copies = np.unique(unit[played], axis=0, return_inverse=True, return_counts=True)
+        self._distinct, self._place = distinct.astype(np.float64), place.ravel()  # [U, d], [N]
         self._weights = _fit([dialogues[i] for i in lessons.tolist()], unit[lessons], embed)  # [2 D + 1, d]
 
     @classmethod
@@ -94,8 +97,9 @@ class VisdialWorld:
         """The world of a file.
 
         Args:
-            source: "visdial" or "vispro" in the folder ``LANG_ENVS_DATA``, or the path of a file in one of their
-                layouts (``.json``, ``.parquet``; ``.jsonlines`` or ``.jsonl`` for VisPro).
+            source: "visdial" (the validation split, where it is there) or "vispro" in the folder ``LANG_ENVS_DATA``,
+                or the path of a file in one of their layouts (``.json``, ``.parquet``; ``.jsonlines`` or ``.jsonl`` for
+                VisPro).
             features: of the images, a file as :func:`lang_envs.corpora.visdial.features.from_file` reads it; by default
                 the objects in the image where the dialogues come with them, else what people said about it.
             threshold: as above.
@@ -144,20 +148,26 @@ class VisdialWorld:
         return answers
 
     def _percentiles(self, contexts: Sequence[int], views: Sequence[View]) -> NDArray[np.float64]:
+        place = self._place[np.asarray(contexts)]  # [n]
         predicted = np.stack([_inputs(view) for view in views]) @ self._weights  # [n, d]
         # squared distances but for a term that all images share
-        distance = (self._features**2).sum(axis=1) - 2 * predicted @ self._features.T  # [n, N]
-        own = distance[np.arange(len(views)), np.asarray(contexts)][:, None]  # [n, 1]
-        ties = (distance == own).sum(axis=1) - 1  # images with the same features: half of them come first
-        return 1 - (1 + (distance < own).sum(axis=1) + ties / 2) / len(self._features)
+        distance = (self._distinct**2).sum(axis=1) - 2 * predicted @ self._distinct.T  # [n, U]
+        before = (distance < distance[np.arange(len(place)), place][:, None]) @ self._copies  # [n]
+        ties = self._copies[place] - 1  # images with the same features: half of them come first
+        return 1 - (1 + before + ties / 2) / len(self._place)
 
 
 def _located(source: str | os.PathLike[str]) -> Path:
     if source == "vispro":
         return files_of(data_folder("visual_dialogue"), "*.vispro.*jsonlines")[0]
     if source == "visdial":
-        found = files_of(data_folder("visual_dialogue"), "visdial_*.json")
-        return next(file for file in found if "dense" not in file.name)  # which are judgements, not dialogues
+        folder = data_folder("visual_dialogue")
+        found = [
+            file for file in files_of(folder, "visdial_*.json") if "dense" not in file.name
+        ]  # which are judgements
+        if not found:
+            raise CorpusError(f"{folder}: expected a file of dialogues such as visdial_1.0_val.json, found none")
+        return min(found, key=lambda file: ("val" not in file.name, file.name))
     return Path(source)
 
 
@@ -168,6 +178,18 @@ def _inputs(view: View) -> NDArray[np.float32]:
 
 def _fit(dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embed) -> NDArray[Any]:
     """The regression's weights [2 D + 1, d], from each dialogue after each of its rounds."""
+    gram, cross = np.zeros(()), np.zeros(())  # they grow to [2 D + 1, 2 D + 1] and [2 D + 1, d]
+    for start in range(0, len(dialogues), _LESSONS):
+        some = slice(start, start + _LESSONS)
+        x, y = _lessons(dialogues[some], features[some], embed)
+        gram, cross = gram + x.T @ x, cross + x.T @ y
+    return np.linalg.solve(gram + RIDGE * np.eye(len(gram)), cross)
+
+
+def _lessons(
+    dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embed
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What the regression reads [m, 2 D + 1], and what it should say [m, d]."""
     captions = embed([dialogue.caption for dialogue in dialogues])  # [n, D]
     texts = [f"{q} {a}" for dialogue in dialogues for q, a in dialogue.rounds]
     heard = iter(embed(texts))
@@ -179,5 +201,4 @@ def _fit(dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embe
             view = View(caption, view.rounds + next(heard))
             inputs.append(_inputs(view))
         targets += [target] * (1 + len(dialogue.rounds))
-    x, y = np.array(inputs, np.float64), np.array(targets, np.float64)  # [m, 2 D + 1], [m, d]
-    return np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+    return np.array(inputs, np.float64), np.array(targets, np.float64)

@@ -1,0 +1,111 @@
+"""What PPO trains: a language model with a value head, and a frozen copy of the model as it was at the start.
+
+It knows nothing of stable-baselines3. It reads in two ways: token by token while episodes are played, from a cache of
+keys and values, and whole episodes at once while it learns from them.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from agents.attention import decoding_attention
+from agents.cache import RowCache
+from agents.heads import Heads
+from agents.lm import read
+
+NEVER = -1e8  # a score no token is said with; unlike -inf it leaves the entropy's gradient a number
+
+
+class ActorCritic(nn.Module):
+    """The language model (actor), V on its last hidden states (critic), and the policy it is held against.
+
+    Args:
+        lm: becomes a part of this module.
+        seed: of the value head's first weights; it says 0 everywhere at first.
+        kl_coef: the coefficient of the KL penalty, kept here because it may adapt and belongs into checkpoints.
+    """
+
+    kl_coef: Tensor
+
+    def __init__(self, lm: PreTrainedModel, seed: int, kl_coef: float) -> None:
+        super().__init__()
+        self.lm: Any = lm  # its attributes are not typed
+        d = self.lm.get_output_embeddings().in_features
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.value = Heads(1, d, 2 * d, 1)
+        self.value.start_at(0.0, exactly=True)
+        self.reference = copy.deepcopy(self.lm).requires_grad_(False)
+        self.register_buffer("kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
+        self.value.to(lm.device, lm.dtype)
+        self.eval()
+
+    def remember_start(self) -> None:
+        """Makes the language model as it is now the one the penalty holds it against."""
+        self.reference.load_state_dict(self.lm.state_dict())
+
+    def train(self, mode: bool = True) -> ActorCritic:
+        """As every module's; the reference never has dropout."""
+        super().train(mode)
+        self.reference.eval()
+        return self
+
+    def forward(self, input_ids: Tensor, row: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+        """Reads episodes, right-padded [S, T] -> at K of their states, scores [K, V] and values [K].
+
+        State k is the one that ends at ``position[k]`` of episode ``row[k]``.
+        """
+        hidden = read(self.lm.base_model, input_ids)[row, position]  # [K, d]
+        return self.lm.get_output_embeddings()(hidden), self.value(hidden)[0].squeeze(-1)
+
+    @torch.no_grad()
+    def reference_scores(self, input_ids: Tensor, row: Tensor, position: Tensor) -> Tensor:
+        """The same of the frozen copy, its scores alone: [K, V]."""
+        hidden = read(self.reference.base_model, input_ids)[row, position]  # [K, d]
+        return self.reference.get_output_embeddings()(hidden)
+
+    @torch.no_grad()
+    def adapt(self, kl: float, target: float) -> None:
+        """Moves the coefficient towards a KL of ``target``, by at most 2% (Ziegler et al. 2019, section 2.2)."""
+        error = min(max((kl - target) / target, -0.2), 0.2)
+        self.kl_coef.mul_(1 + 0.1 * error)
+
+
+def masked_logprobs(scores: Tensor, masks: Any = None) -> Tensor:
+    """Log-probabilities [K, V] from scores [K, V], among the tokens whose mask [K, V] is true where there are masks."""
+    scores = scores.float()
+    if masks is not None:
+        scores = scores.where(torch.as_tensor(masks, dtype=torch.bool, device=scores.device), NEVER)
+    return scores.log_softmax(-1)
+
+
+class Reader:
+    """Reads N episodes that grow side by side, each token once: the actor and the critic while episodes are played.
+
+    Row i is read from where it was left, or from its beginning where it does not go on from there (a new episode).
+    """
+
+    def __init__(self, network: ActorCritic, shape: tuple[int, ...]) -> None:
+        self.network = network
+        self.cache = RowCache([network.lm.base_model])
+        self.seen, self.held = np.zeros(shape, np.int64), np.zeros(shape[0], np.int64)  # [N, T], [N] tokens cached
+
+    def read(self, input_ids: NDArray[np.int64], length: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Histories [N, T] of ``length`` [N] -> the scores of what comes next [N, V], and values [N]."""
+        places = np.arange(input_ids.shape[1])  # [T]
+        goes_on = ((input_ids == self.seen) | (places >= self.held[:, None])).all(1)  # [N]
+        held = np.where(goes_on, np.minimum(self.held, length - 1), 0)  # [N] the last token is always read
+        new = np.arange((length - held).max())  # [Q]
+        at = np.minimum(held[:, None] + new, length[:, None] - 1)  # [N, Q] who has less to read reads its last again
+        tokens = np.take_along_axis(input_ids, at, 1).astype(np.int32)  # [N, Q]
+        with decoding_attention(self.cache.trunks):
+            hidden = self.cache.forward(tokens, at)[0][:, -1]  # [N, d]
+        self.seen, self.held = input_ids, length
+        return self.network.lm.get_output_embeddings()(hidden), self.network.value(hidden)[0].squeeze(-1)

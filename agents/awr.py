@@ -1,0 +1,66 @@
+"""ILQL by advantage-weighted regression: the same values, but the language model itself learns to follow them.
+
+    A     = Qbar(s, a) - V(s)                                  Qbar is the smaller target head
+    w     = min(exp(A / awr_temperature), max_weight)          carries no gradient
+    L_AWR = -w log pi(a | s)                                   in the place of L_BC
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_AWR     L_Q and L_V are those of ILQL (``value_learning``)
+
+    policy  the language model pi, as it is
+
+The baseline "ILQL (AWR)" of Snell et al. 2023 (arXiv:2206.11871), whose beta in training is 1 / awr_temperature: 4, 8
+and 16 were tried there. It is another quantity than the beta of decoding (``advantage_weight``), which is 0 here, so
+that the policy is an ordinary language model and costs no more; it can be raised, and the values are then counted
+twice. The weights are those of Peng et al. 2019 (arXiv:1910.00177), bounded as there, which the original leaves off by
+default.
+
+Metrics beside those of ILQL: ``loss/bc`` is L_AWR, ``policy/weight`` the mean of w, and ``policy/clipped`` the fraction
+of tokens that reach ``max_weight``: where it is far from 0, a higher temperature or another scale of rewards is due.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.value_learning import ValueConfig, bootstrapped_losses
+
+
+@dataclass
+class AWRConfig(ValueConfig):
+    """What AWR adds to the settings of every value-based agent."""
+
+    tau: float = 0.7
+    """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
+    awr_temperature: float = 0.25
+    """advantage that makes a token e times as likely, in units of reward; 1 / beta of the paper's training"""
+    max_weight: float = 20.0
+    """the most a token counts, beside a token of advantage 0"""
+
+
+class AWR(Agent):
+    """ILQL's values, learned into the language model."""
+
+    name = "awr"
+    needs_values = True
+    model_settings: ClassVar[dict[str, Any]] = {"advantage_weight": 0.0}
+    config: AWRConfig
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The losses above."""
+        c, x = self.config, self.model.values(batch)
+        with torch.no_grad():
+            w = ((x.target_q - x.v) / c.awr_temperature).exp().clamp(max=c.max_weight)  # [B, A]
+        loss, parts = bootstrapped_losses(c, batch, x, tau=c.tau, weight=w)
+        return loss, parts | {
+            "policy/weight": batch.mean(w),
+            "policy/clipped": batch.mean((w == c.max_weight).float()),
+        }
+
+    def after_step(self, step: int) -> None:
+        """Moves the targets."""
+        super().after_step(step)
+        self.model.update_targets(self.config.target_rate)

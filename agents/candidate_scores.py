@@ -1,0 +1,172 @@
+"""What candidates are ranked by: functions of histories and of what could be said after each.
+
+    score                      of a candidate u = u_1 .. u_m after a history h
+    QValue(agent)              Qbar(h u_1 .. u_m-1, u_m), the smaller target head at the last token
+    QValue(agent, over="sum")  sum_i Qbar(h u_1 .. u_i-1, u_i)
+    StateValue(agent)          V(h u), of the state behind the last token
+    Likelihood(policy)         sum_i log p(u_i | h u_1 .. u_i-1), or its mean with ``per_token``
+    TextReward(tokenizer, f)   f of the text
+
+Likelihoods are those of normalised distributions: the logits of a position share a constant that says nothing of the
+token, so their sum compares no two candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from agents.distribution import continued, next_token_logprobs, speaker
+from agents.lm import read
+from agents.model import ValueLM
+from lang_envs.rollout import Policy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from agents.agent import Agent
+
+Tokens = NDArray[np.int32]
+Score = Callable[[Sequence[Tokens], Sequence[Tokens]], ArrayLike]
+"""``score(histories, candidates)`` -> [n], larger is better; there are n of each, and candidate i follows history i"""
+
+
+@dataclass(frozen=True)
+class QValue:
+    """Scores by Q of the last token, or by the sum of Q over all tokens; by that of the utterance where Q is of those.
+
+    Raises:
+        ValueError: the agent has no values, or none of tokens to sum over.
+    """
+
+    agent: Agent
+    """whose values"""
+    over: Literal["end", "sum"] = "end"
+    """what counts: the last token, or all"""
+
+    def __post_init__(self) -> None:
+        """Checks the agent."""
+        _values_of(self.agent)
+        if self.over not in ("end", "sum"):
+            raise ValueError(f"over must be 'end' or 'sum', not {self.over!r}.")
+        if self.over == "sum" and self.agent.model.config.q_head == "utterance":
+            raise ValueError("This agent has values of whole utterances, none of tokens to sum: set over='end'.")
+
+    @torch.no_grad()
+    def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
+        """Scores [n]."""
+        model = _values_of(self.agent)
+        ids, said, owner = continued(histories, candidates, model.device)  # [n, T], [K], [K]
+        state = _states(model, 2, ids)  # [B * T, d]
+        if model.config.q_head == "utterance":
+            return _numbers(model.target_q.smallest(state[said[_last(owner)]]).squeeze(-1))
+        if self.over == "end":
+            said = said[_last(owner)]  # [n]
+        rows = model.get_output_embeddings().weight  # [V, d], which tied heads read
+        q = torch.stack(model.target_q.at(state[said - 1], ids.flatten()[said], rows)).amin(0)  # [K] or [n]
+        return _numbers(q if self.over == "end" else q.new_zeros(len(ids)).index_add(0, owner, q))
+
+
+@dataclass(frozen=True)
+class StateValue:
+    """Scores by V of the state behind the candidate, before any reply.
+
+    This is how ILQL was first used as a ranker. No loss regresses V there, since nothing is decided in that state: what
+    it says is carried over from the states a token earlier. ``QValue`` was trained on the very token, and is the choice
+    where nothing has to be reproduced.
+
+    Raises:
+        ValueError: the agent has no values.
+    """
+
+    agent: Agent
+    """whose values"""
+
+    def __post_init__(self) -> None:
+        """Checks the agent."""
+        _values_of(self.agent)
+
+    @torch.no_grad()
+    def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
+        """Scores [n]."""
+        model = _values_of(self.agent)
+        ids, said, owner = continued(histories, candidates, model.device)  # [n, T], [K], [K]
+        return _numbers(model.v(_states(model, 1, ids)[said[_last(owner)]])[0].squeeze(-1))
+
+
+@dataclass(frozen=True)
+class Likelihood:
+    """Scores by log-probability under a policy that draws token by token.
+
+    Raises:
+        ValueError: the policy has no distribution of tokens.
+    """
+
+    policy: Policy
+    """whose probabilities: an ``LMPolicy``, with its temperature and all"""
+    per_token: bool = False
+    """the mean over the tokens instead of the sum, which prefers short utterances"""
+
+    def __post_init__(self) -> None:
+        """Checks the policy."""
+        speaker(self.policy)
+
+    def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
+        """Scores [n]."""
+        policy = speaker(self.policy)
+        ids, said, owner = continued(histories, candidates, policy.model.device)  # [n, T], [K], [K]
+        logp = next_token_logprobs(policy, ids, said - 1)  # [K, V]
+        taken = logp.gather(-1, ids.flatten()[said][:, None]).squeeze(-1)  # [K]
+        total = taken.new_zeros(len(ids)).index_add(0, owner, taken)  # [n]
+        return _numbers(total / owner.bincount(minlength=len(ids)) if self.per_token else total)
+
+
+@dataclass(frozen=True)
+class TextReward:
+    """Scores by a function of texts: a reward model, a classifier of ``lang_envs.rewards``, or any other."""
+
+    tokenizer: PreTrainedTokenizerFast
+    """the environment's"""
+    rate: Callable[[list[str]], ArrayLike]
+    """n texts -> [n]"""
+    with_history: bool = False
+    """the texts are the episode so far with the candidate, all tokens shown; else the candidate without its markers"""
+
+    def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
+        """Scores [n]."""
+        if self.with_history:
+            candidates = [np.concatenate(pair) for pair in zip(histories, candidates, strict=True)]
+        texts = [str(self.tokenizer.decode(c, skip_special_tokens=not self.with_history)) for c in candidates]
+        return np.asarray(self.rate(texts), np.float64)
+
+
+def _values_of(agent: Agent) -> Any:
+    """The agent's ``ValueLM``."""
+    if not isinstance(agent.model, ValueLM):
+        raise ValueError(f"{agent.name!r} has no values to rank by. Take an agent with values, such as ilql or sarsa.")
+    return agent.model
+
+
+def _states(model: Any, which: int, ids: Tensor) -> Tensor:
+    """Last hidden states [n * T, d] of the transformer of the policy (0), the values (1) or the targets (2)."""
+    training = model.training
+    model.eval()
+    try:
+        return read(model.trunks[which if len(model.trunks) > 1 else 0], ids).flatten(0, 1)
+    finally:
+        model.train(training)
+
+
+def _last(owner: Tensor) -> Tensor:
+    """Which of K tokens is the last of its candidate: ``owner`` [K], ascending -> bool [K]."""
+    return torch.cat([owner[1:] != owner[:-1], owner.new_ones(1, dtype=torch.bool)])
+
+
+def _numbers(scores: Tensor) -> NDArray[np.float64]:
+    return scores.double().cpu().numpy()

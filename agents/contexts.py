@@ -1,0 +1,159 @@
+"""Episodes of one context, which are compared with each other: what weights and pairs are made of.
+
+A context is what the agent knows before it first speaks: logged episodes share one if they begin with the same
+observation, token for token. Whatever a task keeps hidden (Wordle's word) is not part of it, as the agent cannot see
+it; in MovieReview every episode begins alike, so there is one context. Live episodes share a context if they were
+started with the same seed: then what is hidden is the same too, and the comparison has less noise.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.source import Live, Logged, Mixed, Source
+from lang_envs.episode import Episodes
+from lang_envs.rollout import Policy, Start, rollout
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from datasets_builders.dataset import EpisodeDataset
+
+_AT_ONCE = 4096  # episodes; bounds the memory that one pass over a data set takes
+
+
+def pieces(data: EpisodeDataset) -> Iterator[tuple[int, Episodes]]:
+    """All episodes, many at a time: the number of the first, and the episodes."""
+    for first in range(0, len(data), _AT_ONCE):
+        yield first, data.rows(np.arange(first, min(first + _AT_ONCE, len(data))))
+
+
+def digest(tokens: NDArray[np.int32]) -> bytes:
+    """16 bytes that stand for a history."""
+    return blake2b(tokens.tobytes(), digest_size=16).digest()
+
+
+def openings(episodes: Episodes) -> list[bytes]:
+    """The digest of what each of B episodes begins with: all tokens before the agent's first."""
+    actions = np.append(episodes.is_action.nonzero()[0], len(episodes.tokens))  # [K + 1]
+    first = actions[actions.searchsorted(episodes.offsets[:-1])]  # [B] the next action, maybe another episode's
+    stop = np.minimum(first, episodes.offsets[1:])  # [B]
+    return [digest(episodes.tokens[a:b]) for a, b in zip(episodes.offsets[:-1], stop, strict=True)]
+
+
+def mean_and_scale(
+    returns: NDArray[np.float64], group: NDArray[np.int64], eps: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The mean of each of G groups and one over its standard deviation, [G] each.
+
+    The deviation is the population's. Where it is at most ``eps`` the second is 0, and so is every weight made of it.
+
+    Args:
+        returns: [n].
+        group: [n], numbers from 0 to G - 1.
+        eps: the smallest deviation that counts as one.
+    """
+    count = np.maximum(np.bincount(group), 1)  # [G]
+    mean = np.bincount(group, returns) / count  # [G]
+    deviation = np.sqrt(np.bincount(group, (returns - mean[group]) ** 2) / count)  # [G]
+    scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > eps)  # [G]
+    return mean, scale
+
+
+def for_each_kind(source: Source, logged: Callable[[Logged], Source], live: Callable[[Live], Source]) -> Source:
+    """``source`` with its logged and its live part replaced by what the two functions make of them.
+
+    Raises:
+        TypeError: it is neither ``Logged``, ``Live`` nor ``Mixed``.
+    """
+    if isinstance(source, Logged):
+        return logged(source)
+    if isinstance(source, Live):
+        return live(source)
+    if isinstance(source, Mixed):
+        mixed = copy.copy(source)
+        mixed.logged = for_each_kind(source.logged, logged, live)
+        mixed.live = for_each_kind(source.live, logged, live)
+        return mixed
+    raise TypeError(
+        f"Contexts are found in Logged, Live or Mixed episodes, not in a {type(source).__name__}. Pass one of those."
+    )
+
+
+class Repeated:
+    """A live source that starts ``times`` episodes from each seed; the policy's chances differ.
+
+    Where a request is no multiple of ``times``, its last seed gets fewer.
+    """
+
+    needs_policy = True
+
+    def __init__(self, live: Live, times: int) -> None:
+        self.live, self.times = live, times
+
+    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
+        """Plays ``n`` episodes with ``policy``, those of one seed one after another.
+
+        Raises:
+            ValueError: if there is no policy.
+        """
+        if policy is None:
+            raise ValueError("A live source plays its episodes: pass a policy, as in sample(n, agent.policy()).")
+        live = self.live
+        first = (live.seed << 32) + live.played
+        starts = [Start(first + i // self.times, policy_seed=first + i) for i in range(n)]
+        episodes = Episodes.from_list(list(rollout(live.env, policy, starts)))
+        live.played += n
+        return episodes
+
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """The live source's."""
+        self.live.check_tokenizer(tokenizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The live source's."""
+        return self.live.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the live source."""
+        self.live.load_state_dict(state)
+
+
+class Weighted:
+    """Another source's episodes, whose rewards are replaced by one weight each, on the last token said.
+
+    The training loop's ``data/return`` is then the mean weight.
+    """
+
+    def __init__(self, source: Source, weigh: Callable[[Episodes], NDArray[np.float64]]) -> None:
+        self.source, self.weigh = source, weigh
+        self.needs_policy = source.needs_policy
+
+    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
+        """The next ``n`` episodes."""
+        episodes = self.source.sample(n, policy)
+        actions = episodes.is_action.nonzero()[0]  # [K]
+        after = actions.searchsorted(episodes.offsets)  # [B + 1] how many actions there are before each episode
+        spoke = after[1:] > after[:-1]  # [B]
+        rewards = np.zeros(len(episodes.tokens), np.float32)  # [N]
+        rewards[actions[after[1:][spoke] - 1]] = self.weigh(episodes)[spoke]
+        return dataclasses.replace(episodes, rewards=rewards)
+
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """The other source's."""
+        self.source.check_tokenizer(tokenizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The other source's."""
+        return self.source.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the other source."""
+        self.source.load_state_dict(state)

@@ -1,0 +1,61 @@
+"""Conservative Q-learning per token: plain Q-learning, held back by a term that keeps unseen tokens low.
+
+    L_Q   = (r + gamma max_a Qbar(s', a) - Q(s, a))^2          TD; each of the Q heads; Qbar is the smaller target head
+    L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is read in decoding alone
+    L_CQL = log sum_a exp Q(s, a) - Q(s, a of the data)        each Q head
+    L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
+
+    policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
+
+The baseline "CQL" of Snell et al. 2023 (arXiv:2206.11871); the conservative term is CQL(H) of Kumar et al. 2020
+(arXiv:2006.04779). The maximum runs over all of the vocabulary, where ILQL asks only for tokens the data took: what
+keeps it from tokens never seen is the conservative term alone, which is why its weight is larger here. Not kept from
+the original: it takes truncated episodes for ended ones; here their last state counts.
+
+Where L is minimal, with pi_Q = softmax Q and the data's policy pi_D, a table holds
+
+    Q(s, a) = E[r + gamma max_a' Q(s', a')] - cql_weight / 2 (pi_Q(a | s) / pi_D(a | s) - 1)
+
+so that the mean of Q under pi_Q is a lower bound of its own backup; where the data know one continuation it is exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.value_learning import ValueConfig, bootstrapped_losses
+
+
+@dataclass
+class CQLConfig(ValueConfig):
+    """The settings of every value-based agent, with a larger weight of the conservative term."""
+
+    cql_weight: float = 1.0
+    """weight of the conservative term"""
+
+
+def best(q: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """The value of a state by its best token: q [S, V] -> [S]."""
+    return q.amax(-1)
+
+
+class CQL(Agent):
+    """Q-learning that is pessimistic about what the data do not show."""
+
+    name = "cql"
+    needs_values = True
+    config: CQLConfig
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The four losses above."""
+        x = self.model.values(batch, backup=best)
+        return bootstrapped_losses(self.config, batch, x, tau=0.5)
+
+    def after_step(self, step: int) -> None:
+        """Moves the targets."""
+        super().after_step(step)
+        self.model.update_targets(self.config.target_rate)

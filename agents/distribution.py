@@ -1,0 +1,82 @@
+"""The distributions a policy draws its tokens from, read off whole episodes instead of while it speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
+
+from agents.decoding import shape_scores
+from agents.lm import read
+from agents.model import ValueLM
+from agents.policy import LMPolicy
+from lang_envs.rollout import Policy
+
+
+def speaker(policy: Policy) -> LMPolicy:
+    """``policy``, where the distribution of its tokens is known.
+
+    Raises:
+        ValueError: it chooses whole utterances, or in a way that has no distribution in closed form.
+    """
+    if type(policy) is not LMPolicy:  # a subclass may choose in another way
+        raise ValueError(
+            f"The probabilities of what {type(policy).__name__} says are not known: it draws no token from a "
+            "distribution of its own. Take an agent whose policy() is an LMPolicy, such as bc, sarsa, ilql or refit."
+        )
+    return policy
+
+
+@torch.no_grad()
+def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tensor:
+    """What ``policy`` would say next in K states: log-probabilities, -inf for tokens it never says.
+
+    They are those of ``LMPolicy.act``: advantages, temperature, top-k, top-p and greedy choice as the policy has them.
+
+    Args:
+        policy: who speaks.
+        input_ids: [B, T], padded on the right.
+        at: [K], positions in [B * T] where the states end.
+
+    Returns:
+        [K, V], normalised.
+    """
+    model: Any = policy.model
+    trunks = model.trunks if isinstance(model, ValueLM) else [model.base_model]
+    training = model.training
+    model.eval()
+    try:
+        states = [read(trunk, input_ids).flatten(0, 1)[at] for trunk in trunks]  # 1 or 3 x [K, d]
+        if isinstance(model, ValueLM):
+            said, value, target = states * (3 // len(states))  # [K, d] each
+            scores = model.scores(said, value, target, policy.advantage_weight, policy.advantage_clip)  # [K, V]
+        else:
+            scores = cast(nn.Module, model.get_output_embeddings())(states[0])  # [K, >= V]
+            scores = scores[:, : len(policy.tokenizer)]  # [K, V] embeddings behind the vocabulary are no words
+    finally:
+        model.train(training)
+    if policy.greedy:
+        chosen = scores.argmax(-1, keepdim=True)  # [K, 1]
+        return torch.full_like(scores, -torch.inf, dtype=torch.float32).scatter(-1, chosen, 0.0)
+    return shape_scores(scores.float(), policy.temperature, policy.top_k, policy.top_p).log_softmax(-1)
+
+
+def continued(
+    histories: Sequence[NDArray[np.int32]], said: Sequence[NDArray[np.int32]], device: torch.device
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Histories with what was said after each, as one batch.
+
+    Returns:
+        Tokens [n, T], padded on the right; positions in [n * T] of the K tokens that were said; whose they are [K].
+    """
+    rows = [np.concatenate(pair) for pair in zip(histories, said, strict=True)]
+    ids = pad_sequence([torch.from_numpy(row).long() for row in rows], batch_first=True)  # [n, T]
+    owner = np.repeat(np.arange(len(rows)), [len(tokens) for tokens in said])  # [K]
+    place = np.concatenate([np.arange(len(h), len(row)) for h, row in zip(histories, rows, strict=True)])  # [K]
+    position = torch.from_numpy(owner * ids.shape[1] + place)  # [K]
+    return ids.to(device), position.to(device), torch.from_numpy(owner).to(device)

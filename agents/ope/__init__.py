@@ -1,0 +1,15 @@
+"""Off-policy evaluation: what a policy would be paid, estimated from episodes that another policy played.
+
+    from agents.ope import evaluate
+    found = evaluate(agent.policy(), "data/held-out", np.random.default_rng(0))
+    for estimate in found.estimates:
+        print(estimate.name, estimate.value, estimate.interval, *estimate.warnings)
+
+``estimators`` is the statistics in numpy, ``fitted_q`` learns the values of a policy it did not see play.
+"""
+
+from agents.ope.estimators import Estimate, Log, estimates
+from agents.ope.evaluate import Evaluation, evaluate
+from agents.ope.fitted_q import FittedQ, FittedQConfig
+
+__all__ = ["Estimate", "Evaluation", "FittedQ", "FittedQConfig", "Log", "estimates", "evaluate"]

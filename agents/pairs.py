@@ -1,0 +1,211 @@
+"""Pairs of a better and a worse thing to say after the same history, found among episodes by their returns.
+
+What is compared is all the agent said in an episode (``per="episode"``), after the same opening; or one utterance
+(``per="turn"``), after the same episode so far, by the return of the episode it was said in. Of everything said after
+one history, sorted by return, the best is paired with the worst, the second best with the second worst, and so on.
+Pairs of equal returns are dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.contexts import Repeated, digest, pieces
+from agents.source import Live, Logged
+from lang_envs.episode import Episode, Episodes
+from lang_envs.rollout import Policy
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Unit = Literal["episode", "turn"]
+
+
+@dataclass(frozen=True)
+class Said:
+    """C things said: the tokens ``start .. stop - 1`` of episode ``row``, after the history numbered ``history``."""
+
+    row: NDArray[np.int64]
+    """[C]"""
+    start: NDArray[np.int64]
+    """[C]"""
+    stop: NDArray[np.int64]
+    """[C]"""
+    history: NDArray[np.int64]
+    """[C]"""
+
+
+def said(parts: Iterable[tuple[int, Episodes]], per: Unit, end_id: int, seeds: Sequence[Any] | None = None) -> Said:
+    """Everything to compare.
+
+    Args:
+        parts: episodes, each time with the number of their first.
+        per: what is one thing.
+        end_id: the token that ends an utterance; it also ends where the environment speaks.
+        seeds: where given, one for each episode, and only episodes with the same one share histories.
+    """
+    number: dict[tuple[Any, bytes], int] = {}
+    columns: list[NDArray[np.int64]] = []  # each [4, c]
+    for first, episodes in parts:
+        taken = episodes.is_action.nonzero()[0]  # [K] positions of the actions
+        row = episodes.offsets.searchsorted(taken, side="right") - 1  # [K] whose they are
+        begins = np.ones(len(taken), np.bool_)  # [K]
+        begins[1:] = row[1:] > row[:-1]
+        if per == "turn":
+            begins[1:] |= (episodes.tokens[taken[:-1]] == end_id) | (taken[1:] > taken[:-1] + 1)
+        at = begins.nonzero()[0]  # [c] among the K
+        row, start = row[at], taken[at]  # [c] each
+        stop = taken[np.append(at[1:], len(taken)) - 1] + 1 if len(at) else at  # [c]
+        zero = episodes.offsets[row]  # [c] where their episodes start
+        heard = [digest(episodes.tokens[a:b]) for a, b in zip(zero, start, strict=True)]
+        key = [(None if seeds is None else seeds[first + r], h) for r, h in zip(row, heard, strict=True)]
+        history = [number.setdefault(k, len(number)) for k in key]  # [c]
+        columns.append(np.array([row + first, start - zero, stop - zero, history], np.int64))
+    return Said(*np.concatenate(columns, 1))
+
+
+def best_with_worst(
+    returns: NDArray[np.float64], group: NDArray[np.int64], most: int | None = None
+) -> tuple[NDArray[np.int64], int]:
+    """Pairs within groups, the better first, and how many were dropped as ties.
+
+    Args:
+        returns: [C].
+        group: [C], numbers from 0.
+        most: how many pairs of a group are made at the most, those furthest apart first; None makes all.
+
+    Returns:
+        Places [P, 2] among the C, and the number of ties.
+    """
+    order = np.lexsort((-returns, group))  # [C] best first in each group, earlier first among equals
+    count = np.bincount(group)  # [G]
+    begin, size = (np.cumsum(count) - count)[group[order]], count[group[order]]  # [C] each
+    rank = np.arange(len(order)) - begin  # [C]
+    best = np.flatnonzero(rank < size // 2 if most is None else rank < np.minimum(size // 2, most))  # [P']
+    worst = begin[best] + size[best] - 1 - rank[best]  # [P']
+    pairs = np.stack([order[best], order[worst]], 1)  # [P', 2]
+    differ = returns[pairs[:, 0]] > returns[pairs[:, 1]]  # [P']
+    return pairs[differ], int((~differ).sum())
+
+
+def cut(episodes: Episodes, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Episodes:
+    """Each episode up to token ``stop``: only what was said from ``start`` on is actions, paid its return last."""
+    returns = episodes.returns
+    shorter = []
+    for b, (first, a, z) in enumerate(zip(episodes.offsets, start, stop, strict=False)):
+        span = slice(first, first + z)
+        is_action = episodes.is_action[span] & (np.arange(z) >= a)
+        rewards = np.zeros(z, np.float32)
+        rewards[-1] = returns[b]
+        logprobs = (
+            None if episodes.logprobs is None else np.where(is_action, episodes.logprobs[span], np.float32("nan"))
+        )
+        shorter.append(Episode(episodes.tokens[span], is_action, rewards, False, True, logprobs))
+    return Episodes.from_list(shorter)
+
+
+class LoggedPairs:
+    """Pairs of a log, in epochs: each hands out every pair once, in an order drawn from (seed, epoch).
+
+    ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes: 2 i is the better of pair i and 2 i + 1 the worse.
+
+    Attributes:
+        pairs: [P, 2] places in ``found``.
+        ties: how many pairs were dropped because their returns are equal.
+
+    Raises:
+        ValueError: there is no pair.
+    """
+
+    needs_policy = False
+
+    def __init__(self, source: Logged, per: Unit, end_id: int, most: int | None = None) -> None:
+        self.source, self.seed, self.position = source, source.seed, 0
+        self.found = said(pieces(source.data), per, end_id)
+        self.pairs, self.ties = best_with_worst(source.data.returns[self.found.row], self.found.history, most)
+        if not len(self.pairs):
+            raise ValueError(
+                f"None of {len(source)} episodes can be paired: no two begin alike and differ in their returns "
+                f"({self.ties} ties). Log more episodes from each starting state"
+                f"{', or set per=' + repr('episode') if per == 'turn' else ''}."
+            )
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
+        """The next ``n`` pairs; ``policy`` is not used."""
+        due = np.arange(self.position, self.position + n)  # [n]
+        epoch, place = np.divmod(due, len(self.pairs))  # [n] each
+        drawn = [
+            np.random.default_rng((self.seed, int(e))).permutation(len(self.pairs))[place[epoch == e]]
+            for e in np.unique(epoch)
+        ]
+        self.position += n
+        which = self.pairs[np.concatenate(drawn)].reshape(-1)  # [2 n]
+        episodes = self.source.data.rows(self.found.row[which])
+        return cut(episodes, self.found.start[which], self.found.stop[which])
+
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """The log's."""
+        self.source.check_tokenizer(tokenizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Seed and position; the number of pairs is kept to recognise other data."""
+        return {"seed": self.seed, "position": self.position, "pairs": len(self)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues from ``state``.
+
+        Raises:
+            ValueError: if it is the state of another kind of source, or of other pairs.
+        """
+        if state.get("pairs") != len(self):
+            raise ValueError(
+                f"The saved position belongs to another kind of source or to other pairs: {state} is not of these "
+                f"{len(self)} pairs. Pass the same data with the same settings, or start a new run."
+            )
+        self.seed, self.position = state["seed"], state["position"]
+
+
+class LivePairs:
+    """Pairs among episodes played on demand, ``samples`` from each seed.
+
+    ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes. Where too few of the episodes played differ in their returns,
+    the rest of the ``n`` are an episode beside itself: a tie, of which nothing is learned.
+    """
+
+    needs_policy = True
+
+    def __init__(self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None) -> None:
+        self.live, self.per, self.end_id, self.samples, self.most = live, per, end_id, samples, most
+
+    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
+        """Plays, and returns the next ``n`` pairs."""
+        live = self.live
+        rng = np.random.default_rng((live.seed, live.played))
+        each = min(self.samples // 2, self.samples if self.most is None else self.most)
+        played = Repeated(live, self.samples).sample(-(-n // each) * self.samples, policy)
+        found = said([(0, played)], self.per, self.end_id, [info["seed"] for info in played.info])
+        pairs, _ = best_with_worst(played.returns[found.row], found.history, self.most)
+        pairs = rng.permutation(pairs)[:n]  # [<= n, 2]
+        which = np.append(pairs.reshape(-1), np.zeros(2 * (n - len(pairs)), np.int64))  # [2 n]
+        episodes = Episodes.from_list([played[row] for row in found.row[which]])
+        return cut(episodes, found.start[which], found.stop[which])
+
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """The live source's."""
+        self.live.check_tokenizer(tokenizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The live source's."""
+        return self.live.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the live source."""
+        self.live.load_state_dict(state)

@@ -1,0 +1,188 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv:1707.06347) with a KL penalty to the start policy pi0.
+
+    r'_t = r_t - beta (log pi_old(a_t | s_t) - log pi0(a_t | s_t))       beta is ``kl_coef``; Ziegler et al. 2019
+    A_t  = sum_k (gamma lambda)^k (r'_t+k + gamma V(s_t+k+1) - V(s_t+k))      (arXiv:1909.08593); A is then normalised
+    rho  = pi(a | s) / pi_old(a | s)
+    L    = -min(rho A, clip(rho, 1 - eps, 1 + eps) A) + value_weight (V - G)^2 - entropy_weight H(pi)       G = A + V
+
+Everything below the reward is stable-baselines3's ``PPO``, or sb3-contrib's ``MaskablePPO`` where ``mask_actions`` is
+set (``agents.sb3`` serves their interfaces). An action is a token. The actor is the language model; V is a head on its
+last hidden states, and 0 at first. pi0 is the model as it was before PPO's first step: with ``Mixed``, after cloning.
+
+One step of ``fit`` is one iteration: every row of the live environment begins an episode and says ``rollout_tokens``
+tokens, beginning others where one ends; then all of it is learned from ``epochs`` times in ``minibatches`` parts, each
+an update of the optimiser. Episodes that the iteration cuts are bootstrapped with V and not gone on with, so that a
+checkpoint needs none of them: a run continues bit for bit. Episode seeds are those ``Live`` promises.
+
+PPO learns from its own fresh samples and refuses ``Logged``. With ``Mixed`` the first ``logged_fraction`` of the steps
+clone the log, ``batch_size`` episodes in each, and the rest play live. Of the loop's settings, ``batch_size`` and
+``accumulate`` concern the cloning alone.
+
+It departs from the library's PPO in this: minibatches are whole episodes and not shuffled tokens, since an episode
+is read once for all of its tokens; and AdamW, its schedule and the checkpoints are the training loop's. From Ziegler
+et al.: the target of the adaptive penalty is per token and not per sample.
+
+The library asks for one token of every row at a time and keeps the history before each, rollout_tokens x rows x
+max_tokens x 9 bytes; keys and values are cached here beside it. ``tests/perf/test_perf_ppo.py`` measures what is left.
+
+``save`` writes the language model, and neither V nor pi0; checkpoints hold all three. What speaks in ``policy()`` is
+the whole distribution: tokens that a mask forbade in training were never made unlikely.
+
+Metrics: ``loss`` and its parts ``loss/policy`` and ``loss/value``; ``policy/kl``, the mean of log pi_old - log pi0 over
+the tokens said; ``policy/kl_coef``; ``policy/update_kl``, between pi_old and pi; ``policy/clip_fraction``, how often
+rho was outside the clip; ``policy/entropy``; ``value/explained_variance``, 1 where V foresaw the returns;
+``data/return`` of the episodes that came to their end, without the penalty (missing where none did). While cloning
+``loss/bc``, and of these ``loss`` and ``data/return``.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.actor_critic import ActorCritic
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.lm import LM
+from agents.reference import logprobs
+from agents.source import Live, Mixed, Source
+
+
+@dataclass
+class PPOConfig:
+    """PPO's settings.
+
+    Raises:
+        ValueError: one that cannot be meant.
+    """
+
+    kl_coef: float = 0.05
+    """beta, the price of a nat away from the start policy; 0 charges nothing"""
+    kl_target: float | None = None
+    """nats per token that beta is adapted to, after every iteration by at most 2%; None leaves it as it is"""
+    gamma: float = 1.0
+    """discount, per token"""
+    gae_lambda: float = 0.95
+    """lambda of the advantages: 1 sums rewards to the end, 0 looks one token ahead"""
+    clip_range: float = 0.2
+    """eps, how far the ratio may move before its gradient stops"""
+    epochs: int = 4
+    """how often a rollout is learned from"""
+    minibatches: int = 4
+    """parts a rollout is split into, by episodes; each is an update"""
+    value_weight: float = 0.5
+    """weight of the value's squared error"""
+    entropy_weight: float = 0.0
+    """weight of the entropy"""
+    rollout_tokens: int | None = None
+    """tokens said in each row of the environment per iteration; None: as many as an episode can have"""
+    mask_actions: bool = False
+    """say only what the task allows, where it knows; the model is then of use with a mask only (see the top)"""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "minibatches"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.rollout_tokens is not None and self.rollout_tokens < 2:
+            raise ValueError(f"rollout_tokens must be at least 2 or None, not {self.rollout_tokens}.")
+        if self.kl_coef < 0:
+            raise ValueError(f"kl_coef is a price and must be at least 0, not {self.kl_coef}.")
+        if self.kl_target is not None and not (self.kl_target > 0 and self.kl_coef > 0):
+            raise ValueError(
+                f"kl_target must be above 0 and needs a kl_coef above 0 to start from; got {self.kl_target} and "
+                f"{self.kl_coef}. With kl_target=None the coefficient stays."
+            )
+
+
+class PPO(Agent):
+    """PPO by stable-baselines3 on live episodes, after cloning logged ones where there are any."""
+
+    name = "ppo"
+    config: PPOConfig
+
+    def __init__(self, lm: LM, config: PPOConfig | None = None, seed: int = 0) -> None:
+        super().__init__(lm, config, seed)
+        self._seed = seed
+        self._network: ActorCritic | None = None  # made where training begins: it holds the model twice
+
+    @property
+    def network(self) -> nn.Module:
+        """The model with the value head, and the frozen start policy, once training has begun."""
+        return self.model if self._network is None else self._network
+
+    def prepare(self, source: Source) -> Source:
+        """Refuses what PPO cannot learn from.
+
+        Raises:
+            ValueError: no live part, a task that knows no legal tokens where they are asked for, or the extra
+                ``ppo`` is not installed.
+        """
+        live = source.live if isinstance(source, Mixed) else source
+        if not isinstance(live, Live) or (isinstance(source, Mixed) and source.logged_fraction == 1):
+            raise ValueError(
+                "PPO learns from episodes it has just played itself: it weighs each token by how much likelier it has "
+                "become since, which holds close to the policy that said it and not for a log by others. "
+                "Pass Live(env), or Mixed(Logged(data), Live(env)) to clone the log first. To learn from the log alone "
+                "take an agent made for it, such as 'ilql' or 'awr'."
+            )
+        try:
+            import agents.sb3  # noqa: F401
+        except ImportError as error:
+            raise ValueError(
+                f"PPO needs stable-baselines3 and sb3-contrib ({error}): pip install 'lang-envs[ppo]'."
+            ) from None
+        if self.config.mask_actions:
+            check_legal_tokens(live)
+        if self._network is None:
+            self._network = ActorCritic(self.model, self._seed, self.config.kl_coef)
+        return source
+
+    def update(self, source: Source, optimizer: torch.optim.Optimizer, step: int, total: int) -> dict[str, Tensor]:
+        """Clones the log in the first steps of a ``Mixed`` source; an iteration of PPO in all others.
+
+        Raises:
+            ValueError: the loss is not finite.
+        """
+        from agents.sb3 import iterate
+
+        live, cloning = source, 0
+        if isinstance(source, Mixed):
+            live, cloning = source.live, math.floor(source.logged_fraction * total)
+            if step <= cloning:
+                return super().update(source.logged, optimizer, step, total)
+        assert isinstance(live, Live) and self._network is not None and self.fit_config is not None  # see prepare
+        if step == cloning + 1 and cloning:
+            self._network.remember_start()
+        metrics = iterate(self._network, live, optimizer, self.config, self.fit_config)
+        if not math.isfinite(metrics["loss"]):
+            raise ValueError(
+                f"PPO's loss is {metrics['loss']} at step {step}, and the weights are spoilt. Go on from the last "
+                "checkpoint or begin anew, with a lower lr, a smaller clip_norm or fewer epochs."
+            )
+        if self.config.kl_target is not None:
+            self._network.adapt(metrics["policy/kl"], self.config.kl_target)
+        return {name: torch.tensor(value) for name, value in metrics.items()}
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The cross-entropy of the agent's tokens, which logged episodes are cloned by."""
+        loss = -batch.mean(logprobs(self.model, batch))
+        return loss, {"loss/bc": loss.detach()}
+
+
+def check_legal_tokens(live: Live) -> None:
+    """Checks that the task knows which tokens are legal, by asking it at the start of an episode.
+
+    Raises:
+        ValueError: it does not.
+    """
+    task = live.env.task
+    state, _ = task.begin(np.random.default_rng(0))
+    if task.legal_tokens(state, [], live.env.tokenizer) is None:
+        raise ValueError(
+            f"mask_actions needs a task that knows its legal tokens, and {type(task).__name__} does not, with this "
+            "tokenizer. Leave mask_actions at False."
+        )

@@ -1,0 +1,69 @@
+"""Log-probabilities of what was said: under the model that learns, and under the policy it is held against.
+
+The reference is a frozen copy of the model as it was when training began (``"start"``), or the behaviour policy,
+through the log-probabilities recorded with the episodes (``"logged"``).
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.contexts import pieces
+from agents.lm import read
+from agents.source import Logged, Source
+
+Reference = Literal["start", "logged"]
+
+
+def logprobs(model: Any, batch: Batch) -> Tensor:
+    """The model's log pi(a | s) of every token the agent said, [B, A]; 0 in the padding."""
+    hidden = read(model.base_model, batch.input_ids)  # [B, T, d]
+    logits = model.get_output_embeddings()(batch.at(hidden, batch.state))  # [B, A, V]
+    nll = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")  # [B * A]
+    return -nll.view_as(batch.mask) * batch.mask  # [B, A]
+
+
+def keep_start(agent: Agent) -> Any:
+    """The agent's frozen copy of its start; the first call makes it, so ``prepare`` calls it before any step.
+
+    A resumed run makes it from the model it is given to start from, before the checkpoint's weights are put in.
+    """
+    if agent.reference is None:
+        agent.reference = copy.deepcopy(agent.model).eval().requires_grad_(False)
+    return agent.reference.to(agent.model.device)
+
+
+def reference_logprobs(agent: Agent, batch: Batch) -> Tensor:
+    """The reference's log pi0(a | s), [B, A], without gradient; 0 in the padding and where it is unknown."""
+    if agent.config.reference == "logged":
+        return batch.logprob  # [B, A]
+    with torch.no_grad():
+        return logprobs(keep_start(agent), batch)  # [B, A]
+
+
+def check_recorded(source: Source) -> None:
+    """Checks that logged episodes know the log-probabilities of what was said; live ones always do.
+
+    Raises:
+        ValueError: naming the first episode that does not.
+    """
+    if not isinstance(source, Logged):
+        return
+    for first, episodes in pieces(source.data):
+        unknown = episodes.is_action.copy()  # [N]
+        if episodes.logprobs is not None:
+            unknown &= np.isnan(episodes.logprobs)
+        if unknown.any():
+            b = int(episodes.offsets.searchsorted(unknown.argmax(), side="right")) - 1
+            raise ValueError(
+                f"reference='logged' needs the recorded log-probability of every token said, and episode {first + b} "
+                "lacks some. Record with a policy that knows them, or set reference='start'."
+            )

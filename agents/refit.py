@@ -1,0 +1,195 @@
+"""Refit and Swift: behaviour cloning weighted by how good the whole episode was.
+
+    L       = - w sum_i log pi(a_i | s_i)                     one weight per episode, on all of the agent's tokens
+    Refit   w = r                                             the return, which must not be negative
+    Swift   w = (r - mu(x)) / sigma(x)                        over the logged episodes of the context x
+
+(Mukherjee et al. 2025, arXiv:2506.06964.) With r >= 0, Refit's loss bounds the value from below, since u >= 1 + log u
+for the ratio u = pi / pi0. Swift's weights are signed and the bound is lost: what lies below its context's mean is made
+unlikely, without end where nothing else holds. Hence ``negatives``, on the episodes with w < 0:
+
+    keep    w log pi                                          as in the paper
+    clip    0                                                 only what is better than its context's mean
+    taper   w min(1, pi(tau) / pi0(tau)) log pi               TOPR (Le Roux et al. 2025, arXiv:2503.14286): the ratio of
+                                                              the whole episode, no gradient through it
+    linear  w pi                                              RIFT (Liu et al. 2026, arXiv:2601.09253), token by token
+                                                              here: the probability of a conversation is as good as 0
+
+Sums run over the agent's tokens and, as every mean here, are divided by how many of those the batch has, not by its
+episodes: an episode counts by w times its length, as in the sum above, and accumulation changes nothing. ``contexts``
+says which episodes share a context; sigma is the population's, and a context whose returns are all alike has weight 0.
+``data/return`` is the mean weight wherever weights replace the returns.
+
+Metrics: ``policy/kl`` is the mean of log pi0 - log pi over the tokens said (those without a recorded log-probability
+count 0); ``policy/malformed`` the share of them in utterances that reached no end token. Swift's too:
+``policy/negatives`` is the share in episodes with w < 0, ``policy/negative_logp`` their log-probability, summed and
+divided by all tokens (over ``policy/negatives`` it is their mean); ``policy/unweighted`` the share with weight 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
+from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
+from agents.source import Live, Logged, Source
+from lang_envs.episode import Episodes
+
+
+@dataclass
+class RefitConfig:
+    """What reward-weighted fine-tuning leaves open."""
+
+    shift_rewards: bool = False
+    """weigh by r - min: over the whole log, and over each batch of live episodes"""
+    reference: Reference = "logged"
+    """what pi0 is in policy/kl: the recorded log-probabilities, or a frozen copy of the start"""
+
+
+class Refit(Agent):
+    """Behaviour cloning weighted by returns."""
+
+    name = "refit"
+    config: RefitConfig
+
+    def prepare(self, source: Source) -> Source:
+        """Makes returns the weights.
+
+        Raises:
+            ValueError: a return is negative, and ``shift_rewards`` is off; for live episodes when they are played.
+            TypeError: the source is none of ``Logged``, ``Live`` and ``Mixed``.
+        """
+        if self.config.reference == "start":
+            keep_start(self)
+        return for_each_kind(source, self._logged, self._live)
+
+    def _logged(self, source: Logged) -> Source:
+        low = self._low(source.data.returns)
+        return Weighted(source, lambda episodes: episodes.returns - low) if low else source
+
+    def _live(self, source: Live) -> Source:
+        return Weighted(source, lambda episodes: episodes.returns - self._low(episodes.returns))
+
+    def _low(self, returns: NDArray[np.float64]) -> float:
+        """What is taken off every return."""
+        low = float(returns.min())
+        if low < 0 and not self.config.shift_rewards:
+            raise ValueError(
+                f"Refit weighs episodes by returns of at least 0, and one is {low:g}. Set shift_rewards=True to weigh "
+                "by r - min, or take Swift, whose weights may be negative."
+            )
+        return low if self.config.shift_rewards else 0.0
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted cross-entropy of the agent's tokens."""
+        logp = logprobs(self.model, batch)  # [B, A]
+        weight = batch.reward.sum(1, keepdim=True)  # [B, 1]
+        loss = batch.mean(-weight * logp)
+        return loss, {"loss/refit": loss.detach(), **_guards(self, batch, logp, reference_logprobs(self, batch))}
+
+
+@dataclass
+class SwiftConfig:
+    """What standardised reward-weighted fine-tuning leaves open."""
+
+    negatives: Literal["keep", "clip", "taper", "linear"] = "keep"
+    """what is done with episodes below their context's mean; see the module"""
+    group_size: int = 4
+    """live episodes played from each starting state; a batch_size that is a multiple of it wastes none"""
+    eps: float = 1e-6
+    """standard deviation up to which the returns of a context count as all alike"""
+    reference: Reference = "logged"
+    """what pi0 is, in "taper" and in policy/kl: the recorded log-probabilities, or a frozen copy of the start"""
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: in words, for a setting that cannot be meant.
+        """
+        if self.negatives not in ("keep", "clip", "taper", "linear"):
+            raise ValueError(f"negatives must be 'keep', 'clip', 'taper' or 'linear', not {self.negatives!r}.")
+        if self.group_size < 2:
+            raise ValueError(f"group_size must be at least 2, not {self.group_size}: one return has no deviation.")
+
+
+class Swift(Agent):
+    """Behaviour cloning weighted by returns that are standardised in each context."""
+
+    name = "swift"
+    config: SwiftConfig
+
+    def prepare(self, source: Source) -> Source:
+        """Standardises returns: over a log's contexts once and for all, over those of live episodes in each batch.
+
+        Raises:
+            ValueError: "taper" needs recorded log-probabilities that the log does not have.
+            TypeError: the source is none of ``Logged``, ``Live`` and ``Mixed``.
+        """
+        if self.config.reference == "start":
+            keep_start(self)
+        return for_each_kind(source, self._logged, self._live)
+
+    def _logged(self, source: Logged) -> Source:
+        if (self.config.negatives, self.config.reference) == ("taper", "logged"):
+            check_recorded(source)
+        number: dict[bytes, int] = {}  # of each context
+        contexts = [
+            number.setdefault(opening, len(number)) for _, part in pieces(source.data) for opening in openings(part)
+        ]
+        mean, scale = mean_and_scale(source.data.returns, np.array(contexts), self.config.eps)  # [G] each
+
+        def weigh(episodes: Episodes) -> NDArray[np.float64]:
+            context = [number[opening] for opening in openings(episodes)]
+            return (episodes.returns - mean[context]) * scale[context]  # [n]
+
+        return Weighted(source, weigh)
+
+    def _live(self, source: Live) -> Source:
+        def weigh(episodes: Episodes) -> NDArray[np.float64]:
+            context = np.unique([info["seed"] for info in episodes.info], return_inverse=True)[1]  # [n]
+            mean, scale = mean_and_scale(episodes.returns, context, self.config.eps)  # [G] each
+            return (episodes.returns - mean[context]) * scale[context]  # [n]
+
+        return Weighted(Repeated(source, self.config.group_size), weigh)
+
+    def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+        """The weighted cross-entropy of the agent's tokens, with what ``negatives`` makes of those below the mean."""
+        logp = logprobs(self.model, batch)  # [B, A]
+        logp0 = reference_logprobs(self, batch)  # [B, A]
+        weight = batch.reward.sum(1, keepdim=True)  # [B, 1]
+        negative = weight < 0  # [B, 1]
+        said, scaled = logp, weight  # [B, A], [B, 1]
+        if self.config.negatives == "clip":
+            scaled = weight.clamp(min=0)  # [B, 1]
+        elif self.config.negatives == "taper":
+            log_ratio = (logp - logp0).detach().sum(1, keepdim=True)  # [B, 1]
+            scaled = torch.where(negative, weight * log_ratio.clamp(max=0).exp(), weight)  # [B, 1]
+        elif self.config.negatives == "linear":
+            said = torch.where(negative, logp.exp(), logp)  # [B, A]
+        loss = batch.mean(-scaled * said)
+        return loss, {
+            "loss/swift": loss.detach(),
+            "policy/negatives": batch.mean(negative.float()),
+            "policy/negative_logp": batch.mean(negative * logp.detach()),
+            "policy/unweighted": batch.mean((weight == 0).float()),
+            **_guards(self, batch, logp, logp0),
+        }
+
+
+def _guards(agent: Agent, batch: Batch, logp: torch.Tensor, logp0: torch.Tensor) -> dict[str, torch.Tensor]:
+    """How far the policy has gone from pi0, and how much of what was said has no end; logp and logp0 [B, A]."""
+    known = logp0 != 0  # [B, A]
+    ends = batch.mask * (batch.action == agent.lm.end_id)  # [B, A]
+    ended = torch.zeros_like(ends).scatter_add(1, batch.turn, ends)  # [B, A], by number of the utterance
+    return {
+        "policy/kl": batch.mean(known * (logp0 - logp.detach())),
+        "policy/malformed": batch.mean((ended.gather(1, batch.turn) == 0).float()),
+    }

@@ -1,0 +1,170 @@
+"""An iteration of stable-baselines3's ``PPO`` or sb3-contrib's ``MaskablePPO``, with a language model as its policy.
+
+Collecting and updating are the library's own. This module and the two it is built on, ``agents.sb3_env`` and
+``agents.sb3_buffer``, are imported only where PPO learns: the two packages are an extra.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from gymnasium import spaces
+from sb3_contrib import MaskablePPO
+from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
+from stable_baselines3 import PPO
+from stable_baselines3.common.logger import Logger
+from torch import Tensor
+
+from agents.actor_critic import ActorCritic, Reader, masked_logprobs
+from agents.decoding import draw
+from agents.sb3_buffer import TokenBuffer
+from agents.sb3_env import TokenVecEnv
+
+if TYPE_CHECKING:
+    from agents.fit import FitConfig
+    from agents.ppo import PPOConfig
+    from agents.source import Live
+    from lang_envs.vector import TokenVectorEnv
+
+
+class TokenPolicy(MaskableActorCriticPolicy):
+    """An ``ActorCritic`` as a policy of stable-baselines3, with or without masks.
+
+    The library's own networks are not made, and its optimiser neither: the training loop has one.
+
+    Args:
+        observation_space: of histories.
+        action_space: of tokens.
+        lr_schedule: not used.
+        network: what speaks and learns.
+        rng: draws the tokens.
+        bf16: whether whole episodes are read in bfloat16.
+        **unused: what the library tells every policy.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Dict,
+        action_space: spaces.Discrete,
+        lr_schedule: Any,
+        network: ActorCritic,
+        rng: np.random.Generator,
+        bf16: bool,
+        **unused: Any,
+    ) -> None:
+        super().__init__(observation_space, action_space, lr_schedule)
+        self.network, self.rng, self.bf16 = network, rng, bf16
+        self._reader: Reader | None = None
+
+    def _build(self, lr_schedule: Any) -> None:
+        """Nothing: the network comes from outside."""
+
+    def forward(self, obs: Any, deterministic: bool = False, action_masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+        """One token for each history -> tokens, values, log-probabilities: [N] each.
+
+        What was read of a row's episode before is remembered: a policy plays one rollout, with the weights it began.
+        """
+        input_ids, length = obs["input_ids"].long().cpu().numpy(), obs["attention_mask"].long().sum(-1).cpu().numpy()
+        if self._reader is None:
+            self._reader = Reader(self.network, input_ids.shape)
+        scores, value = self._reader.read(input_ids, length)  # [N, V], [N]
+        logp = masked_logprobs(scores, action_masks)  # [N, V]
+        u = torch.from_numpy(self.rng.random(len(logp))).to(logp.device)  # [N]
+        token = logp.argmax(-1) if deterministic else draw(logp, u)  # [N]
+        return token, value.float(), logp.gather(-1, token[:, None]).squeeze(-1)
+
+    def predict_values(self, obs: Any) -> Tensor:
+        """Values of histories, [N]: where a rollout or an episode was cut."""
+        input_ids, last = obs["input_ids"].long(), obs["attention_mask"].long().sum(-1) - 1  # [N, T], [N]
+        rows = torch.arange(len(last), device=last.device)  # [N]
+        return self.network(input_ids[:, : int(last.max()) + 1], rows, last)[1].float()
+
+    def evaluate_actions(self, obs: Any, actions: Tensor, action_masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
+        """What ``TokenBuffer`` hands out, K actions of some episodes -> values, log-probabilities, entropies: [K]."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            scores, value = self.network(**obs)  # [K, V], [K]
+        logp = masked_logprobs(scores, action_masks)  # [K, V]
+        entropy = -(logp.exp() * logp).sum(-1)  # [K]
+        return value.float(), logp.gather(-1, actions[:, None]).squeeze(-1), entropy
+
+
+def iterate(
+    network: ActorCritic,
+    live: Live,
+    optimizer: torch.optim.Optimizer,
+    config: PPOConfig,
+    fit: FitConfig,
+) -> dict[str, float]:
+    """One iteration of the library's PPO: collects ``config.rollout_tokens`` in every row and learns from them.
+
+    The episodes are those ``live`` would play next, all begun anew; nothing of the iteration outlives it but weights.
+
+    Returns:
+        The metrics that ``agents.ppo`` explains.
+    """
+    env, first = live.env, (live.seed << 32) + live.played
+    episodes, rng = TokenVecEnv(env, itertools.count(first)), np.random.default_rng((first, fit.seed, 2))
+    steps = config.rollout_tokens or most_actions(env)
+    kind: Any = MaskablePPO if config.mask_actions else PPO
+    algorithm = kind(
+        TokenPolicy,
+        episodes,
+        learning_rate=lambda _: optimizer.param_groups[0]["lr"],  # which the training loop has set
+        n_steps=steps,
+        batch_size=steps * env.num_envs,
+        n_epochs=config.epochs,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        clip_range=config.clip_range,
+        ent_coef=config.entropy_weight,
+        vf_coef=config.value_weight,
+        max_grad_norm=fit.clip_norm,
+        rollout_buffer_class=TokenBuffer,
+        rollout_buffer_kwargs={
+            "network": network,
+            "rng": rng,
+            "minibatches": config.minibatches,
+            "masked": config.mask_actions,
+        },
+        policy_kwargs={"network": network, "rng": rng, "bf16": fit.bf16},
+        stats_window_size=steps * env.num_envs,  # all episodes
+        device=next(network.parameters()).device,
+    )
+    algorithm.policy.optimizer = optimizer
+    algorithm.set_logger(Logger(None, []))
+    algorithm.learn(steps * env.num_envs, log_interval=None)
+    network.eval()
+    live.played += episodes.begun
+    return _metrics(algorithm)
+
+
+def most_actions(env: TokenVectorEnv) -> int:
+    """The most tokens the agent can say in an episode."""
+    said = min(env.task.max_turns * env.task.max_utterance_tokens, env.max_tokens)
+    return said if env.max_episode_steps is None else min(said, env.max_episode_steps)
+
+
+def _metrics(algorithm: PPO | MaskablePPO) -> dict[str, float]:
+    """What the library recorded, under the names of ``agents.ppo``; no return where no episode came to its end."""
+    recorded, buffer = algorithm.logger.name_to_value, algorithm.rollout_buffer
+    assert isinstance(buffer, TokenBuffer)
+    policy, value = recorded["train/policy_gradient_loss"], recorded["train/value_loss"]
+    entropy = -recorded["train/entropy_loss"]
+    finished = [episode["r"] for episode in algorithm.ep_info_buffer or ()]
+    metrics = {
+        "loss": policy + algorithm.vf_coef * value - algorithm.ent_coef * entropy,
+        "loss/policy": policy,
+        "loss/value": value,
+        "policy/entropy": entropy,
+        "policy/kl": buffer.kl,
+        "policy/kl_coef": buffer.network.kl_coef.item(),
+        "policy/update_kl": recorded["train/approx_kl"],
+        "policy/clip_fraction": recorded["train/clip_fraction"],
+        "value/explained_variance": recorded["train/explained_variance"],
+    }
+    return {name: float(x) for name, x in metrics.items()} | (
+        {"data/return": float(np.mean(finished))} if finished else {}
+    )

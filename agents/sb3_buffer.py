@@ -1,0 +1,105 @@
+"""``TokenBuffer``: what PPO learns from, by whole episodes, and where the penalty is taken. Needs the extra ``ppo``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, MaskableDictRolloutBufferSamples
+from stable_baselines3.common.buffers import DictRolloutBuffer
+from torch import Tensor
+
+from agents.actor_critic import ActorCritic, masked_logprobs
+
+
+class TokenBuffer(MaskableDictRolloutBuffer):
+    """A rollout of n tokens in each of N rows, learned from by whole episodes: each is read once for all its tokens.
+
+    The library's own buffer shuffles tokens, so that a minibatch of K tokens reads K histories. And the penalty is
+    here: kl_coef (log pi(a | s) - log pi0(a | s)) is taken off every reward before the advantages are computed.
+
+    Args:
+        *args: the library's.
+        network: whose reference is pi0.
+        rng: draws the minibatches.
+        minibatches: parts a rollout is learned from in.
+        masked: whether the legal tokens are known; both policies are then those among them.
+        **kwargs: the library's.
+
+    Attributes:
+        kl: mean log-ratio of the rollout, in nats per token.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        network: ActorCritic,
+        rng: np.random.Generator,
+        minibatches: int,
+        masked: bool,
+        **kwargs: Any,
+    ) -> None:
+        self.network, self.rng, self.minibatches, self.masked = network, rng, minibatches, masked
+        self.kl = float("nan")
+        super().__init__(*args, **kwargs)
+
+    def reset(self) -> None:
+        """Empties the buffer; masks, a number for every token of the vocabulary, are only made where they are used."""
+        if self.masked:
+            super().reset()
+        else:
+            DictRolloutBuffer.reset(self)
+
+    def compute_returns_and_advantage(self, last_values: Tensor, dones: NDArray[np.bool_]) -> None:
+        """Finds the episodes, takes the penalty off the rewards [n, N], and goes on as the library does."""
+        starts = self.episode_starts.T > 0  # [N, n]
+        starts[:, 0] = True
+        self.episode = starts.ravel().cumsum() - 1  # [N * n] which of the S episodes a token belongs to
+        self.last = np.append(np.flatnonzero(starts)[1:], starts.size) - 1  # [S] the last token of each
+        parts = np.array_split(np.arange(len(self.last)), self.minibatches)
+        reference = np.concatenate([self._reference_logprobs(part) for part in parts if len(part)])  # [N * n]
+        log_ratio = self.log_probs - reference.reshape(starts.shape).T  # [n, N]
+        self.kl = float(log_ratio.mean())
+        self.rewards -= self.network.kl_coef.item() * log_ratio
+        super().compute_returns_and_advantage(last_values, dones)
+
+    def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
+        """All episodes once, in ``minibatches`` parts of a new order, as samples; ``batch_size`` is not read."""
+        for part in np.array_split(self.rng.permutation(len(self.last)), self.minibatches):
+            samples = self._episodes(np.sort(part))
+            if len(samples.actions) > 1:  # a token alone has no advantage over others
+                yield samples
+
+    def _reference_logprobs(self, part: NDArray[np.int64]) -> NDArray[np.float32]:
+        samples = self._episodes(part)
+        scores = self.network.reference_scores(**samples.observations)  # [K, V]
+        logp = masked_logprobs(scores, samples.action_masks)  # [K, V]
+        return logp.gather(-1, samples.actions.long()).squeeze(-1).cpu().numpy()  # [K]
+
+    def _episodes(self, part: NDArray[np.int64]) -> MaskableDictRolloutBufferSamples:
+        """The K tokens of some of the episodes, in the order of time, and the ``ActorCritic``'s arguments for them."""
+        k = np.flatnonzero(np.isin(self.episode, part))  # [K] in [N * n]
+        step, row = k % self.buffer_size, k // self.buffer_size  # [K] each
+        last_step, last_row = self.last[part] % self.buffer_size, self.last[part] // self.buffer_size  # [s] each
+        position = self.observations["attention_mask"][step, row].sum(-1, dtype=np.int64) - 1  # [K]
+        histories = self.observations["input_ids"][last_step, last_row, : position.max(initial=0) + 1]  # [s, T]
+
+        def at(x: NDArray[Any]) -> Tensor:
+            """[n, N, ...] -> [K, ...]."""
+            return self.to_torch(x[step, row])
+
+        return MaskableDictRolloutBufferSamples(
+            observations={
+                "input_ids": self.to_torch(histories),
+                "row": self.to_torch(part.searchsorted(self.episode[k])),
+                "position": self.to_torch(position),
+            },
+            actions=at(self.actions),
+            old_values=at(self.values),
+            old_log_prob=at(self.log_probs),
+            advantages=at(self.advantages),
+            returns=at(self.returns),
+            action_masks=at(self.action_masks) if self.masked else None,  # type: ignore[arg-type]  # PPO has none
+        )

@@ -1,0 +1,208 @@
+"""ILQL per utterance (Snell et al. 2023, arXiv:2206.11871): values of whole utterances, and a choice among samples.
+
+    s is the history before an utterance u, s' the one before the next, after any reply; r is all reward of u
+    L_Q   = (r + gamma V(s') - Q(s, u))^2                      each of the Q heads
+    L_V   = |tau - 1(Qbar(s, u) < V(s))| (Qbar(s, u) - V(s))^2  expectile; Qbar is the smaller target head
+    L_BC  = -log pi_beta(a | s)                                per token
+    L     = (sum over utterances of L_Q + L_V  +  bc_weight sum over tokens of L_BC) / number of tokens
+
+    policy  the best of ``candidates`` utterances from pi_beta, by Qbar(s, u)    (``BestUtterance``)
+
+V is read from the hidden state where the utterance begins, the scalar Q from the one behind its last token, its end
+token unless it was cut. Values of other tokens do not exist, so there is no conservative term, and no token is
+perturbed: the policy can be no better than the best of a few samples of the language model, but it needs no values of
+tokens never seen. ``gamma`` counts utterances.
+
+Kept from the original: two Q heads and their targets, the heads' shape, sums over heads, squares without 1/2. Not kept:
+rewards of utterances as integers; its means over utterances and over tokens, which are one mean over tokens here as
+everywhere in this package, so that ``bc_weight`` = 1 / (mean length of an utterance) gives the original's balance.
+
+Metrics: ``value/q`` and ``value/v`` are means of Qbar and V in which an utterance counts as often as it has tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from agents.agent import Agent
+from agents.batch import Batch
+from agents.lm import read
+from agents.model import ValueLM
+from agents.policy import LMPolicy
+from agents.value_learning import nll
+from lang_envs.rollout import Policy, Turn
+
+
+@dataclass
+class UtteranceILQLConfig:
+    """What ILQL per utterance leaves open."""
+
+    tau: float = 0.7
+    """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
+    gamma: float = 0.99
+    """discount per utterance"""
+    bc_weight: float = 0.1
+    """weight of the language-model loss; the paper's balance where utterances have ten tokens"""
+    target_rate: float = 0.005
+    """Polyak rate of the targets, after every optimiser step"""
+    candidates: int = 8
+    """utterances the policy chooses among"""
+    num_q: Literal[1, 2] = 2
+    """Q heads; with two the smaller is used"""
+    trunks: Literal["shared", "separate"] = "shared"
+    """one transformer with target heads, or the paper's three (policy, value, target)"""
+    zero_init: bool = False
+    """start every head as a constant"""
+    bias_init: float = 0.0
+    """the constant the heads start from"""
+
+
+class Utterances(NamedTuple):
+    """The U utterances of a batch, in order."""
+
+    start: Tensor
+    """int64 [U], where the state before it ends: a position in [B * T], like the next two"""
+    end: Tensor
+    """int64 [U], its last token"""
+    next: Tensor
+    """int64 [U], where the state before the next utterance ends, or the episode"""
+    reward: Tensor
+    """float32 [U], the sum of its tokens' rewards"""
+    discount: Tensor
+    """float32 [U], 0 where the episode terminated with it, else 1"""
+    tokens: Tensor
+    """float32 [U], how many it has"""
+
+
+def utterances(batch: Batch) -> Utterances:
+    """Finds the utterances of a batch."""
+    real = batch.mask > 0  # [B, A]
+    same = real[:, 1:] & (batch.turn[:, 1:] == batch.turn[:, :-1])  # [B, A - 1] one utterance goes on
+    edge = torch.zeros_like(real[:, :1])  # [B, 1]
+    first, last = real & ~torch.cat([edge, same], 1), real & ~torch.cat([same, edge], 1)  # [B, A] each
+    row = torch.arange(len(batch), device=real.device)[:, None] * batch.input_ids.shape[1]  # [B, 1] in [B * T]
+
+    def total(x: Tensor) -> Tensor:
+        """The sum over each utterance: [B, A] -> [U]."""
+        return torch.zeros_like(x).scatter_add(1, batch.turn, x).gather(1, batch.turn)[last]
+
+    return Utterances(
+        start=(batch.state + row)[first],
+        end=(batch.state + row + 1)[last],
+        next=(batch.next_state + row)[last],
+        reward=total(batch.reward),
+        discount=batch.discount[last],
+        tokens=total(batch.mask),
+    )
+
+
+def judge(model: ValueLM, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Where each utterance ends (a position in [B * T]), its Qbar, and V of the state before it: [U] each."""
+    u = utterances(batch)
+    states = [read(trunk, batch.input_ids).flatten(0, 1) for trunk in model.trunks[-2:]]  # 1 or 2 x [B * T, d]
+    q_bar = model.target_q.smallest(states[-1][u.end]).squeeze(-1)  # [U]
+    return u.end, q_bar, model.v(states[0][u.start])[0].squeeze(-1)
+
+
+class UtteranceILQL(Agent):
+    """Implicit Q-learning of what to say, utterance by utterance."""
+
+    name = "utterance_ilql"
+    needs_values = True
+    model_settings: ClassVar[dict[str, Any]] = {"q_head": "utterance", "advantage_weight": 0.0}
+    config: UtteranceILQLConfig
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The three losses above."""
+        c, model, u = self.config, self.model, utterances(batch)
+        states = [read(trunk, batch.input_ids).flatten(0, 1) for trunk in model.trunks]  # 1 or 3 x [B * T, d]
+        policy, value, target = states * (3 // len(states))  # [B * T, d] each
+        v = model.v(value[u.start])[0].float().squeeze(-1)  # [U]
+        with torch.no_grad():
+            v_next = model.v(value[u.next])[0].float().squeeze(-1)  # [U]
+            q_bar = model.target_q.smallest(target[u.end]).float().squeeze(-1)  # [U]
+        y = u.reward + c.gamma * u.discount * v_next  # [U]
+        advantage = q_bar - v  # [U]
+        policy = policy.unflatten(0, batch.input_ids.shape)  # [B, T, d]
+        logits = model.get_output_embeddings()(batch.at(policy, batch.state)).float()  # [B, A, V]
+        tokens = batch.mask.sum().clamp(min=1)
+        parts = {
+            "loss/q": sum(((q.float().squeeze(-1) - y) ** 2).sum() for q in model.q(value[u.end])) / tokens,
+            "loss/v": ((c.tau - (advantage < 0).float()).abs() * advantage**2).sum() / tokens,
+            "loss/bc": batch.mean(nll(logits, batch.action)),
+        }
+        loss = parts["loss/q"] + parts["loss/v"] + c.bc_weight * parts["loss/bc"]
+        parts |= {"value/q": (q_bar * u.tokens).sum() / tokens, "value/v": (v * u.tokens).sum() / tokens}
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+    def after_step(self, step: int) -> None:
+        """Moves the targets."""
+        super().after_step(step)
+        self.model.update_targets(self.config.target_rate)
+
+    def policy(self, candidates: int | None = None, **decoding: Any) -> Policy:
+        """Chooses among ``candidates`` utterances (of the configuration by default) of ``LMPolicy(**decoding)``."""
+        speaker = LMPolicy(self.model, self.lm.tokenizer, self.lm.end_id, self.lm.max_utterance_tokens, **decoding)
+        return BestUtterance(speaker, self.config.candidates if candidates is None else candidates)
+
+
+class BestUtterance:
+    """A policy (see ``lang_envs.Policy``) that says the best of a few samples, by the Q of the whole utterance.
+
+    Its turns carry no log-probabilities: those of a best sample have no closed form. Where the speaker is greedy there
+    is one utterance to choose from.
+
+    Args:
+        speaker: the language model that the samples come from; its model holds the values of utterances too.
+        candidates: how many samples for each turn. All come from the episode's generator, one after another.
+
+    Raises:
+        ValueError: no candidates, or a model without values of utterances.
+    """
+
+    def __init__(self, speaker: LMPolicy, candidates: int) -> None:
+        if candidates < 1:
+            raise ValueError(f"candidates must be at least 1, not {candidates}.")
+        if not isinstance(speaker.model, ValueLM) or speaker.model.config.q_head != "utterance":
+            raise ValueError("BestUtterance needs a ValueLM with q_head='utterance'; train utterance_ilql.")
+        self.speaker, self.candidates = speaker, 1 if speaker.greedy else candidates
+
+    def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
+        """One utterance for each history.
+
+        Raises:
+            ValueError: a history is empty, or leaves no room for a token in the model's context.
+        """
+        if not len(histories):
+            return []
+        k = self.candidates
+        asked = [history for history in histories for _ in range(k)]  # n * k
+        said = self.speaker.act(asked, [rng for rng in rngs for _ in range(k)])  # n * k
+        if k == 1:
+            return [Turn(turn.tokens) for turn in said]
+        q = self.values([np.concatenate([history, turn.tokens]) for history, turn in zip(asked, said, strict=True)])
+        best = q.reshape(-1, k).argmax(1) + k * np.arange(len(histories))  # [n]
+        return [Turn(said[i].tokens) for i in best]
+
+    def values(self, episodes: Sequence[NDArray[np.int32]]) -> NDArray[np.float64]:
+        """Qbar of the utterance that each of ``episodes`` (tokens so far) ends with, [n]."""
+        model: Any = self.speaker.model
+        last = torch.tensor([len(tokens) - 1 for tokens in episodes], device=model.device)  # [n]
+        ids = pad_sequence([torch.from_numpy(tokens).long() for tokens in episodes], batch_first=True)  # [n, T]
+        training = model.training
+        model.eval()
+        try:
+            with torch.inference_mode():
+                states = read(model.trunks[-1], ids.to(model.device))  # [n, T, d]
+                q = model.target_q.smallest(states[torch.arange(len(last), device=last.device), last])  # [n, 1]
+        finally:
+            model.train(training)
+        return q.squeeze(-1).double().cpu().numpy()

@@ -1,0 +1,147 @@
+"""AWR, CQL, psi-learning and ILQL per utterance: whom their gradients reach, and how they speak."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from toy_agent import END, SAY, make_env, make_episodes, make_lm, same_weights, weights
+
+from agents import AGENTS, AWRConfig, CQLConfig, ILQLConfig, LMPolicy, Logged, PsiConfig, UtteranceILQLConfig, collate
+from agents.explain import explain
+from agents.utterance_ilql import BestUtterance
+from lang_envs import rollout
+
+CONFIGS = {"awr": AWRConfig, "cql": CQLConfig, "psi": PsiConfig, "utterance_ilql": UtteranceILQLConfig}
+TRAINED = {"lm", "q", "v", "value_trunk"}
+
+
+def made(name, **settings):
+    return AGENTS[name](make_lm(), CONFIGS[name](**settings))
+
+
+def batch_of(agent, n=6):
+    return collate(make_episodes(n), agent.lm.pad_id, agent.lm.end_id)
+
+
+def reached(agent):
+    agent.model.train()
+    loss, _ = agent.loss(batch_of(agent))
+    loss.backward()
+    return {name.split(".")[0] for name, p in agent.model.named_parameters() if p.grad is not None and p.grad.any()}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_gradients_reach_the_three_that_are_trained_and_no_target(name):
+    assert reached(made(name, trunks="separate")) == TRAINED
+    assert reached(made(name)) == TRAINED - {"value_trunk"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_values_leave_the_language_model_alone_where_its_trunk_is_its_own(name):
+    """Psi reads log p, AWR weighs it, CQL and the utterances do neither: without L_BC none of them moves it."""
+    assert reached(made(name, trunks="separate", bc_weight=0.0)) == TRAINED - {"lm"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_targets_move_by_polyak_averaging_alone(name):
+    agent = made(name, target_rate=0.25)
+    before = weights(agent)
+    agent.learn(Logged(make_episodes(8)), 1, batch_size=8, lr=1e-2)
+    after = weights(agent)
+    for key in (key for key in before if key.startswith("target_q.")):
+        online = after[key.removeprefix("target_")]
+        torch.testing.assert_close(after[key], 0.75 * before[key] + 0.25 * online)
+        assert not torch.equal(online, before[key.removeprefix("target_")])
+
+
+def test_awr_speaks_as_its_language_model():
+    agent = made("awr")
+    ids = torch.tensor([[SAY, 3, END]])
+    assert torch.equal(agent.model(ids).logits, agent.model.lm(ids).logits.log_softmax(-1))
+
+
+def test_awr_without_an_advantage_is_behaviour_cloning():
+    agent, plain = made("awr", awr_temperature=1e9), AGENTS["ilql"](make_lm(), ILQLConfig())
+    (loss, parts), (expected, _) = agent.loss(batch_of(agent)), plain.loss(batch_of(plain))
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5) and parts["policy/weight"].item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize("trunks", ["shared", "separate"])
+def test_the_best_utterance_is_the_sample_of_highest_q(trunks):
+    agent = made("utterance_ilql", candidates=5, trunks=trunks)
+    policy = agent.policy()
+    histories = [np.array(tokens, np.int32) for tokens in ([SAY], [SAY, 3, END, 4], [SAY, 3, END])]
+    turns = policy.act(histories, [np.random.default_rng(seed) for seed in range(3)])
+    speaker = LMPolicy(agent.model, agent.lm.tokenizer, agent.lm.end_id, agent.lm.max_utterance_tokens)
+    for seed, (history, turn) in enumerate(zip(histories, turns, strict=True)):
+        rng = np.random.default_rng(seed)
+        said = [speaker.act([history], [rng])[0].tokens for _ in range(5)]
+        q = []
+        for tokens in said:
+            ids = torch.tensor([[*history, *tokens]])
+            hidden = agent.model.trunks[-1](ids).last_hidden_state[:, -1]
+            q.append(min(head.item() for head in agent.model.target_q(hidden)))
+        assert len({tokens.tobytes() for tokens in said}) > 1 and np.ptp(q) > 0
+        assert turn.tokens.tolist() == said[int(np.argmax(q))].tolist() and turn.logprobs is None
+
+
+def test_one_candidate_is_a_sample_and_a_greedy_speaker_has_one():
+    agent = made("utterance_ilql")
+    (one,), (sample,) = (
+        policy.act([np.array([SAY], np.int32)], [np.random.default_rng(0)])
+        for policy in (
+            agent.policy(candidates=1),
+            LMPolicy(agent.model, agent.lm.tokenizer, agent.lm.end_id, agent.lm.max_utterance_tokens),
+        )
+    )
+    assert one.tokens.tolist() == sample.tokens.tolist()
+    assert agent.policy(greedy=True).candidates == 1 and agent.policy().candidates == agent.config.candidates == 8
+    assert agent.policy().act([], []) == []
+
+
+def test_an_episode_does_not_depend_on_its_neighbours():
+    agent = made("utterance_ilql")
+    together = [e.tokens.tolist() for e in rollout(make_env(4), agent.policy(), range(6))]
+    assert together == [e.tokens.tolist() for e in rollout(make_env(1), agent.policy(), range(6))]
+
+
+def test_who_cannot_choose_among_utterances_is_told():
+    agent = made("utterance_ilql")
+    with pytest.raises(ValueError, match="candidates must be at least 1"):
+        agent.policy(candidates=0)
+    other = made("awr")
+    with pytest.raises(ValueError, match="train utterance_ilql"):
+        BestUtterance(other.policy(), 4)
+
+
+def test_training_leaves_the_mode_of_the_model_to_the_loop():
+    agent = made("utterance_ilql")
+    agent.model.train()
+    agent.policy().act([np.array([SAY], np.int32)], [np.random.default_rng(0)])
+    assert agent.model.training
+
+
+def test_an_explanation_has_the_values_of_utterances_at_their_ends():
+    agent = made("utterance_ilql")
+    episode = make_episodes(1)[0]
+    explanation = explain(agent.model, agent.lm.tokenizer, episode)
+    ends = np.flatnonzero(episode.is_action & (episode.tokens == END))
+    assert (
+        np.flatnonzero(~np.isnan(explanation.q)).tolist()
+        == ends.tolist()
+        == np.flatnonzero(~np.isnan(explanation.v)).tolist()
+    )
+    states = agent.model.trunks[0](torch.tensor(episode.tokens[None].astype(np.int64))).last_hidden_state[0]
+    assert explanation.v[ends[0]] == pytest.approx(agent.model.v(states[ends[0] - 2])[0].item(), abs=1e-5)
+    assert explanation.q[ends[0]] == pytest.approx(agent.model.target_q.smallest(states[ends[0]]).item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("q_head", ["low_rank", "tied"])
+@pytest.mark.parametrize("name", ["awr", "cql", "psi"])
+def test_small_heads_serve_every_agent_of_tokens(name, q_head, tmp_path):
+    agent = made(name, q_head=q_head, q_rank=4).learn(Logged(make_episodes(8)), 2, batch_size=4)
+    assert agent.model.config.q_head == q_head
+    loaded = type(agent).load(agent.save(tmp_path / "agent"))
+    assert same_weights(weights(agent), weights(loaded))
+    assert dataclasses.asdict(loaded.config) == dataclasses.asdict(agent.config)
