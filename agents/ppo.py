@@ -44,11 +44,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.actor_critic import ActorCritic
 from agents.agent import Agent
 from agents.batch import Batch
 from agents.lm import LM
 from agents.reference import logprobs
+from agents.sb3.actor_critic import ActorCritic
 from agents.source import Live, Mixed, Source
 
 
@@ -130,7 +130,7 @@ class PPO(Agent):
                 "take an agent made for it, such as 'ilql' or 'awr'."
             )
         try:
-            import agents.sb3  # noqa: F401
+            import agents.sb3.learner  # noqa: F401
         except ImportError as error:
             raise ValueError(
                 f"PPO needs stable-baselines3 and sb3-contrib ({error}): pip install 'lang-envs[ppo]'."
@@ -147,7 +147,7 @@ class PPO(Agent):
         Raises:
             ValueError: the loss is not finite.
         """
-        from agents.sb3 import iterate
+        from agents.sb3.learner import iterate
 
         live, cloning = source, 0
         if isinstance(source, Mixed):

@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from agents import cli, commands
+from agents import cli
 from agents.benchmark import SUITES
+from agents.cli import commands
 
 
 def call(capsys, *arguments):

@@ -20,11 +20,12 @@ pytest.importorskip("sb3_contrib", reason="the extra ppo is not installed")
 
 from stable_baselines3 import A2C
 
-from agents import BC, LM, Agent, FitConfig, Live, Logged, Mixed, sb3
-from agents.actor_critic import ActorCritic, masked_logprobs
+from agents import BC, LM, Agent, FitConfig, Live, Logged, Mixed
 from agents.fit import fit
 from agents.ppo import PPO, PPOConfig
-from agents.sb3_env import TokenVecEnv
+from agents.sb3 import learner
+from agents.sb3.actor_critic import ActorCritic, masked_logprobs
+from agents.sb3.env import TokenVecEnv
 from lang_envs import TokenVectorEnv, rollout
 from lang_envs.make import language_vec
 from lang_envs.tasks.movie_review import MovieReview
@@ -40,13 +41,13 @@ def settings(**changes: Any) -> dict[str, Any]:
 @pytest.fixture
 def algorithms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The library's algorithm objects, one for each iteration."""
-    seen, metrics = [], sb3._metrics
+    seen, metrics = [], learner._metrics
 
     def watch(algorithm: Any) -> dict[str, float]:
         seen.append(algorithm)
         return metrics(algorithm)
 
-    monkeypatch.setattr(sb3, "_metrics", watch)
+    monkeypatch.setattr(learner, "_metrics", watch)
     return seen
 
 
@@ -308,7 +309,7 @@ def test_a_loss_that_is_not_finite_stops_the_run() -> None:
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "agents.sb3")
+    monkeypatch.delitem(sys.modules, "agents.sb3.learner")
     monkeypatch.setitem(sys.modules, "sb3_contrib", None)
     with pytest.raises(ValueError, match=r"pip install 'lang-envs\[ppo\]'"):
         PPO(make_lm()).learn(Live(make_env()), 1)

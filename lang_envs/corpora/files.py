@@ -10,6 +10,7 @@ import lzma
 import os
 import zipfile
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
@@ -163,13 +164,15 @@ def lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
     Raises:
         CorpusError: where the file cannot be decompressed or is not UTF-8.
     """
-    number = 0
     with open_text(path) as file:
-        try:
-            for number, line in enumerate(file, start=1):
-                yield number, line
-        except faults() as error:
-            raise unreadable(path, error, number + 1) from error
+        for number in count(1):
+            try:
+                line = file.readline()
+            except faults() as error:
+                raise unreadable(path, error, number) from error
+            if not line:
+                return
+            yield number, line
 
 
 def faults() -> tuple[type[Exception], ...]:

@@ -15,9 +15,10 @@ pytest.importorskip("sb3_contrib", reason="the extra ppo is not installed")
 
 from stable_baselines3 import PPO as LibraryPPO
 
-from agents import BC, LM, PPO, Live, Logged, PPOConfig, sb3
-from agents.actor_critic import Reader
-from agents.sb3_buffer import TokenBuffer
+from agents import BC, LM, PPO, Live, Logged, PPOConfig
+from agents.sb3 import learner
+from agents.sb3.actor_critic import Reader
+from agents.sb3.buffer import TokenBuffer
 from lang_envs import rollout
 from lang_envs.make import language_vec
 from lang_envs.policies.wordle import RandomValid
@@ -101,6 +102,6 @@ def test_collecting_and_learning(benchmark, monkeypatch):
     best = {name: min(times) for name, times in seconds.items()}
     for name, took in best.items():
         sys.stdout.write(f"{SIZE}  {name:28s} {tokens / took:8.0f} tokens/s  {best['own rollout'] / took:5.2f}\n")
-    benchmark.pedantic(sb3.most_actions, (env,), rounds=1)
+    benchmark.pedantic(learner.most_actions, (env,), rounds=1)
     assert best["collect, cached"] / best["own rollout"] <= 1.5
     assert best["learn, shuffled tokens"] / best["learn, episodes"] > 5

@@ -12,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from agents.arguments import pairs
-from agents.commands import SetOptions, console
+from agents.cli.arguments import pairs
+from agents.cli.commands import SetOptions, console
 
 if TYPE_CHECKING:
     from agents.ope import Evaluation

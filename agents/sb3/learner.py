@@ -1,7 +1,7 @@
 """An iteration of stable-baselines3's ``PPO`` or sb3-contrib's ``MaskablePPO``, with a language model as its policy.
 
-Collecting and updating are the library's own. This module and the two it is built on, ``agents.sb3_env`` and
-``agents.sb3_buffer``, are imported only where PPO learns: the two packages are an extra.
+Collecting and updating are the library's own. This module and the two it is built on, ``agents.sb3.env`` and
+``agents.sb3.buffer``, are imported only where PPO learns: the two packages are an extra.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
 from torch import Tensor
 
-from agents.actor_critic import ActorCritic, Reader, masked_logprobs
 from agents.decoding import draw
-from agents.sb3_buffer import TokenBuffer
-from agents.sb3_env import TokenVecEnv
+from agents.sb3.actor_critic import ActorCritic, Reader, masked_logprobs
+from agents.sb3.buffer import TokenBuffer
+from agents.sb3.env import TokenVecEnv
 
 if TYPE_CHECKING:
     from agents.fit import FitConfig

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.markup import escape
 from tyro.conf import Positional
 
-from agents.arguments import pairs
-from agents.commands import SetOptions, console
+from agents.cli.arguments import pairs
+from agents.cli.commands import SetOptions, console
 
 if TYPE_CHECKING:
     from datasets_builders.samples import Candidates
@@ -67,7 +67,7 @@ class RecordSamples:
 
     def __call__(self) -> None:
         """Prints what was recorded."""
-        from agents import show
+        from agents.cli import show
         from datasets_builders.samples import LoggedReplies, Sampling, record_samples
 
         if (self.policy is None) == (self.server is None) or (self.server is None) != (self.model is None):

@@ -11,7 +11,7 @@ from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, Maska
 from stable_baselines3.common.buffers import DictRolloutBuffer
 from torch import Tensor
 
-from agents.actor_critic import ActorCritic, masked_logprobs
+from agents.sb3.actor_critic import ActorCritic, masked_logprobs
 
 
 class TokenBuffer(MaskableDictRolloutBuffer):

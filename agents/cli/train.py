@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import tyro
 from tyro.conf import arg
 
-from agents.arguments import Options, joined, pairs, unknown
+from agents.cli.arguments import Options, joined, pairs, unknown
 
 if TYPE_CHECKING:
     from agents.runs import RunConfig

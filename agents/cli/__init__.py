@@ -12,11 +12,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from agents.agent_commands import Chat, Eval, Explain
-from agents.arguments import unknown
-from agents.commands import AGENT_NAMES, Bench, Check, List, Play, Record, Show, console
-from agents.data_commands import SAMPLED, Export, RecordSamples
-from agents.ope_command import Ope
+from agents.cli.agent_commands import Chat, Eval, Explain
+from agents.cli.arguments import unknown
+from agents.cli.commands import AGENT_NAMES, Bench, Check, List, Play, Record, Show, console
+from agents.cli.data_commands import SAMPLED, Export, RecordSamples
+from agents.cli.ope_command import Ope
 
 COMMANDS: dict[str, type] = {
     "list": List,
@@ -71,7 +71,8 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 
 def _train(arguments: list[str]) -> Callable[[], None]:
     """``train AGENT ...``: which options there are depends on the agent."""
-    from agents import runs, train
+    from agents import runs
+    from agents.cli import train
 
     if not arguments or arguments[0] in ("-h", "--help"):
         agents = ", ".join(AGENT_NAMES)
@@ -87,7 +88,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
 
 def _overview() -> None:
     """What ``lang-envs --help`` prints."""
-    from agents import train
+    from agents.cli import train
 
     screen = console()
     screen.print(
@@ -100,7 +101,3 @@ def _overview() -> None:
     screen.print(table)
     screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -18,7 +18,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.arguments import Options, pairs, unknown
+from agents.cli.arguments import Options, pairs, unknown
 
 # The names that help shows without importing torch; a test holds them equal to what is there.
 AGENT_NAMES = (
@@ -52,7 +52,7 @@ class List:
 
     def __call__(self) -> None:
         """Prints a table of names."""
-        from agents.data_commands import SAMPLED
+        from agents.cli.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -84,7 +84,7 @@ class Show:
 
     def __call__(self) -> None:
         """Prints what it is."""
-        from agents import show
+        from agents.cli import show
 
         path = Path(self.what)
         if (path / "provenance.json").exists():
@@ -165,8 +165,8 @@ class Record:
 
     def __call__(self) -> None:
         """Prints what was recorded."""
-        from agents import show
-        from agents.data_commands import SAMPLED
+        from agents.cli import show
+        from agents.cli.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES, build
 
         if self.recipe in SAMPLED:

@@ -9,8 +9,8 @@ from typing import Annotated
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.arguments import Options, pairs
-from agents.commands import SetOptions, console
+from agents.cli.arguments import Options, pairs
+from agents.cli.commands import SetOptions, console
 
 FRESH = 1 << 30  # a seed that no data set is recorded with by chance
 
@@ -74,7 +74,8 @@ class Explain:
 
     def __call__(self) -> None:
         """Prints the episodes."""
-        from agents import chat, runs
+        from agents import runs
+        from agents.cli import chat
         from lang_envs import rollout
 
         agent = runs.load(self.run)
@@ -110,8 +111,9 @@ class Chat:
 
     def __call__(self) -> None:
         """One episode."""
-        from agents import chat, runs
+        from agents import runs
         from agents.benchmark.evaluate import decoded
+        from agents.cli import chat
 
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, rows=1)
