@@ -108,8 +108,8 @@ def test_a_folder_of_another_suite_is_refused(finished):
 
 
 def test_a_cell_that_cannot_run_says_why(tmp_path):
-    wrong = suite(cells=(Cell("PPO", "ppo", fit=FIT),))
-    with pytest.raises(ValueError, match="no agent 'ppo'"):
+    wrong = suite(cells=(Cell("REINFORCE", "reinforce", fit=FIT),))
+    with pytest.raises(ValueError, match="no agent 'reinforce'"):
         run(wrong, tmp_path, say=lambda line: None)
     wrong = suite(cells=(Cell("BC", "bc", fit=FIT, decodings=({"advantage_weight": 1.0}, {})),))
     with pytest.raises(ValueError, match="advantage_weight needs an agent with values"):

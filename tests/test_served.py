@@ -150,9 +150,10 @@ def test_a_history_is_sent_as_messages(server):
         ("<|agent|>", [("user", "")]),
         ("<|agent|>hi<|end|><|user|>ok<|agent|>", [("user", ""), ("assistant", "hi"), ("user", "ok")]),
         ("es, now<|end|><|user|>ok<|agent|>", [("user", ""), ("assistant", "es, now"), ("user", "ok")]),
-        ("a shop.<|agent|>", [("system", "a shop."), ("user", "")]),
+        ("oom, now<|agent|>hi<|end|><|user|>ok<|agent|>", [("user", "oom, now"), ("assistant", "hi"), ("user", "ok")]),
+        ("a shop.<|agent|>", [("user", "a shop.")]),
     ],
-    ids=["nothing said", "agent first", "cut within a turn", "context alone"],
+    ids=["nothing said", "agent first", "cut in the agent's turn", "cut in the user's turn", "context alone"],
 )
 def test_the_user_speaks_first(server, text, messages):
     act(served(server), np.array(TOKENIZER(text)["input_ids"], np.int32))
@@ -339,7 +340,10 @@ def test_a_served_model_can_be_recorded_from_the_command_line(server, tmp_path):
     assert [episode.info["policy"] for episode in dataset] == ["m-0", "m-0", "m-1", "m-1"] * 2
     assert dataset.provenance["source"] == {"server": server.url, "model": "m"}
     assert dataset.provenance["policies"]["m-1"]["config"]["instruction"] == "Go on."
-    assert server.asked[0][1]["messages"][0] == {"role": "system", "content": "Go on.\n\nreview :"}
+    assert server.asked[0][1]["messages"] == [
+        {"role": "system", "content": "Go on."},
+        {"role": "user", "content": "review :"},
+    ]
 
 
 @contextmanager

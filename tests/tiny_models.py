@@ -24,13 +24,16 @@ KINDS = ("plain", "shared", "separate")
 @contextmanager
 def library_warnings(caplog: Any) -> Iterator[None]:
     """Lets ``caplog`` see what transformers warns of, also what it has warned of once already."""
+    level = library.get_verbosity()  # a server of transformers' own, in another test, has a say in it
     library.warning_once.cache_clear()
+    library.set_verbosity_warning()
     library.enable_propagation()
     try:
         with caplog.at_level("WARNING"):
             yield
     finally:
         library.disable_propagation()
+        library.set_verbosity(level)
 
 
 def make_env(max_tokens: int = CONTEXT, tokenizer: Any = TOKENIZER) -> Any:

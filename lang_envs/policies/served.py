@@ -29,9 +29,10 @@ class Served:
     """Asks a server for each utterance, several at a time, and asks again where it is busy.
 
     A history is sent as chat messages (what the environment said is the user's, what the agent said the assistant's),
-    or, for a model trained on transcripts, as their plain text. Where the agent speaks first, an empty message of the
-    user stands before it, since many chat templates want one. The reply's text is spelled by the environment's
-    tokenizer, since the server's may be another one; so there are no log-probabilities.
+    or, for a model trained on transcripts, as their plain text. The user always speaks first, as many chat templates
+    want it: what stands without a speaker before the agent's first turn is the user's, or else an empty message. The
+    reply's text is spelled by the environment's tokenizer, since the server's may be another one; so there are no
+    log-probabilities.
 
     Each request carries a seed drawn from its episode's generator. Whether equal requests then get equal answers is up
     to the server: vLLM's seeds are a request's own; those of ``transformers serve`` are the whole process's, so that
@@ -135,11 +136,16 @@ class Served:
         return reply.strip()
 
     def _messages(self, history: str) -> list[dict[str, str]]:
-        turns = list(self._turns(history))
-        if turns and turns[0][0] == "context" and turns[0][1].endswith(END):  # the history begins inside of a turn
-            turns[0] = ("agent", turns[0][1].removesuffix(END))
-        context = turns.pop(0)[1] if turns and turns[0][0] == "context" else ""
+        turns, told = list(self._turns(history)), [self.instruction]
+        if turns and turns[0][0] == "context":
+            text = turns.pop(0)[1]
+            if text.endswith(END):  # a history cut to its last tokens begins inside of a turn: here the agent's
+                turns.insert(0, ("agent", text.removesuffix(END)))
+            elif turns and turns[0][0] == "user":
+                told.append(text)
+            else:
+                turns.insert(0, ("user", text))
         if not turns or turns[0][0] == "agent":
             turns.insert(0, ("user", ""))
-        told = "\n\n".join(filter(None, (self.instruction, context)))
-        return messages_of([("context", told), *turns] if told else turns)
+        system = "\n\n".join(filter(None, told))
+        return messages_of([("context", system), *turns] if system else turns)
