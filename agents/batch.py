@@ -104,11 +104,12 @@ class Batch:
         return total.to(self.reward.dtype) * self.mask  # [B, A]
 
 
-def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int) -> Batch:
+def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, limit: int | None = None) -> Batch:
     """Lays episodes out as a ``Batch``, on the processor.
 
-    A turn ends with the token ``end_id`` or where the environment speaks. All work is on whole columns: K actions and N
-    tokens of all episodes one after another, put into rows at the end.
+    A turn ends with the token ``end_id``, where the environment speaks, or with its token number ``limit``, the
+    environment's ``max_utterance_tokens``: it may keep silent after a turn that was cut there. All work is on whole
+    columns: K actions and N tokens of all episodes one after another, put into rows at the end.
 
     Raises:
         ValueError: if there are no episodes.
@@ -135,6 +136,9 @@ def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int) ->
     action = episodes.tokens[taken]  # [K]
     begins = np.zeros(len(taken), np.int64)  # [K] 1 where the utterance is not that of the action before
     begins[1:] = (action[:-1] == end_id) | (taken[1:] > taken[:-1] + 1)
+    if limit is not None:
+        place = np.arange(len(taken))  # [K]
+        begins |= (place - np.maximum.accumulate(place * begins)) % limit == 0
     turn = begins.cumsum()  # [K] over all episodes at first
     turn -= turn[first[:-1][acted]].repeat(counts[acted])
 

@@ -172,7 +172,7 @@ def update(
     """One optimiser step on ``batch_size`` episodes -> its metrics."""
     model, device = agent.model, agent.model.device
     episodes = source.sample(config.batch_size, agent.policy() if source.needs_policy else None)
-    batch = collate(episodes, agent.lm.pad_id, agent.lm.end_id)
+    batch = collate(episodes, agent.lm.pad_id, agent.lm.end_id, agent.lm.max_utterance_tokens)
     actions = batch.mask.sum().clamp(min=1)
     metrics: dict[str, Tensor] = {}
     optimizer.zero_grad()

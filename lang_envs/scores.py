@@ -139,7 +139,7 @@ def normalised(env_id: str, returns: ArrayLike, **options: Any) -> NDArray[np.fl
 def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Policy:
     """The best policy at hand for an environment (or its id, or its task), in the tokens of the environment.
 
-    Those of MovieReview, Wordle and Reddit speak their task's own tokens only.
+    Those of MovieReview and Wordle speak their task's own tokens only.
 
     Raises:
         ValueError: where there is none.
@@ -156,7 +156,7 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
     if isinstance(task, VisualDialogue) and task.is_built_in:
         return Informative(task, tokenizer)
     if isinstance(task, Reddit):
-        return Commenter(task, "kind")
+        return Commenter(task, "kind", tokenizer)
     raise ValueError(f"There is no expert for {type(task).__name__}; pass a policy of your own.")
 
 
@@ -170,7 +170,7 @@ def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -
         **options: of the environment.
     """
     env = language_vec(env_id, min(episodes, 256), **options)
-    policy = RandomTokens(env.task) if policy is None else policy
+    policy = RandomTokens(env.task, env.tokenizer) if policy is None else policy
     returns = np.array([episode.ret for episode in rollout(env, policy, range(episodes))])
     return float(returns.mean()), float(returns.std(ddof=1) / math.sqrt(episodes))
 

@@ -72,6 +72,16 @@ def test_termination_has_no_next_value_and_truncation_has_one() -> None:
     assert rows(batch.next_state) == [[1, 3], [1, 3]]
 
 
+def test_turns_cut_at_the_limit_are_told_apart_though_the_environment_keeps_silent() -> None:
+    pieces = [opening(START), (True, [1, 2, 3, 4, 5, 6, 7, END, 8, 9], 0.0), opening(26), (True, [1, 2, 3, 4], 0.0)]
+    episodes = [episode(pieces), episode([opening(START, 3), (True, [1, 2, 3, 4], 0.0)])]
+    assert rows(collate(episodes, PAD, END, limit=3).turn) == [
+        [0, 0, 0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5],
+        [0, 0, 0, 1] + [0] * 10,
+    ]
+    assert rows(collate(episodes, PAD, END).turn)[0] == [0] * 8 + [1] * 2 + [2] * 4
+
+
 def test_an_utterance_cut_before_its_end_token_ends_where_the_environment_speaks() -> None:
     batch = collate([episode([opening(START), (True, [1, 2], -1.0), opening(26), (True, [3, 4], 0.0)])], PAD, END)
     assert rows(batch.turn) == [[0, 0, 1, 1]]

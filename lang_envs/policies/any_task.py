@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.rollout import Policy, Turn
 from lang_envs.task import Task
-from lang_envs.tokenizers import encode
+from lang_envs.utterances import spell
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 Histories = Sequence[NDArray[np.int32]]
 Generators = Sequence[np.random.Generator]
 
 
 class RandomTokens:
-    """Any token of the vocabulary, all equally likely, until one ends the utterance: what chance earns."""
+    """Any token of the vocabulary, all equally likely, until one ends the utterance: what chance earns.
 
-    def __init__(self, task: Task[Any]) -> None:
-        tokenizer = task.tokenizer()
+    ``tokenizer`` is the environment's, where it is not the task's own.
+    """
+
+    def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
+        tokenizer = task.tokenizer() if tokenizer is None else tokenizer
         self.vocabulary, self.end_id, self.limit = len(tokenizer), tokenizer.eos_token_id, task.max_utterance_tokens
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
@@ -32,11 +38,11 @@ class RandomTokens:
 
 
 class Say:
-    """Always the same text."""
+    """Always the same text, in the environment's ``tokenizer`` where it is not the task's own."""
 
-    def __init__(self, text: str, task: Task[Any]) -> None:
-        tokenizer = task.tokenizer()
-        self.turn = Turn(np.array([*encode(tokenizer, [text])[0], tokenizer.eos_token_id], np.int32))
+    def __init__(self, text: str, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
+        tokenizer = task.tokenizer() if tokenizer is None else tokenizer
+        self.turn = Turn(spell(tokenizer, text, task.max_utterance_tokens))
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One utterance for each history."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,9 @@ from lang_envs.tasks.reddit import Reddit
 from lang_envs.tokenizers import decode, encode
 from lang_envs.utterances import spell
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
 
 class Commenter:
     """Composes a comment of one tone from the built-in phrases, about a thing the text names, or about any.
@@ -24,12 +27,14 @@ class Commenter:
     Args:
         task: where to comment.
         tone: "kind" (the expert), "neutral", "rude" or "toxic".
+        tokenizer: the environment's, where it is not the task's own.
     """
 
-    def __init__(self, task: Reddit, tone: Tone = "kind") -> None:
+    def __init__(self, task: Reddit, tone: Tone = "kind", tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         if tone not in get_args(Tone):
             raise ValueError(f"tone must be one of {get_args(Tone)}, got {tone!r}")
-        self.tone, self.limit, self._tokenizer = tone, task.max_utterance_tokens, task.tokenizer()
+        self.tone, self.limit = tone, task.max_utterance_tokens
+        self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One comment for each history."""
@@ -44,10 +49,11 @@ class Commenter:
 
 
 class Logged:
-    """What the corpus holds on the text, one of several comments drawn."""
+    """What the corpus holds on the text, one of several comments drawn; ``tokenizer`` as above."""
 
-    def __init__(self, task: Reddit) -> None:
-        self.limit, self._tokenizer = task.max_utterance_tokens, task.tokenizer()
+    def __init__(self, task: Reddit, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
+        self.limit = task.max_utterance_tokens
+        self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
         self._comments: dict[bytes, list[str]] = {}  # by the tokens the agent reads
         spelled = encode(self._tokenizer, [opening.text for opening in task.openings])
         for context, tokens in enumerate(spelled):
