@@ -17,7 +17,7 @@ class SixTurns:
     def __init__(self, num_envs):
         self.turn = np.zeros(num_envs, np.int64)
 
-    def begin(self, rows, rngs):
+    def begin(self, rows, rngs, contexts=()):
         self.turn[rows] = 0
         return self._replies(len(rows), 1, np.zeros(len(rows), np.bool_))
 
