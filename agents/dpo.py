@@ -91,13 +91,11 @@ class DPO(Agent):
     def _logged(self, source: Logged) -> Source:
         if self.config.reference == "logged":
             check_recorded(source)
-        return LoggedPairs(
-            source, self.config.per, self.lm.end_id, self.config.pairs_per_context, self.lm.max_utterance_tokens
-        )
+        return LoggedPairs(source, self.config.per, self.lm.end_id, self.config.pairs_per_context)
 
     def _live(self, source: Live) -> Source:
         c = self.config
-        return LivePairs(source, c.per, self.lm.end_id, c.samples, c.pairs_per_context, self.lm.max_utterance_tokens)
+        return LivePairs(source, c.per, self.lm.end_id, c.samples, c.pairs_per_context)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of pairs: rows 2 i and 2 i + 1 are one, and the better is the one with the higher return.

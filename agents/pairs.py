@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.batch import turn_begins
 from agents.contexts import Repeated, digest, pieces
 from agents.source import Live, Logged
 from lang_envs.episode import Episode, Episodes
@@ -41,20 +40,13 @@ class Said:
     """[C]"""
 
 
-def said(
-    parts: Iterable[tuple[int, Episodes]],
-    per: Unit,
-    end_id: int,
-    limit: int | None = None,
-    seeds: Sequence[Any] | None = None,
-) -> Said:
+def said(parts: Iterable[tuple[int, Episodes]], per: Unit, end_id: int, seeds: Sequence[Any] | None = None) -> Said:
     """Everything to compare.
 
     Args:
         parts: episodes, each time with the number of their first.
         per: what is one thing.
-        end_id: the token that ends an utterance.
-        limit: tokens at which an utterance is cut, as in ``collate``.
+        end_id: the token that ends an utterance; it also ends where the environment speaks.
         seeds: where given, one for each episode, and only episodes with the same one share histories.
     """
     number: dict[tuple[Any, bytes], int] = {}
@@ -65,7 +57,7 @@ def said(
         begins = np.ones(len(taken), np.bool_)  # [K]
         begins[1:] = row[1:] > row[:-1]
         if per == "turn":
-            begins = turn_begins(taken, episodes.tokens[taken], end_id, limit)
+            begins[1:] |= (episodes.tokens[taken[:-1]] == end_id) | (taken[1:] > taken[:-1] + 1)
         at = begins.nonzero()[0]  # [c] among the K
         row, start = row[at], taken[at]  # [c] each
         stop = taken[np.append(at[1:], len(taken)) - 1] + 1 if len(at) else at  # [c]
@@ -132,11 +124,9 @@ class LoggedPairs:
 
     needs_policy = False
 
-    def __init__(
-        self, source: Logged, per: Unit, end_id: int, most: int | None = None, limit: int | None = None
-    ) -> None:
+    def __init__(self, source: Logged, per: Unit, end_id: int, most: int | None = None) -> None:
         self.source, self.seed, self.position = source, source.seed, 0
-        self.found = said(pieces(source.data), per, end_id, limit)
+        self.found = said(pieces(source.data), per, end_id)
         self.pairs, self.ties = best_with_worst(source.data.returns[self.found.row], self.found.history, most)
         if not len(self.pairs):
             raise ValueError(
@@ -192,11 +182,8 @@ class LivePairs:
 
     needs_policy = True
 
-    def __init__(
-        self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None, limit: int | None = None
-    ) -> None:
-        self.live, self.per, self.end_id, self.samples = live, per, end_id, samples
-        self.most, self.limit = most, limit
+    def __init__(self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None) -> None:
+        self.live, self.per, self.end_id, self.samples, self.most = live, per, end_id, samples, most
 
     def sample(self, n: int, policy: Policy | None = None) -> Episodes:
         """Plays, and returns the next ``n`` pairs."""
@@ -204,7 +191,7 @@ class LivePairs:
         rng = np.random.default_rng((live.seed, live.played))
         each = min(self.samples // 2, self.samples if self.most is None else self.most)
         played = Repeated(live, self.samples).sample(-(-n // each) * self.samples, policy)
-        found = said([(0, played)], self.per, self.end_id, self.limit, [info["seed"] for info in played.info])
+        found = said([(0, played)], self.per, self.end_id, [info["seed"] for info in played.info])
         pairs, _ = best_with_worst(played.returns[found.row], found.history, self.most)
         pairs = rng.permutation(pairs)[:n]  # [<= n, 2]
         which = np.append(pairs.reshape(-1), np.zeros(2 * (n - len(pairs)), np.int64))  # [2 n]

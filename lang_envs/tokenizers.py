@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,11 +75,8 @@ def word_tokenizer(
     return _word_level(tokens, special, split, None, end_token, pad_token, unknown_token)
 
 
-@cache
 def text_tokenizer() -> PreTrainedTokenizerFast:
     """The packaged tokenizer for any text: byte-level BPE of 2,048 tokens, about 1.4 to an English word.
-
-    There is one for the process, so change a copy of it only.
 
     Its special tokens are the markers of :mod:`lang_envs.transcript`; ``<|end|>`` ends an utterance. Learned from the
     letters of task-oriented, visual and Reddit dialogues (``scripts/train_vocabulary.py``).

@@ -7,8 +7,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertConfig, BertForSequenceClassification
 
 from lang_envs.rewards import toxicity, upvotes
-from lang_envs.rewards.encoder import minilm
-from lang_envs.rewards.text_classifier import HEADS, WEIGHTS, HeadClassifier, HubClassifier, load_classifier
+from lang_envs.rewards.text_classifier import HEADS, WEIGHTS, HeadClassifier, HubClassifier, load_classifier, minilm
 from lang_envs.tokenizers import word_tokenizer
 
 KIND = [

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -132,9 +131,3 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Vectors [..., D] of length 1; those of length 0 stay."""
     lengths = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
     return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)
-
-
-@cache
-def minilm() -> Encoder:
-    """The packaged encoder, one for the process: an embedding made for one use serves the others."""
-    return Encoder()

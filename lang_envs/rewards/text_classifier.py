@@ -8,12 +8,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.rewards.encoder import Encoder, minilm
+from lang_envs.rewards.encoder import Encoder
 from lang_envs.rewards.pretrained import load, load_config, token_limit
 from lang_envs.rewards.text_cache import TextCache
 
@@ -129,6 +130,12 @@ def probabilities(classifier: Classifier, texts: Sequence[str]) -> NDArray[np.fl
     if found.shape != (len(texts),) or not ((found >= 0) & (found <= 1)).all():
         raise ValueError(f"the classifier must give a probability for each of {len(texts)} texts, got {found!r}")
     return found
+
+
+@lru_cache(maxsize=1)
+def minilm() -> Encoder:
+    """The packaged encoder, shared by all heads: an embedding made for one serves the others."""
+    return Encoder()
 
 
 def _index_of(label: str | None, names: dict[int, str], path: str | os.PathLike[str]) -> int:

@@ -141,6 +141,7 @@ class Dialogue(Task[int]):
         pays = reward if callable(reward) else _named(str(reward))
         self.threshold = pays.threshold if isinstance(pays, BERTClick) else None
         self.similarity = pays.similarity if isinstance(pays, BERTClick) else pays
+        self._tokenizer: PreTrainedTokenizerFast | None = None
 
     def begin(self, rng: np.random.Generator) -> tuple[int, str]:
         """Draws a context, all equally likely."""
@@ -181,7 +182,9 @@ class Dialogue(Task[int]):
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The packaged one for any text; ``<|end|>`` ends the reply."""
-        return text_tokenizer()
+        if self._tokenizer is None:
+            self._tokenizer = text_tokenizer()
+        return self._tokenizer
 
 
 @lru_cache(maxsize=1)

@@ -159,6 +159,7 @@ class VisualDialogue(Task[VisualDialogueState]):
         self.rule: Rule = rule
         self.world: World = make_world(os.fspath(world), pool, difficulty, split, seed, features, threshold)
         self.num_contexts = len(self.world.captions)
+        self._tokenizer: PreTrainedTokenizerFast | None = None
 
     def begin(self, rng: np.random.Generator) -> tuple[VisualDialogueState, str]:
         """Draws an image and shows its caption."""
@@ -205,7 +206,9 @@ class VisualDialogue(Task[VisualDialogueState]):
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The packaged tokenizer for any text."""
-        return text_tokenizer()
+        if self._tokenizer is None:
+            self._tokenizer = text_tokenizer()
+        return self._tokenizer
 
     @property
     def is_built_in(self) -> bool:

@@ -108,12 +108,12 @@ class VisdialWorld:
         Raises:
             CorpusError: where a file is not what it should be.
         """
-        from lang_envs.rewards.encoder import minilm
+        from lang_envs.rewards.encoder import Encoder
 
         path = _located(source)
         is_vispro = any(suffix in (".jsonlines", ".jsonl") for suffix in path.suffixes)
         dialogues = read_vispro(path) if is_vispro else read_visdial(path)
-        embed = minilm().embed
+        embed = Encoder().embed
         if features is not None:
             values = from_file(features, dialogues)
         else:
