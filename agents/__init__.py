@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agents.fit import FitConfig
     from agents.ilql import ILQL, ILQLConfig
     from agents.lm import LM
+    from agents.lora import LoRAConfig
     from agents.model import ValueLM, ValueLMConfig
     from agents.monte_carlo import MonteCarlo, MonteCarloConfig
     from agents.policy import LMPolicy
@@ -42,6 +43,7 @@ _HOMES = {
     "fit": ("FitConfig",),  # and ``agents.fit.fit``, whose name here is the module's
     "ilql": ("ILQL", "ILQLConfig"),
     "lm": ("LM",),
+    "lora": ("LoRAConfig",),
     "model": ("ValueLM", "ValueLMConfig"),
     "monte_carlo": ("MonteCarlo", "MonteCarloConfig"),
     "policy": ("LMPolicy",),
@@ -76,6 +78,7 @@ __all__ = [
     "ILQLConfig",
     "LMPolicy",
     "Live",
+    "LoRAConfig",
     "Logged",
     "Mixed",
     "MonteCarlo",

@@ -11,13 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.batch import Batch
-from agents.fit import FitConfig, fit, update
+from agents.fit import FitConfig, fit
 from agents.lm import LM
+from agents.lora import LoRAConfig, add_adapters, checksum, merged
 from agents.model import ValueLM, ValueLMConfig
+from agents.parallel import plain_model
+from agents.processes import is_first
 from agents.source import Source
+from agents.update import update
 from lang_envs.tokenizers import adopt
 
 if TYPE_CHECKING:
@@ -37,7 +41,9 @@ class Agent:
     Attributes:
         model: what is trained: the language model, or a ``ValueLM`` around it where the algorithm ``needs_values``.
         step: optimiser steps made so far, over all calls of ``learn``.
+        adapted: checksum of the weights below adapters, where there are any.
         reference: a frozen copy of the model as it was when training began, in algorithms that look back at it.
+        parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.parallel``.
     """
 
     name: ClassVar[str]
@@ -57,9 +63,11 @@ class Agent:
             raise TypeError(f"{type(self).__name__} is configured by {expected.__name__}, not {type(config).__name__}.")
         self.lm, self.config, self.step = lm, config, 0
         self.fit_config: FitConfig | None = None
+        self.parallel: torch.nn.Module | None = None
         self.reference: PreTrainedModel | None = None
         # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
         self.model: Any = self._build(lm.model, seed).eval()
+        self.adapted = None if lm.lora is None else checksum(self.model)
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
         if self.needs_values and not isinstance(model, ValueLM):
@@ -127,34 +135,41 @@ class Agent:
     def save(self, folder: str | Path) -> Path:
         """Writes a folder that ``Agent.load`` and transformers' ``AutoModelForCausalLM`` open.
 
-        An agent saved there before is replaced once the new one is whole.
+        Adapters are added to the weights (``agents.lora``): it opens without peft and without the model it began as.
+        An agent saved there before is replaced once the new one is whole. Of several processes the first one writes;
+        in the middle of training with ``FitConfig.shard`` all must call it.
 
         Raises:
             ValueError: if the folder holds anything else.
         """
-        folder = Path(folder)
+        model = plain_model(self)
+        if is_first():
+            self._save(Path(folder), model)
+        return Path(folder)
+
+    def _save(self, folder: Path, model: PreTrainedModel) -> None:
         if folder.exists() and any(folder.iterdir()) and not (folder / "agent.json").exists():
             raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
         new, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "replaced"))
         for left_over in (new, old):
             shutil.rmtree(left_over, ignore_errors=True)
         new.mkdir(parents=True)
-        self.model.save_pretrained(new)
-        if self.reference is not None:
-            self.reference.save_pretrained(new / "reference")
+        for part, where in ((model, new), (self.reference, new / "reference")):
+            if part is not None:
+                (merged(part) if self.lm.lora else part).save_pretrained(where)
         self.lm.tokenizer.save_pretrained(new)
         (new / "agent.json").write_text(json.dumps(self._description(), indent=2))
         if folder.exists():
             os.replace(folder, old)
         os.replace(new, folder)
         shutil.rmtree(old, ignore_errors=True)
-        return folder
 
     def _description(self) -> dict[str, Any]:
         return {
             "format_version": FORMAT_VERSION,
             "algorithm": self.name,
             "config": dataclasses.asdict(self.config),
+            "lora": None if self.lm.lora is None else dataclasses.asdict(self.lm.lora),
             "fit": None if self.fit_config is None else self.fit_config.to_dict(),
             "step": self.step,
             "max_utterance_tokens": self.lm.max_utterance_tokens,
@@ -164,6 +179,8 @@ class Agent:
     @classmethod
     def load(cls, folder: str | Path) -> Self:
         """Opens a saved agent: of its own class from ``Agent``, of the class it is called on otherwise.
+
+        One that was trained by adapters gets new ones, which change nothing yet, to go on training in the same way.
 
         Raises:
             ValueError: if there is no agent, or one of another algorithm or format.
@@ -183,9 +200,13 @@ class Agent:
             raise ValueError(f"{folder} holds {saved['algorithm']!r}, not {cls.name!r}. Open it with Agent.load.")
         lm = LM(
             model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-            tokenizer=adopt(folder),
+            # AutoTokenizer takes the kind usual with the model's layout where it holds another to be a mistake
+            tokenizer=adopt(PreTrainedTokenizerFast.from_pretrained(folder)),
             max_utterance_tokens=saved["max_utterance_tokens"],
+            lora=LoRAConfig(**saved["lora"]) if saved.get("lora") else None,
         )
+        if lm.lora is not None:
+            add_adapters(lm.model, lm.lora)
         agent = agent_class(lm, get_type_hints(agent_class)["config"](**saved["config"]))
         agent.step = saved["step"]
         if (folder / "reference").is_dir():

@@ -3,7 +3,8 @@
     L = -log pi(a_i | s_i)                                    mean over the agent's tokens
 
 ``keep_top`` below 1 keeps only the best episodes, which makes it %BC (filtered behaviour cloning; the TF Top of
-Sodhi et al. 2023, arXiv:2307.12425). ``keep_above`` filters by a return instead of a fraction.
+Sodhi et al. 2023, arXiv:2307.12425). ``keep_above`` filters by a return instead of a fraction, and ``keep_best`` within
+each context, as Andukuri et al. 2024 do (STaR-GATE, arXiv:2403.19154).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch.nn import functional as F
 
 from agents.agent import Agent
 from agents.batch import Batch
+from agents.contexts import best_of_each
 from agents.lm import read
 from agents.source import Logged, Source
 
@@ -27,6 +29,17 @@ class BCConfig:
     """fraction of logged episodes kept, best returns first; among equal ones the earlier"""
     keep_above: float | None = None
     """keep only logged episodes with at least this return; None keeps all"""
+    keep_best: int | None = None
+    """keep only so many of the episodes of each context, best returns first; None keeps all. It acts last"""
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: fewer than 1 episode of each context.
+        """
+        if self.keep_best is not None and self.keep_best < 1:
+            raise ValueError(f"keep_best must be at least 1 episode of each context, or None, not {self.keep_best}.")
 
 
 class BC(Agent):
@@ -42,14 +55,16 @@ class BC(Agent):
             TypeError: a filter is asked for on a source that has no log to filter.
         """
         c = self.config
-        if c.keep_top >= 1 and c.keep_above is None:
+        if c.keep_top >= 1 and c.keep_above is None and c.keep_best is None:
             return source
         if not isinstance(source, Logged):
             raise TypeError(
-                f"keep_top={c.keep_top} and keep_above={c.keep_above} choose among logged episodes, but the source is "
-                f"{type(source).__name__}. Pass Logged(...), or leave keep_top at 1 and keep_above at None."
+                f"keep_top={c.keep_top}, keep_above={c.keep_above} and keep_best={c.keep_best} choose among logged "
+                f"episodes, but the source is {type(source).__name__}. Pass Logged(...), or leave keep_top at 1 and "
+                "the others at None."
             )
-        return source.filter(min_return=c.keep_above, top_fraction=c.keep_top)
+        kept = source.filter(min_return=c.keep_above, top_fraction=c.keep_top)
+        return kept if c.keep_best is None else Logged(best_of_each(kept.data, c.keep_best), kept.seed)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The cross-entropy of the agent's tokens."""

@@ -6,29 +6,44 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, load_model, save_file, save_model
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from agents import processes
+from agents.lora import constant
+from agents.parallel import collected, like
+
 KEPT = 2
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
     """Writes ``folder/step-<step>`` under another name, renames it when it is whole, and keeps the newest two.
 
-    ``state`` is JSON-able. Beside it go the weights, the optimiser's moments and the states of torch's generators.
+    ``state`` is JSON-able. Beside it go the weights, the optimiser's moments and the states of torch's generators. All
+    of several processes call it together, and the first writes. What it writes does not depend on how many they are,
+    but for the generators, which every process has of its own.
     """
+    weights = collected(_weights(model).items())
+    training = collected(_moments(model, optimizer)) | _generators(model)
+    return processes.first_does(lambda: _write(folder, step, weights, training, state))
+
+
+def _write(
+    folder: Path, step: int, weights: dict[str, Tensor], training: dict[str, Tensor], state: dict[str, Any]
+) -> Path:
     final = folder / f"step-{step:09d}"
     partial = folder / f"{final.name}.partial"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    save_model(model, str(partial / MODEL))  # knows about weights that are shared
-    save_file(_moments(model, optimizer) | _generators(), partial / OPTIMIZER)
+    save_file(weights, partial / MODEL)
+    save_file(training, partial / OPTIMIZER)
     sums = {name: _sum(partial / name) for name in (MODEL, OPTIMIZER)}
     state = {"format_version": FORMAT_VERSION, "step": step, "sha256": sums, **state}
     (partial / STATE).write_text(json.dumps(state, indent=2))
@@ -71,10 +86,10 @@ def check_same_run(checkpoint: Path, theirs: dict[str, dict[str, Any]], ours: di
         ValueError: naming the settings that differ.
     """
     differ = [
-        f"{part}.{name} is {theirs[part].get(name)!r} there and {ours[part].get(name)!r} here"
+        f"{part}.{name} is {theirs.get(part, {}).get(name)!r} there and {ours[part].get(name)!r} here"
         for part in ours
-        for name in sorted(theirs[part].keys() | ours[part].keys())
-        if theirs[part].get(name) != ours[part].get(name)
+        for name in sorted(theirs.get(part, {}).keys() | ours[part].keys())
+        if theirs.get(part, {}).get(name) != ours[part].get(name)
     ]
     if differ:
         raise ValueError(
@@ -83,43 +98,66 @@ def check_same_run(checkpoint: Path, theirs: dict[str, dict[str, Any]], ours: di
         )
 
 
-def load(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts the tensors of a checkpoint back where they were.
+def load_weights(checkpoint: Path, model: nn.Module) -> None:
+    """Puts the weights of a checkpoint back where they were.
 
     Raises:
         ValueError: if they do not fit the model.
     """
+    weights = load_file(checkpoint / MODEL)
     try:
-        load_model(model, str(checkpoint / MODEL))
+        if differ := weights.keys() ^ _weights(model).keys():
+            raise RuntimeError(f"{', '.join(sorted(differ))} is in one of them only.")
+        model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
         raise ValueError(f"The checkpoint {checkpoint} belongs to another model: {error}") from None
+
+
+def load_training(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Puts the optimiser's moments back, and the generators where as many processes go on as there were."""
     tensors = load_file(checkpoint / OPTIMIZER)
-    torch.set_rng_state(tensors.pop("generator/cpu"))
-    for device in range(torch.cuda.device_count()):
-        if (generator := tensors.pop(f"generator/cuda:{device}", None)) is not None:
-            torch.cuda.set_rng_state(generator, device)
+    generators = {name: tensors.pop(name) for name in [*tensors] if name.startswith("generator/")}
+    if len({name.split("/")[1] for name in generators}) == processes.count():
+        ours = f"generator/{processes.rank()}"
+        torch.set_rng_state(generators[f"{ours}/cpu"])
+        if f"{ours}/cuda" in generators and (device := _device(model)).type == "cuda":
+            torch.cuda.set_rng_state(generators[f"{ours}/cuda"], device)
     for name, parameter in model.named_parameters():
         keys = [key for key in tensors if key.startswith(f"{name}/")]
-        if (
-            keys
-        ):  # the step count stays on the processor unless the fused kernel wants it elsewhere: load_state_dict knows
-            optimizer.state[parameter] = {key.removeprefix(f"{name}/"): tensors[key] for key in keys}
+        if keys:
+            optimizer.state[parameter] = {key.removeprefix(f"{name}/"): like(tensors[key], parameter) for key in keys}
+    # the step count stays on the processor unless the fused kernel wants it elsewhere: load_state_dict knows
     optimizer.load_state_dict(optimizer.state_dict())
 
 
-def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """``<parameter>/<moment>`` -> tensor."""
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """All that can change: of weights with several names only the first one, and none that adapters leave alone."""
+    tensors, left_out = model.state_dict(keep_vars=True), constant(model)
+    named = {id(tensors[name]): name for name in sorted(tensors, reverse=True)}
+    return {name: tensors[name].detach().contiguous() for name in sorted(named.values()) if name not in left_out}
+
+
+def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:
+    """``<parameter>/<moment>`` and the tensor."""
+    for name, parameter in model.named_parameters():
+        for moment, tensor in optimizer.state.get(parameter, {}).items():
+            yield f"{name}/{moment}", tensor
+
+
+def _generators(model: nn.Module) -> dict[str, Tensor]:
+    """The states of every process's torch generators, uint8; dropout draws from them."""
+    states = {"cpu": torch.get_rng_state()}
+    if (device := _device(model)).type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
     return {
-        f"{name}/{moment}": tensor.contiguous()
-        for name, parameter in model.named_parameters()
-        for moment, tensor in optimizer.state.get(parameter, {}).items()
+        f"generator/{rank}/{kind}": state
+        for rank, theirs in enumerate(processes.gathered(states))
+        for kind, state in theirs.items()
     }
 
 
-def _generators() -> dict[str, Tensor]:
-    """The states of torch's generators, uint8; dropout draws from them."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return {"generator/cpu": torch.get_rng_state()} | {f"generator/cuda:{i}": state for i, state in enumerate(cuda)}
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
 
 
 def _whole(folder: Path) -> list[Path]:

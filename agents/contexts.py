@@ -48,6 +48,16 @@ def openings(episodes: Episodes) -> list[bytes]:
     return [digest(episodes.tokens[a:b]) for a, b in zip(episodes.offsets[:-1], stop, strict=True)]
 
 
+def best_of_each(data: EpisodeDataset, n: int) -> EpisodeDataset:
+    """The best ``n`` episodes of every context by return, in the data's order; among equal ones the earlier."""
+    number: dict[bytes, int] = {}  # of each context
+    context = np.array([number.setdefault(o, len(number)) for _, part in pieces(data) for o in openings(part)])  # [N]
+    order = np.lexsort((-data.returns, context))  # [N] stable: context by context, the best first
+    ranked = context[order]  # [N]
+    place = np.arange(len(ranked)) - ranked.searchsorted(ranked)  # [N] 0 for the best of a context
+    return data.select(np.sort(order[place < n]))
+
+
 def mean_and_scale(
     returns: NDArray[np.float64], group: NDArray[np.int64], eps: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -98,8 +108,8 @@ class Repeated:
     def __init__(self, live: Live, times: int) -> None:
         self.live, self.times = live, times
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """Plays ``n`` episodes with ``policy``, those of one seed one after another.
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """Plays ``n`` episodes with ``policy``, those of one seed one after another, or of those the ``rows``.
 
         Raises:
             ValueError: if there is no policy.
@@ -108,7 +118,8 @@ class Repeated:
             raise ValueError("A live source plays its episodes: pass a policy, as in sample(n, agent.policy()).")
         live = self.live
         first = (live.seed << 32) + live.played
-        starts = [Start(first + i // self.times, policy_seed=first + i) for i in range(n)]
+        due = range(n) if rows is None else rows
+        starts = [Start(first + i // self.times, policy_seed=first + i) for i in due]
         episodes = Episodes.from_list(list(rollout(live.env, policy, starts)))
         live.played += n
         return episodes
@@ -130,15 +141,26 @@ class Weighted:
     """Another source's episodes, whose rewards are replaced by one weight each, on the last token said.
 
     The training loop's ``data/return`` is then the mean weight.
+
+    Args:
+        source: of the episodes.
+        weigh: makes B weights of B episodes.
+        group: where the next so many are weighed together, as those of one seed; rows asked for get whole groups.
     """
 
-    def __init__(self, source: Source, weigh: Callable[[Episodes], NDArray[np.float64]]) -> None:
-        self.source, self.weigh = source, weigh
+    def __init__(self, source: Source, weigh: Callable[[Episodes], NDArray[np.float64]], group: int = 1) -> None:
+        self.source, self.weigh, self.group = source, weigh, group
         self.needs_policy = source.needs_policy
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """The next ``n`` episodes."""
-        episodes = self.source.sample(n, policy)
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """The next ``n`` episodes, or of those the ``rows``."""
+        if rows is None:
+            return self._weighed(self.source.sample(n, policy))
+        wide = range(rows.start // self.group * self.group, min(n, -(-rows.stop // self.group) * self.group))
+        episodes = self._weighed(self.source.sample(n, policy, wide))
+        return episodes if wide == rows else Episodes.from_list([episodes[row - wide.start] for row in rows])
+
+    def _weighed(self, episodes: Episodes) -> Episodes:
         actions = episodes.is_action.nonzero()[0]  # [K]
         after = actions.searchsorted(episodes.offsets)  # [B + 1] how many actions there are before each episode
         spoke = after[1:] > after[:-1]  # [B]

@@ -110,6 +110,7 @@ class DecisionTransformer(Agent):
                 f"The model has {have} tokens, neither the environment's {tokens} nor {extra} more for returns. Build "
                 "it for this environment, and open a saved agent with Agent.load."
             )
+        model.get_input_embeddings().requires_grad_(True)  # under adapters too: those for returns are new
         return model
 
     @property

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
+from agents import processes
 from agents.agent import Agent
 from agents.batch import Batch
 from agents.contexts import for_each_kind
@@ -79,10 +80,11 @@ class DPO(Agent):
             TypeError: the source is none of ``Logged``, ``Live`` and ``Mixed``.
         """
         fit = self.fit_config
-        if fit is not None and fit.batch_size % fit.accumulate:
+        if fit is not None and fit.batch_size % (fit.accumulate * processes.count()):
+            times = f" times {processes.count()} processes" if processes.count() > 1 else ""
             raise ValueError(
                 f"accumulate={fit.accumulate} parts of batch_size={fit.batch_size} pairs would cut pairs in two. Make "
-                "batch_size a multiple of accumulate."
+                f"batch_size a multiple of accumulate{times}."
             )
         if self.config.reference == "start":
             keep_start(self)

@@ -4,25 +4,28 @@
 
 A token better than the model expected is blue, a worse one orange (a pair that colour-blind readers can tell apart);
 the colour is the stronger, the larger the advantage beside the largest of the episode. Environment tokens are grey.
+``next_tokens`` asks the other way round: of the tokens that could come next, which does the agent want, and why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.episode import Episode
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import decode, encode
 
 if TYPE_CHECKING:
     from rich.text import Text
     from transformers import PreTrainedTokenizerFast
 
     from agents.model import ValueLM
+    from lang_envs.vector import TokenVectorEnv
 
 Floats = NDArray[np.float64]
 BETTER, WORSE = (35, 110, 200), (215, 105, 15)  # RGB: blue, orange
@@ -103,10 +106,9 @@ def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode
     from agents.batch import collate
     from agents.utterance_ilql import judge
 
-    if not hasattr(model, "values"):
-        raise TypeError(
-            f"Only models with values can be explained, got {type(model).__name__}; train sarsa, monte_carlo or ilql."
-        )
+    _need_values(model)
+    if not episode.is_action.any():
+        return Explanation.without_values(tokenizer, episode)
     batch = collate([episode], tokenizer.pad_token_id, tokenizer.eos_token_id).to(model.device)
     was_training = model.training
     model.eval()
@@ -122,6 +124,97 @@ def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode
     q[at] = of_action.double().cpu().numpy()
     v[at] = of_state.double().cpu().numpy()
     return Explanation(_texts(tokenizer, episode), episode.is_action, episode.rewards, q, v)
+
+
+class NextToken(NamedTuple):
+    """A token that could come next."""
+
+    token: str
+    prior: float
+    """its probability under the language model the values perturb"""
+    q: float
+    v: float
+    policy: float
+    """its probability under the improved policy, as the model is set"""
+
+
+def next_tokens(
+    model: ValueLM, tokenizer: PreTrainedTokenizerFast, history: NDArray[np.int32], count: int
+) -> list[NextToken]:
+    """The ``count`` tokens that the language model finds likeliest after ``history`` [t], the likeliest first.
+
+    Raises:
+        TypeError: the model has no values, or none of single tokens.
+    """
+    import torch
+
+    from agents.batch import collate
+
+    _need_values(model)
+    if model.config.q_head == "utterance":
+        raise TypeError("This model has values of whole utterances, none of the next token.")
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        ids = torch.as_tensor(history.astype(np.int64), device=model.device)[None]  # [1, t]
+        prior = model.lm(input_ids=ids).logits[0, -1].float().softmax(-1)  # [V]
+        policy = model(input_ids=ids).logits[0, -1].float().softmax(-1)  # [V]
+        top = prior.topk(min(count, len(prior))).indices.cpu().numpy()  # [K]
+        taken = [_extended(history, token) for token in top]
+        values = model.values(collate(taken, tokenizer.pad_token_id, tokenizer.eos_token_id).to(model.device))
+    model.train(was_training)
+    rows = zip(taken, top, values.target_q[:, 0].tolist(), values.v[:, 0].tolist(), strict=True)
+    return [
+        NextToken(_texts(tokenizer, episode)[-1], float(prior[token]), q, v, float(policy[token]))
+        for episode, token, q, v in rows
+    ]
+
+
+def _extended(history: NDArray[np.int32], token: int) -> Episode:
+    """The history [t] and one action after it."""
+    tokens = np.append(history, token).astype(np.int32)  # [t + 1]
+    acted = np.arange(len(tokens)) == len(history)  # [t + 1]
+    return Episode(tokens, acted, np.zeros(len(tokens), np.float32), terminated=False, truncated=True)
+
+
+def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: bool = False) -> Episode:
+    """The episode in which the agent says ``texts``, one a turn, and the environment answers as ever.
+
+    Args:
+        env: where; its first row is used.
+        texts: what the agent says.
+        seed: of the episode.
+        leave_open: stop before the end of the last text, which is then not answered.
+
+    Raises:
+        ValueError: the tokenizer lacks a word, or the episode is over before the last text.
+    """
+    env.begin([0], [seed])
+    utterances = [np.array(said, np.int32) for said in encode(env.tokenizer, texts)]
+    unknown = {env.tokenizer.pad_token_id, env.tokenizer.unk_token_id}
+    for turn, (text, tokens) in enumerate(zip(texts, utterances, strict=True)):
+        if env.finished[0]:
+            raise ValueError(f"The episode is over after {turn} of {len(texts)} texts.")
+        if unknown & {*tokens.tolist()}:
+            raise ValueError(
+                f"The tokenizer of this agent lacks a part of {text!r}; it has {len(env.tokenizer)} tokens."
+            )
+        if leave_open and turn == len(texts) - 1:
+            so_far = env.episode(0)
+            acted = np.append(so_far.is_action, np.ones(len(tokens), np.bool_))  # [T]
+            rewards = np.append(so_far.rewards, np.zeros(len(tokens), np.float32))  # [T]
+            return Episode(np.append(so_far.tokens, tokens), acted, rewards, terminated=False, truncated=True)
+        limit = env.task.max_utterance_tokens
+        env.say([0], [np.append(tokens[: limit - 1], env.end_id).astype(np.int32)], speaker="the text")
+    return env.episode(0)
+
+
+def _need_values(model: ValueLM) -> None:
+    if not hasattr(model, "values"):
+        from agents import AGENTS
+
+        names = ", ".join(name for name, agent in AGENTS.items() if agent.needs_values)
+        raise TypeError(f"Only models with values can be explained, got {type(model).__name__}; train one of {names}.")
 
 
 def _texts(tokenizer: PreTrainedTokenizerFast, episode: Episode) -> list[str]:

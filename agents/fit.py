@@ -1,4 +1,8 @@
-"""The training loop: optimiser steps on episodes from any source, with a log, evaluations and checkpoints."""
+"""The training loop: optimiser steps on episodes from any source, with a log, evaluations and checkpoints.
+
+Several processes (``agents.processes``) run it side by side: every one takes its share of each batch, gradients and
+metrics are those of the whole batch, and the first process alone evaluates and writes.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from agents import checkpoint
-from agents.batch import collate
-from agents.lm import native_bf16
+from agents import checkpoint, processes
+from agents.lm import checkpoint_gradients, native_bf16
 from agents.log import open_log, progress_bar
+from agents.parallel import parallel, unsharded
 from agents.source import Source
+from agents.update import adamw, learning_rate
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -27,8 +33,8 @@ Evaluator = Callable[["Agent"], Mapping[str, float]]
 
 # What may differ between a run and its continuation: it leaves the weights as they are, or only says when to stop.
 FREE = {
-    "schedule_steps", "accumulate", "log_every", "eval_every", "evaluators", "checkpoint_every", "out", "tensorboard",
-    "progress",
+    "schedule_steps", "accumulate", "gradient_checkpointing", "shard", "log_every", "eval_every", "evaluators",
+    "checkpoint_every", "out", "tensorboard", "progress",
 }  # fmt: skip
 
 
@@ -39,7 +45,7 @@ class FitConfig:
     lr: float = 3e-4
     """learning rate at its highest"""
     batch_size: int = 64
-    """episodes in each optimiser step"""
+    """episodes in each optimiser step, over all processes"""
     accumulate: int = 1
     """parts a batch is worked through in, to save memory; the gradient is that of the whole batch"""
     betas: tuple[float, float] = (0.9, 0.999)
@@ -58,6 +64,10 @@ class FitConfig:
     """length of the schedule; None takes the ``steps`` of the call. Say it where a run is made in pieces"""
     bf16: bool = False
     """compute in bfloat16 (autocast); weights and optimiser stay in float32"""
+    gradient_checkpointing: bool = False
+    """compute activations again in the backward pass instead of keeping them: less memory, about a third more time"""
+    shard: bool = False
+    """over several processes: each keeps only its part of the weights (FSDP), which are otherwise copied (DDP)"""
     log_every: int = 50
     """steps between metrics, which are means over those steps"""
     eval_every: int | None = None
@@ -73,7 +83,7 @@ class FitConfig:
     progress: bool = True
     """show a progress bar, where standard error is a terminal"""
     seed: int = 0
-    """of torch's generator, from which dropout draws"""
+    """of torch's generator, from which dropout draws; every process has its own"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -103,16 +113,6 @@ class FitConfig:
         return values | {"out": None if self.out is None else str(self.out), "betas": list(self.betas)}
 
 
-def learning_rate(config: FitConfig, step: int, total: int) -> float:
-    """The learning rate of optimiser step ``step`` (from 1) of ``total``: a straight way up, then one down."""
-    if step <= config.warmup_steps:
-        return config.lr * step / config.warmup_steps
-    if config.schedule == "constant":
-        return config.lr
-    done = min(1.0, (step - 1 - config.warmup_steps) / max(1, total - config.warmup_steps))
-    return config.lr * (1 - done * (1 - config.final_lr))
-
-
 def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = None) -> Iterator[dict[str, float]]:
     """Trains until ``steps`` optimiser steps are made, and yields metrics every ``log_every`` of them and at the end.
 
@@ -121,25 +121,45 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
     folder. Metrics: ``step``, ``loss``, the agent's own, ``optim/lr``, ``optim/grad_norm`` (before clipping),
     ``data/return`` (mean return of the episodes seen), ``time/steps_per_second``, and ``eval/...``.
 
+    Started by ``torchrun`` the processes find each other here, and the agent moves to this one's graphics card.
+
     Raises:
         ValueError: if ``steps`` is below 1, if the loss or the gradient is not finite (with the step and the metrics),
-            if the source's tokens are not the agent's, or if the checkpoint in ``out`` is damaged or of another run.
+            if the source's tokens are not the agent's, if the checkpoint in ``out`` is damaged or of another run, or if
+            a batch cannot be shared among the processes.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
     config = config or FitConfig()
+    processes.join()
+    if config.batch_size % processes.count():
+        raise ValueError(
+            f"A batch of {config.batch_size} episodes has no equal shares for {processes.count()} processes. Make "
+            "batch_size a multiple of their number."
+        )
     agent.fit_config = config
     source = agent.prepare(source)
     source.check_tokenizer(agent.lm.tokenizer)
-    torch.manual_seed(config.seed)
-    optimizer = _optimizer(agent.network, config)
+    checkpoint_gradients(agent.model, config.gradient_checkpointing)
+    if processes.count() > 1:
+        agent.network.to(processes.device())
     out = None if config.out is None else Path(config.out)
-    start = 0 if out is None else _resume(out, agent, source, optimizer, config, steps)
+    found = None if out is None else checkpoint.newest(out / "checkpoints")
+    start = 0 if found is None else _resume(found, agent, source, config, steps)
+    if len(set(starts := processes.gathered(start))) > 1:
+        raise ValueError(f"The processes would continue from steps {starts}: all must see the same folder {out}.")
+    torch.manual_seed(_dropout_seed(config, start))
     total = config.schedule_steps or steps
     window: list[dict[str, Tensor]] = []
     with ExitStack() as stack:
-        write = open_log(config.out, config.tensorboard, start, stack)
-        advance = progress_bar(config.progress, start, steps, stack)
+        agent.parallel = stack.enter_context(parallel(agent, config.shard))
+        stack.callback(setattr, agent, "parallel", None)
+        optimizer = adamw(agent.network, config)
+        if found is not None:
+            checkpoint.load_training(found, agent.network, optimizer)
+        first = processes.is_first()
+        write = open_log(config.out if first else None, config.tensorboard, start, stack)
+        advance = progress_bar(config.progress and first, start, steps, stack)
         began = time.perf_counter()
         for step in range(start + 1, steps + 1):
             lr = learning_rate(config, step, total)
@@ -166,64 +186,23 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
                 began = time.perf_counter()
 
 
-def update(
-    agent: Agent, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, step: int
-) -> dict[str, Tensor]:
-    """One optimiser step on ``batch_size`` episodes -> its metrics."""
-    model, device = agent.model, agent.model.device
-    episodes = source.sample(config.batch_size, agent.policy() if source.needs_policy else None)
-    batch = collate(episodes, agent.lm.pad_id, agent.lm.end_id, agent.lm.max_utterance_tokens)
-    actions = batch.mask.sum().clamp(min=1)
-    metrics: dict[str, Tensor] = {}
-    optimizer.zero_grad()
-    model.train()
-    for part in batch.split(config.accumulate) if config.accumulate > 1 else [batch]:
-        share = float(part.mask.sum() / actions)  # a mean over all actions is the shares' sum of means
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
-            loss, parts = agent.loss(part.to(device))
-        for name, value in {"loss": loss.detach(), **parts}.items():
-            metrics[name] = metrics.get(name, 0) + share * value.float()
-        _check_finite("loss", loss.detach(), step, metrics)
-        (share * loss).backward()
-    model.eval()  # a live source and whoever reads the metrics play with it
-    parameters = [p for group in optimizer.param_groups for p in group["params"]]
-    metrics["optim/grad_norm"] = torch.nn.utils.clip_grad_norm_(parameters, config.clip_norm)
-    _check_finite("norm of the gradient", metrics["optim/grad_norm"], step, metrics)
-    optimizer.step()
-    return metrics | {"data/return": torch.tensor(episodes.returns.mean())}
-
-
-def _check_finite(what: str, value: Tensor, step: int, metrics: dict[str, Tensor]) -> None:
-    if not torch.isfinite(value):
-        shown = ", ".join(f"{name} {float(metric):.4g}" for name, metric in metrics.items())
-        raise ValueError(
-            f"The {what} is {float(value)} at step {step} ({shown}); the weights are those of step {step - 1}. "
-            "Try a lower lr, a smaller clip_norm, more warmup_steps, or bf16=False."
-        )
-
-
-def _optimizer(model: torch.nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """AdamW; biases, norms and other vectors do not decay."""
-    trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in trained)
-    return torch.optim.AdamW(groups, lr=config.lr, betas=config.betas, fused=fused)
-
-
 def _evaluate(agent: Agent, config: FitConfig) -> dict[str, float]:
-    """Runs the evaluators; what they draw from torch's generators leaves training as it was."""
+    """Runs the evaluators on the first process; what they draw from torch's generators leaves training as it was."""
     if not config.evaluators:
         return {}
+    assert agent.parallel is not None  # set by the loop
     device = agent.model.device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
-        return {
-            f"eval/{name}/{metric}": float(value)
-            for name, evaluator in config.evaluators.items()
-            for metric, value in evaluator(agent).items()
-        }
+
+    def evaluate() -> dict[str, float]:
+        with torch.random.fork_rng([device] if device.type == "cuda" else []), torch.no_grad():
+            return {
+                f"eval/{name}/{metric}": float(value)
+                for name, evaluator in config.evaluators.items()
+                for metric, value in evaluator(agent).items()
+            }
+
+    with unsharded(agent.parallel):
+        return processes.first_does(evaluate)
 
 
 def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
@@ -236,25 +215,29 @@ def _state(agent: Agent, source: Source, config: FitConfig) -> dict[str, Any]:
     """What a continuation needs beside the tensors, and what makes sure that it is one."""
     fixed = {name: value for name, value in config.to_dict().items() if name not in FREE}
     run = {"agent": {"algorithm": agent.name, **dataclasses.asdict(agent.config)}, "fit": fixed}
+    if agent.lm.lora is not None:  # checkpoints lack what adapters leave as it is
+        run["lora"] = {**dataclasses.asdict(agent.lm.lora), "weights": agent.adapted}
     return {"agent_step": agent.step, "source": source.state_dict(), "run": run}
 
 
-def _resume(
-    out: Path, agent: Agent, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, steps: int
-) -> int:
-    """Restores the newest checkpoint under ``out`` and returns its step; 0 where there is none."""
-    found = checkpoint.newest(out / "checkpoints")
-    if found is None:
-        return 0
+def _dropout_seed(config: FitConfig, start: int) -> int:
+    """Of this process's dropout where no checkpoint knows better: the seed itself in a run's first process."""
+    if processes.is_first() and start == 0:
+        return config.seed
+    return int(np.random.SeedSequence((config.seed, processes.rank(), start)).generate_state(1)[0])
+
+
+def _resume(found: Path, agent: Agent, source: Source, config: FitConfig, steps: int) -> int:
+    """Restores weights and source from a checkpoint and returns its step; the optimiser comes when it is made."""
     state = checkpoint.read_state(found)
     ours = json.loads(json.dumps(_state(agent, source, config)["run"]))
     checkpoint.check_same_run(found, state["run"], ours)
     if state["step"] > steps:
         raise ValueError(
-            f"The run in {out} has made {state['step']} steps, more than the {steps} asked for. `steps` counts those "
-            "already made; a new run needs another folder."
+            f"The run in {found.parents[1]} has made {state['step']} steps, more than the {steps} asked for. `steps` "
+            "counts those already made; a new run needs another folder."
         )
     source.load_state_dict(state["source"])
-    checkpoint.load(found, agent.network, optimizer)
+    checkpoint.load_weights(found, agent.network)
     agent.step = state["agent_step"]
     return state["step"]

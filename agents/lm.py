@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -16,7 +20,12 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import cached_file
+
+from agents.attention import decoding_attention
+from agents.cache import RowCache
+from agents.lora import LoRAConfig, add_adapters
 
 SIZES: dict[str, dict[str, Any]] = {
     "d64-l2": {"n_embd": 64, "n_layer": 2, "n_head": 4},
@@ -36,11 +45,13 @@ class LM:
         model: a causal language model; its vocabulary is the tokenizer's.
         tokenizer: the environment's.
         max_utterance_tokens: the environment's limit, the end token included.
+        lora: of the model's adapters, where it has any.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     max_utterance_tokens: int
+    lora: LoRAConfig | None = None
 
     @property
     def end_id(self) -> int:
@@ -90,19 +101,26 @@ class LM:
         return cls(model, tokenizer, env.task.max_utterance_tokens)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, env: Any) -> LM:
+    def from_pretrained(cls, path: str | Path, env: Any, lora: LoRAConfig | None = None, seed: int = 0) -> LM:
         """Any causal language model transformers can load, in float32.
 
         Its vocabulary must be that of the environment: make the environment with the model's own tokenizer
         (``gym.make(id, tokenizer=path)``). Where tokens were added to that tokenizer, the model gets new embeddings for
         them; embeddings that belong to no token are dropped, so that no policy can say them.
 
+        It is loaded whole and into the processor's memory: ``lm.model.to("cuda")``, before an agent is made of it,
+        moves it to a graphics card. There is no ``device_map``, whose hooks have cards wait for one another; several
+        work side by side instead, started by ``torchrun``, with ``FitConfig.shard`` where one cannot hold the model.
+
         Args:
             path: a folder, or a name on the Hugging Face hub.
             env: an environment of lang_envs, or a vector of them.
+            lora: train adapters and leave the model's own weights as they are (``agents.lora``); None trains them.
+            seed: of the adapters' first weights, where there are any.
 
         Raises:
-            ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has.
+            ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has;
+                or adapters cannot be added.
         """
         env = env.unwrapped
         try:
@@ -113,11 +131,8 @@ class LM:
                 f"No language model could be loaded from {str(path)!r}: {reason} "
                 "Without a network, or with HF_HUB_OFFLINE=1, only folders and models downloaded before can be loaded."
             ) from error
-        if not _linear_head(model):
-            raise ValueError(
-                f"{type(model).__name__} scales or caps what its last layer says, and values could not be added to it. "
-                "Take a model whose logits are its head's, such as a GPT-2, Llama or Qwen."
-            )
+        _check_layout(model)
+        before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
         _fit_vocabulary(model, path, env.tokenizer)
         context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
         if context is not None and context < env.max_tokens:
@@ -125,17 +140,38 @@ class LM:
                 f"The model in {str(path)!r} reads {context} tokens, and episodes of this environment have up to "
                 f"{env.max_tokens}. Make the environment with max_tokens={context}, or take another model."
             )
-        return cls(model, env.tokenizer, env.task.max_utterance_tokens)
+        if lora is not None:
+            if len(env.tokenizer) > before:  # embeddings that nothing has trained yet
+                lora = dataclasses.replace(lora, embeddings=True)
+            add_adapters(model, lora, seed)
+        return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora)
 
 
-def _linear_head(model: PreTrainedModel) -> bool:
-    """Whether the logits are a linear map of the last hidden states, as ``LMPolicy`` and ``ValueLM`` assume."""
+def _check_layout(model: PreTrainedModel) -> None:
+    """Checks that the model can be read and spoken with as ``LMPolicy`` and ``ValueLM`` do.
+
+    Raises:
+        ValueError: its logits are no linear map of its last hidden states, or its past is not that of full attention.
+    """
     if model.config.model_type == "value_lm":  # made around a model that passed
-        return True
-    ids = torch.zeros(1, 2, dtype=torch.long)
-    with torch.no_grad():
-        head: Any = model.get_output_embeddings()
-        return torch.allclose(head(read(model.base_model, ids)), model(ids).logits, atol=1e-3)
+        return
+    name, other = type(model).__name__, "Take another model, such as a GPT-2, Llama or Qwen."
+    cache = RowCache([cast(PreTrainedModel, model.base_model)])  # refuses sliding windows and linear attention
+    head: Any = model.get_output_embeddings()
+    at = np.array([[0, 1, 2], [0, 1, 2]])  # [2, 3]
+    ids = torch.from_numpy(at)  # any tokens that differ
+    try:
+        with torch.no_grad(), decoding_attention(cache.trunks):
+            logits = model(ids, attention_mask=torch.ones_like(ids)).logits  # [2, 3, V]
+            whole = head(read(model.base_model, ids))  # [2, 3, V]
+            cache.forward(at[:, :2].astype(np.int32), at[:, :2])
+            apart = head(cache.forward(np.array([[2], [1]], np.int32), np.array([[2], [1]]))[0])  # [2, 1, V]
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ValueError(f"{name} cannot be read without masks of padding ({error}). {other}") from None
+    if not torch.allclose(whole, logits, atol=1e-3):
+        raise ValueError(f"{name} scales or caps its logits, and values could not be added to them. {other}")
+    if not torch.allclose(apart.squeeze(1), torch.stack([logits[0, 2], logits[1, 1]]), atol=1e-3):
+        raise ValueError(f"{name} reads something else with a past than without. {other}")
 
 
 def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -171,6 +207,23 @@ def read(trunk: Any, input_ids: Tensor) -> Tensor:
     the fast kind. The trunk gets embeddings, not ids, because the library looks for padding in ids and warns.
     """
     return trunk(inputs_embeds=trunk.get_input_embeddings()(input_ids), use_cache=False).last_hidden_state
+
+
+def checkpoint_gradients(model: PreTrainedModel, on: bool) -> None:
+    """Has the backward pass compute each layer's activations again, or keep them from the forward pass.
+
+    Gradients stay the same, and dropout too. The kind called reentrant would find none where what a layer reads has no
+    gradient, as above frozen embeddings.
+
+    Raises:
+        ValueError: the architecture does not know how.
+    """
+    layers: list[Any] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
+    if on and not layers:
+        raise ValueError(f"{type(model).__name__} cannot compute activations again: set gradient_checkpointing=False.")
+    for layer in layers:
+        layer.gradient_checkpointing = on
+        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
 
 
 def native_bf16() -> bool:

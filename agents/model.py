@@ -22,6 +22,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from agents.decoding import shape_scores
 from agents.heads import Heads
 from agents.lm import read
+from agents.lora import copy_of
 from agents.model_config import ValueLMConfig
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             heads.start_at(config.bias_init, exactly=config.zero_init)
         self.target_q = copy.deepcopy(self.q)
         if config.trunks == "separate":
-            self.value_trunk, self.target_trunk = copy.deepcopy(self.lm.base_model), copy.deepcopy(self.lm.base_model)
+            self.value_trunk, self.target_trunk = copy_of(self.lm.base_model), copy_of(self.lm.base_model)
         for target, _ in self._followers():
             target.requires_grad_(False)
         self.post_init()
@@ -255,7 +256,8 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """Polyak averaging: every target parameter moves by ``rate`` of its distance to the parameter it follows."""
         for target, source in self._followers():
             for follower, followed in zip(target.parameters(), source.parameters(), strict=True):
-                follower.lerp_(followed, rate)
+                if followed.requires_grad:  # under adapters, most are frozen and shared
+                    follower.lerp_(followed, rate)
 
     def _followers(self) -> list[tuple[nn.Module, nn.Module]]:
         """Every target with what it follows."""

@@ -138,16 +138,16 @@ class LoggedPairs:
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """The next ``n`` pairs; ``policy`` is not used."""
-        due = np.arange(self.position, self.position + n)  # [n]
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """The next ``n`` pairs, or of those the ``rows``; ``policy`` is not used."""
+        due = self.position + np.arange(n)[slice(None) if rows is None else slice(rows.start, rows.stop)]  # [n]
         epoch, place = np.divmod(due, len(self.pairs))  # [n] each
         drawn = [
             np.random.default_rng((self.seed, int(e))).permutation(len(self.pairs))[place[epoch == e]]
             for e in np.unique(epoch)
         ]
         self.position += n
-        which = self.pairs[np.concatenate(drawn)].reshape(-1)  # [2 n]
+        which = self.pairs[np.concatenate([due[:0], *drawn])].reshape(-1)  # [2 n]
         episodes = self.source.data.rows(self.found.row[which])
         return cut(episodes, self.found.start[which], self.found.stop[which])
 
@@ -176,8 +176,8 @@ class LoggedPairs:
 class LivePairs:
     """Pairs among episodes played on demand, ``samples`` from each seed.
 
-    ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes. Where too few of the episodes played differ in their returns,
-    the rest of the ``n`` are an episode beside itself: a tie, of which nothing is learned.
+    ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes, from each seed as many as whole episodes can make. Where too
+    few of a seed's differ in their returns, the rest are an episode beside itself: a tie, of which nothing is learned.
     """
 
     needs_policy = True
@@ -185,16 +185,24 @@ class LivePairs:
     def __init__(self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None) -> None:
         self.live, self.per, self.end_id, self.samples, self.most = live, per, end_id, samples, most
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """Plays, and returns the next ``n`` pairs."""
-        live = self.live
-        rng = np.random.default_rng((live.seed, live.played))
-        each = min(self.samples // 2, self.samples if self.most is None else self.most)
-        played = Repeated(live, self.samples).sample(-(-n // each) * self.samples, policy)
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """Plays, and returns the next ``n`` pairs, or of those the ``rows``; for these, whole seeds are played."""
+        live, k, rows = self.live, self.samples, range(n) if rows is None else rows
+        before = live.played
+        each = min(k // 2, k if self.most is None else self.most)
+        seeds = range(rows.start // each, -(-rows.stop // each))
+        played = Repeated(live, k).sample(-(-n // each) * k, policy, range(seeds.start * k, seeds.stop * k))
         found = said([(0, played)], self.per, self.end_id, [info["seed"] for info in played.info])
         pairs, _ = best_with_worst(played.returns[found.row], found.history, self.most)
-        pairs = rng.permutation(pairs)[:n]  # [<= n, 2]
-        which = np.append(pairs.reshape(-1), np.zeros(2 * (n - len(pairs)), np.int64))  # [2 n]
+        seed = seeds.start + found.row // k  # [C]
+        chosen = [np.empty((0, 2), np.int64)]
+        for s in seeds:
+            rng = np.random.default_rng((live.seed, before, s))
+            ours = rng.permutation(pairs[seed[pairs[:, 0]] == s])[:each]  # [<= each, 2]
+            tie = np.full((each - len(ours), 2), (seed == s).argmax())
+            chosen += [ours, tie]
+        skipped = rows.start - seeds.start * each
+        which = np.concatenate(chosen)[skipped : skipped + len(rows)].reshape(-1)  # [2 n]
         episodes = Episodes.from_list([played[row] for row in found.row[which]])
         return cut(episodes, found.start[which], found.stop[which])
 

@@ -12,7 +12,9 @@ last hidden states, and 0 at first. pi0 is the model as it was before PPO's firs
 One step of ``fit`` is one iteration: every row of the live environment begins an episode and says ``rollout_tokens``
 tokens, beginning others where one ends; then all of it is learned from ``epochs`` times in ``minibatches`` parts, each
 an update of the optimiser. Episodes that the iteration cuts are bootstrapped with V and not gone on with, so that a
-checkpoint needs none of them: a run continues bit for bit. Episode seeds are those ``Live`` promises.
+checkpoint needs none of them: a run continues bit for bit. Episode seeds are those ``Live`` promises, of which each of
+N rows takes every N-th: some are passed over. Several processes share the rows; minibatches, advantages and losses are
+those of all.
 
 PPO learns from its own fresh samples and refuses ``Logged``. With ``Mixed`` the first ``logged_fraction`` of the steps
 clone the log, ``batch_size`` episodes in each, and the rest play live. Of the loop's settings, ``batch_size`` and
@@ -44,6 +46,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from agents import processes
 from agents.agent import Agent
 from agents.batch import Batch
 from agents.lm import LM
@@ -118,8 +121,8 @@ class PPO(Agent):
         """Refuses what PPO cannot learn from.
 
         Raises:
-            ValueError: no live part, a task that knows no legal tokens where they are asked for, or the extra
-                ``ppo`` is not installed.
+            ValueError: no live part, a task that knows no legal tokens where they are asked for, rows that several
+                processes cannot share, or the extra ``ppo`` is not installed.
         """
         live = source.live if isinstance(source, Mixed) else source
         if not isinstance(live, Live) or (isinstance(source, Mixed) and source.logged_fraction == 1):
@@ -137,6 +140,16 @@ class PPO(Agent):
             ) from None
         if self.config.mask_actions:
             check_legal_tokens(live)
+        if (count := processes.count()) > 1:
+            if live.env.num_envs % count:
+                raise ValueError(
+                    f"{live.env.num_envs} rows of the environment have no equal shares for {count} processes. Make it "
+                    "with a multiple of their number, as in Live(id, num_envs=...)."
+                )
+            if self.fit_config is not None and self.fit_config.shard:
+                raise ValueError(
+                    "PPO plays with all weights at every token: set shard=False, and each process has all."
+                )
         if self._network is None:
             self._network = ActorCritic(self.model, self._seed, self.config.kl_coef)
         return source
@@ -154,10 +167,11 @@ class PPO(Agent):
             live, cloning = source.live, math.floor(source.logged_fraction * total)
             if step <= cloning:
                 return super().update(source.logged, optimizer, step, total)
-        assert isinstance(live, Live) and self._network is not None and self.fit_config is not None  # see prepare
+        assert isinstance(live, Live) and self._network is not None  # see prepare
+        assert self.fit_config is not None and self.parallel is not None  # set by the loop
         if step == cloning + 1 and cloning:
             self._network.remember_start()
-        metrics = iterate(self._network, live, optimizer, self.config, self.fit_config)
+        metrics = iterate(self._network, self.parallel, live, optimizer, self.config, self.fit_config)
         if not math.isfinite(metrics["loss"]):
             raise ValueError(
                 f"PPO's loss is {metrics['loss']} at step {step}, and the weights are spoilt. Go on from the last "

@@ -1,12 +1,12 @@
 """Log-probabilities of what was said: under the model that learns, and under the policy it is held against.
 
 The reference is a frozen copy of the model as it was when training began (``"start"``), or the behaviour policy,
-through the log-probabilities recorded with the episodes (``"logged"``).
+through the log-probabilities recorded with the episodes (``"logged"``). Under adapters (``agents.lora``) the copy holds
+adapters of its own and shares all other weights, which do not change.
 """
 
 from __future__ import annotations
 
-import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from agents.agent import Agent
 from agents.batch import Batch
 from agents.contexts import pieces
 from agents.lm import read
+from agents.lora import copy_of
 from agents.source import Logged, Source
 
 Reference = Literal["start", "logged"]
@@ -37,7 +38,7 @@ def keep_start(agent: Agent) -> Any:
     A resumed run makes it from the model it is given to start from, before the checkpoint's weights are put in.
     """
     if agent.reference is None:
-        agent.reference = copy.deepcopy(agent.model).eval().requires_grad_(False)
+        agent.reference = copy_of(agent.model).eval().requires_grad_(False)
     return agent.reference.to(agent.model.device)
 
 

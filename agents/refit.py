@@ -2,11 +2,13 @@
 
     L       = - w sum_i log pi(a_i | s_i)                     one weight per episode, on all of the agent's tokens
     Refit   w = r                                             the return, which must not be negative
+            w = exp((r - max) / temperature)                  where a temperature is given: the KL-regularised optimum
     Swift   w = (r - mu(x)) / sigma(x)                        over the logged episodes of the context x
 
 (Mukherjee et al. 2025, arXiv:2506.06964.) With r >= 0, Refit's loss bounds the value from below, since u >= 1 + log u
-for the ratio u = pi / pi0. Swift's weights are signed and the bound is lost: what lies below its context's mean is made
-unlikely, without end where nothing else holds. Hence ``negatives``, on the episodes with w < 0:
+for the ratio u = pi / pi0. Exponential weights are those of reward-weighted regression (Peters and Schaal 2007); r may
+be negative then. Swift's weights are signed and the bound is lost: what lies below its context's mean is made unlikely,
+without end where nothing else holds. Hence ``negatives``, on the episodes with w < 0:
 
     keep    w log pi                                          as in the paper
     clip    0                                                 only what is better than its context's mean
@@ -28,6 +30,7 @@ divided by all tokens (over ``policy/negatives`` it is their mean); ``policy/unw
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,9 +41,12 @@ from numpy.typing import NDArray
 from agents.agent import Agent
 from agents.batch import Batch
 from agents.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
+from agents.processes import joined
 from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
 from agents.source import Live, Logged, Source
 from lang_envs.episode import Episodes
+
+Weigh = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 
 @dataclass
@@ -49,8 +55,21 @@ class RefitConfig:
 
     shift_rewards: bool = False
     """weigh by r - min: over the whole log, and over each batch of live episodes"""
+    temperature: float | None = None
+    """weigh by exp((r - max) / temperature) instead, max over the whole log or the batch of live episodes"""
     reference: Reference = "logged"
     """what pi0 is in policy/kl: the recorded log-probabilities, or a frozen copy of the start"""
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: a temperature that is not above 0, or that comes with shifted rewards.
+        """
+        if self.temperature is not None and not self.temperature > 0:
+            raise ValueError(f"temperature must be above 0, or None, not {self.temperature}.")
+        if self.temperature is not None and self.shift_rewards:
+            raise ValueError("Exponential weights are positive whatever the rewards: leave shift_rewards off.")
 
 
 class Refit(Agent):
@@ -71,11 +90,23 @@ class Refit(Agent):
         return for_each_kind(source, self._logged, self._live)
 
     def _logged(self, source: Logged) -> Source:
-        low = self._low(source.data.returns)
-        return Weighted(source, lambda episodes: episodes.returns - low) if low else source
+        weigh = self._weighing(source.data.returns)
+        return Weighted(source, lambda episodes: weigh(episodes.returns)) if weigh else source
 
     def _live(self, source: Live) -> Source:
-        return Weighted(source, lambda episodes: episodes.returns - self._low(episodes.returns))
+        def weights(episodes: Episodes) -> NDArray[np.float64]:
+            weigh = self._weighing(joined(episodes.returns))  # those of all processes are compared
+            return weigh(episodes.returns) if weigh else episodes.returns
+
+        return Weighted(source, weights)
+
+    def _weighing(self, returns: NDArray[np.float64]) -> Weigh | None:
+        """From returns [n] to weights [n], given all that are compared; None where they are the weights."""
+        if (temperature := self.config.temperature) is not None:
+            high = float(returns.max())
+            return lambda r: np.exp((r - high) / temperature)
+        low = self._low(returns)
+        return (lambda r: r - low) if low else None
 
     def _low(self, returns: NDArray[np.float64]) -> float:
         """What is taken off every return."""
@@ -158,7 +189,7 @@ class Swift(Agent):
             mean, scale = mean_and_scale(episodes.returns, context, self.config.eps)  # [G] each
             return (episodes.returns - mean[context]) * scale[context]  # [n]
 
-        return Weighted(Repeated(source, self.config.group_size), weigh)
+        return Weighted(Repeated(source, self.config.group_size), weigh, self.config.group_size)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted cross-entropy of the agent's tokens, with what ``negatives`` makes of those below the mean."""

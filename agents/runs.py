@@ -45,6 +45,8 @@ class RunConfig:
     """share of logged episodes; the rest are played live"""
     lm: str = "d64-l2"
     """size of a model from scratch, or the path of a causal language model"""
+    lora: dict[str, Any] | None = None
+    """settings of adapters (``LoRAConfig``); None trains the model's own weights"""
     seed: int = 0
     """of the model's weights and of the order of the data"""
 
@@ -82,10 +84,12 @@ def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
 def train(config: RunConfig, out: Path) -> Agent:
     """Trains as ``config`` says and saves everything in ``out``; an interrupted run there is continued.
 
+    It takes a graphics card where there is one. Under torchrun every process calls it, and the first one writes.
+
     Raises:
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
-    from agents import AGENTS, FitConfig
+    from agents import AGENTS, FitConfig, processes
     from agents.fit import fit
 
     _no_bars()
@@ -95,16 +99,19 @@ def train(config: RunConfig, out: Path) -> Agent:
     env = environment(config)
     agent = agent_class(_language_model(config, env), get_type_hints(agent_class)["config"](**config.config))
     settings: FitConfig = FitConfig(**{**config.fit, "out": out, "seed": config.seed})
+    agent.model.to(processes.device())
     source = _source(config, env)
     plain = dataclasses.asdict(config)
     path = out / "config.json"
-    if path.exists() and (theirs := json.loads(path.read_text())) != json.loads(json.dumps(plain)):
-        differ = ", ".join(key for key in plain if theirs.get(key) != plain[key])
-        raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    partial = out / "config.json.partial"
-    partial.write_text(json.dumps(plain, indent=2))
-    os.replace(partial, path)
+    if path.exists():
+        theirs, ours = json.loads(path.read_text()), json.loads(json.dumps(plain))
+        if differ := ", ".join(key for key in ours if theirs.get(key) != ours[key]):
+            raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
+    if processes.is_first():
+        out.mkdir(parents=True, exist_ok=True)
+        partial = out / "config.json.partial"
+        partial.write_text(json.dumps(plain, indent=2))
+        os.replace(partial, path)
     for _ in fit(agent, source, config.steps, settings):
         pass
     agent.save(out / "agent")
@@ -113,10 +120,17 @@ def train(config: RunConfig, out: Path) -> Agent:
 
 def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
     from agents.lm import LM, SIZES
+    from agents.lora import LoRAConfig
 
-    if config.lm in SIZES:
-        return LM.from_scratch(config.lm, env, seed=config.seed)
-    return LM.from_pretrained(config.lm, env)
+    if config.lm not in SIZES:
+        lora = None if config.lora is None else LoRAConfig(**config.lora)
+        return LM.from_pretrained(config.lm, env, lora, config.seed)
+    if config.lora is not None:
+        raise ValueError(
+            f"LoRA adapts a model that has learned already, and {config.lm!r} is made from scratch. Pass --lm PATH, or "
+            "leave --lora-rank at 0."
+        )
+    return LM.from_scratch(config.lm, env, seed=config.seed)
 
 
 def _source(config: RunConfig, env: TokenVectorEnv) -> Source:

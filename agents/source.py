@@ -28,8 +28,12 @@ class Source(Protocol):
     needs_policy: bool
     """whether ``sample`` plays with the policy it is given"""
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """Returns the next ``n`` episodes."""
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """Returns the next ``n`` episodes, or of those the ``rows``, numbers from 0 in steps of 1.
+
+        All ``n`` count as handed out. So several processes, each with rows of its own, share what one would get, and
+        none reads or plays what another does.
+        """
         ...
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -69,7 +73,7 @@ class Logged:
         """The best episodes only, from their first epoch on; see ``EpisodeDataset.filter``."""
         return Logged(self.data.filter(min_return, top_fraction), self.seed)
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
         """Returns the next ``n`` episodes, going on to the next epoch where one ends; ``policy`` is not used."""
         taken: list[NDArray[np.int64]] = []
         while n > 0:
@@ -80,7 +84,8 @@ class Logged:
             self.position += len(part)
             n -= len(part)
             taken.append(part)
-        return self.data.rows(taken[0] if len(taken) == 1 else np.concatenate(taken))
+        due = taken[0] if len(taken) == 1 else np.concatenate(taken)  # [n]
+        return self.data.rows(due if rows is None else due[rows.start : rows.stop])
 
     def _shuffled(self) -> NDArray[np.int64]:
         return np.random.default_rng((self.seed, self.epoch)).permutation(len(self))
@@ -130,8 +135,8 @@ class Live:
         self.env = env
         self.seed, self.played = seed, 0
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """Plays the next ``n`` episodes with ``policy``.
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """Plays the next ``n`` episodes with ``policy``, or of those the ``rows``.
 
         Raises:
             ValueError: if there is no policy.
@@ -139,7 +144,8 @@ class Live:
         if policy is None:
             raise ValueError("A live source plays its episodes: pass a policy, as in sample(n, agent.policy()).")
         first = (self.seed << 32) + self.played
-        episodes = Episodes.from_list(list(rollout(self.env, policy, range(first, first + n))))
+        seeds = range(first, first + n) if rows is None else range(first + rows.start, first + rows.stop)
+        episodes = Episodes.from_list(list(rollout(self.env, policy, seeds)))
         self.played += n
         return episodes
 
@@ -170,7 +176,7 @@ class Mixed:
     """From offline to online: ``logged_fraction`` of all episodes come from the log, the rest are played.
 
     The fraction holds over the whole run and not only within one request: half of 1, asked for again and again, is a
-    logged episode every other time.
+    logged episode every other time. It holds for any rows of a request too: logged and live ones take turns.
     """
 
     def __init__(self, logged: Source, live: Source, logged_fraction: float = 0.5) -> None:
@@ -180,12 +186,21 @@ class Mixed:
         self.needs_policy = logged.needs_policy or live.needs_policy
         self.sampled = 0
 
-    def sample(self, n: int, policy: Policy | None = None) -> Episodes:
-        """Returns ``n`` episodes, the logged ones first."""
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """Returns the next ``n`` episodes, or of those the ``rows``; the logged ones first."""
         before, self.sampled = self.sampled, self.sampled + n
-        from_log = math.floor(self.sampled * self.logged_fraction) - math.floor(before * self.logged_fraction)
-        shares = ((self.logged, from_log), (self.live, n - from_log))
-        return Episodes.concat([source.sample(share, policy) for source, share in shares if share])
+        rows = range(n) if rows is None else rows
+
+        def logged(i: int) -> int:
+            """How many of the first ``i`` of the ``n`` are."""
+            return math.floor((before + i) * self.logged_fraction) - math.floor(before * self.logged_fraction)
+
+        first, last = logged(rows.start), logged(rows.stop)
+        shares = (
+            (self.logged, logged(n), range(first, last)),
+            (self.live, n - logged(n), range(rows.start - first, rows.stop - last)),
+        )
+        return Episodes.concat([source.sample(k, policy, part) for source, k, part in shares if k])
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
         """Compares with both."""

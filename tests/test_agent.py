@@ -8,42 +8,22 @@ import numpy as np
 import pytest
 import torch
 from toy_agent import (
-    END,
-    OFFLINE,
-    PAD,
-    SAY,
     Toy,
     ToyConfig,
-    make_agent,
     make_env,
     make_episodes,
     make_lm,
     same_weights,
     weights,
 )
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from agents import AGENTS, LM, Agent, BCConfig, DecisionTransformer, FitConfig, ILQLConfig, Logged, ValueLM
-from lang_envs import rollout
-
-
-def replies(agent: Agent) -> list[list[int]]:
-    """What the agent says in a few episodes."""
-    return [e.tokens.tolist() for e in rollout(make_env(), agent.policy(), range(6))]
+from agents import AGENTS, LM, Agent, BCConfig, FitConfig, ILQLConfig, Logged
 
 
 def test_the_names_are_the_algorithms() -> None:
     assert {name: kind.name for name, kind in AGENTS.items()} == {name: name for name in AGENTS}
     values = ["sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql"]
     assert list(AGENTS) == ["bc", *values, "decision_transformer", "refit", "swift", "dpo", "ppo"]
-
-
-@pytest.mark.parametrize("algorithm", AGENTS)
-def test_values_only_where_they_are_needed(algorithm: str) -> None:
-    agent = make_agent(algorithm)
-    plain = ("bc", "decision_transformer", "refit", "swift", "dpo", "ppo")
-    assert isinstance(agent.model, ValueLM) == agent.needs_values == (algorithm not in plain)
-    assert not agent.model.training and agent.step == 0
 
 
 def test_the_configuration_reaches_the_heads() -> None:
@@ -55,33 +35,6 @@ def test_the_configuration_reaches_the_heads() -> None:
 def test_the_seed_draws_the_heads() -> None:
     first, again, other = (weights(AGENTS["ilql"](make_lm(), seed=seed)) for seed in (0, 0, 1))
     assert same_weights(first, again) and not same_weights(first, other)
-
-
-@pytest.mark.parametrize("algorithm", OFFLINE)
-def test_a_saved_agent_is_the_same_agent(algorithm: str, tmp_path: Path) -> None:
-    agent = make_agent(algorithm)
-    agent.learn(Logged(make_episodes(16)), 3, lr=1e-2, batch_size=8, betas=(0.8, 0.9))
-    folder = agent.save(tmp_path / "agent")
-    loaded = Agent.load(folder)
-    assert type(loaded) is AGENTS[algorithm] and loaded.config == agent.config and loaded.step == 3
-    assert loaded.fit_config is not None and loaded.fit_config.betas == (0.8, 0.9)
-    assert same_weights(weights(agent), weights(loaded))
-    assert replies(loaded) == replies(agent)
-    assert not list(folder.parent.glob("agent.*")) and not list(folder.glob("*.bin")) + list(folder.glob("*.pkl"))
-    saved = json.loads((folder / "agent.json").read_text())
-    assert saved["algorithm"] == algorithm and {"torch", "transformers"} <= saved["versions"].keys()
-
-
-@pytest.mark.parametrize("algorithm", OFFLINE)
-def test_a_saved_agent_opens_without_this_package_s_loader(algorithm: str, tmp_path: Path) -> None:
-    agent = make_agent(algorithm).learn(Logged(make_episodes(16)), 2, batch_size=8)
-    model = AutoModelForCausalLM.from_pretrained(agent.save(tmp_path / "agent"), dtype=torch.float32)
-    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "agent")
-    assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (END, PAD)
-    prompt = [SAY, *([agent.token_of()] if isinstance(agent, DecisionTransformer) else [])]
-    said = model.generate(torch.tensor([prompt]), max_new_tokens=3, do_sample=False, pad_token_id=PAD)[0, len(prompt) :]
-    [turn] = agent.policy(greedy=True).act([np.array([SAY], np.int32)], [np.random.default_rng(0)])
-    assert said.tolist() == turn.tokens.tolist()
 
 
 def test_training_goes_on_from_a_saved_agent(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tiny_models import (
 )
 from transformers import GraniteConfig, GraniteForCausalLM
 
-from agents.lm import LM, SIZES, native_bf16, read
+from agents.lm import LM, SIZES, checkpoint_gradients, native_bf16, read
 from lang_envs.tokenizers import character_tokenizer
 
 
@@ -127,6 +127,12 @@ def test_padding_behind_changes_nothing_and_no_warning_is_given(architecture, ca
         assert not caplog.records
         lm.base_model(padded)
     assert ("attention_mask" in caplog.text) == (architecture == "gpt2")  # it warns where it is given ids
+
+
+def test_who_cannot_compute_activations_again_says_so():
+    with pytest.raises(ValueError, match="set gradient_checkpointing=False"):
+        checkpoint_gradients(torch.nn.Linear(1, 1), True)
+    checkpoint_gradients(torch.nn.Linear(1, 1), False)
 
 
 def test_native_bf16_is_a_fact_of_the_machine():

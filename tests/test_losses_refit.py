@@ -9,7 +9,21 @@ import pytest
 import torch
 from toy_agent import END, PAD, SAY, make_env, make_episodes, make_lm, same_weights, weights
 
-from agents import BC, LM, Batch, FitConfig, Live, Logged, Mixed, Refit, RefitConfig, Swift, SwiftConfig, collate
+from agents import (
+    BC,
+    LM,
+    Batch,
+    BCConfig,
+    FitConfig,
+    Live,
+    Logged,
+    Mixed,
+    Refit,
+    RefitConfig,
+    Swift,
+    SwiftConfig,
+    collate,
+)
 from agents import contexts as contexts_module
 from agents.fit import fit
 from agents.source import Source
@@ -188,6 +202,31 @@ def test_refit_refuses_negative_returns_and_can_shift_them() -> None:
     assert sorted(shifted.returns) == pytest.approx([0, 0.8, 2.2], rel=1e-5)
     fine = Logged([GOOD, paid(BAD, 0.1)])
     assert sorted(Refit(make_lm()).prepare(fine).sample(2).returns) == pytest.approx([0.1, 1.5])
+
+
+def test_exponential_weights_take_any_rewards() -> None:
+    log = Logged([GOOD, BAD, paid(BAD, 0.5)])
+    weighed = Refit(make_lm(), RefitConfig(temperature=0.5)).prepare(log).sample(3)
+    assert sorted(weighed.returns) == pytest.approx([np.exp(-4.4), np.exp(-2.0), 1.0], rel=1e-5)
+    agent = Refit(make_lm(), RefitConfig(temperature=2.0))
+    played = agent.prepare(Live(make_env())).sample(8, agent.policy()).returns
+    assert played.max() == 1 and (played > 0).all()
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        RefitConfig(temperature=0.0)
+    with pytest.raises(ValueError, match="leave shift_rewards off"):
+        RefitConfig(temperature=1.0, shift_rewards=True)
+
+
+def test_cloning_can_keep_the_best_of_each_context() -> None:
+    other = dataclasses.replace(GOOD, tokens=np.array([6, *GOOD.tokens[1:]], np.int32))
+    log = Logged([paid(BAD, 1), paid(GOOD, 3), paid(other, 2), paid(BAD, 3), paid(other, -1)], seed=5)
+    kept = BC(make_lm(), BCConfig(keep_best=1)).prepare(log)
+    assert isinstance(kept, Logged) and kept.seed == 5
+    assert [e.same_as(x) for e, x in zip(kept.data, (paid(GOOD, 3), paid(other, 2)), strict=True)] == [True, True]
+    two = BC(make_lm(), BCConfig(keep_best=2, keep_above=0)).prepare(log)
+    assert isinstance(two, Logged) and list(two.data.returns) == [3, 2, 3]
+    with pytest.raises(ValueError, match="at least 1 episode of each context"):
+        BCConfig(keep_best=0)
 
 
 def test_tapering_needs_the_recorded_log_probabilities_or_a_start() -> None:

@@ -3,12 +3,17 @@
 import numpy as np
 import pytest
 import torch
+from generating_policy import Generating
 from tiny_models import ARCHITECTURES, CONTEXT, END, KINDS, PAD, TOKENIZER, VOCABULARY, make_lm, make_model
 from torch.nn import functional as F
 from transformers import MistralConfig, MistralForCausalLM
 
+from agents import BC, LM, Logged
 from agents.decoding import draw, shape_scores
 from agents.policy import LMPolicy
+from lang_envs import rollout
+from lang_envs.make import language_vec
+from lang_envs.policies.wordle import RandomValid
 
 LIMIT = 7
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -202,3 +207,15 @@ def test_sliding_windows_are_refused():
     heads = {"num_key_value_heads": 2, "sliding_window": 8, "vocab_size": VOCABULARY}
     with pytest.raises(ValueError, match="Only the past of full attention"):
         make_policy(MistralForCausalLM(MistralConfig(**sizes, **heads)))
+
+
+def test_whole_games_are_those_of_generate_reading_every_history_anew():
+    env = language_vec("Wordle-v0", 6, words="english-30")
+    lm = LM.from_scratch("d64-l2", env)
+    logs = Logged(list(rollout(env, RandomValid(env.task), range(64))))
+    agent = BC(lm).learn(logs, 40, lr=5e-3, batch_size=16)  # what it says must be words, and it reads the colours
+    starts = range(10)  # more games than rows: rows begin anew beside others in mid-game
+    kept = list(rollout(env, agent.policy(greedy=True), starts))
+    again = list(rollout(env, Generating(agent.model, lm.end_id, lm.pad_id, lm.max_utterance_tokens), starts))
+    assert [e.tokens.tolist() for e in kept] == [e.tokens.tolist() for e in again]
+    assert len({len(e) for e in kept}) > 1 and len({e.tokens.tobytes() for e in kept}) > 5

@@ -1,3 +1,4 @@
+import dataclasses
 import re
 from html.parser import HTMLParser
 from types import SimpleNamespace
@@ -7,8 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.headline import across, across_table, best_table
+from agents.benchmark.pictures import pictures
+from agents.benchmark.plots import of_runs, scores
 from agents.benchmark.report import write_report
 from agents.benchmark.tables import Outcome, Table, number, rank_table, returns_table, value_table
+from agents.benchmark.theme import DARK, LIGHT, MOST_LOOKS, looks
 
 OFFSETS = range(3)
 
@@ -87,7 +92,8 @@ def test_the_page_needs_nothing_from_elsewhere(written):
     links = Links()
     links.feed(page)
     assert links.found
-    assert all(link.startswith("data:") for link in links.found)
+    assert all(link.startswith(("data:", "#")) for link in links.found)
+    assert all(f'id="{link[1:]}"' in page for link in links.found if link.startswith("#"))
     assert not {"script", "link", "iframe"} & set(links.tags)
     assert "@import" not in page
     assert not re.search(r"url\(", page)
@@ -145,9 +151,60 @@ def test_the_returns_table_by_hand():
     table = returns_table(outcome_of(experiment()))
     rows = {row[0]: row[1:] for row in table.rows}
     error = 1 / np.sqrt(3)
-    assert rows["ILQL"] == ("-2.00", f"{error:.2f}", "[-3.00, -1.00]", "1.00", "50%", "β 4", "3 × 16")
+    assert rows["ILQL"] == ("-2.00", f"{error:.2f}", "-2.00", "[-3.00, -1.00]", "1.00", "50%", "β 4, sampled", "3 × 16")
     assert rows["random (not trained)"][0] == "-6.00"
-    assert rows["BC"][3] == "0.75"
+    assert rows["BC"][4] == "0.75"
+
+
+def test_the_best_agent_and_the_next():
+    [row] = best_table([outcome_of(experiment())]).rows
+    # 3 x 3 pairs of runs: (-3, -2, -1) beats (-4, -3, -2) in 6, ties in 2
+    assert row == ("made-up", "ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3 × 16")
+
+
+def test_agents_across_experiments_by_hand():
+    first, second = outcome_of(experiment(name="a")), outcome_of(experiment(name="b"))
+    assert across([first]) is None
+    assert across([first, outcome_of(experiment(normalise=None))]) is None
+    found = across([first, second])
+    assert list(found.scores) == ["ILQL", "BC"]
+    assert found.scores["BC"] == pytest.approx(np.array([[0.5, 0.5], [0.75, 0.75], [1.0, 1.0]]))
+    rows = {row[0]: row[1:] for row in across_table(found).rows}
+    assert rows["BC"][0] == "0.75"  # the mean of 0.5, 0.75, 0.75 and 1 once one of six is cut at either end
+    assert rows["BC"][3:] == ("0.22", "0.75", "0.75", "3 × 2")
+    low, high = found.interval("ILQL")
+    assert 0.75 <= low < 1.0 < high <= 1.25
+    only = dataclasses.replace(second, cells={"BC": second.cells["BC"]})
+    assert list(across([first, only]).scores) == ["BC"]
+
+
+def test_many_agents_look_different_and_the_same_in_both_themes():
+    names = [f"agent {i}" for i in range(MOST_LOOKS)]
+    for theme in (LIGHT, DARK):
+        look = looks(theme, names)
+        assert len({(x.colour, x.marker, str(x.line)) for x in look.values()}) == MOST_LOOKS >= 20
+    kinds = [[(x.marker, x.line) for x in looks(theme, names).values()] for theme in (LIGHT, DARK)]
+    assert kinds[0] == kinds[1]
+
+
+def test_close_baselines_have_lines_of_their_own():
+    marks = {f"player {i}": 0.001 * i for i in range(8)}
+    figure = scores(LIGHT, ["ILQL"], {"ILQL": of_runs([1.0, 2.0])}, marks)
+    figure.draw_without_rendering()
+    boxes = [tick.get_window_extent() for tick in figure.axes[0].get_yticklabels()]
+    assert len(boxes) == 9
+    assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_curves_that_never_change_are_not_drawn():
+    outcome = outcome_of(experiment(rank_test=False))
+    for results in outcome.cells.values():
+        for row in (row for result in results for row in result["curve"]):
+            row |= {"data/return": -row["step"], "eval/values/optimal": 1.0, "loss": 2.0 / row["step"]}
+    names = [picture.name for picture in pictures(outcome, ["BC", "ILQL"])]
+    assert names == ["rank-test", "values", "returns", "training"]
+    drawn = pictures(outcome, ["BC", "ILQL"])[-1].draw(LIGHT)
+    assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == ["loss/bc", "data/return"]
 
 
 def test_the_rank_table_shows_yardsticks_beside_runs():

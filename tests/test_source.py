@@ -149,3 +149,27 @@ def test_a_fraction_is_a_fraction() -> None:
 def test_a_live_source_refuses_an_id_that_is_no_language_environment():
     with pytest.raises(ValueError, match=r"language environment .* got 'CartPole-v1'"):
         Live("CartPole-v1")
+
+
+@pytest.mark.parametrize("n", [1, 7, 8])
+@pytest.mark.parametrize("kind", ["logged", "live", "mixed"])
+def test_rows_of_a_request_are_shares_of_it(kind: str, n: int) -> None:
+    def make() -> Any:
+        logged, live = Logged(make_episodes(10), seed=1), Live(make_env(), seed=2)
+        return {"logged": logged, "live": live, "mixed": Mixed(logged, live, logged_fraction=0.4)}[kind]
+
+    whole, shares = make(), [make(), make(), make()]
+    for _ in range(3):
+        expected = keys(whole.sample(n, Guesser()))
+        got = [s.sample(n, Guesser(), range(n * i // 3, n * (i + 1) // 3)) for i, s in enumerate(shares)]
+        assert [len(part) for part in got] == [n * (i + 1) // 3 - n * i // 3 for i in range(3)]
+        assert sorted(key for part in got for key in keys(part)) == sorted(expected)
+    assert all(share.state_dict() == whole.state_dict() for share in shares)
+
+
+def test_every_share_of_a_mixture_has_its_part_of_the_play() -> None:
+    played = [
+        sum("seed" in e.info for e in Mixed(Logged(make_episodes(10)), Live(make_env())).sample(8, Guesser(), rows))
+        for rows in (range(4), range(4, 8))
+    ]
+    assert played == [2, 2]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from guess_task import Guess
 from torch.nn import functional as F
@@ -83,13 +85,19 @@ class Toy(Agent):
 OFFLINE = [name for name in AGENTS if name != "ppo"]  # PPO refuses a log alone, which tests/test_ppo.py holds it to
 
 
-def make_agent(algorithm: str) -> Agent:
+def needs_sb3(algorithm: str) -> Any:
+    """A mark that skips PPO where its extra is not installed."""
+    missing = algorithm == "ppo" and find_spec("sb3_contrib") is None
+    return pytest.mark.skipif(missing, reason="the extra ppo is not installed")
+
+
+def make_agent(algorithm: str, lm: LM | None = None) -> Agent:
     """An agent by its name, or the toy; some are told that returns can be negative, or where bins of them begin."""
     configs = {
         "refit": RefitConfig(shift_rewards=True),
         "decision_transformer": DecisionTransformerConfig(edges=(-0.5, 0.5)),
     }
-    return ({"toy": Toy} | AGENTS)[algorithm](make_lm(), configs.get(algorithm))
+    return ({"toy": Toy} | AGENTS)[algorithm](lm or make_lm(), configs.get(algorithm))
 
 
 def weights(agent: Agent) -> dict[str, torch.Tensor]:

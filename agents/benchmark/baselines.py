@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.policies.any_task import RandomTokens
 from lang_envs.rollout import Policy, Turn
 
 if TYPE_CHECKING:
@@ -15,38 +16,118 @@ if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
 Histories = Sequence[NDArray[np.int32]]
+Make = Callable[..., Policy]
+"""``make(env, **options)`` -> a policy that speaks the environment's tokens."""
 
 
 def make_policy(name: str, env: TokenVectorEnv, **options: Any) -> Policy:
-    """A policy that is not trained, by the name it has for the environment's task.
+    """A policy that is not trained, by the name it has for the environment's task; "random tokens" plays every task.
 
     Raises:
         ValueError: the task has no policy of that name.
     """
+    if name == "random_tokens":
+        return RandomTokens(env.task, env.tokenizer)
     task = type(env.task).__name__
-    policies = {"Wordle": _wordle_policies, "MovieReview": _movie_review_policies}
-    known = policies[task]() if task in policies else {}
+    known = POLICIES[task]() if task in POLICIES else {}
     if name not in known:
-        raise ValueError(f"{task} has no policy {name!r}; it has {', '.join(known) or 'none'}.")
-    return known[name](env.task, **options)
+        raise ValueError(f"{task} has no policy {name!r}; it has {', '.join(['random_tokens', *known])}.")
+    return known[name](env, **options)
 
 
-def _wordle_policies() -> dict[str, Callable[..., Policy]]:
+def _wordle_policies() -> dict[str, Make]:
     from lang_envs.policies import wordle
 
     return {
-        "random": wordle.RandomLegal,
-        "random_word": wordle.RandomValid,
-        "random_consistent": wordle.RandomConsistent,
-        "mixture": wordle.RandomMixture,
-        "optimal": wordle.Optimal,
+        "random": _of_task(wordle.RandomLegal),
+        "random_word": _of_task(wordle.RandomValid),
+        "random_consistent": _of_task(wordle.RandomConsistent),
+        "mixture": _of_task(wordle.RandomMixture),
+        "optimal": _of_task(wordle.Optimal),
     }
 
 
-def _movie_review_policies() -> dict[str, Callable[..., Policy]]:
+def _movie_review_policies() -> dict[str, Make]:
     from lang_envs.policies import movie_review
 
-    return {"random": RandomReview, "reviewer": movie_review.Reviewer, "optimal": OptimalReview}
+    found = {"random": RandomReview, "reviewer": movie_review.Reviewer, "optimal": OptimalReview}
+    return {name: _of_task(kind) for name, kind in found.items()}
+
+
+def _dialogue_policies() -> dict[str, Make]:
+    from lang_envs.policies import dialogue
+
+    found: dict[str, Callable[..., Policy]] = {
+        "human": dialogue.HumanReply,
+        "paraphrase": dialogue.Paraphrase,
+        "random_reply": dialogue.RandomReply,
+    }
+    return {"nearest": _nearest_reply, **{name: _in_tokens(kind) for name, kind in found.items()}}
+
+
+def _nearest_reply(env: TokenVectorEnv, logged_split: str = "train") -> Policy:
+    """The reply to the nearest context of another split, as a log of it would allow."""
+    from lang_envs.policies.dialogue import NearestReply
+    from lang_envs.tasks.dialogue import Dialogue
+
+    task: Any = env.task
+    logged = Dialogue("chrf", task.corpus, logged_split, task.path)  # its reward is never asked for
+    return NearestReply(task, env.tokenizer, logged)
+
+
+def _visual_dialogue_policies() -> dict[str, Make]:
+    from lang_envs.policies import visual_dialogue
+
+    found: dict[str, Callable[..., Policy]] = {
+        "informative": visual_dialogue.Informative,
+        "yes_no": visual_dialogue.YesNo,
+        "random_questions": visual_dialogue.RandomQuestions,
+        "repetitive": visual_dialogue.Repetitive,
+    }
+    return {name: _in_tokens(kind) for name, kind in found.items()}
+
+
+def _reddit_policies() -> dict[str, Make]:
+    from lang_envs.policies import reddit
+
+    return {"commenter": _in_tokens(reddit.Commenter), "logged": _in_tokens(reddit.Logged)}
+
+
+def _clarifying_policies() -> dict[str, Make]:
+    from lang_envs.policies import clarifying_qa
+
+    found: dict[str, Callable[..., Policy]] = {
+        "ask_then_answer": clarifying_qa.AskThenAnswer,
+        "answer_at_once": clarifying_qa.AnswerAtOnce,
+        "ask_irrelevant": clarifying_qa.AskIrrelevant,
+        "random_answer": clarifying_qa.RandomAnswer,
+    }
+    return {name: _in_tokens(kind) for name, kind in found.items()}
+
+
+POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
+    "Wordle": _wordle_policies,
+    "MovieReview": _movie_review_policies,
+    "Dialogue": _dialogue_policies,
+    "VisualDialogue": _visual_dialogue_policies,
+    "Reddit": _reddit_policies,
+    "ClarifyingQA": _clarifying_policies,
+}
+"""Scripted policies by task and name; imported where they are asked for."""
+
+
+def _of_task(kind: Callable[..., Policy]) -> Make:
+    """For policies that speak their task's own tokens."""
+    return lambda env, **options: kind(env.task, **options)
+
+
+def _in_tokens(kind: Callable[..., Policy]) -> Make:
+    """For policies that speak the environment's tokens."""
+
+    def make(env: TokenVectorEnv, **options: Any) -> Policy:
+        return kind(env.task, tokenizer=env.tokenizer, **options)
+
+    return make
 
 
 class RandomReview:

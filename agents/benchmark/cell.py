@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import numpy as np
 
@@ -17,28 +17,88 @@ from agents.benchmark import evaluate
 from agents.benchmark.baselines import make_policy
 from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import YARDSTICK_SEEDS, Baseline, Cell, Experiment
+from agents.benchmark.measures import Played, measure
 from agents.explain import Explanation, explain
 from agents.fit import FitConfig, fit
 from agents.rank_test import RankTest
-from agents.source import Logged
+from agents.source import Live, Logged, Mixed, Source
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episodes
+from lang_envs.make import language_vec
 from lang_envs.tasks.movie_review import MovieReview
 
+if TYPE_CHECKING:
+    from lang_envs.vector import TokenVectorEnv
+
 SAMPLES = 3  # transcripts kept of every cell
+LIVE_ROWS = 64  # episodes that learning agents play at once
+LIVE_SEED = 1 << 20  # far from the seeds of data sets: no live episode repeats the start of a logged one
 
 
-def train(experiment: Experiment, cell: Cell, seed: int, data: Path, folder: Path) -> dict[str, Any]:
+def train(
+    experiment: Experiment,
+    cell: Cell,
+    seed: int,
+    data: Path,
+    folder: Path,
+    agents: Mapping[str, Path],
+    held_out: Path | None = None,
+) -> dict[str, Any]:
     """Trains and evaluates one cell; an interrupted training in ``folder`` is continued.
+
+    Args:
+        experiment: what it is a part of.
+        cell: what to train.
+        seed: of the weights, of the order of the data, and of what is drawn in training.
+        data: the logs.
+        folder: where the log, the checkpoints and the agent go.
+        agents: folders of other cells' agents, by what this one uses them for.
+        held_out: logs that no agent learns from, where the experiment has any.
 
     Returns:
         The JSON-able result: ``metrics`` (name -> number), ``curve`` (metrics over steps), ``decoding`` (the one
         reported), ``decodings`` (what each scored on the selection episodes), ``samples`` (HTML), ``seconds``.
     """
     began = time.perf_counter()
-    dataset = EpisodeDataset.load(data)
     env = evaluate.make_env(experiment, min(evaluate.ROWS, experiment.episodes))
-    agent = make_agent(cell, LM.from_scratch(experiment.lm, env, seed=seed), seed)
+    others = {use: Agent.load(path) for use, path in agents.items()}
+    if cell.trained:
+        lm = others["start"].lm if "start" in others else LM.from_scratch(experiment.lm, env, seed=seed)
+        agent = make_agent(cell, lm, seed)
+        _fit(experiment, cell, agent, seed, EpisodeDataset.load(data), folder / "fit")
+    else:
+        agent = others["start"]
+    trained = time.perf_counter()
+    agent.model.eval()
+    choosing = evaluate.selection_env(experiment, min(evaluate.ROWS, experiment.selection_episodes))
+    decoding, tried = choose_decoding(choosing, agent, cell, experiment.selection_episodes, others)
+    policy = evaluate.decoded(agent, decoding, others.get("candidates_from"))
+    played = evaluate.report_episodes(env, policy, experiment)
+    reference = agent if experiment.reference == cell.label else others.get("reference")
+    kept_away = None if held_out is None else EpisodeDataset.load(held_out)
+    shown = Played(env, played, reference, policy, kept_away)
+    metrics = evaluate.metrics(played) | measure(experiment.measures, shown)
+    if experiment.best_of > 1:
+        metrics |= evaluate.best_of(env, agent.policy(), experiment, played)
+    for other in experiment.elsewhere:
+        there = language_vec(other.env, min(evaluate.ROWS, experiment.episodes), **other.options)
+        metrics[f"return/{other.label}"] = float(evaluate.report_episodes(there, policy, experiment).returns.mean())
+    agent.save(folder / "agent")
+    curve = read_curve(folder / "fit") if cell.trained else []
+    shutil.rmtree(folder / "fit" / "checkpoints", ignore_errors=True)
+    return {
+        "kind": "agent",
+        "metrics": {**metrics, **_last_values(curve)},
+        "curve": curve,
+        "decoding": decoding,
+        "decodings": tried,
+        "samples": _samples(agent, played),
+        "seconds": {"train": trained - began, "evaluate": time.perf_counter() - trained},
+    }
+
+
+def _fit(experiment: Experiment, cell: Cell, agent: Agent, seed: int, dataset: EpisodeDataset, out: Path) -> None:
+    """Trains the cell's agent, with a log and checkpoints in ``out``."""
     settings = dict(cell.fit)
     steps = settings.pop("steps")
     config = FitConfig(
@@ -47,27 +107,38 @@ def train(experiment: Experiment, cell: Cell, seed: int, data: Path, folder: Pat
         eval_every=experiment.measure_every,
         evaluators=_evaluators(experiment, agent, dataset),
         checkpoint_every=max(steps // 4, experiment.measure_every),
-        out=folder / "fit",
+        out=out,
         progress=False,
     )
-    for _ in fit(agent, Logged(dataset, seed), steps, config):
+    for _ in fit(agent, source_of(cell, dataset, seed), steps, config):
         pass
-    trained = time.perf_counter()
-    agent.model.eval()
-    decoding, tried = evaluate.choose_decoding(env, agent, cell, experiment.selection_episodes)
-    played = evaluate.report_episodes(env, evaluate.decoded(agent, decoding), experiment)
-    agent.save(folder / "agent")
-    curve = read_curve(folder / "fit")
-    shutil.rmtree(folder / "fit" / "checkpoints", ignore_errors=True)
-    return {
-        "kind": "agent",
-        "metrics": {**evaluate.metrics(played), **_last_values(curve)},
-        "curve": curve,
-        "decoding": decoding,
-        "decodings": tried,
-        "samples": _samples(agent, played),
-        "seconds": {"train": trained - began, "evaluate": time.perf_counter() - trained},
-    }
+
+
+def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
+    """The cell's episodes: logged, live in the environment that the logs come from, or both."""
+    logged = Logged(dataset if cell.first is None else dataset.select(np.arange(min(cell.first, len(dataset)))), seed)
+    if not cell.live:
+        return logged
+    env = dataset.provenance["env"]
+    live = Live(language_vec(env["id"], LIVE_ROWS, **env["kwargs"]), seed=LIVE_SEED + seed)
+    return live if cell.live == 1 else Mixed(logged, live, 1 - cell.live)
+
+
+def choose_decoding(
+    env: TokenVectorEnv, agent: Agent, cell: Cell, episodes: int, others: Mapping[str, Agent]
+) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The cell's decoding with the best mean return on the selection episodes, and the returns of all.
+
+    A single one is measured only where the cell belongs to a group, whose settings are compared by it.
+    """
+    if len(cell.decodings) == 1 and not cell.group:
+        return cell.decodings[0], []
+    tried: list[dict[str, Any]] = []
+    for decoding in cell.decodings:
+        policy = evaluate.decoded(agent, decoding, others.get("candidates_from"))
+        tried.append({"decoding": decoding, "return": evaluate.selection_return(env, policy, episodes)})
+    best = max(range(len(tried)), key=lambda i: tried[i]["return"])  # the first of equals
+    return cell.decodings[best], tried
 
 
 def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
@@ -152,7 +223,7 @@ def play_baseline(experiment: Experiment, baseline: Baseline) -> dict[str, Any]:
     played = evaluate.report_episodes(env, policy, experiment)
     return {
         "kind": "baseline",
-        "metrics": evaluate.metrics(played),
+        "metrics": evaluate.metrics(played) | measure(experiment.measures, Played(env, played)),
         "seconds": {"evaluate": time.perf_counter() - began},
     }
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS, Cell, Experiment
+from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS, Experiment
+from agents.candidate_scores import Likelihood, QValue, Score, StateValue
+from agents.rank import Ranked
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
-from lang_envs.rollout import Policy, rollout
+from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -21,6 +24,12 @@ ROWS = 256  # episodes played at once
 def make_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
     """The experiment's environment."""
     return language_vec(experiment.env, rows, **experiment.env_options)
+
+
+def selection_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
+    """The environment that decodings and settings are chosen in."""
+    options = experiment.env_options if experiment.selection_options is None else experiment.selection_options
+    return language_vec(experiment.env, rows, **options)
 
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
@@ -42,34 +51,61 @@ def metrics(episodes: Episodes) -> dict[str, float]:
     return result
 
 
-def decoded(agent: Agent, decoding: dict[str, Any]) -> Policy:
+def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | None = None) -> Policy:
     """The agent's policy under ``decoding``.
 
-    Fields of ``ValueLMConfig`` (how the values enter) are set on the model, so that it is saved as it was reported; the
-    rest are arguments of ``LMPolicy``.
+    Fields of ``ValueLMConfig`` (how the values enter) are set on the model, so that it is saved as it was reported.
+    ``rank`` (one of ``SCORES``) makes it say the best of ``k`` candidates, 5 by default, which ``candidates_from``
+    proposes, by default itself; the rest are arguments of ``LMPolicy``.
+
+    Raises:
+        ValueError: the agent has no values to set or to rank by, or there is no such score.
     """
-    own = {name for name in decoding if name.startswith(("advantage_", "lm_"))}
+    plain = dict(decoding)
+    if (by := plain.pop("rank", None)) is not None:
+        if by not in SCORES:
+            raise ValueError(f"Candidates are ranked by one of {', '.join(SCORES)}, not by {by!r}.")
+        k = plain.pop("k", 5)
+        return Ranked((candidates_from or agent).policy(**plain), SCORES[by](agent), k)
+    own = {name for name in plain if name.startswith(("advantage_", "lm_"))}
     if own and not agent.needs_values:
         raise ValueError(f"{', '.join(sorted(own))} needs an agent with values, and {agent.name!r} has none.")
     for name in own:
-        setattr(agent.model.config, name, decoding[name])
-    return agent.policy(**{name: value for name, value in decoding.items() if name not in own})
+        setattr(agent.model.config, name, plain.pop(name))
+    return agent.policy(**plain)
 
 
-def choose_decoding(
-    env: TokenVectorEnv, agent: Agent, cell: Cell, episodes: int
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The cell's decoding with the best mean return on the selection episodes, and the returns of all."""
-    if len(cell.decodings) == 1:
-        return cell.decodings[0], []
-    tried: list[dict[str, Any]] = []
-    for decoding in cell.decodings:
-        played = play(env, decoded(agent, decoding), SELECTION_SEEDS, episodes)
-        tried.append({"decoding": decoding, "return": float(played.returns.mean())})
-    best = max(range(len(tried)), key=lambda i: tried[i]["return"])  # the first of equals
-    return cell.decodings[best], tried
+SCORES: dict[str, Callable[[Agent], Score]] = {
+    "q": QValue,
+    "q_sum": lambda agent: QValue(agent, over="sum"),
+    "v": StateValue,
+    "likelihood": lambda agent: Likelihood(agent.policy()),
+    "likelihood_per_token": lambda agent: Likelihood(agent.policy(), per_token=True),
+}
+"""What candidates can be ranked by (``agents.candidate_scores``)."""
+
+
+def selection_return(env: TokenVectorEnv, policy: Policy, episodes: int) -> float:
+    """Mean return of the selection episodes."""
+    return float(play(env, policy, SELECTION_SEEDS, episodes).returns.mean())
 
 
 def report_episodes(env: TokenVectorEnv, policy: Policy, experiment: Experiment) -> Episodes:
     """The episodes that are reported: the same starts for every agent and baseline."""
     return play(env, policy, REPORT_SEEDS, experiment.episodes)
+
+
+def best_of(env: TokenVectorEnv, sampled: Policy, experiment: Experiment, first: Episodes) -> dict[str, float]:
+    """The mean of the best return of 1, 2 .. ``experiment.best_of`` episodes from each reported start.
+
+    The first is the one reported, in ``first``; the others are ``sampled``'s, with other chances and the same start.
+    """
+    starts = [
+        Start(REPORT_SEEDS + i, policy_seed=REPORT_SEEDS + k * experiment.episodes + i)
+        for k in range(1, experiment.best_of)
+        for i in range(experiment.episodes)
+    ]
+    others = np.array([episode.ret for episode in rollout(env, sampled, starts)])
+    returns = np.concatenate([first.returns, others]).reshape(-1, experiment.episodes)  # [best_of, episodes]
+    best = np.maximum.accumulate(returns).mean(1)  # [best_of]
+    return {f"best_of/{k}": float(value) for k, value in enumerate(best, 1)}

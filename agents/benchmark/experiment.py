@@ -38,7 +38,22 @@ class Cell:
     fit: dict[str, Any] = field(default_factory=dict)
     """``steps`` and fields of ``FitConfig``"""
     decodings: tuple[dict[str, Any], ...] = ({"greedy": True},)
-    """ways to read a policy out of the model; of several, the best on the selection episodes is reported"""
+    """ways to read a policy out of the model, see ``evaluate.decoded``; of several, the best on the selection episodes
+    is reported"""
+    start: str | None = None
+    """label of the cell whose trained language model this one starts from, seed by seed; None: a model from scratch"""
+    trained: bool = True
+    """whether there is anything to train; if not, it is the agent of ``start`` that plays, decoded in another way"""
+    candidates_from: str | None = None
+    """label of the cell whose agent proposes what a decoding ranks; None: the agent itself"""
+    data: Data | None = None
+    """logs to learn from in the place of the experiment's"""
+    first: int | None = None
+    """learn from so many episodes only, the first ones of the logs; None: all"""
+    live: float = 0.0
+    """share of the episodes that are played live, in the environment of the logs"""
+    group: str = ""
+    """what several cells are settings of, where their spread is looked at"""
 
 
 @dataclass(frozen=True)
@@ -48,6 +63,15 @@ class Baseline:
     label: str
     policy: str
     """a name in ``agents.benchmark.baselines``"""
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Elsewhere:
+    """Another environment, with the same tokens, in which the trained agents are measured too."""
+
+    label: str
+    env: str
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -72,11 +96,24 @@ class Experiment:
     episodes: int = 1024
     """evaluation episodes of each trained agent"""
     selection_episodes: int = 256
-    """episodes on which a cell's decodings are compared"""
+    """episodes on which a cell's decodings, and the settings of a group, are compared"""
+    selection_options: dict[str, Any] | None = None
+    """options of the environment of those episodes, such as another split; None: as for the report"""
     rank_test: bool = False
     """whether to compare the values of experts' and suboptimal players' first words (``agents.rank_test``)"""
     compare_taus: tuple[float, ...] = ()
     """expectiles whose exact fixed point on the log is shown beside the rank test, with those of the cells"""
+    held_out: Data | None = None
+    """logs that no agent learns from, for off-policy estimates"""
+    measures: tuple[str, ...] = ()
+    """what else is measured of the reported episodes, names in ``agents.benchmark.measures.MEASURES``"""
+    best_of: int = 1
+    """report also the best return of 1, 2 .. so many episodes from the same start, the first as decoded, the others
+    sampled"""
+    reference: str | None = None
+    """label of the cell whose language model perplexity and divergence are measured under"""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """other environments to measure the agents in"""
     exact_values: bool = False
     """whether the task knows its optimal values, for the learned ones to be compared with"""
     measure_every: int = 100
@@ -96,8 +133,13 @@ class Suite:
     """training runs of every cell"""
 
     def smoke(self) -> Suite:
-        """The same suite shrunk to seconds: it shows that everything runs, and nothing else."""
-        return dataclasses.replace(self, seeds=1, experiments=tuple(_shrink(e) for e in self.experiments))
+        """The same suite shrunk to seconds: it shows that everything runs, and nothing else.
+
+        Of the experiments after the first two cells are left, since they differ in their logs and environments.
+        """
+        first, *others = self.experiments
+        fewer = [dataclasses.replace(e, cells=e.cells[:2]) for e in others]
+        return dataclasses.replace(self, seeds=1, experiments=tuple(_shrink(e) for e in (first, *fewer)))
 
     def plain(self) -> dict[str, Any]:
         """As JSON-able data."""
@@ -115,8 +157,11 @@ class Suite:
                 {
                     **e,
                     "data": Data(**e["data"]),
-                    "cells": tuple(Cell(**{**c, "decodings": tuple(c["decodings"])}) for c in e["cells"]),
+                    "held_out": e["held_out"] and Data(**e["held_out"]),
+                    "cells": tuple(_cell(c) for c in e["cells"]),
                     "baselines": tuple(Baseline(**b) for b in e["baselines"]),
+                    "measures": tuple(e["measures"]),
+                    "elsewhere": tuple(Elsewhere(**x) for x in e["elsewhere"]),
                     "compare_taus": tuple(e["compare_taus"]),
                     "normalise": None if e["normalise"] is None else tuple(e["normalise"]),
                 }
@@ -127,20 +172,37 @@ class Suite:
             raise ValueError(f"This is not the configuration of a benchmark: {error}.") from None
 
 
+def _cell(plain: dict[str, Any]) -> Cell:
+    data = plain["data"] and Data(**plain["data"])
+    return Cell(**{**plain, "decodings": tuple(plain["decodings"]), "data": data})
+
+
 def _shrink(experiment: Experiment) -> Experiment:
     def few_words(options: dict[str, Any]) -> dict[str, Any]:
         return {**options, "words": "english-100"} if "words" in options else options
 
+    def few(data: Data) -> Data:
+        return dataclasses.replace(data, episodes=min(100, data.episodes), options=few_words(data.options))
+
     cells = tuple(
-        dataclasses.replace(c, fit={**c.fit, "steps": 4, "batch_size": 8}, decodings=c.decodings[:2])
+        dataclasses.replace(
+            c,
+            fit={**c.fit, "steps": 4, "batch_size": 8},
+            decodings=c.decodings[:2],
+            data=c.data and few(c.data),
+            first=c.first and min(c.first, 50),
+        )
         for c in experiment.cells
     )
-    data = dataclasses.replace(experiment.data, episodes=200, options=few_words(experiment.data.options))
     return dataclasses.replace(
         experiment,
-        data=data,
+        data=few(experiment.data),
+        held_out=experiment.held_out and few(experiment.held_out),
+        lm="d64-l2",
         cells=cells,
         env_options=few_words(experiment.env_options),
+        selection_options=experiment.selection_options and few_words(experiment.selection_options),
+        best_of=min(2, experiment.best_of),
         episodes=8,
         selection_episodes=4,
         measure_every=2,

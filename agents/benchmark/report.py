@@ -3,29 +3,30 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+import shlex
+from collections.abc import Sequence
 from html import escape
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
-from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from matplotlib.figure import Figure
 
-from agents.benchmark import plots
+from agents.benchmark import theme
 from agents.benchmark.experiment import Baseline, Cell, Experiment, Suite
-from agents.benchmark.tables import Outcome, Result, long_rows, tables
+from agents.benchmark.headline import Across, across, across_table, best_table
+from agents.benchmark.outcome import Outcome, Result, Table
+from agents.benchmark.page import ADVANTAGE_KEY, Section, page
+from agents.benchmark.pictures import Picture, overview, pictures
+from agents.benchmark.tables import long_rows, tables
 
 if TYPE_CHECKING:
     from agents.benchmark.runner import Unit
-
-Draw = Callable[[plots.Theme], Figure]
 
 SCHEMA = pa.schema(
     [
@@ -59,25 +60,31 @@ def write_report(suite: Suite, results: Sequence[tuple[Unit, Result]], out: Path
     parquet = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), parquet)
     _write(out / "results.parquet", parquet.getvalue().to_pybytes())
-    _write(out / "table.md", _markdown(suite, outcomes, command).encode())
-    sections = []
+    found = across(outcomes)
+    headline = [best_table(outcomes), *([across_table(found)] if found else [])]
+    _write(out / "table.md", _markdown(suite, headline, outcomes, command).encode())
+    sections = [_headline_section(headline, found, _agents(suite), out)]
     for outcome in outcomes:
-        pictures = _pictures(outcome)
-        for name, (draw, _) in pictures.items():
-            _write(out / f"{outcome.experiment.name}-{name}.png", plots.png(draw(plots.LIGHT)))
-        sections.append(_section(outcome, pictures))
-    page = Template(files("agents.benchmark").joinpath("report.html").read_text(encoding="utf-8"))
+        drawn = pictures(outcome, _agents(suite, outcome.experiment))
+        for picture in drawn:
+            _write(out / f"{outcome.experiment.name}-{picture.name}.png", theme.png(picture.draw(theme.LIGHT)))
+        sections.append(_section(outcome, drawn))
+    sections.append(_made_by(command, out))
     seconds = sum(sum(result.get("seconds", {}).values()) for _, result in results)
     lead = f"{len(results)} pieces of work, {seconds / 60:.1f} processor minutes, one thread each."
-    text = page.substitute(
-        title=escape(suite.title),
-        lead=escape(lead),
-        sections="\n".join(sections),
-        command=escape(command or "(run from Python)"),
-        facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts().items()),
-    )
-    _write(out / "report.html", text.encode())
+    _write(out / "report.html", page(suite.title, lead, sections).encode())
     return out / "report.html"
+
+
+def _agents(suite: Suite, experiment: Experiment | None = None) -> list[str]:
+    """The labels that looks are given to: the whole suite's, so that an agent looks the same in every experiment.
+
+    Where there are more of them than looks, an experiment's own.
+    """
+    everywhere = list(dict.fromkeys(cell.label for e in suite.experiments for cell in e.cells))
+    if experiment is None or len(everywhere) <= theme.MOST_LOOKS:
+        return everywhere
+    return [cell.label for cell in experiment.cells]
 
 
 def _outcome(experiment: Experiment, results: Sequence[tuple[Unit, Result]]) -> Outcome:
@@ -95,8 +102,8 @@ def _outcome(experiment: Experiment, results: Sequence[tuple[Unit, Result]]) -> 
     return Outcome(experiment, cells, baselines, yardsticks)
 
 
-def _markdown(suite: Suite, outcomes: Sequence[Outcome], command: str) -> str:
-    parts = [f"# {suite.title}", ""]
+def _markdown(suite: Suite, headline: Sequence[Table], outcomes: Sequence[Outcome], command: str) -> str:
+    parts = [f"# {suite.title}", "", "## Headline", "", *(table.markdown() for table in headline if table.rows)]
     for outcome in outcomes:
         parts += [f"## {outcome.experiment.title}", "", outcome.experiment.about, ""]
         parts += [table.markdown() for table in tables(outcome)]
@@ -105,97 +112,40 @@ def _markdown(suite: Suite, outcomes: Sequence[Outcome], command: str) -> str:
     return "\n".join(parts)
 
 
-def _curves(outcome: Outcome) -> dict[str, list[list[dict[str, Any]]]]:
-    """Rank test measurements over training: label -> runs -> points; agents without values have none."""
-    offsets = range(len(outcome.yardsticks["ceiling"])) if outcome.yardsticks else range(0)
-    curves = {}
-    for label, results in outcome.cells.items():
-        runs = [
-            [
-                {
-                    "step": row["step"],
-                    "target": [row[f"eval/rank/target/{k}"] for k in offsets],
-                    **{key: row[f"eval/rank/{key}"] for key in ("start", "better", "worse")},
-                }
-                for row in result["curve"]
-                if "eval/rank/start" in row
-            ]
-            for result in results
-        ]
-        if all(runs):
-            curves[label] = runs
-    return curves
+def _headline_section(headline: Sequence[Table], found: Across | None, agents: Sequence[str], out: Path) -> Section:
+    """The tables across experiments, and the picture of the second."""
+    html = "\n".join(table.html() for table in headline if table.rows)
+    if found is not None:
+        picture = overview(found, agents)
+        _write(out / "overview.png", theme.png(picture.draw(theme.LIGHT)))
+        html += _figure(picture)
+    return Section("headline", "Headline", html)
 
 
-def _training_metrics(outcome: Outcome) -> dict[str, dict[str, list[list[tuple[int, float]]]]]:
-    """Losses over training: metric -> label -> runs -> (step, value)."""
-    chosen = ("loss/bc", "loss/q", "loss/v")
-    metrics: dict[str, dict[str, list[list[tuple[int, float]]]]] = {}
-    for name in chosen:
-        for label, results in outcome.cells.items():
-            runs = [[(row["step"], row[name]) for row in r["curve"] if name in row] for r in results]
-            if all(runs):
-                metrics.setdefault(name, {})[label] = runs
-    return metrics
-
-
-def _pictures(outcome: Outcome) -> dict[str, tuple[Draw, str]]:
-    """Name -> how to draw it in a theme, and its caption."""
-    pictures: dict[str, tuple[Draw, str]] = {}
-    curves, y, agents = _curves(outcome), outcome.yardsticks, list(outcome.cells)
-    if curves and y is not None:
-        pictures["rank-test"] = (
-            lambda theme: plots.rank_test(theme, agents, curves, y["ideal"], y["ceiling"]),
-            "The rank test over training, target Q; lines are means over training runs, bands their range.",
-        )
-        pictures["values"] = (
-            lambda theme: plots.values(theme, agents, curves, y["behaviour"], y["optimal"]),
-            "Discounted values over training, beside those of the behaviour and of optimal play.",
-        )
-    if outcome.cells:
-        returns = {label: outcome.returns(label) for label in outcome.cells}
-        marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
-        pictures["returns"] = (
-            lambda theme: plots.scores(theme, agents, returns, marks),
-            "Returns: small dots are training runs, diamonds their mean, bars 95 % intervals over runs.",
-        )
-    if metrics := _training_metrics(outcome):
-        pictures["training"] = (
-            lambda theme: plots.learning_curves(theme, agents, metrics),
-            "Losses over training steps.",
-        )
-    return pictures
-
-
-def _section(outcome: Outcome, pictures: dict[str, tuple[Draw, str]]) -> str:
+def _section(outcome: Outcome, drawn: Sequence[Picture]) -> Section:
+    """An experiment: its headline table, its pictures, the other tables, transcripts, settings."""
     experiment = outcome.experiment
-    parts = [f"<h2>{escape(experiment.title)}</h2>", f"<p>{escape(experiment.about)}</p>"]
-    shown = tables(outcome)
-    parts += [shown[0].html()] if shown else []
-    for name, (draw, caption) in pictures.items():
-        parts.append(_figure(draw, caption, f"{experiment.name} {name}"))
-    parts += [table.html() for table in shown[1:]]
-    parts.append(_samples(outcome))
-    data = f"{experiment.data.episodes:,} episodes of {experiment.data.recipe} {json.dumps(experiment.data.options)}"
-    settings = "\n".join(
-        f"{cell.label}: {cell.agent} {json.dumps(cell.config)} fit {json.dumps(cell.fit)}" for cell in experiment.cells
-    )
-    about = f"data: {data}\nmodel: {experiment.lm}\nenvironment: {experiment.env} {json.dumps(experiment.env_options)}"
-    parts.append(f"<details><summary>Settings</summary><pre>{escape(about)}\n{escape(settings)}</pre></details>")
-    return "\n".join(parts)
+    shown = [table.html() for table in tables(outcome)]
+    parts = [
+        f"<p>{escape(experiment.about)}</p>",
+        *shown[:1],
+        *(_figure(p, experiment.name) for p in drawn),
+        *shown[1:],
+    ]
+    return Section(experiment.name, experiment.title, "\n".join([*parts, _samples(outcome), _settings(experiment)]))
 
 
-def _figure(draw: Draw, caption: str, name: str) -> str:
-    """The picture for light and for dark pages, both inside the page."""
-    light, dark = (_data_uri(plots.svg(draw(theme))) for theme in (plots.LIGHT, plots.DARK))
+def _figure(picture: Picture, of: str = "") -> str:
+    """The picture for light and for dark pages, both inside the page; a narrow screen scrolls it in its own box."""
+    figures = [picture.draw(colours) for colours in (theme.LIGHT, theme.DARK)]
+    light, dark = (f"data:image/svg+xml;base64,{base64.b64encode(theme.svg(f)).decode()}" for f in figures)
+    inches = float(figures[0].get_size_inches()[0])
+    size = f"min-width:{4.2 * inches:.0f}rem;max-width:{6.5 * inches:.0f}rem"
     return (
         f'<figure><div class="scroll"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" alt="{escape(name)}"></picture></div><figcaption>{escape(caption)}</figcaption></figure>'
+        f'<img src="{light}" style="{size}" alt="{escape(f"{of} {picture.name}".strip())}"></picture></div>'
+        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
     )
-
-
-def _data_uri(svg: bytes) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}"
 
 
 def _samples(outcome: Outcome) -> str:
@@ -205,24 +155,52 @@ def _samples(outcome: Outcome) -> str:
         episodes = "".join(
             f'<div class="note">return {sample["return"]:g}</div>{sample["html"]}' for sample in results[0]["samples"]
         )
-        parts.append(f"<h3>{escape(label)}</h3>{episodes}")
+        parts.append(f"<h4>{escape(label)}</h4>{episodes}")
     if not parts:
         return ""
-    key = (
-        '<p class="note key">Each token the agent chose, coloured by its advantage Q − V: '
-        '<span style="background:rgba(35,110,200,.6)">better</span> or '
-        '<span style="background:rgba(215,105,15,.6)">worse</span> '
-        "than the model expected; grey is the environment. Point at a token for its numbers.</p>"
-    )
-    return f"<details><summary>Sample transcripts</summary>{key}{''.join(parts)}</details>"
+    return f"<details><summary>Sample transcripts</summary>{ADVANTAGE_KEY}{''.join(parts)}</details>"
+
+
+def _settings(experiment: Experiment) -> str:
+    """Data, model, environment, and every agent's settings."""
+    data = experiment.data
+    lines = [
+        f"data: {data.episodes:,} episodes of {data.recipe} {json.dumps(data.options)}, seed {data.seed}",
+        f"model: {experiment.lm}, from scratch",
+        f"environment: {experiment.env} {json.dumps(experiment.env_options)}",
+        f"evaluation: {experiment.episodes:,} episodes; decodings chosen on {experiment.selection_episodes:,} others",
+        *(f"{cell.label}: {_said(cell, Cell('', ''))}" for cell in experiment.cells),
+        *(f"{baseline.label}, not trained: {_said(baseline, Baseline('', ''))}" for baseline in experiment.baselines),
+    ]
+    return f"<details><summary>Settings</summary><pre>{escape(chr(10).join(lines))}</pre></details>"
+
+
+def _said(part: Cell | Baseline, usual: Cell | Baseline) -> str:
+    """Every setting that is not the usual one."""
+    before = dataclasses.asdict(usual)
+    said = {k: v for k, v in dataclasses.asdict(part).items() if k != "label" and v != before[k]}
+    return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in said.items())
+
+
+def _made_by(command: str, out: Path) -> Section:
+    """The command, how to repeat it, and the machine."""
+    again = f"lang-envs bench --from {shlex.quote(str(out / 'config.json'))} --out {shlex.quote(f'{out}-again')}"
+    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts().items())
+    commands = f"<pre>{escape(command or '(run from Python)')}</pre><p>The same again, from what it wrote down:</p>"
+    return Section("made", "How it was made", f"{commands}<pre>{escape(again)}</pre><dl>{listed}</dl>")
 
 
 def facts() -> dict[str, str]:
-    """The machine and the versions that made a report."""
-    names = ("torch", "transformers", "gymnasium", "numpy", "datasets")
+    """The machine that wrote a report, and its versions."""
+    import torch
+
+    names = ("lang-envs", "torch", "transformers", "gymnasium", "numpy", "datasets")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30 if hasattr(os, "sysconf") else None
+    accelerators = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
     return {
-        "processor": _processor(),
-        "cores": str(os.cpu_count()),
+        "processor": f"{_processor()}, {os.cpu_count()} cores",
+        **({"memory": f"{memory:.0f} GiB"} if memory else {}),
+        "accelerator": ", ".join(accelerators) or "none",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
         "versions": ", ".join(f"{name} {version(name)}" for name in names),
     }

@@ -14,24 +14,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import multiprocessing
 import os
 import shutil
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing.connection import wait
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
 
 Say = Callable[[str], None]
+EXECUTORS = ("processes", "ray")
 
 
 @dataclass(frozen=True)
@@ -45,6 +40,21 @@ class Unit:
     part: Cell | Baseline | None
     """an agent, a baseline, or None for the yardsticks"""
     seed: int = 0
+    needs: dict[str, Unit] = field(default_factory=dict)
+    """pieces whose trained agents this one uses, by what for: ``start``, ``candidates_from``, ``reference``"""
+    held_out: Path | None = None
+    """logs that no agent learns from, where the experiment has any"""
+    tensorboard: bool = False
+    """whether the training is logged for TensorBoard too; the result does not depend on it"""
+
+    @property
+    def wave(self) -> int:
+        """How many pieces must come before it, one after another."""
+        return max((1 + unit.wave for unit in self.needs.values()), default=0)
+
+    def agents(self) -> dict[str, Path]:
+        """The folders of the agents it uses."""
+        return {use: unit.folder / "agent" for use, unit in self.needs.items()}
 
     def spec(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON-able data."""
@@ -55,6 +65,8 @@ class Unit:
             ]
         part = dataclasses.asdict(self.part) if self.part is not None else None
         spec = {"experiment": shared, "part": part, "seed": self.seed, "data": self.data.name}
+        if self.needs:  # who starts from what was trained anew is trained anew
+            spec["needs"] = {use: unit.spec() for use, unit in self.needs.items()}
         return json.loads(json.dumps(spec))
 
     def result(self) -> dict[str, Any] | None:
@@ -74,27 +86,60 @@ def data_folder(out: Path, data: Data) -> Path:
 
 def units(suite: Suite, out: Path) -> list[Unit]:
     """The whole grid: the longest pieces first, so that no process is left with one at the end."""
-    work = []
+    work: list[Unit] = []
     for experiment in suite.experiments:
         data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
-        parts: list[tuple[Cell | Baseline | None, int, str]] = [
-            (cell, seed, f"{cell.label}/{seed}") for cell in experiment.cells for seed in range(suite.seeds)
-        ]
-        parts += [(baseline, 0, f"baselines/{baseline.label}") for baseline in experiment.baselines]
-        if experiment.rank_test:
-            parts.append((None, 0, "yardsticks"))
-        for part, seed, path in parts:
-            name = f"{experiment.name}/{path}"
-            work.append(Unit(name, folder / _file_name(path), experiment, data, part, seed))
+        for seed in range(suite.seeds):
+            work += _trained(experiment, seed, out)
+        parts: list[tuple[Baseline | None, str]] = [(b, f"baselines/{b.label}") for b in experiment.baselines]
+        parts += [(None, "yardsticks")] if experiment.rank_test else []
+        work += [Unit(f"{experiment.name}/{path}", folder / _file_name(path), experiment, data, p) for p, path in parts]
     work.sort(key=lambda unit: -(unit.part.fit.get("steps", 0) if isinstance(unit.part, Cell) else 0))
     return work
+
+
+def _trained(experiment: Experiment, seed: int, out: Path) -> list[Unit]:
+    """The experiment's cells with one training seed.
+
+    Raises:
+        ValueError: a cell uses one that is not there, or that uses it in turn.
+    """
+    cells, made = {cell.label: cell for cell in experiment.cells}, dict[str, Unit]()
+
+    def make(label: str, users: tuple[str, ...]) -> Unit:
+        if label not in cells or label in users:
+            raise ValueError(
+                f"{users[-1]!r} in {experiment.name} needs the cell {label!r}, "
+                + ("which needs it in turn." if label in users else f"but there are only {', '.join(cells)}.")
+            )
+        if label not in made:
+            cell, path = cells[label], f"{label}/{seed}"
+            uses = {"start": cell.start, "candidates_from": cell.candidates_from}
+            if experiment.reference != label:  # which is not measured against itself
+                uses["reference"] = experiment.reference
+            needs = {use: make(other, (*users, label)) for use, other in uses.items() if other is not None}
+            data = data_folder(out, cell.data or experiment.data)
+            folder = out / "cells" / experiment.name / _file_name(path)
+            kept_away = data_folder(out, experiment.held_out) if experiment.held_out else None
+            made[label] = Unit(f"{experiment.name}/{path}", folder, experiment, data, cell, seed, needs, kept_away)
+        return made[label]
+
+    return [make(label, ()) for label in cells]
 
 
 def _file_name(label: str) -> str:
     return label.replace("%", "percent-").replace(" ", "-").lower()
 
 
-def run(suite: Suite, out: str | Path, workers: int = 1, command: str = "", say: Say | None = None) -> Path:
+def run(
+    suite: Suite,
+    out: str | Path,
+    workers: int = 1,
+    command: str = "",
+    say: Say | None = None,
+    executor: str = "processes",
+    tensorboard: bool = False,
+) -> Path:
     """Runs what is missing of ``suite`` in ``out`` and writes the report.
 
     Args:
@@ -103,28 +148,34 @@ def run(suite: Suite, out: str | Path, workers: int = 1, command: str = "", say:
         workers: processes, one thread each; 1 works in this process. Results do not depend on it.
         command: the command line, printed under the tables.
         say: takes lines of progress; standard error by default.
+        executor: ``processes`` of this machine, or ``ray`` for those of a cluster (``ray_executor``).
+        tensorboard: log every training for TensorBoard too, in the ``fit/tensorboard`` of its folder.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        ValueError: ``out`` holds another suite, or a cell cannot run with its settings.
+        ValueError: ``out`` holds another suite, a cell cannot run with its settings, or there is no such executor.
     """
     from agents.benchmark.report import write_report
 
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
+    if executor not in EXECUTORS:
+        raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
     _claim(out, suite)
     began = time.perf_counter()
-    for data in {data_folder(out, e.data): e.data for e in suite.experiments}.items():
-        _record(*data, say)
+    for folder, data in _logs(suite, out).items():
+        _record(folder, data, say)
     work = units(suite, out)
-    pending = [unit for unit in work if unit.result() is None]
+    pending = [dataclasses.replace(unit, tensorboard=tensorboard) for unit in work if unit.result() is None]
     if len(pending) < len(work):
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
-    for done, (name, seconds) in enumerate(_finish(pending, workers), 1):
+    waves = [[unit for unit in pending if unit.wave == wave] for wave in sorted({unit.wave for unit in pending})]
+    finished = (done for wave in waves for done in _finish(wave, workers, executor))
+    for done, (name, seconds) in enumerate(finished, 1):
         left = f"{done}/{len(pending)}"
         say(f"[{left:>7}] {name}: {seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
     results = [(unit, unit.result()) for unit in work]
@@ -140,6 +191,12 @@ def _claim(out: Path, suite: Suite) -> None:
     write_json(path, suite.plain())
 
 
+def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
+    """Every data set of the suite, by its folder."""
+    used = [data for e in suite.experiments for data in (e.data, e.held_out, *(cell.data for cell in e.cells))]
+    return {data_folder(out, data): data for data in used if data is not None}
+
+
 def _record(folder: Path, data: Data, say: Say) -> None:
     """Records a data set unless it is there; an interrupted recording is continued by the recorder itself."""
     from datasets_builders import build
@@ -151,55 +208,13 @@ def _record(folder: Path, data: Data, say: Say) -> None:
     say(f"recorded {data.episodes} episodes of {data.recipe}: {time.perf_counter() - began:.0f} s")
 
 
-def _finish(pending: list[Unit], workers: int) -> Iterator[tuple[str, float]]:
-    """Works through the units and yields (name, seconds) as they finish."""
-    workers = min(workers, len(pending))
-    if workers <= 1:
-        with _one_thread():
-            yield from (work(unit) for unit in pending)
-        return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        futures = [pool.submit(work, unit) for unit in pending]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BrokenProcessPool:
-            raise ValueError(
-                "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "
-                "command again, with fewer workers."
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """One thread, and no life after the parent's: a killed run must not go on beside the one that replaces it."""
-    import torch
-
-    torch.set_num_threads(1)
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Sums depend on how many threads share them: always one, here as in the workers."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[tuple[str, float]]:
+    """Works through units that do not depend on each other, and yields (name, seconds) as they finish."""
+    if executor == "ray":
+        from agents.benchmark.ray_executor import finish
+    else:
+        from agents.benchmark.process_executor import finish
+    return finish(pending, workers)
 
 
 def work(unit: Unit) -> tuple[str, float]:
@@ -215,8 +230,11 @@ def work(unit: Unit) -> tuple[str, float]:
     unit.folder.mkdir(parents=True, exist_ok=True)
     write_json(unit.folder / "spec.json", unit.spec())
     match unit.part:
-        case Cell():
-            result = cells.train(unit.experiment, unit.part, unit.seed, unit.data, unit.folder)
+        case Cell() as cell:
+            if unit.tensorboard:
+                cell = dataclasses.replace(cell, fit={**cell.fit, "tensorboard": True})
+            used = (unit.data, unit.folder, unit.agents(), unit.held_out)
+            result = cells.train(unit.experiment, cell, unit.seed, *used)
         case Baseline():
             result = cells.play_baseline(unit.experiment, unit.part)
         case None:

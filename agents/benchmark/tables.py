@@ -2,125 +2,70 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 import numpy as np
 
 from agents import stats
 from agents.benchmark.experiment import Baseline, Cell, Experiment
-
-Result = dict[str, Any]
-DASH = "–"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table with a title and a note, the first column its row names."""
-
-    title: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def markdown(self) -> str:
-        """As GitHub renders it; numbers are set to the right."""
-        lines = [f"### {self.title}", ""]
-        lines.append("| " + " | ".join(self.header) + " |")
-        lines.append("|---|" + "---:|" * (len(self.header) - 1))
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join([*lines, "", *([self.note, ""] if self.note else [])])
-
-    def html(self) -> str:
-        """As part of a page, in a box of its own that scrolls sideways on a narrow screen."""
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.header)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
-        note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f'<h3>{escape(self.title)}</h3><div class="scroll">{table}</div>{note}'
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Everything measured in one experiment."""
-
-    experiment: Experiment
-    cells: dict[str, list[Result]]
-    """label -> one result per training seed"""
-    baselines: dict[str, Result]
-    yardsticks: Result | None
-
-    def returns(self, label: str) -> list[float]:
-        """Mean return of each training run."""
-        return [result["metrics"]["return"] for result in self.cells[label]]
-
-    def metric(self, label: str, name: str) -> list[float]:
-        """One metric of each training run that has it."""
-        return [r["metrics"][name] for r in self.cells[label] if name in r["metrics"]]
-
-    def normalised(self, value: float) -> float:
-        """0 at the first of ``normalise``, 1 at the second; NaN where there are none."""
-        if self.experiment.normalise is None or not set(self.experiment.normalise) <= set(self.baselines):
-            return math.nan
-        low, high = (self.baselines[label]["metrics"]["return"] for label in self.experiment.normalise)
-        return (value - low) / (high - low) if high != low else math.nan
-
-
-def number(value: float, digits: int = 2) -> str:
-    """A figure, or a dash where there is none."""
-    return DASH if math.isnan(value) else f"{value:.{digits}f}"
-
-
-def _interval(interval: stats.Interval) -> str:
-    return DASH if math.isnan(interval.low) else f"[{interval.low:.2f}, {interval.high:.2f}]"
+from agents.benchmark.outcome import DASH, Outcome, Result, Table, interval, number
+from agents.benchmark.text_tables import best_of_table, elsewhere_table, groups_table, likeness_table, other_table
 
 
 def _decoding(results: Sequence[Result]) -> str:
     """What was chosen, per training run where the runs differ."""
-    chosen = []
-    for result in results:
-        weight = result["decoding"].get("advantage_weight")
-        chosen.append("likeliest token" if weight is None else f"β {weight:g}")
+    chosen = [_said(result["decoding"]) for result in results]
     return ", ".join(dict.fromkeys(chosen)) if len(set(chosen)) == 1 else ", ".join(chosen)
+
+
+def _said(decoding: Mapping[str, Any]) -> str:
+    """A decoding in words."""
+    words = "likeliest token" if decoding.get("greedy") else "sampled"
+    if temperature := decoding.get("temperature"):
+        words += f" at {temperature:g}"
+    if (weight := decoding.get("advantage_weight")) is not None:
+        words = f"β {weight:g}" + ("" if decoding.get("greedy") else ", sampled")
+    if by := decoding.get("rank"):
+        words = f"best of {decoding.get('k', 5)} by {by}"
+    if count := decoding.get("candidates"):
+        words = f"best of {count}"
+    return words
 
 
 def returns_table(outcome: Outcome) -> Table:
     """Returns of every agent and baseline."""
     experiment, rows = outcome.experiment, []
-    solved = any("success" in r["metrics"] for r in outcome.baselines.values())
+    everyone = [*outcome.baselines.values(), *(r for results in outcome.cells.values() for r in results)]
+    solved = any("success" in r["metrics"] for r in everyone)
     for label, results in outcome.cells.items():
         s = stats.summarise(outcome.returns(label), np.random.default_rng(0))
         error = number(s.error) if s.runs > 1 else f"({results[0]['metrics']['return_error']:.2f})"
-        cells = [label, number(s.mean), error, _interval(s.interval), number(outcome.normalised(s.mean))]
+        middle = number(float(stats.iqm(np.array(outcome.returns(label))[:, None])))
+        cells = [label, number(s.mean), error, middle, interval(s.interval), number(outcome.normalised(s.mean))]
         if solved:
             cells.append(f"{np.mean(outcome.metric(label, 'success')):.0%}")
         rows.append((*cells, _decoding(results), f"{s.runs} × {experiment.episodes}"))
     for label, result in outcome.baselines.items():
         mean, error = result["metrics"]["return"], result["metrics"]["return_error"]
-        cells = [f"{label} (not trained)", number(mean), f"({error:.2f})", DASH, number(outcome.normalised(mean))]
+        cells = [f"{label} (not trained)", number(mean), f"({error:.2f})", DASH, DASH, number(outcome.normalised(mean))]
         if solved:
-            cells.append(f"{result['metrics'].get('success', math.nan):.0%}")
+            known = result["metrics"].get("success")
+            cells.append(DASH if known is None else f"{known:.0%}")
         rows.append((*cells, DASH, f"{DASH} × {experiment.episodes}"))
-    header = (
-        "agent",
-        "return",
-        "± s.e.",
-        "95 %",
-        "normalised",
-        *(["solved"] if solved else []),
-        "decoding",
-        "runs × games",
-    )
-    note = "± and 95 % are over training runs (bootstrap; with few runs they cannot leave the range that was seen)"
-    note += "; what is in brackets is over the games of one run. "
+    solved_header = ["success"] if solved else []
+    header = ("agent", "return", "± s.e.", "IQM", "95 %", "normalised", *solved_header, "decoding", "runs × episodes")
+    return Table("Returns", header, tuple(rows), _returns_note(experiment))
+
+
+def _returns_note(experiment: Experiment) -> str:
+    note = "± and 95 % are over training runs (bootstrap; with few runs they cannot leave the range that was seen), "
+    note += "IQM is the mean of the middle half of the runs; what is in brackets is over the episodes of one run. "
     if experiment.normalise is not None:
-        note += f"Normalised: 0 is {experiment.normalise[0]}, 1 is {experiment.normalise[1]}, on the same games. "
+        note += f"Normalised: 0 is {experiment.normalise[0]}, 1 is {experiment.normalise[1]}, on the same episodes. "
     if any(len(cell.decodings) > 1 for cell in experiment.cells):
-        note += f"β is the weight of the advantage, chosen for each run on {experiment.selection_episodes} other games."
-    return Table("Returns", header, tuple(rows), note.strip())
+        note += f"Decodings (β weighs the advantage) are chosen for each run on {experiment.selection_episodes} others."
+    return note.strip()
 
 
 def improvement_table(outcome: Outcome) -> Table | None:
@@ -226,8 +171,18 @@ def exact_table(outcome: Outcome) -> Table | None:
 
 def tables(outcome: Outcome) -> list[Table]:
     """Every table that the experiment's measurements allow, the headline first."""
-    first = [rank_table(outcome), value_table(outcome)]
-    found = [*first, returns_table(outcome), improvement_table(outcome), exact_table(outcome)]
+    found = [
+        rank_table(outcome),
+        value_table(outcome),
+        returns_table(outcome),
+        likeness_table(outcome),
+        other_table(outcome),
+        best_of_table(outcome),
+        elsewhere_table(outcome),
+        groups_table(outcome),
+        improvement_table(outcome),
+        exact_table(outcome),
+    ]
     return [table for table in found if table is not None]
 
 

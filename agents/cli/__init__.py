@@ -14,7 +14,8 @@ from rich.table import Table
 
 from agents.cli.agent_commands import Chat, Eval, Explain
 from agents.cli.arguments import unknown
-from agents.cli.commands import AGENT_NAMES, Bench, Check, List, Play, Record, Show, console
+from agents.cli.bench_command import Bench
+from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show, console
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 
@@ -71,7 +72,7 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 
 def _train(arguments: list[str]) -> Callable[[], None]:
     """``train AGENT ...``: which options there are depends on the agent."""
-    from agents import runs
+    from agents import processes, runs
     from agents.cli import train
 
     if not arguments or arguments[0] in ("-h", "--help"):
@@ -81,7 +82,8 @@ def _train(arguments: list[str]) -> Callable[[], None]:
 
     def command() -> None:
         runs.train(config, out)
-        console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
+        if processes.is_first():
+            console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
 
     return command
 

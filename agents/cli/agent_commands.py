@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
+from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
 from agents.cli.arguments import Options, pairs
 from agents.cli.commands import SetOptions, console
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from lang_envs.episode import Episode
 
 FRESH = 1 << 30  # a seed that no data set is recorded with by chance
 
@@ -54,41 +60,66 @@ class Eval:
 
 @dataclass
 class Explain:
-    """Prints episodes with every token of the agent coloured by its advantage.
+    """Shows what an agent thinks of every token: Q, V and the advantage, by which it is coloured.
 
     Examples:
-        lang-envs explain runs/ilql --episodes 3
-        lang-envs explain runs/ilql --data data/trap --numbers
+        lang-envs explain runs/ilql --text "the movie wasn't good it was superb" --numbers
+        lang-envs explain runs/ilql --text "the movie wasn't" --next 4
+        lang-envs explain runs/ilql --episodes 3 --html ilql.html
+        lang-envs explain runs/ilql --data data/trap
     """
 
     run: Positional[Path]
-    """folder of a run or of a saved agent with values (sarsa, monte_carlo, ilql)"""
+    """folder of a run or of a saved agent; those without values show transcripts without colours"""
+    text: tuple[str, ...] = ()
+    """what the agent says in the place of what it would say, one text a turn; needs an agent with values"""
+    next: int = 0
+    """leave the last text open, and list so many of the tokens that are likeliest to come"""
     data: Path | None = None
     """take episodes from this data set; by default the agent plays them"""
     episodes: int = 2
-    """how many"""
+    """how many, where there is no text"""
     numbers: bool = False
     """also print Q, V and the advantage of each token"""
+    html: Path | None = None
+    """also write a page that shows the same"""
+    env: str | None = None
+    """environment id; the run's own by default"""
+    env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
+    """options of the environment, as NAME=VALUE"""
     seed: int = FRESH
     """of the first episode"""
 
     def __call__(self) -> None:
         """Prints the episodes."""
         from agents import runs
-        from agents.cli import chat
+        from agents.cli import explanations
+
+        if self.next and not self.text:
+            raise ValueError('--next says what could follow a text: pass --text "..." too.')
+        agent = runs.load(self.run)
+        shown = explanations.of_episodes(agent, self._episodes(agent), self.next, needs_values=bool(self.text))
+        explanations.show(console(), shown, self.numbers)
+        if self.html is not None:
+            explanations.write_page(self.html, f"{agent.name} at {self.run}", shown)
+            console().print(f"The page is at {escape(str(self.html.resolve()))}", soft_wrap=True)
+
+    def _episodes(self, agent: Agent) -> Sequence[Episode]:
+        """Of the text, from the data set, or played."""
+        from agents import runs
+        from agents.explain import spoken
         from lang_envs import rollout
 
-        agent = runs.load(self.run)
-        if self.data is not None:
+        if self.data is not None and not self.text:
             from datasets_builders import EpisodeDataset
 
             dataset = EpisodeDataset.load(self.data)
             dataset.require(agent.lm.tokenizer)
-            episodes = list(dataset.rows(range(min(self.episodes, len(dataset)))))
-        else:
-            env, first = runs.environment_of(self.run, rows=1), self.seed << 32
-            episodes = list(rollout(env, agent.policy(greedy=True), range(first, first + self.episodes)))
-        chat.show(console(), agent, episodes, self.numbers)
+            return list(dataset.rows(range(min(self.episodes, len(dataset)))))
+        env, first = runs.environment_of(self.run, self.env, pairs(self.env_options), rows=1), self.seed << 32
+        if self.text:
+            return [spoken(env, self.text, first, leave_open=self.next > 0)]
+        return list(rollout(env, agent.policy(greedy=True), range(first, first + self.episodes)))
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,17 +37,6 @@ def numbers(explanation: Explanation, last: int | None = None) -> Table:
     for token, q, v, advantage, reward in rows if last is None else rows[-last:]:
         table.add_row(Text(token), f"{q:.2f}", f"{v:.2f}", f"{advantage:+.2f}", f"{reward:g}" if reward else "")
     return table
-
-
-def show(screen: Console, agent: Agent, episodes: Iterable[Episode], with_numbers: bool) -> None:
-    """Prints episodes, coloured by advantage."""
-    for episode in episodes:
-        explanation = look(agent, episode)
-        screen.print(f"[dim]return {episode.ret:g}")
-        screen.print(explanation.text())
-        if with_numbers:
-            screen.print(numbers(explanation))
-        screen.print()
 
 
 def chat(

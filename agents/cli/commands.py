@@ -1,15 +1,11 @@
-"""Commands on environments, data sets and benchmarks: dataclasses that tyro reads, and that do their work when called.
+"""Commands on environments and data sets: dataclasses that tyro reads, and that do their work when called.
 
 Heavy libraries are imported by the commands that need them, so that help and ``list`` come at once.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import json
-import shlex
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -36,7 +32,17 @@ AGENT_NAMES = (
     "dpo",
     "ppo",
 )
-SUITE_NAMES = ("quick", "trap", "trap-paper", "wordle-small")
+SUITE_NAMES = (
+    "quick",
+    "trap",
+    "trap-paper",
+    "wordle-small",
+    "visual-dialogue",
+    "reddit",
+    "dialogue",
+    "clarifying-qa",
+    "human-feedback",
+)
 USUAL_EPISODES = 10_000  # of a recipe without an end
 SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
 
@@ -180,47 +186,6 @@ class Record:
         show.show_data(console(), self.out, episodes=1)
 
 
-@dataclass
-class Bench:
-    """Runs a benchmark and writes its report; run it again after an interruption and it goes on where it was.
-
-    Examples:
-        lang-envs bench quick --out runs/quick
-        lang-envs bench trap --out runs/trap --seeds 5 --workers 2
-        lang-envs bench --from runs/quick/config.json --out runs/again
-    """
-
-    name: Positional[str] = ""
-    """quick, trap or wordle-small"""
-    out: Path = field(kw_only=True)
-    """folder of the results"""
-    seeds: int | None = None
-    """training runs of every cell; the benchmark's own number by default"""
-    workers: int = 2
-    """processes, one thread each; results do not depend on it"""
-    smoke: bool = False
-    """shrink everything to seconds, to see that it runs"""
-    from_config: Annotated[Path | None, arg(name="from")] = None
-    """repeat what this config.json describes"""
-
-    def __call__(self) -> None:
-        """Prints where the report is."""
-        from agents.benchmark import SUITES, Suite, run
-
-        if self.from_config is not None:
-            suite = Suite.from_plain(json.loads(self.from_config.read_text()))
-        elif self.name in SUITES:
-            suite = SUITES[self.name]
-        else:
-            raise ValueError(unknown("benchmark", self.name, SUITES))
-        suite = suite.smoke() if self.smoke else suite
-        suite = dataclasses.replace(suite, seeds=self.seeds) if self.seeds is not None else suite
-        screen = console()
-        report = run(suite, self.out, self.workers, _command_line(), say=lambda line: screen.print(line, style="dim"))
-        screen.print((self.out / "table.md").read_text(), markup=False)
-        screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}", soft_wrap=True)
-
-
 def _known(env: str) -> str:
     """The id, if it is registered or names a module that will register it."""
     import gymnasium
@@ -238,8 +203,3 @@ def _env_ids() -> list[str]:
     import lang_envs  # noqa: F401  # registers the ids
 
     return [id for id, spec in gymnasium.registry.items() if str(spec.entry_point).startswith("lang_envs")]
-
-
-def _command_line() -> str:
-    """The command as it was typed."""
-    return shlex.join(["lang-envs", *sys.argv[1:]])

@@ -21,7 +21,9 @@ Examples:
     lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
     lang-envs train bc --data data/expert --out runs/bc --keep-top 0.2 --lr 0.001
     lang-envs train ilql --data data/trap --env Wordle-v0 --logged-fraction 0.5 --out runs/mixed
+    lang-envs train bc --data data/trap --lm path/to/model --lora-rank 8 --gradient-checkpointing --out runs/lora
     lang-envs train --from runs/ilql/config.json --out runs/again
+    torchrun --nproc_per_node 4 --no-python lang-envs train ilql --data data/trap --out runs/ilql
 """
 
 
@@ -43,6 +45,12 @@ class TrainOptions:
     """share of logged episodes where there are --data; the rest are played live"""
     lm: str = "d64-l2"
     """size of a model from scratch, or the path of a causal language model"""
+    lora_rank: int = 0
+    """train adapters of this rank (LoRA), and heads, on a model whose path is --lm; 0 trains its own weights"""
+    lora_alpha: float = 16.0
+    """scale of what adapters add, as a multiple of 1 / rank"""
+    lora_dropout: float = 0.0
+    """dropout of what adapters read"""
     seed: int = 0
     """of the model's weights, of the order of the data and of dropout"""
 
@@ -92,6 +100,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         env_options=pairs(run.env_options),
         logged_fraction=run.logged_fraction,
         lm=run.lm,
+        lora={"rank": run.lora_rank, "alpha": run.lora_alpha, "dropout": run.lora_dropout} if run.lora_rank else None,
         seed=run.seed,
     )
     return config, run.out

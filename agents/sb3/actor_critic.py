@@ -6,7 +6,6 @@ keys and values, and whole episodes at once while it learns from them.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from agents.attention import decoding_attention
 from agents.cache import RowCache
 from agents.heads import Heads
 from agents.lm import read
+from agents.lora import copy_of
 
 NEVER = -1e8  # a score no token is said with; unlike -inf it leaves the entropy's gradient a number
 
@@ -42,7 +42,7 @@ class ActorCritic(nn.Module):
             torch.manual_seed(seed)
             self.value = Heads(1, d, 2 * d, 1)
         self.value.start_at(0.0, exactly=True)
-        self.reference = copy.deepcopy(self.lm).requires_grad_(False)
+        self.reference = copy_of(self.lm).requires_grad_(False)  # frozen weights are shared
         self.register_buffer("kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
         self.value.to(lm.device, lm.dtype)
         self.eval()

@@ -11,6 +11,7 @@ from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, Maska
 from stable_baselines3.common.buffers import DictRolloutBuffer
 from torch import Tensor
 
+from agents.processes import gathered, joined, rank
 from agents.sb3.actor_critic import ActorCritic, masked_logprobs
 
 
@@ -19,6 +20,9 @@ class TokenBuffer(MaskableDictRolloutBuffer):
 
     The library's own buffer shuffles tokens, so that a minibatch of K tokens reads K histories. And the penalty is
     here: kl_coef (log pi(a | s) - log pi0(a | s)) is taken off every reward before the advantages are computed.
+
+    Several processes have rows of their own, and minibatches are of the episodes of all: a sample has the observations,
+    actions and masks of this process's tokens, and what was computed of the tokens of all.
 
     Args:
         *args: the library's.
@@ -30,6 +34,7 @@ class TokenBuffer(MaskableDictRolloutBuffer):
 
     Attributes:
         kl: mean log-ratio of the rollout, in nats per token.
+        computed: by name, values, log-probabilities, advantages and returns of the tokens of all rows, [all N * n].
     """
 
     def __init__(
@@ -61,16 +66,25 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         parts = np.array_split(np.arange(len(self.last)), self.minibatches)
         reference = np.concatenate([self._reference_logprobs(part) for part in parts if len(part)])  # [N * n]
         log_ratio = self.log_probs - reference.reshape(starts.shape).T  # [n, N]
-        self.kl = float(log_ratio.mean())
+        self.kl = float(joined(log_ratio.ravel()).mean())
         self.rewards -= self.network.kl_coef.item() * log_ratio
         super().compute_returns_and_advantage(last_values, dones)
+        counts = gathered(len(self.last))
+        self.before, self.among = sum(counts[: rank()]), sum(counts)  # episodes of processes before this one, of all
+        self.episode_of = joined(self.episode + self.before)  # [all N * n]
+        names = ("values", "log_probs", "advantages", "returns")
+        self.computed = {name: joined(getattr(self, name).T.ravel()) for name in names}
 
     def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
         """All episodes once, in ``minibatches`` parts of a new order, as samples; ``batch_size`` is not read."""
-        for part in np.array_split(self.rng.permutation(len(self.last)), self.minibatches):
-            samples = self._episodes(np.sort(part))
-            if len(samples.actions) > 1:  # a token alone has no advantage over others
-                yield samples
+        for part in np.array_split(self.rng.permutation(self.among), self.minibatches):
+            k = np.flatnonzero(np.isin(self.episode_of, part))  # [K of all]
+            if len(k) > 1:  # a token alone has no advantage over others
+                ours = part[(part >= self.before) & (part < self.before + len(self.last))] - self.before
+                values, log_probs, advantages, returns = (self.to_torch(x[k]) for x in self.computed.values())
+                yield self._episodes(np.sort(ours))._replace(
+                    old_values=values, old_log_prob=log_probs, advantages=advantages, returns=returns
+                )
 
     def _reference_logprobs(self, part: NDArray[np.int64]) -> NDArray[np.float32]:
         samples = self._episodes(part)
@@ -79,10 +93,14 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         return logp.gather(-1, samples.actions.long()).squeeze(-1).cpu().numpy()  # [K]
 
     def _episodes(self, part: NDArray[np.int64]) -> MaskableDictRolloutBufferSamples:
-        """The K tokens of some of the episodes, in the order of time, and the ``ActorCritic``'s arguments for them."""
+        """The K tokens of some of the episodes, row by row, and the ``ActorCritic``'s arguments for them.
+
+        Where there are none, one episode is read all the same: every process takes part in the gradient.
+        """
         k = np.flatnonzero(np.isin(self.episode, part))  # [K] in [N * n]
         step, row = k % self.buffer_size, k // self.buffer_size  # [K] each
-        last_step, last_row = self.last[part] % self.buffer_size, self.last[part] // self.buffer_size  # [s] each
+        last = self.last[part if len(part) else [0]]  # [s]
+        last_step, last_row = last % self.buffer_size, last // self.buffer_size  # [s] each
         position = self.observations["attention_mask"][step, row].sum(-1, dtype=np.int64) - 1  # [K]
         histories = self.observations["input_ids"][last_step, last_row, : position.max(initial=0) + 1]  # [s, T]
 

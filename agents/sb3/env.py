@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -26,28 +26,30 @@ class TokenVecEnv(VecEnv):
 
     Args:
         env: whose task, tokenizer, rows and limits to take; the environment itself is left as it is.
-        seeds: of the episodes, in the order they begin. Without, they are seeded as ever: by ``seed`` at a reset, and
-            after that each row goes on with the generator it has.
+        first: episode k of row i has the seed ``first + k * env.num_envs + i``. Without, they are seeded as ever: by
+            ``seed`` at a reset, and after that each row goes on with the generator it has.
+        rows: which of the rows to play, where others play the rest; all by default.
 
     Attributes:
         env: the environment that is played.
-        begun: episodes begun so far.
+        begun: episodes begun so far in each row, [N].
     """
 
-    def __init__(self, env: TokenVectorEnv, seeds: Iterator[int] | None = None) -> None:
+    def __init__(self, env: TokenVectorEnv, first: int | None = None, rows: range | None = None) -> None:
+        rows = range(env.num_envs) if rows is None else rows
         self.env = TokenVectorEnv(
             env.task,
-            env.num_envs,
+            len(rows),
             tokenizer=env.tokenizer,
             max_tokens=env.max_tokens,
             max_episode_steps=env.max_episode_steps,
             autoreset_mode=AutoresetMode.DISABLED,
             render_mode=env.render_mode,
         )
-        self.seeds, self.begun = seeds, 0
-        self._actions = np.zeros(env.num_envs, np.int64)  # [N]
-        self._return, self._length = np.zeros(env.num_envs), np.zeros(env.num_envs, np.int64)  # [N] each
-        super().__init__(env.num_envs, env.single_observation_space, env.single_action_space)
+        self.first, self.rows, self.apart = first, rows, env.num_envs
+        self.begun, self._actions = np.zeros(len(rows), np.int64), np.zeros(len(rows), np.int64)  # [N] each
+        self._return, self._length = np.zeros(len(rows)), np.zeros(len(rows), np.int64)  # [N] each
+        super().__init__(len(rows), env.single_observation_space, env.single_action_space)
 
     def reset(self) -> Histories:
         """Begins an episode in every row -> histories, each [N, T] (see ``lang_envs.spaces.history_space``)."""
@@ -80,10 +82,10 @@ class TokenVecEnv(VecEnv):
         return observation, rewards.astype(np.float32), done, infos
 
     def _begin(self, rows: NDArray[np.bool_], seeds: Sequence[int | None]) -> Histories:
-        """Begins an episode in those of ``rows`` [N], with the next of our own seeds where there are any."""
-        if self.seeds is not None:
-            seeds = [next(self.seeds) if row else None for row in rows]
-        self.begun += int(rows.sum())
+        """Begins an episode in those of ``rows`` [N], with seeds of our own where there are any."""
+        if self.first is not None:
+            seeds = (self.first + self.begun * self.apart + np.array(self.rows)).tolist()
+        self.begun += rows
         self._return[rows], self._length[rows] = 0, 0
         return self.env.reset(seed=seeds, options={"reset_mask": rows})[0]
 

@@ -6,7 +6,6 @@ Collecting and updating are the library's own. This module and the two it is bui
 
 from __future__ import annotations
 
-import itertools
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,9 +15,12 @@ from sb3_contrib import MaskablePPO
 from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from stable_baselines3 import PPO
 from stable_baselines3.common.logger import Logger
-from torch import Tensor
+from stable_baselines3.common.utils import explained_variance
+from torch import Tensor, nn
 
+from agents import processes
 from agents.decoding import draw
+from agents.parallel import end_to_end
 from agents.sb3.actor_critic import ActorCritic, Reader, masked_logprobs
 from agents.sb3.buffer import TokenBuffer
 from agents.sb3.env import TokenVecEnv
@@ -40,7 +42,10 @@ class TokenPolicy(MaskableActorCriticPolicy):
         action_space: of tokens.
         lr_schedule: not used.
         network: what speaks and learns.
-        rng: draws the tokens.
+        parallel: computes with it where it learns; see ``agents.parallel``.
+        rng: draws the tokens of all rows.
+        rows: those of this process.
+        of: how many all are.
         bf16: whether whole episodes are read in bfloat16.
         **unused: what the library tells every policy.
     """
@@ -51,12 +56,16 @@ class TokenPolicy(MaskableActorCriticPolicy):
         action_space: spaces.Discrete,
         lr_schedule: Any,
         network: ActorCritic,
+        parallel: nn.Module,
         rng: np.random.Generator,
+        rows: range,
+        of: int,
         bf16: bool,
         **unused: Any,
     ) -> None:
         super().__init__(observation_space, action_space, lr_schedule)
-        self.network, self.rng, self.bf16 = network, rng, bf16
+        self.network, self.parallel, self.rng, self.bf16 = network, parallel, rng, bf16
+        self.rows, self.of = rows, of
         self._reader: Reader | None = None
 
     def _build(self, lr_schedule: Any) -> None:
@@ -72,7 +81,7 @@ class TokenPolicy(MaskableActorCriticPolicy):
             self._reader = Reader(self.network, input_ids.shape)
         scores, value = self._reader.read(input_ids, length)  # [N, V], [N]
         logp = masked_logprobs(scores, action_masks)  # [N, V]
-        u = torch.from_numpy(self.rng.random(len(logp))).to(logp.device)  # [N]
+        u = torch.from_numpy(self.rng.random(self.of)[self.rows]).to(logp.device)  # [N]
         token = logp.argmax(-1) if deterministic else draw(logp, u)  # [N]
         return token, value.float(), logp.gather(-1, token[:, None]).squeeze(-1)
 
@@ -83,16 +92,22 @@ class TokenPolicy(MaskableActorCriticPolicy):
         return self.network(input_ids[:, : int(last.max()) + 1], rows, last)[1].float()
 
     def evaluate_actions(self, obs: Any, actions: Tensor, action_masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``TokenBuffer`` hands out, K actions of some episodes -> values, log-probabilities, entropies: [K]."""
+        """What ``TokenBuffer`` hands out, K actions of some episodes -> values, log-probabilities, entropies.
+
+        They are those of all processes' actions, [K of all] each: the library makes the same loss of them everywhere.
+        """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            scores, value = self.network(**obs)  # [K, V], [K]
+            scores, value = self.parallel(self.network, **obs)  # [K, V], [K]
         logp = masked_logprobs(scores, action_masks)  # [K, V]
         entropy = -(logp.exp() * logp).sum(-1)  # [K]
-        return value.float(), logp.gather(-1, actions[:, None]).squeeze(-1), entropy
+        taken = logp.gather(-1, actions[:, None]).squeeze(-1)  # [K]
+        value, taken, entropy = end_to_end(torch.stack([value.float(), taken, entropy]))  # [K of all] each
+        return value, taken, entropy
 
 
 def iterate(
     network: ActorCritic,
+    parallel: nn.Module,
     live: Live,
     optimizer: torch.optim.Optimizer,
     config: PPOConfig,
@@ -101,12 +116,14 @@ def iterate(
     """One iteration of the library's PPO: collects ``config.rollout_tokens`` in every row and learns from them.
 
     The episodes are those ``live`` would play next, all begun anew; nothing of the iteration outlives it but weights.
+    Of several processes each plays its share of the rows, and they learn from all together.
 
     Returns:
         The metrics that ``agents.ppo`` explains.
     """
     env, first = live.env, (live.seed << 32) + live.played
-    episodes, rng = TokenVecEnv(env, itertools.count(first)), np.random.default_rng((first, fit.seed, 2))
+    rows, rng = processes.share(env.num_envs), np.random.default_rng((first, fit.seed, 2))
+    episodes = TokenVecEnv(env, first, rows)
     steps = config.rollout_tokens or most_actions(env)
     kind: Any = MaskablePPO if config.mask_actions else PPO
     algorithm = kind(
@@ -114,7 +131,7 @@ def iterate(
         episodes,
         learning_rate=lambda _: optimizer.param_groups[0]["lr"],  # which the training loop has set
         n_steps=steps,
-        batch_size=steps * env.num_envs,
+        batch_size=steps * len(rows),
         n_epochs=config.epochs,
         gamma=config.gamma,
         gae_lambda=config.gae_lambda,
@@ -129,15 +146,22 @@ def iterate(
             "minibatches": config.minibatches,
             "masked": config.mask_actions,
         },
-        policy_kwargs={"network": network, "rng": rng, "bf16": fit.bf16},
-        stats_window_size=steps * env.num_envs,  # all episodes
+        policy_kwargs={
+            "network": network,
+            "parallel": parallel,
+            "rng": rng,
+            "rows": rows,
+            "of": env.num_envs,
+            "bf16": fit.bf16,
+        },
+        stats_window_size=steps * len(rows),  # all episodes
         device=next(network.parameters()).device,
     )
     algorithm.policy.optimizer = optimizer
     algorithm.set_logger(Logger(None, []))
-    algorithm.learn(steps * env.num_envs, log_interval=None)
+    algorithm.learn(steps * len(rows), log_interval=None)
     network.eval()
-    live.played += episodes.begun
+    live.played += env.num_envs * max(processes.gathered(int(episodes.begun.max())))
     return _metrics(algorithm)
 
 
@@ -153,7 +177,7 @@ def _metrics(algorithm: PPO | MaskablePPO) -> dict[str, float]:
     assert isinstance(buffer, TokenBuffer)
     policy, value = recorded["train/policy_gradient_loss"], recorded["train/value_loss"]
     entropy = -recorded["train/entropy_loss"]
-    finished = [episode["r"] for episode in algorithm.ep_info_buffer or ()]
+    finished = processes.joined(np.array([episode["r"] for episode in algorithm.ep_info_buffer or ()]))
     metrics = {
         "loss": policy + algorithm.vf_coef * value - algorithm.ent_coef * entropy,
         "loss/policy": policy,
@@ -163,8 +187,8 @@ def _metrics(algorithm: PPO | MaskablePPO) -> dict[str, float]:
         "policy/kl_coef": buffer.network.kl_coef.item(),
         "policy/update_kl": recorded["train/approx_kl"],
         "policy/clip_fraction": recorded["train/clip_fraction"],
-        "value/explained_variance": recorded["train/explained_variance"],
+        "value/explained_variance": explained_variance(buffer.computed["values"], buffer.computed["returns"]),
     }
     return {name: float(x) for name, x in metrics.items()} | (
-        {"data/return": float(np.mean(finished))} if finished else {}
+        {"data/return": float(finished.mean())} if len(finished) else {}
     )

@@ -1,53 +1,11 @@
-"""The suites: every setting of every benchmark, as plain data to be read and edited here.
-
-``lang-envs bench quick`` shows in minutes that everything runs and what it learns; ``trap`` is the multi-step
-experiment of Snell et al. 2023 (arXiv 2206.11871, section 5) on the full word list; ``wordle-small`` compares returns
-on a game that small models learn to play; ``trap-paper`` is the trap at the paper's own expectile.
-"""
+"""Wordle: the rank test on the trap of Snell et al. 2023 (arXiv 2206.11871, section 5), and returns on a short list."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-
-GREEDY: tuple[dict[str, Any], ...] = ({"greedy": True},)
-
-
-def weights(*advantage_weights: float, clip: float | None = 0.0) -> tuple[dict[str, Any], ...]:
-    """Greedy decodings to choose among; clipped at 0 (the paper's setting) values only ever push a token down."""
-    return tuple({"greedy": True, "advantage_weight": w, "advantage_clip": clip} for w in advantage_weights)
-
-
-# --- MovieReview: small enough that the optimum is known exactly ---
-
-REVIEW_FIT = {"steps": 500, "batch_size": 64, "lr": 3e-3, "warmup_steps": 20}
-REVIEW_VALUES = {"gamma": 1.0, "cql_weight": 0.001, "bc_weight": 0.3, "target_rate": 0.05, "num_q": 1}
-
-MOVIE_REVIEW = Experiment(
-    name="movie-review",
-    title="MovieReview: the notional MDP, beside its exact optimum",
-    about=(
-        'Opening with "the movie was" is good on average; opening with "the movie wasn\'t" is bad on average but leads '
-        "to the very best review. One step of improvement over the logged behaviour takes the first, several steps the "
-        "second. The task is small enough for its optimal values to be known exactly."
-    ),
-    data=Data("movie-review", episodes=4000),
-    env="MovieReview-v0",
-    cells=(
-        Cell("BC", "bc", fit=REVIEW_FIT),
-        Cell("%BC", "bc", {"keep_top": 0.1}, REVIEW_FIT),
-        Cell("SARSA", "sarsa", REVIEW_VALUES, REVIEW_FIT, weights(32, clip=None)),
-        Cell("Monte Carlo", "monte_carlo", REVIEW_VALUES, REVIEW_FIT, weights(32, clip=None)),
-        Cell("ILQL", "ilql", {**REVIEW_VALUES, "tau": 0.99}, REVIEW_FIT, weights(32, clip=None)),
-    ),
-    baselines=(Baseline("random", "random"), Baseline("logged reviewers", "reviewer"), Baseline("optimal", "optimal")),
-    normalise=("random", "optimal"),
-    episodes=512,
-    exact_values=True,
-)
-
-# --- The Wordle trap: the rank test ---
+from agents.benchmark.suites.settings import weights
 
 TRAP_FIT: dict[str, Any] = {
     "steps": 1600,
@@ -108,8 +66,6 @@ def trap(name: str, words: str, data: Data, cells: tuple[Cell, ...], **settings:
 TRAP_ILQL = {**TRAP_VALUES, "tau": 0.95, "monte_carlo_steps": 400}
 TRAP_SARSA = {**TRAP_VALUES, "monte_carlo_steps": 400}
 
-# --- Wordle on a short list: returns ---
-
 # Which words agree with the feedback is learned all at once, after about 1,000 steps of this size.
 SMALL_FIT = {**TRAP_FIT, "steps": 2000, "schedule_steps": None, "batch_size": 64, "lr": 5e-3}
 SMALL_VALUES = {**TRAP_VALUES, "bc_weight": 1.0, "bias_init": -2.0}
@@ -147,29 +103,6 @@ def small_wordle(name: str, words: str, logged: int, fit: dict[str, Any], **sett
         **settings,
     )
 
-
-# --- The suites ---
-
-QUICK = Suite(
-    name="quick",
-    title="Quick look",
-    seeds=1,
-    experiments=(
-        MOVIE_REVIEW,
-        trap(
-            "trap-quick",
-            "english",
-            Data("wordle-trap", episodes=50_000, options={"words": "english"}),
-            (
-                # SARSA has its final answer by step 400; the full benchmark trains both equally long.
-                Cell("SARSA", "sarsa", TRAP_SARSA, {**TRAP_FIT, "steps": 600}, weights(4)),
-                Cell("ILQL", "ilql", TRAP_ILQL, {**TRAP_FIT, "steps": 1400}, weights(4)),
-            ),
-            episodes=128,
-            selection_episodes=64,
-        ),
-    ),
-)
 
 TRAP = Suite(
     name="trap",
@@ -215,5 +148,3 @@ WORDLE_SMALL = Suite(
     seeds=3,
     experiments=(small_wordle("wordle-small", "english-30", 50_000, SMALL_FIT),),
 )
-
-SUITES = {suite.name: suite for suite in (QUICK, TRAP, TRAP_PAPER, WORDLE_SMALL)}

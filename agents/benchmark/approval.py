@@ -1,0 +1,101 @@
+"""Whether a person would approve of a reply: a judge learned from verdicts that no agent learns from.
+
+    P(approved | context c, reply r) = sigmoid(w . [e(c), e(r), e(c) * e(r)] + b)       e are sentence embeddings
+
+Logistic regression with a penalty on w. It is a small model of a few hundred verdicts: read its area under the ROC
+curve on the agents' own logs, which it has not seen, before its opinions of the agents.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.corpora.dialogues.by_name import verdicts
+from lang_envs.rewards.encoder import Encoder
+
+if TYPE_CHECKING:
+    from lang_envs.corpora.dialogues.dialogue import Turns
+
+Floats = NDArray[np.float64]
+LEARNED_FROM = ("validation", "test")
+_PENALTY = 10.0  # of the squared weights, beside the sum over verdicts
+_TURNS = 3  # of the context that are read
+
+
+@dataclass(frozen=True, eq=False)
+class Judge:
+    """Judges replies.
+
+    Attributes:
+        weights: [3 D + 1], the last is b.
+        auc: on the verdicts of the split "train": the probability that an approved reply is judged above another.
+    """
+
+    weights: Floats
+    auc: float
+
+    def __call__(self, contexts: Sequence[Turns], replies: Sequence[str]) -> Floats:
+        """Probabilities of approval, [n]."""
+        return 1 / (1 + np.exp(-features(contexts, replies) @ self.weights))
+
+
+def features(contexts: Sequence[Turns], replies: Sequence[str]) -> Floats:
+    """What is judged, [n, 3 D + 1]."""
+    before = _encoder().embed([" ".join(text for _, text in turns[-_TURNS:]) for turns in contexts])  # [n, D]
+    said = _encoder().embed(list(replies))  # [n, D]
+    return np.concatenate([before, said, before * said, np.ones((len(said), 1))], 1).astype(np.float64)
+
+
+@cache
+def _encoder() -> Encoder:
+    """One for all judgements, which share texts."""
+    return Encoder()
+
+
+@cache
+def judge(path: str | None = None) -> Judge:
+    """The judge of Taskmaster's replies, learned from the verdicts of ``LEARNED_FROM``; requests do not count.
+
+    Args:
+        path: of the files with verdicts; by default those in the folder that ``LANG_ENVS_DATA`` names.
+
+    Raises:
+        CorpusError: where there are none.
+    """
+    x, y = _verdicts(LEARNED_FROM, path)
+    weights = fit(x, y)
+    held_out, approved = _verdicts(("train",), path)
+    return Judge(weights, area_under_curve(approved > 0, held_out @ weights))
+
+
+def _verdicts(splits: Sequence[str], path: str | None) -> tuple[Floats, Floats]:
+    """Features [n, 3 D + 1] and verdicts [n] of replies."""
+    found = [v for split in splits for v in verdicts(split, path) if not v.is_api_call]
+    return features([v.context for v in found], [v.reply for v in found]), np.array([v.reward for v in found])
+
+
+def fit(x: Floats, y: Floats) -> Floats:
+    """The weights [D'] that make verdicts y [n], 0 or 1, likeliest given x [n, D'], less the penalty on all but b."""
+    from scipy.optimize import minimize
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        z = x @ w  # [n]
+        shrunk = np.append(w[:-1], 0.0)  # [D']
+        value = np.logaddexp(0, z).sum() - y @ z + _PENALTY / 2 * shrunk @ shrunk
+        return float(value), x.T @ (1 / (1 + np.exp(-z)) - y) + _PENALTY * shrunk
+
+    return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
+
+
+def area_under_curve(positive: NDArray[np.bool_], score: Floats) -> float:
+    """The probability that a positive scores above a negative, ties counted half."""
+    from scipy.stats import rankdata
+
+    ranks, n = rankdata(score), int(positive.sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))

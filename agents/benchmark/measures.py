@@ -1,0 +1,228 @@
+"""What is measured of reported episodes beside their returns: likeness, diversity, and how far a policy went.
+
+A policy that is trained on one reward is judged by others too: returns alone hide replies that please a classifier and
+say nothing, or always the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from agents.batch import Batch, collate
+from agents.reference import logprobs
+from lang_envs.episode import Episodes
+from lang_envs.tasks.dialogue import Dialogue
+from lang_envs.tokenizers import decode
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from datasets_builders.dataset import EpisodeDataset
+    from lang_envs.rollout import Policy
+    from lang_envs.vector import TokenVectorEnv
+
+_AT_ONCE = 64  # episodes that a model reads at once
+_COMPARED = 200  # utterances that are compared with each other: their number enters squared
+
+
+@dataclass(frozen=True)
+class Played:
+    """Episodes of one policy, and what they can be measured with."""
+
+    env: TokenVectorEnv
+    episodes: Episodes
+    reference: Agent | None = None
+    """whose language model perplexity and divergence are measured under"""
+    policy: Policy | None = None
+    """who played them"""
+    held_out: EpisodeDataset | None = None
+    """logs that no agent learned from"""
+
+    def batch(self, rows: range | None = None) -> Batch:
+        """Some of the episodes as tensors, or all."""
+        env, some = self.env, self.episodes if rows is None else [self.episodes[i] for i in rows]
+        return collate(some, env.tokenizer.pad_token_id, env.end_id, env.task.max_utterance_tokens)
+
+    def utterances(self) -> list[str]:
+        """The text of everything the agent said, one for each turn."""
+        batch, end = self.batch(), self.env.end_id
+        said: list[NDArray[Any]] = []
+        for action, turn, mask in zip(batch.action.numpy(), batch.turn.numpy(), batch.mask.numpy() > 0, strict=True):
+            turns = np.flatnonzero(np.diff(turn[mask])) + 1
+            said += [tokens[tokens != end] for tokens in np.split(action[mask], turns) if len(tokens)]
+        return decode(self.env.tokenizer, said)
+
+
+Measure = Callable[[Played], dict[str, float]]
+
+
+def similarity(played: Played) -> dict[str, float]:
+    """``bertscore`` ``bertclick`` ``bleu`` ``chrf`` ``meteor``: likeness to what the human agent said.
+
+    Raises:
+        ValueError: nobody knows what a human would have said in this task.
+    """
+    from lang_envs.rewards.bertscore import BERTScore
+    from lang_envs.rewards.overlap import BLEU, METEOR, ChrF
+
+    task = played.env.task
+    if not isinstance(task, Dialogue):
+        raise ValueError(f"Similarity needs the human replies of Dialogue, and {type(task).__name__} has none.")
+    references = [task.examples[info["context"]].response for info in played.episodes.info]
+    said = played.utterances()
+    near = np.asarray(task.similarity(said, references) if _is_bertscore(task) else BERTScore()(said, references))
+    scores: dict[str, Any] = {"bleu": BLEU(), "chrf": ChrF(), "meteor": METEOR()}
+    return {
+        "bertscore": float(near.mean()),
+        "bertclick": float((near > 0.6).mean()),
+        **{name: float(np.mean(score(said, references))) for name, score in scores.items()},
+    }
+
+
+def _is_bertscore(task: Dialogue) -> bool:
+    """Whether the task's own similarity is the packaged BERTScore: loaded already, and references remembered."""
+    from lang_envs.rewards.bertscore import BERTScore
+
+    return isinstance(task.similarity, BERTScore)
+
+
+def approval(played: Played) -> dict[str, float]:
+    """``approval``: how likely a person approves, by a judge learned from others' verdicts; ``approval_auc``: its own.
+
+    Raises:
+        ValueError: the task's contexts are not those of Taskmaster's verdicts.
+    """
+    from agents.benchmark.approval import judge
+    from lang_envs.corpora.dialogues.by_name import FEEDBACK
+
+    task = played.env.task
+    if not isinstance(task, Dialogue) or task.corpus != FEEDBACK:
+        raise ValueError(f"Approval is judged in Dialogue with the corpus {FEEDBACK!r} alone.")
+    judging = judge(None if task.path is None else str(task.path))
+    contexts = [task.examples[info["context"]].context for info in played.episodes.info]
+    return {"approval": float(judging(contexts, played.utterances()).mean()), "approval_auc": judging.auc}
+
+
+def off_policy(played: Played) -> dict[str, float]:
+    """``weighted`` ``doubly_robust`` ``fitted_q``: the policy's return by held-out logs alone (``agents.ope``).
+
+    ``effective``: how many episodes the first two rest on; with few they are worth nothing. The reference stands in
+    for the policy that played the logs. Nothing where the policy's probabilities are not known.
+
+    Raises:
+        ValueError: the experiment has no held-out logs.
+    """
+    from agents.ope.evaluate import evaluate
+    from agents.policy import LMPolicy
+
+    if played.reference is None or type(played.policy) is not LMPolicy:
+        return {}
+    if played.held_out is None:
+        raise ValueError("Off-policy estimates need logs that no agent learned from: set the experiment's held_out.")
+    rng = np.random.default_rng(0)
+    found = evaluate(played.policy, played.held_out, rng, played.reference.policy(), fitted_steps=100, progress=False)
+    estimates = {e.name: e for e in found.estimates if e.name in ("weighted", "doubly_robust", "fitted_q")}
+    return {name: e.value for name, e in estimates.items()} | {"effective": estimates["weighted"].effective}
+
+
+def diversity(played: Played) -> dict[str, float]:
+    """``distinct_1`` ``distinct_2``: different words and pairs of them over all (Li et al. 2016, arXiv:1510.03055).
+
+    ``self_bleu``: BLEU of an utterance against all others, in the mean over 200 utterances (Zhu et al. 2018,
+    arXiv:1802.01886); near 1 where all are alike. ``different``: different utterances over all.
+    """
+    said = played.utterances()
+    words = [text.split() for text in said]
+    some = said[:_COMPARED]
+    return {
+        "distinct_1": _distinct(words, 1),
+        "distinct_2": _distinct(words, 2),
+        "self_bleu": self_bleu(some),
+        "different": len(set(said)) / len(said),
+    }
+
+
+def _distinct(texts: Sequence[Sequence[str]], n: int) -> float:
+    grams = Counter(tuple(words[i : i + n]) for words in texts for i in range(len(words) - n + 1))
+    return len(grams) / max(1, grams.total())
+
+
+def self_bleu(texts: Sequence[str]) -> float:
+    """Mean BLEU of each of the texts against all others as its references; NaN of a single one."""
+    from sacrebleu.metrics import BLEU
+
+    if len(texts) < 2:
+        return float("nan")
+    metric = BLEU(effective_order=True)
+    others = [[*texts[:i], *texts[i + 1 :]] for i in range(len(texts))]
+    return float(np.mean([metric.sentence_score(t, o).score for t, o in zip(texts, others, strict=True)])) / 100
+
+
+def length(played: Played) -> dict[str, float]:
+    """``length``: tokens of a turn, its end token included. ``turns``: turns of an episode."""
+    batch = played.batch()
+    turns = int(((batch.turn.amax(1) + 1) * (batch.mask.sum(1) > 0)).sum())
+    return {"length": float(batch.mask.sum()) / max(1, turns), "turns": turns / len(batch)}
+
+
+@torch.no_grad()
+def divergence(played: Played) -> dict[str, float]:
+    """Per token said: ``perplexity`` under the reference, and ``kl``, the mean of log pi - log pi_reference.
+
+    The second estimates KL(pi | reference) over the states the policy comes to, and is missing where the policy does
+    not know its log-probabilities. A greedy policy's are 0: it is then how unlikely the reference finds its tokens.
+    """
+    if played.reference is None:
+        return {}
+    model, total, said, own = played.reference.model, 0.0, 0.0, 0.0
+    count = len(played.episodes)
+    for first in range(0, count, _AT_ONCE):
+        batch = played.batch(range(first, min(first + _AT_ONCE, count))).to(model.device)
+        total += float(logprobs(model, batch).sum())
+        own += float((batch.logprob * batch.mask).sum())
+        said += float(batch.mask.sum())
+    result = {"perplexity": float(np.exp(-total / said))}
+    known = played.episodes.logprobs
+    if known is not None and not np.isnan(known[played.episodes.is_action]).any():
+        result["kl"] = (own - total) / said
+    return result
+
+
+def facts(played: Played) -> dict[str, float]:
+    """Means of what the task says of each episode at its end (its ``info``): numbers, and shares of what is true."""
+    skipped = {"seed", "context", "success"}
+    names = [
+        name
+        for name, value in played.episodes.info[0].items()
+        if isinstance(value, bool | int | float) and name not in skipped
+    ]
+    return {name: float(np.mean([info[name] for info in played.episodes.info])) for name in names}
+
+
+MEASURES: dict[str, Measure] = {
+    "similarity": similarity,
+    "approval": approval,
+    "off_policy": off_policy,
+    "diversity": diversity,
+    "length": length,
+    "divergence": divergence,
+    "facts": facts,
+}
+"""What an experiment can ask for, by name."""
+
+
+def measure(names: Sequence[str], played: Played) -> dict[str, float]:
+    """All measures asked for.
+
+    Raises:
+        ValueError: there is no such measure.
+    """
+    if unknown := [name for name in names if name not in MEASURES]:
+        raise ValueError(f"There is no measure {unknown[0]!r}; choose among {', '.join(MEASURES)}.")
+    return {metric: value for name in names for metric, value in MEASURES[name](played).items()}

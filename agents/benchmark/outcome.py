@@ -1,0 +1,76 @@
+"""What was measured in one experiment, and how tables of it are written."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from agents import stats
+from agents.benchmark.experiment import Experiment
+
+Result = dict[str, Any]
+DASH = "–"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table with a title and a note, the first column its row names."""
+
+    title: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+    def markdown(self) -> str:
+        """As GitHub renders it; numbers are set to the right."""
+        lines = [f"### {self.title}", ""]
+        lines.append("| " + " | ".join(self.header) + " |")
+        lines.append("|---|" + "---:|" * (len(self.header) - 1))
+        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        return "\n".join([*lines, "", *([self.note, ""] if self.note else [])])
+
+    def html(self) -> str:
+        """As part of a page, in a box of its own that scrolls sideways on a narrow screen."""
+        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.header)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in self.rows)
+        note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        return f'<h3>{escape(self.title)}</h3><div class="scroll">{table}</div>{note}'
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Everything measured in one experiment."""
+
+    experiment: Experiment
+    cells: dict[str, list[Result]]
+    """label -> one result per training seed"""
+    baselines: dict[str, Result]
+    yardsticks: Result | None
+
+    def returns(self, label: str) -> list[float]:
+        """Mean return of each training run."""
+        return [result["metrics"]["return"] for result in self.cells[label]]
+
+    def metric(self, label: str, name: str) -> list[float]:
+        """One metric of each training run that has it."""
+        return [r["metrics"][name] for r in self.cells[label] if name in r["metrics"]]
+
+    def normalised(self, value: float) -> float:
+        """0 at the first of ``normalise``, 1 at the second; NaN where there are none."""
+        if self.experiment.normalise is None or not set(self.experiment.normalise) <= set(self.baselines):
+            return math.nan
+        low, high = (self.baselines[label]["metrics"]["return"] for label in self.experiment.normalise)
+        return (value - low) / (high - low) if high != low else math.nan
+
+
+def number(value: float, digits: int = 2) -> str:
+    """A figure, or a dash where there is none."""
+    return DASH if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def interval(ends: stats.Interval) -> str:
+    """Both ends, or a dash where they are not defined."""
+    return DASH if math.isnan(ends.low) else f"[{ends.low:.2f}, {ends.high:.2f}]"

@@ -1,0 +1,116 @@
+"""Which pictures the measurements of an experiment allow, each with its caption."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from matplotlib.figure import Figure
+
+from agents import stats
+from agents.benchmark import plots
+from agents.benchmark.headline import Across
+from agents.benchmark.outcome import Outcome
+from agents.benchmark.theme import Theme
+
+Curves = dict[str, dict[str, list[list[tuple[int, float]]]]]
+"""metric -> label -> runs -> (step, value)"""
+MOST_PANELS = 9
+
+
+class Picture(NamedTuple):
+    """A picture of the report."""
+
+    name: str
+    draw: Callable[[Theme], Figure]
+    caption: str
+
+
+def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
+    """The pictures of one experiment; ``agents`` are those of the whole suite, in order, for their looks."""
+    found = _rank_pictures(outcome, agents)
+    if outcome.cells:
+        lines = {label: plots.of_runs(outcome.returns(label)) for label in outcome.cells}
+        marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
+        caption = (
+            "Returns: small dots are training runs, large marks their mean, bars 95 % intervals over runs; "
+            "circles and broken lines are policies that are not trained."
+        )
+        found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks), caption))
+    training = _curves(outcome, lambda name: name == "data/return" or name.startswith("loss/"))
+    if training:
+        caption = "Losses and the returns of the episodes trained on; lines are means over runs, bands their range."
+        found.append(Picture("training", lambda theme: plots.learning_curves(theme, agents, training), caption))
+    measured = _curves(outcome, lambda name: name.startswith("eval/") and not name.startswith("eval/rank/"))
+    if measured:
+        caption = "Measured during training; lines are means over runs, bands their range."
+        found.append(Picture("measured", lambda theme: plots.learning_curves(theme, agents, measured), caption))
+    return found
+
+
+def overview(found: Across, agents: Sequence[str]) -> Picture:
+    """Agents across experiments."""
+    lines = {
+        label: plots.Score(list(scores.mean(0)), float(stats.iqm(scores)), found.interval(label))
+        for label, scores in found.scores.items()
+    }
+    return Picture(
+        "overview",
+        lambda theme: plots.scores(theme, agents, lines, {}, "normalised score"),
+        "Normalised scores: small dots are experiments, large marks the interquartile mean over experiments and runs, "
+        "bars its 95 % stratified bootstrap interval.",
+    )
+
+
+def _rank_pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
+    curves, y = _rank_curves(outcome), outcome.yardsticks
+    if not curves or y is None:
+        return []
+    return [
+        Picture(
+            "rank-test",
+            lambda theme: plots.rank_test(theme, agents, curves, y["ideal"], y["ceiling"]),
+            "The rank test over training, target Q; lines are means over training runs, bands their range.",
+        ),
+        Picture(
+            "values",
+            lambda theme: plots.values(theme, agents, curves, y["behaviour"], y["optimal"]),
+            "Discounted values over training, beside those of the behaviour and of optimal play.",
+        ),
+    ]
+
+
+def _rank_curves(outcome: Outcome) -> dict[str, list[list[dict[str, Any]]]]:
+    """Rank test measurements over training: label -> runs -> points; agents without values have none."""
+    offsets = range(len(outcome.yardsticks["ceiling"])) if outcome.yardsticks else range(0)
+    curves = {}
+    for label, results in outcome.cells.items():
+        runs = [
+            [
+                {
+                    "step": row["step"],
+                    "target": [row[f"eval/rank/target/{k}"] for k in offsets],
+                    **{key: row[f"eval/rank/{key}"] for key in ("start", "better", "worse")},
+                }
+                for row in result.get("curve", [])
+                if "eval/rank/start" in row
+            ]
+            for result in results
+        ]
+        if all(runs):
+            curves[label] = runs
+    return curves
+
+
+def _curves(outcome: Outcome, chosen: Callable[[str], bool]) -> Curves:
+    """The chosen metrics over training steps, as far as there is room; what never changes is no curve."""
+    rows = [row for results in outcome.cells.values() for result in results for row in result.get("curve", [])]
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if chosen(name)]
+    changing = [name for name in names if len({row[name] for row in rows if name in row}) > 1]
+    curves: Curves = {}
+    for name in changing[:MOST_PANELS]:
+        for label, results in outcome.cells.items():
+            runs = [[(row["step"], row[name]) for row in r.get("curve", []) if name in row] for r in results]
+            if all(runs):
+                curves.setdefault(name.removeprefix("eval/"), {})[label] = runs
+    return curves

@@ -1,0 +1,77 @@
+"""Works through a benchmark in the processes of one machine, one thread each."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import wait
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agents.benchmark.runner import Unit
+
+
+def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]:
+    """Works through the units and yields (name, seconds) as they finish.
+
+    Args:
+        pending: units that do not depend on each other.
+        workers: processes; 1 works in this one.
+
+    Raises:
+        ValueError: a unit cannot be run, or its process was killed.
+    """
+    from agents.benchmark.runner import work
+
+    workers = min(workers, len(pending))
+    if workers <= 1:
+        with one_thread():
+            yield from (work(unit) for unit in pending)
+        return
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
+        futures = [pool.submit(work, unit) for unit in pending]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BrokenProcessPool:
+            raise ValueError(
+                "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "
+                "command again, with fewer workers."
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """One thread, and no life after the parent's: a killed run must not go on beside the one that replaces it."""
+    import torch
+
+    torch.set_num_threads(1)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Sums depend on how many threads share them: always one, wherever a unit is worked on."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

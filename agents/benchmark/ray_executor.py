@@ -1,0 +1,87 @@
+"""Works through a benchmark on a Ray cluster, so that its cells run on several machines.
+
+``ray start --head`` on one machine and ``ray start --address=...`` on the others make a cluster; ``RAY_ADDRESS`` names
+it where it is not this machine's own. Where there is none, Ray starts on this machine alone.
+
+Data sets and results are files: the folder of the results must be the same on every machine, on a file system that all
+of them share, and all need the same version of this package. Ray decides how many cells run at once, one to a
+processor core. A cell whose machine is lost is run again elsewhere, from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from agents.benchmark.runner import Unit
+
+INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
+"""variables of the environment that the workers need too"""
+
+
+def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]:
+    """Works through the units and yields (name, seconds) as they finish.
+
+    Args:
+        pending: units that do not depend on each other.
+        workers: cores to use where no cluster is running.
+
+    Raises:
+        ValueError: ray is not installed, a unit cannot be run, or its worker was killed again and again.
+    """
+    ray = _connected(workers)
+    piece = ray.remote(num_cpus=1)(_work)
+    tasks = [piece.remote(_everywhere(unit)) for unit in pending]
+    left = list(tasks)
+    try:
+        while left:
+            [done], left = ray.wait(left, num_returns=1)
+            yield ray.get(done)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        raise ValueError(
+            f"A cell's worker was lost ({type(error).__name__}), perhaps for want of memory. Finished cells are kept: "
+            "run the same command again."
+        ) from None
+    finally:
+        for task in left:
+            ray.cancel(task, force=True)
+
+
+def _connected(workers: int) -> Any:
+    """Ray, connected to the cluster that is running, or to one of this machine's cores."""
+    try:
+        import ray
+    except ImportError:
+        raise ValueError("The executor ray needs the package ray: pip install 'lang-envs[ray]'.") from None
+    if not ray.is_initialized():
+        passed = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        settings: dict[str, Any] = {
+            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1", **passed}},
+            "log_to_driver": False,
+        }
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless asked for
+        try:
+            ray.init("auto", **settings)
+        except ConnectionError:
+            ray.init("local", num_cpus=workers, include_dashboard=False, **settings)
+    return ray
+
+
+def _everywhere(unit: Unit) -> Unit:
+    """The unit with paths that mean the same in every working directory."""
+    needs = {use: _everywhere(needed) for use, needed in unit.needs.items()}
+    return dataclasses.replace(unit, folder=unit.folder.absolute(), data=unit.data.absolute(), needs=needs)
+
+
+def _work(unit: Unit) -> tuple[str, float]:
+    """What a worker does."""
+    from agents.benchmark.process_executor import one_thread
+    from agents.benchmark.runner import work
+
+    with one_thread():
+        return work(unit)

@@ -1,0 +1,27 @@
+"""The suites: every setting of every benchmark, as plain data to be read and edited here, a file for each task."""
+
+from agents.benchmark.suites.clarifying_qa import CLARIFYING_QA
+from agents.benchmark.suites.dialogue import DIALOGUE
+from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
+from agents.benchmark.suites.quick import QUICK
+from agents.benchmark.suites.reddit import REDDIT
+from agents.benchmark.suites.visual_dialogue import VISUAL_DIALOGUE
+from agents.benchmark.suites.wordle import TRAP, TRAP_PAPER, WORDLE_SMALL
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        QUICK,
+        TRAP,
+        TRAP_PAPER,
+        WORDLE_SMALL,
+        VISUAL_DIALOGUE,
+        REDDIT,
+        DIALOGUE,
+        CLARIFYING_QA,
+        HUMAN_FEEDBACK,
+    )
+}
+"""By name."""
+
+__all__ = ["SUITES"]

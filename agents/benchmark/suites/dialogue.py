@@ -1,0 +1,91 @@
+"""Dialogue response generation: the comparison of Sodhi et al. 2023 (arXiv:2307.12425), with the controls it lacked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.suites.settings import GREEDY, SAMPLED, ranked, weights
+
+BASE_FIT: dict[str, Any] = {"steps": 2000, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
+# What comes after the base model: the same number of steps for every method, so that none is better for being longer.
+FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
+GENTLE: dict[str, Any] = {**FIT, "lr": 1e-4}
+VALUES = {"gamma": 1.0, "cql_weight": 0.001, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
+VALUE_WEIGHTS = (*GREEDY, *weights(1, 4, 16))
+
+HUMAN = Data("dialogue-human", episodes=15_760)
+MIXTURE = Data("dialogue-mixture", episodes=63_040)
+BASELINES = (
+    Baseline("random tokens", "random_tokens"),
+    Baseline("any reply", "random_reply"),
+    Baseline("nearest context's reply", "nearest"),
+    Baseline("human", "human"),
+)
+
+METHODS = (
+    Cell("TF", "bc", fit=BASE_FIT, data=HUMAN),
+    Cell("TF, longer", "bc", fit=FIT, start="TF", data=HUMAN),
+    Cell("TF All", "bc", fit=FIT, start="TF"),
+    Cell("TF Top 0.6", "bc", {"keep_above": 0.6}, FIT, start="TF"),
+    Cell("TF Top 0.9", "bc", {"keep_above": 0.9}, FIT, start="TF"),
+    Cell("DT, 2 bins", "decision_transformer", {"edges": (0.6,)}, FIT, start="TF"),
+    Cell("DT, 4 bins", "decision_transformer", {"bins": 4}, FIT, start="TF"),
+    Cell("DT, 8 bins", "decision_transformer", {"bins": 8}, FIT, start="TF"),
+    Cell("Refit", "refit", {"shift_rewards": True}, FIT, start="TF"),
+    Cell("Swift", "swift", {"reference": "start"}, GENTLE, start="TF"),
+    Cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE, start="TF"),
+    Cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE, start="TF"),
+    Cell("MC", "monte_carlo", VALUES, FIT, VALUE_WEIGHTS, start="TF"),
+    Cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, FIT, VALUE_WEIGHTS, start="TF"),
+    Cell("MC ranks TF", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="TF"),
+    Cell("ILQL ranks TF", "ilql", decodings=ranked("q", "v"), start="ILQL", trained=False, candidates_from="TF"),
+    Cell("PPO", "ppo", {"kl_coef": 0.05}, {"steps": 30, "batch_size": 32, "lr": 1e-4}, SAMPLED, start="TF", live=1.0),
+)
+
+ABOUT = (
+    "One reply to a user, judged by how near it comes to what a human agent said there. TF learned from the human "
+    "replies; every other method goes on from TF, for the same number of steps, with logs that hold four replies to "
+    "each context: the human one, the same in other words, that of the nearest other context, and any. Contexts of the "
+    "report belong to dialogues that no log holds. BERTScore is the reward; the other measures are independent of it."
+)
+
+
+def replies(name: str, title: str, cells: tuple[Cell, ...], **settings: Any) -> Experiment:
+    """A comparison on the built-in corpus."""
+    return Experiment(
+        name=name,
+        title=title,
+        about=ABOUT,
+        data=MIXTURE,
+        env="Dialogue-BERTScore-v0",
+        env_options={"split": "test"},
+        selection_options={"split": "validation"},
+        cells=cells,
+        baselines=BASELINES,
+        normalise=("random tokens", "human"),
+        reference="TF",
+        measures=("similarity", "diversity", "length", "divergence"),
+        episodes=512,
+        selection_episodes=256,
+        **settings,
+    )
+
+
+def little(first: int) -> tuple[Cell, ...]:
+    """TF, its best part, and DT from the first so many logged replies alone, from scratch."""
+    steps = max(200, min(1500, first // 8))
+    fit = {**BASE_FIT, "steps": steps}
+    return (
+        Cell(f"TF All, {first:,}", "bc", fit=fit, first=first),
+        Cell(f"TF Top, {first:,}", "bc", {"keep_above": 0.6}, fit, first=first),
+        Cell(f"DT, {first:,}", "decision_transformer", {"edges": (0.6,)}, fit, first=first),
+    )
+
+
+DIALOGUE = Suite(
+    name="dialogue",
+    title="Dialogue response generation",
+    seeds=5,
+    experiments=(replies("dialogue", "Replies to a user, built-in corpus", METHODS, lm="d128-l2", best_of=5),),
+)

@@ -1,0 +1,70 @@
+"""Learning from people's verdicts: replies of Taskmaster 3 and 4 that someone approved of or not (you bring the files).
+
+The data are those that Sidahmed et al. 2024 (PERL, arXiv:2403.10704) published. Nobody can ask the same people about
+new replies, so three stand-ins judge: a model of the verdicts that no agent learns from, likeness to replies that were
+approved of, and off-policy estimates.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.suites.settings import GREEDY, ranked, weights
+
+BASE_FIT: dict[str, Any] = {"steps": 600, "batch_size": 32, "lr": 2e-3, "warmup_steps": 50, "final_lr": 0.1}
+FIT: dict[str, Any] = {"steps": 150, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
+VALUES = {"gamma": 1.0, "cql_weight": 0.001, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
+VALUE_WEIGHTS = (*GREEDY, *weights(1, 4, 16))
+FEEDBACK: dict[str, Any] = {"corpus": "taskmaster-feedback", "max_response_tokens": 96}
+
+HUMAN_FEEDBACK = Suite(
+    name="human-feedback",
+    title="People's verdicts on replies",
+    seeds=5,
+    experiments=(
+        Experiment(
+            name="taskmaster",
+            title="Replies that people approved of, Taskmaster 3 and 4",
+            about=(
+                "1,324 replies with a verdict each. Base learned from all of them, the others go on from it. The "
+                "return is the likeness (chrF) to a reply that was approved of in the same context, in dialogues that "
+                "no agent has seen. Approval is the opinion of a model of other verdicts; beside it stands that "
+                "model's own area under the ROC curve on the agents' logs. Weighted, doubly robust and fitted Q are "
+                "off-policy estimates of the share approved."
+            ),
+            data=Data("taskmaster-feedback", episodes=1_324, options=FEEDBACK),
+            held_out=Data("taskmaster-feedback", episodes=188, options={**FEEDBACK, "split": "validation"}),
+            env="Dialogue-chrF-v0",
+            env_options={**FEEDBACK, "split": "test"},
+            selection_options={**FEEDBACK, "split": "validation"},
+            cells=(
+                Cell("Base", "bc", fit=BASE_FIT),
+                Cell("SFT, all", "bc", fit=FIT, start="Base"),
+                Cell("SFT, approved", "bc", {"keep_above": 1.0}, FIT, start="Base"),
+                Cell("DT", "decision_transformer", {"edges": (0.5,)}, FIT, start="Base"),
+                Cell("Refit", "refit", fit=FIT, start="Base"),
+                Cell("MC", "monte_carlo", VALUES, FIT, VALUE_WEIGHTS, start="Base"),
+                Cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, FIT, VALUE_WEIGHTS, start="Base"),
+                Cell(
+                    "MC ranks Base",
+                    "monte_carlo",
+                    decodings=ranked("q"),
+                    start="MC",
+                    trained=False,
+                    candidates_from="Base",
+                ),
+            ),
+            baselines=(
+                Baseline("random tokens", "random_tokens"),
+                Baseline("any approved reply", "random_reply"),
+                Baseline("approved", "human"),
+            ),
+            normalise=("random tokens", "approved"),
+            reference="Base",
+            measures=("approval", "off_policy", "similarity", "diversity", "length", "divergence"),
+            episodes=128,
+            selection_episodes=64,
+        ),
+    ),
+)

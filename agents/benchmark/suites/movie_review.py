@@ -1,0 +1,32 @@
+"""MovieReview: small enough that the optimum is known exactly."""
+
+from __future__ import annotations
+
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment
+from agents.benchmark.suites.settings import weights
+
+REVIEW_FIT = {"steps": 500, "batch_size": 64, "lr": 3e-3, "warmup_steps": 20}
+REVIEW_VALUES = {"gamma": 1.0, "cql_weight": 0.001, "bc_weight": 0.3, "target_rate": 0.05, "num_q": 1}
+
+MOVIE_REVIEW = Experiment(
+    name="movie-review",
+    title="MovieReview: the notional MDP, beside its exact optimum",
+    about=(
+        'Opening with "the movie was" is good on average; opening with "the movie wasn\'t" is bad on average but leads '
+        "to the very best review. One step of improvement over the logged behaviour takes the first, several steps the "
+        "second. The task is small enough for its optimal values to be known exactly."
+    ),
+    data=Data("movie-review", episodes=4000),
+    env="MovieReview-v0",
+    cells=(
+        Cell("BC", "bc", fit=REVIEW_FIT),
+        Cell("%BC", "bc", {"keep_top": 0.1}, REVIEW_FIT),
+        Cell("SARSA", "sarsa", REVIEW_VALUES, REVIEW_FIT, weights(32, clip=None)),
+        Cell("Monte Carlo", "monte_carlo", REVIEW_VALUES, REVIEW_FIT, weights(32, clip=None)),
+        Cell("ILQL", "ilql", {**REVIEW_VALUES, "tau": 0.99}, REVIEW_FIT, weights(32, clip=None)),
+    ),
+    baselines=(Baseline("random", "random"), Baseline("logged reviewers", "reviewer"), Baseline("optimal", "optimal")),
+    normalise=("random", "optimal"),
+    episodes=512,
+    exact_values=True,
+)

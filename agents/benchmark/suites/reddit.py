@@ -1,0 +1,108 @@
+"""Comments that should not be toxic, or be voted up: section 6 of Snell et al. 2023 (arXiv:2206.11871), with text
+measures beside the rewards, since saturated rewards hide degenerate text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
+from agents.benchmark.suites.settings import SAMPLED, weights
+
+BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
+FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
+VALUES = {"gamma": 0.99, "cql_weight": 0.01, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
+PAPER = weights(8, clip=None, greedy=False)
+"""As the paper decodes: sampled, the advantage weighing 8."""
+
+
+def methods(keep_above: float, **values: float) -> tuple[Cell, ...]:
+    """BC, and what goes on from it; ``keep_above`` is the return that %BC asks for."""
+    settings = {**VALUES, **values}
+    return (
+        Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED),
+        Cell("BC, longer", "bc", fit=FIT, decodings=SAMPLED, start="BC"),
+        Cell("%BC", "bc", {"keep_above": keep_above}, FIT, SAMPLED, start="BC"),
+        Cell("SARSA", "sarsa", settings, FIT, PAPER, start="BC"),
+        Cell("Monte Carlo", "monte_carlo", settings, FIT, PAPER, start="BC"),
+        Cell("ILQL", "ilql", {**settings, "tau": 0.6}, FIT, PAPER, start="BC"),
+    )
+
+
+ABOUT = (
+    "A comment on a post, rewarded by a classifier. BC learned from all logged comments; the others go on from it. All "
+    "sample, and values weigh 8 times the advantage, as in the paper. How different the comments are from each other, "
+    "how long they are and how far the policy went from BC is said beside the reward."
+)
+TOXICITY = Elsewhere("toxicity", "Reddit-Toxicity-v0", {"split": "test"})
+UPVOTES = Elsewhere("upvotes", "Reddit-Upvotes-v0", {"split": "test"})
+
+
+def comments(name: str, title: str, env: str, data: Data, cells: tuple[Cell, ...], other: Elsewhere) -> Experiment:
+    """Comments under one reward."""
+    return Experiment(
+        name=name,
+        title=title,
+        about=ABOUT,
+        data=data,
+        env=env,
+        env_options={"split": "test"},
+        selection_options={"split": "train"},
+        cells=cells,
+        baselines=(
+            Baseline("random tokens", "random_tokens"),
+            Baseline("logged comments", "logged"),
+            Baseline("kind comments", "commenter"),
+        ),
+        normalise=("random tokens", "kind comments"),
+        reference="BC",
+        measures=("diversity", "length", "divergence"),
+        elsewhere=(other,),
+        episodes=512,
+    )
+
+
+def logs(env: str, recipe: str = "reddit-comments") -> Data:
+    """The comments of the training split under a reward."""
+    return Data(recipe, episodes=7_088, options={"env_id": env, "split": "train"})
+
+
+REDDIT = Suite(
+    name="reddit",
+    title="Reddit comments",
+    seeds=5,
+    experiments=(
+        comments(
+            "toxicity",
+            "Comments that are not toxic",
+            "Reddit-Toxicity-v0",
+            logs("Reddit-Toxicity-v0"),
+            methods(0.0),
+            UPVOTES,
+        ),
+        comments(
+            "noised-toxicity",
+            "The same, with noise in the reward",
+            "Reddit-Toxicity-v0",
+            logs("Reddit-NoisedToxicity-v0"),
+            methods(0.0),
+            UPVOTES,
+        ),
+        comments(
+            "upvotes-real",
+            "Comments that are voted up, learned from the votes there were",
+            "Reddit-Upvotes-v0",
+            logs("Reddit-Upvotes-v0", "reddit-upvotes-real"),
+            methods(1.0),
+            TOXICITY,
+        ),
+        comments(
+            "upvotes-model",
+            "Comments that are voted up, learned from the model of votes",
+            "Reddit-Upvotes-v0",
+            logs("Reddit-Upvotes-v0"),
+            methods(10.0),
+            TOXICITY,
+        ),
+    ),
+)

@@ -1,0 +1,21 @@
+"""What the suites have in common: ways to decode."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Decodings = tuple[dict[str, Any], ...]
+
+GREEDY: Decodings = ({"greedy": True},)
+SAMPLED: Decodings = ({},)
+
+
+def weights(*advantage_weights: float, clip: float | None = 0.0, greedy: bool = True) -> Decodings:
+    """Decodings to choose among; clipped at 0 (the paper's setting) values only ever push a token down."""
+    chosen: dict[str, Any] = {"greedy": True} if greedy else {}
+    return tuple({**chosen, "advantage_weight": w, "advantage_clip": clip} for w in advantage_weights)
+
+
+def ranked(*scores: str, k: int = 5) -> Decodings:
+    """The best of ``k`` sampled candidates by one of the scores, to be chosen."""
+    return tuple({"rank": score, "k": k} for score in scores)

@@ -1,0 +1,126 @@
+"""Tables of what is measured beside returns: likeness, diversity, best of k, other environments, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from agents import stats
+from agents.benchmark.outcome import DASH, Outcome, Table, number
+
+LIKENESS = ("bertscore", "bertclick", "chrf", "bleu", "meteor")
+_SHOWN_ELSEWHERE = {"return", "return_error", "success", "truncated", "actions", *LIKENESS}
+
+
+def likeness_table(outcome: Outcome) -> Table | None:
+    """Likeness to the human replies, by several measures."""
+    note = (
+        "Means over the reported episodes and the training runs, ± the standard error over runs. The measure that was "
+        "trained on flatters; the others are independent of it."
+    )
+    return _metrics_table(outcome, "Likeness to the human reply", LIKENESS, note)
+
+
+def other_table(outcome: Outcome) -> Table | None:
+    """Everything else that was measured of the episodes."""
+    metrics = [r["metrics"] for results in outcome.cells.values() for r in results]
+    metrics += [r["metrics"] for r in outcome.baselines.values()]
+    names = dict.fromkeys(name for m in metrics for name in m if name not in _SHOWN_ELSEWHERE and "/" not in name)
+    note = (
+        "Means over the reported episodes and the training runs, ± the standard error over runs; what each means is "
+        "said in agents.benchmark.measures and, where the task reports it, on the environment's page."
+    )
+    return _metrics_table(outcome, "What else the episodes show", tuple(names), note)
+
+
+def _metrics_table(outcome: Outcome, title: str, names: Sequence[str], note: str) -> Table | None:
+    rows = []
+    for label in outcome.cells:
+        rows.append((label, *(_mean(outcome.metric(label, name)) for name in names)))
+    for label, result in outcome.baselines.items():
+        rows.append((f"{label} (not trained)", *(_mean(_known(result["metrics"], name)) for name in names)))
+    shown = [k for k in range(1, len(names) + 1) if any(row[k] != DASH for row in rows)]
+    if not shown:
+        return None
+    header = ("", *(names[k - 1].replace("_", " ") for k in shown))
+    return Table(title, header, tuple((row[0], *(row[k] for k in shown)) for row in rows), note)
+
+
+def _known(metrics: Mapping[str, float], name: str) -> list[float]:
+    return [metrics[name]] if name in metrics else []
+
+
+def _mean(runs: Sequence[float]) -> str:
+    """Mean with its standard error, or a dash."""
+    known = [x for x in runs if np.isfinite(x)]
+    if not known:
+        return DASH
+    mean = float(np.mean(known))
+    digits = 1 if abs(mean) >= 10 else 2
+    error = f" ± {number(stats.standard_error(known), digits)}" if len(known) > 1 else ""
+    return number(mean, digits) + error
+
+
+def best_of_table(outcome: Outcome) -> Table | None:
+    """The best of k episodes from the same start."""
+    count = outcome.experiment.best_of
+    if count < 2:
+        return None
+    rows = [
+        (label, *(_mean(outcome.metric(label, f"best_of/{k}")) for k in range(1, count + 1))) for label in outcome.cells
+    ]
+    note = (
+        "Mean over starts of the best return among k episodes of the same start: the first as decoded, the others "
+        "sampled. It knows the returns, and bounds what choosing among samples can reach."
+    )
+    return Table("Best of k", ("", *(f"k = {k}" for k in range(1, count + 1))), tuple(rows), note)
+
+
+def elsewhere_table(outcome: Outcome) -> Table | None:
+    """Returns in the other environments."""
+    others = [other.label for other in outcome.experiment.elsewhere]
+    if not others:
+        return None
+    rows = [
+        (label, _mean(outcome.returns(label)), *(_mean(outcome.metric(label, f"return/{other}")) for other in others))
+        for label in outcome.cells
+    ]
+    note = "Mean returns of the same agents, trained on this experiment's logs alone, where other rewards are paid."
+    return Table("Under other rewards", ("", "here", *others), tuple(rows), note)
+
+
+def groups_table(outcome: Outcome) -> Table | None:
+    """Over the settings of each group: the best by the selection episodes, and the spread."""
+    groups: dict[str, list[str]] = {}
+    for cell in outcome.experiment.cells:
+        if cell.group and cell.label in outcome.cells:
+            groups.setdefault(cell.group, []).append(cell.label)
+    if not groups:
+        return None
+    rows = []
+    for group, labels in groups.items():
+        means = {label: float(np.mean(outcome.returns(label))) for label in labels}
+        chosen = max(labels, key=lambda label: _selection(outcome, label))
+        spread = float(np.std(list(means.values())))
+        rows.append(
+            (
+                group,
+                str(len(labels)),
+                chosen,
+                _mean(outcome.returns(chosen)),
+                number(max(means.values())),
+                number(spread),
+            )
+        )
+    header = ("method", "settings", "chosen", "its return", "best in hindsight", "σ over settings")
+    note = (
+        "The setting is chosen by the returns on the selection episodes, its return is that on the reported ones. The "
+        "best in hindsight was chosen on the reported episodes and is too good; σ is over settings."
+    )
+    return Table("Over settings", header, tuple(rows), note)
+
+
+def _selection(outcome: Outcome, label: str) -> float:
+    """Mean over runs of the best return on the selection episodes."""
+    return float(np.mean([max(tried["return"] for tried in r["decodings"]) for r in outcome.cells[label]]))

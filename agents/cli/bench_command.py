@@ -1,0 +1,79 @@
+"""The command that runs benchmarks."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from rich.markup import escape
+from tyro.conf import Positional, arg
+
+from agents.cli.arguments import unknown
+from agents.cli.commands import console
+
+
+@dataclass
+class Bench:
+    """Runs a benchmark and writes its report; run it again after an interruption and it goes on where it was.
+
+    Examples:
+        lang-envs bench quick --out runs/quick
+        lang-envs bench trap --out runs/trap --seeds 5 --workers 2
+        lang-envs bench wordle-small --out /shared/runs/small --executor ray
+        lang-envs bench --from runs/quick/config.json --out runs/again
+
+    With --executor ray cells run on every machine of the Ray cluster that is running (ray start --head; RAY_ADDRESS);
+    --out must be on a file system they share, under the same path.
+    """
+
+    name: Positional[str] = ""
+    """one of those that `lang-envs list` shows"""
+    out: Path = field(kw_only=True)
+    """folder of the results"""
+    seeds: int | None = None
+    """training runs of every cell; the benchmark's own number by default"""
+    workers: int = 2
+    """processes, one thread each; results do not depend on it. A Ray cluster decides by itself"""
+    executor: Literal["processes", "ray"] = "processes"
+    """where cells run: on this machine, or on a Ray cluster; needs the package ray"""
+    tensorboard: bool = False
+    """also log every training for TensorBoard: tensorboard --logdir OUT/cells; needs the package tensorboard"""
+    smoke: bool = False
+    """shrink everything to seconds, to see that it runs"""
+    from_config: Annotated[Path | None, arg(name="from")] = None
+    """repeat what this config.json describes"""
+
+    def __call__(self) -> None:
+        """Prints where the report is."""
+        from agents.benchmark import SUITES, Suite, run
+
+        if self.from_config is not None:
+            suite = Suite.from_plain(json.loads(self.from_config.read_text()))
+        elif self.name in SUITES:
+            suite = SUITES[self.name]
+        else:
+            raise ValueError(unknown("benchmark", self.name, SUITES))
+        suite = suite.smoke() if self.smoke else suite
+        suite = dataclasses.replace(suite, seeds=self.seeds) if self.seeds is not None else suite
+        screen = console()
+        report = run(
+            suite,
+            self.out,
+            self.workers,
+            _command_line(),
+            say=lambda line: screen.print(line, style="dim"),
+            executor=self.executor,
+            tensorboard=self.tensorboard,
+        )
+        screen.print((self.out / "table.md").read_text(), markup=False)
+        screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}", soft_wrap=True)
+
+
+def _command_line() -> str:
+    """The command as it was typed."""
+    return shlex.join(["lang-envs", *sys.argv[1:]])

@@ -1,0 +1,114 @@
+"""What ``lang-envs explain`` shows: coloured episodes, their numbers, what could come next; as text and as a page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich import table as rich_table
+from rich.console import Console
+from rich.text import Text
+
+from agents.benchmark.outcome import DASH, Table
+from agents.benchmark.page import ADVANTAGE_KEY, Section, page
+from agents.cli import chat
+from agents.explain import Explanation, NextToken, explain, next_tokens
+from lang_envs.episode import Episode
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """An episode with what the agent thinks of it."""
+
+    episode: Episode
+    explanation: Explanation
+    next: list[NextToken]
+
+
+def of_episodes(agent: Agent, episodes: Sequence[Episode], count: int, needs_values: bool) -> list[Shown]:
+    """Every episode explained, each with ``count`` tokens that could come next.
+
+    Raises:
+        TypeError: the agent has no values where they are needed.
+    """
+    tokenizer = agent.lm.tokenizer
+    shown = []
+    for episode in episodes:
+        explained = explain(agent.model, tokenizer, episode) if needs_values else chat.look(agent, episode)
+        following = next_tokens(agent.model, tokenizer, episode.tokens, count) if count else []
+        shown.append(Shown(episode, explained, following))
+    return shown
+
+
+def show(screen: Console, shown: Sequence[Shown], with_numbers: bool) -> None:
+    """Prints episodes, coloured by advantage."""
+    for one in shown:
+        screen.print(_return(one), style="dim")
+        screen.print(one.explanation.text())
+        if with_numbers:
+            screen.print(chat.numbers(one.explanation))
+        if one.next:
+            following = _next_table(one.next)
+            screen.print(_printed(following))
+            screen.print(following.note, style="dim")
+        screen.print()
+
+
+def write_page(path: Path, title: str, shown: Sequence[Shown]) -> None:
+    """Writes one HTML page that needs nothing else, whole or not at all."""
+    sections = []
+    for i, one in enumerate(shown, 1):
+        parts = [f'<p class="note">{_return(one)}</p>', one.explanation.html(), _token_table(one.explanation).html()]
+        parts += [_next_table(one.next).html()] if one.next else []
+        sections.append(Section(f"episode-{i}", f"Episode {i}", (ADVANTAGE_KEY if i == 1 else "") + "\n".join(parts)))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    partial.write_text(page(title, "What the agent thinks of every token it chose.", sections), encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _return(one: Shown) -> str:
+    """How the episode ended; a text left open earned nothing yet."""
+    over = one.episode.terminated or not one.next
+    return f"return {one.episode.ret:g}" if over else "left open"
+
+
+def _token_table(explanation: Explanation) -> Table:
+    rows = [
+        (token.strip(), _number(q), _number(v), _number(advantage, "+"), f"{reward:g}" if reward else "")
+        for token, q, v, advantage, reward in explanation.rows()
+    ]
+    return Table("Token by token", ("token", "Q", "V", "advantage", "reward"), tuple(rows))
+
+
+def _next_table(following: Sequence[NextToken]) -> Table:
+    rows = [
+        (one.token.strip(), f"{one.prior:.3f}", _number(one.q), _number(one.q - one.v, "+"), f"{one.policy:.3f}")
+        for one in following
+    ]
+    note = (
+        f"V is {following[0].v:.2f}. Log-probabilities of the agent are those of the language model plus the weighted "
+        "advantage, normalised."
+    )
+    return Table("What could come next", ("token", "language model", "Q", "advantage", "agent"), tuple(rows), note)
+
+
+def _number(value: float, sign: str = "") -> str:
+    return DASH if np.isnan(value) else f"{value:{sign}.2f}"
+
+
+def _printed(table: Table) -> rich_table.Table:
+    """For a terminal."""
+    printed = rich_table.Table(box=None, padding=(0, 2, 0, 0))
+    for place, name in enumerate(table.header):
+        printed.add_column(name, justify="right" if place else "left")
+    for row in table.rows:
+        printed.add_row(*(Text(cell) for cell in row))
+    return printed

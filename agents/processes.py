@@ -1,0 +1,163 @@
+"""Several processes that train one agent: which of them this is, and what they tell each other.
+
+``torchrun --nproc_per_node 4 train.py`` starts the same program four times and tells each process, in environment
+variables, which one it is. All do the same, each with its share of every batch. A process alone is the first of one,
+and nothing here does anything then. ``agents.parallel`` has what happens to weights and gradients.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from numpy.typing import NDArray
+from torch import Tensor
+
+T = TypeVar("T")
+
+LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+"""variables of those that start processes which then know nothing of each other"""
+PATIENCE = timedelta(hours=12)  # the others wait while the first evaluates
+
+
+def join() -> None:
+    """Makes this process one of those that were started together; the training loop calls it.
+
+    They talk over NCCL about what is on graphics cards, and over Gloo about everything else.
+
+    Raises:
+        ValueError: more processes on a machine than graphics cards, or a launcher that started them unconnected.
+    """
+    if dist.is_initialized():
+        return
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        return _check_alone()
+    cuda = torch.cuda.is_available()
+    if cuda:
+        if (local := int(os.environ["LOCAL_RANK"])) >= torch.cuda.device_count():
+            raise ValueError(
+                f"Process {local} of this machine has no graphics card: it has {torch.cuda.device_count()}. Start as "
+                "many processes as there are cards: torchrun --nproc_per_node gpu."
+            )
+        torch.cuda.set_device(local)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo", timeout=PATIENCE)
+    atexit.register(_leave)
+
+
+def _check_alone() -> None:
+    """Notices launch forms that start one process, or several that would each train an agent of their own."""
+    for name in LAUNCHERS:
+        if int(os.environ.get(name, "1")) > 1 and "WORLD_SIZE" not in os.environ:
+            raise ValueError(
+                f"{name} says that {os.environ[name]} processes were started, but they were not told of each other "
+                "(WORLD_SIZE is not set). Start torchrun instead of python, once on each machine: docs/scaling.md."
+            )
+    if "ACCELERATE_USE_CPU" in os.environ and "WORLD_SIZE" not in os.environ:
+        warnings.warn(
+            "accelerate launch has started one process alone. With --cpu or without --multi_gpu it does so whatever "
+            "--num_processes says. For several: torchrun --nproc_per_node N.",
+            stacklevel=3,
+        )
+
+
+def _leave() -> None:
+    """At the end of the program; after an error the others may be gone, and are not waited for."""
+    if dist.is_initialized() and getattr(sys, "last_value", None) is None:
+        dist.destroy_process_group()
+
+
+def device() -> torch.device:
+    """Where this process computes: a graphics card of its own where there are any, otherwise the processor."""
+    return (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        if torch.cuda.is_available()
+        else torch.device("cpu")
+    )
+
+
+def count() -> int:
+    """How many processes train together; 1 before ``join``."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def rank() -> int:
+    """Which of them this is, from 0; it is known before ``join``."""
+    if dist.is_initialized():
+        return dist.get_rank()
+    return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
+
+
+def is_first() -> bool:
+    """Whether this is the process that writes, prints and evaluates."""
+    return rank() == 0
+
+
+def share(n: int) -> range:
+    """Which of ``n`` things, numbered from 0, are this process's."""
+    return range(n * rank() // count(), n * (rank() + 1) // count()) if count() > 1 else range(n)
+
+
+def total(x: Tensor) -> Tensor:
+    """The sum over all processes; it carries no gradient."""
+    if count() > 1:
+        x = x.detach().clone()
+        dist.all_reduce(x)
+    return x
+
+
+def gathered(x: Any) -> list[Any]:
+    """A small object of each process, in their order."""
+    everyone = [x] * count()
+    if count() > 1:
+        dist.all_gather_object(everyone, x)
+    return everyone
+
+
+def joined(values: NDArray[Any]) -> NDArray[Any]:
+    """Arrays of all processes end to end: [n of this process] -> [n of all]."""
+    return np.concatenate(gathered(values)) if count() > 1 else values
+
+
+@contextmanager
+def agreed() -> Iterator[None]:
+    """Ends the block on all processes if it fails on one: that one raises its error, and the others say whose it was.
+
+    Without it the others would wait for the one that is gone.
+
+    Raises:
+        ValueError: another process failed.
+    """
+    error: Exception | None = None
+    try:
+        yield
+    except Exception as raised:
+        if count() == 1:
+            raise
+        error = raised
+    if count() == 1 or not total(torch.tensor(float(error is not None))):
+        return
+    said = gathered(None if error is None else f"{type(error).__name__}: {error}")
+    if error is not None:
+        raise error
+    failed = next(i for i, message in enumerate(said) if message is not None)
+    raise ValueError(f"Process {failed} stopped, and with it all {count()}: {said[failed]}")
+
+
+def first_does(work: Callable[[], T]) -> T:
+    """Has the first process do ``work`` while the others wait; all get what it returns, which must be small."""
+    result: list[Any] = [None]
+    with agreed():
+        if is_first():
+            result[0] = work()
+    if count() > 1:
+        dist.broadcast_object_list(result, src=0)
+    return result[0]

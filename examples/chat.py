@@ -1,0 +1,53 @@
+"""Talking to an agent: it answers for eight made-up services, as it learned from dialogues about them.
+
+python examples/chat.py                      # trains for some minutes, and keeps the agent
+python examples/chat.py --steps 0            # talks to the one that was kept
+
+``lang-envs chat RUN`` steps through an episode of any environment with any trained agent, and shows what it thinks.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from agents import BC, LM, Agent, Logged
+from datasets_builders import EpisodeDataset, build
+from lang_envs.make import language_vec
+from lang_envs.tokenizers import decode, encode
+from lang_envs.transcript import END, prompt
+
+
+def train(steps: int, folder: Path) -> Agent:
+    """Clones what the services' agents say."""
+    env, data = language_vec("Dialogue-BLEU-v0", 1), folder / "logs"
+    logs = (
+        EpisodeDataset.load(data) if data.exists() else build("dialogue-human", None, data, env_id="Dialogue-BLEU-v0")
+    )
+    return BC(LM.from_scratch("d128-l2", env)).learn(Logged(logs), steps, lr=3e-3, batch_size=32)
+
+
+def main(steps: int = 800, folder: Path = Path("runs/chat")) -> None:
+    """Answers, line by line, until an empty one.
+
+    Args:
+        steps: optimiser steps; 0 opens the agent kept in the folder.
+        folder: where logs and agent are kept.
+    """
+    if steps:
+        train(steps, folder).save(folder / "agent")
+    agent = Agent.load(folder / "agent")
+    policy, rng = agent.policy(temperature=0.5), np.random.default_rng(0)
+    turns: list[tuple[str, str]] = []
+    print("Ask about a hotel, a taxi, a parcel, a refund ... An empty line ends the conversation.")
+    while said := input("you   > ").strip():
+        turns.append(("user", said))
+        history = np.array(encode(agent.lm.tokenizer, [prompt(turns)])[0][-96:], np.int32)  # as much as it was shown
+        [turn] = policy.act([history], [rng])
+        reply = decode(agent.lm.tokenizer, [turn.tokens])[0].removesuffix(END)
+        turns.append(("agent", reply))
+        print(f"agent > {reply}")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

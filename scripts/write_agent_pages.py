@@ -1,0 +1,150 @@
+"""Writes ``docs/agents``: a page for each file of algorithms, from its docstring and the dataclasses of its settings.
+
+With ``--check`` it says which pages are out of date, and fails if any is.
+"""
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import re
+import sys
+import textwrap
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+from agents import AGENTS, value_learning
+from agents.value_learning import ValueConfig
+
+FOLDER = Path(__file__).parent.parent / "docs" / "agents"
+INDEX = """# Agents
+
+All learn from `Logged`, `Live` and `Mixed` by one call, `agent.learn(source, steps)`, but for PPO, which needs live
+episodes. These pages are the docstrings of the algorithms' files and of their settings, written by
+`scripts/write_agent_pages.py`.
+
+| agent | names | in one sentence |
+|---|---|---|
+"""
+VALUE_METRICS = {
+    "loss/q": "L_Q, the error of the Q heads, summed over them",
+    "loss/v": "L_V, the error of V",
+    "loss/cql": "L_CQL before its weight, summed over the Q heads",
+    "loss/bc": "L_BC before its weight, the cross-entropy of the language model",
+    "value/q": "mean over the agent's tokens of what V is regressed on: in most the smaller target Q of what was said",
+    "value/v": "mean of V; far above the returns of the log it overestimates",
+}
+OWN_METRICS = {
+    "bc": {"loss/bc": "L"},
+    "dpo": {"loss/dpo": "L"},
+    "refit": {"loss/refit": "L of Refit", "loss/swift": "L of Swift"},
+    "utterance_ilql": {name: VALUE_METRICS[name] for name in ("loss/q", "loss/v", "loss/bc")},
+}
+"""where the docstring does not name them"""
+
+
+def by_module() -> dict[ModuleType, list[str]]:
+    """The names of the algorithms, by the file they are in."""
+    found: dict[ModuleType, list[str]] = {}
+    for name, kind in AGENTS.items():
+        found.setdefault(sys.modules[kind.__module__], []).append(name)
+    return found
+
+
+def file_name(module: ModuleType) -> str:
+    return module.__name__.rsplit(".", 1)[-1] + ".md"
+
+
+def title(names: list[str]) -> str:
+    return " and ".join(re.sub("(?<=[a-z])(?=[A-Z])", " ", AGENTS[name].__name__) for name in names)
+
+
+def markdown(docstring: str | None) -> str:
+    """A docstring as Markdown: code in single backticks; equations are indented, and so are code already."""
+    lines = inspect.cleandoc(docstring or "").splitlines()
+    return "\n".join(line.replace("``", "" if line.startswith("    ") else "`") for line in lines)
+
+
+def page(module: ModuleType, names: list[str]) -> str:
+    """One file's page."""
+    paragraphs = markdown(module.__doc__).split("\n\n")
+    about = [text for text in paragraphs if not text.startswith("Metrics")]
+    parts = [f"# {title(names)}", "`" + "` `".join(names) + "`", *about]
+    for name in names:
+        config = get_type_hints(AGENTS[name])["config"]
+        parts += [f"## Settings of `{config.__name__}`", markdown(config.__doc__).split("\n\n")[0], settings(config)]
+    if issubclass(config, ValueConfig):
+        parts += ["## Losses of every value-based agent", *markdown(value_learning.__doc__).split("\n\n")[1:]]
+    parts += ["## Metrics", *(text for text in paragraphs if text.startswith("Metrics"))]
+    metrics = VALUE_METRICS if issubclass(config, ValueConfig) else OWN_METRICS.get(file_name(module)[:-3], {})
+    if metrics:
+        parts += ["\n".join(["| name | what it is |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in metrics.items())])]
+    parts += ["[Logs](../logs.md) explains those of every run.", "## Use", use(names[0])]
+    return "\n\n".join(parts) + "\n"
+
+
+def settings(config: type[Any]) -> str:
+    """A table of the fields of a dataclass, the parents' first, with the docstring under each."""
+    docs = {name: text for kind in reversed(config.__mro__[:-1]) for name, text in field_docs(kind).items()}
+    rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
+    for field in dataclasses.fields(config):
+        kind = str(field.type).replace(" | ", " or ")
+        rows.append(f"| `{field.name}` | `{kind}` | `{field.default!r}` | {docs[field.name]} |")
+    return "\n".join(rows)
+
+
+def field_docs(kind: type[Any]) -> dict[str, str]:
+    """Name -> the docstring that stands under the field."""
+    [body] = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(body, ast.ClassDef)
+    return {
+        field.target.id: markdown(below.value.value).replace("\n", " ").replace("|", "&#124;")
+        for field, below in zip(body.body, body.body[1:], strict=False)
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+    }
+
+
+def use(name: str) -> str:
+    """How it is trained, at the command line and from Python."""
+    kind = AGENTS[name]
+    config = get_type_hints(kind)["config"].__name__
+    told, source = ("--env Wordle-v0", "Live(env)") if name == "ppo" else ("--data data/logs", "Logged(logs)")
+    return (
+        f"```sh\nlang-envs train {name} {told} --out runs/{name}    # --help lists the settings\n```\n\n"
+        f'```python\nagent = {kind.__name__}(LM.from_scratch("d64-l2", env), {config}())\n'
+        f"agent.learn({source}, steps=1000)\n```"
+    )
+
+
+def pages() -> dict[Path, str]:
+    """What each file should hold."""
+    index, written = INDEX, {}
+    for module, names in by_module().items():
+        sentence = " ".join(markdown(module.__doc__).split("\n\n")[0].split()).rstrip(".")
+        index += f"| [{title(names)}]({file_name(module)}) | `{'` `'.join(names)}` | {sentence}. |\n"
+        written[FOLDER / file_name(module)] = page(module, names)
+    return {FOLDER / "README.md": index, **written}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
+    check = parser.parse_args().check
+    stale = {
+        path: text for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+    for path, text in stale.items():
+        print(f"{path.name} is out of date" if check else f"wrote {path.name}")
+        if not check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,203 @@
+"""Cells that use each other: start models, rankers, live episodes, other logs, other environments, groups."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from agents import Live, Logged, Mixed
+from agents.agent import Agent
+from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
+from agents.benchmark.baselines import POLICIES, make_policy
+from agents.benchmark.cell import LIVE_SEED, source_of
+from agents.benchmark.evaluate import SCORES, decoded
+from agents.benchmark.experiment import Elsewhere
+from agents.benchmark.runner import units
+from agents.rank import Ranked
+from datasets_builders import build
+from lang_envs import rollout
+from lang_envs.make import language_vec
+
+FIT = {"steps": 4, "batch_size": 8}
+VALUES = {"gamma": 1.0}
+CELLS = (
+    Cell("BC", "bc", fit=FIT),
+    Cell("few", "bc", fit=FIT, first=10),
+    Cell("others' logs", "bc", fit=FIT, data=Data("movie-review", 30, seed=1)),
+    Cell("MC", "monte_carlo", VALUES, FIT, start="BC"),
+    Cell("ranked", "monte_carlo", decodings=({"rank": "q", "k": 3},), start="MC", trained=False, candidates_from="BC"),
+    Cell("ILQL 0.7", "ilql", {**VALUES, "tau": 0.7}, FIT, start="BC", group="ILQL"),
+    Cell("ILQL 0.9", "ilql", {**VALUES, "tau": 0.9}, FIT, start="BC", group="ILQL"),
+    Cell("live", "bc", fit=FIT, start="BC", live=0.5),
+)
+EXPERIMENT = Experiment(
+    name="tiny",
+    title="Tiny",
+    about="Whether it runs.",
+    data=Data("movie-review", episodes=40),
+    env="MovieReview-v0",
+    cells=CELLS,
+    baselines=(Baseline("random", "random"), Baseline("optimal", "optimal")),
+    reference="BC",
+    measures=("length", "divergence"),
+    best_of=3,
+    elsewhere=(Elsewhere("again", "MovieReview-v0"),),
+    episodes=12,
+    selection_episodes=4,
+    measure_every=2,
+)
+NOWHERE = Path("nowhere")
+SUITE = Suite("tiny", "Tiny", (EXPERIMENT,), seeds=2)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    run(SUITE, out, command="lang-envs bench tiny", say=lambda line: None)
+    return out
+
+
+def result(out, label, seed=0):
+    return json.loads((out / "cells/tiny" / label / str(seed) / "result.json").read_text())
+
+
+def with_cells(*cells, **changes):
+    return dataclasses.replace(SUITE, experiments=(dataclasses.replace(EXPERIMENT, cells=cells, **changes),))
+
+
+def weights(agent):
+    return {name: p.detach().numpy() for name, p in agent.model.named_parameters()}
+
+
+def test_a_cell_starts_from_the_model_of_its_own_seed(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    still = Cell("still", "bc", fit={**FIT, "lr": 1e-12}, start="BC")
+    run(with_cells(CELLS[0], still), out, say=lambda line: None)
+    start, same = (
+        [weights(Agent.load(out / f"cells/tiny/{x}/{seed}/agent")) for seed in (0, 1)] for x in ("bc", "still")
+    )
+    assert [[near(a, b) for a in start] for b in same] == [[True, False], [False, True]]
+
+
+def near(a, b):
+    return all(np.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+def test_who_starts_from_another_runs_after_it():
+    by_label = {
+        unit.part.label: unit for unit in units(SUITE, NOWHERE) if isinstance(unit.part, Cell) and unit.seed == 1
+    }
+    assert {label: unit.wave for label, unit in by_label.items()} == {
+        "BC": 0, "few": 1, "others' logs": 1, "MC": 1, "ranked": 2, "ILQL 0.7": 1, "ILQL 0.9": 1, "live": 1,
+    }  # fmt: skip
+    assert by_label["ranked"].agents().keys() == {"start", "candidates_from", "reference"}
+    assert {unit.seed for unit in by_label["ranked"].needs.values()} == {1}
+
+
+def test_training_the_start_anew_trains_anew_what_went_on_from_it():
+    edited = (dataclasses.replace(CELLS[0], fit={**FIT, "lr": 1e-4}), *CELLS[1:])
+    before, after = (
+        {unit.name: unit.spec() for unit in units(suite, NOWHERE)} for suite in (SUITE, with_cells(*edited))
+    )
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {name for name in before if "baselines" not in name}  # all measure themselves against it
+
+
+@pytest.mark.parametrize(
+    ("cells", "words"),
+    [
+        ((Cell("MC", "monte_carlo", start="TF"),), "'MC' in tiny needs the cell 'TF', but there are only MC"),
+        (
+            (Cell("a", "bc", start="b"), Cell("b", "bc", start="a")),
+            "'b' in tiny needs the cell 'a', which needs it in turn",
+        ),
+    ],
+)
+def test_a_cell_that_is_not_there_is_named(cells, words):
+    with pytest.raises(ValueError, match=words):
+        units(with_cells(*cells, reference=None), NOWHERE)
+
+
+def test_measures_come_beside_the_return(finished):
+    metrics = result(finished, "mc")["metrics"]
+    assert metrics["return/again"] == metrics["return"]
+    assert metrics["best_of/1"] == pytest.approx(metrics["return"])
+    assert metrics["best_of/1"] <= metrics["best_of/2"] <= metrics["best_of/3"]
+    assert {"length", "turns", "perplexity", "kl"} <= metrics.keys()
+    assert "kl" not in result(finished, "ranked")["metrics"]  # its probabilities are not known
+    assert result(finished, "bc")["metrics"]["perplexity"] > 1  # greedy, under itself
+    baseline = json.loads((finished / "cells/tiny/baselines/random/result.json").read_text())
+    assert "length" in baseline["metrics"]
+
+
+def test_a_ranker_is_not_trained_and_says_what_its_proposer_could(finished):
+    ranked = result(finished, "ranked")
+    assert ranked["curve"] == [] and ranked["decoding"] == {"rank": "q", "k": 3}
+    assert not (finished / "cells/tiny/ranked/0/fit").exists()
+
+
+def test_settings_of_a_group_are_compared_on_the_selection_episodes(finished):
+    assert [len(result(finished, f"ilql-{tau}")["decodings"]) for tau in ("0.7", "0.9")] == [1, 1]
+    assert result(finished, "mc")["decodings"] == []
+    assert "### Over settings" in (finished / "table.md").read_text()
+
+
+def test_the_tables_tell_all(finished):
+    table = (finished / "table.md").read_text()
+    for title in ("Returns", "What else the episodes show", "Best of k", "Under other rewards", "Over settings"):
+        assert f"### {title}" in table
+    assert "best of 3 by q" in table
+
+
+def test_where_the_episodes_of_a_cell_come_from(tmp_path):
+    data = build("movie-review", 20, tmp_path / "data", progress=False)
+    all_, few, live, mixed = (
+        source_of(Cell("x", "bc", **settings), data, seed=3)
+        for settings in ({}, {"first": 7}, {"live": 1.0}, {"live": 0.25})
+    )
+    assert isinstance(all_, Logged) and (len(all_), all_.seed) == (20, 3)
+    assert isinstance(few, Logged) and few.data[6].same_as(data[6]) and len(few) == 7
+    assert isinstance(live, Live) and live.seed == LIVE_SEED + 3
+    assert isinstance(mixed, Mixed) and mixed.logged_fraction == 0.75
+
+
+def test_policies_can_rank(tmp_path):
+    env = language_vec("MovieReview-v0", 4)
+    agent = Agent.load(saved(tmp_path, env))
+    for score in SCORES:
+        policy = decoded(agent, {"rank": score, "k": 2, "temperature": 0.5})
+        assert isinstance(policy, Ranked) and policy.k == 2
+        assert len(list(rollout(env, policy, range(2)))) == 2
+    with pytest.raises(ValueError, match="ranked by one of q, q_sum, v, likelihood"):
+        decoded(agent, {"rank": "charm"})
+
+
+def saved(folder, env):
+    from agents import AGENTS, LM
+
+    return AGENTS["monte_carlo"](LM.from_scratch("d64-l2", env)).save(folder / "agent")
+
+
+TASKS = {
+    "Wordle": ("Wordle-v0", {"words": "english-30"}),
+    "MovieReview": ("MovieReview-v0", {}),
+    "Dialogue": ("Dialogue-chrF-v0", {"split": "test"}),
+    "VisualDialogue": ("VisualDialogue-v0", {"pool": 60}),
+    "Reddit": ("Reddit-Toxicity-v0", {"split": "test"}),
+    "ClarifyingQA": ("ClarifyingQA-v0", {"corpus": "ambiguous-test"}),
+}
+OPTIONS = {"mixture": {"p": 0.5}}
+
+
+@pytest.mark.parametrize("task", POLICIES)
+def test_every_named_baseline_plays(task):
+    env_id, options = TASKS[task]
+    env = language_vec(env_id, 2, **options)
+    for name in ("random_tokens", *POLICIES[task]()):
+        policy = make_policy(name, env, **OPTIONS.get(name, {}))
+        assert len(list(rollout(env, policy, range(2)))) == 2
+    with pytest.raises(ValueError, match=f"{task} has no policy 'sage'; it has random_tokens"):
+        make_policy("sage", env)

@@ -1,0 +1,119 @@
+"""What the benchmark measures beside returns, against hand-made episodes."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from toy_agent import END, SAY, TOKENIZER, make_env, make_lm
+
+from agents import AGENTS
+from agents.benchmark.measures import MEASURES, Played, measure, self_bleu
+from lang_envs import Episode, Episodes, rollout
+from lang_envs.make import language_vec
+from lang_envs.policies.dialogue import HumanReply
+from lang_envs.utterances import spell
+
+NAN = math.nan
+
+
+def episode(*turns, logprobs=None, **info):
+    """What an agent said, turn by turn, each ended, with a token of the environment between them."""
+    tokens, said = [SAY], [False]
+    for turn in turns:
+        tokens += [*TOKENIZER.convert_tokens_to_ids([*turn]), END, SAY]
+        said += [True] * (len(turn) + 1) + [False]
+    tokens, said = tokens[:-1], np.array(said[:-1])
+    known = None
+    if logprobs is not None:
+        known = np.where(said, 0.0, NAN).astype(np.float32)
+        known[said] = logprobs
+    return Episode(np.array(tokens, np.int32), said, np.zeros(len(tokens), np.float32), True, logprobs=known, info=info)
+
+
+def played(*episodes, reference=None):
+    return Played(make_env(), Episodes.from_list(list(episodes)), reference)
+
+
+def test_utterances_are_the_text_of_each_turn():
+    assert played(episode("ab", "c"), episode("d")).utterances() == ["ab", "c", "d"]
+
+
+def test_length_counts_the_end_token_and_turns():
+    assert measure(["length"], played(episode("ab", "c"), episode("d"))) == {"length": 7 / 3, "turns": 1.5}
+
+
+def test_diversity_of_words():
+    class Said(Played):
+        def utterances(self):
+            return ["a b a", "a b c", "a b a"]
+
+    found = MEASURES["diversity"](Said(None, None))
+    assert found["distinct_1"] == 3 / 9
+    assert found["distinct_2"] == 3 / 6
+    assert found["different"] == 2 / 3
+
+
+def test_self_bleu_is_one_where_all_are_alike_and_low_where_none_is():
+    assert self_bleu(["the cat sat on the mat"] * 3) == pytest.approx(1.0)
+    assert self_bleu(["one two three four", "five six seven eight"]) == 0
+    assert math.isnan(self_bleu(["alone"]))
+
+
+def test_divergence_is_what_a_loop_finds():
+    agent = AGENTS["bc"](make_lm())
+    some = [episode("ab", "c", logprobs=[-0.1, -0.2, -0.3, -0.4, -0.5]), episode("d", logprobs=[-1.0, -2.0])]
+    own, theirs, n = 0.0, 0.0, 0
+    for e in some:
+        with torch.no_grad():
+            logp = agent.model(torch.tensor(e.tokens[None]).long()).logits[0].log_softmax(-1).numpy()
+        for t in np.flatnonzero(e.is_action):
+            own, theirs, n = own + e.logprobs[t], theirs + logp[t - 1, e.tokens[t]], n + 1
+    found = measure(["divergence"], played(*some, reference=agent))
+    assert found["kl"] == pytest.approx((own - theirs) / n, rel=1e-5)
+    assert found["perplexity"] == pytest.approx(math.exp(-theirs / n), rel=1e-5)
+
+
+def test_divergence_needs_a_reference_and_known_log_probabilities():
+    agent = AGENTS["bc"](make_lm())
+    assert measure(["divergence"], played(episode("ab"))) == {}
+    assert measure(["divergence"], played(episode("ab"), reference=agent)).keys() == {"perplexity"}
+
+
+def test_an_agent_is_no_distance_from_itself():
+    agent = AGENTS["bc"](make_lm())
+    env = make_env()
+    own = Episodes.from_list(list(rollout(env, agent.policy(), range(40))))
+    assert measure(["divergence"], Played(env, own, agent))["kl"] == pytest.approx(0, abs=1e-5)
+
+
+def test_facts_are_means_of_what_the_task_says():
+    some = played(episode("a", asked=2, right=True, name="x", seed=4), episode("b", asked=1, right=False, seed=5))
+    assert measure(["facts"], some) == {"asked": 1.5, "right": 0.5}
+
+
+def test_human_replies_are_like_themselves():
+    env = language_vec("Dialogue-chrF-v0", 4)
+    own = Episodes.from_list(list(rollout(env, HumanReply(env.task), range(4))))
+    found = measure(["similarity"], Played(env, own))
+    assert found.keys() == {"bertscore", "bertclick", "bleu", "chrf", "meteor"}
+    assert min(found.values()) > 0.9
+    other = [spell(env.tokenizer, "zebra", 8), spell(env.tokenizer, "quartz", 8)]
+    wrong = [
+        Episode(
+            np.concatenate([e.tokens[~e.is_action], said]),
+            np.arange((~e.is_action).sum() + len(said)) >= (~e.is_action).sum(),
+            np.zeros((~e.is_action).sum() + len(said), np.float32),
+            True,
+            info=e.info,
+        )
+        for e, said in zip(own, other, strict=False)
+    ]
+    assert measure(["similarity"], Played(env, Episodes.from_list(wrong)))["chrf"] < 0.2
+
+
+def test_what_cannot_be_measured_says_so():
+    with pytest.raises(ValueError, match="no measure 'charm'; choose among similarity"):
+        measure(["charm"], played(episode("a")))
+    with pytest.raises(ValueError, match="needs the human replies of Dialogue, and Guess has none"):
+        measure(["similarity"], played(episode("a")))
