@@ -164,8 +164,8 @@ class DecisionTransformer(Agent):
         """Quantiles of the distinct returns of all utterances, each half way to the distinct return below."""
         distinct = np.empty(0, np.float32)
         for _, episodes in pieces(log.data):
-            batch = collate(episodes, self.lm.pad_id, self.lm.end_id)
-            distinct = np.union1d(distinct, self._returns(batch)[begins(batch, self.lm.max_utterance_tokens)].numpy())
+            batch = collate(episodes, self.lm.pad_id, self.lm.end_id, self.lm.max_utterance_tokens)
+            distinct = np.union1d(distinct, self._returns(batch)[begins(batch)].numpy())
         n = len(distinct)
         lowest = np.unique(np.arange(1, self.config.bins) * n // self.config.bins)  # in each bin but the first
         lowest = lowest[lowest > 0]
@@ -188,7 +188,7 @@ class DecisionTransformer(Agent):
         if self.marker is not None:
             opens = (batch.input_ids == self.marker) & ~said  # [B, T]
             before[:, 1:][opens[:, :-1] & (batch.attention_mask[:, 1:] > 0)] = self.token_of()
-        row, i = begins(batch, self.lm.max_utterance_tokens).nonzero(as_tuple=True)  # [U] each
+        row, i = begins(batch).nonzero(as_tuple=True)  # [U] each
         before[row, batch.state[row, i] + 1] = self._tokens(batch)[row, i]
         return insert(batch, before, self.lm.pad_id)
 

@@ -93,11 +93,12 @@ class DPO(Agent):
     def _logged(self, source: Logged) -> Source:
         if self.config.reference == "logged":
             check_recorded(source)
-        return LoggedPairs(source, self.config.per, self.lm.end_id, self.config.pairs_per_context)
+        c, lm = self.config, self.lm
+        return LoggedPairs(source, c.per, lm.end_id, c.pairs_per_context, lm.max_utterance_tokens)
 
     def _live(self, source: Live) -> Source:
-        c = self.config
-        return LivePairs(source, c.per, self.lm.end_id, c.samples, c.pairs_per_context)
+        c, lm = self.config, self.lm
+        return LivePairs(source, c.per, lm.end_id, c.samples, c.pairs_per_context, lm.max_utterance_tokens)
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The loss of pairs: rows 2 i and 2 i + 1 are one, and the better is the one with the higher return.

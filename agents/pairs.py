@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.batch import turn_begins
 from agents.contexts import Repeated, digest, pieces
 from agents.source import Live, Logged
 from lang_envs.episode import Episode, Episodes
@@ -40,13 +41,20 @@ class Said:
     """[C]"""
 
 
-def said(parts: Iterable[tuple[int, Episodes]], per: Unit, end_id: int, seeds: Sequence[Any] | None = None) -> Said:
+def said(
+    parts: Iterable[tuple[int, Episodes]],
+    per: Unit,
+    end_id: int,
+    limit: int | None = None,
+    seeds: Sequence[Any] | None = None,
+) -> Said:
     """Everything to compare.
 
     Args:
         parts: episodes, each time with the number of their first.
         per: what is one thing.
-        end_id: the token that ends an utterance; it also ends where the environment speaks.
+        end_id: the token that ends an utterance.
+        limit: tokens at which an utterance is cut, as in ``collate``.
         seeds: where given, one for each episode, and only episodes with the same one share histories.
     """
     number: dict[tuple[Any, bytes], int] = {}
@@ -57,7 +65,7 @@ def said(parts: Iterable[tuple[int, Episodes]], per: Unit, end_id: int, seeds: S
         begins = np.ones(len(taken), np.bool_)  # [K]
         begins[1:] = row[1:] > row[:-1]
         if per == "turn":
-            begins[1:] |= (episodes.tokens[taken[:-1]] == end_id) | (taken[1:] > taken[:-1] + 1)
+            begins = turn_begins(taken, episodes.tokens[taken], end_id, limit)
         at = begins.nonzero()[0]  # [c] among the K
         row, start = row[at], taken[at]  # [c] each
         stop = taken[np.append(at[1:], len(taken)) - 1] + 1 if len(at) else at  # [c]
@@ -124,9 +132,11 @@ class LoggedPairs:
 
     needs_policy = False
 
-    def __init__(self, source: Logged, per: Unit, end_id: int, most: int | None = None) -> None:
+    def __init__(
+        self, source: Logged, per: Unit, end_id: int, most: int | None = None, limit: int | None = None
+    ) -> None:
         self.source, self.seed, self.position = source, source.seed, 0
-        self.found = said(pieces(source.data), per, end_id)
+        self.found = said(pieces(source.data), per, end_id, limit)
         self.pairs, self.ties = best_with_worst(source.data.returns[self.found.row], self.found.history, most)
         if not len(self.pairs):
             raise ValueError(
@@ -182,8 +192,11 @@ class LivePairs:
 
     needs_policy = True
 
-    def __init__(self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None) -> None:
-        self.live, self.per, self.end_id, self.samples, self.most = live, per, end_id, samples, most
+    def __init__(
+        self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None, limit: int | None = None
+    ) -> None:
+        self.live, self.per, self.end_id, self.samples = live, per, end_id, samples
+        self.most, self.limit = most, limit
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
         """Plays, and returns the next ``n`` pairs, or of those the ``rows``; for these, whole seeds are played."""
@@ -192,7 +205,7 @@ class LivePairs:
         each = min(k // 2, k if self.most is None else self.most)
         seeds = range(rows.start // each, -(-rows.stop // each))
         played = Repeated(live, k).sample(-(-n // each) * k, policy, range(seeds.start * k, seeds.stop * k))
-        found = said([(0, played)], self.per, self.end_id, [info["seed"] for info in played.info])
+        found = said([(0, played)], self.per, self.end_id, self.limit, [info["seed"] for info in played.info])
         pairs, _ = best_with_worst(played.returns[found.row], found.history, self.most)
         seed = seeds.start + found.row // k  # [C]
         chosen = [np.empty((0, 2), np.int64)]

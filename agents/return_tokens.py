@@ -44,16 +44,11 @@ def grow(model: PreTrainedModel, extra: int, seed: int) -> None:
         model.generation_config.suppress_tokens = list(range(size, size + extra))
 
 
-def begins(batch: Batch, limit: int) -> Tensor:
-    """Which actions begin an utterance, bool [B, A].
-
-    One that was cut at ``limit`` tokens has no end; where the environment kept silent after it, the next one follows.
-    """
-    place = torch.arange(batch.mask.shape[1], device=batch.mask.device).expand_as(batch.turn)  # [B, A]
+def begins(batch: Batch) -> Tensor:
+    """Which actions begin an utterance, bool [B, A]."""
     first = torch.ones_like(batch.turn, dtype=torch.bool)  # [B, A]
     first[:, 1:] = batch.turn[:, 1:] != batch.turn[:, :-1]
-    start = torch.where(first, place, 0).cummax(1).values  # [B, A] where what has no end in between began
-    return (batch.mask > 0) & ((place - start) % limit == 0)
+    return (batch.mask > 0) & first
 
 
 def insert(batch: Batch, before: Tensor, pad_id: int) -> Batch:

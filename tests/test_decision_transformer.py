@@ -41,7 +41,7 @@ def made(seed: int = 0, lm: LM | None = None, **config: Any) -> DecisionTransfor
 
 
 def batch_of(episodes: Any) -> Any:
-    return collate(episodes, PAD, END)
+    return collate(episodes, PAD, END, limit=3)
 
 
 def plainly(e: Episode, edges: list[float], to_go: bool = False) -> tuple[list[int], list[int]]:
@@ -75,7 +75,7 @@ def test_a_token_stands_before_each_turn_and_nowhere_else(returns: Any) -> None:
         assert told.attention_mask[b].sum() == len(tokens) and told.attention_mask[b, : len(tokens)].all()
         assert told.state[b, :n].tolist() == states and not told.state[b, n:].any()
         assert told.next_state[b, :n].tolist() == ([*states[1:], last] if n else [])
-        assert (told.input_ids[b] >= FIRST).sum() == len(set(batch.turn[b, :n].tolist())) + (e is CUT)
+        assert (told.input_ids[b] >= FIRST).sum() == len(set(batch.turn[b, :n].tolist()))
     for unchanged in ("action", "reward", "mask", "turn"):
         assert torch.equal(getattr(told, unchanged), getattr(batch, unchanged))
     assert plainly(TWO, [-0.5, 0.0, 1.2])[0] == [SAY, FIRST + 3, 3, END, 4, FIRST + 3, 5, END]

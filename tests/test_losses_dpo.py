@@ -52,6 +52,21 @@ def test_the_loss_is_its_equation(reference: Any) -> None:
     )
 
 
+def test_turns_cut_at_the_limit_are_compared_one_by_one() -> None:
+    # Two turns of two tokens without an end, between which the environment kept silent; the second ones differ.
+    acted = [0, 1, 1, 1, 1]
+    log = [episode([SAY, 3, 4, 5, 6], acted, [0, 0, 0, 0, 1.0]), episode([SAY, 3, 4, 5, 7], acted, [0.0] * 5)]
+
+    def compared(limit: int | None) -> list[tuple[tuple[int, ...], ...]]:
+        pairs = LoggedPairs(Logged(log), "turn", END, limit=limit)
+        episodes = pairs.sample(len(pairs))
+        turns = [tuple(e.tokens[e.is_action].tolist()) for e in episodes]
+        return sorted(zip(turns[::2], turns[1::2], strict=True))
+
+    assert compared(limit=2) == [((3, 4), (3, 4)), ((5, 6), (5, 7))]
+    assert compared(limit=None) == [((3, 4, 5, 6), (3, 4, 5, 7))]
+
+
 def test_at_the_start_every_pair_costs_log_two() -> None:
     loss, metrics = DPO(make_lm()).loss(batch_of(GOOD, POOR, FINE, AWFUL))
     assert loss.item() * 11 == pytest.approx(2 * np.log(2)) and metrics["policy/kl"].item() == 0

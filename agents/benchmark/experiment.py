@@ -197,14 +197,14 @@ def _shrink(experiment: Experiment) -> Experiment:
     return dataclasses.replace(
         experiment,
         data=few(experiment.data),
-        held_out=experiment.held_out and few(experiment.held_out),
+        held_out=experiment.held_out and dataclasses.replace(experiment.held_out, episodes=20),
         lm="d64-l2",
         cells=cells,
         env_options=few_words(experiment.env_options),
         selection_options=experiment.selection_options and few_words(experiment.selection_options),
         best_of=min(2, experiment.best_of),
-        episodes=8,
-        selection_episodes=4,
+        episodes=4,
+        selection_episodes=2,
         measure_every=2,
         yardstick_games=8,
     )

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
 _AT_ONCE = 64  # episodes that a model reads at once
+_FITTED_EPOCHS, _FITTED_ROWS = 10, 32  # of fitted Q
 _COMPARED = 200  # utterances that are compared with each other: their number enters squared
 
 
@@ -126,7 +127,9 @@ def off_policy(played: Played) -> dict[str, float]:
     if played.held_out is None:
         raise ValueError("Off-policy estimates need logs that no agent learned from: set the experiment's held_out.")
     rng = np.random.default_rng(0)
-    found = evaluate(played.policy, played.held_out, rng, played.reference.policy(), fitted_steps=100, progress=False)
+    steps = _FITTED_EPOCHS * -(-len(played.held_out) // (2 * _FITTED_ROWS))  # Q is fitted to one half at a time
+    behaviour, fit = played.reference.policy(), {"batch_size": _FITTED_ROWS, "progress": False}
+    found = evaluate(played.policy, played.held_out, rng, behaviour, steps, **fit)
     estimates = {e.name: e for e in found.estimates if e.name in ("weighted", "doubly_robust", "fitted_q")}
     return {name: e.value for name, e in estimates.items()} | {"effective": estimates["weighted"].effective}
 
