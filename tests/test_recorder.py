@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import traceback
 from collections import Counter
 from pathlib import Path
 
@@ -85,22 +86,21 @@ def test_record_takes_an_id_and_is_the_same_in_any_blocks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a", "b"]
 
 
-def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, small_files):
-    make(tmp_path / "whole")
-    expected = contents(tmp_path / "whole")
-    assert len([name for name in expected if name.endswith(".arrow")]) > 2
-    rng = np.random.default_rng(0)
-    kills = 0
+def kill_again_and_again(whole: Path, killed: Path):
+    """Records to ``killed`` in children that are killed, until one ends; it is what ``whole`` is, or not there."""
+    writer.FILE_BYTES = 12_000
+    expected, rng, kills = contents(whole), np.random.default_rng(0), 0
     for attempt in range(200):
         child = os.fork()
         if child == 0:
             try:
-                make(tmp_path / "killed", pause=0.002)
+                make(killed, pause=0.002)
                 os._exit(0)
             except BaseException:
+                traceback.print_exc()
                 os._exit(1)
         time.sleep(rng.uniform(0.0, 0.05))
-        assert not (tmp_path / "killed").exists() or contents(tmp_path / "killed") == expected
+        assert not killed.exists() or contents(killed) == expected
         if attempt < 12:
             os.kill(child, signal.SIGKILL)
         status = os.waitpid(child, 0)[1]
@@ -109,7 +109,22 @@ def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, small_files):
             break
         assert os.WIFSIGNALED(status), "the child failed of itself"
     assert kills >= 3
-    assert contents(tmp_path / "killed") == expected
+    assert contents(killed) == expected
+
+
+def test_killed_at_any_moment_it_ends_in_the_same_bytes(tmp_path, small_files):
+    make(tmp_path / "whole")
+    assert len([name for name in contents(tmp_path / "whole") if name.endswith(".arrow")]) > 2
+    # A process of its own: a fork of one that has run other tests would inherit their threads' locks.
+    folders = [str(tmp_path / "whole"), str(tmp_path / "killed")]
+    call = f"import pathlib, test_recorder; test_recorder.kill_again_and_again(*map(pathlib.Path, {folders}))"
+    process = subprocess.run(
+        [sys.executable, "-c", call],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == 0, process.stderr
     assert not (tmp_path / "killed.partial").exists()
 
 
