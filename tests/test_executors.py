@@ -16,8 +16,10 @@ def quiet(line):
 
 
 def small(**changes):
-    """Two runs of one agent."""
-    return suite(**{"cells": (Cell("BC", "bc", fit={"steps": 2, "batch_size": 8}),), "baselines": (), **changes})
+    """Two runs of one agent, and of another that goes on from it."""
+    fit = {"steps": 2, "batch_size": 8}
+    cells = (Cell("on", "bc", fit=fit, start="BC"), Cell("BC", "bc", fit=fit))
+    return suite(**{"cells": cells, "baselines": (), **changes})
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +39,11 @@ def finished(tmp_path_factory):
     out = tmp_path_factory.mktemp("processes")
     run(small(normalise=None), out, say=quiet)
     return out
+
+
+def test_processes_wait_for_what_they_need(finished, tmp_path):
+    run(small(normalise=None), tmp_path, workers=2, say=quiet)
+    assert (tmp_path / "results.parquet").read_bytes() == (finished / "results.parquet").read_bytes()
 
 
 @pytest.mark.slow  # a cluster takes seconds to start, and its workers to import everything
@@ -69,7 +76,7 @@ def test_without_ray_it_says_what_to_install(tmp_path, monkeypatch):
 def test_logging_for_tensorboard_changes_no_result(finished, tmp_path):
     pytest.importorskip("tensorboard", reason="the extra tensorboard is not installed")
     run(small(normalise=None), tmp_path, say=quiet, tensorboard=True)
-    assert len(list(tmp_path.rglob("fit/tensorboard/events.*"))) == 2
+    assert len(list(tmp_path.rglob("fit/tensorboard/events.*"))) == 4
     assert (tmp_path / "results.parquet").read_bytes() == (finished / "results.parquet").read_bytes()
     specs = [json.loads(path.read_text()) for path in (tmp_path / "cells").rglob("spec.json")]
     assert not any("tensorboard" in json.dumps(spec) for spec in specs)

@@ -157,15 +157,22 @@ def test_the_returns_table_by_hand():
 
 
 def test_the_best_agent_and_the_next():
-    [row] = best_table([outcome_of(experiment())]).rows
+    [row] = best_table([outcome_of(experiment(rank_test=False))]).rows
     # 3 x 3 pairs of runs: (-3, -2, -1) beats (-4, -3, -2) in 6, ties in 2
-    assert row == ("made-up", "ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3 × 16")
+    shown = ("ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3 × 16")
+    assert row == ("made-up", "return", *shown)
+
+
+def test_where_the_rank_test_is_asked_for_it_decides():
+    [row] = best_table([outcome_of(experiment())]).rows
+    assert row == ("made-up", "rank test", "ILQL", "0.90", "[0.90, 0.90]", "–", "–", "–", "–", "3")
+    assert across([outcome_of(experiment(name=name)) for name in "ab"]) is None
 
 
 def test_agents_across_experiments_by_hand():
-    first, second = outcome_of(experiment(name="a")), outcome_of(experiment(name="b"))
+    first, second = (outcome_of(experiment(name=name, rank_test=False)) for name in "ab")
     assert across([first]) is None
-    assert across([first, outcome_of(experiment(normalise=None))]) is None
+    assert across([first, outcome_of(experiment(normalise=None, rank_test=False))]) is None
     found = across([first, second])
     assert list(found.scores) == ["ILQL", "BC"]
     assert found.scores["BC"] == pytest.approx(np.array([[0.5, 0.5], [0.75, 0.75], [1.0, 1.0]]))

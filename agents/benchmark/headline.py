@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 
 
 class Across(NamedTuple):
-    """Agents that were trained in every one of K experiments with normalised scores, R times in each."""
+    """Agents that were trained in every one of K experiments that ask for returns, R times in each."""
 
     experiments: list[str]
     scores: dict[str, Floats]
@@ -32,7 +32,7 @@ def across(outcomes: Sequence[Outcome]) -> Across | None:
 
     Where experiments have different numbers of runs, as in an unfinished suite, the first ones are taken.
     """
-    known = [o for o in outcomes if o.cells and not math.isnan(o.normalised(0.0))]
+    known = [o for o in outcomes if o.cells and not o.experiment.rank_test and not math.isnan(o.normalised(0.0))]
     shared = [label for label in (known[0].cells if known else []) if all(label in o.cells for o in known)]
     if len(known) < 2 or not shared:
         return None
@@ -49,38 +49,54 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
     """One row per experiment: its best agent, the one after it, the best policy that is not trained."""
     rows = []
     for outcome in outcomes:
-        ranked = sorted(outcome.cells, key=lambda label: -float(np.mean(outcome.returns(label))))
+        runs = scores(outcome)
+        ranked = sorted(runs, key=lambda label: -float(np.mean(runs[label])))
         if not ranked:
             continue
-        summary = stats.summarise(outcome.returns(ranked[0]), np.random.default_rng(0))
-        marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
-        not_trained = max(marks, key=lambda label: marks[label], default=None)
+        summary = stats.summarise(runs[ranked[0]], np.random.default_rng(0))
+        by_return = not outcome.experiment.rank_test
         rows.append(
             (
                 outcome.experiment.name,
+                "return" if by_return else "rank test",
                 ranked[0],
                 number(summary.mean),
                 interval(summary.interval),
-                number(outcome.normalised(summary.mean)),
-                *_next_best(outcome, ranked),
-                DASH if not_trained is None else f"{not_trained} {marks[not_trained]:.2f}",
-                f"{summary.runs} × {outcome.experiment.episodes}",
+                number(outcome.normalised(summary.mean)) if by_return else DASH,
+                *_next_best(runs, ranked),
+                _not_trained(outcome) if by_return else DASH,
+                f"{summary.runs} × {outcome.experiment.episodes}" if by_return else str(summary.runs),
             )
         )
-    header = ("experiment", "best agent", "return", "95 %", "normalised", "next", "P(best beats it)", "not trained")
+    header = ("experiment", "asked for", "best agent", "mean", "95 %", "normalised", "next", "P(best beats it)")
     note = (
-        "Agents by mean return over training runs; 95 % are bootstrap intervals over runs. The best of several is "
+        "Agents by their mean over training runs; 95 % are bootstrap intervals over runs. The best of several is "
         "chosen on the very episodes that are shown, which flatters it: how likely one of its runs beats one of the "
         "next agent's says more. Not trained: the best such policy."
     )
-    return Table("The best agent of each experiment", (*header, "runs × episodes"), tuple(rows), note)
+    return Table("The best agent of each experiment", (*header, "not trained", "runs × episodes"), tuple(rows), note)
 
 
-def _next_best(outcome: Outcome, ranked: Sequence[str]) -> tuple[str, str]:
+def scores(outcome: Outcome) -> dict[str, list[float]]:
+    """What the experiment asks for, of each training run: returns, or the rank test at the end token."""
+    if not outcome.experiment.rank_test:
+        return {label: outcome.returns(label) for label in outcome.cells}
+    found = {label: outcome.metric(label, "rank/target/0") for label in outcome.cells}
+    return {label: runs for label, runs in found.items() if runs}
+
+
+def _not_trained(outcome: Outcome) -> str:
+    """The best of the policies that are not trained."""
+    marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
+    best = max(marks, key=lambda label: marks[label], default=None)
+    return DASH if best is None else f"{best} {marks[best]:.2f}"
+
+
+def _next_best(runs: Mapping[str, Sequence[float]], ranked: Sequence[str]) -> tuple[str, str]:
     """The second agent, and how surely the first is ahead; a single run says nothing about that."""
     if len(ranked) < 2:
         return DASH, DASH
-    first, second = (outcome.returns(label) for label in ranked[:2])
+    first, second = (runs[label] for label in ranked[:2])
     shown = f"{ranked[1]} {np.mean(second):.2f}"
     sure = min(len(first), len(second)) > 1
     return shown, number(stats.probability_of_improvement(first, second)) if sure else DASH

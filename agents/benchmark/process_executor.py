@@ -6,10 +6,10 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing.connection import wait
+from multiprocessing import connection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]
     """Works through the units and yields (name, seconds) as they finish.
 
     Args:
-        pending: units that do not depend on each other.
+        pending: units, each after those it needs.
         workers: processes; 1 works in this one.
 
     Raises:
@@ -35,11 +35,17 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
+    waiting, unfinished = list(pending), {unit.folder for unit in pending}
+    running: dict[Future[tuple[str, float]], Unit] = {}
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        futures = [pool.submit(work, unit) for unit in pending]
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            while waiting or running:
+                ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
+                running |= {pool.submit(work, unit): unit for unit in ready}
+                waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    unfinished.discard(running.pop(future).folder)
+                    yield future.result()
         except BrokenProcessPool:
             raise ValueError(
                 "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "
@@ -58,7 +64,7 @@ def _start_worker() -> None:
     assert parent is not None
 
     def watch() -> None:
-        wait([parent.sentinel])
+        connection.wait([parent.sentinel])
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]
     """Works through the units and yields (name, seconds) as they finish.
 
     Args:
-        pending: units that do not depend on each other.
+        pending: units, each after those it needs.
         workers: cores to use where no cluster is running.
 
     Raises:
@@ -34,8 +35,11 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]
     """
     ray = _connected(workers)
     piece = ray.remote(num_cpus=1)(_work)
-    tasks = [piece.remote(_everywhere(unit)) for unit in pending]
-    left = list(tasks)
+    tasks: dict[Path, Any] = {}
+    for unit in pending:
+        after = [tasks[needed.folder] for needed in unit.needs.values() if needed.folder in tasks]
+        tasks[unit.folder] = piece.remote(_everywhere(unit), *after)
+    left = list(tasks.values())
     try:
         while left:
             [done], left = ray.wait(left, num_returns=1)
@@ -75,11 +79,13 @@ def _connected(workers: int) -> Any:
 def _everywhere(unit: Unit) -> Unit:
     """The unit with paths that mean the same in every working directory."""
     needs = {use: _everywhere(needed) for use, needed in unit.needs.items()}
-    return dataclasses.replace(unit, folder=unit.folder.absolute(), data=unit.data.absolute(), needs=needs)
+    held_out = unit.held_out and unit.held_out.absolute()
+    folder, data = unit.folder.absolute(), unit.data.absolute()
+    return dataclasses.replace(unit, folder=folder, data=data, held_out=held_out, needs=needs)
 
 
-def _work(unit: Unit) -> tuple[str, float]:
-    """What a worker does."""
+def _work(unit: Unit, *after: tuple[str, float]) -> tuple[str, float]:
+    """What a worker does, once the pieces it comes ``after`` are finished."""
     from agents.benchmark.process_executor import one_thread
     from agents.benchmark.runner import work
 

@@ -173,9 +173,8 @@ def run(
     pending = [dataclasses.replace(unit, tensorboard=tensorboard) for unit in work if unit.result() is None]
     if len(pending) < len(work):
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
-    waves = [[unit for unit in pending if unit.wave == wave] for wave in sorted({unit.wave for unit in pending})]
-    finished = (done for wave in waves for done in _finish(wave, workers, executor))
-    for done, (name, seconds) in enumerate(finished, 1):
+    pending.sort(key=lambda unit: unit.wave)  # each after those it needs, the longest of a wave still first
+    for done, (name, seconds) in enumerate(_finish(pending, workers, executor), 1):
         left = f"{done}/{len(pending)}"
         say(f"[{left:>7}] {name}: {seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
     results = [(unit, unit.result()) for unit in work]
@@ -209,7 +208,7 @@ def _record(folder: Path, data: Data, say: Say) -> None:
 
 
 def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[tuple[str, float]]:
-    """Works through units that do not depend on each other, and yields (name, seconds) as they finish."""
+    """Works through the units, each after those it needs, and yields (name, seconds) as they finish."""
     if executor == "ray":
         from agents.benchmark.ray_executor import finish
     else:
