@@ -3,7 +3,6 @@
 With ``--check`` it says which pages are out of date, and fails if any is.
 """
 
-import argparse
 import ast
 import dataclasses
 import inspect
@@ -13,6 +12,8 @@ import textwrap
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
+
+from generated_pages import write
 
 from agents import AGENTS, value_learning
 from agents.value_learning import ValueConfig
@@ -131,20 +132,5 @@ def pages() -> dict[Path, str]:
     return {FOLDER / "README.md": index, **written}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
-    check = parser.parse_args().check
-    stale = {
-        path: text for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-    for path, text in stale.items():
-        print(f"{path.name} is out of date" if check else f"wrote {path.name}")
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    return int(check and bool(stale))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(pages(), __doc__))

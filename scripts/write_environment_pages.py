@@ -3,7 +3,6 @@
 With ``--check`` it says which pages are out of date, and fails if any is.
 """
 
-import argparse
 import inspect
 import re
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+from generated_pages import write
 
 from lang_envs import rollout, scores
 from lang_envs.make import language_vec
@@ -83,20 +83,5 @@ def pages() -> dict[Path, str]:
     return {FOLDER / "README.md": index, **written}
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; fail where a page is out of date")
-    check = parser.parse_args().check
-    stale = {
-        path: text for path, text in pages().items() if not path.exists() or path.read_text(encoding="utf-8") != text
-    }
-    for path, text in stale.items():
-        print(f"{path.name} is out of date" if check else f"wrote {path.name}")
-        if not check:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    return int(check and bool(stale))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write(pages(), __doc__))

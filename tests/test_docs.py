@@ -1,6 +1,5 @@
 """The pages of docs: their code runs, they say what the code says, every metric is explained, and the site is built."""
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import write_agent_pages
 from toy_agent import OFFLINE, make_agent, make_env, make_episodes
 
 from agents import PPO, Live, Logged, PPOConfig
@@ -18,13 +18,6 @@ DOCS = ROOT / "docs"
 BLOCK = re.compile(r'^```python(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FEWER = ("steps=400", "steps=20")  # the quick start's training is that of the README, which is run in full
 PAGES = ["quickstart", "concepts", "new_task", "new_agent", "datasets", "logs"]
-
-
-def script():
-    spec = importlib.util.spec_from_file_location("write_agent_pages", ROOT / "scripts" / "write_agent_pages.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -46,9 +39,10 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
 
 
 def test_agent_pages_are_up_to_date():
-    stale = [path.name for path, text in script().pages().items() if not path.exists() or path.read_text() != text]
+    pages = write_agent_pages.pages()
+    stale = [path.name for path, text in pages.items() if not path.exists() or path.read_text() != text]
     assert not stale, f"run scripts/write_agent_pages.py: {stale}"
-    assert {path.name for path in script().pages()} == {path.name for path in (DOCS / "agents").glob("*.md")}
+    assert {path.name for path in pages} == {path.name for path in (DOCS / "agents").glob("*.md")}
 
 
 def explained(file):
