@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from agents import processes
 from agents.source import Live, Logged, Mixed, Source
 from lang_envs.episode import Episodes
 from lang_envs.rollout import Policy, Start, rollout
@@ -154,10 +155,11 @@ class Weighted:
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
         """The next ``n`` episodes, or of those the ``rows``."""
-        if rows is None:
-            return self._weighed(self.source.sample(n, policy))
-        wide = range(rows.start // self.group * self.group, min(n, -(-rows.stop // self.group) * self.group))
-        episodes = self._weighed(self.source.sample(n, policy, wide))
+        rows, k = range(n) if rows is None else rows, self.group
+        wide = range(rows.start // k * k, min(n, -(-rows.stop // k) * k))
+        with processes.agreed():  # to weigh is to ask the other processes, who must not wait for one that failed
+            played = self.source.sample(n, policy, wide)
+        episodes = self._weighed(played)
         return episodes if wide == rows else Episodes.from_list([episodes[row - wide.start] for row in rows])
 
     def _weighed(self, episodes: Episodes) -> Episodes:

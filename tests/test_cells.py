@@ -12,7 +12,7 @@ from agents import Live, Logged, Mixed
 from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
-from agents.benchmark.cell import LIVE_SEED, source_of
+from agents.benchmark.cell import LIVE_SEED, choose_decoding, source_of
 from agents.benchmark.evaluate import SCORES, decoded
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.runner import units
@@ -179,6 +179,28 @@ def saved(folder, env):
     from agents import AGENTS, LM
 
     return AGENTS["monte_carlo"](LM.from_scratch("d64-l2", env)).save(folder / "agent")
+
+
+def test_a_decoding_is_reported_as_it_was_chosen(tmp_path):
+    """What was tried after it leaves no trace, neither in the policy nor in what is saved."""
+    env = language_vec("MovieReview-v0", 4)
+    agent = Agent.load(saved(tmp_path, env))
+    trained = agent.model.config.advantage_weight
+    tried = (
+        {"greedy": True, "advantage_weight": 0.5},
+        {"greedy": True},
+        {"advantage_weight": 7.0, "advantage_clip": 0},
+    )
+    weights_seen = []
+
+    class Watched(type(agent)):
+        def policy(self, **decoding):
+            weights_seen.append((self.model.config.advantage_weight, self.model.config.advantage_clip))
+            return super().policy(**decoding)
+
+    agent.__class__ = Watched
+    choose_decoding(env, agent, Cell("x", "monte_carlo", decodings=tried), 4, agent)
+    assert weights_seen == [(0.5, None), (trained, None), (7, 0)]
 
 
 TASKS = {

@@ -2,8 +2,8 @@
 
     P(approved | context c, reply r) = sigmoid(w . [e(c), e(r), e(c) * e(r)] + b)       e are sentence embeddings
 
-Logistic regression with a penalty on w. It is a small model of a few hundred verdicts: read its area under the ROC
-curve on the agents' own logs, which it has not seen, before its opinions of the agents.
+Logistic regression with a penalty on w. It is a small model of two hundred verdicts: read its area under the ROC curve
+in the dialogues where agents are judged, of which it has seen none, before its opinions of them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from lang_envs.corpora.dialogues.dialogue import Turns
 
 Floats = NDArray[np.float64]
-LEARNED_FROM = ("validation", "test")
+LEARNED_FROM, JUDGED_ON = ("validation",), ("test",)
 _PENALTY = 10.0  # of the squared weights, beside the sum over verdicts
 _TURNS = 3  # of the context that are read
 
@@ -34,7 +34,7 @@ class Judge:
 
     Attributes:
         weights: [3 D + 1], the last is b.
-        auc: on the verdicts of the split "train": the probability that an approved reply is judged above another.
+        auc: on the verdicts of ``JUDGED_ON``: the probability that an approved reply is judged above another.
     """
 
     weights: Floats
@@ -70,7 +70,7 @@ def judge(path: str | None = None) -> Judge:
     """
     x, y = _verdicts(LEARNED_FROM, path)
     weights = fit(x, y)
-    held_out, approved = _verdicts(("train",), path)
+    held_out, approved = _verdicts(JUDGED_ON, path)
     return Judge(weights, area_under_curve(approved > 0, held_out @ weights))
 
 

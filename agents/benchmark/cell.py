@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,22 +69,22 @@ def train(
         agent = others["start"]
     trained = time.perf_counter()
     agent.model.eval()
+    proposer, before = others.get("candidates_from", agent), evaluate.as_trained(agent)
     choosing = evaluate.selection_env(experiment, min(evaluate.ROWS, experiment.selection_episodes))
-    decoding, tried = choose_decoding(choosing, agent, cell, experiment.selection_episodes, others)
-    policy = evaluate.decoded(agent, decoding, others.get("candidates_from"))
+    decoding, tried = choose_decoding(choosing, agent, cell, experiment.selection_episodes, proposer)
+    policy = evaluate.decoded(agent, before | decoding, proposer)
     played = evaluate.report_episodes(env, policy, experiment)
     reference = agent if experiment.reference == cell.label else others.get("reference")
     kept_away = None if held_out is None else EpisodeDataset.load(held_out)
     shown = Played(env, played, reference, policy, kept_away)
     metrics = evaluate.metrics(played) | measure(experiment.measures, shown)
     if experiment.best_of > 1:
-        metrics |= evaluate.best_of(env, agent.policy(), experiment, played)
+        metrics |= evaluate.best_of(env, proposer.policy(), experiment, played)
     for other in experiment.elsewhere:
         there = language_vec(other.env, min(evaluate.ROWS, experiment.episodes), **other.options)
         metrics[f"return/{other.label}"] = float(evaluate.report_episodes(there, policy, experiment).returns.mean())
     agent.save(folder / "agent")
     curve = read_curve(folder / "fit") if cell.trained else []
-    shutil.rmtree(folder / "fit" / "checkpoints", ignore_errors=True)
     return {
         "kind": "agent",
         "metrics": {**metrics, **_last_values(curve)},
@@ -125,17 +124,19 @@ def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
 
 
 def choose_decoding(
-    env: TokenVectorEnv, agent: Agent, cell: Cell, episodes: int, others: Mapping[str, Agent]
+    env: TokenVectorEnv, agent: Agent, cell: Cell, episodes: int, candidates_from: Agent
 ) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The cell's decoding with the best mean return on the selection episodes, and the returns of all.
 
-    A single one is measured only where the cell belongs to a group, whose settings are compared by it.
+    What a decoding does not name is as the agent was trained, whatever was tried before. A single one is measured only
+    where the cell belongs to a group, whose settings are compared by it.
     """
     if len(cell.decodings) == 1 and not cell.group:
         return cell.decodings[0], []
     tried: list[dict[str, Any]] = []
+    before = evaluate.as_trained(agent)
     for decoding in cell.decodings:
-        policy = evaluate.decoded(agent, decoding, others.get("candidates_from"))
+        policy = evaluate.decoded(agent, before | decoding, candidates_from)
         tried.append({"decoding": decoding, "return": evaluate.selection_return(env, policy, episodes)})
     best = max(range(len(tried)), key=lambda i: tried[i]["return"])  # the first of equals
     return cell.decodings[best], tried

@@ -54,25 +54,36 @@ def metrics(episodes: Episodes) -> dict[str, float]:
 def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | None = None) -> Policy:
     """The agent's policy under ``decoding``.
 
-    Fields of ``ValueLMConfig`` (how the values enter) are set on the model, so that it is saved as it was reported.
-    ``rank`` (one of ``SCORES``) makes it say the best of ``k`` candidates, 5 by default, which ``candidates_from``
-    proposes, by default itself; the rest are arguments of ``LMPolicy``.
+    Fields of ``ValueLMConfig`` (how the values enter) are set on the model, so that it is saved as it was reported;
+    those that are not named stay as they are. ``rank`` (one of ``SCORES``) makes it say the best of ``k`` candidates,
+    5 by default, which ``candidates_from`` proposes, by default itself; the rest are arguments of ``LMPolicy``.
 
     Raises:
         ValueError: the agent has no values to set or to rank by, or there is no such score.
     """
-    plain = dict(decoding)
-    if (by := plain.pop("rank", None)) is not None:
-        if by not in SCORES:
-            raise ValueError(f"Candidates are ranked by one of {', '.join(SCORES)}, not by {by!r}.")
-        k = plain.pop("k", 5)
-        return Ranked((candidates_from or agent).policy(**plain), SCORES[by](agent), k)
-    own = {name for name in plain if name.startswith(("advantage_", "lm_"))}
+    own = {name: value for name, value in decoding.items() if _is_of_values(name)}
     if own and not agent.needs_values:
         raise ValueError(f"{', '.join(sorted(own))} needs an agent with values, and {agent.name!r} has none.")
-    for name in own:
-        setattr(agent.model.config, name, plain.pop(name))
-    return agent.policy(**plain)
+    for name, value in own.items():
+        setattr(agent.model.config, name, value)
+    plain = {name: value for name, value in decoding.items() if name not in own}
+    if (by := plain.pop("rank", None)) is None:
+        return agent.policy(**plain)
+    if by not in SCORES:
+        raise ValueError(f"Candidates are ranked by one of {', '.join(SCORES)}, not by {by!r}.")
+    k = plain.pop("k", 5)
+    return Ranked((candidates_from or agent).policy(**plain), SCORES[by](agent), k)
+
+
+def as_trained(agent: Agent) -> dict[str, Any]:
+    """The decoding that a trained agent has of itself: how its values enter, where it has any."""
+    settings = agent.model.config.to_dict() if agent.needs_values else {}
+    return {name: value for name, value in settings.items() if _is_of_values(name)}
+
+
+def _is_of_values(name: str) -> bool:
+    """Whether a setting is one of ``ValueLMConfig``: how the values enter, or the language model before they do."""
+    return name.startswith(("advantage_", "lm_"))
 
 
 SCORES: dict[str, Callable[[Agent], Score]] = {

@@ -135,11 +135,14 @@ class Suite:
     def smoke(self) -> Suite:
         """The same suite shrunk to seconds: it shows that everything runs, and nothing else.
 
+        It has another name, so that a folder of real results is refused.
+
         Of the experiments after the first two cells are left, since they differ in their logs and environments.
         """
         first, *others = self.experiments
         fewer = [dataclasses.replace(e, cells=e.cells[:2]) for e in others]
-        return dataclasses.replace(self, seeds=1, experiments=tuple(_shrink(e) for e in (first, *fewer)))
+        shrunk = tuple(_shrink(e) for e in (first, *fewer))
+        return dataclasses.replace(self, name=f"{self.name}-smoke", seeds=1, experiments=shrunk)
 
     def plain(self) -> dict[str, Any]:
         """As JSON-able data."""

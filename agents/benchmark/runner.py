@@ -239,6 +239,7 @@ def work(unit: Unit) -> tuple[str, float]:
         case None:
             result = cells.yardsticks(unit.experiment, unit.data)
     write_json(unit.folder / "result.json", {"spec": unit.spec(), **result})
+    shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # what it could have gone on from
     return unit.name, time.perf_counter() - began
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, ranked, weights
+from agents.benchmark.suites.settings import ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
@@ -39,17 +39,18 @@ def methods(rows: Data) -> tuple[Cell, ...]:
         Cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE, start="Base"),
         Cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE, start="Base"),
         Cell("DPO, per turn", "dpo", {"per": "turn", "pairs_per_context": 1}, GENTLE, start="Base"),
-        Cell("MC", "monte_carlo", VALUES, FIT, (*GREEDY, *weights(1, 4, 16)), start="Base"),
+        Cell("MC", "monte_carlo", VALUES, FIT, weights(0, 1, 4, 16), start="Base"),
         Cell("MC ranks Base", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="Base"),
     )
 
 
 ABOUT = (
     "A multiple-choice question that hangs on something its asker did not say; the assistant may ask back. The logs "
-    "hold four conversations about each question, by assistants who ask what matters, ask what does not, answer at "
-    "once, or answer anything. Base learned from all of them; every other method goes on from it for the same number "
-    "of steps. The reward counts form for one tenth; success is the share of right answers. The reported questions are "
-    "in no log."
+    "hold four conversations about each question, each by an assistant drawn among four: one asks what matters, one "
+    "asks what does not, one answers at once, one answers anything. Base learned from all of them; every other method "
+    "goes on from it for as many steps, Swift and DPO at a fifth of the others' learning rate. 'As many rows' has the "
+    "best conversations of four times as many questions. The reward counts form for one tenth; success is the share of "
+    "right answers. Decodings are chosen on questions of the logs' own pool; the reported ones are in no log."
 )
 
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, ranked, weights
+from agents.benchmark.suites.settings import ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 600, "batch_size": 32, "lr": 2e-3, "warmup_steps": 50, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 150, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 VALUES = {"gamma": 1.0, "cql_weight": 0.001, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
-VALUE_WEIGHTS = (*GREEDY, *weights(1, 4, 16))
+VALUE_WEIGHTS = weights(0, 1, 4, 16)
 FEEDBACK: dict[str, Any] = {"corpus": "taskmaster-feedback", "max_response_tokens": 96}
 
 HUMAN_FEEDBACK = Suite(
@@ -29,12 +29,13 @@ HUMAN_FEEDBACK = Suite(
             about=(
                 "1,324 replies with a verdict each. Base learned from all of them, the others go on from it. The "
                 "return is the likeness (chrF) to a reply that was approved of in the same context, in dialogues that "
-                "no agent has seen. Approval is the opinion of a model of other verdicts; beside it stands that "
-                "model's own area under the ROC curve on the agents' logs. Weighted, doubly robust and fitted Q are "
-                "off-policy estimates of the share approved."
+                "no agent has seen. Approval is the opinion of a model of verdicts in yet other dialogues; beside it "
+                "stands that model's own area under the ROC curve where it judges. Weighted, doubly robust and fitted "
+                "Q are off-policy estimates of the share approved. Decodings are chosen in the dialogues that the "
+                "model learned from."
             ),
             data=Data("taskmaster-feedback", episodes=1_324, options=FEEDBACK),
-            held_out=Data("taskmaster-feedback", episodes=188, options={**FEEDBACK, "split": "validation"}),
+            held_out=Data("taskmaster-feedback", episodes=176, options={**FEEDBACK, "split": "test"}),
             env="Dialogue-chrF-v0",
             env_options={**FEEDBACK, "split": "test"},
             selection_options={**FEEDBACK, "split": "validation"},

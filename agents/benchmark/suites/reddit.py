@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import SAMPLED, weights
+from agents.benchmark.suites.settings import SAMPLED, Decodings, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
@@ -16,23 +16,23 @@ PAPER = weights(8, clip=None, greedy=False)
 """As the paper decodes: sampled, the advantage weighing 8."""
 
 
-def methods(keep_above: float, **values: float) -> tuple[Cell, ...]:
+def methods(keep_above: float, decodings: Decodings = PAPER) -> tuple[Cell, ...]:
     """BC, and what goes on from it; ``keep_above`` is the return that %BC asks for."""
-    settings = {**VALUES, **values}
     return (
         Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED),
         Cell("BC, longer", "bc", fit=FIT, decodings=SAMPLED, start="BC"),
         Cell("%BC", "bc", {"keep_above": keep_above}, FIT, SAMPLED, start="BC"),
-        Cell("SARSA", "sarsa", settings, FIT, PAPER, start="BC"),
-        Cell("Monte Carlo", "monte_carlo", settings, FIT, PAPER, start="BC"),
-        Cell("ILQL", "ilql", {**settings, "tau": 0.6}, FIT, PAPER, start="BC"),
+        Cell("SARSA", "sarsa", VALUES, FIT, decodings, start="BC"),
+        Cell("Monte Carlo", "monte_carlo", VALUES, FIT, decodings, start="BC"),
+        Cell("ILQL", "ilql", {**VALUES, "tau": 0.6}, FIT, decodings, start="BC"),
     )
 
 
 ABOUT = (
-    "A comment on a post, rewarded by a classifier. BC learned from all logged comments; the others go on from it. All "
-    "sample, and values weigh 8 times the advantage, as in the paper. How different the comments are from each other, "
-    "how long they are and how far the policy went from BC is said beside the reward."
+    "A comment on a post, rewarded by a classifier; posts, comments and votes are made up. BC learned from all logged "
+    "comments; the others go on from it. All sample, and the advantage weighs 8, as in the paper (40 where votes of "
+    "-1 and 1 take the place of 0 and 10). How different the comments are from each other, how long they are and how "
+    "far the policy went from BC is said beside the reward."
 )
 TOXICITY = Elsewhere("toxicity", "Reddit-Toxicity-v0", {"split": "test"})
 UPVOTES = Elsewhere("upvotes", "Reddit-Upvotes-v0", {"split": "test"})
@@ -93,7 +93,7 @@ REDDIT = Suite(
             "Comments that are voted up, learned from the votes there were",
             "Reddit-Upvotes-v0",
             logs("Reddit-Upvotes-v0", "reddit-upvotes-real"),
-            methods(1.0),
+            methods(1.0, weights(40, clip=None, greedy=False)),  # from -1 to 1 instead of from 0 to 10
             TOXICITY,
         ),
         comments(

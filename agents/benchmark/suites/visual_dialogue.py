@@ -33,7 +33,8 @@ def methods(scale: float) -> tuple[Cell, ...]:
         Cell("ILQL", "ilql", {**values, "tau": 0.7}, FIT, WEIGHTS, start="BC"),
         Cell("AWR", "awr", {**values, "tau": 0.7}, FIT, GREEDY, start="BC"),
         Cell("CQL", "cql", {**values, "cql_weight": 1.0}, FIT, WEIGHTS, start="BC"),
-        Cell("psi", "psi", {**PSI}, FIT, WEIGHTS, start="BC"),
+        # its values are in nats, and 1 is the weight they are made for
+        Cell("psi", "psi", {**PSI, "bias_init": -scale / PSI["kl_weight"]}, FIT, weights(1, clip=None), start="BC"),
         Cell(
             "utterance ILQL",
             "utterance_ilql",
@@ -45,7 +46,7 @@ def methods(scale: float) -> tuple[Cell, ...]:
     )
 
 
-PSI = {"gamma": 0.99, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True, "kl_weight": 1.0}
+PSI = {"gamma": 0.99, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True, "kl_weight": 0.25}
 UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True}
 
 ABOUT = (
