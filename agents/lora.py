@@ -13,8 +13,7 @@ A processor that trained GPT-2 (124 M weights, rank 8: 1.2 M trained) on 4 episo
     BC, adapters                      2.7 GB        with FitConfig.gradient_checkpointing   1.8 GB
     DPO, that is with a start policy  4.3 GB        and with adapters                       2.6 GB
 
-in float32, as ``tests/perf/test_perf_memory.py`` prints (give or take 0.3 from run to run). A checkpoint of the first
-takes 1,493 MB of disk space, one of the second 14 MB.
+in float32, as ``tests/perf/test_perf_memory.py`` prints (give or take 0.3 from run to run).
 """
 
 from __future__ import annotations

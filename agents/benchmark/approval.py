@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.stats import probability_of_improvement
 from lang_envs.corpora.dialogues.by_name import verdicts
 from lang_envs.rewards.encoder import Encoder
 
@@ -71,7 +72,8 @@ def judge(path: str | None = None) -> Judge:
     x, y = _verdicts(LEARNED_FROM, path)
     weights = fit(x, y)
     held_out, approved = _verdicts(JUDGED_ON, path)
-    return Judge(weights, area_under_curve(approved > 0, held_out @ weights))
+    score = held_out @ weights  # [n]
+    return Judge(weights, probability_of_improvement(score[approved > 0], score[approved == 0]))
 
 
 def _verdicts(splits: Sequence[str], path: str | None) -> tuple[Floats, Floats]:
@@ -91,11 +93,3 @@ def fit(x: Floats, y: Floats) -> Floats:
         return float(value), x.T @ (1 / (1 + np.exp(-z)) - y) + _PENALTY * shrunk
 
     return minimize(loss, np.zeros(x.shape[1]), jac=True, method="L-BFGS-B").x
-
-
-def area_under_curve(positive: NDArray[np.bool_], score: Floats) -> float:
-    """The probability that a positive scores above a negative, ties counted half."""
-    from scipy.stats import rankdata
-
-    ranks, n = rankdata(score), int(positive.sum())
-    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * (len(positive) - n)))
