@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+
+from datasets_builders.atomic import write_text
 
 Row = dict[str, float]
 
@@ -22,11 +23,10 @@ def open_log(out: str | Path | None, tensorboard: bool, start: int, stack: ExitS
         return lambda row: None
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
-    path, partial = out / "metrics.jsonl", out / "metrics.jsonl.partial"
+    path = out / "metrics.jsonl"
     lines = path.read_text().splitlines(keepends=True) if path.exists() else []
     whole = [line for line in lines if line.endswith("\n")]
-    partial.write_text("".join(line for line in whole if json.loads(line)["step"] <= start))
-    os.replace(partial, path)
+    write_text(path, "".join(line for line in whole if json.loads(line)["step"] <= start))
     log = stack.enter_context(path.open("a", buffering=1))
     board = _tensorboard(out, start, stack) if tensorboard else None
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from datasets_builders.atomic import write_text
 from lang_envs.make import language_vec
 
 if TYPE_CHECKING:
@@ -109,9 +109,7 @@ def train(config: RunConfig, out: Path) -> Agent:
             raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
     if processes.is_first():
         out.mkdir(parents=True, exist_ok=True)
-        partial = out / "config.json.partial"
-        partial.write_text(json.dumps(plain, indent=2))
-        os.replace(partial, path)
+        write_text(path, json.dumps(plain, indent=2))
     for _ in fit(agent, source, config.steps, settings):
         pass
     agent.save(out / "agent")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from datasets_builders.atomic import replacing
 from datasets_builders.storage import COLUMNS, DatasetError, schema_of
 
 _KIND = "lang-envs episodes"
@@ -22,8 +22,7 @@ _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 
 def write_jsonl(batches: Iterable[pa.RecordBatch], provenance: dict[str, Any], path: Path) -> None:
     """One line of provenance, then one line an episode; unknown log-probabilities are null."""
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"kind": _KIND, "provenance": provenance}) + "\n")
         for batch in batches:
             for row in batch.to_pylist():
@@ -32,7 +31,6 @@ def write_jsonl(batches: Iterable[pa.RecordBatch], provenance: dict[str, Any], p
                 if row["logprobs"] is not None:
                     row["logprobs"] = [None if math.isnan(value) else value for value in row["logprobs"]]
                 file.write(json.dumps(row, separators=(",", ":"), allow_nan=False) + "\n")
-    os.replace(temporary, path)
 
 
 def read_jsonl(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
@@ -105,12 +103,10 @@ def write_parquet(
     batches: Iterable[pa.RecordBatch], columns: pa.Schema, provenance: dict[str, Any], path: Path
 ) -> None:
     """One row an episode; the provenance is in the file's metadata."""
-    temporary = path.with_name(path.name + ".tmp")
     columns = columns.with_metadata({_KIND: json.dumps(provenance)})
-    with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
-    os.replace(temporary, path)
 
 
 def read_parquet(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:

@@ -6,7 +6,6 @@ A Wordle game takes about 290 bytes: a byte a token, a bit a token for ``is_acti
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from datasets_builders.atomic import replacing
 from lang_envs.episode import Episodes
 
 FORMAT_VERSION = 1
@@ -125,12 +125,14 @@ def _logprob_lists(
 
 
 def write_arrow(path: Path, batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> None:
-    """Writes an Arrow stream to a temporary name and renames it: the file is whole wherever it is seen."""
-    temporary = path.with_name(path.name + ".tmp")
-    with pa.OSFile(str(temporary), "wb") as sink, pa.ipc.new_stream(sink, columns) as stream:
+    """Writes an Arrow stream; the file is whole wherever it is seen."""
+    with (
+        replacing(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as sink,
+        pa.ipc.new_stream(sink, columns) as stream,
+    ):
         for batch in batches:
             stream.write_batch(batch)
-    os.replace(temporary, path)
 
 
 def read_arrow(path: Path) -> list[pa.RecordBatch]:

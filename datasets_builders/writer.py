@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from datasets_builders.atomic import write_text
 from datasets_builders.card import card, describe
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import RESULTS, read_provenance
@@ -235,9 +236,7 @@ class Recording:
         self._write_text(name, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
     def _write_text(self, name: str, text: str) -> None:
-        temporary = self.partial / (name + ".tmp")
-        temporary.write_text(text, encoding="utf-8")
-        os.replace(temporary, self.partial / name)
+        write_text(self.partial / name, text)
 
     @contextmanager
     def _clear_when_full(self) -> Iterator[None]:

@@ -12,10 +12,11 @@ from agents import Live, Logged, Mixed
 from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
-from agents.benchmark.cell import LIVE_SEED, choose_decoding, source_of
-from agents.benchmark.evaluate import SCORES, decoded
+from agents.benchmark.cell import choose_decoding
+from agents.benchmark.evaluate import SCORES, as_trained, decoded
 from agents.benchmark.experiment import Elsewhere
-from agents.benchmark.runner import units
+from agents.benchmark.training import LIVE_SEED, source_of
+from agents.benchmark.units import units
 from agents.rank import Ranked
 from datasets_builders import build
 from lang_envs import rollout
@@ -97,6 +98,38 @@ def test_who_starts_from_another_runs_after_it():
     assert {unit.seed for unit in by_label["ranked"].needs.values()} == {1}
 
 
+def test_a_cell_of_another_experiment_is_trained_once_for_both():
+    same = Cell("BC", "bc", start="tiny/BC", trained=False)
+    other = dataclasses.replace(EXPERIMENT, name="other", cells=(same, CELLS[1]), reference="BC")
+    work = units(dataclasses.replace(SUITE, experiments=(EXPERIMENT, other)), NOWHERE)
+    [bc, copied] = [unit for unit in work if isinstance(unit.part, Cell) and (unit.part.label, unit.seed) == ("BC", 1)]
+    assert (bc.name, copied.name, copied.wave) == ("tiny/BC/1", "other/BC/1", 1)
+    assert copied.needs["start"] is bc
+
+
+def test_editing_what_is_measured_trains_nothing_anew(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    trained = {path: path.stat().st_mtime_ns for path in out.rglob("trained.json")}
+    run(with_cells(*CELLS, measures=("length",), episodes=10), out, say=lambda line: None)
+    assert trained == {path: path.stat().st_mtime_ns for path in out.rglob("trained.json")}
+    assert "kl" not in result(out, "mc")["metrics"]
+    assert result(out, "mc")["spec"]["experiment"]["episodes"] == 10
+    run(SUITE, out, say=lambda line: None)
+    for label in ("bc", "mc", "ranked", "ilql-0.9"):
+        before, after = ({**result(folder, label), "seconds": None} for folder in (finished, out))
+        assert before == after
+
+
+def test_a_training_that_was_measured_by_half_is_kept(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    cell = out / "cells/tiny/mc/0"
+    (cell / "result.json").unlink()
+    was = (cell / "trained.json").stat().st_mtime_ns
+    run(SUITE, out, say=lambda line: None)
+    assert (cell / "trained.json").stat().st_mtime_ns == was
+    assert result(out, "mc")["metrics"] == result(finished, "mc")["metrics"]
+
+
 def test_training_the_start_anew_trains_anew_what_went_on_from_it():
     edited = (dataclasses.replace(CELLS[0], fit={**FIT, "lr": 1e-4}), *CELLS[1:])
     before, after = (
@@ -109,10 +142,10 @@ def test_training_the_start_anew_trains_anew_what_went_on_from_it():
 @pytest.mark.parametrize(
     ("cells", "words"),
     [
-        ((Cell("MC", "monte_carlo", start="TF"),), "'MC' in tiny needs the cell 'TF', but there are only MC"),
+        ((Cell("MC", "monte_carlo", start="TF"),), "'tiny/MC' needs the cell 'TF', but tiny has only MC"),
         (
             (Cell("a", "bc", start="b"), Cell("b", "bc", start="a")),
-            "'b' in tiny needs the cell 'a', which needs it in turn",
+            "'tiny/b' needs the cell 'a', which needs it in turn",
         ),
     ],
 )
@@ -199,7 +232,7 @@ def test_a_decoding_is_reported_as_it_was_chosen(tmp_path):
             return super().policy(**decoding)
 
     agent.__class__ = Watched
-    choose_decoding(env, agent, Cell("x", "monte_carlo", decodings=tried), 4, agent)
+    choose_decoding(env, agent, Cell("x", "monte_carlo", decodings=tried), 4, agent, as_trained(agent))
     assert weights_seen == [(0.5, None), (trained, None), (7, 0)]
 
 

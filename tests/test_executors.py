@@ -8,7 +8,7 @@ from test_runner import suite
 
 from agents import cli
 from agents.benchmark import Cell, run
-from agents.benchmark.runner import units
+from agents.benchmark.units import units
 
 
 def quiet(line):
@@ -78,7 +78,7 @@ def test_logging_for_tensorboard_changes_no_result(finished, tmp_path):
     run(small(normalise=None), tmp_path, say=quiet, tensorboard=True)
     assert len(list(tmp_path.rglob("fit/tensorboard/events.*"))) == 4
     assert (tmp_path / "results.parquet").read_bytes() == (finished / "results.parquet").read_bytes()
-    specs = [json.loads(path.read_text()) for path in (tmp_path / "cells").rglob("spec.json")]
+    specs = [json.loads(path.read_text()) for path in (tmp_path / "cells").rglob("trai*.json")]
     assert not any("tensorboard" in json.dumps(spec) for spec in specs)
     plain = units(small(normalise=None), tmp_path)
     assert all(dataclasses.replace(unit, tensorboard=True).result() for unit in plain)

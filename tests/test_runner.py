@@ -11,7 +11,7 @@ import pytest
 
 from agents.benchmark import SUITES, Baseline, Cell, Data, Experiment, Suite, run
 from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS
-from agents.benchmark.runner import data_folder, units
+from agents.benchmark.units import data_folder, units
 
 FIT = {"steps": 4, "batch_size": 8}
 
@@ -53,7 +53,7 @@ def results(out):
 def test_every_cell_has_its_folder_and_the_report_its_files(finished):
     assert len(results(finished)) == 2 * 2 + 2
     ilql = finished / "cells/tiny/ilql/0"
-    assert {"result.json", "spec.json", "agent", "fit"} <= {p.name for p in ilql.iterdir()}
+    assert {"result.json", "training.json", "trained.json", "agent", "fit"} <= {p.name for p in ilql.iterdir()}
     assert not (ilql / "fit/checkpoints").exists()
     assert {"results.parquet", "table.md", "report.html", "config.json"} <= {p.name for p in finished.iterdir()}
     result = json.loads((ilql / "result.json").read_text())

@@ -41,7 +41,8 @@ class Cell:
     """ways to read a policy out of the model, see ``evaluate.decoded``; of several, the best on the selection episodes
     is reported"""
     start: str | None = None
-    """label of the cell whose trained language model this one starts from, seed by seed; None: a model from scratch"""
+    """label of the cell whose trained language model this one starts from, seed by seed; ``experiment/label`` for one
+    of another experiment; None: a model from scratch"""
     trained: bool = True
     """whether there is anything to train; if not, it is the agent of ``start`` that plays, decoded in another way"""
     candidates_from: str | None = None

@@ -13,7 +13,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agents.benchmark.runner import Unit
+    from agents.benchmark.units import Unit
 
 
 def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]:

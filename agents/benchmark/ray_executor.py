@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agents.benchmark.runner import Unit
+    from agents.benchmark.units import Unit
 
 INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 """variables of the environment that the workers need too"""

@@ -24,9 +24,10 @@ from agents.benchmark.outcome import Outcome, Result, Table
 from agents.benchmark.page import ADVANTAGE_KEY, Section, page
 from agents.benchmark.pictures import Picture, overview, pictures
 from agents.benchmark.tables import long_rows, tables
+from datasets_builders.atomic import replacing
 
 if TYPE_CHECKING:
-    from agents.benchmark.runner import Unit
+    from agents.benchmark.units import Unit
 
 SCHEMA = pa.schema(
     [
@@ -217,6 +218,5 @@ def _processor() -> str:
 
 def _write(path: Path, content: bytes) -> None:
     """Writes a file whole or not at all."""
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

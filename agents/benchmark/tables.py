@@ -26,6 +26,8 @@ def _said(decoding: Mapping[str, Any]) -> str:
         words += f" at {temperature:g}"
     if (weight := decoding.get("advantage_weight")) is not None:
         words = f"β {weight:g}" + ("" if decoding.get("greedy") else ", sampled")
+    if (target := decoding.get("target")) is not None:
+        words += f", told {target:g}"
     if by := decoding.get("rank"):
         words = f"best of {decoding.get('k', 5)} by {by}"
     if count := decoding.get("candidates"):

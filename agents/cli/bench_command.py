@@ -24,7 +24,7 @@ class Bench:
     Examples:
         lang-envs bench quick --out runs/quick
         lang-envs bench trap --out runs/trap --seeds 5 --workers 2
-        lang-envs bench wordle-small --out /shared/runs/small --executor ray
+        lang-envs bench wordle --out /shared/runs/wordle --executor ray
         lang-envs bench --from runs/quick/config.json --out runs/again
 
     With --executor ray cells run on every machine of the Ray cluster that is running (ray start --head; RAY_ADDRESS);

@@ -36,7 +36,7 @@ SUITE_NAMES = (
     "quick",
     "trap",
     "trap-paper",
-    "wordle-small",
+    "wordle",
     "visual-dialogue",
     "reddit",
     "dialogue",

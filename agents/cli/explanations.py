@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from agents.benchmark.outcome import DASH, Table
 from agents.benchmark.page import ADVANTAGE_KEY, Section, page
 from agents.cli import chat
 from agents.explain import Explanation, NextToken, explain, next_tokens
+from datasets_builders.atomic import write_text
 from lang_envs.episode import Episode
 
 if TYPE_CHECKING:
@@ -69,9 +69,7 @@ def write_page(path: Path, title: str, shown: Sequence[Shown]) -> None:
         parts += [_next_table(one.next).html()] if one.next else []
         sections.append(Section(f"episode-{i}", f"Episode {i}", (ADVANTAGE_KEY if i == 1 else "") + "\n".join(parts)))
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_text(page(title, "What the agent thinks of every token it chose.", sections), encoding="utf-8")
-    os.replace(partial, path)
+    write_text(path, page(title, "What the agent thinks of every token it chose.", sections))
 
 
 def _return(one: Shown) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -134,13 +133,14 @@ def _show(found: dict[str, Evaluation]) -> None:
 def _write(table: list[dict[str, Any]], out: Path) -> None:
     """Writes beside the place and renames into it; what is NaN is null in JSON."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f"{out.name}.partial")
-    if out.suffix == ".json":
-        plain = [{name: None if value != value else value for name, value in row.items()} for row in table]
-        partial.write_text(json.dumps(plain, indent=2, allow_nan=False))
-    else:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+    from datasets_builders.atomic import replacing
 
-        pq.write_table(pa.Table.from_pylist(table), partial)
-    os.replace(partial, out)
+    with replacing(out) as temporary:
+        if out.suffix == ".json":
+            plain = [{name: None if value != value else value for name, value in row.items()} for row in table]
+            temporary.write_text(json.dumps(plain, indent=2, allow_nan=False))
+        else:
+            import pyarrow as pa
+            import pyarrow.parquet as pq
+
+            pq.write_table(pa.Table.from_pylist(table), temporary)

@@ -6,7 +6,7 @@ from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
 from agents.benchmark.suites.visual_dialogue import VISUAL_DIALOGUE
-from agents.benchmark.suites.wordle import TRAP, TRAP_PAPER, WORDLE_SMALL
+from agents.benchmark.suites.wordle import TRAP, TRAP_PAPER, WORDLE
 
 SUITES = {
     suite.name: suite
@@ -14,7 +14,7 @@ SUITES = {
         QUICK,
         TRAP,
         TRAP_PAPER,
-        WORDLE_SMALL,
+        WORDLE,
         VISUAL_DIALOGUE,
         REDDIT,
         DIALOGUE,

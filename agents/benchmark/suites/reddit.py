@@ -16,10 +16,14 @@ PAPER = weights(8, clip=None, greedy=False)
 """As the paper decodes: sampled, the advantage weighing 8."""
 
 
-def methods(keep_above: float, decodings: Decodings = PAPER) -> tuple[Cell, ...]:
+BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED)
+SAME_BASE = Cell("BC", "bc", decodings=SAMPLED, start="toxicity/BC", trained=False)  # it sees no rewards
+
+
+def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = PAPER) -> tuple[Cell, ...]:
     """BC, and what goes on from it; ``keep_above`` is the return that %BC asks for."""
     return (
-        Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED),
+        base,
         Cell("BC, longer", "bc", fit=FIT, decodings=SAMPLED, start="BC"),
         Cell("%BC", "bc", {"keep_above": keep_above}, FIT, SAMPLED, start="BC"),
         Cell("SARSA", "sarsa", VALUES, FIT, decodings, start="BC"),
@@ -77,7 +81,7 @@ REDDIT = Suite(
             "Comments that are not toxic",
             "Reddit-Toxicity-v0",
             logs("Reddit-Toxicity-v0"),
-            methods(0.0),
+            methods(0.0, BASE),
             UPVOTES,
         ),
         comments(
@@ -93,7 +97,7 @@ REDDIT = Suite(
             "Comments that are voted up, learned from the votes there were",
             "Reddit-Upvotes-v0",
             logs("Reddit-Upvotes-v0", "reddit-upvotes-real"),
-            methods(1.0, weights(40, clip=None, greedy=False)),  # from -1 to 1 instead of from 0 to 10
+            methods(1.0, decodings=weights(40, clip=None, greedy=False)),  # from -1 to 1 instead of from 0 to 10
             TOXICITY,
         ),
         comments(

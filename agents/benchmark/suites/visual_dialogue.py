@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
@@ -17,51 +18,73 @@ REWARDS = {
     "y/n": "VisualDialogue-YesNo-v0",
     "conservative": "VisualDialogue-ConservativeYesNo-v0",
 }
-SAMPLED_CANDIDATES: Decodings = ({"candidates": 4}, {"candidates": 8})
-
-
-def methods(scale: float) -> tuple[Cell, ...]:
-    """Every method; values begin at ``-scale``, about what a dialogue of the logs returns."""
-    values = {**VALUES, "bias_init": -scale}
-    return (
-        Cell("BC", "bc", fit=BASE_FIT),
-        Cell("BC, longer", "bc", fit=FIT, start="BC"),
-        Cell("%BC", "bc", {"keep_top": 0.2}, FIT, start="BC"),
-        Cell("DT", "decision_transformer", {"bins": 8}, FIT, start="BC"),
-        Cell("SARSA", "sarsa", values, FIT, WEIGHTS, start="BC"),
-        Cell("Monte Carlo", "monte_carlo", values, FIT, WEIGHTS, start="BC"),
-        Cell("ILQL", "ilql", {**values, "tau": 0.7}, FIT, WEIGHTS, start="BC"),
-        Cell("AWR", "awr", {**values, "tau": 0.7}, FIT, GREEDY, start="BC"),
-        Cell("CQL", "cql", {**values, "cql_weight": 1.0}, FIT, WEIGHTS, start="BC"),
-        # its values are in nats, and 1 is the weight they are made for
-        Cell("psi", "psi", {**PSI, "bias_init": -scale / PSI["kl_weight"]}, FIT, weights(1, clip=None), start="BC"),
-        Cell(
-            "utterance ILQL",
-            "utterance_ilql",
-            {**UTTERANCES, "tau": 0.7, "bias_init": -scale},
-            FIT,
-            SAMPLED_CANDIDATES,
-            start="BC",
-        ),
-    )
-
-
-PSI = {"gamma": 0.99, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True, "kl_weight": 0.25}
+CANDIDATES: Decodings = ({"candidates": 4}, {"candidates": 8})
+TARGETS: Decodings = (*GREEDY, *({"greedy": True, "target": target} for target in (-2.0, -4.0, -8.0)))
+PSI = {"gamma": 0.99, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
 UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True}
+
+BASE = Cell("BC", "bc", fit=BASE_FIT)
+SAME_BASE = Cell("BC", "bc", start="standard/BC", trained=False)  # it sees no rewards
+LONGER = Cell("BC, longer", "bc", fit=FIT, start="BC")
+
+
+def grid(scale: float) -> dict[str, list[Cell]]:
+    """The settings of every method, first the one that all rewards are learned with.
+
+    The others are those of the paper's ablation as far as they fit: its beta is chosen by decoding, AWR's is one over a
+    temperature, psi's c a price in units of reward. Values begin at ``-scale``, about what a dialogue of the logs
+    returns.
+    """
+    values = {**VALUES, "bias_init": -scale}
+
+    def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = GREEDY) -> Cell:
+        return Cell(label, agent, config, FIT, decodings, start="BC")
+
+    def psi(c: float) -> dict[str, Any]:
+        return {**PSI, "kl_weight": c, "bias_init": -scale / c}  # its values are in nats
+
+    utterance = {**UTTERANCES, "bias_init": -scale}
+    return {
+        "%BC": [cell(f"%BC, {x:.0%}", "bc", {"keep_top": x}) for x in (0.2, 0.1, 0.3)],
+        "DT": [cell(f"DT, {n} bins", "decision_transformer", {"bins": n}, TARGETS) for n in (8, 4)],
+        "SARSA": [cell("SARSA", "sarsa", values, WEIGHTS)],
+        "Monte Carlo": [cell("Monte Carlo", "monte_carlo", values, WEIGHTS)],
+        "ILQL": [cell(f"ILQL, τ {tau}", "ilql", {**values, "tau": tau}, WEIGHTS) for tau in (0.7, 0.8, 0.9)],
+        "AWR": [cell(f"AWR, β {b}", "awr", {**values, "awr_temperature": 1 / b}) for b in (4, 8, 16)],
+        "CQL": [cell(f"CQL, α {a:g}", "cql", {**values, "cql_weight": a}, WEIGHTS) for a in (1.0, 0.1, 10.0)],
+        # 1 is the weight its values are made for
+        "psi": [cell(f"psi, c {c:g}", "psi", psi(c), weights(1, clip=None)) for c in (0.25, 0.1, 1.0)],
+        "utterance ILQL": [
+            cell(f"utterance ILQL, τ {tau}", "utterance_ilql", {**utterance, "tau": tau}, CANDIDATES)
+            for tau in (0.7, 0.9)
+        ],
+    }
+
+
+def methods(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
+    """Every method with one setting."""
+    return (base, LONGER, *(settings[0] for settings in grid(scale).values()))
+
+
+def settings(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
+    """Every method with all of its settings."""
+    grouped = (dataclasses.replace(cell, group=method) for method, cells in grid(scale).items() for cell in cells)
+    return (base, LONGER, *grouped)
+
 
 ABOUT = (
     "Questions about an image that the agent does not see, until a guesser has found it. The logs hold questioners of "
     "different habits, most of them asking for yes or no, which two of the three rewards make dear. Scenes of the "
-    "report are in no log. Every method goes on from BC for the same number of steps."
+    "report are in no log. Every method goes on from BC for the same number of steps, with one setting; under the "
+    "reward y/n with several."
 )
 
 
-def questions(label: str, cells: tuple[Cell, ...], name: str = "", elsewhere: bool = True) -> Experiment:
+def questions(label: str, cells: tuple[Cell, ...]) -> Experiment:
     """Dialogues under one of the three rewards."""
     env = REWARDS[label]
-    others = tuple(Elsewhere(x, id, {"split": "test"}) for x, id in REWARDS.items() if x != label and elsewhere)
     return Experiment(
-        name=name or label.replace("/", ""),
+        name=label.replace("/", ""),
         title=f"Visual dialogue, {label} reward",
         about=ABOUT,
         data=Data("visual-dialogue", episodes=20_000, options={"env_id": env}),
@@ -78,7 +101,7 @@ def questions(label: str, cells: tuple[Cell, ...], name: str = "", elsewhere: bo
         normalise=("random tokens", "informative"),
         reference="BC",
         measures=("facts", "diversity", "length", "divergence"),
-        elsewhere=others,
+        elsewhere=tuple(Elsewhere(x, id, {"split": "test"}) for x, id in REWARDS.items() if x != label),
         episodes=512,
         selection_episodes=128,
     )
@@ -90,7 +113,7 @@ VISUAL_DIALOGUE = Suite(
     seeds=5,
     experiments=(
         questions("standard", methods(5.0)),
-        questions("y/n", methods(9.0)),
-        questions("conservative", methods(15.0)),
+        questions("y/n", settings(9.0, SAME_BASE)),
+        questions("conservative", methods(15.0, SAME_BASE)),
     ),
 )

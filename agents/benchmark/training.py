@@ -1,0 +1,148 @@
+"""Trains the agent of one cell in a folder of its own; an interrupted training there is continued.
+
+folder/fit/           the log, and checkpoints until the cell is finished
+folder/agent/         the trained agent
+folder/trained.json   what says that it is: how long it took, and the decoding it has of itself
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import numpy as np
+
+from agents import AGENTS, LM
+from agents.agent import Agent
+from agents.benchmark import evaluate
+from agents.benchmark.exact import ExactValues
+from agents.benchmark.experiment import Cell, Experiment
+from agents.fit import FitConfig, fit
+from agents.rank_test import RankTest
+from agents.source import Live, Logged, Mixed, Source
+from datasets_builders.atomic import write_text
+from datasets_builders.dataset import EpisodeDataset
+from lang_envs.make import language_vec
+from lang_envs.tasks.movie_review import MovieReview
+
+LIVE_ROWS = 64  # episodes that learning agents play at once
+LIVE_SEED = 1 << 20  # far from the seeds of data sets: no live episode repeats the start of a logged one
+
+
+def trained_agent(
+    experiment: Experiment, cell: Cell, seed: int, data: Path, folder: Path, start: Agent | None
+) -> tuple[Agent, dict[str, Any]]:
+    """The cell's agent, trained in ``folder`` unless it is there.
+
+    Args:
+        experiment: what the cell is a part of.
+        cell: what to train.
+        seed: of the weights, of the order of the data, and of what is drawn in training.
+        data: the logs.
+        folder: where the log, the checkpoints and the agent go.
+        start: whose language model it goes on from; whom it is, where the cell is not trained.
+
+    Returns:
+        The agent, and about its training: ``seconds``, and ``decoding``, the one it has of itself.
+    """
+    done = folder / "trained.json"
+    if done.exists() and (folder / "agent").exists():
+        return Agent.load(folder / "agent"), json.loads(done.read_text())
+    began = time.perf_counter()
+    if cell.trained:
+        lm = start.lm if start else LM.from_scratch(experiment.lm, evaluate.make_env(experiment, 1), seed=seed)
+        agent = make_agent(cell, lm, seed)
+        _fit(experiment, cell, agent, seed, EpisodeDataset.load(data), folder / "fit")
+    elif start is None:
+        raise ValueError(f"The cell {cell.label!r} is not trained, so it must start from one that is.")
+    else:
+        agent = start
+    agent.save(folder / "agent")
+    about = {"seconds": time.perf_counter() - began, "decoding": evaluate.as_trained(agent)}
+    write_text(done, json.dumps(about))
+    return agent, about
+
+
+def _fit(experiment: Experiment, cell: Cell, agent: Agent, seed: int, dataset: EpisodeDataset, out: Path) -> None:
+    """Trains the cell's agent, with a log and checkpoints in ``out``."""
+    settings = dict(cell.fit)
+    steps = settings.pop("steps")
+    config = FitConfig(
+        **{"log_every": experiment.measure_every, **settings},
+        seed=seed,
+        eval_every=experiment.measure_every,
+        evaluators=_evaluators(experiment, agent, dataset),
+        checkpoint_every=max(steps // 4, experiment.measure_every),
+        out=out,
+        progress=False,
+    )
+    for _ in fit(agent, source_of(cell, dataset, seed), steps, config):
+        pass
+
+
+def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
+    """The cell's episodes: logged, live in the environment that the logs come from, or both."""
+    logged = Logged(dataset if cell.first is None else dataset.select(np.arange(min(cell.first, len(dataset)))), seed)
+    if not cell.live:
+        return logged
+    env = dataset.provenance["env"]
+    live = Live(language_vec(env["id"], LIVE_ROWS, **env["kwargs"]), seed=LIVE_SEED + seed)
+    return live if cell.live == 1 else Mixed(logged, live, 1 - cell.live)
+
+
+def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
+    """The cell's agent around a language model; ``seed`` draws the heads' weights.
+
+    Raises:
+        ValueError: the cell names no known agent.
+    """
+    if cell.agent not in AGENTS:
+        raise ValueError(f"There is no agent {cell.agent!r}; choose one of {', '.join(AGENTS)}.")
+    agent_class = AGENTS[cell.agent]
+    return agent_class(lm, get_type_hints(agent_class)["config"](**cell.config), seed)
+
+
+def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -> dict[str, Any]:
+    """What is measured during training; nothing for agents without values."""
+    if not agent.needs_values:
+        return {}
+    evaluators: dict[str, Any] = {}
+    gamma, end_id, pad_id = agent.config.gamma, agent.lm.end_id, agent.lm.pad_id
+    if experiment.rank_test:
+        test = RankTest.from_dataset(dataset, end_id, gamma)
+
+        def rank(agent: Agent) -> Mapping[str, float]:
+            return flat(test.measure(agent.model, pad_id, end_id))
+
+        evaluators["rank"] = rank
+    if experiment.exact_values:
+        task = evaluate.make_env(experiment, 1).task
+        if not isinstance(task, MovieReview):
+            raise ValueError(
+                f"Only MovieReview knows its exact values, not {type(task).__name__}; set exact_values=False."
+            )
+        exact = ExactValues.of(task, gamma)
+
+        def values(agent: Agent) -> Mapping[str, float]:
+            return exact.compare(agent.model, pad_id, end_id)
+
+        evaluators["values"] = values
+    return evaluators
+
+
+def flat(measured: Mapping[str, Any]) -> dict[str, float]:
+    """Lists become one entry per offset: ``online/0`` .. ``online/5``."""
+    result = {}
+    for name, value in measured.items():
+        entries = {f"{name}/{k}": x for k, x in enumerate(value)} if isinstance(value, list) else {name: value}
+        result.update(entries)
+    return result
+
+
+def read_curve(folder: Path) -> list[dict[str, float]]:
+    """The rows that ``fit`` logged, without how fast it was, which differs between equal runs."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]

@@ -1,0 +1,151 @@
+"""The pieces of work that a suite is made of: each with its folder, what it needs, and what its result depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
+
+_TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
+_TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", "rank_test", "exact_values", "measure_every")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work, and the folder its result goes to."""
+
+    name: str
+    folder: Path
+    experiment: Experiment
+    data: Path
+    part: Cell | Baseline | None
+    """an agent, a baseline, or None for the yardsticks"""
+    seed: int = 0
+    needs: dict[str, Unit] = field(default_factory=dict)
+    """pieces whose trained agents this one uses, by what for: ``start``, ``candidates_from``, ``reference``"""
+    held_out: Path | None = None
+    """logs that no agent learns from, where the experiment has any"""
+    tensorboard: bool = False
+    """whether the training is logged for TensorBoard too; the result does not depend on it"""
+
+    @property
+    def wave(self) -> int:
+        """How many pieces must come before it, one after another."""
+        return max((1 + unit.wave for unit in self.needs.values()), default=0)
+
+    def agents(self) -> dict[str, Path]:
+        """The folders of the agents it uses."""
+        return {use: unit.folder / "agent" for use, unit in self.needs.items()}
+
+    def spec(self) -> dict[str, Any]:
+        """Everything the result depends on, as JSON-able data."""
+        read_later = {"cells", "baselines", "title", "about", "normalise"}
+        if self.part is not None:
+            read_later |= {"compare_taus", "yardstick_games"}
+        shared = {name: x for name, x in dataclasses.asdict(self.experiment).items() if name not in read_later}
+        if self.part is None:  # the yardsticks follow the cells' discount and expectile
+            shared["settings"] = [
+                [cell.config.get(name) for name in ("gamma", "tau")] for cell in self.experiment.cells
+            ]
+        part = dataclasses.asdict(self.part) if self.part is not None else None
+        spec = {"experiment": shared, "part": part, "seed": self.seed, "data": self.data.name}
+        if self.needs:  # who is measured beside what was trained anew is measured anew
+            spec["needs"] = {use: unit.spec() for use, unit in self.needs.items()}
+        return json.loads(json.dumps(spec))
+
+    def training(self) -> dict[str, Any]:
+        """What of it the trained agent depends on; empty for what is not trained."""
+        if not isinstance(self.part, Cell):
+            return {}
+        cell = {name: getattr(self.part, name) for name in _TRAINING_OF_A_CELL}
+        shared = {name: getattr(self.experiment, name) for name in _TRAINING_IN_AN_EXPERIMENT}
+        spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.data.name}
+        if "start" in self.needs:  # who starts from what was trained anew is trained anew
+            spec["start"] = self.needs["start"].training()
+        return json.loads(json.dumps(spec))
+
+    def result(self) -> dict[str, Any] | None:
+        """The finished result, or None where there is none or it was made by other settings."""
+        path = self.folder / "result.json"
+        if not path.exists():
+            return None
+        result = json.loads(path.read_text())
+        return result if result["spec"] == self.spec() else None
+
+
+def data_folder(out: Path, data: Data) -> Path:
+    """Where a data set is kept; data sets with different settings never share a folder."""
+    text = json.dumps(dataclasses.asdict(data), sort_keys=True)
+    return out / "data" / f"{data.recipe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def units(suite: Suite, out: Path) -> list[Unit]:
+    """The whole grid: the longest pieces first, so that no process is left with one at the end.
+
+    Raises:
+        ValueError: a cell uses one that is not there, or that uses it in turn.
+    """
+    work: list[Unit] = []
+    for seed in range(suite.seeds):
+        grid = _Grid(suite, out, seed)
+        work += [grid.unit(e.name, cell.label) for e in suite.experiments for cell in e.cells]
+    for experiment in suite.experiments:
+        data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
+        parts: list[tuple[Baseline | None, str]] = [(b, f"baselines/{b.label}") for b in experiment.baselines]
+        parts += [(None, "yardsticks")] if experiment.rank_test else []
+        work += [Unit(f"{experiment.name}/{path}", folder / _file_name(path), experiment, data, p) for p, path in parts]
+    work.sort(key=lambda unit: -(unit.part.fit.get("steps", 0) if isinstance(unit.part, Cell) else 0))
+    return work
+
+
+class _Grid:
+    """The cells of a suite with one training seed, each made once, after those it uses."""
+
+    def __init__(self, suite: Suite, out: Path, seed: int) -> None:
+        self.experiments = {e.name: e for e in suite.experiments}
+        self.out, self.seed = out, seed
+        self.made: dict[tuple[str, str], Unit] = {}
+
+    def unit(self, name: str, label: str, users: tuple[str, ...] = ()) -> Unit:
+        """A cell of the experiment ``name``; ``users`` are waiting for it."""
+        if (name, label) not in self.made:
+            self._check(name, label, users)
+            experiment, users = self.experiments[name], (*users, f"{name}/{label}")
+            cell = next(cell for cell in experiment.cells if cell.label == label)
+            uses = {"start": cell.start, "candidates_from": cell.candidates_from}
+            if experiment.reference != label:  # which is not measured against itself
+                uses["reference"] = experiment.reference
+            needs = {use: self.unit(*self._place(name, x), users) for use, x in uses.items() if x is not None}
+            path = f"{label}/{self.seed}"
+            self.made[name, label] = Unit(
+                f"{name}/{path}",
+                self.out / "cells" / name / _file_name(path),
+                experiment,
+                data_folder(self.out, cell.data or experiment.data),
+                cell,
+                self.seed,
+                needs,
+                data_folder(self.out, experiment.held_out) if experiment.held_out else None,
+            )
+        return self.made[name, label]
+
+    def _place(self, name: str, used: str) -> tuple[str, str]:
+        """Experiment and label of what a cell of the experiment ``name`` calls ``used``."""
+        other, _, label = used.partition("/")
+        return (other, label) if label and other in self.experiments else (name, used)
+
+    def _check(self, name: str, label: str, users: tuple[str, ...]) -> None:
+        labels = [cell.label for cell in self.experiments[name].cells]
+        if f"{name}/{label}" in users:
+            raise ValueError(f"{users[-1]!r} needs the cell {label!r}, which needs it in turn.")
+        if label not in labels:
+            raise ValueError(f"{users[-1]!r} needs the cell {label!r}, but {name} has only {', '.join(labels)}.")
+
+
+def _file_name(label: str) -> str:
+    return label.replace("%", "percent-").replace(" ", "-").lower()
