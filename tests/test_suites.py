@@ -8,13 +8,14 @@ import pytest
 from agents.benchmark import SUITES, run
 
 FILES = Path(os.environ.get("LANG_ENVS_DATA", "nowhere")) / "dialogue"
+REAL = ("human-feedback", "dialogue-real")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SUITES)
 def test_every_suite_runs(name, tmp_path):
-    if name == "human-feedback" and not any(FILES.glob("taskmaster*")):
-        pytest.skip("human-feedback learns from Taskmaster's files; set LANG_ENVS_DATA to the folder with dialogue/")
+    if name in REAL and not any(FILES.glob("taskmaster4")):
+        pytest.skip(f"{name} learns from Taskmaster's files; set LANG_ENVS_DATA to the folder with dialogue/")
     suite = SUITES[name].smoke()
     report = run(suite, tmp_path, command=f"lang-envs bench {name} --smoke", say=lambda line: None)
     table = (tmp_path / "table.md").read_text()

@@ -6,6 +6,7 @@ say nothing, or always the same.
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,15 +107,15 @@ def approval(played: Played) -> dict[str, float]:
     if not isinstance(task, Dialogue) or task.corpus != FEEDBACK:
         raise ValueError(f"Approval is judged in Dialogue with the corpus {FEEDBACK!r} alone.")
     judging = judge(None if task.path is None else str(task.path))
-    contexts = [task.examples[info["context"]].context for info in played.episodes.info]
-    return {"approval": float(judging(contexts, played.utterances()).mean()), "approval_auc": judging.auc}
+    return {"approval": float(judging(played.utterances()).mean()), "approval_auc": judging.auc}
 
 
 def off_policy(played: Played) -> dict[str, float]:
     """``weighted`` ``doubly_robust`` ``fitted_q``: the policy's return by held-out logs alone (``agents.ope``).
 
-    ``effective``: how many episodes the first two rest on; with few they are worth nothing. The reference stands in
-    for the policy that played the logs. Nothing where the policy's probabilities are not known.
+    It is measured as it samples: a log hardly ever holds the likeliest token throughout. ``effective``: how many
+    episodes the first two rest on; with few they are worth nothing. The reference stands in for the policy that played
+    the logs. Nothing where the policy's probabilities are not known.
 
     Raises:
         ValueError: the experiment has no held-out logs.
@@ -129,7 +130,9 @@ def off_policy(played: Played) -> dict[str, float]:
     rng = np.random.default_rng(0)
     steps = _FITTED_EPOCHS * -(-len(played.held_out) // (2 * _FITTED_ROWS))  # Q is fitted to one half at a time
     behaviour, fit = played.reference.policy(), {"batch_size": _FITTED_ROWS, "progress": False}
-    found = evaluate(played.policy, played.held_out, rng, behaviour, steps, **fit)
+    sampled = copy.copy(played.policy)
+    sampled.greedy = False
+    found = evaluate(sampled, played.held_out, rng, behaviour, steps, **fit)
     estimates = {e.name: e for e in found.estimates if e.name in ("weighted", "doubly_robust", "fitted_q")}
     return {name: e.value for name, e in estimates.items()} | {"effective": estimates["weighted"].effective}
 

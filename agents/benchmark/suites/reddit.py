@@ -12,15 +12,15 @@ from agents.benchmark.suites.settings import SAMPLED, Decodings, weights
 BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
 VALUES = {"gamma": 0.99, "cql_weight": 0.01, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
-PAPER = weights(8, clip=None, greedy=False)
-"""As the paper decodes: sampled, the advantage weighing 8."""
+WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
+"""Sampled, as in the paper, whose advantage weighs 8."""
 
 
 BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED)
 SAME_BASE = Cell("BC", "bc", decodings=SAMPLED, start="toxicity/BC", trained=False)  # it sees no rewards
 
 
-def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = PAPER) -> tuple[Cell, ...]:
+def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = WEIGHTS) -> tuple[Cell, ...]:
     """BC, and what goes on from it; ``keep_above`` is the return that %BC asks for."""
     return (
         base,
@@ -34,9 +34,9 @@ def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = PA
 
 ABOUT = (
     "A comment on a post, rewarded by a classifier; posts, comments and votes are made up. BC learned from all logged "
-    "comments; the others go on from it. All sample, and the advantage weighs 8, as in the paper (40 where votes of "
-    "-1 and 1 take the place of 0 and 10). How different the comments are from each other, how long they are and how "
-    "far the policy went from BC is said beside the reward."
+    "comments; the others go on from it. All sample. What the advantage weighs, 8 in the paper, is chosen among 0.5, 2 "
+    "and 8 on posts of the logs (five times as much where votes of -1 and 1 take the place of 0 and 10). How different "
+    "the comments are from each other, how long they are and how far the policy went from BC is said beside the reward."
 )
 TOXICITY = Elsewhere("toxicity", "Reddit-Toxicity-v0", {"split": "test"})
 UPVOTES = Elsewhere("upvotes", "Reddit-Upvotes-v0", {"split": "test"})
@@ -97,7 +97,9 @@ REDDIT = Suite(
             "Comments that are voted up, learned from the votes there were",
             "Reddit-Upvotes-v0",
             logs("Reddit-Upvotes-v0", "reddit-upvotes-real"),
-            methods(1.0, decodings=weights(40, clip=None, greedy=False)),  # from -1 to 1 instead of from 0 to 10
+            methods(
+                1.0, decodings=weights(2.5, 10, 40, clip=None, greedy=False)
+            ),  # from -1 to 1 instead of from 0 to 10
             TOXICITY,
         ),
         comments(

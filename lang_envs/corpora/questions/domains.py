@@ -45,7 +45,7 @@ def _need(name: str, words: str, asked: str, otherwise: str, *values: tuple[str,
 
 
 def _domain(name: str, noun: str, *needs: Need) -> Domain:
-    plural = f"{name}s"
+    plural = f"{name}es" if name.endswith("sh") else f"{name}s"
     return Domain(
         name,
         noun,
