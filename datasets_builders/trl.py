@@ -69,11 +69,11 @@ def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = F
 
     def rows() -> Iterator[Row]:
         for episode in dataset:
-            for start, end in _utterances(episode, text.end_id):
+            for said in episode.utterances(text.end_id):
                 yield {
-                    "prompt": text.prompt(episode, start),
-                    "completion": text.completion(episode, start, end),
-                    "reward": float(episode.rewards[start:end].sum()),
+                    "prompt": text.prompt(episode, said.start),
+                    "completion": text.completion(episode, said),
+                    "reward": float(episode.rewards[said].sum()),
                 }
 
     return Exported(_write(Path(path), rows()), text.respelled)
@@ -104,11 +104,11 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
     def rows() -> Iterator[Row]:
         for best, worst in pairs:
             good, bad = dataset[best], dataset[worst]
-            start = int(np.argmax(good.is_action))
+            [better], [worse] = (episode.utterances(text.end_id) for episode in (good, bad))
             yield {
-                "prompt": text.prompt(good, start),
-                "chosen": text.completion(good, *_utterances(good, text.end_id)[0]),
-                "rejected": text.completion(bad, *_utterances(bad, text.end_id)[0]),
+                "prompt": text.prompt(good, better.start),
+                "chosen": text.completion(good, better),
+                "rejected": text.completion(bad, worse),
                 "score_chosen": good.ret,
                 "score_rejected": bad.ret,
             }
@@ -173,32 +173,23 @@ class _Text:
             )
         return messages_of(turns_of(text))
 
-    def completion(self, episode: Episode, start: int, end: int) -> str | list[dict[str, str]]:
-        """What is said from token ``start`` to ``end``."""
-        tokens = episode.tokens[start:end]
+    def completion(self, episode: Episode, said: slice) -> str | list[dict[str, str]]:
+        """What is said in the tokens ``said``."""
+        tokens = episode.tokens[said]
         text = decode(self.tokenizer, [tokens])[0]
         self.respelled += encode(self.tokenizer, [text])[0] != tokens.tolist()
         return messages_of([("agent", text.removesuffix(self.end))]) if self.chat else text
 
 
-def _utterances(episode: Episode, end_id: int) -> list[tuple[int, int]]:
-    """Where each utterance of the agent begins and ends."""
-    acted = episode.is_action
-    after = np.append(acted[1:], False)
-    first = acted & ~np.insert(acted[:-1] & (episode.tokens[:-1] != end_id), 0, False)
-    last = acted & (~after | (episode.tokens == end_id))
-    return list(zip(np.flatnonzero(first).tolist(), (np.flatnonzero(last) + 1).tolist(), strict=True))
-
-
 def _by_context(dataset: EpisodeDataset, end_id: int) -> list[list[int]]:
     groups: dict[tuple[Any, bytes], list[int]] = {}
     for row, episode in enumerate(dataset):
-        spans = _utterances(episode, end_id)
+        spans = episode.utterances(end_id)
         if len(spans) != 1:
             raise ValueError(
                 f"episode {row} has {len(spans)} utterances: preferences compare single ones; export it as sft"
             )
-        opening = episode.tokens[: spans[0][0]].tobytes()
+        opening = episode.tokens[: spans[0].start].tobytes()
         groups.setdefault((episode.info.get("context"), opening), []).append(row)
     return list(groups.values())
 

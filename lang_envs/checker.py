@@ -114,15 +114,7 @@ def _any_token(legal: NDArray[np.bool_], end_id: int, rng: np.random.Generator) 
 
 def _said(episode: Episode, end_id: int, limit: int) -> list[NDArray[np.int32]]:
     """The utterances of an episode, each with its end token."""
-    utterances: list[list[int]] = []
-    going_on = False
-    for token, is_action in zip(episode.tokens.tolist(), episode.is_action.tolist(), strict=True):
-        if is_action:
-            if not going_on:
-                utterances.append([])
-            utterances[-1].append(token)
-        going_on = is_action and token != end_id and len(utterances[-1]) < limit
-    return [np.array(u, np.int32) for u in utterances]
+    return [episode.tokens[span] for span in episode.utterances(end_id, limit)]
 
 
 def _same(id: str, where: str, expected: Episode, got: Episode) -> None:

@@ -62,6 +62,20 @@ class Episode:
         """How many tokens the agent chose."""
         return int(np.count_nonzero(self.is_action))
 
+    def utterances(self, end_id: int, limit: int | None = None) -> list[slice]:
+        """Where the agent's utterances stand among the tokens, in order, each with its end token if it has one.
+
+        Args:
+            end_id: the token that ends an utterance. An observation between two may be empty.
+            limit: the most tokens of an utterance, for those that were ended by it.
+        """
+        acted = self.is_action
+        after = np.append(acted[1:], False)
+        first = acted & ~np.insert(acted[:-1] & (self.tokens[:-1] != end_id), 0, False)
+        last = acted & (~after | (self.tokens == end_id))
+        spans = zip(np.flatnonzero(first).tolist(), (np.flatnonzero(last) + 1).tolist(), strict=True)
+        return [slice(i, min(i + (limit or end), end)) for begin, end in spans for i in range(begin, end, limit or end)]
+
     def __len__(self) -> int:
         """T, how many tokens the episode has."""
         return len(self.tokens)

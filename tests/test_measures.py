@@ -39,6 +39,14 @@ def test_utterances_are_the_text_of_each_turn():
     assert played(episode("ab", "c"), episode("d")).utterances() == ["ab", "c", "d"]
 
 
+def test_utterances_that_the_limit_ended_are_told_apart():
+    cut = episode("abcdefg", "b")
+    assert [range(*span.indices(len(cut))) for span in cut.utterances(END)] == [range(1, 9), range(10, 12)]
+    assert [range(*span.indices(len(cut))) for span in cut.utterances(END, 3)] == [
+        range(1, 4), range(4, 7), range(7, 9), range(10, 12),
+    ]  # fmt: skip
+
+
 def test_length_counts_the_end_token_and_turns():
     assert measure(["length"], played(episode("ab", "c"), episode("d"))) == {"length": 7 / 3, "turns": 1.5}
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from agents.batch import Batch, collate
 from agents.reference import logprobs
@@ -53,12 +52,9 @@ class Played:
 
     def utterances(self) -> list[str]:
         """The text of everything the agent said, one for each turn."""
-        batch, end = self.batch(), self.env.end_id
-        said: list[NDArray[Any]] = []
-        for action, turn, mask in zip(batch.action.numpy(), batch.turn.numpy(), batch.mask.numpy() > 0, strict=True):
-            turns = np.flatnonzero(np.diff(turn[mask])) + 1
-            said += [tokens[tokens != end] for tokens in np.split(action[mask], turns) if len(tokens)]
-        return decode(self.env.tokenizer, said)
+        end, limit = self.env.end_id, self.env.task.max_utterance_tokens
+        said = [episode.tokens[span] for episode in self.episodes for span in episode.utterances(end, limit)]
+        return decode(self.env.tokenizer, [tokens[tokens != end] for tokens in said])
 
 
 Measure = Callable[[Played], dict[str, float]]
