@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _ANSWERS = ("The answer is {}.", "I think the answer is {}.", "Then the answer is {}.")
+_REASONS = ("You need {}.", "I would take {}.", "It should be {}.")
 _MOST_CONVERSATIONS = 2**14
 
 
@@ -72,7 +73,12 @@ class _Script:
         if asked:
             return asked[int(rng.random() * len(asked))]
         choices = self._choices(conversation)
-        return _answer(LETTERS[choices[int(rng.random() * len(choices))]], rng)
+        choice = choices[int(rng.random() * len(choices))]
+        answer = _answer(LETTERS[choice], rng)
+        if not isinstance(conversation.case, AmbiguousCase):  # the choices of a file can be as long as a turn
+            return answer
+        reason = _REASONS[int(rng.random() * len(_REASONS))].format(conversation.case.question.choices[choice])
+        return f"{reason} {answer}"
 
     def _questions(self, conversation: Conversation) -> Sequence[str]:
         """The questions of which it asks one; none where it answers."""

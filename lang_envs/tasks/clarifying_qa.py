@@ -20,7 +20,13 @@ from lang_envs.transcript import heard, prompt
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-CORPORA = {"ambiguous": "train", "ambiguous-test": "test"}
+CORPORA: dict[str, tuple[str, bool]] = {
+    "ambiguous": ("train", True),
+    "ambiguous-test": ("test", True),
+    "sorted": ("train", False),
+    "sorted-test": ("test", False),
+}
+"""Pools of the built-in world, and whether the choices are shuffled."""
 """The built-in corpora, and the pools of :func:`lang_envs.corpora.questions.ambiguous.cases` that they are."""
 LAST_CALL = "Please give me your answer now."
 _GO_ON, _NOTED, _I_SEE = "Go on.", "Noted.", "I see."
@@ -79,7 +85,9 @@ class ClarifyingQA(Task[QAState]):
     of them, and 1,024 others in `corpus="ambiguous-test"`, about jackets, computers, dishes, rooms, plants and
     presents. In about a third each, the choices differ in one need that the asker keeps to themselves; in two, one of
     them stated in the question, so that some choices are out of the question; in two, neither of them stated. A
-    question's asker always wants the same: to learn the pool by heart is possible, and `ambiguous-test` tells.
+    question's asker always wants the same: to learn the pool by heart is possible, and `ambiguous-test` tells. In
+    `"sorted"` and `"sorted-test"` the choices stand in a fixed order, so that a small model can learn which letter goes
+    with what is wanted without learning to look it up first.
 
     ## Rewards
     At the end, in [0, 1]: `(1 - format_weight) * correct + format_weight * format_ok`; 0 before.
@@ -95,9 +103,10 @@ class ClarifyingQA(Task[QAState]):
     held a thought.
 
     ## Arguments
-    * `corpus="ambiguous"`: also `"ambiguous-test"`, or the path of a file of questions (ARC, OpenBookQA, SciQ, MMLU,
-      CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`). Those have no hidden need: the
-      asker tells the file's hint, where it has one, then rules out wrong choices until two remain.
+    * `corpus="ambiguous"`: also `"ambiguous-test"`, `"sorted"`, `"sorted-test"`, or the path of a file of questions
+      (ARC, OpenBookQA, SciQ, MMLU, CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`).
+      Those have no hidden need: the asker tells the file's hint, where it has one, then rules out wrong choices until
+      two remain.
     * `subject=None`: only this subject of MMLU.
     * `horizon=3`: turns.
     * `fixed_horizon=True`: whether the conversation goes on to the last turn after an answer.
@@ -147,7 +156,7 @@ class ClarifyingQA(Task[QAState]):
         if corpus in CORPORA:
             if subject is not None:
                 raise ValueError(f"the corpus {corpus!r} has no subjects, got subject={subject!r}")
-            self.cases = ambiguous.cases(CORPORA[str(corpus)])
+            self.cases = ambiguous.cases(*CORPORA[str(corpus)])
         else:
             self.cases = [HintedCase(question) for question in read_questions(corpus, subject)]
         self.num_contexts = len(self.cases)

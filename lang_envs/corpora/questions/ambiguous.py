@@ -85,32 +85,40 @@ def need_asked(domain: str, asked: str) -> str | None:
 _NEEDS = {domain.name: {word: need.name for need in domain.needs for word in need.words} for domain in DOMAINS}
 
 
-def cases(pool: str = "train") -> tuple[AmbiguousCase, ...]:
+def cases(pool: str = "train", shuffled: bool = True) -> tuple[AmbiguousCase, ...]:
     """The questions of a pool, "train" or "test"; always the same ones.
 
     About a third each: the choices (3 or 4) differ in one need that is not stated; in two needs of which one is
     stated, so that one or two of 3 to 5 choices are out of the question; in two needs of which none is stated (4
     choices).
 
+    Args:
+        pool: of which; no question is in both.
+        shuffled: whether the choices stand in a drawn order; if not, what serves a value always stands before what
+            serves the next one. There are fewer such questions about one need: one in fourteen.
+
     Raises:
         ValueError: for another pool.
     """
     if pool not in ("train", "test"):
         raise ValueError(f"a pool is 'train' or 'test', got {pool!r}")
-    return _stream()[:TRAIN] if pool == "train" else _stream()[TRAIN:]
+    return _stream(shuffled)[:TRAIN] if pool == "train" else _stream(shuffled)[TRAIN:]
 
 
-@lru_cache(maxsize=1)
-def _stream() -> tuple[AmbiguousCase, ...]:
+@lru_cache(maxsize=2)
+def _stream(shuffled: bool) -> tuple[AmbiguousCase, ...]:
     rng = np.random.default_rng(2025)
     found: dict[tuple[str, tuple[str, ...]], AmbiguousCase] = {}
     while len(found) < TRAIN + TEST:
-        case = _drawn(rng, len(found))
+        case = _drawn(rng, len(found), shuffled)
         found.setdefault((case.question.text, case.question.choices), case)
-    return tuple(found.values())
+    stream = tuple(found.values())
+    if shuffled:
+        return stream
+    return tuple(stream[i] for i in rng.permutation(len(stream)))  # the rarer kind runs out, and stands in front
 
 
-def _drawn(rng: np.random.Generator, number: int) -> AmbiguousCase:
+def _drawn(rng: np.random.Generator, number: int, shuffled: bool) -> AmbiguousCase:
     kind = _KINDS[rng.integers(len(_KINDS))]
     domain = DOMAINS[rng.integers(len(DOMAINS))]
     places = rng.permutation(len(domain.needs))[: 1 if kind == "one" else 2]
@@ -120,7 +128,7 @@ def _drawn(rng: np.random.Generator, number: int) -> AmbiguousCase:
     stated = None
     if kind == "stated":
         answer, stated = int(rng.integers(np.sum([v[1] == values[0][1] for v in values]))), 1
-    order = rng.permutation(len(values)).tolist()
+    order = rng.permutation(len(values)).tolist() if shuffled else sorted(range(len(values)), key=lambda i: values[i])
     values, answer = tuple(values[i] for i in order), order.index(answer)
     wanted = [need.values[value] for need, value in zip(varied, values[answer], strict=True)]
     before, after = domain.requests[rng.integers(len(domain.requests))]
