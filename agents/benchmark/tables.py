@@ -16,7 +16,7 @@ from agents.benchmark.text_tables import best_of_table, elsewhere_table, groups_
 def _decoding(results: Sequence[Result]) -> str:
     """What was chosen, per training run where the runs differ."""
     chosen = [_said(result["decoding"]) for result in results]
-    return ", ".join(dict.fromkeys(chosen)) if len(set(chosen)) == 1 else ", ".join(chosen)
+    return chosen[0] if len(set(chosen)) == 1 else "; ".join(chosen)
 
 
 def _said(decoding: Mapping[str, Any]) -> str:
