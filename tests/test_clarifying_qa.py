@@ -8,13 +8,14 @@ import pytest
 
 from datasets_builders import build
 from lang_envs import Start, TokenVectorEnv, check_env, rollout
+from lang_envs.corpora.questions import LETTERS
 from lang_envs.corpora.questions.ambiguous import TEST, TRAIN, cases, need_asked
 from lang_envs.corpora.questions.domains import DOMAINS
 from lang_envs.policies.any_task import Say
 from lang_envs.policies.clarifying_qa import AnswerAtOnce, AskIrrelevant, AskThenAnswer, RandomAnswer
 from lang_envs.tasks.clarifying_qa import LAST_CALL, ClarifyingQA
 from lang_envs.tasks.clarifying_speech import read
-from lang_envs.tokenizers import encode
+from lang_envs.tokenizers import decode, encode
 from lang_envs.transcript import turns_of
 
 TASK = ClarifyingQA()
@@ -46,16 +47,29 @@ ONE, STATED, TWO = first((1, False)), first((2, True)), first((2, False))
 # The built-in world
 
 
-def test_the_pools_share_no_question():
-    pools = [[(case.question.text, case.question.choices) for case in cases(pool)] for pool in ("train", "test")]
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_the_pools_share_no_question(shuffled):
+    pools = [
+        [(case.question.text, case.question.choices) for case in cases(pool, shuffled)] for pool in ("train", "test")
+    ]
     assert [len(pool) for pool in pools] == [TRAIN, TEST]
     assert len(set(pools[0]) | set(pools[1])) == TRAIN + TEST
-    assert {case.domain.name for case in cases("test")} == {domain.name for domain in DOMAINS}
+    assert {case.domain.name for case in cases("test", shuffled)} == {domain.name for domain in DOMAINS}
+    kinds = Counter((len(case.varied), case.stated is not None) for case in cases("test", shuffled))
+    assert len(kinds) == 3 and min(kinds.values()) > 50
 
 
+def test_sorted_choices_stand_in_the_order_of_what_they_serve():
+    assert all(list(case.values) == sorted(case.values) for case in cases(shuffled=False))
+    assert not all(list(case.values) == sorted(case.values) for case in cases())
+    task = ClarifyingQA("sorted-test")
+    assert task.cases == cases("test", shuffled=False)
+
+
+@pytest.mark.parametrize("shuffled", [True, False])
 @pytest.mark.parametrize("pool", ["train", "test"])
-def test_every_question_is_open_before_and_settled_after_asking(pool):
-    for case in cases(pool):
+def test_every_question_is_open_before_and_settled_after_asking(pool, shuffled):
+    for case in cases(pool, shuffled):
         answer, replies = case.question.answer, []
         before = case.remaining(replies)
         assert len(before) >= 2 and answer in before
@@ -269,6 +283,23 @@ def test_asking_pays():
     assert scores(RandomAnswer(TASK), TASK).mean() == pytest.approx(0.265, abs=0.1)
 
 
+def first_answers(policy, task, episodes):
+    """The first turn of each episode that states an answer."""
+    env = TokenVectorEnv(task, episodes)
+    found = []
+    for episode in rollout(env, policy, [Start(i, context=i) for i in range(episodes)]):
+        said = decode(env.tokenizer, [episode.tokens[span] for span in episode.utterances(env.end_id)])
+        found.append(next(text for text in said if read(text).letter))
+    return found
+
+
+@pytest.mark.parametrize("assistant", [AskThenAnswer, RandomAnswer])
+def test_who_answers_says_what_before_the_letter(assistant):
+    for case, said in zip(TASK.cases, first_answers(assistant(TASK), TASK, 40), strict=False):
+        choice = dict(zip(LETTERS, case.question.choices, strict=False))[read(said).letter]
+        assert said.index(choice) < said.index("answer is")
+
+
 def test_two_needs_take_two_questions():
     task = ClarifyingQA(horizon=2)
     two = [len(case.varied) == 2 and case.stated is None for case in task.cases[:300]]
@@ -323,6 +354,7 @@ def test_questions_of_a_file(physics):
     task = ClarifyingQA(physics)
     assert task.num_contexts == 5
     assert scores(AskThenAnswer(task), task, 5).mean() == 1  # the long one too, whose opening is cut
+    assert all(said.startswith(("The", "I think", "Then")) for said in first_answers(AskThenAnswer(task), task, 5))
     assert said_back(talk(task, 1, "What do you know?")[0]) == "Water freezes and ice melts."
     with pytest.raises(ValueError, match="built-in"):
         AskIrrelevant(task)

@@ -13,7 +13,7 @@ BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
 VALUES = {"gamma": 0.99, "cql_weight": 0.01, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
 RETURNS_FIRST = {"monte_carlo_steps": 200}
-"""Two thirds of the training on returns: bootstrapped, the reward behind forty tokens needs longer to reach the first."""
+"""For two thirds of the training: bootstrapped, a reward behind forty tokens needs longer to reach the first."""
 WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
 """Sampled, as in the paper, whose advantage weighs 8."""
 
