@@ -1,5 +1,6 @@
 """What the benchmark measures beside returns, against hand-made episodes."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -7,8 +8,9 @@ import pytest
 import torch
 from toy_agent import END, SAY, TOKENIZER, make_env, make_lm
 
-from agents import AGENTS
+from agents import AGENTS, LM
 from agents.benchmark.measures import MEASURES, Played, measure, self_bleu
+from datasets_builders import EpisodeDataset, build
 from lang_envs import Episode, Episodes, rollout
 from lang_envs.make import language_vec
 from lang_envs.policies.dialogue import HumanReply
@@ -33,6 +35,24 @@ def episode(*turns, logprobs=None, **info):
 
 def played(*episodes, reference=None):
     return Played(make_env(), Episodes.from_list(list(episodes)), reference)
+
+
+def test_off_policy_estimates_without_a_warning_alone(tmp_path):
+    """The policy that played the log is paid what it was paid there; of one that went far away nothing is said."""
+    env = language_vec("MovieReview-v0", 4)
+    near, far = (AGENTS["bc"](LM.from_scratch("d64-l2", env, seed=seed)) for seed in (0, 1))
+    played_by = [
+        dataclasses.replace(e, logprobs=None) for e in build("movie-review", 60, tmp_path / "logs", progress=False)
+    ]
+    logs = EpisodeDataset.from_episodes(played_by, tokenizer=env.tokenizer)
+
+    def estimated(policy):
+        return measure(["off_policy"], Played(env, Episodes.from_list([]), near, policy, logs))
+
+    same = estimated(near.policy(greedy=True))
+    assert same["effective"] == pytest.approx(60)
+    assert same["weighted"] == pytest.approx(logs.returns.mean(), rel=1e-4)
+    assert estimated(far.policy()).keys() == {"effective"}
 
 
 def test_utterances_are_the_text_of_each_turn():

@@ -110,8 +110,9 @@ def off_policy(played: Played) -> dict[str, float]:
     """``weighted`` ``doubly_robust`` ``fitted_q``: the policy's return by held-out logs alone (``agents.ope``).
 
     It is measured as it samples: a log hardly ever holds the likeliest token throughout. ``effective``: how many
-    episodes the first two rest on; with few they are worth nothing. The reference stands in for the policy that played
-    the logs. Nothing where the policy's probabilities are not known.
+    episodes the first two rest on. An estimate that comes with a warning, above all of too few such episodes, is left
+    out. The reference stands in for the policy that played the logs. Nothing where the policy's probabilities are not
+    known.
 
     Raises:
         ValueError: the experiment has no held-out logs.
@@ -130,7 +131,8 @@ def off_policy(played: Played) -> dict[str, float]:
     sampled.greedy = False
     found = evaluate(sampled, played.held_out, rng, behaviour, steps, **fit)
     estimates = {e.name: e for e in found.estimates if e.name in ("weighted", "doubly_robust", "fitted_q")}
-    return {name: e.value for name, e in estimates.items()} | {"effective": estimates["weighted"].effective}
+    trusted = {name: e.value for name, e in estimates.items() if not e.warnings}
+    return trusted | {"effective": estimates["weighted"].effective}
 
 
 def diversity(played: Played) -> dict[str, float]:
