@@ -12,19 +12,17 @@ import copy
 import dataclasses
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agents import processes
-from agents.source import Live, Logged, Mixed, Source
+from agents.source import Around, Live, Logged, Mixed, Source
 from lang_envs.episode import Episodes
 from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
     from datasets_builders.dataset import EpisodeDataset
 
 _AT_ONCE = 4096  # episodes; bounds the memory that one pass over a data set takes
@@ -98,7 +96,7 @@ def for_each_kind(source: Source, logged: Callable[[Logged], Source], live: Call
     )
 
 
-class Repeated:
+class Repeated(Around):
     """A live source that starts ``times`` episodes from each seed; the policy's chances differ.
 
     Where a request is no multiple of ``times``, its last seed gets fewer.
@@ -107,6 +105,7 @@ class Repeated:
     needs_policy = True
 
     def __init__(self, live: Live, times: int) -> None:
+        super().__init__(live)
         self.live, self.times = live, times
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
@@ -125,20 +124,8 @@ class Repeated:
         live.played += n
         return episodes
 
-    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """The live source's."""
-        self.live.check_tokenizer(tokenizer)
 
-    def state_dict(self) -> dict[str, Any]:
-        """The live source's."""
-        return self.live.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the live source."""
-        self.live.load_state_dict(state)
-
-
-class Weighted:
+class Weighted(Around):
     """Another source's episodes, whose rewards are replaced by one weight each, on the last token said.
 
     The training loop's ``data/return`` is then the mean weight.
@@ -150,7 +137,8 @@ class Weighted:
     """
 
     def __init__(self, source: Source, weigh: Callable[[Episodes], NDArray[np.float64]], group: int = 1) -> None:
-        self.source, self.weigh, self.group = source, weigh, group
+        super().__init__(source)
+        self.weigh, self.group = weigh, group
         self.needs_policy = source.needs_policy
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
@@ -169,15 +157,3 @@ class Weighted:
         rewards = np.zeros(len(episodes.tokens), np.float32)  # [N]
         rewards[actions[after[1:][spoke] - 1]] = self.weigh(episodes)[spoke]
         return dataclasses.replace(episodes, rewards=rewards)
-
-    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """The other source's."""
-        self.source.check_tokenizer(tokenizer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The other source's."""
-        return self.source.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the other source."""
-        self.source.load_state_dict(state)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from agents.batch import turn_begins
 from agents.contexts import Repeated, digest, pieces
-from agents.source import Live, Logged
+from agents.source import Around, Live, Logged
 from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy
 
@@ -183,7 +183,7 @@ class LoggedPairs:
         self.seed, self.position = state["seed"], state["position"]
 
 
-class LivePairs:
+class LivePairs(Around):
     """Pairs among episodes played on demand, ``samples`` from each seed.
 
     ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes, from each seed as many as whole episodes can make. Where too
@@ -195,6 +195,7 @@ class LivePairs:
     def __init__(
         self, live: Live, per: Unit, end_id: int, samples: int, most: int | None = None, limit: int | None = None
     ) -> None:
+        super().__init__(live)
         self.live, self.per, self.end_id, self.samples = live, per, end_id, samples
         self.most, self.limit = most, limit
 
@@ -218,15 +219,3 @@ class LivePairs:
         which = np.concatenate(chosen)[skipped : skipped + len(rows)].reshape(-1)  # [2 n]
         episodes = Episodes.from_list([played[row] for row in found.row[which]])
         return cut(episodes, found.start[which], found.stop[which])
-
-    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """The live source's."""
-        self.live.check_tokenizer(tokenizer)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The live source's."""
-        return self.live.state_dict()
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues the live source."""
-        self.live.load_state_dict(state)

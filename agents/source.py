@@ -49,6 +49,25 @@ class Source(Protocol):
         ...
 
 
+class Around:
+    """What every source that is made of another one shares with it: its tokens, and how far it is."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+
+    def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        """The other source's."""
+        self.source.check_tokenizer(tokenizer)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The other source's."""
+        return self.source.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continues the other source."""
+        self.source.load_state_dict(state)
+
+
 class Logged:
     """Recorded episodes in epochs: each epoch hands out every episode once, in an order drawn from (seed, epoch).
 
