@@ -108,7 +108,7 @@ TRAP_PAPER = Suite(
 PLAY_FIT = {**TRAP_FIT, "steps": 2000, "schedule_steps": None, "batch_size": 64, "lr": 5e-3}
 GO_ON_FIT = {**PLAY_FIT, "steps": 500, "lr": 1e-3, "warmup_steps": 20}
 PLAY_VALUES = {**TRAP_VALUES, "bc_weight": 1.0, "bias_init": -2.0}
-PLAY_WEIGHTS = weights(1, 4, 16, 64, clip=None)
+PLAY_WEIGHTS = weights(0.25, 0.5, 1, 2, clip=None)
 
 WORDLE_OPTIONS: dict[str, Any] = {"words": "english-30"}
 WORDLE = Suite(
