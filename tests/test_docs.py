@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r'^```python(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FEWER = ("steps=400", "steps=20")  # the quick start's training is that of the README, which is run in full
-PAGES = ["quickstart", "concepts", "new_task", "new_agent", "datasets", "logs"]
+PAGES = ["quickstart", "concepts", "new_task", "new_agent", "datasets", "logs", "benchmark"]
 
 
 @pytest.mark.parametrize("name", PAGES)
