@@ -11,7 +11,7 @@ from agents.benchmark.suites.settings import GREEDY, Decodings, weights
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 400, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
 VALUES = {"gamma": 0.99, "cql_weight": 0.01, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
-WEIGHTS = weights(4, 8, 16, clip=None)
+WEIGHTS = weights(4, 8, 16, 32, clip=None)
 
 REWARDS = {
     "standard": "VisualDialogue-v0",
@@ -50,6 +50,9 @@ def grid(scale: float) -> dict[str, list[Cell]]:
         "SARSA": [cell("SARSA", "sarsa", values, WEIGHTS)],
         "Monte Carlo": [cell("Monte Carlo", "monte_carlo", values, WEIGHTS)],
         "ILQL": [cell(f"ILQL, τ {tau}", "ilql", {**values, "tau": tau}, WEIGHTS) for tau in (0.7, 0.8, 0.9)],
+        "ILQL, returns first": [
+            cell("ILQL, returns first", "ilql", {**values, "tau": 0.7, "monte_carlo_steps": 250}, WEIGHTS)
+        ],
         "AWR": [cell(f"AWR, β {b}", "awr", {**values, "awr_temperature": 1 / b}) for b in (4, 8, 16)],
         "CQL": [cell(f"CQL, α {a:g}", "cql", {**values, "cql_weight": a}, WEIGHTS) for a in (1.0, 0.1, 10.0)],
         # 1 is the weight its values are made for
