@@ -169,7 +169,13 @@ def test_measures_come_beside_the_return(finished):
 def test_a_ranker_is_not_trained_and_says_what_its_proposer_could(finished):
     ranked = result(finished, "ranked")
     assert ranked["curve"] == [] and ranked["decoding"] == {"rank": "q", "k": 3}
-    assert not (finished / "cells/tiny/ranked/0/fit").exists()
+    assert not any((finished / "cells/tiny/ranked/0" / name).exists() for name in ("fit", "trained.json"))
+
+
+def test_who_is_not_trained_and_starts_from_nobody_is_told(tmp_path):
+    alone = Cell("alone", "bc", trained=False)
+    with pytest.raises(ValueError, match="'alone' is not trained, so it must start from one that is"):
+        run(with_cells(alone, reference=None), tmp_path, say=lambda line: None)
 
 
 def test_settings_of_a_group_are_compared_on_the_selection_episodes(finished):

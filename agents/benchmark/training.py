@@ -47,19 +47,21 @@ def trained_agent(
 
     Returns:
         The agent, and about its training: ``seconds``, and ``decoding``, the one it has of itself.
+
+    Raises:
+        ValueError: the cell is not trained and starts from none.
     """
+    if not cell.trained:
+        if start is None:
+            raise ValueError(f"The cell {cell.label!r} is not trained, so it must start from one that is.")
+        return start, {"seconds": 0.0, "decoding": evaluate.as_trained(start)}
     done = folder / "trained.json"
     if done.exists() and (folder / "agent").exists():
         return Agent.load(folder / "agent"), json.loads(done.read_text())
     began = time.perf_counter()
-    if cell.trained:
-        lm = start.lm if start else LM.from_scratch(experiment.lm, evaluate.make_env(experiment, 1), seed=seed)
-        agent = make_agent(cell, lm, seed)
-        _fit(experiment, cell, agent, seed, EpisodeDataset.load(data), folder / "fit")
-    elif start is None:
-        raise ValueError(f"The cell {cell.label!r} is not trained, so it must start from one that is.")
-    else:
-        agent = start
+    lm = start.lm if start else LM.from_scratch(experiment.lm, evaluate.make_env(experiment, 1), seed=seed)
+    agent = make_agent(cell, lm, seed)
+    _fit(experiment, cell, agent, seed, EpisodeDataset.load(data), folder / "fit")
     agent.save(folder / "agent")
     about = {"seconds": time.perf_counter() - began, "decoding": evaluate.as_trained(agent)}
     write_text(done, json.dumps(about))
