@@ -26,7 +26,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]
     Raises:
         ValueError: a unit cannot be run, or its process was killed.
     """
-    from agents.benchmark.runner import work
+    from agents.benchmark.work import work
 
     workers = min(workers, len(pending))
     if workers <= 1:

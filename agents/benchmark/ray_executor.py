@@ -87,7 +87,7 @@ def _everywhere(unit: Unit) -> Unit:
 def _work(unit: Unit, *after: tuple[str, float]) -> tuple[str, float]:
     """What a worker does, once the pieces it comes ``after`` are finished."""
     from agents.benchmark.process_executor import one_thread
-    from agents.benchmark.runner import work
+    from agents.benchmark.work import work
 
     with one_thread():
         return work(unit)

@@ -1,0 +1,40 @@
+"""Finishes one piece of a benchmark in its folder."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+import time
+
+from agents.benchmark.experiment import Baseline, Cell
+from agents.benchmark.units import Unit
+from datasets_builders.atomic import write_text
+
+
+def work(unit: Unit) -> tuple[str, float]:
+    """Finishes one unit and writes its result, whole or not at all."""
+    from transformers.utils import logging
+
+    from agents.benchmark import cell as cells
+
+    logging.disable_progress_bar()  # one bar for each small model that is saved
+    began = time.perf_counter()
+    made_by = unit.folder / "training.json"
+    if made_by.exists() and json.loads(made_by.read_text()) != unit.training():
+        shutil.rmtree(unit.folder)
+    unit.folder.mkdir(parents=True, exist_ok=True)
+    write_text(made_by, json.dumps(unit.training(), indent=1))
+    match unit.part:
+        case Cell() as cell:
+            if unit.tensorboard:
+                cell = dataclasses.replace(cell, fit={**cell.fit, "tensorboard": True})
+            used = (unit.data, unit.folder, unit.agents(), unit.held_out)
+            result = cells.measured(unit.experiment, cell, unit.seed, *used)
+        case Baseline():
+            result = cells.play_baseline(unit.experiment, unit.part)
+        case None:
+            result = cells.yardsticks(unit.experiment, unit.data)
+    write_text(unit.folder / "result.json", json.dumps({"spec": unit.spec(), **result}, indent=1))
+    shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # what it could have gone on from
+    return unit.name, time.perf_counter() - began
