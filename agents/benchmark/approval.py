@@ -5,10 +5,8 @@
 Logistic regression with a penalty on w. It is a small model of two hundred verdicts: read its area under the ROC curve
 in the dialogues where agents are judged, of which it has seen none, before its opinions of them.
 
-It knows kinds of replies (questions are hardly ever approved of) and not whether a reply is
-right. The context is left out on purpose. With it the area grows a little, but contexts are the same for every agent,
-and which of two approved replies belongs to a context the judge cannot tell at all: no context here has verdicts on
-two replies to learn that from.
+It knows kinds of replies, and not whether a reply is right. The context is left out on purpose: it is the same for
+every agent, and no context here has verdicts on two replies, from which one could learn which of them fits.
 """
 
 from __future__ import annotations
@@ -25,8 +23,8 @@ from lang_envs.corpora.dialogues.by_name import verdicts
 from lang_envs.rewards.encoder import Encoder
 
 Floats = NDArray[np.float64]
-LEARNED_FROM, JUDGED_ON = ("validation",), ("test",)
-_PENALTY = 1.0  # of the squared weights, beside the sum over verdicts; about the best of cross-validation
+LEARNED_FROM, JUDGED_ON = "validation", "test"
+_PENALTY = 1.0  # of the squared weights, beside the sum over verdicts
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +73,9 @@ def judge(path: str | None = None) -> Judge:
     return Judge(weights, probability_of_improvement(score[approved > 0], score[approved == 0]))
 
 
-def _verdicts(splits: Sequence[str], path: str | None) -> tuple[Floats, Floats]:
+def _verdicts(split: str, path: str | None) -> tuple[Floats, Floats]:
     """Features [n, D + 1] and verdicts [n] of replies."""
-    found = [v for split in splits for v in verdicts(split, path) if not v.is_api_call]
+    found = [v for v in verdicts(split, path) if not v.is_api_call]
     return features([v.reply for v in found]), np.array([v.reward for v in found])
 
 

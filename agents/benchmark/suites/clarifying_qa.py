@@ -7,7 +7,7 @@ from typing import Any
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.suites.settings import SAMPLED, ranked, weights
 
-# A letter has to be looked up behind what is wanted, which is learned late: shorter trainings answer by chance.
+# Which letter goes with what is wanted is learned last.
 BASE_FIT: dict[str, Any] = {
     "steps": 5000,
     "batch_size": 32,

@@ -16,7 +16,8 @@ RETURNS_FIRST = {"monte_carlo_steps": 200}
 """For two thirds of the training: bootstrapped, a reward behind forty tokens needs longer to reach the first."""
 WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
 """Sampled, as in the paper, whose advantage weighs 8."""
-
+FIVEFOLD = weights(2.5, 10, 40, clip=None, greedy=False)
+"""The same where rewards are -1 and 1 and not 0 and 10."""
 
 BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED)
 SAME_BASE = Cell("BC", "bc", decodings=SAMPLED, start="toxicity/BC", trained=False)  # it sees no rewards
@@ -100,9 +101,7 @@ REDDIT = Suite(
             "Comments that are voted up, learned from the votes there were",
             "Reddit-Upvotes-v0",
             logs("Reddit-Upvotes-v0", "reddit-upvotes-real"),
-            methods(
-                1.0, decodings=weights(2.5, 10, 40, clip=None, greedy=False)
-            ),  # from -1 to 1 instead of from 0 to 10
+            methods(1.0, decodings=FIVEFOLD),
             TOXICITY,
         ),
         comments(
