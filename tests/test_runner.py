@@ -109,6 +109,20 @@ def test_a_folder_of_another_suite_is_refused(finished):
         run(dataclasses.replace(suite(), name="other"), finished, say=lambda line: None)
 
 
+def test_a_folder_in_which_a_run_is_at_work_is_refused(finished, tmp_path):
+    refusals = []
+
+    def meanwhile(line):
+        with pytest.raises(ValueError, match="Another run is at work in") as refusal:
+            run(suite(), tmp_path, say=lambda line: None)
+        refusals.append(refusal)
+
+    shutil.copytree(finished / "cells/tiny", tmp_path / "cells/tiny", ignore=shutil.ignore_patterns("1"))
+    run(dataclasses.replace(suite(), seeds=1), tmp_path, say=meanwhile)
+    assert refusals
+    run(dataclasses.replace(suite(), seeds=1), tmp_path, say=lambda line: None)
+
+
 def test_a_cell_that_cannot_run_says_why(tmp_path):
     wrong = suite(cells=(Cell("REINFORCE", "reinforce", fit=FIT),))
     with pytest.raises(ValueError, match="no agent 'reinforce'"):

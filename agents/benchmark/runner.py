@@ -4,6 +4,7 @@
     out/data/<recipe>-<hash>/          each data set, recorded once
     out/cells/<experiment>/<label>/<seed>/   fit/ (log, checkpoints), agent/ (the trained model), result.json (measured)
     out/results.parquet  table.md  *.png  report.html
+    out/.lock                          held by the run at work here
 
 A cell is finished when its ``result.json`` exists and was made by the same specification: it is written last, whole or
 not at all. A cell whose settings were edited runs again, without training where they concern the measuring alone.
@@ -16,7 +17,10 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import filelock
 
 from agents.benchmark.experiment import Data, Suite
 from agents.benchmark.units import Unit, data_folder, units
@@ -50,17 +54,23 @@ def run(
         The path of ``report.html``.
 
     Raises:
-        ValueError: ``out`` holds another suite, a cell cannot run with its settings, or there is no such executor.
+        ValueError: ``out`` holds another suite or another run is at work there, a cell cannot run with its settings, or
+            there is no such executor.
     """
-    from agents.benchmark.report import write_report
-
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
     if executor not in EXECUTORS:
         raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
-    _claim(out, suite)
+    with _claimed(out, suite):
+        return _run(suite, out, workers, command, say, executor, tensorboard)
+
+
+def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor: str, tensorboard: bool) -> Path:
+    """The work of ``run`` in a folder that is this run's alone."""
+    from agents.benchmark.report import write_report
+
     began = time.perf_counter()
     for folder, data in _logs(suite, out).items():
         _record(folder, data, say)
@@ -76,13 +86,19 @@ def run(
     return write_report(suite, [(u, r) for u, r in results if r is not None], out, command)
 
 
-def _claim(out: Path, suite: Suite) -> None:
-    """Writes down what runs here; refuses a folder that belongs to another suite."""
+@contextmanager
+def _claimed(out: Path, suite: Suite) -> Iterator[None]:
+    """Writes down what runs here and keeps others out; refuses a folder of another suite, or one at work."""
     path = out / "config.json"
     if path.exists() and (name := json.loads(path.read_text())["name"]) != suite.name:
         raise ValueError(f"{out} holds results of the suite {name!r}, not of {suite.name!r}. Choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
-    write_text(path, json.dumps(suite.plain(), indent=1))
+    try:
+        with filelock.FileLock(out / ".lock", timeout=0):  # the system lets go of it when this process ends
+            write_text(path, json.dumps(suite.plain(), indent=1))
+            yield
+    except filelock.Timeout:
+        raise ValueError(f"Another run is at work in {out}. Wait until it is done, or choose another folder.") from None
 
 
 def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
