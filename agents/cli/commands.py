@@ -40,6 +40,7 @@ SUITE_NAMES = (
     "visual-dialogue",
     "reddit",
     "dialogue",
+    "dialogue-small",
     "dialogue-real",
     "clarifying-qa",
     "human-feedback",

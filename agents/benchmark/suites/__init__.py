@@ -1,7 +1,7 @@
 """The suites: every setting of every benchmark, as plain data to be read and edited here, a file for each task."""
 
 from agents.benchmark.suites.clarifying_qa import CLARIFYING_QA
-from agents.benchmark.suites.dialogue import DIALOGUE, DIALOGUE_REAL
+from agents.benchmark.suites.dialogue import DIALOGUE, DIALOGUE_REAL, DIALOGUE_SMALL
 from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
@@ -18,6 +18,7 @@ SUITES = {
         VISUAL_DIALOGUE,
         REDDIT,
         DIALOGUE,
+        DIALOGUE_SMALL,
         DIALOGUE_REAL,
         CLARIFYING_QA,
         HUMAN_FEEDBACK,

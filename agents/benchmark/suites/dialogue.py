@@ -87,6 +87,15 @@ def replies(
     )
 
 
+def thresholds() -> tuple[Cell, ...]:
+    """TF Top and DT at every threshold of the reward."""
+    cells = [Cell("TF", "bc", start="dialogue-small/TF", trained=False)]
+    for x in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9):
+        cells.append(Cell(f"TF Top {x}", "bc", {"keep_above": x}, FIT, start="TF", group="TF Top"))
+        cells.append(Cell(f"DT at {x}", "decision_transformer", {"edges": (x,)}, FIT, start="TF", group="DT"))
+    return tuple(cells)
+
+
 def little(first: int) -> tuple[Cell, ...]:
     """TF, its best part, and DT from the first so many logged replies alone, from scratch."""
     steps = max(200, min(1500, first // 8))
@@ -100,6 +109,15 @@ def little(first: int) -> tuple[Cell, ...]:
 
 LITTLE = tuple(cell for first in (630, 3_152, 12_608, 63_040) for cell in little(first))
 """1, 5, 20 and 100 % of the log"""
+ABOUT_THRESHOLDS = (
+    "From which reward on is a reply worth imitating? TF Top keeps the replies above it, DT tells those above from those "
+    "below and asks for the better. All go on from TF for as many steps, with the logs of four replies to each context."
+)
+ABOUT_LITTLE = (
+    "How many logged replies does it take? Each method learns from scratch from the first 1, 5, 20 and 100 % of the log "
+    "of four replies to each context, for an eighth as many steps as there are replies, 200 to 1,500: TF All from all of "
+    "them, TF Top from those above 0.6, DT from all, asked for the better."
+)
 
 DIALOGUE = Suite(
     name="dialogue",
@@ -107,8 +125,17 @@ DIALOGUE = Suite(
     seeds=5,
     experiments=(
         replies("dialogue", "Replies to a user, built-in corpus", methods(HUMAN), lm="d128-l2", best_of=5),
-        replies("dialogue-small", "The same with a smaller model", methods(HUMAN), lm="d64-l2"),
-        replies("dialogue-little", "Learning from few logged replies", LITTLE, lm="d64-l2"),
+    ),
+)
+
+DIALOGUE_SMALL = Suite(
+    name="dialogue-small",
+    title="Dialogue response generation: a smaller model, thresholds, few replies",
+    seeds=5,
+    experiments=(
+        replies("dialogue-small", "Replies to a user, half the width", methods(HUMAN), lm="d64-l2"),
+        replies("dialogue-thresholds", "Replies above a reward", thresholds(), about=ABOUT_THRESHOLDS, lm="d64-l2"),
+        replies("dialogue-little", "Learning from few logged replies", LITTLE, about=ABOUT_LITTLE, lm="d64-l2"),
     ),
 )
 
