@@ -33,8 +33,8 @@ def mixture(
         env: of clarifying QA.
         seed: of the recording.
         per_context: conversations about one question in each pass.
-        assistants: names of ``ASSISTANTS``; each conversation's is drawn among them. With a corpus of files
-            "asks-irrelevant" must be left out.
+        assistants: names of ``ASSISTANTS``; each conversation's is drawn among them, a name said twice twice as
+            often. With a corpus of files "asks-irrelevant" must be left out.
 
     Raises:
         ValueError: for another task, an unknown assistant or none, or fewer than 1 conversation.

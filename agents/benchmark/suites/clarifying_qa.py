@@ -9,7 +9,7 @@ from agents.benchmark.suites.settings import SAMPLED, ranked, weights
 
 # Which letter goes with what is wanted is learned last.
 BASE_FIT: dict[str, Any] = {
-    "steps": 5000,
+    "steps": 3000,
     "batch_size": 32,
     "lr": 3e-3,
     "warmup_steps": 100,
@@ -29,9 +29,13 @@ BASELINES = (
 )
 
 
+# With fewer who ask, a small model hardly learns which letter goes with what was wanted.
+ASSISTANTS = ("asks", "asks", "asks", "asks-irrelevant", "answers-at-once", "answers-anything")
+
+
 def logs(horizon: int, episodes: int, seed: int = 0) -> Data:
     """Four conversations about each question."""
-    options = {"corpus": "sorted", "horizon": horizon, "format_weight": 0.1}
+    options = {"corpus": "sorted", "horizon": horizon, "format_weight": 0.1, "assistants": ASSISTANTS}
     return Data("clarifying-qa", episodes=episodes, seed=seed, options=options)
 
 
@@ -62,7 +66,7 @@ OTHERS = (
 
 ABOUT = (
     "A multiple-choice question that hangs on something its asker did not say; the assistant may ask back. The logs "
-    "hold four conversations about each of 1,024 questions, each by an assistant drawn among four: one asks what "
+    "hold four conversations about each of 1,024 questions, each by an assistant drawn among six: three ask what "
     "matters, one asks what does not, one answers at once, one answers anything. Base learned from 32,768 other "
     "conversations of the same assistants, about three turns whatever the horizon; every other method goes on from it "
     "with the logs for as many steps, Swift and DPO at a fifth of the others' learning rate. 'As many rows' has the "

@@ -110,22 +110,21 @@ def little(first: int) -> tuple[Cell, ...]:
 LITTLE = tuple(cell for first in (630, 3_152, 12_608, 63_040) for cell in little(first))
 """1, 5, 20 and 100 % of the log"""
 ABOUT_THRESHOLDS = (
-    "From which reward on is a reply worth imitating? TF Top keeps the replies above it, DT tells those above from those "
-    "below and asks for the better. All go on from TF for as many steps, with the logs of four replies to each context."
+    "From which reward on is a reply worth imitating? TF Top keeps the replies above it, DT tells those above from "
+    "those below and asks for the better. All go on from TF for as many steps, with the logs of four replies to each "
+    "context."
 )
 ABOUT_LITTLE = (
-    "How many logged replies does it take? Each method learns from scratch from the first 1, 5, 20 and 100 % of the log "
-    "of four replies to each context, for an eighth as many steps as there are replies, 200 to 1,500: TF All from all of "
-    "them, TF Top from those above 0.6, DT from all, asked for the better."
+    "How many logged replies does it take? Each method learns from scratch from the first 1, 5, 20 and 100 % of the "
+    "log of four replies to each context, for an eighth as many steps as there are replies, 200 to 1,500: TF All from "
+    "all of them, TF Top from those above 0.6, DT from all, asked for the better."
 )
 
 DIALOGUE = Suite(
     name="dialogue",
     title="Dialogue response generation",
     seeds=5,
-    experiments=(
-        replies("dialogue", "Replies to a user, built-in corpus", methods(HUMAN), lm="d128-l2", best_of=5),
-    ),
+    experiments=(replies("dialogue", "Replies to a user, built-in corpus", methods(HUMAN), lm="d128-l2", best_of=5),),
 )
 
 DIALOGUE_SMALL = Suite(
