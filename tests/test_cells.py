@@ -10,7 +10,7 @@ import pytest
 
 from agents import Live, Logged, Mixed
 from agents.agent import Agent
-from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
+from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.cell import choose_decoding
 from agents.benchmark.evaluate import SCORES, as_trained, decoded
@@ -19,6 +19,7 @@ from agents.benchmark.training import LIVE_SEED, source_of
 from agents.benchmark.units import units
 from agents.rank import Ranked
 from datasets_builders import build
+from datasets_builders.dataset import EpisodeDataset
 from lang_envs import rollout
 from lang_envs.make import language_vec
 
@@ -33,6 +34,8 @@ CELLS = (
     Cell("ILQL 0.7", "ilql", {**VALUES, "tau": 0.7}, FIT, start="BC", group="ILQL"),
     Cell("ILQL 0.9", "ilql", {**VALUES, "tau": 0.9}, FIT, start="BC", group="ILQL"),
     Cell("live", "bc", fit=FIT, start="BC", live=0.5),
+    Cell("own", "bc", fit=FIT, start="BC", data=Samples("BC", 24, drawn=2, beams=1, human=False)),
+    Cell("own, best", "bc", {"keep_best": 1}, FIT, start="BC", data=Samples("BC", 24, drawn=2, beams=1, human=False)),
 )
 EXPERIMENT = Experiment(
     name="tiny",
@@ -93,6 +96,7 @@ def test_who_starts_from_another_runs_after_it():
     }
     assert {label: unit.wave for label, unit in by_label.items()} == {
         "BC": 0, "few": 1, "others' logs": 1, "MC": 1, "ranked": 2, "ILQL 0.7": 1, "ILQL 0.9": 1, "live": 1,
+        "own": 2, "own, best": 2,
     }  # fmt: skip
     assert by_label["ranked"].agents().keys() == {"start", "candidates_from", "reference"}
     assert {unit.seed for unit in by_label["ranked"].needs.values()} == {1}
@@ -147,11 +151,34 @@ def test_training_the_start_anew_trains_anew_what_went_on_from_it():
             (Cell("a", "bc", start="b"), Cell("b", "bc", start="a")),
             "'tiny/b' needs the cell 'a', which needs it in turn",
         ),
+        ((Cell("a", "bc", data=Samples("a", 10)),), "'tiny/a' needs the cell 'a', which needs it in turn"),
     ],
 )
 def test_a_cell_that_is_not_there_is_named(cells, words):
     with pytest.raises(ValueError, match=words):
         units(with_cells(*cells, reference=None), NOWHERE)
+
+
+def test_what_an_agent_says_is_recorded_once_and_learned_from(finished):
+    of_seed = [sorted((finished / "cells/tiny").glob(f"samples-of-bc-*/{seed}/logs")) for seed in (0, 1)]
+    assert [len(folders) for folders in of_seed] == [1, 1]  # two cells learn from it
+    first, other = (EpisodeDataset.load(folder) for [folder] in of_seed)
+    assert [e.info["policy"] for e in list(first)[:6]] == ["BC", "BC", "beams"] * 2
+    assert len(first) == 24 and first.provenance["env"]["id"] == "MovieReview-v0"
+    assert [e.tokens.tolist() for e in first] != [e.tokens.tolist() for e in other]
+    own = next(u for u in units(SUITE, finished) if isinstance(u.part, Cell) and (u.part.label, u.seed) == ("own", 1))
+    assert own.data == of_seed[1][0]
+
+
+def test_who_is_trained_anew_says_it_anew(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    [logs] = (out / "cells/tiny").glob("samples-of-bc-*/0/logs")
+    before = [e.tokens.tolist() for e in EpisodeDataset.load(logs)]
+    run(with_cells(*CELLS, episodes=10), out, say=lambda line: None)
+    assert [e.tokens.tolist() for e in EpisodeDataset.load(logs)] == before
+    edited = dataclasses.replace(CELLS[0], fit={**FIT, "lr": 1e-2})
+    run(with_cells(edited, *CELLS[1:]), out, say=lambda line: None)
+    assert [e.tokens.tolist() for e in EpisodeDataset.load(logs)] != before
 
 
 def test_measures_come_beside_the_return(finished):

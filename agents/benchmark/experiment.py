@@ -27,6 +27,22 @@ class Data:
 
 
 @dataclass(frozen=True)
+class Samples:
+    """What a trained cell says in the contexts of its own logs, recorded once for each training run of it."""
+
+    of: str
+    """label of the cell; ``experiment/label`` for one of another experiment"""
+    episodes: int | None = None
+    """so many, from the first contexts on; None: all"""
+    drawn: int = 0
+    """how many replies are drawn for each context"""
+    beams: int = 0
+    """how many are found by beam search"""
+    human: bool = True
+    """whether what people said there is recorded too"""
+
+
+@dataclass(frozen=True)
 class Cell:
     """One line of the table: an agent with its settings, trained once per seed."""
 
@@ -47,7 +63,7 @@ class Cell:
     """whether there is anything to train; if not, it is the agent of ``start`` that plays, decoded in another way"""
     candidates_from: str | None = None
     """label of the cell whose agent proposes what a decoding ranks; None: the agent itself"""
-    data: Data | None = None
+    data: Data | Samples | None = None
     """logs to learn from in the place of the experiment's"""
     first: int | None = None
     """learn from so many episodes only, the first ones of the logs; None: all"""
@@ -177,7 +193,8 @@ class Suite:
 
 
 def _cell(plain: dict[str, Any]) -> Cell:
-    data = plain["data"] and Data(**plain["data"])
+    logs = plain["data"]
+    data = logs and (Samples if "of" in logs else Data)(**logs)
     return Cell(**{**plain, "decodings": tuple(plain["decodings"]), "data": data})
 
 
@@ -188,12 +205,15 @@ def _shrink(experiment: Experiment) -> Experiment:
     def few(data: Data) -> Data:
         return dataclasses.replace(data, episodes=min(100, data.episodes), options=few_words(data.options))
 
+    def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
+        return dataclasses.replace(logs, episodes=100) if isinstance(logs, Samples) else logs and few(logs)
+
     cells = tuple(
         dataclasses.replace(
             c,
             fit={**c.fit, "steps": 4, "batch_size": 8},
             decodings=c.decodings[:2],
-            data=c.data and few(c.data),
+            data=few_logs(c.data),
             first=c.first and min(c.first, 50),
         )
         for c in experiment.cells

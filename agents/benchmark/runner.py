@@ -69,11 +69,12 @@ def run(
 
 def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor: str, tensorboard: bool) -> Path:
     """The work of ``run`` in a folder that is this run's alone."""
+    from agents.benchmark.logs import record
     from agents.benchmark.report import write_report
 
     began = time.perf_counter()
     for folder, data in _logs(suite, out).items():
-        _record(folder, data, say)
+        record(folder, data, say)
     work = units(suite, out)
     pending = [dataclasses.replace(unit, tensorboard=tensorboard) for unit in work if unit.result() is None]
     if len(pending) < len(work):
@@ -102,20 +103,9 @@ def _claimed(out: Path, suite: Suite) -> Iterator[None]:
 
 
 def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
-    """Every data set of the suite, by its folder."""
+    """Every data set of the suite that a recipe makes, by its folder."""
     used = [data for e in suite.experiments for data in (e.data, e.held_out, *(cell.data for cell in e.cells))]
-    return {data_folder(out, data): data for data in used if data is not None}
-
-
-def _record(folder: Path, data: Data, say: Say) -> None:
-    """Records a data set unless it is there; an interrupted recording is continued by the recorder itself."""
-    from datasets_builders import build
-
-    if folder.exists():
-        return
-    began = time.perf_counter()
-    build(data.recipe, episodes=data.episodes, out=folder, seed=data.seed, **data.options)
-    say(f"recorded {data.episodes} episodes of {data.recipe}: {time.perf_counter() - began:.0f} s")
+    return {data_folder(out, data): data for data in used if isinstance(data, Data)}
 
 
 def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[tuple[str, float]]:

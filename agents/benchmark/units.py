@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
 
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", "rank_test", "exact_values", "measure_every")
@@ -23,15 +23,21 @@ class Unit:
     folder: Path
     experiment: Experiment
     data: Path
-    part: Cell | Baseline | None
-    """an agent, a baseline, or None for the yardsticks"""
+    part: Cell | Samples | Baseline | None
+    """an agent, logs of one, a baseline, or None for the yardsticks"""
     seed: int = 0
     needs: dict[str, Unit] = field(default_factory=dict)
-    """pieces whose trained agents this one uses, by what for: ``start``, ``candidates_from``, ``reference``"""
+    """pieces that this one uses, by what for: trained agents as ``start``, ``candidates_from`` and ``reference``, the
+    one it records as ``of``, recordings as ``logs``"""
     held_out: Path | None = None
     """logs that no agent learns from, where the experiment has any"""
     tensorboard: bool = False
     """whether the training is logged for TensorBoard too; the result does not depend on it"""
+
+    @property
+    def logs(self) -> Path:
+        """Where it records what an agent says."""
+        return self.folder / "logs"
 
     @property
     def wave(self) -> int:
@@ -40,7 +46,7 @@ class Unit:
 
     def agents(self) -> dict[str, Path]:
         """The folders of the agents it uses."""
-        return {use: unit.folder / "agent" for use, unit in self.needs.items()}
+        return {use: unit.folder / "agent" for use, unit in self.needs.items() if use != "logs"}
 
     def spec(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON-able data."""
@@ -59,14 +65,19 @@ class Unit:
         return json.loads(json.dumps(spec))
 
     def training(self) -> dict[str, Any]:
-        """What of it the trained agent depends on; empty for what is not trained."""
-        if not isinstance(self.part, Cell):
-            return {}
-        cell = {name: getattr(self.part, name) for name in _TRAINING_OF_A_CELL}
-        shared = {name: getattr(self.experiment, name) for name in _TRAINING_IN_AN_EXPERIMENT}
-        spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.data.name}
-        if "start" in self.needs:  # who starts from what was trained anew is trained anew
-            spec["start"] = self.needs["start"].training()
+        """What of it the trained agent, or the recorded logs, depend on; empty for what is neither."""
+        match self.part:
+            case Cell():
+                cell = {name: getattr(self.part, name) for name in _TRAINING_OF_A_CELL}
+                shared = {name: getattr(self.experiment, name) for name in _TRAINING_IN_AN_EXPERIMENT}
+                spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.data.name}
+            case Samples():
+                spec = {"samples": dataclasses.asdict(self.part), "seed": self.seed}
+            case _:
+                return {}
+        for use in ("start", "logs", "of"):  # who rests on what was trained anew is trained anew
+            if use in self.needs:
+                spec[use] = self.needs[use].training()
         return json.loads(json.dumps(spec))
 
     def result(self) -> dict[str, Any] | None:
@@ -80,8 +91,12 @@ class Unit:
 
 def data_folder(out: Path, data: Data) -> Path:
     """Where a data set is kept; data sets with different settings never share a folder."""
-    text = json.dumps(dataclasses.asdict(data), sort_keys=True)
-    return out / "data" / f"{data.recipe}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+    return out / "data" / _hashed(data.recipe, data)
+
+
+def _hashed(name: str, logs: Data | Samples) -> str:
+    text = json.dumps(dataclasses.asdict(logs), sort_keys=True)
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def units(suite: Suite, out: Path) -> list[Unit]:
@@ -94,6 +109,7 @@ def units(suite: Suite, out: Path) -> list[Unit]:
     for seed in range(suite.seeds):
         grid = _Grid(suite, out, seed)
         work += [grid.unit(e.name, cell.label) for e in suite.experiments for cell in e.cells]
+        work += grid.logs.values()
     for experiment in suite.experiments:
         data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
         parts: list[tuple[Baseline | None, str]] = [(b, f"baselines/{b.label}") for b in experiment.baselines]
@@ -104,12 +120,13 @@ def units(suite: Suite, out: Path) -> list[Unit]:
 
 
 class _Grid:
-    """The cells of a suite with one training seed, each made once, after those it uses."""
+    """The cells of a suite with one training seed, and the logs made of them, each once and after those it uses."""
 
     def __init__(self, suite: Suite, out: Path, seed: int) -> None:
         self.experiments = {e.name: e for e in suite.experiments}
         self.out, self.seed = out, seed
         self.made: dict[tuple[str, str], Unit] = {}
+        self.logs: dict[Path, Unit] = {}
 
     def unit(self, name: str, label: str, users: tuple[str, ...] = ()) -> Unit:
         """A cell of the experiment ``name``; ``users`` are waiting for it."""
@@ -121,18 +138,31 @@ class _Grid:
             if experiment.reference != label:  # which is not measured against itself
                 uses["reference"] = experiment.reference
             needs = {use: self.unit(*self._place(name, x), users) for use, x in uses.items() if x is not None}
+            data = cell.data or experiment.data
+            if isinstance(data, Samples):
+                needs["logs"] = self._samples(data, self.unit(*self._place(name, data.of), users))
             path = f"{label}/{self.seed}"
             self.made[name, label] = Unit(
                 f"{name}/{path}",
                 self.out / "cells" / name / _file_name(path),
                 experiment,
-                data_folder(self.out, cell.data or experiment.data),
+                needs["logs"].logs if isinstance(data, Samples) else data_folder(self.out, data),
                 cell,
                 self.seed,
                 needs,
                 data_folder(self.out, experiment.held_out) if experiment.held_out else None,
             )
         return self.made[name, label]
+
+    def _samples(self, samples: Samples, speaker: Unit) -> Unit:
+        """The recording of what ``speaker`` says, once for all who learn from it."""
+        name = _hashed(f"samples-of-{speaker.folder.parent.name}", samples)
+        folder = speaker.folder.parent.parent / name / str(self.seed)
+        if folder not in self.logs:
+            title = f"{speaker.experiment.name}/{name}/{self.seed}"
+            needs = {"of": speaker}
+            self.logs[folder] = Unit(title, folder, speaker.experiment, speaker.data, samples, self.seed, needs)
+        return self.logs[folder]
 
     def _place(self, name: str, used: str) -> tuple[str, str]:
         """Experiment and label of what a cell of the experiment ``name`` calls ``used``."""

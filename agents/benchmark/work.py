@@ -7,7 +7,7 @@ import json
 import shutil
 import time
 
-from agents.benchmark.experiment import Baseline, Cell
+from agents.benchmark.experiment import Baseline, Cell, Samples
 from agents.benchmark.units import Unit
 from datasets_builders.atomic import write_text
 
@@ -16,7 +16,9 @@ def work(unit: Unit) -> tuple[str, float]:
     """Finishes one unit and writes its result, whole or not at all."""
     from transformers.utils import logging
 
+    from agents.agent import Agent
     from agents.benchmark import cell as cells
+    from agents.benchmark import logs
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
     began = time.perf_counter()
@@ -31,6 +33,9 @@ def work(unit: Unit) -> tuple[str, float]:
                 cell = dataclasses.replace(cell, fit={**cell.fit, "tensorboard": True})
             used = (unit.data, unit.folder, unit.agents(), unit.held_out)
             result = cells.measured(unit.experiment, cell, unit.seed, *used)
+        case Samples() as samples:
+            speaker = Agent.load(unit.agents()["of"])
+            result = logs.sampled(samples, unit.seed, speaker, unit.data, unit.logs)
         case Baseline():
             result = cells.play_baseline(unit.experiment, unit.part)
         case None:

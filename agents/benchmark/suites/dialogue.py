@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
 from agents.benchmark.suites.settings import ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 2000, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
@@ -24,23 +24,35 @@ BASELINES = (
 )
 
 
-def methods(human: Data) -> tuple[Cell, ...]:
-    """Every method; ``human`` are the human replies alone."""
+def methods(human: Data, base: Cell | None = None, logs: Samples | None = None) -> tuple[Cell, ...]:
+    """Every method.
+
+    Args:
+        human: the human replies alone.
+        base: TF, where it is there already.
+        logs: what the others learn from; None: the experiment's own.
+    """
+
+    def cell(
+        label: str, agent: str, config: dict[str, Any] | None = None, fit: dict[str, Any] = FIT, **more: Any
+    ) -> Cell:
+        return Cell(label, agent, config or {}, fit, **{"start": "TF", "data": logs, **more})
+
     return (
-        Cell("TF", "bc", fit=BASE_FIT, data=human),
-        Cell("TF, longer", "bc", fit=FIT, start="TF", data=human),
-        Cell("TF All", "bc", fit=FIT, start="TF"),
-        Cell("TF Top 0.6", "bc", {"keep_above": 0.6}, FIT, start="TF"),
-        Cell("TF Top 0.9", "bc", {"keep_above": 0.9}, FIT, start="TF"),
-        Cell("DT, 2 bins", "decision_transformer", {"edges": (0.6,)}, FIT, start="TF"),
-        Cell("DT, 4 bins", "decision_transformer", {"bins": 4}, FIT, start="TF"),
-        Cell("DT, 8 bins", "decision_transformer", {"bins": 8}, FIT, start="TF"),
-        Cell("Refit", "refit", {"shift_rewards": True}, FIT, start="TF"),
-        Cell("Swift", "swift", {"reference": "start"}, GENTLE, start="TF"),
-        Cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE, start="TF"),
-        Cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE, start="TF"),
-        Cell("MC", "monte_carlo", VALUES, FIT, VALUE_WEIGHTS, start="TF"),
-        Cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, FIT, VALUE_WEIGHTS, start="TF"),
+        base or Cell("TF", "bc", fit=BASE_FIT, data=human),
+        cell("TF, longer", "bc", data=human),
+        cell("TF All", "bc"),
+        cell("TF Top 0.6", "bc", {"keep_above": 0.6}),
+        cell("TF Top 0.9", "bc", {"keep_above": 0.9}),
+        cell("DT, 2 bins", "decision_transformer", {"edges": (0.6,)}),
+        cell("DT, 4 bins", "decision_transformer", {"bins": 4}),
+        cell("DT, 8 bins", "decision_transformer", {"bins": 8}),
+        cell("Refit", "refit", {"shift_rewards": True}),
+        cell("Swift", "swift", {"reference": "start"}, GENTLE),
+        cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE),
+        cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE),
+        cell("MC", "monte_carlo", VALUES, decodings=VALUE_WEIGHTS),
+        cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, decodings=VALUE_WEIGHTS),
         Cell("MC ranks TF", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="TF"),
         Cell("ILQL ranks TF", "ilql", decodings=ranked("q", "v"), start="ILQL", trained=False, candidates_from="TF"),
         Cell("PPO", "ppo", {"kl_coef": 0.05}, {"steps": 30, "lr": 1e-4}, start="TF", live=1.0),
@@ -87,9 +99,14 @@ def replies(
     )
 
 
+SAME_TF = Cell("TF", "bc", start="dialogue-small/TF", trained=False)
+ITS_OWN = Samples("dialogue-small/TF", episodes=30_000, beams=5)
+"""Of each of 5,000 contexts what was said there, and the five best replies that TF finds."""
+
+
 def thresholds() -> tuple[Cell, ...]:
     """TF Top and DT at every threshold of the reward."""
-    cells = [Cell("TF", "bc", start="dialogue-small/TF", trained=False)]
+    cells = [SAME_TF]
     for x in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9):
         cells.append(Cell(f"TF Top {x}", "bc", {"keep_above": x}, FIT, start="TF", group="TF Top"))
         cells.append(Cell(f"DT at {x}", "decision_transformer", {"edges": (x,)}, FIT, start="TF", group="DT"))
@@ -109,6 +126,11 @@ def little(first: int) -> tuple[Cell, ...]:
 
 LITTLE = tuple(cell for first in (630, 3_152, 12_608, 63_040) for cell in little(first))
 """1, 5, 20 and 100 % of the log"""
+ABOUT_ITS_OWN = (
+    "Can a model become better than the human replies made it, by what it says itself? As the experiment before, but "
+    "the logs that everything after TF learns from hold the human reply and the five best of TF's own, found by beam "
+    "search, to each of 5,000 contexts of its own log. The human reply has the reward 1."
+)
 ABOUT_THRESHOLDS = (
     "From which reward on is a reply worth imitating? TF Top keeps the replies above it, DT tells those above from "
     "those below and asks for the better. All go on from TF for as many steps, with the logs of four replies to each "
@@ -129,10 +151,18 @@ DIALOGUE = Suite(
 
 DIALOGUE_SMALL = Suite(
     name="dialogue-small",
-    title="Dialogue response generation: a smaller model, thresholds, few replies",
+    title="Dialogue response generation: a smaller model, its own replies, thresholds, few replies",
     seeds=5,
     experiments=(
         replies("dialogue-small", "Replies to a user, half the width", methods(HUMAN), lm="d64-l2"),
+        replies(
+            "dialogue-own",
+            "Learning from its own replies",
+            methods(HUMAN, SAME_TF, ITS_OWN),
+            about=ABOUT_ITS_OWN,
+            data=HUMAN,
+            lm="d64-l2",
+        ),
         replies("dialogue-thresholds", "Replies above a reward", thresholds(), about=ABOUT_THRESHOLDS, lm="d64-l2"),
         replies("dialogue-little", "Learning from few logged replies", LITTLE, about=ABOUT_LITTLE, lm="d64-l2"),
     ),

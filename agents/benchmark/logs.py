@@ -1,0 +1,59 @@
+"""The logs that agents learn from: recorded by a recipe, or what a trained agent says in the contexts of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from agents.agent import Agent
+from agents.beams import BeamSearch
+from agents.benchmark.experiment import Data, Samples
+from datasets_builders import build
+from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.samples import Sampling, record_samples
+from lang_envs.make import language_vec
+
+ROWS = 128  # episodes played at once
+SAMPLES_SEED = 1 << 21  # far from the seeds of data sets, as those of live episodes are
+
+
+def record(folder: Path, data: Data, say: Callable[[str], None]) -> None:
+    """Records a data set unless it is there; an interrupted recording is continued by the recorder itself."""
+    if folder.exists():
+        return
+    began = time.perf_counter()
+    build(data.recipe, episodes=data.episodes, out=folder, seed=data.seed, **data.options)
+    say(f"recorded {data.episodes} episodes of {data.recipe}: {time.perf_counter() - began:.0f} s")
+
+
+def sampled(samples: Samples, seed: int, agent: Agent, learned_from: Path, folder: Path) -> dict[str, Any]:
+    """Records what ``agent`` says in the environment that its logs, ``learned_from``, were recorded in.
+
+    Args:
+        samples: what to record of each context.
+        seed: of the training; each has samples of its own.
+        agent: who speaks.
+        learned_from: its logs.
+        folder: where the data set goes, unless it is there.
+
+    Returns:
+        The JSON-able result: ``metrics`` (the mean return) and ``seconds``.
+    """
+    began = time.perf_counter()
+    if not folder.exists():
+        at = EpisodeDataset.load(learned_from).provenance["env"]
+        env = language_vec(at["id"], ROWS, **at["kwargs"])
+        agent.model.eval()
+        policies = {samples.of: agent.policy()} if samples.drawn else {}
+        search = BeamSearch(agent, samples.beams) if samples.beams else None
+        sampling = Sampling(policies, samples.drawn, samples.human, search)
+        source = {"cell": samples.of}
+        record_samples(env, sampling, folder, samples.episodes, SAMPLES_SEED + seed, source=source, progress=False)
+    dataset = EpisodeDataset.load(folder)
+    return {
+        "kind": "logs",
+        "metrics": {"return": float(dataset.returns.mean())},
+        "seconds": {"record": time.perf_counter() - began},
+    }
