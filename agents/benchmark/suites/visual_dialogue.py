@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, Decodings, weights
+from agents.benchmark.suites.settings import GREEDY, SAMPLED, Decodings, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 400, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
@@ -26,6 +26,19 @@ UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True}
 BASE = Cell("BC", "bc", fit=BASE_FIT)
 SAME_BASE = Cell("BC", "bc", start="standard/BC", trained=False)  # it sees no rewards
 LONGER = Cell("BC, longer", "bc", fit=FIT, start="BC")
+
+# The likeliest question is often the one just asked, which those who draw theirs are spared.
+DRAWN = (
+    Cell("BC, sampled", "bc", decodings=SAMPLED, start="BC", trained=False),
+    Cell("%BC, sampled", "bc", decodings=SAMPLED, start="%BC, 20%", trained=False),
+    Cell(
+        "ILQL, returns first, sampled",
+        "ilql",
+        decodings=weights(4, 8, 16, 32, clip=None, greedy=False),
+        start="ILQL, returns first",
+        trained=False,
+    ),
+)
 
 
 def grid(scale: float) -> dict[str, list[Cell]]:
@@ -66,20 +79,21 @@ def grid(scale: float) -> dict[str, list[Cell]]:
 
 def methods(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
     """Every method with one setting."""
-    return (base, LONGER, *(settings[0] for settings in grid(scale).values()))
+    return (base, LONGER, *(settings[0] for settings in grid(scale).values()), *DRAWN)
 
 
 def settings(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
     """Every method with all of its settings."""
     grouped = (dataclasses.replace(cell, group=method) for method, cells in grid(scale).items() for cell in cells)
-    return (base, LONGER, *grouped)
+    return (base, LONGER, *grouped, *DRAWN)
 
 
 ABOUT = (
     "Questions about an image that the agent does not see, until a guesser has found it. The logs hold questioners of "
     "different habits, most of them asking for yes or no, which two of the three rewards make dear. Scenes of the "
     "report are in no log. Every method goes on from BC for the same number of steps, with one setting; under the "
-    "reward y/n with several."
+    "reward y/n with several. All say the likeliest token but those called sampled, and utterance ILQL, which chooses "
+    "among questions that it has drawn."
 )
 
 
