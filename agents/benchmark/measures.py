@@ -74,20 +74,15 @@ def similarity(played: Played) -> dict[str, float]:
         raise ValueError(f"Similarity needs the human replies of Dialogue, and {type(task).__name__} has none.")
     references = [task.examples[info["context"]].response for info in played.episodes.info]
     said = played.utterances()
-    near = np.asarray(task.similarity(said, references) if _is_bertscore(task) else BERTScore()(said, references))
+    # The task's own, where it is that one: loaded already, with the references remembered.
+    bertscore = task.similarity if isinstance(task.similarity, BERTScore) else BERTScore()
+    near = np.asarray(bertscore(said, references))
     scores: dict[str, Any] = {"bleu": BLEU(), "chrf": ChrF(), "meteor": METEOR()}
     return {
         "bertscore": float(near.mean()),
         "bertclick": float((near > 0.6).mean()),
         **{name: float(np.mean(score(said, references))) for name, score in scores.items()},
     }
-
-
-def _is_bertscore(task: Dialogue) -> bool:
-    """Whether the task's own similarity is the packaged BERTScore: loaded already, and references remembered."""
-    from lang_envs.rewards.bertscore import BERTScore
-
-    return isinstance(task.similarity, BERTScore)
 
 
 def approval(played: Played) -> dict[str, float]:
