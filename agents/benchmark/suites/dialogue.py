@@ -100,8 +100,8 @@ def replies(
 
 
 SAME_TF = Cell("TF", "bc", start="dialogue-small/TF", trained=False)
-ITS_OWN = Samples("dialogue-small/TF", episodes=30_000, beams=5)
-"""Of each of 5,000 contexts what was said there, and the five best replies that TF finds."""
+ITS_OWN = Samples("dialogue-small/TF", episodes=18_000, beams=5)
+"""To each of 3,000 contexts what was said there, and the five best replies that TF finds."""
 
 
 def thresholds() -> tuple[Cell, ...]:
@@ -129,7 +129,7 @@ LITTLE = tuple(cell for first in (630, 3_152, 12_608, 63_040) for cell in little
 ABOUT_ITS_OWN = (
     "Can a model become better than the human replies made it, by what it says itself? As the experiment before, but "
     "the logs that everything after TF learns from hold the human reply and the five best of TF's own, found by beam "
-    "search, to each of 5,000 contexts of its own log. The human reply has the reward 1."
+    "search, to each of 3,000 contexts of its own log. The human reply has the reward 1."
 )
 ABOUT_THRESHOLDS = (
     "From which reward on is a reply worth imitating? TF Top keeps the replies above it, DT tells those above from "
