@@ -15,9 +15,10 @@ from rich.table import Table
 from agents.cli.agent_commands import Chat, Eval, Explain
 from agents.cli.arguments import unknown
 from agents.cli.bench_command import Bench
-from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show, console
+from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
+from agents.cli.show import console
 
 COMMANDS: dict[str, type] = {
     "list": List,

@@ -16,6 +16,8 @@ from tyro.conf import arg
 
 Options = tuple[str, ...]
 """NAME=VALUE pairs"""
+SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
+"""the same, given as ``--set``"""
 
 
 def pairs(given: Sequence[str]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from agents.cli.arguments import unknown
-from agents.cli.commands import console
+from agents.cli.show import console
 
 
 @dataclass

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional, arg
+from tyro.conf import Positional
 
-from agents.cli.arguments import Options, pairs, unknown
+from agents.cli.arguments import SetOptions, pairs, unknown
+from agents.cli.data_commands import SAMPLED
+from agents.cli.show import console
 
 # The names that help shows without importing torch; a test holds them equal to what is there.
 AGENT_NAMES = (
@@ -46,12 +46,6 @@ SUITE_NAMES = (
     "human-feedback",
 )
 USUAL_EPISODES = 10_000  # of a recipe without an end
-SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
-
-
-def console() -> Console:
-    """Standard output, looked up anew so that it can be redirected."""
-    return Console(highlight=False)
 
 
 @dataclass
@@ -60,7 +54,6 @@ class List:
 
     def __call__(self) -> None:
         """Prints a table of names."""
-        from agents.cli.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -174,7 +167,6 @@ class Record:
     def __call__(self) -> None:
         """Prints what was recorded."""
         from agents.cli import show
-        from agents.cli.data_commands import SAMPLED
         from datasets_builders.recipes import RECIPES, build
 
         if self.recipe in SAMPLED:

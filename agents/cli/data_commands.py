@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from rich.markup import escape
 from tyro.conf import Positional
 
-from agents.cli.arguments import pairs
-from agents.cli.commands import SetOptions, console
+from agents.cli.arguments import SetOptions, pairs
+from agents.cli.show import console
 
 if TYPE_CHECKING:
     from datasets_builders.samples import Candidates

@@ -11,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from agents.cli.arguments import pairs
-from agents.cli.commands import SetOptions, console
+from agents.cli.arguments import SetOptions, pairs
+from agents.cli.show import console
 
 if TYPE_CHECKING:
     from agents.ope import Evaluation

@@ -1,4 +1,4 @@
-"""What ``lang-envs show`` prints of an environment, a data set, and a run."""
+"""Where the commands print, and what ``lang-envs show`` prints of an environment, a data set, and a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
+
+
+def console() -> Console:
+    """Standard output, looked up anew so that it can be redirected."""
+    return Console(highlight=False)
 
 
 def show_env(screen: Console, name: str) -> None:
