@@ -34,7 +34,7 @@ CELLS = (
     Cell("ILQL 0.7", "ilql", {**VALUES, "tau": 0.7}, FIT, start="BC", group="ILQL"),
     Cell("ILQL 0.9", "ilql", {**VALUES, "tau": 0.9}, FIT, start="BC", group="ILQL"),
     Cell("live", "bc", fit=FIT, start="BC", live=0.5),
-    Cell("own", "bc", fit=FIT, start="BC", data=Samples("BC", 24, drawn=2, beams=1, human=False)),
+    Cell("own", "bc", fit=FIT, data=Samples("BC", 24, drawn=2, beams=1, human=False)),
     Cell("own, best", "bc", {"keep_best": 1}, FIT, start="BC", data=Samples("BC", 24, drawn=2, beams=1, human=False)),
 )
 EXPERIMENT = Experiment(
@@ -151,7 +151,7 @@ def test_training_the_start_anew_trains_anew_what_went_on_from_it():
             (Cell("a", "bc", start="b"), Cell("b", "bc", start="a")),
             "'tiny/b' needs the cell 'a', which needs it in turn",
         ),
-        ((Cell("a", "bc", data=Samples("a", 10)),), "'tiny/a' needs the cell 'a', which needs it in turn"),
+        ((Cell("a", "bc", data=Samples("a", 10, drawn=1)),), "'tiny/a' needs the cell 'a', which needs it in turn"),
     ],
 )
 def test_a_cell_that_is_not_there_is_named(cells, words):
@@ -174,11 +174,44 @@ def test_who_is_trained_anew_says_it_anew(finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
     [logs] = (out / "cells/tiny").glob("samples-of-bc-*/0/logs")
     before = [e.tokens.tolist() for e in EpisodeDataset.load(logs)]
-    run(with_cells(*CELLS, episodes=10), out, say=lambda line: None)
-    assert [e.tokens.tolist() for e in EpisodeDataset.load(logs)] == before
-    edited = dataclasses.replace(CELLS[0], fit={**FIT, "lr": 1e-2})
-    run(with_cells(edited, *CELLS[1:]), out, say=lambda line: None)
+    bc, own = CELLS[0], CELLS[-2]
+    edited = dataclasses.replace(bc, fit={**FIT, "lr": 1e-2})
+    run(with_cells(edited, own), out, say=lambda line: None)
     assert [e.tokens.tolist() for e in EpisodeDataset.load(logs)] != before
+
+
+def learner(speaker, samples, **changes):
+    """The training of who learns from ``samples`` of ``speaker``, and nothing else of it."""
+    cells = (speaker, Cell("own", "bc", fit=FIT, data=samples))
+    work = units(with_cells(*cells, reference=None, **changes), NOWHERE)
+    return next(unit.training() for unit in work if isinstance(unit.part, Cell) and unit.part.label == "own")
+
+
+def test_what_a_training_on_samples_depends_on():
+    samples, greedy = Samples("MC", 24, drawn=2, human=False), ({"greedy": True},)
+    speaker = Cell("MC", "monte_carlo", VALUES, FIT, ({"advantage_weight": 1}, {"advantage_weight": 4}))
+    as_it_is = learner(speaker, samples)
+    assert learner(speaker, samples, episodes=10, measures=("length",)) == as_it_is
+    assert learner(speaker, dataclasses.replace(samples, drawn=3)) != as_it_is
+    assert learner(dataclasses.replace(speaker, fit={**FIT, "lr": 1e-2}), samples) != as_it_is
+    assert learner(dataclasses.replace(speaker, decodings=greedy), samples) != as_it_is  # it speaks as it is reported
+    assert learner(speaker, samples, selection_episodes=5) != as_it_is
+
+
+def test_samples_of_nothing_are_refused():
+    with pytest.raises(ValueError, match="Samples of 'TF' need drawn or beams"):
+        Samples("TF", 10)
+
+
+def test_a_folder_that_was_half_deleted_is_emptied(finished, tmp_path):
+    out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
+    [recording] = (out / "cells/tiny").glob("samples-of-bc-*/0")
+    for name in ("training.json", "result.json"):
+        (recording / name).unlink()
+    for path in list((recording / "logs").iterdir())[:1]:
+        path.unlink()
+    run(SUITE, out, say=lambda line: None)
+    assert len(EpisodeDataset.load(recording / "logs")) == 24
 
 
 def test_measures_come_beside_the_return(finished):

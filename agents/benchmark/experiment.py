@@ -28,18 +28,28 @@ class Data:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a trained cell says in the contexts of its own logs, recorded once for each training run of it."""
+    """What a trained cell says in the environment of its own logs, from the first context on.
+
+    It is recorded once for each training run of the cell.
+
+    Raises:
+        ValueError: nothing is asked of the cell.
+    """
 
     of: str
     """label of the cell; ``experiment/label`` for one of another experiment"""
     episodes: int | None = None
     """so many, from the first contexts on; None: all"""
     drawn: int = 0
-    """how many replies are drawn for each context"""
+    """how many replies are drawn for each context, at temperature 1"""
     beams: int = 0
     """how many are found by beam search"""
     human: bool = True
     """whether what people said there is recorded too"""
+
+    def __post_init__(self) -> None:
+        if self.drawn < 0 or self.beams < 0 or self.drawn + self.beams == 0:
+            raise ValueError(f"Samples of {self.of!r} need drawn or beams, or both; got {self.drawn} and {self.beams}.")
 
 
 @dataclass(frozen=True)
@@ -154,10 +164,11 @@ class Suite:
 
         It has another name, so that a folder of real results is refused.
 
-        Of the experiments after the first two cells are left, since they differ in their logs and environments.
+        Of the experiments after the first two cells are left, since they differ in their logs and environments, and
+        one that learns from what another says.
         """
         first, *others = self.experiments
-        fewer = [dataclasses.replace(e, cells=e.cells[:2]) for e in others]
+        fewer = [dataclasses.replace(e, cells=_few(e.cells)) for e in others]
         shrunk = tuple(_shrink(e) for e in (first, *fewer))
         return dataclasses.replace(self, name=f"{self.name}-smoke", seeds=1, experiments=shrunk)
 
@@ -198,6 +209,10 @@ def _cell(plain: dict[str, Any]) -> Cell:
     return Cell(**{**plain, "decodings": tuple(plain["decodings"]), "data": data})
 
 
+def _few(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    return (*cells[:2], *[cell for cell in cells[2:] if isinstance(cell.data, Samples)][:1])
+
+
 def _shrink(experiment: Experiment) -> Experiment:
     def few_words(options: dict[str, Any]) -> dict[str, Any]:
         return {**options, "words": "english-100"} if "words" in options else options
@@ -206,7 +221,9 @@ def _shrink(experiment: Experiment) -> Experiment:
         return dataclasses.replace(data, episodes=min(100, data.episodes), options=few_words(data.options))
 
     def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
-        return dataclasses.replace(logs, episodes=100) if isinstance(logs, Samples) else logs and few(logs)
+        return logs and (
+            few(logs) if isinstance(logs, Data) else dataclasses.replace(logs, episodes=min(100, logs.episodes or 100))
+        )
 
     cells = tuple(
         dataclasses.replace(

@@ -3,6 +3,7 @@
     out/config.json                    what was asked
     out/data/<recipe>-<hash>/          each data set, recorded once
     out/cells/<experiment>/<label>/<seed>/   fit/ (log, checkpoints), agent/ (the trained model), result.json (measured)
+    out/cells/<experiment>/samples-of-<label>-<hash>/<seed>/   logs/ (what another cell says)
     out/results.parquet  table.md  *.png  report.html
     out/.lock                          held by the run at work here
 
@@ -94,12 +95,16 @@ def _claimed(out: Path, suite: Suite) -> Iterator[None]:
     if path.exists() and (name := json.loads(path.read_text())["name"]) != suite.name:
         raise ValueError(f"{out} holds results of the suite {name!r}, not of {suite.name!r}. Choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(out / ".lock")
     try:
-        with filelock.FileLock(out / ".lock", timeout=0):  # the system lets go of it when this process ends
-            write_text(path, json.dumps(suite.plain(), indent=1))
-            yield
+        lock.acquire(timeout=0)  # the system lets go of it when this process ends
     except filelock.Timeout:
         raise ValueError(f"Another run is at work in {out}. Wait until it is done, or choose another folder.") from None
+    try:
+        write_text(path, json.dumps(suite.plain(), indent=1))
+        yield
+    finally:
+        lock.release()
 
 
 def _logs(suite: Suite, out: Path) -> dict[Path, Data]:

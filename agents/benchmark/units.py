@@ -35,8 +35,8 @@ class Unit:
     """whether the training is logged for TensorBoard too; the result does not depend on it"""
 
     @property
-    def logs(self) -> Path:
-        """Where it records what an agent says."""
+    def recorded(self) -> Path:
+        """Where the logs are that it records, if it is a recording."""
         return self.folder / "logs"
 
     @property
@@ -73,12 +73,21 @@ class Unit:
                 spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.data.name}
             case Samples():
                 spec = {"samples": dataclasses.asdict(self.part), "seed": self.seed}
+                spec["decoding"] = self.needs["of"].decoding()
             case _:
                 return {}
         for use in ("start", "logs", "of"):  # who rests on what was trained anew is trained anew
             if use in self.needs:
                 spec[use] = self.needs[use].training()
         return json.loads(json.dumps(spec))
+
+    def decoding(self) -> list[Any]:
+        """What the decoding depends on that the agent of a cell is saved with."""
+        if not isinstance(self.part, Cell):
+            return []
+        chosen = [self.part.decodings, self.experiment.selection_episodes, self.experiment.selection_options]
+        before = self.needs["start"].decoding() if not self.part.trained and "start" in self.needs else []
+        return [*before, chosen]
 
     def result(self) -> dict[str, Any] | None:
         """The finished result, or None where there is none or it was made by other settings."""
@@ -109,7 +118,7 @@ def units(suite: Suite, out: Path) -> list[Unit]:
     for seed in range(suite.seeds):
         grid = _Grid(suite, out, seed)
         work += [grid.unit(e.name, cell.label) for e in suite.experiments for cell in e.cells]
-        work += grid.logs.values()
+        work += grid.recordings.values()
     for experiment in suite.experiments:
         data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
         parts: list[tuple[Baseline | None, str]] = [(b, f"baselines/{b.label}") for b in experiment.baselines]
@@ -126,7 +135,7 @@ class _Grid:
         self.experiments = {e.name: e for e in suite.experiments}
         self.out, self.seed = out, seed
         self.made: dict[tuple[str, str], Unit] = {}
-        self.logs: dict[Path, Unit] = {}
+        self.recordings: dict[Path, Unit] = {}
 
     def unit(self, name: str, label: str, users: tuple[str, ...] = ()) -> Unit:
         """A cell of the experiment ``name``; ``users`` are waiting for it."""
@@ -146,7 +155,7 @@ class _Grid:
                 f"{name}/{path}",
                 self.out / "cells" / name / _file_name(path),
                 experiment,
-                needs["logs"].logs if isinstance(data, Samples) else data_folder(self.out, data),
+                needs["logs"].recorded if isinstance(data, Samples) else data_folder(self.out, data),
                 cell,
                 self.seed,
                 needs,
@@ -158,11 +167,11 @@ class _Grid:
         """The recording of what ``speaker`` says, once for all who learn from it."""
         name = _hashed(f"samples-of-{speaker.folder.parent.name}", samples)
         folder = speaker.folder.parent.parent / name / str(self.seed)
-        if folder not in self.logs:
+        if folder not in self.recordings:
             title = f"{speaker.experiment.name}/{name}/{self.seed}"
             needs = {"of": speaker}
-            self.logs[folder] = Unit(title, folder, speaker.experiment, speaker.data, samples, self.seed, needs)
-        return self.logs[folder]
+            self.recordings[folder] = Unit(title, folder, speaker.experiment, speaker.data, samples, self.seed, needs)
+        return self.recordings[folder]
 
     def _place(self, name: str, used: str) -> tuple[str, str]:
         """Experiment and label of what a cell of the experiment ``name`` calls ``used``."""

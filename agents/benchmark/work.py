@@ -23,8 +23,8 @@ def work(unit: Unit) -> tuple[str, float]:
     logging.disable_progress_bar()  # one bar for each small model that is saved
     began = time.perf_counter()
     made_by = unit.folder / "training.json"
-    if made_by.exists() and json.loads(made_by.read_text()) != unit.training():
-        shutil.rmtree(unit.folder)
+    if unit.folder.exists() and not (made_by.exists() and json.loads(made_by.read_text()) == unit.training()):
+        shutil.rmtree(unit.folder)  # killed in the midst of this it has no training.json, and is removed again
     unit.folder.mkdir(parents=True, exist_ok=True)
     write_text(made_by, json.dumps(unit.training(), indent=1))
     match unit.part:
@@ -35,7 +35,7 @@ def work(unit: Unit) -> tuple[str, float]:
             result = cells.measured(unit.experiment, cell, unit.seed, *used)
         case Samples() as samples:
             speaker = Agent.load(unit.agents()["of"])
-            result = logs.sampled(samples, unit.seed, speaker, unit.data, unit.logs)
+            result = logs.sampled(samples, unit.seed, speaker, unit.data, unit.recorded)
         case Baseline():
             result = cells.play_baseline(unit.experiment, unit.part)
         case None:

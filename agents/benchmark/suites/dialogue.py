@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
@@ -24,13 +25,12 @@ BASELINES = (
 )
 
 
-def methods(human: Data, base: Cell | None = None, logs: Samples | None = None) -> tuple[Cell, ...]:
+def methods(human: Data, logs: Samples | None = None) -> tuple[Cell, ...]:
     """Every method.
 
     Args:
         human: the human replies alone.
-        base: TF, where it is there already.
-        logs: what the others learn from; None: the experiment's own.
+        logs: what others than TF learn from; None: the experiment's own.
     """
 
     def cell(
@@ -39,7 +39,7 @@ def methods(human: Data, base: Cell | None = None, logs: Samples | None = None) 
         return Cell(label, agent, config or {}, fit, **{"start": "TF", "data": logs, **more})
 
     return (
-        base or Cell("TF", "bc", fit=BASE_FIT, data=human),
+        Cell("TF", "bc", fit=BASE_FIT, data=human),
         cell("TF, longer", "bc", data=human),
         cell("TF All", "bc"),
         cell("TF Top 0.6", "bc", {"keep_above": 0.6}),
@@ -99,17 +99,30 @@ def replies(
     )
 
 
-SAME_TF = Cell("TF", "bc", start="dialogue-small/TF", trained=False)
 ITS_OWN = Samples("dialogue-small/TF", episodes=18_000, beams=5)
-"""To each of 3,000 contexts what was said there, and the five best replies that TF finds."""
+"""To each of the first 3,000 contexts what was said there, and the five best replies that TF finds."""
+
+
+def there_already(cell: Cell, label: str = "") -> Cell:
+    """The same as it was trained in the experiment ``dialogue-small``, where ``label`` may be its name."""
+    return dataclasses.replace(cell, start=f"dialogue-small/{label or cell.label}", trained=False, fit={}, live=0.0)
+
+
+def own() -> tuple[Cell, ...]:
+    """Every method, on what TF says; those who do not learn from logs of several replies are there already."""
+    return tuple(
+        there_already(cell) if cell.label in ("TF", "TF, longer", "PPO") else cell for cell in methods(HUMAN, ITS_OWN)
+    )
 
 
 def thresholds() -> tuple[Cell, ...]:
     """TF Top and DT at every threshold of the reward."""
-    cells = [SAME_TF]
+    cells = [there_already(Cell("TF", "bc"))]
     for x in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9):
-        cells.append(Cell(f"TF Top {x}", "bc", {"keep_above": x}, FIT, start="TF", group="TF Top"))
-        cells.append(Cell(f"DT at {x}", "decision_transformer", {"edges": (x,)}, FIT, start="TF", group="DT"))
+        top = Cell(f"TF Top {x}", "bc", {"keep_above": x}, FIT, start="TF", group="TF Top")
+        conditioned = Cell(f"DT at {x}", "decision_transformer", {"edges": (x,)}, FIT, start="TF", group="DT")
+        cells.append(there_already(top) if x in (0.6, 0.9) else top)
+        cells.append(there_already(conditioned, "DT, 2 bins") if x == 0.6 else conditioned)
     return tuple(cells)
 
 
@@ -128,18 +141,19 @@ LITTLE = tuple(cell for first in (630, 3_152, 12_608, 63_040) for cell in little
 """1, 5, 20 and 100 % of the log"""
 ABOUT_ITS_OWN = (
     "Can a model become better than the human replies made it, by what it says itself? As the experiment before, but "
-    "the logs that everything after TF learns from hold the human reply and the five best of TF's own, found by beam "
-    "search, to each of 3,000 contexts of its own log. The human reply has the reward 1."
+    "all that learn from logs of several replies ('TF, longer' and PPO do not) have the human reply and the five best "
+    "of TF's own, found by beam search, to each of the first 3,000 contexts that TF learned from. The human reply has "
+    "the reward 1 unless it is longer than a reply may be."
 )
 ABOUT_THRESHOLDS = (
-    "From which reward on is a reply worth imitating? TF Top keeps the replies above it, DT tells those above from "
-    "those below and asks for the better. All go on from TF for as many steps, with the logs of four replies to each "
-    "context."
+    "From which reward on is a reply worth imitating? TF Top keeps the replies that have at least so much, DT tells "
+    "them from the others and asks for them. All go on from TF for as many steps, with the logs of four replies to "
+    "each context."
 )
 ABOUT_LITTLE = (
     "How many logged replies does it take? Each method learns from scratch from the first 1, 5, 20 and 100 % of the "
     "log of four replies to each context, for an eighth as many steps as there are replies, 200 to 1,500: TF All from "
-    "all of them, TF Top from those above 0.6, DT from all, asked for the better."
+    "all of them, TF Top from those of at least 0.6, DT from all, asked for the better."
 )
 
 DIALOGUE = Suite(
@@ -158,12 +172,14 @@ DIALOGUE_SMALL = Suite(
         replies(
             "dialogue-own",
             "Learning from its own replies",
-            methods(HUMAN, SAME_TF, ITS_OWN),
+            own(),
             about=ABOUT_ITS_OWN,
             data=HUMAN,
             lm="d64-l2",
         ),
-        replies("dialogue-thresholds", "Replies above a reward", thresholds(), about=ABOUT_THRESHOLDS, lm="d64-l2"),
+        replies(
+            "dialogue-thresholds", "Replies of at least a reward", thresholds(), about=ABOUT_THRESHOLDS, lm="d64-l2"
+        ),
         replies("dialogue-little", "Learning from few logged replies", LITTLE, about=ABOUT_LITTLE, lm="d64-l2"),
     ),
 )
