@@ -389,6 +389,13 @@ def test_the_recipe_passes_over_a_small_file_again_and_again(tmp_path, physics):
     assert {frozenset(Counter(contexts[i : i + 10]).values()) for i in (0, 10, 20)} == {frozenset({2})}
 
 
+def test_an_assistant_named_more_often_is_drawn_more_often(tmp_path):
+    assistants = ("asks", "asks", "asks", "answers-at-once")
+    dataset = build("clarifying-qa", 400, tmp_path / "d", assistants=assistants, progress=False)
+    drawn = Counter(episode.info["policy"] for episode in dataset)
+    assert 270 < drawn["asks"] < 330 and drawn.total() == 400
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
