@@ -221,9 +221,9 @@ def _shrink(experiment: Experiment) -> Experiment:
         return dataclasses.replace(data, episodes=min(100, data.episodes), options=few_words(data.options))
 
     def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
-        return logs and (
-            few(logs) if isinstance(logs, Data) else dataclasses.replace(logs, episodes=min(100, logs.episodes or 100))
-        )
+        if isinstance(logs, Samples):
+            return dataclasses.replace(logs, episodes=min(100, logs.episodes or 100))
+        return logs and few(logs)
 
     cells = tuple(
         dataclasses.replace(

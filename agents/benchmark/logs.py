@@ -1,4 +1,4 @@
-"""The logs that agents learn from: recorded by a recipe, or what a trained agent says in the contexts of its own."""
+"""The logs that agents learn from: recorded by a recipe, or what a trained agent says where its own came from."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ BASELINES = (
 )
 
 
-# With fewer who ask, a small model hardly learns which letter goes with what was wanted.
+# Half of them ask what matters: which letter goes with what was wanted is learned from those.
 ASSISTANTS = ("asks", "asks", "asks", "asks-irrelevant", "answers-at-once", "answers-anything")
 
 
