@@ -16,6 +16,11 @@ def weights(*advantage_weights: float, clip: float | None = 0.0, greedy: bool = 
     return tuple({**chosen, "advantage_weight": w, "advantage_clip": clip} for w in advantage_weights)
 
 
+def greedily(decodings: Decodings) -> Decodings:
+    """The same decodings, each saying the likeliest token."""
+    return tuple({"greedy": True, **decoding} for decoding in decodings)
+
+
 def ranked(*scores: str, k: int = 5) -> Decodings:
     """The best of ``k`` sampled candidates by one of the scores, to be chosen."""
     return tuple({"rank": score, "k": k} for score in scores)

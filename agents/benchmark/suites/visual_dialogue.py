@@ -6,38 +6,43 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, SAMPLED, Decodings, weights
+from agents.benchmark.suites.settings import GREEDY, SAMPLED, Decodings, greedily, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 400, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
 VALUES = {"gamma": 0.99, "cql_weight": 0.01, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
-WEIGHTS = weights(4, 8, 16, 32, clip=None)
 
 REWARDS = {
     "standard": "VisualDialogue-v0",
     "y/n": "VisualDialogue-YesNo-v0",
     "conservative": "VisualDialogue-ConservativeYesNo-v0",
 }
+
+# The likeliest question is often the one just asked, which those who draw theirs are spared: each may do either.
+EITHER: Decodings = (*SAMPLED, *GREEDY)
+DRAWN_WEIGHTS = weights(4, 8, 16, 32, clip=None, greedy=False)
+WEIGHTS: Decodings = (*DRAWN_WEIGHTS, *greedily(DRAWN_WEIGHTS))
+DRAWN_TARGETS: Decodings = (*SAMPLED, *({"target": target} for target in (-2.0, -4.0, -8.0)))
+TARGETS: Decodings = (*DRAWN_TARGETS, *greedily(DRAWN_TARGETS))
 CANDIDATES: Decodings = ({"candidates": 4}, {"candidates": 8})
-TARGETS: Decodings = (*GREEDY, *({"greedy": True, "target": target} for target in (-2.0, -4.0, -8.0)))
+PSI_WEIGHTS: Decodings = (*weights(1, clip=None, greedy=False), *weights(1, clip=None))  # 1 is what they are made for
 PSI = {"gamma": 0.99, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
 UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True}
 
-BASE = Cell("BC", "bc", fit=BASE_FIT)
-SAME_BASE = Cell("BC", "bc", start="standard/BC", trained=False)  # it sees no rewards
-LONGER = Cell("BC, longer", "bc", fit=FIT, start="BC")
+BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=EITHER)
+SAME_BASE = Cell("BC", "bc", decodings=EITHER, start="standard/BC", trained=False)  # it sees no rewards
+LONGER = Cell("BC, longer", "bc", fit=FIT, decodings=EITHER, start="BC")
 
-# The likeliest question is often the one just asked, which those who draw theirs are spared.
-DRAWN = (
-    Cell("BC, sampled", "bc", decodings=SAMPLED, start="BC", trained=False),
-    Cell("%BC, sampled", "bc", decodings=SAMPLED, start="%BC, 20%", trained=False),
-    Cell(
-        "ILQL, returns first, sampled",
-        "ilql",
-        decodings=weights(4, 8, 16, 32, clip=None, greedy=False),
-        start="ILQL, returns first",
-        trained=False,
-    ),
+
+def likeliest(label: str, agent: str, decodings: Decodings = GREEDY) -> Cell:
+    """The agent of the cell ``label`` as the paper decodes its own: always the likeliest token."""
+    return Cell(f"{label}, likeliest", agent, decodings=decodings, start=label, trained=False)
+
+
+AS_THE_PAPER = (
+    likeliest("BC", "bc"),
+    likeliest("%BC, 20%", "bc"),
+    likeliest("ILQL, returns first", "ilql", greedily(DRAWN_WEIGHTS)),
 )
 
 
@@ -50,7 +55,7 @@ def grid(scale: float) -> dict[str, list[Cell]]:
     """
     values = {**VALUES, "bias_init": -scale}
 
-    def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = GREEDY) -> Cell:
+    def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = EITHER) -> Cell:
         return Cell(label, agent, config, FIT, decodings, start="BC")
 
     def psi(c: float) -> dict[str, Any]:
@@ -68,8 +73,7 @@ def grid(scale: float) -> dict[str, list[Cell]]:
         ],
         "AWR": [cell(f"AWR, β {b}", "awr", {**values, "awr_temperature": 1 / b}) for b in (4, 8, 16)],
         "CQL": [cell(f"CQL, α {a:g}", "cql", {**values, "cql_weight": a}, WEIGHTS) for a in (1.0, 0.1, 10.0)],
-        # 1 is the weight its values are made for
-        "psi": [cell(f"psi, c {c:g}", "psi", psi(c), weights(1, clip=None)) for c in (0.25, 0.1, 1.0)],
+        "psi": [cell(f"psi, c {c:g}", "psi", psi(c), PSI_WEIGHTS) for c in (0.25, 0.1, 1.0)],
         "utterance ILQL": [
             cell(f"utterance ILQL, τ {tau}", "utterance_ilql", {**utterance, "tau": tau}, CANDIDATES)
             for tau in (0.7, 0.9)
@@ -79,21 +83,22 @@ def grid(scale: float) -> dict[str, list[Cell]]:
 
 def methods(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
     """Every method with one setting."""
-    return (base, LONGER, *(settings[0] for settings in grid(scale).values()), *DRAWN)
+    return (base, LONGER, *(settings[0] for settings in grid(scale).values()), *AS_THE_PAPER)
 
 
 def settings(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
     """Every method with all of its settings."""
     grouped = (dataclasses.replace(cell, group=method) for method, cells in grid(scale).items() for cell in cells)
-    return (base, LONGER, *grouped, *DRAWN)
+    return (base, LONGER, *grouped, *AS_THE_PAPER)
 
 
 ABOUT = (
     "Questions about an image that the agent does not see, until a guesser has found it. The logs hold questioners of "
     "different habits, most of them asking for yes or no, which two of the three rewards make dear. Scenes of the "
     "report are in no log. Every method goes on from BC for the same number of steps, with one setting; under the "
-    "reward y/n with several. All say the likeliest token but those called sampled, and utterance ILQL, which chooses "
-    "among questions that it has drawn."
+    "reward y/n with several. Whether a method draws its words or says the likeliest is chosen with its other settings "
+    "of decoding; 'likeliest' always does the latter, as the paper's agents do, and utterance ILQL chooses among "
+    "questions that it has drawn."
 )
 
 
