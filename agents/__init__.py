@@ -11,48 +11,50 @@ if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.algorithms import AGENTS
     from agents.awr import AWR, AWRConfig
-    from agents.batch import Batch, collate
     from agents.bc import BC, BCConfig
     from agents.cql import CQL, CQLConfig
+    from agents.data.batch import Batch, collate
+    from agents.data.source import Live, Logged, Mixed, Source
     from agents.decision_transformer import DecisionTransformer, DecisionTransformerConfig
+    from agents.decoding.policy import LMPolicy
+    from agents.decoding.rank import Ranked, oracle_best_of_k
     from agents.dpo import DPO, DPOConfig
-    from agents.fit import FitConfig
     from agents.ilql import ILQL, ILQLConfig
-    from agents.lm import LM
-    from agents.lora import LoRAConfig
-    from agents.model import ValueLM, ValueLMConfig
+    from agents.models.lm import LM
+    from agents.models.lora import LoRAConfig
+    from agents.models.value_lm import ValueLM, ValueLMConfig
     from agents.monte_carlo import MonteCarlo, MonteCarloConfig
-    from agents.policy import LMPolicy
     from agents.ppo import PPO, PPOConfig
     from agents.psi import Psi, PsiConfig
-    from agents.rank import Ranked, oracle_best_of_k
     from agents.refit import Refit, RefitConfig, Swift, SwiftConfig
     from agents.sarsa import SARSA, SARSAConfig
-    from agents.source import Live, Logged, Mixed, Source
+    from agents.training.fit import fit
+    from agents.training.fit_config import FitConfig
     from agents.utterance_ilql import UtteranceILQL, UtteranceILQLConfig
 
 _HOMES = {
     "agent": ("Agent",),
     "algorithms": ("AGENTS",),
     "awr": ("AWR", "AWRConfig"),
-    "batch": ("Batch", "collate"),
     "bc": ("BC", "BCConfig"),
     "cql": ("CQL", "CQLConfig"),
+    "data.batch": ("Batch", "collate"),
+    "data.source": ("Live", "Logged", "Mixed", "Source"),
     "decision_transformer": ("DecisionTransformer", "DecisionTransformerConfig"),
+    "decoding.policy": ("LMPolicy",),
+    "decoding.rank": ("Ranked", "oracle_best_of_k"),
     "dpo": ("DPO", "DPOConfig"),
-    "fit": ("FitConfig",),  # and ``agents.fit.fit``, whose name here is the module's
     "ilql": ("ILQL", "ILQLConfig"),
-    "lm": ("LM",),
-    "lora": ("LoRAConfig",),
-    "model": ("ValueLM", "ValueLMConfig"),
+    "models.lm": ("LM",),
+    "models.lora": ("LoRAConfig",),
+    "models.value_lm": ("ValueLM", "ValueLMConfig"),
     "monte_carlo": ("MonteCarlo", "MonteCarloConfig"),
-    "policy": ("LMPolicy",),
     "ppo": ("PPO", "PPOConfig"),
     "psi": ("Psi", "PsiConfig"),
-    "rank": ("Ranked", "oracle_best_of_k"),
     "refit": ("Refit", "RefitConfig", "Swift", "SwiftConfig"),
     "sarsa": ("SARSA", "SARSAConfig"),
-    "source": ("Live", "Logged", "Mixed", "Source"),
+    "training.fit": ("fit",),
+    "training.fit_config": ("FitConfig",),
     "utterance_ilql": ("UtteranceILQL", "UtteranceILQLConfig"),
 }
 
@@ -98,6 +100,7 @@ __all__ = [
     "ValueLM",
     "ValueLMConfig",
     "collate",
+    "fit",
     "oracle_best_of_k",
 ]
 
@@ -105,7 +108,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     for home, names in _HOMES.items():
         if name in names:
-            import_module("agents.model")
+            import_module("agents.models.value_lm")
             globals()[name] = value = getattr(import_module(f"agents.{home}"), name)
             return value
     raise AttributeError(f"module 'agents' has no attribute {name!r}")

@@ -13,15 +13,16 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from agents.batch import Batch
-from agents.fit import FitConfig, fit
-from agents.lm import LM
-from agents.lora import LoRAConfig, add_adapters, checksum, merged
-from agents.model import ValueLM, ValueLMConfig
-from agents.parallel import plain_model
-from agents.processes import is_first
-from agents.source import Source
-from agents.update import update
+from agents.data.batch import Batch
+from agents.data.source import Source
+from agents.models.lm import LM
+from agents.models.lora import LoRAConfig, add_adapters, checksum, merged
+from agents.models.value_lm import ValueLM, ValueLMConfig
+from agents.training.fit import fit
+from agents.training.fit_config import FitConfig
+from agents.training.parallel import plain_model
+from agents.training.processes import is_first
+from agents.training.update import update
 from lang_envs.tokenizers import adopt
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Agent:
         step: optimiser steps made so far, over all calls of ``learn``.
         adapted: checksum of the weights below adapters, where there are any.
         reference: a frozen copy of the model as it was when training began, in algorithms that look back at it.
-        parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.parallel``.
+        parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.training.parallel``.
     """
 
     name: ClassVar[str]
@@ -128,16 +129,16 @@ class Agent:
 
         How much a ``ValueLM`` listens to its values is a setting of the model: ``agent.model.config.advantage_weight``.
         """
-        from agents.policy import LMPolicy
+        from agents.decoding.policy import LMPolicy
 
         return LMPolicy(self.model, self.lm.tokenizer, self.lm.end_id, self.lm.max_utterance_tokens, **decoding)
 
     def save(self, folder: str | Path) -> Path:
         """Writes a folder that ``Agent.load`` and transformers' ``AutoModelForCausalLM`` open.
 
-        Adapters are added to the weights (``agents.lora``): it opens without peft and without the model it began as.
-        An agent saved there before is replaced once the new one is whole. Of several processes the first one writes;
-        in the middle of training with ``FitConfig.shard`` all must call it.
+        Adapters are added to the weights (``agents.models.lora``): it opens without peft and without the model it began
+        as. An agent saved there before is replaced once the new one is whole. Of several processes the first one
+        writes; in the middle of training with ``FitConfig.shard`` all must call it.
 
         Raises:
             ValueError: if the folder holds anything else.

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import torch
 
 from agents.agent import Agent
-from agents.batch import Batch
+from agents.data.batch import Batch
 from agents.value_learning import ValueConfig, bootstrapped_losses
 
 

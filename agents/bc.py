@@ -15,10 +15,10 @@ import torch
 from torch.nn import functional as F
 
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.contexts import best_of_each
-from agents.lm import read
-from agents.source import Logged, Source
+from agents.data.batch import Batch
+from agents.data.contexts import best_of_each
+from agents.data.source import Logged, Source
+from agents.models.lm import read
 
 
 @dataclass

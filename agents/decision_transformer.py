@@ -41,11 +41,11 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from agents.agent import Agent
-from agents.batch import Batch, collate
-from agents.contexts import pieces
-from agents.policy import LMPolicy
-from agents.return_tokens import Prefixed, PrefixTable, Prompted, begins, grow, insert
-from agents.source import Logged, Mixed, Source
+from agents.data.batch import Batch, collate
+from agents.data.contexts import pieces
+from agents.data.return_tokens import Prefixed, PrefixTable, Prompted, begins, grow, insert
+from agents.data.source import Logged, Mixed, Source
+from agents.decoding.policy import LMPolicy
 from agents.value_learning import nll
 from lang_envs.rollout import Policy
 from lang_envs.transcript import AGENT

@@ -26,13 +26,13 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from agents import processes
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.contexts import for_each_kind
-from agents.pairs import LivePairs, LoggedPairs, Unit
+from agents.data.batch import Batch
+from agents.data.contexts import for_each_kind
+from agents.data.pairs import LivePairs, LoggedPairs, Unit
+from agents.data.source import Live, Logged, Source
 from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
-from agents.source import Live, Logged, Source
+from agents.training import processes
 
 
 @dataclass

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import torch
 
 from agents.agent import Agent
-from agents.batch import Batch
+from agents.data.batch import Batch
 from agents.value_learning import ValueConfig, return_losses
 
 

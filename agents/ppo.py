@@ -46,13 +46,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents import processes
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.lm import LM
+from agents.data.batch import Batch
+from agents.data.source import Live, Mixed, Source
+from agents.models.lm import LM
 from agents.reference import logprobs
 from agents.sb3.actor_critic import ActorCritic
-from agents.source import Live, Mixed, Source
+from agents.training import processes
 
 
 @dataclass

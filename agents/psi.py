@@ -32,7 +32,7 @@ import torch
 from torch.nn import functional as F
 
 from agents.agent import Agent
-from agents.batch import Batch
+from agents.data.batch import Batch
 from agents.value_learning import ValueConfig, value_losses
 
 

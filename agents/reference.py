@@ -1,8 +1,8 @@
 """Log-probabilities of what was said: under the model that learns, and under the policy it is held against.
 
 The reference is a frozen copy of the model as it was when training began (``"start"``), or the behaviour policy,
-through the log-probabilities recorded with the episodes (``"logged"``). Under adapters (``agents.lora``) the copy holds
-adapters of its own and shares all other weights, which do not change.
+through the log-probabilities recorded with the episodes (``"logged"``). Under adapters (``agents.models.lora``) the
+copy holds adapters of its own and shares all other weights, which do not change.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.contexts import pieces
-from agents.lm import read
-from agents.lora import copy_of
-from agents.source import Logged, Source
+from agents.data.batch import Batch
+from agents.data.contexts import pieces
+from agents.data.source import Logged, Source
+from agents.models.lm import read
+from agents.models.lora import copy_of
 
 Reference = Literal["start", "logged"]
 

@@ -39,11 +39,11 @@ import torch
 from numpy.typing import NDArray
 
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
-from agents.processes import joined
+from agents.data.batch import Batch
+from agents.data.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
+from agents.data.source import Live, Logged, Source
 from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
-from agents.source import Live, Logged, Source
+from agents.training.processes import joined
 from lang_envs.episode import Episodes
 
 Weigh = Callable[[NDArray[np.float64]], NDArray[np.float64]]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 
 from agents.agent import Agent
-from agents.batch import Batch
+from agents.data.batch import Batch
 from agents.value_learning import ValueConfig, bootstrapped_losses, return_losses
 
 

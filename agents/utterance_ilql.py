@@ -33,10 +33,10 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.lm import read
-from agents.model import ValueLM
-from agents.policy import LMPolicy
+from agents.data.batch import Batch
+from agents.decoding.policy import LMPolicy
+from agents.models.lm import read
+from agents.models.value_lm import ValueLM
 from agents.value_learning import nll
 from lang_envs.rollout import Policy, Turn
 

@@ -19,8 +19,8 @@ from typing import Literal
 import torch
 from torch.nn import functional as F
 
-from agents.batch import Batch
-from agents.model import Values
+from agents.data.batch import Batch
+from agents.models.value_lm import Values
 
 
 @dataclass

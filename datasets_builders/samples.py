@@ -36,7 +36,7 @@ class LoggedReplies(Protocol):
 
 
 class Candidates(Policy, Protocol):
-    """A policy that can name its best utterances, ``agents.beams.BeamSearch`` for one."""
+    """A policy that can name its best utterances, ``agents.decoding.beams.BeamSearch`` for one."""
 
     beams: int
     """how many"""

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import tyro
 
-from agents import ILQL, LM, Agent, FitConfig, ILQLConfig, Logged
-from agents.fit import fit
+from agents import ILQL, LM, Agent, FitConfig, ILQLConfig, Logged, fit
 from datasets_builders import EpisodeDataset, build
 from lang_envs import rollout
 from lang_envs.make import language_vec

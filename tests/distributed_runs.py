@@ -29,11 +29,11 @@ from agents import (
     Mixed,
     Swift,
     SwiftConfig,
+    fit,
     processes,
 )
 from agents.cli import main as command
-from agents.fit import fit
-from agents.lora import LoRAConfig, add_adapters
+from agents.models.lora import LoRAConfig, add_adapters
 from agents.ppo import PPO, PPOConfig
 from lang_envs import Episodes
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.batch import Batch, collate
+from agents.data.batch import Batch, collate
 from lang_envs.episode import Episode, Episodes
 
 PAD, END = 29, 30

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tiny_models import CONTEXT, END, KINDS, PAD, TOKENIZER, make_model
 
-from agents.beams import BeamSearch
+from agents.decoding.beams import BeamSearch
 
 LIMIT = 7
 
@@ -80,7 +80,7 @@ def test_no_room_is_left_unused_and_none_is_exceeded(monkeypatch):
     found = make_search(model, beams=2).candidates(histories(lengths))
     for history, length, turns in zip(histories(lengths), lengths, found, strict=True):
         assert tokens(turns) == generated(model, history, 2, min(LIMIT, CONTEXT - length))
-    monkeypatch.setattr("agents.beams._ROWS", 2)
+    monkeypatch.setattr("agents.decoding.beams._ROWS", 2)
     assert [tokens(turns) for turns in make_search(model, beams=2).candidates(histories(lengths))] == [
         tokens(turns) for turns in found
     ]

@@ -17,7 +17,7 @@ from agents.benchmark.evaluate import SCORES, as_trained, decoded
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.training import LIVE_SEED, source_of
 from agents.benchmark.units import units
-from agents.rank import Ranked
+from agents.decoding.rank import Ranked
 from datasets_builders import build
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs import rollout

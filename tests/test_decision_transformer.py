@@ -13,8 +13,8 @@ from toy_agent import END, PAD, SAY, TOKENIZER, make_env, make_episodes, make_lm
 from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 
 from agents import LM, Agent, DecisionTransformer, DecisionTransformerConfig, Live, Logged, Mixed, collate
-from agents import return_tokens as return_tokens_module
-from agents.return_tokens import insert
+from agents.data import return_tokens as return_tokens_module
+from agents.data.return_tokens import insert
 from lang_envs import Episode, rollout
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 from lang_envs.tokenizers import text_tokenizer

@@ -14,7 +14,8 @@ from distributed_runs import FAILURES, RUNS, make_agent, mixed, run
 from safetensors.torch import load_file
 from toy_agent import make_env, make_episodes, same_weights, weights
 
-from agents import Agent, Logged, processes
+from agents import Agent, Logged
+from agents.training import processes
 from datasets_builders import build
 from lang_envs import rollout
 

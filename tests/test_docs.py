@@ -10,8 +10,7 @@ import pytest
 import write_agent_pages
 from toy_agent import OFFLINE, make_agent, make_env, make_episodes
 
-from agents import PPO, Live, Logged, PPOConfig
-from agents.fit import FitConfig, fit
+from agents import PPO, FitConfig, Live, Logged, PPOConfig, fit
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"

@@ -10,7 +10,7 @@ import torch
 from tiny_models import TOKENIZER, make_model
 
 from agents import AGENTS, cli
-from agents.explain import explain, next_tokens, spoken
+from agents.evaluation.explain import explain, next_tokens, spoken
 from lang_envs.episode import Episode
 from lang_envs.make import language_vec
 

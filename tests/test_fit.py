@@ -24,10 +24,10 @@ from toy_agent import (
     weights,
 )
 
-from agents import AGENTS, Agent, FitConfig, Live, Logged, Mixed
-from agents import checkpoint as checkpoints
-from agents.fit import fit
-from agents.update import learning_rate
+from agents import AGENTS, Agent, FitConfig, Live, Logged, Mixed, fit
+from agents.training import checkpoint as checkpoints
+from agents.training import fit_config
+from agents.training.update import learning_rate
 from datasets_builders import EpisodeDataset
 from lang_envs.tokenizers import character_tokenizer
 
@@ -79,7 +79,7 @@ CHILD = """
 import os, signal, sys
 sys.path.insert(0, {tests!r})
 from test_fit import settings, source, toy
-from agents import checkpoint
+from agents.training import checkpoint
 write = checkpoint.save_file
 def save_file(tensors, path):
     if "000000006" in str(path):  # in the middle of writing the third checkpoint
@@ -221,10 +221,10 @@ def test_settings_that_cannot_be_meant(setting: dict[str, Any], words: str) -> N
 
 
 def test_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["agents.fit"], "native_bf16", lambda: False)
+    monkeypatch.setattr(fit_config, "native_bf16", lambda: False)
     with pytest.raises(ValueError, match="bfloat16"):
         FitConfig(bf16=True)
-    monkeypatch.setattr(sys.modules["agents.fit"], "native_bf16", lambda: True)
+    monkeypatch.setattr(fit_config, "native_bf16", lambda: True)
     agent = toy().learn(source(), 2, **settings(bf16=True))
     assert {tensor.dtype for tensor in weights(agent).values()} == {torch.float32}
 

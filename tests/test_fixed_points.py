@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from agents import BC, ILQL, LM, SARSA, BCConfig, ILQLConfig, Logged, MonteCarlo, MonteCarloConfig, SARSAConfig, collate
-from agents.tabular import tabular_values
+from agents.evaluation.tabular import tabular_values
 from lang_envs import Episode, Episodes, rollout
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 

@@ -23,9 +23,9 @@ from agents import (
     collate,
 )
 from agents.cql import best
-from agents.lm import read
+from agents.evaluation.tabular import group_expectile
+from agents.models.lm import read
 from agents.psi import soft_value
-from agents.tabular import group_expectile
 from agents.utterance_ilql import judge
 from lang_envs import rollout
 from lang_envs.tasks.movie_review import REVIEWS

@@ -7,9 +7,9 @@ from tiny_models import ARCHITECTURES, END, PAD, VOCABULARY, make_lm, make_model
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
-from agents.batch import collate
-from agents.heads import Heads
-from agents.model import ValueLM
+from agents.data.batch import collate
+from agents.models.heads import Heads
+from agents.models.value_lm import ValueLM
 
 SMALL = ("low_rank", "tied")
 

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from toy_agent import END, OFFLINE, PAD, TOKENIZER, make_agent, make_env, make_episodes, needs_sb3
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from agents import AGENTS, LM, Agent, DecisionTransformer, FitConfig, Live, Logged
-from agents.fit import fit
-from agents.return_tokens import Prompted
+from agents import AGENTS, LM, Agent, DecisionTransformer, FitConfig, Live, Logged, fit
+from agents.data.return_tokens import Prompted
 from lang_envs import Turn, rollout
 from lang_envs.tokenizers import fingerprint
 

@@ -19,7 +19,7 @@ from tiny_models import (
 )
 from transformers import GraniteConfig, GraniteForCausalLM
 
-from agents.lm import LM, SIZES, checkpoint_gradients, native_bf16, read
+from agents.models.lm import LM, SIZES, checkpoint_gradients, native_bf16, read
 from lang_envs.tokenizers import character_tokenizer
 
 

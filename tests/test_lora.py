@@ -14,7 +14,7 @@ from toy_agent import OFFLINE, TOKENIZER, make_agent, make_env, make_episodes, n
 from transformers import AutoModelForCausalLM
 
 from agents import AGENTS, LM, Agent, ILQLConfig, Live, Logged, Mixed, cli
-from agents.lora import LoRAConfig, checksum
+from agents.models.lora import LoRAConfig, checksum
 from lang_envs import rollout
 from lang_envs.make import language_vec
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.batch import collate
 from agents.bc import BC, BCConfig
+from agents.data.batch import collate
 from agents.ilql import ILQL, ILQLConfig
 from agents.monte_carlo import MonteCarlo, MonteCarloConfig
 from agents.sarsa import SARSA, SARSAConfig

@@ -10,7 +10,7 @@ from test_losses_refit import BAD, GOOD, batch_of, episode, paid, said
 from toy_agent import END, SAY, make_env, make_episodes, make_lm, same_weights, weights
 
 from agents import DPO, LM, Agent, DPOConfig, Live, Logged, Mixed
-from agents.pairs import LivePairs, LoggedPairs, best_with_worst
+from agents.data.pairs import LivePairs, LoggedPairs, best_with_worst
 from lang_envs import Episode, Episodes
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 

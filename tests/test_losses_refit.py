@@ -23,10 +23,10 @@ from agents import (
     Swift,
     SwiftConfig,
     collate,
+    fit,
 )
-from agents import contexts as contexts_module
-from agents.fit import fit
-from agents.source import Source
+from agents.data import contexts as contexts_module
+from agents.data.source import Source
 from lang_envs import Episode
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 

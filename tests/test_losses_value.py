@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from agents.awr import AWR, AWRConfig
-from agents.batch import collate
 from agents.cql import CQL, CQLConfig, best
+from agents.data.batch import collate
 from agents.psi import Psi, PsiConfig, soft_value
 from agents.utterance_ilql import UtteranceILQL, UtteranceILQLConfig, utterances
 from lang_envs import Episode

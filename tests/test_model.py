@@ -6,8 +6,8 @@ import torch
 from tiny_models import ARCHITECTURES, CONTEXT, END, PAD, VOCABULARY, library_warnings, make_lm, make_model
 from transformers import AutoModelForCausalLM, StaticCache
 
-from agents.batch import collate
-from agents.model import ValueLM, ValueLMConfig
+from agents.data.batch import collate
+from agents.models.value_lm import ValueLM, ValueLMConfig
 from lang_envs.episode import Episode
 
 TRUNKS = ("shared", "separate")

@@ -13,7 +13,7 @@ from tiny_models import CONTEXT, END, KINDS, TOKENIZER, make_model
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import BC, LM, LMPolicy, Logged, UtteranceILQL, cli, collate
-from agents.distribution import continued, next_token_logprobs
+from agents.decoding.distribution import continued, next_token_logprobs
 from agents.ope import FittedQ, FittedQConfig, Log, estimates, evaluate
 from agents.ope.estimators import effective_sizes, estimators
 from agents.ope.evaluate import logprobs, recorded_logprobs

@@ -9,8 +9,8 @@ from torch.nn import functional as F
 from transformers import MistralConfig, MistralForCausalLM
 
 from agents import BC, LM, Logged
-from agents.decoding import draw, shape_scores
-from agents.policy import LMPolicy
+from agents.decoding.policy import LMPolicy
+from agents.decoding.sampling import draw, shape_scores
 from lang_envs import rollout
 from lang_envs.make import language_vec
 from lang_envs.policies.wordle import RandomValid

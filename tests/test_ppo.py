@@ -19,8 +19,7 @@ pytest.importorskip("sb3_contrib", reason="the extra ppo is not installed")
 
 from stable_baselines3 import A2C
 
-from agents import BC, LM, Agent, FitConfig, Live, Logged, Mixed
-from agents.fit import fit
+from agents import BC, LM, Agent, FitConfig, Live, Logged, Mixed, fit
 from agents.ppo import PPO, PPOConfig
 from agents.sb3 import learner
 from agents.sb3.actor_critic import ActorCritic, masked_logprobs

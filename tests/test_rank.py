@@ -8,9 +8,9 @@ from tiny_models import END, KINDS, TOKENIZER, make_lm, make_model
 from toy_agent import make_agent
 
 from agents import ILQL, LM, LMPolicy, UtteranceILQL
-from agents.beams import BeamSearch
-from agents.candidate_scores import Likelihood, QValue, StateValue, TextReward
-from agents.rank import Ranked, oracle_best_of_k
+from agents.decoding.beams import BeamSearch
+from agents.decoding.candidate_scores import Likelihood, QValue, StateValue, TextReward
+from agents.decoding.rank import Ranked, oracle_best_of_k
 from lang_envs import Start, rollout
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.tasks.movie_review import REVIEWS

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agents.rank_test import RankTest, discounted_returns, first_utterances, win_rate
+from agents.evaluation.rank_test import RankTest, discounted_returns, first_utterances, win_rate
 from lang_envs.episode import Episode, Episodes
 
 END = 9
@@ -135,7 +135,7 @@ def test_a_group_that_is_not_there_is_named(trap):
 
 def test_a_model_that_knows_the_answer_scores_the_ceiling(trap):
     torch = pytest.importorskip("torch")
-    from agents.batch import Batch
+    from agents.data.batch import Batch
 
     table = torch.tensor([[3.0, 3.0, 3.0], [3.0, 2.0, 2.0], [1.0, 1.0, 1.0]])  # [W, L]: prefixes share a value
 

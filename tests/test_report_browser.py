@@ -12,7 +12,7 @@ from tiny_models import TOKENIZER, make_model
 from agents.benchmark import Baseline, Cell, Suite
 from agents.benchmark.report import write_report
 from agents.cli.explanations import Shown, write_page
-from agents.explain import explain, next_tokens
+from agents.evaluation.explain import explain, next_tokens
 from lang_envs.episode import Episode
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: apt-get install chromium")

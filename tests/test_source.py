@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from toy_agent import END, TOKENIZER, make_env, make_episodes
 
-from agents.source import Live, Logged, Mixed
+from agents.data.source import Live, Logged, Mixed
 from datasets_builders import EpisodeDataset
 from lang_envs import Episodes, Turn
 from lang_envs.tokenizers import character_tokenizer

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats as scipy_stats
 
-from agents import stats
+from agents.evaluation import stats
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 1), (4, 2), (5, 7), (10, 3)])

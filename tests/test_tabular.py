@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import expectile
 
-from agents.tabular import group_expectile, tabular_values
+from agents.evaluation.tabular import group_expectile, tabular_values
 from lang_envs import Episode, Episodes
 
 

@@ -8,7 +8,7 @@ import torch
 from toy_agent import END, SAY, make_env, make_episodes, make_lm, same_weights, weights
 
 from agents import AGENTS, AWRConfig, CQLConfig, ILQLConfig, LMPolicy, Logged, PsiConfig, UtteranceILQLConfig, collate
-from agents.explain import explain
+from agents.evaluation.explain import explain
 from agents.utterance_ilql import BestUtterance
 from lang_envs import rollout
 

@@ -11,7 +11,7 @@ import torch
 import transformers.utils.logging as library
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from agents.model import ValueLM
+from agents.models.value_lm import ValueLM
 from lang_envs.tokenizers import character_tokenizer
 
 TOKENS = [*"abcdefghijklmnopqrst", "<pad>", "<end>"]

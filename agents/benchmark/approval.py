@@ -18,7 +18,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.stats import probability_of_improvement
+from agents.evaluation.stats import probability_of_improvement
 from lang_envs.corpora.dialogues.by_name import verdicts
 from lang_envs.rewards.encoder import Encoder
 

@@ -15,8 +15,8 @@ from agents.benchmark.baselines import make_policy
 from agents.benchmark.experiment import YARDSTICK_SEEDS, Baseline, Cell, Experiment
 from agents.benchmark.measures import Played, measure
 from agents.benchmark.training import read_curve, trained_agent
-from agents.explain import Explanation, explain
-from agents.rank_test import RankTest
+from agents.evaluation.explain import Explanation, explain
+from agents.evaluation.rank_test import RankTest
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec

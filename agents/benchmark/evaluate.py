@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS, Experiment
-from agents.candidate_scores import Likelihood, QValue, Score, StateValue
-from agents.rank import Ranked
+from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
+from agents.decoding.rank import Ranked
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, Start, rollout
@@ -93,7 +93,7 @@ SCORES: dict[str, Callable[[Agent], Score]] = {
     "likelihood": lambda agent: Likelihood(agent.policy()),
     "likelihood_per_token": lambda agent: Likelihood(agent.policy(), per_token=True),
 }
-"""What candidates can be ranked by (``agents.candidate_scores``)."""
+"""What candidates can be ranked by (``agents.decoding.candidate_scores``)."""
 
 
 def selection_return(env: TokenVectorEnv, policy: Policy, episodes: int) -> float:

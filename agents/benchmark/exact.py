@@ -12,7 +12,7 @@ from lang_envs.episode import Episode, Episodes
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 
 if TYPE_CHECKING:
-    from agents.model import ValueLM
+    from agents.models.value_lm import ValueLM
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +58,7 @@ class ExactValues:
         """V at the start, and how far the target Q is from the optimal and from the behaviour's values (RMS)."""
         import torch
 
-        from agents.batch import collate
+        from agents.data.batch import collate
 
         batch = collate(self.reviews, pad_id, end_id).to(model.device)
         was_training = model.training

@@ -127,7 +127,7 @@ class Experiment:
     selection_options: dict[str, Any] | None = None
     """options of the environment of those episodes, such as another split; None: as for the report"""
     rank_test: bool = False
-    """whether to compare the values of experts' and suboptimal players' first words (``agents.rank_test``)"""
+    """whether to compare the values of experts' and others' first words (``agents.evaluation.rank_test``)"""
     compare_taus: tuple[float, ...] = ()
     """expectiles whose exact fixed point on the log is shown beside the rank test, with those of the cells"""
     held_out: Data | None = None

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents import stats
 from agents.benchmark.outcome import DASH, Outcome, Table, interval, number
+from agents.evaluation import stats
 
 Floats = NDArray[np.float64]
 

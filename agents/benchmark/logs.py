@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from agents.agent import Agent
-from agents.beams import BeamSearch
 from agents.benchmark.experiment import Data, Samples
+from agents.decoding.beams import BeamSearch
 from datasets_builders import build
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.samples import Sampling, record_samples

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from agents.batch import Batch, collate
+from agents.data.batch import Batch, collate
 from agents.reference import logprobs
 from lang_envs.episode import Episodes
 from lang_envs.tasks.dialogue import Dialogue
@@ -112,8 +112,8 @@ def off_policy(played: Played) -> dict[str, float]:
     Raises:
         ValueError: the experiment has no held-out logs.
     """
+    from agents.decoding.policy import LMPolicy
     from agents.ope.evaluate import evaluate
-    from agents.policy import LMPolicy
 
     if played.reference is None or type(played.policy) is not LMPolicy:
         return {}

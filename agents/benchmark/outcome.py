@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from agents import stats
 from agents.benchmark.experiment import Experiment
+from agents.evaluation import stats
 
 Result = dict[str, Any]
 DASH = "–"

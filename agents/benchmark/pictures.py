@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from agents import stats
 from agents.benchmark import plots
 from agents.benchmark.headline import Across
 from agents.benchmark.outcome import Outcome
 from agents.benchmark.theme import Theme
+from agents.evaluation import stats
 
 Curves = dict[str, dict[str, list[list[tuple[int, float]]]]]
 """metric -> label -> runs -> (step, value)"""

@@ -13,8 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from agents import stats
 from agents.benchmark.theme import Look, Theme, figure, legend, looks
+from agents.evaluation import stats
 
 
 class Score(NamedTuple):

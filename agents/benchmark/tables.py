@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from agents import stats
 from agents.benchmark.experiment import Baseline, Cell, Experiment
 from agents.benchmark.outcome import DASH, Outcome, Result, Table, interval, number
 from agents.benchmark.text_tables import best_of_table, elsewhere_table, groups_table, likeness_table, other_table
+from agents.evaluation import stats
 
 
 def _decoding(results: Sequence[Result]) -> str:

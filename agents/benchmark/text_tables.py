@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agents import stats
 from agents.benchmark.outcome import DASH, Outcome, Table, number
+from agents.evaluation import stats
 
 LIKENESS = ("bertscore", "bertclick", "chrf", "bleu", "meteor")
 _SHOWN_ELSEWHERE = {"return", "return_error", "success", "truncated", "actions", *LIKENESS}

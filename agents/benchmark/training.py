@@ -20,9 +20,10 @@ from agents.agent import Agent
 from agents.benchmark import evaluate
 from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import Cell, Experiment
-from agents.fit import FitConfig, fit
-from agents.rank_test import RankTest
-from agents.source import Live, Logged, Mixed, Source
+from agents.data.source import Live, Logged, Mixed, Source
+from agents.evaluation.rank_test import RankTest
+from agents.training.fit import fit
+from agents.training.fit_config import FitConfig
 from datasets_builders.atomic import write_text
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.make import language_vec

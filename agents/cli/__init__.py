@@ -73,8 +73,8 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 
 def _train(arguments: list[str]) -> Callable[[], None]:
     """``train AGENT ...``: which options there are depends on the agent."""
-    from agents import processes, runs
     from agents.cli import train
+    from agents.training import processes, runs
 
     if not arguments or arguments[0] in ("-h", "--help"):
         agents = ", ".join(AGENT_NAMES)

@@ -45,8 +45,8 @@ class Eval:
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
-        from agents import runs
         from agents.benchmark import evaluate
+        from agents.training import runs
 
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, self.env, pairs(self.env_options), min(self.episodes, evaluate.ROWS))
@@ -92,8 +92,8 @@ class Explain:
 
     def __call__(self) -> None:
         """Prints the episodes."""
-        from agents import runs
         from agents.cli import explanations
+        from agents.training import runs
 
         if self.next and not self.text:
             raise ValueError('--next says what could follow a text: pass --text "..." too.')
@@ -106,8 +106,8 @@ class Explain:
 
     def _episodes(self, agent: Agent) -> Sequence[Episode]:
         """Of the text, from the data set, or played."""
-        from agents import runs
-        from agents.explain import spoken
+        from agents.evaluation.explain import spoken
+        from agents.training import runs
         from lang_envs import rollout
 
         if self.data is not None and not self.text:
@@ -142,9 +142,9 @@ class Chat:
 
     def __call__(self) -> None:
         """One episode."""
-        from agents import runs
         from agents.benchmark.evaluate import decoded
         from agents.cli import chat
+        from agents.training import runs
 
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, rows=1)

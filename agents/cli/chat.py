@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from agents.explain import Explanation, explain
+from agents.evaluation.explain import Explanation, explain
 from lang_envs.episode import Episode
 from lang_envs.tokenizers import decode, encode
 

@@ -81,7 +81,7 @@ class RecordSamples:
         show.show_data(console(), self.out, episodes=1)
 
     def _environment(self) -> TokenVectorEnv:
-        from agents import runs
+        from agents.training import runs
         from lang_envs.make import language_vec
 
         options = pairs(self.options) | ({} if self.corpus is None else {"corpus": self.corpus})
@@ -93,8 +93,8 @@ class RecordSamples:
         return language_vec(env, ROWS, **options)
 
     def _agent(self, env: TokenVectorEnv) -> tuple[dict[str, Policy], Candidates | None]:
-        from agents import runs
-        from agents.beams import BeamSearch
+        from agents.decoding.beams import BeamSearch
+        from agents.training import runs
         from lang_envs.tokenizers import fingerprint
 
         assert self.policy is not None

@@ -15,7 +15,7 @@ from rich.text import Text
 from agents.benchmark.outcome import DASH, Table
 from agents.benchmark.page import ADVANTAGE_KEY, Section, page
 from agents.cli import chat
-from agents.explain import Explanation, NextToken, explain, next_tokens
+from agents.evaluation.explain import Explanation, NextToken, explain, next_tokens
 from datasets_builders.atomic import write_text
 from lang_envs.episode import Episode
 

@@ -55,9 +55,9 @@ class Ope:
         """Prints a table."""
         import numpy as np
 
-        from agents import runs
         from agents.benchmark.evaluate import decoded
         from agents.ope import evaluate
+        from agents.training import runs
         from datasets_builders import EpisodeDataset
 
         if not self.runs:

@@ -13,7 +13,7 @@ from tyro.conf import arg
 from agents.cli.arguments import Options, joined, pairs, unknown
 
 if TYPE_CHECKING:
-    from agents.runs import RunConfig
+    from agents.training.runs import RunConfig
 
 HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
 
@@ -73,7 +73,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         SystemExit: tyro's, after it printed help or what is wrong.
     """
     from agents import AGENTS, FitConfig
-    from agents.runs import RunConfig, read_config
+    from agents.training.runs import RunConfig, read_config
 
     if arguments[0] == "--from":
         again = tyro.cli(Again, args=arguments, prog="lang-envs train", description=HELP)

@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.stats import Interval
+from agents.evaluation.stats import Interval
 
 Floats = NDArray[np.float64]
 _LARGEST = 300.0  # logarithm of the largest weight; sums of squares of larger ones would overflow

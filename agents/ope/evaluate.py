@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from agents.batch import Batch, collate
-from agents.distribution import next_token_logprobs, speaker
+from agents.data.batch import Batch, collate
+from agents.data.source import Logged
+from agents.decoding.distribution import next_token_logprobs, speaker
+from agents.decoding.policy import LMPolicy
 from agents.ope.estimators import Estimate, Floats, Log, estimates
 from agents.ope.fitted_q import FittedQ, FittedQConfig, places
-from agents.policy import LMPolicy
-from agents.source import Logged
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episodes
 from lang_envs.rollout import Policy

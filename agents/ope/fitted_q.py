@@ -26,11 +26,11 @@ import torch
 from torch import Tensor
 
 from agents.agent import Agent
-from agents.batch import Batch
-from agents.distribution import next_token_logprobs, speaker
-from agents.lm import LM, read
-from agents.model import ValueLM
-from agents.policy import LMPolicy
+from agents.data.batch import Batch
+from agents.decoding.distribution import next_token_logprobs, speaker
+from agents.decoding.policy import LMPolicy
+from agents.models.lm import LM, read
+from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
 
 

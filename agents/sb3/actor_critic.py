@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from agents.attention import decoding_attention
-from agents.cache import RowCache
-from agents.heads import Heads
-from agents.lm import read
-from agents.lora import copy_of
+from agents.decoding.attention import decoding_attention
+from agents.decoding.cache import RowCache
+from agents.models.heads import Heads
+from agents.models.lm import read
+from agents.models.lora import copy_of
 
 NEVER = -1e8  # a score no token is said with; unlike -inf it leaves the entropy's gradient a number
 

@@ -18,17 +18,17 @@ from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.utils import explained_variance
 from torch import Tensor, nn
 
-from agents import processes
-from agents.decoding import draw
-from agents.parallel import end_to_end
+from agents.decoding.sampling import draw
 from agents.sb3.actor_critic import ActorCritic, Reader, masked_logprobs
 from agents.sb3.buffer import TokenBuffer
 from agents.sb3.env import TokenVecEnv
+from agents.training import processes
+from agents.training.parallel import end_to_end
 
 if TYPE_CHECKING:
-    from agents.fit import FitConfig
+    from agents.data.source import Live
     from agents.ppo import PPOConfig
-    from agents.source import Live
+    from agents.training.fit_config import FitConfig
     from lang_envs.vector import TokenVectorEnv
 
 
@@ -42,7 +42,7 @@ class TokenPolicy(MaskableActorCriticPolicy):
         action_space: of tokens.
         lr_schedule: not used.
         network: what speaks and learns.
-        parallel: computes with it where it learns; see ``agents.parallel``.
+        parallel: computes with it where it learns; see ``agents.training.parallel``.
         rng: draws the tokens of all rows.
         rows: those of this process.
         of: how many all are.

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.batch import collate
-from agents.source import Logged
+from agents.data.batch import collate
+from agents.data.source import Logged
 from datasets_builders import EpisodeDataset
 from lang_envs.episode import Episodes
 from lang_envs.tasks.wordle import Wordle

@@ -11,8 +11,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from agents.batch import collate
-from agents.source import Logged
+from agents.data.batch import collate
+from agents.data.source import Logged
 from datasets_builders import RecordEpisodes, build
 
 BATCH, ENVS, STEPS = 64, 1024, 600

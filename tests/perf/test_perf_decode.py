@@ -12,9 +12,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from agents.lm import LM
-from agents.model import ValueLM
-from agents.policy import LMPolicy
+from agents.decoding.policy import LMPolicy
+from agents.models.lm import LM
+from agents.models.value_lm import ValueLM
 from lang_envs.tokenizers import character_tokenizer
 
 ROWS, PROMPT, SAID, VOCABULARY, ROUNDS = 64, 25, 36, 35, 7

@@ -11,7 +11,7 @@ STEP = """
 import copy, resource, sys, time
 import torch
 from torch.nn import functional as F
-from agents.heads import Heads
+from agents.models.heads import Heads
 
 def peak():  # GB
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024) / 1e9

@@ -15,8 +15,8 @@ import numpy as np, torch
 from transformers import GPT2Config, GPT2LMHeadModel
 import peft
 from agents import AGENTS, DPOConfig, LM, collate
-from agents.lm import checkpoint_gradients
-from agents.lora import LoRAConfig, add_adapters
+from agents.models.lm import checkpoint_gradients
+from agents.models.lora import LoRAConfig, add_adapters
 from agents.reference import keep_start
 from lang_envs import Episode
 from lang_envs.tokenizers import character_tokenizer

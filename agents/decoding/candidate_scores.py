@@ -22,9 +22,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from agents.distribution import continued, next_token_logprobs, speaker
-from agents.lm import read
-from agents.model import ValueLM
+from agents.decoding.distribution import continued, next_token_logprobs, speaker
+from agents.models.lm import read
+from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
 
 if TYPE_CHECKING:

@@ -1,8 +1,9 @@
 """Ranking: saying the best of k candidates that another policy proposes.
 
-``Ranked(policy, score, k)`` is a policy like any other; ``agents.candidate_scores`` has scores by Q, V, likelihood and
-text, and any function of histories and candidates will do. An agent with values that ranks what a plain language model
-proposes is the "ILQL as a ranker" of work on offline training of dialogue models, which ranked by ``StateValue``.
+``Ranked(policy, score, k)`` is a policy like any other; ``agents.decoding.candidate_scores`` has scores by Q, V,
+likelihood and text, and any function of histories and candidates will do. An agent with values that ranks what a plain
+language model proposes is the "ILQL as a ranker" of work on offline training of dialogue models, which ranked by
+``StateValue``.
 
 ``oracle_best_of_k`` knows the rewards. It is no policy but an upper bound on what ranking can reach.
 """
@@ -16,8 +17,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from agents.beams import BeamSearch
-from agents.candidate_scores import Score, Tokens
+from agents.decoding.beams import BeamSearch
+from agents.decoding.candidate_scores import Score, Tokens
 from lang_envs.episode import Episode
 from lang_envs.rollout import Policy, Start, Turn, rollout
 

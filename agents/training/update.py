@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from agents import processes
-from agents.batch import collate
-from agents.parallel import unsharded, unsynchronised, whole
-from agents.source import Source
+from agents.data.batch import collate
+from agents.data.source import Source
+from agents.training import processes
+from agents.training.parallel import unsharded, unsynchronised, whole
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.fit import FitConfig
+    from agents.training.fit_config import FitConfig
 
 
 def learning_rate(config: FitConfig, step: int, total: int) -> float:

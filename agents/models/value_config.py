@@ -7,7 +7,7 @@ from typing import Any
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
-from agents.decoding import check_decoding
+from agents.decoding.sampling import check_decoding
 
 
 class ValueLMConfig(PreTrainedConfig):
@@ -35,8 +35,8 @@ class ValueLMConfig(PreTrainedConfig):
     head_width: int = 2
     """hidden units of a head, as a multiple of the model's width"""
     q_head: str = "full"
-    """last layer of the Q heads (``agents.heads``): "full", "low_rank" or "tied" over the vocabulary; "utterance": one
-    value, read where an utterance has ended, and none for tokens"""
+    """last layer of the Q heads (``agents.models.heads``): "full", "low_rank" or "tied" over the vocabulary;
+    "utterance": one value, read where an utterance has ended, and none for tokens"""
     q_rank: int = 64
     """rank of "low_rank" Q heads"""
     zero_init: bool = False

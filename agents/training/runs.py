@@ -18,8 +18,8 @@ from lang_envs.make import language_vec
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.fit import FitConfig
-    from agents.source import Source
+    from agents.data.source import Source
+    from agents.training.fit_config import FitConfig
     from lang_envs.vector import TokenVectorEnv
 
 
@@ -89,8 +89,9 @@ def train(config: RunConfig, out: Path) -> Agent:
     Raises:
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
-    from agents import AGENTS, FitConfig, processes
-    from agents.fit import fit
+    from agents import AGENTS, FitConfig
+    from agents.training import processes
+    from agents.training.fit import fit
 
     _no_bars()
     if config.agent not in AGENTS:
@@ -117,8 +118,8 @@ def train(config: RunConfig, out: Path) -> Agent:
 
 
 def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
-    from agents.lm import LM, SIZES
-    from agents.lora import LoRAConfig
+    from agents.models.lm import LM, SIZES
+    from agents.models.lora import LoRAConfig
 
     if config.lm not in SIZES:
         lora = None if config.lora is None else LoRAConfig(**config.lora)
@@ -132,7 +133,7 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
 
 
 def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
-    from agents.source import Live, Logged, Mixed
+    from agents.data.source import Live, Logged, Mixed
 
     if config.data is None:
         return Live(env, seed=config.seed)

@@ -24,7 +24,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from agents import processes
+from agents.training import processes
 
 if TYPE_CHECKING:
     from agents.agent import Agent

@@ -19,14 +19,14 @@ from transformers import AutoConfig, AutoModelForCausalLM, GenerationMixin, PreT
 from transformers.cache_utils import Cache, DynamicCache
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from agents.decoding import shape_scores
-from agents.heads import Heads
-from agents.lm import read
-from agents.lora import copy_of
-from agents.model_config import ValueLMConfig
+from agents.decoding.sampling import shape_scores
+from agents.models.heads import Heads
+from agents.models.lm import read
+from agents.models.lora import copy_of
+from agents.models.value_config import ValueLMConfig
 
 if TYPE_CHECKING:
-    from agents.batch import Batch
+    from agents.data.batch import Batch
 
 
 @dataclass

@@ -23,9 +23,9 @@ from transformers import (
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import cached_file
 
-from agents.attention import decoding_attention
-from agents.cache import RowCache
-from agents.lora import LoRAConfig, add_adapters
+from agents.decoding.attention import decoding_attention
+from agents.decoding.cache import RowCache
+from agents.models.lora import LoRAConfig, add_adapters
 
 SIZES: dict[str, dict[str, Any]] = {
     "d64-l2": {"n_embd": 64, "n_layer": 2, "n_head": 4},
@@ -115,7 +115,7 @@ class LM:
         Args:
             path: a folder, or a name on the Hugging Face hub.
             env: an environment of lang_envs, or a vector of them.
-            lora: train adapters and leave the model's own weights as they are (``agents.lora``); None trains them.
+            lora: train adapters (``agents.models.lora``), not the model's own weights; None: train those.
             seed: of the adapters' first weights, where there are any.
 
         Raises:

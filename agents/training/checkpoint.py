@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from agents import processes
-from agents.lora import constant
-from agents.parallel import collected, like
+from agents.models.lora import constant
+from agents.training import processes
+from agents.training.parallel import collected, like
 
 KEPT = 2
 FORMAT_VERSION = 2

@@ -15,10 +15,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from agents.attention import decoding_attention
-from agents.cache import RowCache
-from agents.decoding import check_decoding, draw, shape_scores
-from agents.model import ValueLM
+from agents.decoding.attention import decoding_attention
+from agents.decoding.cache import RowCache
+from agents.decoding.sampling import check_decoding, draw, shape_scores
+from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Turn
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:
-    from agents.model import ValueLM
+    from agents.models.value_lm import ValueLM
     from datasets_builders.dataset import EpisodeDataset
     from lang_envs.vector import TokenVectorEnv
 
@@ -190,7 +190,7 @@ class RankTest:
         Returns:
             As :meth:`measure`, with ``target`` only.
         """
-        from agents.tabular import tabular_values
+        from agents.evaluation.tabular import tabular_values
 
         episodes = dataset.rows(np.arange(len(dataset)))
         q, v = tabular_values(episodes, tau, self.gamma)  # [N] each
@@ -236,7 +236,7 @@ class RankTest:
         """
         import torch
 
-        from agents.batch import collate
+        from agents.data.batch import collate
 
         batch = collate(self.episodes(), pad_id, end_id).to(model.device)
         was_training = model.training

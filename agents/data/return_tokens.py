@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from agents.batch import Batch
+from agents.data.batch import Batch
 from lang_envs.rollout import Policy, Turn
 
 REMEMBERED = 4096  # turns a policy keeps in mind, or as many as it speaks at once; many times what a rollout has open

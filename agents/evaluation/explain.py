@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from rich.text import Text
     from transformers import PreTrainedTokenizerFast
 
-    from agents.model import ValueLM
+    from agents.models.value_lm import ValueLM
     from lang_envs.vector import TokenVectorEnv
 
 Floats = NDArray[np.float64]
@@ -103,7 +103,7 @@ def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode
     """
     import torch
 
-    from agents.batch import collate
+    from agents.data.batch import collate
     from agents.utterance_ilql import judge
 
     _need_values(model)
@@ -148,7 +148,7 @@ def next_tokens(
     """
     import torch
 
-    from agents.batch import collate
+    from agents.data.batch import collate
 
     _need_values(model)
     if model.config.q_head == "utterance":

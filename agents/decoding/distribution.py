@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from agents.decoding import shape_scores
-from agents.lm import read
-from agents.model import ValueLM
-from agents.policy import LMPolicy
+from agents.decoding.policy import LMPolicy
+from agents.decoding.sampling import shape_scores
+from agents.models.lm import read
+from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
 
 

@@ -1,7 +1,7 @@
 """The training loop: optimiser steps on episodes from any source, with a log, evaluations and checkpoints.
 
-Several processes (``agents.processes``) run it side by side: every one takes its share of each batch, gradients and
-metrics are those of the whole batch, and the first process alone evaluates and writes.
+Several processes (``agents.training.processes``) run it side by side: every one takes its share of each batch,
+gradients and metrics are those of the whole batch, and the first process alone evaluates and writes.
 """
 
 from __future__ import annotations
@@ -9,108 +9,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from agents import checkpoint, processes
-from agents.lm import checkpoint_gradients, native_bf16
-from agents.log import open_log, progress_bar
-from agents.parallel import parallel, unsharded
-from agents.source import Source
-from agents.update import adamw, learning_rate
+from agents.data.source import Source
+from agents.models.lm import checkpoint_gradients
+from agents.training import checkpoint, processes
+from agents.training.fit_config import FREE, FitConfig
+from agents.training.log import open_log, progress_bar
+from agents.training.parallel import parallel, unsharded
+from agents.training.update import adamw, learning_rate
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-
-Evaluator = Callable[["Agent"], Mapping[str, float]]
-
-# What may differ between a run and its continuation: it leaves the weights as they are, or only says when to stop.
-FREE = {
-    "schedule_steps", "accumulate", "gradient_checkpointing", "shard", "log_every", "eval_every", "evaluators",
-    "checkpoint_every", "out", "tensorboard", "progress",
-}  # fmt: skip
-
-
-@dataclass
-class FitConfig:
-    """How to train. Every count is one of optimiser steps."""
-
-    lr: float = 3e-4
-    """learning rate at its highest"""
-    batch_size: int = 64
-    """episodes in each optimiser step, over all processes"""
-    accumulate: int = 1
-    """parts a batch is worked through in, to save memory; the gradient is that of the whole batch"""
-    betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's averaging of the gradient and of its square"""
-    weight_decay: float = 0.0
-    """AdamW's, on matrices only"""
-    clip_norm: float = 1.0
-    """largest norm of the gradient; infinity never clips"""
-    warmup_steps: int = 0
-    """steps over which the learning rate rises from 0"""
-    schedule: Literal["linear", "constant"] = "linear"
-    """what the learning rate does after that: falls to ``final_lr``, or stays"""
-    final_lr: float = 0.0
-    """where the linear schedule ends, as a fraction of ``lr``"""
-    schedule_steps: int | None = None
-    """length of the schedule; None takes the ``steps`` of the call. Say it where a run is made in pieces"""
-    bf16: bool = False
-    """compute in bfloat16 (autocast); weights and optimiser stay in float32"""
-    gradient_checkpointing: bool = False
-    """compute activations again in the backward pass instead of keeping them: less memory, about a third more time"""
-    shard: bool = False
-    """over several processes: each keeps only its part of the weights (FSDP), which are otherwise copied (DDP)"""
-    log_every: int = 50
-    """steps between metrics, which are means over those steps"""
-    eval_every: int | None = None
-    """steps between evaluations; None evaluates once, at the end"""
-    evaluators: dict[str, Evaluator] = field(default_factory=dict)
-    """name -> function of the agent that returns metrics; they are logged as ``eval/<name>/<metric>``"""
-    checkpoint_every: int | None = None
-    """steps between checkpoints; None writes one at the end"""
-    out: str | Path | None = None
-    """folder of the log and the checkpoints; None writes nothing. A run interrupted there is continued"""
-    tensorboard: bool = False
-    """also log for TensorBoard, in ``out``; needs the package tensorboard"""
-    progress: bool = True
-    """show a progress bar, where standard error is a terminal"""
-    seed: int = 0
-    """of torch's generator, from which dropout draws; every process has its own"""
-
-    def __post_init__(self) -> None:
-        """Checks the settings.
-
-        Raises:
-            ValueError: in words, for a setting that cannot be meant.
-        """
-        for name in ("batch_size", "accumulate", "log_every", "eval_every", "checkpoint_every", "schedule_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ValueError(f"{name} must be at least 1, not {value}.")
-        if self.schedule not in ("linear", "constant"):
-            raise ValueError(f"schedule must be 'linear' or 'constant', not {self.schedule!r}.")
-        if self.clip_norm <= 0:
-            raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}; float('inf') never clips.")
-        if self.bf16 and not native_bf16():
-            raise ValueError(
-                "This processor does not compute in bfloat16 natively, and would be slower. Set bf16=False."
-            )
-        if self.tensorboard and self.out is None:
-            raise ValueError("tensorboard=True needs a folder to write to: set out.")
-        self.betas = (self.betas[0], self.betas[1])  # JSON has no tuples
-
-    def to_dict(self) -> dict[str, Any]:
-        """The settings as JSON-able values; functions are left out."""
-        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "evaluators"}
-        return values | {"out": None if self.out is None else str(self.out), "betas": list(self.betas)}
 
 
 def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = None) -> Iterator[dict[str, float]]:

@@ -1,0 +1,1 @@
+"""How models speak: drawing tokens, searching, and choosing among candidates."""

@@ -1,0 +1,1 @@
+"""Measuring agents and looking into them."""

@@ -1,0 +1,1 @@
+"""The training loop, its checkpoints and logs, on one process or several."""
