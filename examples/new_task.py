@@ -15,7 +15,7 @@ from lang_envs.utterances import spell
 PRICES = [str(price) for price in range(1, 10)]
 
 
-class Haggle(Task[int]):
+class Haggle(Task[tuple[int, int]]):
     """Sell a lamp for as much as the buyer has. Who asks too much is refused, and has three attempts."""
 
     max_turns, max_utterance_tokens, max_tokens = 3, 2, 12
@@ -25,14 +25,16 @@ class Haggle(Task[int]):
         return word_tokenizer([*PRICES, "how", "much?", "no", "<end>", "<pad>"], end_token="<end>", pad_token="<pad>")
 
     def begin(self, rng):
-        """The state is what the buyer has, 1 to 9, and the seller is asked for a price."""
-        return int(rng.integers(1, 10)), "how much?"
+        """The state is what the buyer has, 1 to 9, and which attempt it is; the seller is asked for a price."""
+        return (int(rng.integers(1, 10)), 1), "how much?"
 
-    def reply(self, budget, utterance, rng):
+    def reply(self, state, utterance, rng):
         """Any text may be said; what is no price sells nothing."""
+        budget, attempt = state
         price = int(utterance) if utterance in PRICES else 10
         sold = price <= budget
-        return Reply(budget, "" if sold else "no", price if sold else 0, terminated=sold, info={"sold": sold})
+        over = sold or attempt == self.max_turns
+        return Reply((budget, attempt + 1), "" if over else "no", price if sold else 0, over, {"sold": sold})
 
 
 class AnyPrice:

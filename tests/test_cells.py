@@ -12,11 +12,11 @@ from agents import Live, Logged, Mixed
 from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
-from agents.benchmark.cell import choose_decoding
-from agents.benchmark.evaluate import SCORES, as_trained, decoded
 from agents.benchmark.experiment import Elsewhere
-from agents.benchmark.training import LIVE_SEED, source_of
-from agents.benchmark.units import units
+from agents.benchmark.running.cell import choose_decoding
+from agents.benchmark.running.evaluate import SCORES, as_trained, decoded
+from agents.benchmark.running.training import LIVE_SEED, source_of
+from agents.benchmark.running.units import units
 from agents.decoding.rank import Ranked
 from datasets_builders import build
 from datasets_builders.dataset import EpisodeDataset

@@ -8,7 +8,7 @@ from test_runner import suite
 
 from agents import cli
 from agents.benchmark import Cell, run
-from agents.benchmark.units import units
+from agents.benchmark.running.units import units
 
 
 def quiet(line):

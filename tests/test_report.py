@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.headline import across, across_table, best_table
-from agents.benchmark.pictures import pictures
-from agents.benchmark.plots import of_runs, scores
-from agents.benchmark.report import write_report
-from agents.benchmark.tables import Outcome, Table, number, rank_table, returns_table, value_table
-from agents.benchmark.theme import DARK, LIGHT, MOST_LOOKS, looks
+from agents.benchmark.report.headline import across, across_table, best_table
+from agents.benchmark.report.pictures import pictures
+from agents.benchmark.report.plots import of_runs, scores
+from agents.benchmark.report.report import write_report
+from agents.benchmark.report.tables import Outcome, Table, number, rank_table, returns_table, value_table
+from agents.benchmark.report.theme import DARK, LIGHT, MOST_LOOKS, looks
 
 OFFSETS = range(3)
 

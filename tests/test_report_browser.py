@@ -10,7 +10,7 @@ from test_report import everything, experiment
 from tiny_models import TOKENIZER, make_model
 
 from agents.benchmark import Baseline, Cell, Suite
-from agents.benchmark.report import write_report
+from agents.benchmark.report.report import write_report
 from agents.cli.explanations import Shown, write_page
 from agents.evaluation.explain import explain, next_tokens
 from lang_envs.episode import Episode

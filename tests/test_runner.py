@@ -11,7 +11,7 @@ import pytest
 
 from agents.benchmark import SUITES, Baseline, Cell, Data, Experiment, Suite, run
 from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS
-from agents.benchmark.units import data_folder, units
+from agents.benchmark.running.units import data_folder, units
 
 FIT = {"steps": 4, "batch_size": 8}
 

@@ -45,7 +45,7 @@ class Eval:
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
-        from agents.benchmark import evaluate
+        from agents.benchmark.running import evaluate
         from agents.training import runs
 
         agent = runs.load(self.run)
@@ -142,7 +142,7 @@ class Chat:
 
     def __call__(self) -> None:
         """One episode."""
-        from agents.benchmark.evaluate import decoded
+        from agents.benchmark.running.evaluate import decoded
         from agents.cli import chat
         from agents.training import runs
 

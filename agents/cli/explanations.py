@@ -12,8 +12,8 @@ from rich import table as rich_table
 from rich.console import Console
 from rich.text import Text
 
-from agents.benchmark.outcome import DASH, Table
-from agents.benchmark.page import ADVANTAGE_KEY, Section, page
+from agents.benchmark.report.outcome import DASH, Table
+from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
 from agents.cli import chat
 from agents.evaluation.explain import Explanation, NextToken, explain, next_tokens
 from datasets_builders.atomic import write_text

@@ -55,7 +55,7 @@ class Ope:
         """Prints a table."""
         import numpy as np
 
-        from agents.benchmark.evaluate import decoded
+        from agents.benchmark.running.evaluate import decoded
         from agents.ope import evaluate
         from agents.training import runs
         from datasets_builders import EpisodeDataset

@@ -8,7 +8,7 @@ import shutil
 import time
 
 from agents.benchmark.experiment import Baseline, Cell, Samples
-from agents.benchmark.units import Unit
+from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
 
 
@@ -17,8 +17,8 @@ def work(unit: Unit) -> tuple[str, float]:
     from transformers.utils import logging
 
     from agents.agent import Agent
-    from agents.benchmark import cell as cells
-    from agents.benchmark import logs
+    from agents.benchmark.running import cell as cells
+    from agents.benchmark.running import logs
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
     began = time.perf_counter()

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.agent import Agent
-from agents.benchmark import evaluate
 from agents.benchmark.baselines import make_policy
 from agents.benchmark.experiment import YARDSTICK_SEEDS, Baseline, Cell, Experiment
 from agents.benchmark.measures import Played, measure
-from agents.benchmark.training import read_curve, trained_agent
+from agents.benchmark.running import evaluate
+from agents.benchmark.running.training import read_curve, trained_agent
 from agents.evaluation.explain import Explanation, explain
 from agents.evaluation.rank_test import RankTest
 from datasets_builders.dataset import EpisodeDataset

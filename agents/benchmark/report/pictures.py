@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from agents.benchmark import plots
-from agents.benchmark.headline import Across
-from agents.benchmark.outcome import Outcome
-from agents.benchmark.theme import Theme
+from agents.benchmark.report import plots
+from agents.benchmark.report.headline import Across
+from agents.benchmark.report.outcome import Outcome
+from agents.benchmark.report.theme import Theme
 from agents.evaluation import stats
 
 Curves = dict[str, dict[str, list[list[tuple[int, float]]]]]

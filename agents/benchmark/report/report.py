@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agents.benchmark import theme
 from agents.benchmark.experiment import Baseline, Cell, Experiment, Suite
-from agents.benchmark.headline import Across, across, across_table, best_table
-from agents.benchmark.outcome import Outcome, Result, Table
-from agents.benchmark.page import ADVANTAGE_KEY, Section, page
-from agents.benchmark.pictures import Picture, overview, pictures
-from agents.benchmark.tables import long_rows, tables
+from agents.benchmark.report import theme
+from agents.benchmark.report.headline import Across, across, across_table, best_table
+from agents.benchmark.report.outcome import Outcome, Result, Table
+from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
+from agents.benchmark.report.pictures import Picture, overview, pictures
+from agents.benchmark.report.tables import long_rows, tables
 from datasets_builders.atomic import replacing
 
 if TYPE_CHECKING:
-    from agents.benchmark.units import Unit
+    from agents.benchmark.running.units import Unit
 
 SCHEMA = pa.schema(
     [

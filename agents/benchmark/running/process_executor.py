@@ -13,7 +13,7 @@ from multiprocessing import connection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from agents.benchmark.units import Unit
+    from agents.benchmark.running.units import Unit
 
 
 def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]:
@@ -26,7 +26,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]
     Raises:
         ValueError: a unit cannot be run, or its process was killed.
     """
-    from agents.benchmark.work import work
+    from agents.benchmark.running.work import work
 
     workers = min(workers, len(pending))
     if workers <= 1:

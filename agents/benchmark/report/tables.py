@@ -8,8 +8,14 @@ from typing import Any
 import numpy as np
 
 from agents.benchmark.experiment import Baseline, Cell, Experiment
-from agents.benchmark.outcome import DASH, Outcome, Result, Table, interval, number
-from agents.benchmark.text_tables import best_of_table, elsewhere_table, groups_table, likeness_table, other_table
+from agents.benchmark.report.outcome import DASH, Outcome, Result, Table, interval, number
+from agents.benchmark.report.text_tables import (
+    best_of_table,
+    elsewhere_table,
+    groups_table,
+    likeness_table,
+    other_table,
+)
 from agents.evaluation import stats
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agents.benchmark.outcome import DASH, Outcome, Table, number
+from agents.benchmark.report.outcome import DASH, Outcome, Table, number
 from agents.evaluation import stats
 
 LIKENESS = ("bertscore", "bertclick", "chrf", "bleu", "meteor")

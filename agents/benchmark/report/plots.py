@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from agents.benchmark.theme import Look, Theme, figure, legend, looks
+from agents.benchmark.report.theme import Look, Theme, figure, legend, looks
 from agents.evaluation import stats
 
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from agents import AGENTS, LM
 from agents.agent import Agent
-from agents.benchmark import evaluate
 from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import Cell, Experiment
+from agents.benchmark.running import evaluate
 from agents.data.source import Live, Logged, Mixed, Source
 from agents.evaluation.rank_test import RankTest
 from agents.training.fit import fit

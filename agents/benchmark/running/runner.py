@@ -24,7 +24,7 @@ from pathlib import Path
 import filelock
 
 from agents.benchmark.experiment import Data, Suite
-from agents.benchmark.units import Unit, data_folder, units
+from agents.benchmark.running.units import Unit, data_folder, units
 from datasets_builders.atomic import write_text
 
 Say = Callable[[str], None]
@@ -70,8 +70,8 @@ def run(
 
 def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor: str, tensorboard: bool) -> Path:
     """The work of ``run`` in a folder that is this run's alone."""
-    from agents.benchmark.logs import record
-    from agents.benchmark.report import write_report
+    from agents.benchmark.report.report import write_report
+    from agents.benchmark.running.logs import record
 
     began = time.perf_counter()
     for folder, data in _logs(suite, out).items():
@@ -116,7 +116,7 @@ def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
 def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[tuple[str, float]]:
     """Works through the units, each after those it needs, and yields (name, seconds) as they finish."""
     if executor == "ray":
-        from agents.benchmark.ray_executor import finish
+        from agents.benchmark.running.ray_executor import finish
     else:
-        from agents.benchmark.process_executor import finish
+        from agents.benchmark.running.process_executor import finish
     return finish(pending, workers)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.benchmark.outcome import DASH, Outcome, Table, interval, number
+from agents.benchmark.report.outcome import DASH, Outcome, Table, interval, number
 from agents.evaluation import stats
 
 Floats = NDArray[np.float64]

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from agents.benchmark.units import Unit
+    from agents.benchmark.running.units import Unit
 
 INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 """variables of the environment that the workers need too"""
@@ -86,8 +86,8 @@ def _everywhere(unit: Unit) -> Unit:
 
 def _work(unit: Unit, *after: tuple[str, float]) -> tuple[str, float]:
     """What a worker does, once the pieces it comes ``after`` are finished."""
-    from agents.benchmark.process_executor import one_thread
-    from agents.benchmark.work import work
+    from agents.benchmark.running.process_executor import one_thread
+    from agents.benchmark.running.work import work
 
     with one_thread():
         return work(unit)

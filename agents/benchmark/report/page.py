@@ -38,7 +38,7 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         lead: text of the line below it.
         sections: in order.
     """
-    template = Template(files("agents.benchmark").joinpath("page.html").read_text(encoding="utf-8"))
+    template = Template(files("agents.benchmark.report").joinpath("page.html").read_text(encoding="utf-8"))
     parts = [f'<section id="{escape(s.anchor)}">\n<h2>{escape(s.title)}</h2>\n{s.html}\n</section>' for s in sections]
     links = [f'<li><a href="#{escape(s.anchor)}">{escape(s.title)}</a></li>' for s in sections]
     return template.substitute(title=escape(title), lead=escape(lead), links="".join(links), sections="\n".join(parts))

@@ -1,0 +1,1 @@
+"""Working through a suite: its pieces, what each of them does, and the processes that do it."""
