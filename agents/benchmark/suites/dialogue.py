@@ -185,6 +185,23 @@ DIALOGUE_SMALL = Suite(
 )
 
 TASKMASTER: dict[str, Any] = {"corpus": "taskmaster4"}
+ABOUT_TASKMASTER = (
+    "Coffee orders between people (you bring the files). TF learned from the human replies, and goes on doing so in "
+    "'TF, longer'. The others go on from TF for as many steps, with logs that hold three replies to each context: the "
+    "human one, that of the nearest other context, and any; Swift and DPO at a fifth of the others' learning rate. "
+    "Rankers choose among five samples of TF, and PPO learns from live replies. All but the rankers say the likeliest "
+    "token. Dialogues of the report are in no log."
+)
+MULTIWOZ = Data("dialogue-human", episodes=5_880, options={"corpus": "multiwoz"})
+ABOUT_MULTIWOZ = (
+    "A corpus of Sodhi et al., and logs made as theirs (you bring the files). TF learned from the human replies, and "
+    "goes on doing so in 'TF, longer'. The others go on from TF for as many steps, with the human reply and the five "
+    "best of TF's own, found by beam search, to each of the first 3,000 contexts that TF learned from; Swift and DPO "
+    "at a fifth of the others' learning rate. Human replies have the reward 1 unless longer than a reply may be. "
+    "Rankers choose among five samples of TF, and PPO learns from live replies. All but the rankers say the likeliest "
+    "token. Dialogues of the report are in no log."
+)
+
 DIALOGUE_REAL = Suite(
     name="dialogue-real",
     title="Dialogue response generation, real dialogues",
@@ -194,15 +211,19 @@ DIALOGUE_REAL = Suite(
             "taskmaster",
             "Replies to a customer, Taskmaster 4",
             methods(Data("dialogue-human", episodes=2_970, options=TASKMASTER)),
-            about=(
-                "Coffee orders between people (you bring the files). TF learned from the human replies, and goes on "
-                "doing so in 'TF, longer'. The others go on from TF for as many steps, with logs that hold three "
-                "replies to each context: the human one, that of the nearest other context, and any; Swift and DPO at "
-                "a fifth of the others' learning rate. Rankers choose among five samples of TF, and PPO learns from "
-                "live replies. All but the rankers say the likeliest token. Dialogues of the report are in no log."
-            ),
+            about=ABOUT_TASKMASTER,
             data=Data("dialogue-mixture", episodes=8_910, options=TASKMASTER),
             corpus="taskmaster4",
+            lm="d128-l2",
+            best_of=5,
+        ),
+        replies(
+            "multiwoz",
+            "Replies to a tourist, MultiWOZ",
+            methods(MULTIWOZ, Samples("TF", episodes=18_000, beams=5)),
+            about=ABOUT_MULTIWOZ,
+            data=MULTIWOZ,
+            corpus="multiwoz",
             lm="d128-l2",
             best_of=5,
         ),
