@@ -35,8 +35,8 @@ def env():
     return gym.make_vec("MovieReview-v0", 1)
 
 
-def trained(cls, config, env, steps=400):
-    return cls(LM.from_scratch("d64-l2", env, seed=0), config, seed=0).learn(Logged(LOG), steps, **FIT)
+def trained(cls, config, env, steps=400, **fit):
+    return cls(LM.from_scratch("d64-l2", env, seed=0), config, seed=0).learn(Logged(LOG), steps, **{**FIT, **fit})
 
 
 def errors(agent, env, exact):
@@ -75,7 +75,7 @@ def test_sarsa_and_monte_carlo_find_the_behaviours_values_and_choose_was(cls, co
 
 def test_ilql_near_one_finds_the_optimum_and_takes_the_wasnt_path(env):
     config = ILQLConfig(tau=0.99, **VALUES)
-    agent = trained(ILQL, config, env, steps=600)
+    agent = trained(ILQL, config, env, steps=600, lr=1e-3)
     worst, mean = worst_and_mean(errors(agent, env, TASK.optimal_q))
     assert worst < 0.15
     assert mean < 0.08

@@ -137,8 +137,10 @@ def test_a_saved_model_is_the_same_through_the_auto_class(trunks, architecture, 
     assert not caplog.records
     assert isinstance(loaded, ValueLM)
     assert (loaded.config.lm_top_k, loaded.config.advantage_clip, loaded.config.num_q) == (9, 1.0, 1)
-    ids, mask = left_padded()
-    assert torch.equal(loaded(ids, attention_mask=mask).logits, model(ids, attention_mask=mask).logits)
+    weights, reloaded = model.state_dict(), loaded.state_dict()
+    assert weights.keys() == reloaded.keys() and all(torch.equal(weights[name], reloaded[name]) for name in weights)
+    ids, mask = left_padded()  # on some processors the last bits of a product depend on where in memory weights lie
+    torch.testing.assert_close(loaded(ids, attention_mask=mask).logits, model(ids, attention_mask=mask).logits)
     said = [m.generate(input_ids=ids, attention_mask=mask, max_new_tokens=9, do_sample=False) for m in (model, loaded)]
     assert torch.equal(*said)
     frozen = [[n for n, p in m.named_parameters() if not p.requires_grad] for m in (model, loaded)]

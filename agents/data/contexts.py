@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.training import processes
 from agents.data.source import Around, Live, Logged, Mixed, Source
+from agents.training import processes
 from lang_envs.episode import Episodes
 from lang_envs.rollout import Policy, Start, rollout
 

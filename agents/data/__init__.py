@@ -1,0 +1,1 @@
+"""What agents learn from: where episodes come from, and how they become tensors."""
