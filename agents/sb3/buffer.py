@@ -14,6 +14,8 @@ from torch import Tensor
 from agents.sb3.actor_critic import ActorCritic, masked_logprobs
 from agents.training.processes import gathered, joined, rank
 
+ROUNDING = 1e-5  # log-probabilities of one token that is read alone and among others differ by less
+
 
 class TokenBuffer(MaskableDictRolloutBuffer):
     """A rollout of n tokens in each of N rows, learned from by whole episodes: each is read once for all its tokens.
@@ -66,6 +68,8 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         parts = np.array_split(np.arange(len(self.last)), self.minibatches)
         reference = np.concatenate([self._reference_logprobs(part) for part in parts if len(part)])  # [N * n]
         log_ratio = self.log_probs - reference.reshape(starts.shape).T  # [n, N]
+        # Without this a minibatch that is paid nothing has advantages of rounding, which the library scales up to one.
+        log_ratio[np.abs(log_ratio) < ROUNDING] = 0
         self.kl = float(joined(log_ratio.ravel()).mean())
         self.rewards -= self.network.kl_coef.item() * log_ratio
         super().compute_returns_and_advantage(last_values, dones)
