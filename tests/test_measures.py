@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -72,14 +73,32 @@ def test_length_counts_the_end_token_and_turns():
 
 
 def test_diversity_of_words():
-    class Said(Played):
-        def utterances(self):
-            return ["a b a", "a b c", "a b a"]
-
-    found = MEASURES["diversity"](Said(None, None))
+    found = MEASURES["diversity"](said(["a b a", "a b c", "a b a"], [0, 1, 2]))
     assert found["distinct_1"] == 3 / 9
     assert found["distinct_2"] == 3 / 6
     assert found["different"] == 2 / 3
+
+
+class Spoken(Played):
+    def utterances(self, rows=None):
+        return [self.episodes.texts[i] for i in rows]
+
+
+def said(texts, contexts):
+    """Episodes of one utterance each, in contexts."""
+    return Spoken(None, SimpleNamespace(texts=texts, info=[{"context": context} for context in contexts]))
+
+
+def test_diversity_counts_a_context_once():
+    once = MEASURES["diversity"](said(["a b", "c d"], [7, 3]))
+    assert once == MEASURES["diversity"](said(["a b", "c d", "a b", "c d", "c d"], [7, 3, 7, 3, 3]))
+
+
+def test_diversity_does_not_depend_on_how_many_episodes_there_are():
+    rng = np.random.default_rng(0)
+    texts = [f"is it {x}" for x in rng.integers(400, size=4000)]
+    few, many = (MEASURES["diversity"](said(texts[:n], range(n)))["different"] for n in (200, 4000))
+    assert few == pytest.approx(many, abs=0.1)
 
 
 def test_self_bleu_is_one_where_all_are_alike_and_low_where_none_is():

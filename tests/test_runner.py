@@ -132,6 +132,35 @@ def test_a_cell_that_cannot_run_says_why(tmp_path):
         run(wrong, tmp_path, say=lambda line: None)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_cell_that_fails_stops_none_but_those_that_need_it(workers, tmp_path):
+    def labelled(lr):
+        cells = (
+            Cell("diverges", "bc", fit={**FIT, "lr": lr}),
+            Cell("goes on", "bc", fit=FIT, start="diverges"),
+            Cell("BC", "bc", fit=FIT),
+        )
+        return dataclasses.replace(suite(cells=cells, exact_values=False), seeds=1)
+
+    said = []
+    with pytest.raises(ValueError, match=r"2 of 5 pieces failed.*tiny/diverges/0: The loss is (nan|inf)"):
+        run(labelled(1e30), tmp_path, workers, say=said.append)
+    assert any("tiny/goes on/0 failed: it needs tiny/diverges/0" in line for line in said)
+    table = (tmp_path / "table.md").read_text()
+    assert "| BC |" in table and "| tiny/goes on/0 | it needs tiny/diverges/0 |" in table
+    assert "it needs tiny/diverges/0" in (tmp_path / "report.html").read_text()
+    before = results(tmp_path)
+    run(labelled(1e-3), tmp_path, workers, say=lambda line: None)
+    assert before.items() <= results(tmp_path).items() and "Failed" not in (tmp_path / "table.md").read_text()
+
+
+def test_labels_that_would_share_a_folder_are_refused(tmp_path):
+    for others in (("BC", "BC"), ("DT a", "dt-a")):
+        cells = tuple(Cell(label, "bc", fit=FIT) for label in others)
+        with pytest.raises(ValueError, match="label them apart"):
+            run(suite(cells=cells), tmp_path, say=lambda line: None)
+
+
 @pytest.mark.parametrize("name", SUITES)
 def test_suites_survive_json_and_name_what_exists(name, tmp_path):
     from typing import get_type_hints

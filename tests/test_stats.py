@@ -31,6 +31,16 @@ def test_runs_are_redrawn_within_each_task():
     assert stats.bootstrap_interval(scores, np.random.default_rng(0)) == (50.0, 50.0)
 
 
+def test_runs_that_belong_together_are_redrawn_together():
+    seeds = np.array([[0.0, 0.0], [100.0, 100.0]])  # one good seed, one bad one, in both tasks
+    apart, together = (
+        stats.bootstrap_interval(seeds, np.random.default_rng(0), resamples=400, together=t) for t in (False, True)
+    )
+    draws = [stats.bootstrap_interval(seeds, np.random.default_rng(0), level=0.6, together=t) for t in (False, True)]
+    assert apart == together == (0.0, 100.0)
+    assert draws == [(25.0, 75.0), (0.0, 100.0)]
+
+
 def test_the_same_generator_gives_the_same_interval():
     scores = np.random.default_rng(3).normal(size=(6, 2))
     first, again = (stats.bootstrap_interval(scores, np.random.default_rng(7), stats.iqm) for _ in range(2))

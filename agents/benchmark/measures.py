@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64  # episodes that a model reads at once
 _FITTED_EPOCHS, _FITTED_ROWS = 10, 32  # of fitted Q
-_COMPARED = 200  # utterances that are compared with each other: their number enters squared
+_COMPARED = 200  # utterances whose diversity is measured: it depends on their number, and its cost on the square
 
 
 @dataclass(frozen=True)
@@ -50,10 +50,11 @@ class Played:
         env, some = self.env, self.episodes if rows is None else [self.episodes[i] for i in rows]
         return collate(some, env.tokenizer.pad_token_id, env.end_id, env.task.max_utterance_tokens)
 
-    def utterances(self) -> list[str]:
-        """The text of everything the agent said, one for each turn."""
+    def utterances(self, rows: Sequence[int] | None = None) -> list[str]:
+        """The text of everything the agent said in some of the episodes, or in all; one for each turn."""
         end, limit = self.env.end_id, self.env.task.max_utterance_tokens
-        said = [episode.tokens[span] for episode in self.episodes for span in episode.utterances(end, limit)]
+        some = self.episodes if rows is None else [self.episodes[i] for i in rows]
+        said = [episode.tokens[span] for episode in some for span in episode.utterances(end, limit)]
         return decode(self.env.tokenizer, [tokens[tokens != end] for tokens in said])
 
 
@@ -133,16 +134,19 @@ def off_policy(played: Played) -> dict[str, float]:
 def diversity(played: Played) -> dict[str, float]:
     """``distinct_1`` ``distinct_2``: different words and pairs of them over all (Li et al. 2016, arXiv:1510.03055).
 
-    ``self_bleu``: BLEU of an utterance against all others, in the mean over 200 utterances (Zhu et al. 2018,
-    arXiv:1802.01886); near 1 where all are alike. ``different``: different utterances over all.
+    ``self_bleu``: the mean BLEU of an utterance against all others (Zhu et al. 2018, arXiv:1802.01886); near 1 where
+    all are alike. ``different``: different utterances over all. The more was said, the less of it is new: all are of
+    200 utterances, drawn among those of one episode of each context, or of fewer where fewer were said.
     """
-    said = played.utterances()
+    first = {info.get("context", i): i for i, info in reversed([*enumerate(played.episodes.info)])}
+    said = played.utterances(sorted(first.values()))
+    some = np.random.default_rng(0).permutation(len(said))[:_COMPARED]
+    said = [said[i] for i in sorted(some.tolist())]
     words = [text.split() for text in said]
-    some = said[:_COMPARED]
     return {
         "distinct_1": _distinct(words, 1),
         "distinct_2": _distinct(words, 2),
-        "self_bleu": self_bleu(some),
+        "self_bleu": self_bleu(said),
         "different": len(set(said)) / len(said),
     }
 

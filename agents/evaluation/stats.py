@@ -76,8 +76,11 @@ def bootstrap_interval(
     statistic: Callable[[Floats], Any] = mean,
     resamples: int = 2000,
     level: float = 0.95,
+    together: bool = False,
 ) -> Interval:
     """Percentile interval of a statistic by stratified bootstrap: runs are redrawn within each task separately.
+
+    Where run r of every task goes on from the same weights, they are no K results but one (``together``).
 
     With few runs the interval is too narrow (it cannot leave the range of what was seen; with three runs of one task it
     covers about three times in four, not 95 times in 100): read it as the spread of the runs, and run more seeds.
@@ -88,6 +91,7 @@ def bootstrap_interval(
         statistic: maps [..., R, K] to [...].
         resamples: bootstrap samples.
         level: of confidence.
+        together: redraw whole rows of ``scores``, the same for all tasks.
 
     Returns:
         The interval; NaN at both ends for a single run.
@@ -98,7 +102,7 @@ def bootstrap_interval(
     runs, tasks = matrix.shape
     if runs < 2:
         return Interval(float("nan"), float("nan"))
-    rows = rng.integers(runs, size=(resamples, runs, tasks))  # [S, R, K]
+    rows = rng.integers(runs, size=(resamples, runs, 1 if together else tasks))  # [S, R, 1 or K]
     values = statistic(matrix[rows, np.arange(tasks)])  # [S]
     low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high))

@@ -16,29 +16,31 @@ Floats = NDArray[np.float64]
 
 
 class Across(NamedTuple):
-    """Agents that were trained in every one of K experiments that ask for returns, R times in each."""
+    """Agents that were trained in every one of K experiments that ask for returns, with R seeds in each."""
 
     experiments: list[str]
     scores: dict[str, Floats]
-    """label -> normalised scores [R, K], the agent with the highest interquartile mean first"""
+    """label -> normalised scores [R, K], a row for each seed; the agent with the highest interquartile mean first"""
 
     def interval(self, label: str) -> stats.Interval:
-        """95 % of the interquartile mean: a bootstrap of the training runs, stratified by experiment."""
-        return stats.bootstrap_interval(self.scores[label], np.random.default_rng(0), stats.iqm)
+        """95 % of the interquartile mean: a bootstrap of the seeds, since runs with one seed have weights in common."""
+        return stats.bootstrap_interval(self.scores[label], np.random.default_rng(0), stats.iqm, together=True)
 
 
 def across(outcomes: Sequence[Outcome]) -> Across | None:
     """The agents that can be compared over several experiments; None where there are none.
 
-    Where experiments have different numbers of runs, as in an unfinished suite, the first ones are taken.
+    Only seeds count that all of them have, in every experiment; in an unfinished suite some have others.
     """
     known = [o for o in outcomes if o.cells and not o.experiment.rank_test and not math.isnan(o.normalised(0.0))]
     shared = [label for label in (known[0].cells if known else []) if all(label in o.cells for o in known)]
     if len(known) < 2 or not shared:
         return None
-    runs = min(len(o.cells[label]) for o in known for label in shared)
+    seeds = sorted(set.intersection(*(set(o.seeds(label)) for o in known for label in shared)))
+    if not seeds:
+        return None
     scores = {
-        label: np.array([[o.normalised(x) for x in o.returns(label)[:runs]] for o in known]).T  # [R, K]
+        label: np.array([[o.normalised(o.return_of(label, seed)) for o in known] for seed in seeds])  # [R, K]
         for label in shared
     }
     best_first = sorted(shared, key=lambda label: -stats.iqm(scores[label]))
@@ -123,7 +125,7 @@ def across_table(found: Across) -> Table:
     header = ("agent", "IQM", "95 %", "mean", f"P(beats {leader})", *found.experiments, "runs × experiments")
     note = (
         "Normalised scores: 0 and 1 are the two policies named in each experiment. IQM: mean of the middle half of "
-        "all runs; its intervals redraw training runs within each experiment (stratified bootstrap). Only agents "
-        "trained in all of these experiments."
+        "all runs; its intervals are a bootstrap of the seeds, each with all that was trained with it, since runs with "
+        "one seed begin with the same weights. Only agents trained in all of these experiments."
     )
     return Table("Agents across experiments", header, tuple(rows), note)

@@ -54,6 +54,14 @@ class Outcome:
         """Mean return of each training run."""
         return [result["metrics"]["return"] for result in self.cells[label]]
 
+    def seeds(self, label: str) -> list[int]:
+        """The seed of each training run."""
+        return [result["spec"]["seed"] for result in self.cells[label]]
+
+    def return_of(self, label: str, seed: int) -> float:
+        """Mean return of the training run with that seed."""
+        return self.returns(label)[self.seeds(label).index(seed)]
+
     def metric(self, label: str, name: str) -> list[float]:
         """One metric of each training run that has it."""
         return [r["metrics"][name] for r in self.cells[label] if name in r["metrics"]]

@@ -58,7 +58,7 @@ def overview(found: Across, agents: Sequence[str]) -> Picture:
         "overview",
         lambda theme: plots.scores(theme, agents, lines, {}, "normalised score"),
         "Normalised scores: small dots are experiments, large marks the interquartile mean over experiments and runs, "
-        "bars its 95 % stratified bootstrap interval.",
+        "bars its 95 % bootstrap interval over seeds.",
     )
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -43,7 +43,13 @@ SCHEMA = pa.schema(
 )
 
 
-def write_report(suite: Suite, results: Sequence[tuple[Unit, Result]], out: Path, command: str) -> Path:
+def write_report(
+    suite: Suite,
+    results: Sequence[tuple[Unit, Result]],
+    out: Path,
+    command: str,
+    failures: Mapping[str, str] | None = None,
+) -> Path:
     """Writes every file of the report into ``out``; parts whose cells are missing are left out.
 
     Args:
@@ -51,6 +57,7 @@ def write_report(suite: Suite, results: Sequence[tuple[Unit, Result]], out: Path
         results: finished units with their results.
         out: folder.
         command: the command line that made it.
+        failures: why units are missing, by their names.
 
     Returns:
         The path of ``report.html``.
@@ -62,7 +69,7 @@ def write_report(suite: Suite, results: Sequence[tuple[Unit, Result]], out: Path
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), parquet)
     _write(out / "results.parquet", parquet.getvalue().to_pybytes())
     found = across(outcomes)
-    headline = [best_table(outcomes), *([across_table(found)] if found else [])]
+    headline = [best_table(outcomes), *([across_table(found)] if found else []), _failures_table(failures or {})]
     _write(out / "table.md", _markdown(suite, headline, outcomes, command).encode())
     sections = [_headline_section(headline, found, _agents(suite), out)]
     for outcome in outcomes:
@@ -75,6 +82,12 @@ def write_report(suite: Suite, results: Sequence[tuple[Unit, Result]], out: Path
     lead = f"{len(results)} pieces of work, {seconds / 60:.1f} processor minutes, one thread each."
     _write(out / "report.html", page(suite.title, lead, sections).encode())
     return out / "report.html"
+
+
+def _failures_table(failures: Mapping[str, str]) -> Table:
+    """What is missing, and why; no rows where nothing is."""
+    note = "Experiment, agent and training seed. Tables and pictures hold the other runs alone."
+    return Table("Failed", ("piece of work", "why"), tuple(failures.items()), note)
 
 
 def _agents(suite: Suite, experiment: Experiment | None = None) -> list[str]:

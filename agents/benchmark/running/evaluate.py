@@ -34,7 +34,20 @@ def selection_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
     """One episode for each of ``episodes`` seeds from ``first_seed`` on."""
-    return Episodes.from_list(list(rollout(env, policy, range(first_seed, first_seed + episodes))))
+    return Episodes.from_list(list(rollout(env, policy, starts(env, first_seed, episodes))))
+
+
+def starts(env: TokenVectorEnv, first_seed: int, episodes: int) -> list[Start]:
+    """Where they start: where the task has contexts, each of them as often as any other, or one time less.
+
+    Their order is shuffled, and the same for everyone. Drawn, a greedy policy would say the same thing twice where a
+    context came twice, and be counted as two.
+    """
+    seeds = range(first_seed, first_seed + episodes)
+    if env.task.num_contexts is None:
+        return [Start(seed) for seed in seeds]
+    order = np.random.default_rng(first_seed).permutation(env.task.num_contexts).tolist()
+    return [Start(seed, context=order[i % len(order)]) for i, seed in enumerate(seeds)]
 
 
 def metrics(episodes: Episodes) -> dict[str, float]:
@@ -111,12 +124,12 @@ def best_of(env: TokenVectorEnv, sampled: Policy, experiment: Experiment, first:
 
     The first is the one reported, in ``first``; the others are ``sampled``'s, with other chances and the same start.
     """
-    starts = [
-        Start(REPORT_SEEDS + i, policy_seed=REPORT_SEEDS + k * experiment.episodes + i)
+    again = [
+        start._replace(policy_seed=start.seed + k * experiment.episodes)
         for k in range(1, experiment.best_of)
-        for i in range(experiment.episodes)
+        for start in starts(env, REPORT_SEEDS, experiment.episodes)
     ]
-    others = np.array([episode.ret for episode in rollout(env, sampled, starts)])
+    others = np.array([episode.ret for episode in rollout(env, sampled, again)])
     returns = np.concatenate([first.returns, others]).reshape(-1, experiment.episodes)  # [best_of, episodes]
     best = np.maximum.accumulate(returns).mean(1)  # [best_of]
     return {f"best_of/{k}": float(value) for k, value in enumerate(best, 1)}

@@ -10,42 +10,49 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
+    from agents.benchmark.running.work import Done
 
 
-def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]:
-    """Works through the units and yields (name, seconds) as they finish.
+def finish(pending: Sequence[Unit], workers: int) -> Iterator[Done]:
+    """Works through the units and yields each as it finishes, or fails.
 
     Args:
         pending: units, each after those it needs.
         workers: processes; 1 works in this one.
 
     Raises:
-        ValueError: a unit cannot be run, or its process was killed.
+        ValueError: a process was killed.
     """
-    from agents.benchmark.running.work import work
+    from agents.benchmark.running.work import attempt
 
-    workers = min(workers, len(pending))
+    workers, failed = min(workers, len(pending)), set[Path]()
     if workers <= 1:
         with one_thread():
-            yield from (work(unit) for unit in pending)
+            for unit in pending:
+                done = attempt(unit, failed)
+                failed |= {done.folder} if done.failure else set()
+                yield done
         return
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
     waiting, unfinished = list(pending), {unit.folder for unit in pending}
-    running: dict[Future[tuple[str, float]], Unit] = {}
+    running: set[Future[Done]] = set()
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
         try:
             while waiting or running:
                 ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
-                running |= {pool.submit(work, unit): unit for unit in ready}
+                running |= {pool.submit(attempt, unit, frozenset(failed)) for unit in ready}
                 waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    unfinished.discard(running.pop(future).folder)
-                    yield future.result()
+                finished, running = wait(running, return_when=FIRST_COMPLETED)
+                for done in (future.result() for future in finished):
+                    unfinished.discard(done.folder)
+                    failed |= {done.folder} if done.failure else set()
+                    yield done
         except BrokenProcessPool:
             raise ValueError(
                 "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "

@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
+    from agents.benchmark.running.work import Done
 
 INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 """variables of the environment that the workers need too"""
 
 
-def finish(pending: Sequence[Unit], workers: int) -> Iterator[tuple[str, float]]:
-    """Works through the units and yields (name, seconds) as they finish.
+def finish(pending: Sequence[Unit], workers: int) -> Iterator[Done]:
+    """Works through the units and yields each as it finishes, or fails.
 
     Args:
         pending: units, each after those it needs.
         workers: cores to use where no cluster is running.
 
     Raises:
-        ValueError: ray is not installed, a unit cannot be run, or its worker was killed again and again.
+        ValueError: ray is not installed, or a worker was killed again and again.
     """
     ray = _connected(workers)
     piece = ray.remote(num_cpus=1)(_work)
@@ -84,10 +85,10 @@ def _everywhere(unit: Unit) -> Unit:
     return dataclasses.replace(unit, folder=folder, data=data, held_out=held_out, needs=needs)
 
 
-def _work(unit: Unit, *after: tuple[str, float]) -> tuple[str, float]:
+def _work(unit: Unit, *after: Done) -> Done:
     """What a worker does, once the pieces it comes ``after`` are finished."""
     from agents.benchmark.running.process_executor import one_thread
-    from agents.benchmark.running.work import work
+    from agents.benchmark.running.work import attempt
 
     with one_thread():
-        return work(unit)
+        return attempt(unit, {done.folder for done in after if done.failure})

@@ -8,7 +8,8 @@
     out/.lock                          held by the run at work here
 
 A cell is finished when its ``result.json`` exists and was made by the same specification: it is written last, whole or
-not at all. A cell whose settings were edited runs again, without training where they concern the measuring alone.
+not at all. A cell whose settings were edited runs again, without training where they concern the measuring alone. One
+that fails, as by a loss that is not finite, stops none but those that need it; the report names it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import filelock
 
 from agents.benchmark.experiment import Data, Suite
 from agents.benchmark.running.units import Unit, data_folder, units
+from agents.benchmark.running.work import Done
 from datasets_builders.atomic import write_text
 
 Say = Callable[[str], None]
@@ -55,8 +57,8 @@ def run(
         The path of ``report.html``.
 
     Raises:
-        ValueError: ``out`` holds another suite or another run is at work there, a cell cannot run with its settings, or
-            there is no such executor.
+        ValueError: ``out`` holds another suite or another run is at work there, there is no such executor, or cells
+            failed; then after the report of the others is written.
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
@@ -81,11 +83,19 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
     if len(pending) < len(work):
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
     pending.sort(key=lambda unit: unit.wave)  # each after those it needs, the longest of a wave still first
-    for done, (name, seconds) in enumerate(_finish(pending, workers, executor), 1):
-        left = f"{done}/{len(pending)}"
-        say(f"[{left:>7}] {name}: {seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
+    failures: dict[str, str] = {}
+    for count, done in enumerate(_finish(pending, workers, executor), 1):
+        left = f"{count}/{len(pending)}"
+        say(f"[{left:>7}] {done.name}: {done.seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
+        if done.failure:
+            failures[done.name] = done.failure
+            say(f"          {done.name} failed: {done.failure}")
     results = [(unit, unit.result()) for unit in work]
-    return write_report(suite, [(u, r) for u, r in results if r is not None], out, command)
+    report = write_report(suite, [(u, r) for u, r in results if r is not None], out, command, failures)
+    if failures:
+        told = " ".join(f"{name}: {why}" for name, why in failures.items())
+        raise ValueError(f"{len(failures)} of {len(work)} pieces failed; {report} shows the others. {told}")
+    return report
 
 
 @contextmanager
@@ -113,8 +123,8 @@ def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
     return {data_folder(out, data): data for data in used if isinstance(data, Data)}
 
 
-def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[tuple[str, float]]:
-    """Works through the units, each after those it needs, and yields (name, seconds) as they finish."""
+def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[Done]:
+    """Works through the units, each after those it needs, and yields each as it finishes, or fails."""
     if executor == "ray":
         from agents.benchmark.running.ray_executor import finish
     else:

@@ -78,7 +78,7 @@ def _fit(experiment: Experiment, cell: Cell, agent: Agent, seed: int, dataset: E
         seed=seed,
         eval_every=experiment.measure_every,
         evaluators=_evaluators(experiment, agent, dataset),
-        checkpoint_every=max(steps // 4, experiment.measure_every),
+        checkpoint_every=max(1, steps // 4),
         out=out,
         progress=False,
     )

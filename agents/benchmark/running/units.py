@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -112,7 +113,7 @@ def units(suite: Suite, out: Path) -> list[Unit]:
     """The whole grid: the longest pieces first, so that no process is left with one at the end.
 
     Raises:
-        ValueError: a cell uses one that is not there, or that uses it in turn.
+        ValueError: a cell uses one that is not there, or that uses it in turn; two have one name.
     """
     work: list[Unit] = []
     for seed in range(suite.seeds):
@@ -124,8 +125,17 @@ def units(suite: Suite, out: Path) -> list[Unit]:
         parts: list[tuple[Baseline | None, str]] = [(b, f"baselines/{b.label}") for b in experiment.baselines]
         parts += [(None, "yardsticks")] if experiment.rank_test else []
         work += [Unit(f"{experiment.name}/{path}", folder / _file_name(path), experiment, data, p) for p, path in parts]
+    _check_names(work)
     work.sort(key=lambda unit: -(unit.part.fit.get("steps", 0) if isinstance(unit.part, Cell) else 0))
     return work
+
+
+def _check_names(work: Sequence[Unit]) -> None:
+    names: dict[Path, str] = {}
+    for unit in work:
+        if unit.folder in names:
+            raise ValueError(f"{names[unit.folder]!r} and {unit.name!r} would share {unit.folder}: label them apart.")
+        names[unit.folder] = unit.name
 
 
 class _Grid:

@@ -1,4 +1,4 @@
-"""Finishes one piece of a benchmark in its folder."""
+"""Finishes one piece of a benchmark in its folder, or says why it cannot be."""
 
 from __future__ import annotations
 
@@ -6,14 +6,43 @@ import dataclasses
 import json
 import shutil
 import time
+from collections.abc import Collection
+from pathlib import Path
+from typing import NamedTuple
 
 from agents.benchmark.experiment import Baseline, Cell, Samples
 from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
 
 
-def work(unit: Unit) -> tuple[str, float]:
-    """Finishes one unit and writes its result, whole or not at all."""
+class Done(NamedTuple):
+    """A unit that was worked on."""
+
+    name: str
+    folder: Path
+    seconds: float
+    failure: str = ""
+    """why it is not finished; empty where it is"""
+
+
+def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
+    """Finishes one unit, unless it cannot be: it needs one of those that ``failed``, or its settings do not work."""
+    began = time.perf_counter()
+    failure = next((f"it needs {needed.name}" for needed in unit.needs.values() if needed.folder in failed), "")
+    if not failure:
+        try:
+            work(unit)
+        except ValueError as error:  # in words, such as a loss that is not finite; anything else is a defect
+            failure = str(error)
+    return Done(unit.name, unit.folder, time.perf_counter() - began, failure)
+
+
+def work(unit: Unit) -> None:
+    """Finishes one unit and writes its result, whole or not at all.
+
+    Raises:
+        ValueError: its settings do not work.
+    """
     from transformers.utils import logging
 
     from agents.agent import Agent
@@ -21,7 +50,6 @@ def work(unit: Unit) -> tuple[str, float]:
     from agents.benchmark.running import logs
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
-    began = time.perf_counter()
     made_by = unit.folder / "training.json"
     if unit.folder.exists() and not (made_by.exists() and json.loads(made_by.read_text()) == unit.training()):
         shutil.rmtree(unit.folder)  # killed in the midst of this it has no training.json, and is removed again
@@ -42,4 +70,3 @@ def work(unit: Unit) -> tuple[str, float]:
             result = cells.yardsticks(unit.experiment, unit.data)
     write_text(unit.folder / "result.json", json.dumps({"spec": unit.spec(), **result}, indent=1))
     shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # what it could have gone on from
-    return unit.name, time.perf_counter() - began

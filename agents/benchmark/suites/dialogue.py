@@ -76,6 +76,7 @@ def replies(
     about: str = ABOUT,
     data: Data = MIXTURE,
     corpus: str = "service",
+    episodes: int = 512,
     **settings: Any,
 ) -> Experiment:
     """A comparison on one corpus."""
@@ -93,7 +94,7 @@ def replies(
         normalise=("random tokens", "human"),
         reference="TF" if "TF" in labels else None,
         measures=("similarity", "diversity", "length", "divergence"),
-        episodes=512,
+        episodes=episodes,
         selection_episodes=256,
         **settings,
     )
@@ -214,6 +215,7 @@ DIALOGUE_REAL = Suite(
             about=ABOUT_TASKMASTER,
             data=Data("dialogue-mixture", episodes=8_910, options=TASKMASTER),
             corpus="taskmaster4",
+            episodes=378,  # each context once
             lm="d128-l2",
             best_of=5,
         ),

@@ -64,7 +64,7 @@ HUMAN_FEEDBACK = Suite(
             normalise=("random tokens", "approved"),
             reference="Base",
             measures=("approval", "off_policy", "similarity", "diversity", "length", "divergence"),
-            episodes=128,
+            episodes=61,  # each context once
             selection_episodes=64,
         ),
     ),
