@@ -71,17 +71,33 @@ class Agent:
         self.adapted = None if lm.lora is None else checksum(self.model)
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
-        if self.needs_values and not isinstance(model, ValueLM):
+        if self.needs_values:
             chosen = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config)}
-            settings = chosen | self.model_settings
-            known = ValueLMConfig.__annotations__.keys()
-            return ValueLM.around(model, seed, **{name: value for name, value in settings.items() if name in known})
-        if isinstance(model, ValueLM) and not self.needs_values:
+            settings = {k: v for k, v in (chosen | self.model_settings).items() if k in ValueLMConfig.__annotations__}
+            if not isinstance(model, ValueLM):
+                return ValueLM.around(model, seed, **settings)
+            self._check_heads(model.config, settings)
+            for name, value in self.model_settings.items():
+                setattr(model.config, name, value)
+        elif isinstance(model, ValueLM):
             raise ValueError(
                 f"{type(self).__name__} trains a plain language model, but got one with value heads. "
                 "Pass the language model the values were built around."
             )
         return model
+
+    def _check_heads(self, has: Any, settings: dict[str, Any]) -> None:
+        """Refuses values that were built in another way than this algorithm's are; those that fit it goes on with."""
+        built = ("num_q", "trunks", "q_head", "q_rank")
+        wrong = [n for n in built if n in settings and getattr(has, n) != settings[n]]
+        if "q_rank" in wrong and has.q_head != "low_rank":
+            wrong.remove("q_rank")
+        if wrong:
+            told = ", ".join(f"{name}={getattr(has, name)!r} where {settings[name]!r} is asked for" for name in wrong)
+            raise ValueError(
+                f"The model has values already, with {told}. Configure {type(self).__name__} as they are, or pass the "
+                "language model they were built around."
+            )
 
     def prepare(self, source: Source) -> Source:
         """The part of ``source`` to learn from; all of it by default."""
@@ -208,7 +224,10 @@ class Agent:
         )
         if lm.lora is not None:
             add_adapters(lm.model, lm.lora)
+        spoke = {name: getattr(lm.model.config, name) for name in agent_class.model_settings}
         agent = agent_class(lm, get_type_hints(agent_class)["config"](**saved["config"]))
+        for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
+            setattr(agent.model.config, name, value)
         agent.step = saved["step"]
         if (folder / "reference").is_dir():
             start = AutoModelForCausalLM.from_pretrained(folder / "reference", dtype=torch.float32)

@@ -36,8 +36,10 @@ class BCConfig:
         """Checks the settings.
 
         Raises:
-            ValueError: fewer than 1 episode of each context.
+            ValueError: fewer than 1 episode of each context, or a fraction that is none.
         """
+        if not 0 < self.keep_top <= 1:
+            raise ValueError(f"keep_top is a fraction above 0, at most 1 (0.1 is the best tenth), not {self.keep_top}.")
         if self.keep_best is not None and self.keep_best < 1:
             raise ValueError(f"keep_best must be at least 1 episode of each context, or None, not {self.keep_best}.")
 

@@ -37,7 +37,7 @@ from agents.data.batch import Batch
 from agents.decoding.policy import LMPolicy
 from agents.models.lm import read
 from agents.models.value_lm import ValueLM
-from agents.value_learning import nll
+from agents.value_learning import check_values, nll
 from lang_envs.rollout import Policy, Turn
 
 
@@ -63,6 +63,14 @@ class UtteranceILQLConfig:
     """start every head as a constant"""
     bias_init: float = 0.0
     """the constant the heads start from"""
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: in words, for a setting that cannot be meant.
+        """
+        check_values(self)
 
 
 class Utterances(NamedTuple):

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch.nn import functional as F
@@ -49,6 +49,34 @@ class ValueConfig:
     """last layer of the Q heads: its own weights for every token (the paper), few of them, or the language model's"""
     q_rank: int = 64
     """rank of a low-rank last layer"""
+
+    def __post_init__(self) -> None:
+        """Checks the settings, also those that some agents add.
+
+        Raises:
+            ValueError: in words, for a setting that cannot be meant.
+        """
+        check_values(self)
+
+
+def check_values(config: Any) -> None:
+    """Refuses settings of a value-based agent that cannot be meant, where it has them.
+
+    Raises:
+        ValueError: saying which.
+    """
+
+    def check(name: str, holds: Callable[[float], bool], expected: str) -> None:
+        if (value := getattr(config, name, None)) is not None and not holds(value):
+            raise ValueError(f"{name} {expected}, not {value}.")
+
+    check("gamma", lambda x: 0 <= x <= 1, "is a discount from 0 to 1")
+    check("tau", lambda x: 0 < x < 1, "is an expectile between 0 and 1; 0.5 is the mean")
+    check("target_rate", lambda x: 0 < x <= 1, "is a rate above 0, at most 1")
+    for name in ("awr_temperature", "max_weight", "kl_weight"):
+        check(name, lambda x: x > 0, "must be above 0")
+    for name in ("cql_weight", "bc_weight", "monte_carlo_steps"):
+        check(name, lambda x: x >= 0, "must be at least 0")
 
 
 def nll(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:

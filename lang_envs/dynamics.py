@@ -158,8 +158,8 @@ def pad(
 
 
 def _column(values: list[Any]) -> NDArray[Any]:
-    """Numbers and booleans as an array of their kind, anything else as objects."""
-    if all(isinstance(value, (bool, int, float, np.generic)) for value in values):
+    """Numbers or booleans of one kind as an array of it, anything else as objects."""
+    if len(set(map(type, values))) == 1 and isinstance(values[0], (bool, int, float, np.generic)):
         return np.array(values)
     column = np.empty(len(values), object)
     column[:] = values

@@ -13,6 +13,11 @@ def column(num_envs: int, like: NDArray[Any]) -> NDArray[Any]:
     return np.zeros(num_envs, like.dtype) if like.dtype.kind in "biuf" else np.full(num_envs, None, object)
 
 
+def widened(known: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """The column ``known`` [N] as one that holds ``values`` [n] as they are: 0 in one row and 0.75 in another."""
+    return known if known.dtype == values.dtype else known.astype(object)
+
+
 def collect(num_envs: int, rows: NDArray[np.int64], info: dict[str, NDArray[Any]]) -> dict[str, Any]:
     """The info of some rows [n] among all: each key's values in their places [N], and a mask of who has one."""
     infos: dict[str, Any] = {}

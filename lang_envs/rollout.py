@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.episode import Episode
-from lang_envs.generators import Generators
+from lang_envs.generators import OF_POLICY, Generators
 
 if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
@@ -42,7 +42,7 @@ class Start(NamedTuple):
     seed: int
     """of the environment"""
     policy_seed: int | None = None
-    """of the policy's generator; by default it is derived from ``seed``"""
+    """of the policy's generator; by default ``seed``, of which policies have a stream of their own"""
     said: Sequence[NDArray[np.int32]] = ()
     """utterances replayed before the policy takes over: how an episode is branched"""
     context: int | None = None
@@ -75,19 +75,20 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
     while True:
         idle = [row for row in range(env.num_envs) if row not in playing]
         begun = dict(zip(idle, waiting, strict=False))  # row -> place, start
-        for row, (place, start) in begun.items():
-            playing[row] = (place, start, iter(start.said))
-            streams[row] = (start.seed if start.policy_seed is None else start.policy_seed, 1)
         if begun:
             logprobs[list(begun)] = np.nan
             env.begin(
                 list(begun), [start.seed for _, start in begun.values()], [start.context for _, start in begun.values()]
             )
+        for row, (place, start) in begun.items():
+            playing[row] = (place, start, iter(start.said))
+            streams[row] = start.seed if start.policy_seed is None else start.policy_seed
         if not playing:
             return
         rows = list(playing)
         histories = [env.history(row) for row in rows]
-        turns = _turns(policy, histories, [next(playing[row][2], None) for row in rows], Generators(streams, rows))
+        replayed = [next(playing[row][2], None) for row in rows]
+        turns = _turns(policy, histories, replayed, Generators(streams, rows, OF_POLICY))
         env.say(rows, [turn.tokens for turn in turns], speaker=name)
         _keep(logprobs, rows, list(map(len, histories)), turns, name)
         for row in np.asarray(rows)[env.finished[rows]].tolist():

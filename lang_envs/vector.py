@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from lang_envs.dynamics import Replies
 from lang_envs.episode import Episode
 from lang_envs.generators import Generators
-from lang_envs.infos import collect, collect_final, column
+from lang_envs.infos import collect, collect_final, column, widened
 from lang_envs.record import Record, Rows
 from lang_envs.spaces import history_space
 from lang_envs.tokenizers import adopt, decode
@@ -286,7 +286,8 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._truncated[rows] = cut & ~replies.terminated
         self._answered[rows] = True
         for key, values in replies.info.items():
-            self._info.setdefault(key, column(self.num_envs, values))[rows] = values
+            self._info[key] = widened(self._info.get(key, column(self.num_envs, values)), values)
+            self._info[key][rows] = values
         return rows, replies
 
     # What gymnasium returns beside

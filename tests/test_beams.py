@@ -1,13 +1,16 @@
 """Beam search: the tokens of ``generate``, the best there are, whatever the batch."""
 
 import itertools
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+import toy_agent
 from tiny_models import CONTEXT, END, KINDS, PAD, TOKENIZER, make_model
 
+from agents import AGENTS, DecisionTransformerConfig, LMPolicy, UtteranceILQLConfig
 from agents.decoding.beams import BeamSearch
 
 LIMIT = 7
@@ -15,7 +18,8 @@ LIMIT = 7
 
 def make_search(model, limit=LIMIT, **settings):
     lm = SimpleNamespace(end_id=END, pad_id=PAD, max_utterance_tokens=limit, tokenizer=TOKENIZER)
-    return BeamSearch(SimpleNamespace(model=model, lm=lm), **settings)
+    policy = partial(LMPolicy, model, TOKENIZER, END, limit)
+    return BeamSearch(SimpleNamespace(model=model, lm=lm, policy=policy), **settings)
 
 
 def histories(lengths=(9, 1, 4, 6, 6, 2), seed=0):
@@ -100,3 +104,12 @@ def test_bad_asks_are_told():
     for length in (0, CONTEXT):
         with pytest.raises(ValueError, match="between 1 and 47 tokens"):
             make_search(model).candidates([np.zeros(length, np.int32)])
+
+
+@pytest.mark.parametrize(
+    ("name", "config"),
+    [("decision_transformer", DecisionTransformerConfig(edges=(0.5,))), ("utterance_ilql", UtteranceILQLConfig())],
+)
+def test_agents_that_do_not_speak_by_their_model_alone_are_refused(name, config):
+    with pytest.raises(ValueError, match=f"'{name}' does not speak by it"):
+        BeamSearch(AGENTS[name](toy_agent.make_lm(), config))

@@ -14,7 +14,7 @@ from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, r
 from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.running.cell import choose_decoding
-from agents.benchmark.running.evaluate import SCORES, as_trained, decoded
+from agents.benchmark.running.evaluate import SCORES, as_trained, decoded, starts
 from agents.benchmark.running.training import LIVE_SEED, source_of
 from agents.benchmark.running.units import units
 from agents.decoding.rank import Ranked
@@ -322,3 +322,13 @@ def test_every_named_baseline_plays(task):
         assert len(list(rollout(env, policy, range(2)))) == 2
     with pytest.raises(ValueError, match=f"{task} has no policy 'sage'; it has random_tokens"):
         make_policy("sage", env)
+
+
+def test_contexts_come_equally_often_and_in_the_same_order_for_everyone():
+    env = language_vec("Reddit-Toxicity-v0", 2, split="test")
+    n = env.task.num_contexts
+    first = [start.context for start in starts(env, 7 << 40, 2 * n + 3)]
+    assert sorted(first[:n]) == sorted(first[n : 2 * n]) == list(range(n)) and first[:n] == first[n : 2 * n]
+    assert first[:n] != list(range(n)) and first == [s.context for s in starts(env, 7 << 40, 2 * n + 3)]
+    assert first[:20] != [start.context for start in starts(env, 8 << 40, 20)]
+    assert [s.context for s in starts(language_vec("MovieReview-v0", 2), 5, 3)] == [None] * 3

@@ -47,6 +47,18 @@ def test_episodes_are_exact_and_in_the_order_of_their_starts():
     assert len({len(e) for e in episodes}) > 3
 
 
+def test_no_policy_draws_what_an_environment_draws():
+    class Numbers:
+        def act(self, histories, rngs):
+            drawn.extend(rng.random() for rng in rngs)
+            return [Turn(np.array([END]))] * len(histories)
+
+    drawn = []
+    play([5], policy=Numbers(), max_turns=1)
+    of_environments = [np.random.default_rng((part << 32) + 5).random() for part in range(3)]
+    assert drawn and not set(drawn) & set(of_environments)
+
+
 @pytest.mark.parametrize("num_envs", [1, 3, 50])
 def test_an_episode_depends_on_its_seed_alone(num_envs):
     expected = play(range(20))

@@ -1,13 +1,25 @@
 """AWR, CQL, psi-learning and ILQL per utterance: how they speak, and what their heads are made of."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import torch
 from toy_agent import END, SAY, make_env, make_episodes, make_lm, same_weights, weights
 
-from agents import AGENTS, AWRConfig, CQLConfig, ILQLConfig, LMPolicy, Logged, PsiConfig, UtteranceILQLConfig, collate
+from agents import (
+    AGENTS,
+    AWRConfig,
+    BCConfig,
+    CQLConfig,
+    ILQLConfig,
+    LMPolicy,
+    Logged,
+    PsiConfig,
+    UtteranceILQLConfig,
+    collate,
+)
 from agents.evaluation.explain import explain
 from agents.utterance_ilql import BestUtterance
 from lang_envs import rollout
@@ -113,3 +125,34 @@ def test_small_heads_serve_every_agent_of_tokens(name, q_head, tmp_path):
     loaded = type(agent).load(agent.save(tmp_path / "agent"))
     assert same_weights(weights(agent), weights(loaded))
     assert dataclasses.asdict(loaded.config) == dataclasses.asdict(agent.config)
+
+
+def test_values_that_are_there_already_are_gone_on_with_or_refused(tmp_path):
+    ilql = AGENTS["ilql"](make_lm(), ILQLConfig(num_q=1))
+    loaded = AGENTS["ilql"].load(ilql.save(tmp_path / "ilql"))
+    awr = AGENTS["awr"](loaded.lm, AWRConfig(num_q=1))
+    assert awr.model is loaded.model and awr.model.config.advantage_weight == 0
+    with pytest.raises(ValueError, match="num_q=1 where 2 is asked for, trunks='shared' where 'separate'"):
+        AGENTS["awr"](loaded.lm, AWRConfig(num_q=2, trunks="separate"))
+    with pytest.raises(ValueError, match="q_head='full' where 'utterance' is asked for"):
+        AGENTS["utterance_ilql"](loaded.lm, UtteranceILQLConfig(num_q=1))
+    awr.model.config.advantage_weight = 2.0
+    assert AGENTS["awr"].load(awr.save(tmp_path / "awr")).model.config.advantage_weight == 2.0
+
+
+@pytest.mark.parametrize(
+    ("config", "settings", "told"),
+    [
+        (ILQLConfig, {"tau": 1.0}, "tau is an expectile between 0 and 1; 0.5 is the mean, not 1.0"),
+        (ILQLConfig, {"gamma": 7}, "gamma is a discount from 0 to 1, not 7"),
+        (CQLConfig, {"target_rate": -1}, "target_rate is a rate above 0"),
+        (CQLConfig, {"cql_weight": -0.1}, "cql_weight must be at least 0"),
+        (AWRConfig, {"awr_temperature": 0}, "awr_temperature must be above 0"),
+        (PsiConfig, {"kl_weight": 0.0}, "kl_weight must be above 0"),
+        (UtteranceILQLConfig, {"tau": 0}, "tau is an expectile"),
+        (BCConfig, {"keep_top": 20}, "keep_top is a fraction above 0, at most 1"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(config, settings, told):
+    with pytest.raises(ValueError, match=re.escape(told)):
+        config(**settings)

@@ -1,3 +1,4 @@
+import dataclasses
 from functools import partial
 
 import gymnasium as gym
@@ -9,7 +10,7 @@ from gymnasium.vector import AutoresetMode
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lang_envs import TokenEnv, TokenVectorEnv
+from lang_envs import TokenEnv, TokenVectorEnv, Turn, rollout
 
 END = TOKENS.index("<end>")
 MODES = list(AutoresetMode)
@@ -347,6 +348,26 @@ def test_an_opening_needs_tokens_and_room(opening):
 
     with pytest.raises(ValueError, match=r"opening observation has [03] tokens"):
         TokenVectorEnv(Odd(max_tokens=3), 2).reset(seed=0)
+
+
+def test_an_info_is_what_the_task_said_whatever_its_neighbours_are_told():
+    class Mixed(Guess):
+        def reply(self, state, utterance, rng):
+            value = [0, 0.75, True][int(rng.integers(3))]
+            return dataclasses.replace(super().reply(state, utterance, rng), info={"value": value})
+
+    def told(num_envs):
+        env = TokenVectorEnv(Mixed(), num_envs)
+        values = [e.info["value"] for e in rollout(env, Constant(), range(12))]
+        return [(type(value), value) for value in values]
+
+    assert told(1) == told(3) == told(12)
+    assert {kind for kind, _ in told(1)} == {int, float, bool}
+
+
+class Constant:
+    def act(self, histories, rngs):
+        return [Turn(np.array([0, END]))] * len(histories)
 
 
 def test_info_keys_must_not_change():

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agents.evaluation.explain import Explanation, explain
 from lang_envs.episode import Episode
+from lang_envs.generators import OF_POLICY, generator
 from lang_envs.tokenizers import decode, encode
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def chat(
     """
     env.begin([0], [seed])
     screen.print(Text(decode(env.tokenizer, [env.history(0)])[0], style="dim"))
-    rng: Any = np.random.default_rng((seed, 1))
+    rng: Any = generator(seed, OF_POLICY)
     while not env.finished[0]:
         [turn] = policy.act([env.history(0)], [rng])
         try:

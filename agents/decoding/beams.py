@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from agents.decoding.policy import LMPolicy
 from lang_envs.rollout import Turn
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ class BeamSearch:
         length_penalty: a sum of log-probabilities is divided by its length to this power: 0 prefers short utterances.
 
     Raises:
-        ValueError: fewer than 1 beam.
+        ValueError: fewer than 1 beam; an agent that does not speak as its model's distribution has it.
     """
 
     name = "beams"
@@ -38,6 +39,11 @@ class BeamSearch:
     def __init__(self, agent: Agent, beams: int = 4, length_penalty: float = 1.0) -> None:
         if beams < 1:
             raise ValueError(f"beams must be at least 1, got {beams}.")
+        if type(agent.policy()) is not LMPolicy:
+            raise ValueError(
+                f"Beams are of a model's own distribution, and {agent.name!r} does not speak by it: it tells its model "
+                "what to aim at, or chooses among whole utterances. Take its policy(), which draws."
+            )
         # Any: `generate` is not part of PreTrainedModel's type
         self.model: Any = agent.model
         self.beams, self.length_penalty = beams, length_penalty
