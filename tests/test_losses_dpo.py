@@ -149,8 +149,8 @@ def test_episodes_are_paired_within_their_context() -> None:
 def test_turns_are_paired_after_the_same_episode_so_far(live: bool) -> None:
     agent = DPO(make_lm(), DPOConfig(per="turn", samples=6))
     source = Live(make_env()) if live else Logged(branching(np.random.default_rng(0), 60))
-    drawn = list(agent.prepare(source).sample(40, agent.policy()))
-    assert len(drawn) == 80
+    drawn = list(agent.prepare(source).sample(200, agent.policy()))
+    assert len(drawn) == 400
     starts = set()
     for better, worse in zip(drawn[0::2], drawn[1::2], strict=True):
         a, b = int(better.is_action.argmax()), int(worse.is_action.argmax())

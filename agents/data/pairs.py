@@ -77,6 +77,9 @@ def said(
     return Said(*np.concatenate(columns, 1))
 
 
+ROUNDING = 1e-6  # rewards are single precision: sums of others that differ by less, in proportion, are equal
+
+
 def best_with_worst(
     returns: NDArray[np.float64], group: NDArray[np.int64], most: int | None = None
 ) -> tuple[NDArray[np.int64], int]:
@@ -97,7 +100,8 @@ def best_with_worst(
     best = np.flatnonzero(rank < size // 2 if most is None else rank < np.minimum(size // 2, most))  # [P']
     worst = begin[best] + size[best] - 1 - rank[best]  # [P']
     pairs = np.stack([order[best], order[worst]], 1)  # [P', 2]
-    differ = returns[pairs[:, 0]] > returns[pairs[:, 1]]  # [P']
+    better, worse = returns[pairs].T  # [P'] each
+    differ = better - worse > ROUNDING * np.maximum(1, np.abs(better))  # [P']
     return pairs[differ], int((~differ).sum())
 
 
