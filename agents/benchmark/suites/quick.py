@@ -19,8 +19,8 @@ QUICK = Suite(
             Data("wordle-trap", episodes=50_000, options={"words": "english"}),
             (
                 # SARSA has its final answer by step 400; the full benchmark trains both equally long.
-                Cell("SARSA", "sarsa", TRAP_SARSA, {**TRAP_FIT, "steps": 600}, weights(4)),
-                Cell("ILQL", "ilql", TRAP_ILQL, {**TRAP_FIT, "steps": 1400}, weights(4)),
+                Cell("SARSA", "sarsa", TRAP_SARSA, {**TRAP_FIT, "steps": 600, "schedule_steps": 2500}, weights(4)),
+                Cell("ILQL", "ilql", TRAP_ILQL, {**TRAP_FIT, "steps": 1400, "schedule_steps": 2500}, weights(4)),
             ),
             episodes=128,
             selection_episodes=64,

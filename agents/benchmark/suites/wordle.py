@@ -8,8 +8,7 @@ from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.suites.settings import SAMPLED, weights
 
 TRAP_FIT: dict[str, Any] = {
-    "steps": 1600,
-    "schedule_steps": 2500,
+    "steps": 2500,
     "batch_size": 128,
     "lr": 2e-3,
     "final_lr": 0.1,
@@ -18,7 +17,7 @@ TRAP_FIT: dict[str, Any] = {
     "weight_decay": 0.01,
 }
 # For those without values, which the rank test is not about; all that have values train equally long.
-TRAP_SHORT_FIT: dict[str, Any] = {**TRAP_FIT, "steps": 400, "schedule_steps": None, "batch_size": 64}
+TRAP_SHORT_FIT: dict[str, Any] = {**TRAP_FIT, "steps": 400, "batch_size": 64}
 TRAP_VALUES = {
     "gamma": 0.99,
     "cql_weight": 0.001,
@@ -105,7 +104,7 @@ TRAP_PAPER = Suite(
 )
 
 # Which words agree with the feedback is learned all at once, after about 1,000 steps of this size.
-PLAY_FIT = {**TRAP_FIT, "steps": 2000, "schedule_steps": None, "batch_size": 64, "lr": 5e-3}
+PLAY_FIT = {**TRAP_FIT, "steps": 2000, "batch_size": 64, "lr": 5e-3}
 GO_ON_FIT = {**PLAY_FIT, "steps": 500, "lr": 1e-3, "warmup_steps": 20}
 PLAY_VALUES = {**TRAP_VALUES, "bc_weight": 1.0, "bias_init": -2.0}
 PLAY_WEIGHTS = weights(0.25, 0.5, 1, 2, clip=None)
