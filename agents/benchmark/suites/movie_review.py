@@ -5,8 +5,9 @@ from __future__ import annotations
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment
 from agents.benchmark.suites.settings import weights
 
-REVIEW_FIT = {"steps": 500, "batch_size": 64, "lr": 3e-3, "warmup_steps": 20}
-REVIEW_VALUES = {"gamma": 1.0, "cql_weight": 0.001, "bc_weight": 0.3, "target_rate": 0.05, "num_q": 1}
+REVIEW_FIT = {"steps": 400, "batch_size": 64, "lr": 1e-3, "warmup_steps": 20}
+REVIEW_VALUES = {"target_rate": 0.1, "num_q": 1, "zero_init": True}
+REVIEW_WEIGHTS = weights(2, 4, 8, 16, clip=None)
 
 MOVIE_REVIEW = Experiment(
     name="movie-review",
@@ -21,9 +22,9 @@ MOVIE_REVIEW = Experiment(
     cells=(
         Cell("BC", "bc", fit=REVIEW_FIT),
         Cell("%BC", "bc", {"keep_top": 0.1}, REVIEW_FIT),
-        Cell("SARSA", "sarsa", REVIEW_VALUES, REVIEW_FIT, weights(32, clip=None)),
-        Cell("Monte Carlo", "monte_carlo", REVIEW_VALUES, REVIEW_FIT, weights(32, clip=None)),
-        Cell("ILQL", "ilql", {**REVIEW_VALUES, "tau": 0.99}, REVIEW_FIT, weights(32, clip=None)),
+        Cell("SARSA", "sarsa", REVIEW_VALUES, REVIEW_FIT, REVIEW_WEIGHTS),
+        Cell("Monte Carlo", "monte_carlo", REVIEW_VALUES, REVIEW_FIT, REVIEW_WEIGHTS),
+        Cell("ILQL", "ilql", {**REVIEW_VALUES, "tau": 0.99}, REVIEW_FIT, REVIEW_WEIGHTS),
     ),
     baselines=(Baseline("random", "random"), Baseline("logged reviewers", "reviewer"), Baseline("optimal", "optimal")),
     normalise=("random", "optimal"),
