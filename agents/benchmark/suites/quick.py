@@ -5,4 +5,4 @@ from __future__ import annotations
 from agents.benchmark.experiment import Suite
 from agents.benchmark.suites.movie_review import MOVIE_REVIEW
 
-QUICK = Suite(name="quick", title="Quick look", seeds=3, experiments=(MOVIE_REVIEW,))
+QUICK = Suite(name="quick", title="Quick look", seeds=5, experiments=(MOVIE_REVIEW,))
