@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from agents.decoding.policy import LMPolicy
     from agents.decoding.rank import Ranked, oracle_best_of_k
     from agents.dpo import DPO, DPOConfig
+    from agents.evaluation.explain import explain
     from agents.ilql import ILQL, ILQLConfig
     from agents.models.lm import LM
     from agents.models.lora import LoRAConfig
@@ -44,6 +45,7 @@ _HOMES = {
     "decoding.policy": ("LMPolicy",),
     "decoding.rank": ("Ranked", "oracle_best_of_k"),
     "dpo": ("DPO", "DPOConfig"),
+    "evaluation.explain": ("explain",),
     "ilql": ("ILQL", "ILQLConfig"),
     "models.lm": ("LM",),
     "models.lora": ("LoRAConfig",),
@@ -100,6 +102,7 @@ __all__ = [
     "ValueLM",
     "ValueLMConfig",
     "collate",
+    "explain",
     "fit",
     "oracle_best_of_k",
 ]
