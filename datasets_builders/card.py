@@ -19,20 +19,22 @@ _BARS = 40  # characters of the longest bar of the histogram
 _BINS = 16  # where there are more distinct returns than this, they are binned
 
 
-def describe(columns: Columns, rows: NDArray[np.int64] | None, end_id: int | None) -> dict[str, Any]:
+def describe(columns: Columns, rows: NDArray[np.int64] | None, provenance: dict[str, Any]) -> dict[str, Any]:
     """Counts, returns, lengths, turns and the share of each policy.
 
     Args:
         columns: where the episodes are.
         rows: which of them; None for all.
-        end_id: the token that ends an utterance; where it is None, turns end where the environment speaks.
+        provenance: names the token that ends an utterance and the most tokens of one; where it names neither, turns
+            end where the environment speaks.
     """
+    end_id, limit = (provenance.get("tokenizer") or {}).get("end_id"), provenance.get("max_utterance_tokens")
     everything = columns.returns()
     returns = everything if rows is None else everything[rows]  # [B]
     lengths = columns.lengths() if rows is None else columns.lengths()[rows]  # [B]
     turns, actions, ended, players, names = [], 0, 0, [], dict[str, int]()
     for part, policies in _blocks(columns, rows, names):
-        turns.append(count_turns(part, end_id))
+        turns.append(count_turns(part, end_id, limit))
         actions += int(part.is_action.sum())
         ended += int(part.terminated.sum())
         players.append(policies)
@@ -68,15 +70,22 @@ def _blocks(
         yield columns.gather(some), numbers[infos.indices.to_numpy()]
 
 
-def count_turns(episodes: Episodes, end_id: int | None) -> NDArray[np.int64]:
-    """Utterances in each episode [B]; one ends at the end token, where the environment speaks, or at the cut."""
+def count_turns(episodes: Episodes, end_id: int | None, limit: int | None = None) -> NDArray[np.int64]:
+    """Utterances in each episode [B].
+
+    One ends at the end token, at ``limit`` tokens, where the environment speaks, or at the cut.
+    """
     acting = episodes.is_action  # [N]
     ends = np.empty(len(acting), np.bool_)
     ends[:-1] = acting[:-1] & ~acting[1:]
     ends[episodes.offsets[1:] - 1] = acting[episodes.offsets[1:] - 1]  # the next token is another episode's
     if end_id is not None:
         ends |= acting & (episodes.tokens == end_id)
-    return np.add.reduceat(ends, episodes.offsets[:-1], dtype=np.int64)
+    turns = ends.astype(np.int64)  # [N], at the end of what was said without a break
+    if limit is not None:
+        said = np.diff(np.cumsum(acting)[ends], prepend=0)
+        turns[ends] = -(-said // limit)
+    return np.add.reduceat(turns, episodes.offsets[:-1])
 
 
 def _spread(values: NDArray[Any]) -> dict[str, float]:

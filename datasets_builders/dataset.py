@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _AT_ONCE = 65_536  # episodes; bounds the memory that copying takes
+_ROUNDING = 1e-6  # of float32: a reward of -0.1 is recorded as -0.10000000149
 _FETCHED = 1024  # episodes; iterating one by one would look each up in the columns
 
 
@@ -95,7 +96,11 @@ class EpisodeDataset(Sequence[Episode]):
         provenance: dict[str, Any] | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> EpisodeDataset:
-        """Packs episodes in memory. Without a tokenizer, tokens get 32 bits and nothing can be decoded."""
+        """Packs episodes in memory. Without a tokenizer, tokens get 32 bits and nothing can be decoded.
+
+        Raises:
+            DatasetError: where there is no episode, or one contradicts itself or the tokenizer.
+        """
         provenance = {"format_version": FORMAT_VERSION, **(provenance or {})}
         if tokenizer is not None:
             provenance["tokenizer"] = tokenizer_facts(tokenizer)
@@ -103,20 +108,30 @@ class EpisodeDataset(Sequence[Episode]):
         packed = episodes if isinstance(episodes, Episodes) else Episodes.from_list(list(episodes))
         if not len(packed):
             raise DatasetError("a data set needs at least one episode, got none")
-        return cls(Columns([Chunk.of(encode(packed, columns))]), provenance, tokenizer=tokenizer)
+        chunk = Chunk.of(encode(packed, columns))
+        chunk.check_episodes("the episodes", None if tokenizer is None else len(tokenizer))
+        return cls(Columns([chunk]), provenance, tokenizer=tokenizer)
 
     @classmethod
     def from_jsonl(
         cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
     ) -> EpisodeDataset:
-        """What :meth:`to_jsonl` wrote; the tokenizer, where given, must be the one it was recorded with."""
+        """What :meth:`to_jsonl` wrote, or you in its format (docs/datasets.md).
+
+        Args:
+            path: of the file.
+            tokenizer: the one it was recorded with. Where the file names none, its ids are this one's.
+
+        Raises:
+            DatasetError: naming the line or the episode and the field, where something is missing or wrong.
+        """
         return cls._imported(*export.read_jsonl(Path(path)), tokenizer, str(path))
 
     @classmethod
     def from_parquet(
         cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
     ) -> EpisodeDataset:
-        """What :meth:`to_parquet` wrote; the tokenizer, where given, must be the one it was recorded with."""
+        """What :meth:`to_parquet` wrote; arguments and errors as those of :meth:`from_jsonl`."""
         return cls._imported(*export.read_parquet(Path(path)), tokenizer, str(path))
 
     @classmethod
@@ -128,13 +143,25 @@ class EpisodeDataset(Sequence[Episode]):
         where: str,
     ) -> EpisodeDataset:
         check_version(provenance, where)
+        if tokenizer is not None and not provenance.get("tokenizer"):
+            provenance = {**provenance, "tokenizer": tokenizer_facts(tokenizer)}
         columns = schema_of(provenance)
         try:
-            found = Columns([Chunk.of(batch.cast(columns), where) for batch in batches])
+            chunks = [Chunk.of(batch.cast(columns), where) for batch in batches]
         except (pa.ArrowInvalid, KeyError) as error:
             raise DatasetError(f"{where}: expected columns of the types {columns} ({error})") from error
+        found = Columns(chunks)
         if not len(found):
             raise DatasetError(f"{where}: the data set is empty; expected at least one episode")
+        if len(found) != provenance.get("episodes", len(found)):
+            raise DatasetError(
+                f"{where}: its provenance promises {provenance['episodes']} episodes, it holds {len(found)}; was the "
+                "file cut short? (where you took some out on purpose, take out 'episodes' too)"
+            )
+        first = 0
+        for chunk in chunks:
+            chunk.check_episodes(where, (provenance.get("tokenizer") or {}).get("vocab_size"), first)
+            first += len(chunk)
         dataset = cls(found, provenance, tokenizer=tokenizer)
         if tokenizer is not None:
             dataset.require(tokenizer)
@@ -239,7 +266,7 @@ class EpisodeDataset(Sequence[Episode]):
         """
         kept = np.arange(len(self))
         if min_return is not None:
-            kept = kept[self.returns >= min_return]
+            kept = kept[self.returns >= min_return - _ROUNDING * max(1, abs(min_return))]
             if not len(kept):
                 raise ValueError(
                     f"no episode has a return of at least {min_return}; the best is {self.returns.max():g}"
@@ -290,6 +317,9 @@ class EpisodeDataset(Sequence[Episode]):
         provenance = {"format_version": FORMAT_VERSION, "merged": [d.provenance for d in datasets]}
         if "tokenizer" in self.provenance:
             provenance["tokenizer"] = self.provenance["tokenizer"]
+        limits = [d.provenance.get("max_utterance_tokens") for d in datasets]
+        if limits[0] is not None and len(set(limits)) == 1:
+            provenance["max_utterance_tokens"] = limits[0]
         return EpisodeDataset(columns, provenance, np.concatenate(rows), self._tokenizer)
 
     def _with_rows(self, rows: NDArray[np.int64]) -> EpisodeDataset:
@@ -299,7 +329,7 @@ class EpisodeDataset(Sequence[Episode]):
 
     def describe(self) -> dict[str, Any]:
         """Counts, returns (mean, s.d., quantiles), lengths, turns, and the share and mean return of each policy."""
-        return describe(self._columns, self._rows, (self.provenance.get("tokenizer") or {}).get("end_id"))
+        return describe(self._columns, self._rows, self.provenance)
 
     def __str__(self) -> str:
         return to_text(self.describe())

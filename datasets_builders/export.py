@@ -39,9 +39,9 @@ def read_jsonl(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
     Raises:
         DatasetError: where a line cannot be read, naming the line and the field.
     """
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
         header = _line(file.readline(), path, 1)
-    if not isinstance(header, dict) or header.get("kind") != _KIND:
+    if not isinstance(header, dict) or header.get("kind") != _KIND or not isinstance(header.get("provenance"), dict):
         raise DatasetError(
             f"{path}, line 1: expected {{'kind': {_KIND!r}, 'provenance': ...}}, as EpisodeDataset.to_jsonl writes"
         )
@@ -50,7 +50,7 @@ def read_jsonl(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
 
 
 def _jsonl_batches(path: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
-    with path.open(encoding="utf-8") as file:
+    with path.open(encoding="utf-8", errors="surrogateescape") as file:
         file.readline()
         lines = enumerate(file, start=2)
         while some := list(itertools.islice(lines, _ROWS)):
@@ -61,7 +61,9 @@ def _jsonl_batches(path: Path, columns: pa.Schema) -> Iterator[pa.RecordBatch]:
 
 def _line(text: str, path: Path, number: int) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text.encode("utf-8", "surrogateescape"))
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path}, line {number}: expected UTF-8 ({error}); save the file in it") from error
     except ValueError as error:
         raise DatasetError(
             f"{path}, line {number}: expected a whole line of JSON ({error}); was the file cut short?"

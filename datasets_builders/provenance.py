@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import inspect
 import json
 from importlib.metadata import version
 from pathlib import Path
+from types import CodeType
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
+import numpy as np
 
 import lang_envs
 from datasets_builders.storage import FORMAT_VERSION, DatasetError
@@ -35,7 +38,7 @@ def provenance_of(
     """What is known before the first episode.
 
     Args:
-        env: what is played; its id and arguments are read from ``env.spec``.
+        env: what is played; its id and arguments are read from ``env.spec``, or from its task where it has none.
         policy: who plays; its name and configuration are noted.
         seed: of the whole recording.
         tokenizer: where it is not ``env.tokenizer``.
@@ -46,6 +49,10 @@ def provenance_of(
     env_id = spec.id if spec is not None else type(env).__name__
     kwargs = {key: value for key, value in (spec.kwargs if spec is not None else {}).items() if key not in _NO_MATTER}
     found: dict[str, Any] = {"format_version": FORMAT_VERSION, **facts, "env": {"id": env_id, "kwargs": plain(kwargs)}}
+    task = env.unwrapped.task
+    if spec is None:
+        found["env"] |= {"task": type(task).__name__, "task_config": config_of(task), "max_tokens": env.max_tokens}
+    found["max_utterance_tokens"] = task.max_utterance_tokens
     if policy is not None:
         found["policy"] = {"name": policy_name(policy), "config": config_of(policy)}
     if seed is not None:
@@ -79,7 +86,11 @@ def config_of(policy: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON would give it back; what JSON cannot hold becomes its class's name, and paths become text."""
+    """``value`` as JSON would give it back; paths become text.
+
+    What JSON cannot hold becomes a name and, for functions, arrays, and models, a hash of what is in it; of any other
+    object only the class is told.
+    """
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, dict):
@@ -88,7 +99,32 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else type(value).__name__
+    if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:
+        return value.item()
+    content = _content(value)
+    name = f"{value.__module__}.{value.__qualname__}" if inspect.isfunction(value) else type(value).__name__
+    return name if content is None else f"{name} {hashlib.sha256(content).hexdigest()[:16]}"
+
+
+def _content(value: Any) -> bytes | None:
+    """What tells a function, an array or a model from another of its kind; None for other objects."""
+    if inspect.isfunction(value):
+        closed = [plain(cell.cell_contents) for cell in value.__closure__ or ()]
+        return repr((_instructions(value.__code__), plain(value.__defaults__), closed)).encode()
+    if isinstance(value, np.ndarray):
+        return repr((value.dtype.str, value.shape)).encode() + value.tobytes()
+    if hasattr(value, "state_dict"):  # of torch, which this package does not need
+        digest = hashlib.sha256()
+        for name, tensor in sorted(value.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().float().numpy().tobytes())
+        return digest.digest()
+    return None
+
+
+def _instructions(code: CodeType) -> tuple[Any, ...]:
+    """What a function does, but not where it is written."""
+    constants = [_instructions(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+    return code.co_code, code.co_names, tuple(constants)
 
 
 def reference_scores(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -13,12 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import provenance_of
-from datasets_builders.storage import encode, schema, to_json
+from datasets_builders.storage import DatasetError, encode, schema, to_json
 from datasets_builders.writer import KEPT, Recording
 from lang_envs.episode import Episodes
+from lang_envs.infos import column, widened
 from lang_envs.vector import TokenVectorEnv
 
 Rows = NDArray[np.int64]  # [n]
+_GYMNASIUMS = ("final_obs", "final_info")  # among the infos, but not the task's
 Observation = dict[str, NDArray[Any]]
 
 
@@ -76,19 +78,33 @@ class RecordEpisodes(gym.vector.VectorWrapper):
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Resets; episodes that were under way are not recorded."""
+        """Resets; episodes that were under way are not recorded.
+
+        Raises:
+            ValueError: for a seed that the record's 64 bits do not hold.
+        """
+        seeds: list[int | None] = [None] * self.num_envs
+        if seed is not None:
+            seeds = list(range(seed, seed + self.num_envs)) if isinstance(seed, int | np.integer) else list(seed)
+            if any(own is not None and own >= 2**63 for own in seeds):
+                raise ValueError(f"a recorded seed must be below 2**63, got {seed}")
         observation, infos = self.env.reset(seed=seed, options=options)
         mask = (options or {}).get("reset_mask")
         rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
         self._begin(rows, observation)
-        if seed is not None:
-            seeds = seed if isinstance(seed, Sequence) else range(seed, seed + self.num_envs)
-            for row in rows.tolist():
-                self._seeds[row] = seeds[row]
+        for row in rows.tolist():
+            own = seeds[row]
+            self._seeds[row] = None if own is None else int(own)
         return observation, infos
 
     def step(self, actions: ArrayLike) -> tuple[Observation, Any, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
-        """Steps, and records the episodes that end."""
+        """Steps, and records the episodes that end.
+
+        Raises:
+            ValueError: where no episode was begun through this wrapper, or the recording is finished.
+        """
+        if not self._length.all():
+            raise ValueError("an episode is recorded from its beginning: call reset() of RecordEpisodes before step()")
         restarted = np.flatnonzero(self._over) if self._mode is AutoresetMode.NEXT_STEP else np.empty(0, np.int64)
         live = np.flatnonzero(~self._over) if len(restarted) else np.arange(self.num_envs)
         observation, rewards, terminated, truncated, infos = self.env.step(np.asarray(actions))
@@ -123,9 +139,11 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         """Writes what is left, makes the folder whole and opens it; steps after that are an error.
 
         Raises:
-            DatasetError: where no episode has ended.
+            DatasetError: where no episode has ended; more can be played.
         """
         if self._dataset is None:
+            if not (self._waiting or self._recording.episodes):
+                raise DatasetError("no episode has ended yet, and an empty data set cannot be read: play on")
             self._flush()
             self._dataset = EpisodeDataset.load(self._recording.finish())
         return self._dataset
@@ -156,9 +174,10 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         """Keeps the task's info of the rows that were answered in this step."""
         for key, values in infos.items():
             there = infos.get(f"_{key}")
-            if there is None or key.startswith("final_"):
+            if there is None or key in _GYMNASIUMS:
                 continue
-            self._info.setdefault(key, np.zeros_like(values))[there] = values[there]
+            self._info[key] = widened(self._info.get(key, column(self.num_envs, values)), values)
+            self._info[key][there] = values[there]
             self._answered |= there
 
     def _keep(self, rows: Rows, tokens: NDArray[np.int64], terminated: NDArray[np.bool_]) -> None:

@@ -15,6 +15,7 @@ after it, unless it was drawn with another spelling of its text (``respelled`` c
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -65,11 +66,11 @@ def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = F
     Raises:
         ValueError: where ``chat`` is asked for and an episode is no transcript of turns.
     """
-    text = _Text(dataset.tokenizer(), chat)
+    text, limit = _Text(dataset.tokenizer(), chat), dataset.provenance.get("max_utterance_tokens")
 
     def rows() -> Iterator[Row]:
         for episode in dataset:
-            for said in episode.utterances(text.end_id):
+            for said in episode.utterances(text.end_id, limit):
                 yield {
                     "prompt": text.prompt(episode, said.start),
                     "completion": text.completion(episode, said),
@@ -94,7 +95,8 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
             for.
     """
     text = _Text(dataset.tokenizer(), chat)
-    groups = _by_context(dataset, text.end_id)
+    limit = dataset.provenance.get("max_utterance_tokens")
+    groups = _by_context(dataset, text.end_id, limit)
     returns = dataset.returns  # [B]
     chosen = [max(rows, key=lambda row: (returns[row], -row)) for rows in groups]
     rejected = [min(rows, key=lambda row: (returns[row], row)) for rows in groups]
@@ -104,7 +106,7 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
     def rows() -> Iterator[Row]:
         for best, worst in pairs:
             good, bad = dataset[best], dataset[worst]
-            [better], [worse] = (episode.utterances(text.end_id) for episode in (good, bad))
+            [better], [worse] = (episode.utterances(text.end_id, limit) for episode in (good, bad))
             yield {
                 "prompt": text.prompt(good, better.start),
                 "chosen": text.completion(good, better),
@@ -181,10 +183,10 @@ class _Text:
         return messages_of([("agent", text.removesuffix(self.end))]) if self.chat else text
 
 
-def _by_context(dataset: EpisodeDataset, end_id: int) -> list[list[int]]:
+def _by_context(dataset: EpisodeDataset, end_id: int, limit: int | None) -> list[list[int]]:
     groups: dict[tuple[Any, bytes], list[int]] = {}
     for row, episode in enumerate(dataset):
-        spans = episode.utterances(end_id)
+        spans = episode.utterances(end_id, limit)
         if len(spans) != 1:
             raise ValueError(
                 f"episode {row} has {len(spans)} utterances: preferences compare single ones; export it as sft"
@@ -217,11 +219,14 @@ def _episode(
     tokenizer: PreTrainedTokenizerFast, row: Row, field: str, reward: Any, info: dict[str, Any], where: str
 ) -> Episode:
     opening, said = _text(row, "prompt", where), _text(row, field, where).removesuffix(tokenizer.eos_token)
-    heard, spoken = encode(tokenizer, [opening, said])
+    try:
+        heard, spoken = encode(tokenizer, [opening, said])
+    except ValueError as error:
+        raise DatasetError(f"{where}: {error}") from error
     if not heard:
         raise DatasetError(f"{where}, field 'prompt': expected some text, got none")
-    if isinstance(reward, bool) or not isinstance(reward, int | float):
-        raise DatasetError(f"{where}: expected the reward of {field!r} to be a number, got {reward!r}")
+    if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
+        raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number, got {reward!r}")
     tokens = np.array([*heard, *spoken, tokenizer.eos_token_id], np.int32)
     rewards = np.zeros(len(tokens), np.float32)
     rewards[-1] = reward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -139,6 +140,45 @@ class Chunk:
             [{} for _ in range(len(rows))],
         )
 
+    def check_episodes(self, where: str, vocab_size: int | None, first: int = 0) -> None:
+        """What :class:`~lang_envs.episode.Episode` asks of its fields, of all episodes at once.
+
+        Args:
+            where: what is named in an error.
+            vocab_size: of the tokenizer, where there is one.
+            first: the number of the first episode.
+
+        Raises:
+            DatasetError: naming the episode and the field.
+        """
+        rows = np.arange(len(self))
+        infinite = np.isinf(() if self.logprobs is None else self.logprobs)
+        tokens, rewards = self.tokens[: self.offsets[-1]], self.rewards[: self.action_offsets[-1]]
+        both = self.terminated.at(rows) & self.truncated.at(rows)
+        for field, expected, bad, offsets in (
+            ("tokens", f"ids below {vocab_size}", (tokens < 0) | (tokens >= (vocab_size or 2**31)), self.offsets),
+            (
+                "is_action",
+                "the first token to be observed, no action",
+                self.is_action.at(self.offsets[:-1].astype(np.int64)),
+                None,
+            ),
+            ("rewards", "finite numbers", ~np.isfinite(rewards), self.action_offsets),
+            ("logprobs", "finite numbers or null", infinite, self.logprob_offsets),
+            ("terminated", "an end or a cut ('truncated'), not both", both, None),
+            ("info", "a JSON object", self._no_objects(), None),
+        ):
+            if bad.any():
+                place = int(bad.argmax())
+                episode = place if offsets is None else int(np.searchsorted(offsets, place, "right")) - 1
+                raise DatasetError(f"{where}, episode {first + episode}, field {field!r}: expected {expected}")
+
+    def _no_objects(self) -> NDArray[np.bool_]:
+        """Which infos are no JSON objects, [B]."""
+        infos = self.batch.column("info").dictionary_encode()  # few distinct texts: parse each once
+        wrong = np.array([not _is_object(text) for text in infos.dictionary.to_pylist()], np.bool_)
+        return wrong[infos.indices.to_numpy()]
+
     def _check_counts(self, where: str) -> None:
         for start in range(0, len(self), _CHECKED_AT_ONCE):
             stop = min(start + _CHECKED_AT_ONCE, len(self))
@@ -149,6 +189,13 @@ class Chunk:
             _check_equal(where, "rewards", "values", "actions", rewarded, actions, start)
             spoken = np.diff(self.logprob_offsets[start : stop + 1])
             _check_equal(where, "logprobs", "values", "actions", spoken, np.where(spoken > 0, actions, 0), start)
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
 
 
 def _check_types(batch: pa.RecordBatch, where: str) -> None:

@@ -151,9 +151,10 @@ class Recording:
         self._unlock()
 
     def discard(self) -> None:
-        """Deletes the unfinished folder."""
-        self.close()
-        shutil.rmtree(self.partial, ignore_errors=True)
+        """Deletes the unfinished folder, unless it was let go of: by then it may be another's."""
+        if self._unlock.alive:
+            self.close()
+            shutil.rmtree(self.partial, ignore_errors=True)
 
     # What lies in the folder
 
@@ -203,7 +204,7 @@ class Recording:
         columns = Columns(chunks)
         returns = columns.returns()
         found = {**self.provenance, "episodes": len(columns), "mean_return": float(returns.mean())}
-        summary = describe(columns, None, (found.get("tokenizer") or {}).get("end_id"))
+        summary = describe(columns, None, found)
         self._write_json("dataset_info.json", {"features": features(self.columns)})
         state = {"_data_files": [{"filename": name} for name in names], "_fingerprint": fingerprint_of(found)}
         fixed: dict[str, Any] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -12,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs import dynamics
+from lang_envs.screen import Screen
 from lang_envs.spaces import Utterance, history_space
 from lang_envs.task import Task
 from lang_envs.tokenizers import adopt, decode, encode
@@ -55,6 +54,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = _checked_mode(render_mode)
+        self._screen = Screen(self.tokenizer, render_mode == "human")
         self.action_space = gym.spaces.Discrete(len(self.tokenizer))
         self.observation_space = history_space(len(self.tokenizer), self.max_tokens)
         self._tokens: list[int] = []
@@ -72,7 +72,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self._state, text = dynamics.begin(self.task, self.np_random, (options or {}).get("context"))
         self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
         self._said, self._turns, self._over = [], 0, False
-        self._write(self._tokens)
+        self._screen.begin(self._tokens)
         return self._observation(), {}
 
     def step(self, action: int | np.integer[Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -87,10 +87,10 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         token = self._checked(action)
         self._tokens.append(token)
         self._said.append(token)
-        self._write([token])
         if token == self.end_id or len(self._said) >= self.task.max_utterance_tokens:
             return self._end_utterance()
         self._over = len(self._tokens) >= self.max_tokens
+        self._screen.show(self._tokens, self._over)
         return self._observation(), 0.0, False, self._over, {}
 
     def action_masks(self) -> NDArray[np.bool_]:
@@ -111,10 +111,10 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self._state, self._said, self._turns = reply.state, [], self._turns + 1
         answer = encode(self.tokenizer, [reply.text])[0][: self.max_tokens - len(self._tokens)]
         self._tokens += answer
-        self._write(answer)
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         terminated = bool(reply.terminated)
         self._over = terminated or cut
+        self._screen.show(self._tokens, self._over)
         return (
             self._observation(),
             float(np.float32(reply.reward)),
@@ -137,11 +137,6 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         if not 0 <= token < len(self.tokenizer):
             raise ValueError(f"token {token} is out of range; the vocabulary has ids 0 to {len(self.tokenizer) - 1}")
         return token
-
-    def _write(self, tokens: Sequence[int]) -> None:
-        if self.render_mode == "human":
-            sys.stdout.write(decode(self.tokenizer, [tokens])[0])
-            sys.stdout.write("\n" if self._over else "")
 
 
 class UtteranceEnv(gym.Env[str, str]):
@@ -173,6 +168,7 @@ class UtteranceEnv(gym.Env[str, str]):
         self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = _checked_mode(render_mode)
+        self._screen = Screen(self.tokenizer, render_mode == "human")
         # No token is longer in a text than in the vocabulary, but for a blank between words.
         longest = max(map(len, self.tokenizer.get_vocab())) + 1
         self.max_characters = longest * task.max_utterance_tokens
@@ -190,15 +186,15 @@ class UtteranceEnv(gym.Env[str, str]):
         self._state, text = dynamics.begin(self.task, self.np_random, (options or {}).get("context"))
         self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
         self._turns, self._over = 0, False
-        self._write(self._tokens)
+        self._screen.begin(self._tokens)
         return text if self.task.max_context_tokens is None else decode(self.tokenizer, [self._tokens])[0], {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says one utterance.
 
         Raises:
-            ValueError: for a text longer than the action space allows, and before the first or after the end of an
-                episode.
+            ValueError: for a text that is longer than the action space allows or holds half a character, and before
+                the first or after the end of an episode.
             TypeError: where the action is no text.
         """
         if self._over or not self._tokens:
@@ -206,9 +202,9 @@ class UtteranceEnv(gym.Env[str, str]):
         said = self._read(action)
         room = self.max_tokens - len(self._tokens)
         self._tokens += said[:room]
-        self._write(said[:room])
         if len(said) > room:
             self._over = True
+            self._screen.show(self._tokens, self._over)
             return "", 0.0, False, True, {}
         text = decode(self.tokenizer, [said[:-1] if said[-1] == self.end_id else said])[0]
         reply = self.task.reply(self._state, text, self.np_random)
@@ -219,7 +215,7 @@ class UtteranceEnv(gym.Env[str, str]):
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         terminated = bool(reply.terminated)
         self._over = terminated or cut
-        self._write(answer[:room])
+        self._screen.show(self._tokens, self._over)
         return heard, float(np.float32(reply.reward)), terminated, cut and not terminated, dict(reply.info)
 
     def render(self) -> str | None:
@@ -233,11 +229,6 @@ class UtteranceEnv(gym.Env[str, str]):
         if len(text) > self.max_characters:
             raise ValueError(f"an utterance has at most {self.max_characters} characters, got {len(text)}")
         return spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
-
-    def _write(self, tokens: Sequence[int]) -> None:
-        if self.render_mode == "human":
-            sys.stdout.write(decode(self.tokenizer, [tokens])[0])
-            sys.stdout.write("\n" if self._over else "")
 
 
 def _opening(task: Task[Any], tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:

@@ -8,6 +8,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from lang_envs.tokenizers import whole
+
 SAMPLED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,?!'-\n"
 
 
@@ -37,8 +39,8 @@ class Utterance(gym.Space[str]):
         return "".join(SAMPLED[i] for i in self.np_random.integers(len(SAMPLED), size=length))
 
     def contains(self, x: Any) -> bool:
-        """Whether ``x`` is a string that is not too long."""
-        return isinstance(x, str) and len(x) <= self.max_length
+        """Whether ``x`` is a string that is not too long and can be written."""
+        return isinstance(x, str) and len(x) <= self.max_length and whole(x)
 
     @property
     def is_np_flattenable(self) -> bool:

@@ -163,11 +163,26 @@ def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTraine
     return tokenizer
 
 
+def whole(text: str) -> bool:
+    """Whether the text can be written at all: half a character (a lone surrogate) cannot."""
+    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
-    """The tokens of each text, nothing added around them."""
+    """The tokens of each text, nothing added around them.
+
+    Raises:
+        ValueError: for a text that is not :func:`whole`.
+    """
     if not texts:
         return []
-    return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    try:
+        return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+    except TypeError as error:
+        broken = next((text for text in texts if not whole(text)), None)
+        if broken is None:
+            raise
+        raise ValueError(f"the text {broken[:60]!r} holds half a character, which no tokenizer can spell") from error
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[Sequence[int] | NDArray[np.int32]]) -> list[str]:

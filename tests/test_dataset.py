@@ -196,6 +196,17 @@ def test_filter_keeps_the_best_in_order(dataset):
         dataset.filter(top_fraction=0)
 
 
+def test_a_return_that_float32_rounds_down_is_still_at_least_itself():
+    found = EpisodeDataset.from_episodes([spoken_for(reward) for reward in (-0.1, 0.1, -0.2, 0.3)])
+    assert [episode.ret for episode in found.filter(min_return=-0.1)] == pytest.approx([-0.1, 0.1, 0.3])
+    assert len(found.filter(min_return=0.1)) == 2
+
+
+def spoken_for(reward):
+    rewards = np.array([0, reward], np.float32)
+    return Episode(np.array([1, 9], np.int32), np.array([False, True]), rewards, terminated=True)
+
+
 def test_split_and_merge_lose_nothing(dataset, episodes):
     parts = dataset.split([0.8, 0.2], seed=3)
     assert [len(p) for p in parts] == [32, 8]

@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from lang_envs import Reply, Task, TokenEnv, UtteranceEnv
 from lang_envs.make import make_env
+from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import encode
 
 A, QUESTION, PAD, END, SAY = (TOKENS.index(token) for token in ("a", "?", "<pad>", "<end>", "<say>"))
@@ -229,6 +230,26 @@ def test_rendering(env, said, capsys):
         assert capsys.readouterr().out == shown
     with pytest.raises(ValueError, match="render_mode must be"):
         env(task, render_mode="rgb_array")
+
+
+@pytest.mark.parametrize(("env", "said"), [(TokenEnv, [A, END, A, END]), (UtteranceEnv, ["a", "a"])])
+def test_each_episode_is_written_on_a_line_of_its_own(env, said, capsys):
+    made = env(Scripted(("?", 0, False), ("!", 0, True)), render_mode="human")
+    for _ in range(2):
+        made.reset(seed=0)
+        for action in said:
+            made.step(action)
+    made.reset(seed=0)
+    made.reset(seed=0)
+    assert capsys.readouterr().out.splitlines() == ["<say>a<end>?a<end>!"] * 2 + ["<say>"] * 2
+
+
+def test_what_is_written_is_the_text_and_not_that_of_single_tokens(capsys):
+    made = TokenEnv(MovieReview(), render_mode="human")
+    made.reset(seed=0)
+    for word in ("the", "movie", "</s>"):
+        made.step(encode(made.tokenizer, [word])[0][0])
+    assert "the movie" in capsys.readouterr().out
 
 
 # Through gymnasium

@@ -1,11 +1,14 @@
 """JSON lines and Parquet: exact both ways, and refused in words where they are damaged."""
 
 import json
+import math
 
+import numpy as np
 import pytest
 from test_dataset import assert_same, make_episodes, make_tokenizer
 
 from datasets_builders import DatasetError, EpisodeDataset
+from lang_envs.episode import Episodes
 
 
 @pytest.fixture
@@ -53,6 +56,18 @@ def test_a_line_that_is_cut_short_is_named(dataset, tmp_path):
         (lambda row: row.pop("seed"), "line 3: expected the fields"),
         (lambda row: row.update(terminated="yes"), "line 3, field 'terminated'"),
         (lambda row: row.update(is_action=None), "line 3: is_action"),
+        (
+            lambda row: row.update(tokens=[10 for _ in row["tokens"]]),
+            "episode 1, field 'tokens': expected ids below 10",
+        ),
+        (lambda row: row["rewards"].__setitem__(0, math.nan), "episode 1, field 'rewards': expected finite"),
+        (lambda row: row.update(logprobs=[math.inf for _ in row["rewards"]]), "episode 1, field 'logprobs'"),
+        (lambda row: row.update(terminated=True, truncated=True), "episode 1, field 'terminated'.*not both"),
+        (
+            lambda row: row.update(is_action=[1, *row["is_action"][1:]], rewards=[5.0, *row["rewards"]], logprobs=None),
+            "episode 1, field 'is_action'",
+        ),
+        (lambda row: row.update(info=None), "episode 1, field 'info': expected a JSON object"),
     ],
 )
 def test_a_wrong_line_is_named(dataset, tmp_path, change, message):
@@ -69,9 +84,14 @@ def test_a_wrong_line_is_named(dataset, tmp_path, change, message):
 
 def test_other_files_are_refused(tmp_path, dataset):
     path = tmp_path / "a"
-    path.write_text('{"tokens": []}\n')
-    with pytest.raises(DatasetError, match="line 1"):
-        EpisodeDataset.from_jsonl(path)
+    for first in (
+        '{"tokens": []}',
+        '{"kind": "lang-envs episodes"}',
+        '{"kind": "lang-envs episodes", "provenance": []}',
+    ):
+        path.write_text(first + "\n")
+        with pytest.raises(DatasetError, match="line 1"):
+            EpisodeDataset.from_jsonl(path)
     with pytest.raises(DatasetError, match="whole Parquet"):
         EpisodeDataset.from_parquet(path)
     dataset.to_hf().to_parquet(str(path))
@@ -81,3 +101,45 @@ def test_other_files_are_refused(tmp_path, dataset):
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DatasetError, match="whole Parquet"):
         EpisodeDataset.from_parquet(path)
+
+
+def test_a_file_without_a_tokenizer_takes_the_one_given(tmp_path):
+    episodes = make_episodes()
+    EpisodeDataset.from_episodes(episodes).to_jsonl(tmp_path / "a")
+    found = EpisodeDataset.from_jsonl(tmp_path / "a", make_tokenizer())
+    assert_same(found, episodes)
+    found.require(make_tokenizer())
+    assert found.tokenizer().eos_token == "<end>"
+
+
+def test_a_file_that_is_cut_between_lines_is_refused(dataset, tmp_path):
+    path = tmp_path / "a.jsonl"
+    dataset.to_jsonl(path)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-2]))
+    with pytest.raises(DatasetError, match="promises 40 episodes, it holds 38"):
+        EpisodeDataset.from_jsonl(path)
+
+
+def test_another_encoding_is_refused(dataset, tmp_path):
+    path = tmp_path / "a.jsonl"
+    dataset.to_jsonl(path)
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([lines[0], lines[1].replace(b'"policy"', b'"polic\xe4"'), *lines[2:]]))
+    with pytest.raises(DatasetError, match="line 2: expected UTF-8"):
+        EpisodeDataset.from_jsonl(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"tokens": 200}, "field 'tokens': expected ids below 10"),
+        ({"rewards": np.nan}, "field 'rewards': expected finite"),
+    ],
+)
+def test_episodes_are_checked_as_files_are(change, message):
+    columns = Episodes.from_list(make_episodes())
+    [(name, value)] = change.items()
+    getattr(columns, name)[columns.offsets[7] + 1 :] = value
+    columns.rewards[~columns.is_action] = 0
+    with pytest.raises(DatasetError, match=f"episode 7, {message}"):
+        EpisodeDataset.from_episodes(columns, tokenizer=make_tokenizer())

@@ -58,3 +58,12 @@ def test_a_person_plays_any_task():
     ret = play("MovieReview-v0", seed=0, read=scripted(*["the movie was good"] * 5), console=console)
     assert ret is not None
     assert f"Return {ret:g}" in Console(file=None).render_str(console.file.getvalue()).plain
+
+
+def test_a_slip_is_asked_for_again():
+    console = screen()
+    answers = scripted("a" * 60, "\udcff", "slate</a>", "crane")
+    assert play("Wordle-v0", seed=0, read=answers, console=console, words=["crane", "slate"]) in (-1, 0)
+    shown = Console(file=None).render_str(console.file.getvalue()).plain
+    assert "at most 48 characters, got 60; try again" in shown
+    assert "half a character, which no tokenizer can spell; try again" in shown

@@ -249,6 +249,11 @@ def test_a_marker_of_the_transcripts_is_refused(tmp_path):
         read_questions(write(tmp_path / "a.jsonl", [MMLU | {"question": "Who <|agent|>?"}]))
 
 
+def test_half_a_character_is_refused(tmp_path):
+    with pytest.raises(CorpusError, match=r"line 1, the text .* holds half a character"):
+        read_questions(write(tmp_path / "a.jsonl", [MMLU | {"question": "Who \ud83d?"}]))
+
+
 def test_a_long_hint_is_cut():
     case = HintedCase(Question("q", "What melts?", ("x", "y", "z"), 0, hint="word " * 200))
     assert len(case.reply("What?", 0).split()) == 60

@@ -1,5 +1,6 @@
 """Recording: exact, resumable after any interruption, never half-visible; and RecordEpisodes around any loop."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 import gymnasium as gym
 import numpy as np
 import pytest
+import torch
 from guess_task import Guess
 from test_dataset import assert_same, make_episode, make_tokenizer
 
@@ -359,7 +361,7 @@ def test_record_episodes_adds_to_an_interrupted_recording_only_when_asked(tmp_pa
 def test_record_episodes_without_an_episode(tmp_path):
     env = RecordEpisodes(TokenVectorEnv(Guess(), 4), tmp_path / "d")
     env.reset(seed=0)
-    with pytest.raises(DatasetError, match="no episode was recorded"):
+    with pytest.raises(DatasetError, match="no episode has ended yet"):
         env.finish()
     env.close()
     assert not list(tmp_path.iterdir())
@@ -381,3 +383,89 @@ def test_record_episodes_goes_on_after_a_full_disk(tmp_path, monkeypatch):
     for actions in steps:
         env.step(actions)
     assert Counter(map(key, env.finish())) == Counter(map(key, expected_episodes(4, 200)))
+
+
+def test_record_episodes_keeps_infos_as_they_are(tmp_path):
+    class Noted(Guess):
+        def reply(self, state, utterance, rng):
+            reply = super().reply(state, utterance, rng)
+            share = 0 if reply.info["off"] == 8 else reply.info["share"]  # an integer at times
+            return dataclasses.replace(reply, info={"share": share, "final_score": reply.info["off"]})
+
+    venv = TokenVectorEnv(Noted(), 8)
+    env = RecordEpisodes(venv, tmp_path / "d")
+    env.reset(seed=0)
+    for step in range(60):
+        env.step(streams(8)[:, step])
+    infos = [episode.info for episode in env.finish() if "share" in episode.info]
+    assert {info["final_score"] / 8 for info in infos} >= {1, 0.5}
+    assert all(info["share"] == (0 if info["final_score"] == 8 else info["final_score"] / 8) for info in infos)
+
+
+def test_record_episodes_records_from_the_beginning_only(tmp_path):
+    venv = TokenVectorEnv(Guess(), 2)
+    venv.reset(seed=0)
+    venv.step([0, 0])
+    env = RecordEpisodes(venv, tmp_path / "d")
+    with pytest.raises(ValueError, match="call reset"):
+        env.step([0, 0])
+    with pytest.raises(ValueError, match="below 2"):
+        env.reset(seed=[1, 2**63])
+    env.reset(seed=np.array([3, 4]))
+    for step in range(60):
+        env.step(streams(2)[:, step])
+    assert {episode.info.get("seed") for episode in env.finish()} >= {3, 4}
+
+
+def test_closed_twice_it_deletes_nothing_of_another(tmp_path):
+    first = RecordEpisodes(TokenVectorEnv(Guess(), 4), tmp_path / "d")
+    first.close()
+    second = RecordEpisodes(TokenVectorEnv(Guess(), 4), tmp_path / "d", block_size=5)
+    second.reset(seed=0)
+    for step in range(60):
+        second.step(streams(4)[:, step])
+    first.close()
+    assert len(second.finish()) > 5
+
+
+class Rewarded(Guess):
+    """Pays by a function that it is given."""
+
+    def __init__(self, reward, max_turns=4):
+        super().__init__(max_turns)
+        self.reward = reward
+
+
+class Weighed(Chatter):
+    def __init__(self, env, weights=None, model=None, volume=2):
+        super().__init__(env, volume)
+        self.weights, self.model = weights, model
+
+
+@pytest.mark.parametrize(
+    ("task", "policy"),
+    [
+        (Rewarded(lambda text: -1), {}),
+        (Rewarded(lambda text: 1, max_turns=3), {}),
+        (Rewarded(lambda text: 1), {"weights": np.arange(4)}),
+        (Rewarded(lambda text: 1), {"model": torch.nn.Linear(1, 1)}),
+    ],
+)
+def test_another_reward_task_or_model_is_another_recording(tmp_path, task, policy):
+    def stopped(histories, rngs, act=Chatter.act):
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        calls.append(1)
+        return act(chatter, histories, rngs)
+
+    calls, usual = [], {"weights": np.arange(3), "model": torch.nn.Linear(1, 1)}
+    venv = TokenVectorEnv(Rewarded(lambda text: 1), 4)
+    chatter = Weighed(venv, **usual)
+    chatter.act = stopped
+    with pytest.raises(KeyboardInterrupt):
+        record(venv, chatter, 40, tmp_path / "d", block_size=4, progress=False)
+    other = TokenVectorEnv(task, 4)
+    with pytest.raises(DatasetError, match=r"belongs to another recording: (env|policy) is"):
+        record(other, Weighed(other, **{**usual, **policy}), 40, tmp_path / "d", block_size=4, progress=False)
+    again = TokenVectorEnv(Rewarded(lambda text: 1), 4)
+    assert len(record(again, Weighed(again, **usual), 40, tmp_path / "d", block_size=4, progress=False)) == 40

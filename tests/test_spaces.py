@@ -15,6 +15,15 @@ def test_contains_any_text_that_is_not_too_long():
     assert all(wrong not in space for wrong in ("123456", 3, None, b"abc", ["a"]))
 
 
+def test_half_a_character_is_refused_in_words():
+    env = UtteranceEnv(Guess())
+    env.reset(seed=0)
+    assert "\ud800" not in env.action_space
+    with pytest.raises(ValueError, match=r"'\\ud800' holds half a character"):
+        env.step("\ud800")
+    env.step("a")  # nothing was said
+
+
 def test_samples_lie_inside_repeat_with_the_seed_and_reach_the_limits():
     samples = [Utterance(3, seed=1).sample() for _ in range(2)]
     assert samples[0] == samples[1]

@@ -161,6 +161,8 @@ def test_files_made_elsewhere_are_read(tmp_path):
         ('{"prompt": "a"}', "line 2, field 'completion': expected a text or a list of messages"),
         ('{"prompt": "", "completion": "b"}', "line 2, field 'prompt': expected some text"),
         ('{"prompt": "a", "completion": "b", "reward": "c"}', "line 2: expected the reward of 'completion'"),
+        ('{"prompt": "a", "completion": "b", "reward": NaN}', "line 2: expected the reward of 'completion'"),
+        ('{"prompt": "a", "completion": "b\\ud800"}', "line 2: the text .* holds half a character"),
         ('{"prompt": [{"role": "tool", "content": "a"}], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
         ('{"prompt": "a", "completion": [{"role": "user", "content": "b"}]}', "one message of the assistant"),
     ],
@@ -185,3 +187,12 @@ def test_what_cannot_be_written_is_told(tmp_path):
     (tmp_path / "e").write_text("")
     with pytest.raises(DatasetError, match="the file is empty"):
         from_sft(tmp_path / "e", TOKENIZER)
+
+
+def test_utterances_that_the_limit_ended_are_told_apart(tmp_path):
+    found = EpisodeDataset.from_episodes(
+        [spoken(OPENING, f"abcdefgh{END}")], {"max_utterance_tokens": 3}, text_tokenizer()
+    )
+    said = [slice(start, start + 3) for start in range(found[0].num_actions)[::3]]
+    to_sft(found, tmp_path / "a")
+    assert len(lines(tmp_path / "a")) == len(said) == found.describe()["turns"]["mean"]

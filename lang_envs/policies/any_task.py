@@ -42,6 +42,7 @@ class Say:
 
     def __init__(self, text: str, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         tokenizer = task.tokenizer() if tokenizer is None else tokenizer
+        self.text = text
         self.turn = Turn(spell(tokenizer, text, task.max_utterance_tokens))
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:

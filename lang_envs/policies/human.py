@@ -47,7 +47,11 @@ def play(
         total, turn, over = 0.0, 1, False
         while not over:
             said = read(f"{turn}> ").strip()
-            observation, reward, terminated, truncated, info = env.step(said)
+            try:
+                observation, reward, terminated, truncated, info = env.step(said)
+            except ValueError as error:  # nothing was said yet
+                console.print(Text(f"{error}; try again", style="red"))
+                continue
             total, turn, over = total + float(reward), turn + 1, terminated or truncated
             board.show(said, observation, info, console)
     except (EOFError, KeyboardInterrupt):
@@ -100,6 +104,7 @@ class WordleBoard:
             return
         marks = observation.removesuffix(OVER).removesuffix(REPLY_END).replace("<", "").replace(">", "")
         tiles = Text()
+        said = said[: len(marks)]  # an end token after it is not shown
         for letter, mark in zip(said, marks, strict=True):
             tiles.append(f" {letter.upper()} ", _STYLES[mark])
             tiles.append(" ")

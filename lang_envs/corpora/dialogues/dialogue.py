@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from lang_envs.corpora.files import CorpusError
+from lang_envs.tokenizers import whole
 from lang_envs.transcript import MARKERS
 
 Turns = tuple[tuple[str, str], ...]
@@ -129,7 +130,7 @@ def spoken(text: str, where: str) -> str:
         CorpusError: where it holds a marker of the transcripts, which would be taken for a change of speaker, or half a
             character, which cannot be written.
     """
-    if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
+    if not whole(text):
         raise CorpusError(f"{where}: the text {text!r} holds half a character; take it out of the file")
     if any(marker in text for marker in MARKERS):
         raise CorpusError(f"{where}: the text {text!r} holds one of the markers {MARKERS}; take it out of the file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lang_envs.tokenizers import whole
 from lang_envs.transcript import MARKERS
 
 LETTERS = "ABCDE"
@@ -16,7 +17,7 @@ class Question:
 
     Raises:
         ValueError: naming the field, where one is empty, the choices are too few or too many, or there is no such
-            answer; where a text holds a marker of the transcripts.
+            answer; where a text holds a marker of the transcripts or half a character.
     """
 
     id: str
@@ -41,6 +42,8 @@ class Question:
             if not isinstance(choice, str) or not choice.strip():
                 raise ValueError(f"field 'choices': expected texts, got {choice!r}")
         for piece in (self.text, *self.choices, self.context, self.hint):
+            if not whole(piece):
+                raise ValueError(f"the text {piece[:60]!r} holds half a character; take it out of the file")
             if any(marker in piece for marker in MARKERS):
                 raise ValueError(f"the text {piece[:60]!r} holds one of the markers {MARKERS}; take it out of the file")
         if not 0 <= self.answer < len(self.choices):

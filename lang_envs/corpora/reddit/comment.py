@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
+from lang_envs.tokenizers import whole
 from lang_envs.transcript import MARKERS
 
 DELETED = ("[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]")
@@ -68,7 +69,7 @@ class Tidy:
             return "empty"
         if "\0" in both:
             return "NUL bytes"
-        if not both.isascii() and any("\ud800" <= c <= "\udfff" for c in both):
+        if not whole(both):
             return "broken characters"
         if any(marker in both for marker in MARKERS):
             return "conversation markers"
