@@ -53,6 +53,8 @@ class Agent:
     """whether the model has value heads"""
     model_settings: ClassVar[dict[str, Any]] = {}
     """fields of ``ValueLMConfig`` that the algorithm decides and its configuration does not"""
+    usual_decoding: ClassVar[dict[str, Any]] = {"greedy": True}
+    """arguments of ``policy`` it is evaluated with where nothing else is asked for"""
     config: Any
     """settings; an algorithm annotates its own dataclass here"""
 

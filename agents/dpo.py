@@ -31,7 +31,7 @@ from agents.data.batch import Batch
 from agents.data.contexts import for_each_kind
 from agents.data.pairs import LivePairs, LoggedPairs, Unit
 from agents.data.source import Live, Logged, Source
-from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
+from agents.reference import Reference, check_recorded, check_reference, keep_start, logprobs, reference_logprobs
 from agents.training import processes
 
 
@@ -56,6 +56,7 @@ class DPOConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
+        check_reference(self.reference)
         if self.beta <= 0:
             raise ValueError(f"beta must be above 0, not {self.beta}; the smaller it is, the further the policy goes.")
         if self.per not in ("episode", "turn"):

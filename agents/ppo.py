@@ -90,6 +90,14 @@ class PPOConfig:
         for name in ("epochs", "minibatches"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("gamma", "gae_lambda"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} lies from 0 to 1, got {getattr(self, name)}.")
+        if not self.clip_range > 0:
+            raise ValueError(f"clip_range must be above 0, not {self.clip_range}.")
+        for name in ("value_weight", "entropy_weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
         if self.rollout_tokens is not None and self.rollout_tokens < 2:
             raise ValueError(f"rollout_tokens must be at least 2 or None, not {self.rollout_tokens}.")
         if self.kl_coef < 0:

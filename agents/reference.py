@@ -7,7 +7,7 @@ copy holds adapters of its own and shares all other weights, which do not change
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,16 @@ from agents.models.lm import read
 from agents.models.lora import copy_of
 
 Reference = Literal["start", "logged"]
+
+
+def check_reference(reference: str) -> None:
+    """Refuses another word than those of ``Reference``.
+
+    Raises:
+        ValueError: naming them.
+    """
+    if reference not in get_args(Reference):
+        raise ValueError(f"reference must be 'start' or 'logged', not {reference!r}.")
 
 
 def logprobs(model: Any, batch: Batch) -> Tensor:

@@ -42,7 +42,7 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
 from agents.data.source import Live, Logged, Source
-from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
+from agents.reference import Reference, check_recorded, check_reference, keep_start, logprobs, reference_logprobs
 from agents.training.processes import joined
 from lang_envs.episode import Episodes
 
@@ -66,6 +66,7 @@ class RefitConfig:
         Raises:
             ValueError: a temperature that is not above 0, or that comes with shifted rewards.
         """
+        check_reference(self.reference)
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, or None, not {self.temperature}.")
         if self.temperature is not None and self.shift_rewards:
@@ -145,6 +146,7 @@ class SwiftConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
+        check_reference(self.reference)
         if self.negatives not in ("keep", "clip", "taper", "linear"):
             raise ValueError(f"negatives must be 'keep', 'clip', 'taper' or 'linear', not {self.negatives!r}.")
         if self.group_size < 2:

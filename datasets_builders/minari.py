@@ -18,7 +18,7 @@ import gymnasium as gym
 import numpy as np
 
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.provenance import tokenizer_facts
+from datasets_builders.provenance import RESULTS, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema_of, to_json
 from lang_envs.episode import Episode, Episodes
 from lang_envs.spaces import history_space
@@ -114,6 +114,8 @@ def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -
         provenance["tokenizer"] = tokenizer_facts(tokenizer)
     metadata = found.storage.get_episode_metadata(found.episode_indices)
     episodes = [_episode(data, own, name) for data, own in zip(found.iterate_episodes(), metadata, strict=True)]
+    if provenance.get("episodes", len(episodes)) != len(episodes):  # a selection, made here or by Minari
+        provenance = {key: value for key, value in provenance.items() if key not in RESULTS}
     packed = encode(Episodes.from_list(episodes), schema_of(provenance))
     return EpisodeDataset._imported(provenance, iter([packed]), tokenizer, name)
 

@@ -34,11 +34,11 @@ from agents import (
 from agents.cli import main as command
 from agents.models.lora import LoRAConfig, add_adapters
 from agents.ppo import PPO, PPOConfig
-from agents.training import fit_config, processes
+from agents.training import processes
 from lang_envs import Episodes
 
 Rows = list[dict[str, float]]
-fit_config.native_bf16 = lambda: True  # elsewhere it is slow, but right
+sys.modules["agents.training.fit"].native_bf16 = lambda: True  # elsewhere it is slow, but right
 
 
 def logged() -> Logged:

@@ -26,7 +26,6 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.modeling_layers import GradientCheckpointingLayer
 
 from agents import AGENTS, Agent, Batch, DecisionTransformer, FitConfig, Live, Logged, Mixed, ValueLM, collate, fit
-from agents.training import fit_config
 from lang_envs import Episode, rollout
 
 EVERY = pytest.mark.parametrize("algorithm", [pytest.param(name, marks=needs_sb3(name)) for name in AGENTS])
@@ -247,7 +246,7 @@ def test_bfloat16_is_close_to_float32(algorithm: str) -> None:
 
 @EVERY
 def test_a_run_in_bfloat16_keeps_its_weights_in_float32(algorithm: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_config, "native_bf16", lambda: True)  # elsewhere it is slow, but right
+    monkeypatch.setattr("agents.training.fit.native_bf16", lambda: True)  # elsewhere it is slow, but right
     agent = make_agent(algorithm)
     rows = list(fit(agent, source(algorithm), 2, FitConfig(batch_size=4, bf16=True, log_every=1)))
     assert all(math.isfinite(row["loss"]) for row in rows)

@@ -97,6 +97,15 @@ def test_the_model_is_left_as_it_was():
     assert model.training
 
 
+@pytest.mark.parametrize("usual", [{"repetition_penalty": 1.5}, {"min_new_tokens": 4}, {"length_penalty": 0.0}])
+def test_what_a_checkpoint_generates_by_is_not_asked(usual):
+    model = make_model("plain")
+    expected = tokens(make_search(model).candidates(histories())[0])
+    model.generation_config.update(**usual)
+    assert tokens(make_search(model).candidates(histories())[0]) == expected
+    assert model.generation_config.to_dict().items() >= usual.items()
+
+
 def test_bad_asks_are_told():
     model = make_model("plain")
     with pytest.raises(ValueError, match="beams must be at least 1"):

@@ -272,6 +272,16 @@ def test_policies_can_rank(tmp_path):
         assert len(list(rollout(env, policy, range(2)))) == 2
     with pytest.raises(ValueError, match="ranked by one of q, q_sum, v, likelihood"):
         decoded(agent, {"rank": "charm"})
+    for wrong, words in (
+        ({"advantage_wieght": 8}, "there is no advantage_wieght"),
+        ({"lm_temperature": 0}, "temperature must be above 0"),
+        ({"lm_top_p": -3}, "top_p"),
+        ({"advantage_weight": "8x"}, "advantage_weight is a finite number"),
+    ):
+        before = agent.model.config.to_dict()
+        with pytest.raises(ValueError, match=words):
+            decoded(agent, wrong)
+        assert agent.model.config.to_dict() == before
 
 
 def saved(folder, env):

@@ -120,6 +120,28 @@ def test_eval_explain_and_chat(trained, data, capsys, monkeypatch):
     assert "Left the episode" in call(capsys, "chat", trained)[1]
 
 
+def test_who_chooses_among_samples_is_evaluated_so(data, tmp_path, capsys, monkeypatch):
+    from agents.utterance_ilql import BestUtterance
+
+    code, _, _ = call(capsys, "train", "utterance_ilql", "--data", data, "--out", tmp_path / "u", "--steps", 1)
+    assert code == 0
+    asked = []
+    values = BestUtterance.values
+    monkeypatch.setattr(BestUtterance, "values", lambda self, episodes: asked.append(1) or values(self, episodes))
+    call(capsys, "eval", tmp_path / "u", "--episodes", 4)
+    assert asked
+    assert call(capsys, "explain", tmp_path / "u", "--episodes", 1)[0] == 0
+    asked.clear()
+    call(capsys, "eval", tmp_path / "u", "--episodes", 4, "--set", "greedy=True")
+    assert not asked
+
+
+def test_a_run_that_has_just_begun_can_be_shown(tmp_path, capsys):
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "metrics.jsonl").write_text("")
+    assert call(capsys, "show", tmp_path)[0] == 0
+
+
 def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
     from agents.benchmark import Suite
 

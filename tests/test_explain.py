@@ -128,3 +128,11 @@ def test_the_next_tokens_are_the_language_models_bent_by_their_advantages():
 def test_values_of_utterances_are_none_of_the_next_token():
     with pytest.raises(TypeError, match="whole utterances"):
         next_tokens(make_model("shared", q_head="utterance", advantage_weight=0.0), TOKENIZER, np.array([1]), 2)
+
+
+def test_utterances_that_the_limit_ended_have_values_of_their_own():
+    model = make_model("shared", q_head="utterance", advantage_weight=0.0)
+    tokens, acted = np.arange(1, 8, dtype=np.int32), np.arange(7) > 0
+    episode = Episode(tokens, acted, np.zeros(7, np.float32), terminated=True)
+    for limit, ends in ((None, [6]), (3, [3, 6]), (2, [2, 4, 6])):
+        assert np.flatnonzero(~np.isnan(explain(model, TOKENIZER, episode, limit).q)).tolist() == ends

@@ -26,7 +26,6 @@ from toy_agent import (
 
 from agents import AGENTS, Agent, FitConfig, Live, Logged, Mixed, fit
 from agents.training import checkpoint as checkpoints
-from agents.training import fit_config
 from agents.training.update import learning_rate
 from datasets_builders import EpisodeDataset
 from lang_envs.tokenizers import character_tokenizer
@@ -213,6 +212,10 @@ def test_other_tokens_are_refused() -> None:
         ({"clip_norm": 0.0}, "clip_norm must be above 0"),
         ({"schedule": "cosine"}, "'linear' or 'constant'"),
         ({"tensorboard": True}, "set out"),
+        ({"lr": -0.1}, "lr must be at least 0"),
+        ({"final_lr": -3.0}, "final_lr must be at least 0"),
+        ({"warmup_steps": -5}, "warmup_steps must be at least 0"),
+        ({"weight_decay": float("nan")}, "weight_decay must be at least 0"),
     ],
 )
 def test_settings_that_cannot_be_meant(setting: dict[str, Any], words: str) -> None:
@@ -221,11 +224,12 @@ def test_settings_that_cannot_be_meant(setting: dict[str, Any], words: str) -> N
 
 
 def test_bf16_only_where_the_processor_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fit_config, "native_bf16", lambda: False)
-    with pytest.raises(ValueError, match="bfloat16"):
-        FitConfig(bf16=True)
-    monkeypatch.setattr(fit_config, "native_bf16", lambda: True)
+    monkeypatch.setattr("agents.training.fit.native_bf16", lambda: True)
     agent = toy().learn(source(), 2, **settings(bf16=True))
+    monkeypatch.setattr("agents.training.fit.native_bf16", lambda: False)
+    with pytest.raises(ValueError, match="bfloat16"):
+        toy().learn(source(), 2, **settings(bf16=True))
+    assert agent.fit_config is not None and FitConfig(**agent.fit_config.to_dict()).bf16  # such an agent can be opened
     assert {tensor.dtype for tensor in weights(agent).values()} == {torch.float32}
 
 

@@ -9,7 +9,7 @@ import torch
 from test_losses_refit import BAD, GOOD, batch_of, episode, paid, said
 from toy_agent import END, SAY, make_env, make_episodes, make_lm, same_weights, weights
 
-from agents import DPO, LM, Agent, DPOConfig, Live, Logged, Mixed
+from agents import DPO, LM, Agent, DPOConfig, Live, Logged, Mixed, RefitConfig, SwiftConfig
 from agents.data.pairs import LivePairs, LoggedPairs, best_with_worst
 from lang_envs import Episode, Episodes
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
@@ -259,3 +259,9 @@ def test_the_implicit_reward_orders_the_reviews_that_were_paired() -> None:
     for better, worse in zip(drawn[0::2], drawn[1::2], strict=True):
         h_better, h_worse = (said(agent.lm, e).sum() - said(start, e).sum() for e in (better, worse))
         assert h_better > h_worse + 1
+
+
+@pytest.mark.parametrize("config", [DPOConfig, RefitConfig, SwiftConfig])
+def test_a_reference_is_one_of_two(config: Any) -> None:
+    with pytest.raises(ValueError, match="reference must be 'start' or 'logged', not 'Start'"):
+        config(reference="Start")

@@ -124,6 +124,19 @@ def test_new_weights_are_noticed():
     assert policy.act([history], generators(1))[0].tokens.tolist() == generated(model, history)
 
 
+def test_a_policy_kept_while_its_agent_learns_reads_anew():
+    env = language_vec("Wordle-v0", 4, words="english-30")
+    agent = BC(LM.from_scratch("d64-l2", env))
+    env.begin([0], [0])
+    kept, opening = agent.policy(), env.history(0)
+    (turn,) = kept.act([opening], generators(1))
+    agent.learn(Logged(list(rollout(env, RandomValid(env.task), range(16)))), 5, batch_size=8, lr=0.01)
+    history = np.concatenate([opening, turn.tokens, opening]).astype(np.int32)
+    (a,), (b,) = kept.act([history], generators(1)), agent.policy().act([history], generators(1))
+    assert a.tokens.tolist() == b.tokens.tolist()
+    np.testing.assert_allclose(a.logprobs, b.logprobs, atol=1e-5)
+
+
 @pytest.mark.parametrize("kind", ["shared", "separate"])
 def test_the_advantage_can_be_set_for_a_policy(kind):
     model = make_model(kind, advantage_weight=4.0)

@@ -320,6 +320,10 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         ({"rollout_tokens": 1}, "rollout_tokens must be at least 2"),
         ({"kl_coef": -1.0}, "kl_coef is a price"),
         ({"kl_target": 0.1, "kl_coef": 0.0}, "needs a kl_coef above 0"),
+        ({"gamma": 2.0}, "gamma lies from 0 to 1"),
+        ({"gae_lambda": -0.1}, "gae_lambda lies from 0 to 1"),
+        ({"clip_range": -0.5}, "clip_range must be above 0"),
+        ({"entropy_weight": -1.0}, "entropy_weight must be at least 0"),
     ],
 )
 def test_settings_that_cannot_be_meant(setting: dict[str, Any], words: str) -> None:

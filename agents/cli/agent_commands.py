@@ -40,8 +40,9 @@ class Eval:
     """another seed, other episodes; data sets recorded with other seeds hold none of them"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
-    options: SetOptions = ("greedy=true",)
-    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip"""
+    options: SetOptions = ()
+    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip; by default
+    greedy, or for utterance_ilql the best of its samples"""
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
@@ -49,8 +50,9 @@ class Eval:
         from agents.training import runs
 
         agent = runs.load(self.run)
-        env = runs.environment_of(self.run, self.env, pairs(self.env_options), min(self.episodes, evaluate.ROWS))
-        policy = evaluate.decoded(agent, pairs(self.options))
+        rows = min(self.episodes, evaluate.ROWS)
+        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
+        policy = evaluate.decoded(agent, pairs(self.options) or agent.usual_decoding)
         measured = evaluate.metrics(evaluate.play(env, policy, self.seed << 32, self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, value in measured.items():
@@ -116,10 +118,11 @@ class Explain:
             dataset = EpisodeDataset.load(self.data)
             dataset.require(agent.lm.tokenizer)
             return list(dataset.rows(range(min(self.episodes, len(dataset)))))
-        env, first = runs.environment_of(self.run, self.env, pairs(self.env_options), rows=1), self.seed << 32
+        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
+        first = self.seed << 32
         if self.text:
             return [spoken(env, self.text, first, leave_open=self.next > 0)]
-        return list(rollout(env, agent.policy(greedy=True), range(first, first + self.episodes)))
+        return list(rollout(env, agent.policy(**agent.usual_decoding), range(first, first + self.episodes)))
 
 
 @dataclass
@@ -137,8 +140,8 @@ class Chat:
     """folder of a run or of a saved agent"""
     seed: int = FRESH
     """of the episode"""
-    options: SetOptions = ("greedy=true",)
-    """how to decode, as NAME=VALUE"""
+    options: SetOptions = ()
+    """how to decode, as NAME=VALUE; by default as eval does"""
 
     def __call__(self) -> None:
         """One episode."""
@@ -147,5 +150,5 @@ class Chat:
         from agents.training import runs
 
         agent = runs.load(self.run)
-        env = runs.environment_of(self.run, rows=1)
-        chat.chat(console(), agent, env, decoded(agent, pairs(self.options)), self.seed << 32)
+        env = runs.environment_of(self.run, agent, rows=1)
+        chat.chat(console(), agent, env, decoded(agent, pairs(self.options) or agent.usual_decoding), self.seed << 32)

@@ -20,8 +20,11 @@ SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
 """the same, given as ``--set``"""
 
 
+_WORDS = {"true": True, "false": False, "none": None}  # however they are capitalised
+
+
 def pairs(given: Sequence[str]) -> dict[str, Any]:
-    """``("words=english-200", "p=0.5")`` as a dictionary; values that are JSON are read as such, others are text.
+    """``("words=english-200", "p=0.5")`` as a dictionary; values that are JSON or Python's are read, others are text.
 
     Raises:
         ValueError: a pair has no "=".
@@ -32,9 +35,10 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
         if not equals:
             raise ValueError(f"--set takes NAME=VALUE, got {pair!r}; for instance --set words=english-200.")
         try:
-            found[name.replace("-", "_")] = json.loads(text)
+            value = _WORDS[text.lower()] if text.lower() in _WORDS else json.loads(text)
         except json.JSONDecodeError:
-            found[name.replace("-", "_")] = text
+            value = text
+        found[name.replace("-", "_")] = value
     return found
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def look(agent: Agent, episode: Episode) -> Explanation:
     """The episode with the agent's values, or alone where it has none."""
     if agent.needs_values:
-        return explain(agent.model, agent.lm.tokenizer, episode)
+        return explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
     return Explanation.without_values(agent.lm.tokenizer, episode)
 
 

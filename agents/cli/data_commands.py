@@ -13,6 +13,7 @@ from agents.cli.arguments import SetOptions, pairs
 from agents.cli.show import console
 
 if TYPE_CHECKING:
+    from agents.agent import Agent
     from datasets_builders.samples import Candidates
     from lang_envs.rollout import Policy
     from lang_envs.vector import TokenVectorEnv
@@ -68,42 +69,35 @@ class RecordSamples:
     def __call__(self) -> None:
         """Prints what was recorded."""
         from agents.cli import show
+        from agents.training import runs
         from datasets_builders.samples import LoggedReplies, Sampling, record_samples
 
         if (self.policy is None) == (self.server is None) or (self.server is None) != (self.model is None):
             raise ValueError("Who answers? Pass --policy FOLDER, or --server ADDRESS and --model NAME.")
-        env = self._environment()
-        policies, search = self._served(env) if self.policy is None else self._agent(env)
+        agent = None if self.policy is None else runs.load(self.policy)
+        env = self._environment(agent)
+        policies, search = self._served(env) if agent is None else self._agent(agent)
         human = self.human and isinstance(env.task, LoggedReplies)
         source = {"run": self.policy} if self.policy is not None else {"server": self.server, "model": self.model}
         sampling = Sampling(policies, self.per_context, human, search)
         record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source)
         show.show_data(console(), self.out, episodes=1)
 
-    def _environment(self) -> TokenVectorEnv:
+    def _environment(self, agent: Agent | None) -> TokenVectorEnv:
         from agents.training import runs
         from lang_envs.make import language_vec
 
         options = pairs(self.options) | ({} if self.corpus is None else {"corpus": self.corpus})
-        if self.policy is not None:
-            return runs.environment_of(self.policy, self.env, options, ROWS)
+        if self.policy is not None and agent is not None:
+            return runs.environment_of(self.policy, agent, self.env, options, ROWS)
         env = self.env or SAMPLED[self.recipe]
         if env is None:
             raise ValueError("Samples of a served model need an environment: pass --env ID.")
         return language_vec(env, ROWS, **options)
 
-    def _agent(self, env: TokenVectorEnv) -> tuple[dict[str, Policy], Candidates | None]:
+    def _agent(self, agent: Agent) -> tuple[dict[str, Policy], Candidates | None]:
         from agents.decoding.beams import BeamSearch
-        from agents.training import runs
-        from lang_envs.tokenizers import fingerprint
 
-        assert self.policy is not None
-        agent = runs.load(self.policy)
-        if fingerprint(agent.lm.tokenizer) != fingerprint(env.tokenizer):
-            raise ValueError(
-                f"The agent in {self.policy} speaks another tokenizer's tokens than the environment; make that with "
-                f"--set tokenizer={self.policy}"
-            )
         decoding: dict[float, dict[str, Any]] = {
             t: {"temperature": t} if t else {"greedy": True} for t in self.temperatures
         }

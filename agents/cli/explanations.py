@@ -41,7 +41,10 @@ def of_episodes(agent: Agent, episodes: Sequence[Episode], count: int, needs_val
     tokenizer = agent.lm.tokenizer
     shown = []
     for episode in episodes:
-        explained = explain(agent.model, tokenizer, episode) if needs_values else chat.look(agent, episode)
+        if needs_values:
+            explained = explain(agent.model, tokenizer, episode, agent.lm.max_utterance_tokens)
+        else:
+            explained = chat.look(agent, episode)
         following = next_tokens(agent.model, tokenizer, episode.tokens, count) if count else []
         shown.append(Shown(episode, explained, following))
     return shown

@@ -65,7 +65,11 @@ class Ope:
         if self.out is not None and self.out.suffix not in (".json", ".parquet"):
             raise ValueError(f"--out is a file that ends in .json or .parquet, not {self.out}.")
         data = EpisodeDataset.load(self.data)
-        behaviour = None if self.behaviour is None else runs.load(self.behaviour).policy()
+        behaviour = None
+        if self.behaviour is not None:
+            recorded_by = runs.load(self.behaviour)
+            data.require(recorded_by.lm.tokenizer)
+            behaviour = recorded_by.policy()
         found = {}
         for run in self.runs:
             found[str(run)] = evaluate(

@@ -46,8 +46,9 @@ def show_run(screen: Console, path: Path) -> None:
         if (path / name).exists():
             screen.print(f"[bold]{name}")
             screen.print_json((path / name).read_text())
-    if (path / "metrics.jsonl").exists():
+    log = path / "metrics.jsonl"
+    if log.exists() and (lines := log.read_text().splitlines()):
         screen.print("[bold]last metrics")
-        screen.print_json((path / "metrics.jsonl").read_text().splitlines()[-1])
+        screen.print_json(lines[-1])
     if (path / "table.md").exists():
         screen.print((path / "table.md").read_text(), markup=False)

@@ -89,7 +89,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         return {f.name: given[f.name] for f in dataclasses.fields(part) if f.name in given}
 
     run = TrainOptions(**of(TrainOptions))
-    fit = FitConfig(**{k: v for k, v in of(FitConfig).items() if k not in ("out", "seed")}).to_dict()
+    fit = FitConfig(**{**of(FitConfig), "out": run.out}).to_dict()
     config = RunConfig(
         agent=name,
         config=of(config_class),

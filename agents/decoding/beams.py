@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from transformers import GenerationConfig
 
 from agents.decoding.policy import LMPolicy
 from lang_envs.rollout import Turn
@@ -94,8 +95,10 @@ class BeamSearch:
             tokens[row, longest - len(history) :] = torch.as_tensor(np.asarray(history, np.int64))
             mask[row, longest - len(history) :] = 1
         device, training = self.model.device, self.model.training
+        inherited = self.model.generation_config  # its penalties and bans would be scores that the model does not give
         self.model.eval()
         try:
+            self.model.generation_config = GenerationConfig()
             with torch.inference_mode():
                 generated = self.model.generate(
                     input_ids=tokens.to(device),
@@ -109,6 +112,7 @@ class BeamSearch:
                     pad_token_id=self._pad,
                 )
         finally:
+            self.model.generation_config = inherited
             self.model.train(training)
         said = generated[:, longest:].cpu().numpy().astype(np.int32)  # [n * beams, L]
         turns = [self._turn(row) for row in said]

@@ -95,8 +95,16 @@ class Explanation:
         return f'<p class="episode">{"".join(spans)}</p>'
 
 
-def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode) -> Explanation:
+def explain(
+    model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode, limit: int | None = None
+) -> Explanation:
     """Evaluates one episode with a value model; one of whole utterances has values at their last tokens alone.
+
+    Args:
+        model: with values.
+        tokenizer: of the episode.
+        episode: what to explain.
+        limit: the most tokens of an utterance, by which a model of whole utterances tells those that it ended apart.
 
     Raises:
         TypeError: the model has no values.
@@ -109,7 +117,7 @@ def explain(model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode
     _need_values(model)
     if not episode.is_action.any():
         return Explanation.without_values(tokenizer, episode)
-    batch = collate([episode], tokenizer.pad_token_id, tokenizer.eos_token_id).to(model.device)
+    batch = collate([episode], tokenizer.pad_token_id, tokenizer.eos_token_id, limit).to(model.device)
     was_training = model.training
     model.eval()
     with torch.inference_mode():

@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from transformers import AutoConfig, PreTrainedConfig
 from transformers.configuration_utils import SubConfigSpec
 
 from agents.decoding.sampling import check_decoding
+
+SPOKEN = ("advantage_weight", "advantage_clip", "lm_temperature", "lm_top_k", "lm_top_p")
+"""the settings below by which a ``ValueLM`` speaks; they can be changed after training"""
+
+
+def check_spoken(
+    advantage_weight: float, advantage_clip: float | None, lm_temperature: float, lm_top_k: int, lm_top_p: float
+) -> None:
+    """Refuses settings that are no way to speak.
+
+    Raises:
+        ValueError: saying which.
+    """
+    if not (isinstance(advantage_weight, int | float) and math.isfinite(advantage_weight)):
+        raise ValueError(f"advantage_weight is a finite number, not {advantage_weight!r}.")
+    if advantage_clip is not None and not isinstance(advantage_clip, int | float):
+        raise ValueError(f"advantage_clip is a number or None, not {advantage_clip!r}.")
+    check_decoding(lm_temperature, lm_top_k, lm_top_p)
 
 
 class ValueLMConfig(PreTrainedConfig):
@@ -68,7 +87,7 @@ class ValueLMConfig(PreTrainedConfig):
             raise ValueError(f"q_head is 'full', 'low_rank', 'tied' or 'utterance', not {self.q_head!r}.")
         if self.q_rank < 1:
             raise ValueError(f"q_rank must be at least 1, not {self.q_rank}.")
-        check_decoding(self.lm_temperature, self.lm_top_k, self.lm_top_p)
+        check_spoken(**{name: getattr(self, name) for name in SPOKEN})
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """The language model's configuration, which ``generate`` sizes its cache by."""

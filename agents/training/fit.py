@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from agents.data.source import Source
-from agents.models.lm import checkpoint_gradients
+from agents.models.lm import checkpoint_gradients, native_bf16
 from agents.training import checkpoint, processes
 from agents.training.fit_config import FREE, FitConfig
 from agents.training.log import open_log, progress_bar
@@ -41,13 +41,15 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
     Started by ``torchrun`` the processes find each other here, and the agent moves to this one's graphics card.
 
     Raises:
-        ValueError: if ``steps`` is below 1, if the loss or the gradient is not finite (with the step and the metrics),
-            if the source's tokens are not the agent's, if the checkpoint in ``out`` is damaged or of another run, or if
-            a batch cannot be shared among the processes.
+        ValueError: if ``steps`` is below 1, if bfloat16 is asked for where the processor lacks it, if the loss or the
+            gradient is not finite (with the step and the metrics), if the source's tokens are not the agent's, if the
+            checkpoint in ``out`` is damaged or of another run, or if a batch cannot be shared among the processes.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
     config = config or FitConfig()
+    if config.bf16 and not native_bf16():
+        raise ValueError("This processor does not compute in bfloat16 natively, and would be slower. Set bf16=False.")
     processes.join()
     if config.batch_size % processes.count():
         raise ValueError(
@@ -83,6 +85,8 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
             for group in optimizer.param_groups:
                 group["lr"] = lr
             window.append(agent.update(source, optimizer, step, total))
+            # By its version ``LMPolicy`` sees that what it has read is out of date; fused AdamW leaves it as it was.
+            torch.autograd.graph.increment_version(p for p in agent.network.parameters() if p.requires_grad)
             agent.after_step(agent.step + 1)
 
             def due(every: int | None, step: int = step) -> bool:

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from agents.models.lm import native_bf16
-
 if TYPE_CHECKING:
     from agents.agent import Agent
 
@@ -75,6 +73,9 @@ class FitConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
+        for name in ("lr", "warmup_steps", "final_lr", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
         for name in ("batch_size", "accumulate", "log_every", "eval_every", "checkpoint_every", "schedule_steps"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -83,10 +84,6 @@ class FitConfig:
             raise ValueError(f"schedule must be 'linear' or 'constant', not {self.schedule!r}.")
         if self.clip_norm <= 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}; float('inf') never clips.")
-        if self.bf16 and not native_bf16():
-            raise ValueError(
-                "This processor does not compute in bfloat16 natively, and would be slower. Set bf16=False."
-            )
         if self.tensorboard and self.out is None:
             raise ValueError("tensorboard=True needs a folder to write to: set out.")
         self.betas = (self.betas[0], self.betas[1])  # JSON has no tuples

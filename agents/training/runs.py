@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from datasets_builders.atomic import write_text
 from lang_envs.make import language_vec
+from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -65,17 +66,18 @@ def read_config(path: Path) -> RunConfig:
 
 
 def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
-    """The environment of a run: the one asked for, else the one its data came from.
+    """The environment of a run: the one asked for, else the one its data came from, with the options they came with.
 
     Raises:
         ValueError: neither is known.
     """
     env, env_options = config.env, config.env_options
-    if env is None and config.data is not None:
+    if config.data is not None:
         from datasets_builders import EpisodeDataset
 
         found = EpisodeDataset.load(config.data).provenance.get("env") or {}
-        env, env_options = found.get("id"), {**found.get("kwargs", {}), **env_options}
+        if env in (None, found.get("id")):
+            env, env_options = found.get("id"), {**found.get("kwargs", {}), **env_options}
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
     return language_vec(env, rows, **env_options)
@@ -98,7 +100,8 @@ def train(config: RunConfig, out: Path) -> Agent:
         raise ValueError(f"There is no agent {config.agent!r}; choose one of {', '.join(AGENTS)}.")
     agent_class = AGENTS[config.agent]
     env = environment(config)
-    agent = agent_class(_language_model(config, env), get_type_hints(agent_class)["config"](**config.config))
+    settings_of = get_type_hints(agent_class)["config"]
+    agent = agent_class(_language_model(config, env), settings_of(**config.config), config.seed)
     settings: FitConfig = FitConfig(**{**config.fit, "out": out, "seed": config.seed})
     agent.model.to(processes.device())
     source = _source(config, env)
@@ -144,22 +147,33 @@ def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
 
 
 def environment_of(
-    run: Path, env: str | None = None, env_options: dict[str, Any] | None = None, rows: int = 64
+    run: Path, agent: Agent, env: str | None = None, env_options: dict[str, Any] | None = None, rows: int = 64
 ) -> TokenVectorEnv:
     """The environment to play a trained agent in: ``env``, or the one its run was trained in.
 
     Raises:
-        ValueError: neither is known.
+        ValueError: neither is known, or its tokens are not the agent's.
     """
-    if env is not None:
-        return language_vec(env, rows, **(env_options or {}))
+    made = _environment_of(run, env, env_options or {}, rows)
+    if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
+        raise ValueError(
+            f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
+            f"tokenizer={run}"
+        )
+    return made
+
+
+def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], rows: int) -> TokenVectorEnv:
     folder = run if (run / "config.json").exists() and (run / "agent").is_dir() else run.parent
     try:
         config = read_config(folder)
     except ValueError:
-        raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
-    options = {**config.env_options, **(env_options or {})}
-    return environment(dataclasses.replace(config, env_options=options), rows)
+        if env is None:
+            raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
+        return language_vec(env, rows, **env_options)
+    if env not in (None, config.env):
+        return environment(dataclasses.replace(config, env=env, env_options=env_options), rows)
+    return environment(dataclasses.replace(config, env_options={**config.env_options, **env_options}), rows)
 
 
 def load(run: Path) -> Agent:

@@ -118,7 +118,7 @@ def _samples(agent: Agent, played: Episodes) -> list[dict[str, Any]]:
     distinct = {episode.tokens.tobytes(): episode for episode in played}
     for episode in list(distinct.values())[:SAMPLES]:
         if agent.needs_values:
-            explanation = explain(agent.model, agent.lm.tokenizer, episode)
+            explanation = explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
         else:
             explanation = Explanation.without_values(agent.lm.tokenizer, episode)
         samples.append({"html": explanation.html(), "return": episode.ret})

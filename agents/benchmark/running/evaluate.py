@@ -10,6 +10,7 @@ import numpy as np
 from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS, Experiment
 from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
 from agents.decoding.rank import Ranked
+from agents.models.value_config import SPOKEN, check_spoken
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, Start, rollout
@@ -72,11 +73,16 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
     5 by default, which ``candidates_from`` proposes, by default itself; the rest are arguments of ``LMPolicy``.
 
     Raises:
-        ValueError: the agent has no values to set or to rank by, or there is no such score.
+        ValueError: the agent has no values to set or to rank by, a value has no such setting or cannot have it, or
+            there is no such score.
     """
-    own = {name: value for name, value in decoding.items() if _is_of_values(name)}
+    own = {name: value for name, value in decoding.items() if name.startswith(("advantage_", "lm_"))}
+    if unknown := sorted(own.keys() - SPOKEN):
+        raise ValueError(f"How values enter is set by {', '.join(SPOKEN)}; there is no {', '.join(unknown)}.")
     if own and not agent.needs_values:
         raise ValueError(f"{', '.join(sorted(own))} needs an agent with values, and {agent.name!r} has none.")
+    if own:
+        check_spoken(**{**as_trained(agent), **own})
     for name, value in own.items():
         setattr(agent.model.config, name, value)
     plain = {name: value for name, value in decoding.items() if name not in own}
@@ -91,12 +97,7 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
 def as_trained(agent: Agent) -> dict[str, Any]:
     """The decoding that a trained agent has of itself: how its values enter, where it has any."""
     settings = agent.model.config.to_dict() if agent.needs_values else {}
-    return {name: value for name, value in settings.items() if _is_of_values(name)}
-
-
-def _is_of_values(name: str) -> bool:
-    """Whether a setting is one of ``ValueLMConfig``: how the values enter, or the language model before they do."""
-    return name.startswith(("advantage_", "lm_"))
+    return {name: value for name, value in settings.items() if name in SPOKEN}
 
 
 SCORES: dict[str, Callable[[Agent], Score]] = {

@@ -1,0 +1,71 @@
+"""What a training run is made of: its environment, its seed, its options as they were typed."""
+
+import pytest
+
+from agents import AGENTS, Agent
+from agents.cli.arguments import pairs
+from agents.cli.train import parse
+from agents.training import runs
+from datasets_builders import record
+from lang_envs.make import language_vec
+from lang_envs.policies.movie_review import Reviewer
+from lang_envs.policies.wordle import RandomValid
+from lang_envs.tasks.movie_review import MovieReview
+
+
+@pytest.fixture(scope="module")
+def games(tmp_path_factory):
+    out = tmp_path_factory.mktemp("data") / "wordle"
+    venv = language_vec("Wordle-v0", 4, words="english-30")
+    record(venv, RandomValid(venv.task), 8, out, progress=False)
+    return out
+
+
+def test_options_mean_what_they_say_however_they_are_written():
+    given = ["a=False", "b=True", "c=None", "d=null", "e=false", "f=0.5", "g=[1, 2]", "some-name=english-30", "h="]
+    assert pairs(given) == {
+        **{"a": False, "b": True, "c": None, "d": None, "e": False, "f": 0.5, "g": [1, 2]},
+        **{"some_name": "english-30", "h": ""},
+    }
+
+
+def test_an_environment_that_is_named_keeps_the_options_of_the_data(games):
+    def words(env=None, **options):
+        return len(runs.environment(runs.RunConfig("bc", {}, {}, 1, str(games), env, options), 1).task.words)
+
+    assert words() == words("Wordle-v0") == 30
+    assert words("Wordle-v0", words="english-100") == 100
+    assert words("Wordle-Paper-v0", words="english-200") == 200
+
+
+def test_the_seed_is_that_of_the_heads_too(tmp_path, monkeypatch):
+    data = tmp_path / "reviews"
+    record("MovieReview-v0", Reviewer(MovieReview()), 8, data, progress=False)
+    env = language_vec("MovieReview-v0", 1)
+    start = AGENTS["bc"](runs._language_model(runs.RunConfig("bc", {}, {}, 1, lm="d64-l2"), env))
+    start.save(tmp_path / "start")
+    monkeypatch.setattr("agents.training.fit.fit", lambda *args: [])
+
+    def heads(seed):
+        config = runs.RunConfig("ilql", {}, {}, 1, str(data), lm=str(tmp_path / "start"), seed=seed)
+        return runs.train(config, tmp_path / f"{seed}").model.q.state_dict()
+
+    first, second = heads(0), heads(1)
+    assert any((first[name] != second[name]).any() for name in first)
+
+
+def test_tensorboard_can_be_asked_for(games, tmp_path):
+    config, out = parse(["bc", "--data", str(games), "--out", str(tmp_path / "r"), "--tensorboard"])
+    assert config.fit["tensorboard"] and "out" not in config.fit and out == tmp_path / "r"
+
+
+def test_an_environment_of_other_tokens_is_refused(tmp_path):
+    agent = AGENTS["bc"](runs._language_model(runs.RunConfig("bc", {}, {}, 1), language_vec("MovieReview-v0", 1)))
+    agent.save(tmp_path / "agent")
+    loaded = runs.load(tmp_path)
+    assert isinstance(loaded, Agent)
+    assert runs.environment_of(tmp_path, loaded, "MovieReview-v0", rows=1).num_envs == 1
+    with pytest.raises(ValueError, match="speaks another tokenizer's tokens"):
+        runs.environment_of(tmp_path, loaded, "Wordle-v0", rows=1)
+    with pytest.raises(ValueError, match="does not say which environment"):
+        runs.environment_of(tmp_path, loaded)
