@@ -42,7 +42,11 @@ class AWRConfig(ValueConfig):
 
 
 class AWR(Agent):
-    """ILQL's values, learned into the language model."""
+    """ILQL's values, learned into the language model.
+
+    The equations stand in ``help("agents.awr")``
+    (Peng et al. 2019, arXiv:1910.00177; Snell et al. 2023, arXiv:2206.11871).
+    """
 
     name = "awr"
     needs_values = True

@@ -45,7 +45,10 @@ class BCConfig:
 
 
 class BC(Agent):
-    """Behaviour cloning, or %BC where the configuration keeps only a part of the data."""
+    """Behaviour cloning, or %BC where the configuration keeps only a part of the data.
+
+    The equations stand in ``help("agents.bc")``.
+    """
 
     name = "bc"
     config: BCConfig

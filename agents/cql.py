@@ -44,7 +44,11 @@ def best(q: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 
 class CQL(Agent):
-    """Q-learning that is pessimistic about what the data do not show."""
+    """Q-learning that is pessimistic about what the data do not show.
+
+    The equations stand in ``help("agents.cql")``
+    (Kumar et al. 2020, arXiv:2006.04779; Snell et al. 2023, arXiv:2206.11871).
+    """
 
     name = "cql"
     needs_values = True

@@ -87,7 +87,11 @@ class DecisionTransformerConfig:
 
 
 class DecisionTransformer(Agent):
-    """Behaviour cloning conditioned on returns."""
+    """Behaviour cloning conditioned on returns.
+
+    The equations stand in ``help("agents.decision_transformer")``
+    (Chen et al. 2021, arXiv:2106.01345; Sodhi et al. 2023, arXiv:2307.12425).
+    """
 
     name = "decision_transformer"
     config: DecisionTransformerConfig

@@ -68,7 +68,10 @@ class DPOConfig:
 
 
 class DPO(Agent):
-    """Preferences between episodes, or between utterances, of one context."""
+    """Preferences between episodes, or between utterances, of one context.
+
+    The equations stand in ``help("agents.dpo")`` (Rafailov et al. 2023, arXiv:2305.18290).
+    """
 
     name = "dpo"
     config: DPOConfig

@@ -36,7 +36,10 @@ class ILQLConfig(ValueConfig):
 
 
 class ILQL(Agent):
-    """Implicit Language Q-Learning: the best the data support, without ever asking for a token not in them."""
+    """Implicit Language Q-Learning: the best the data support, without ever asking for a token not in them.
+
+    The equations stand in ``help("agents.ilql")`` (Snell et al. 2023, arXiv:2206.11871).
+    """
 
     name = "ilql"
     needs_values = True

@@ -29,7 +29,10 @@ class MonteCarloConfig(ValueConfig):
 
 
 class MonteCarlo(Agent):
-    """Values by regression on observed returns."""
+    """Values by regression on observed returns.
+
+    The equations stand in ``help("agents.monte_carlo")`` (Abdulhai et al. 2023, arXiv:2311.18232).
+    """
 
     name = "monte_carlo"
     needs_values = True

@@ -110,7 +110,10 @@ class PPOConfig:
 
 
 class PPO(Agent):
-    """PPO by stable-baselines3 on live episodes, after cloning logged ones where there are any."""
+    """PPO by stable-baselines3 on live episodes, after cloning logged ones where there are any.
+
+    The equations stand in ``help("agents.ppo")`` (Schulman et al. 2017, arXiv:1707.06347).
+    """
 
     name = "ppo"
     config: PPOConfig

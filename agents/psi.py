@@ -21,7 +21,8 @@ start as the prior (exactly, with ``zero_init``), which the original gets by cop
 the prior finds unlikely start unlikely. (Held like this, psi-learning is the G-learning of the same paper.) A
 truncated episode's last state counts, where the ILQL authors' version takes it for the end.
 
-Metrics: ``value/q`` is the mean of the soft value, ``value/v`` of what V makes of it; both in nats.
+Metrics: ``loss/q`` is the Huber loss of Q here; ``value/q`` is the mean of the soft value, ``value/v`` of what V makes
+of it; both in nats.
 """
 
 from __future__ import annotations
@@ -52,7 +53,11 @@ def soft_value(q: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 
 
 class Psi(Agent):
-    """KL-regularised Q-learning around the language model of the data."""
+    """KL-regularised Q-learning around the language model of the data.
+
+    The equations stand in ``help("agents.psi")``
+    (Jaques et al. 2017, arXiv:1611.02796; Snell et al. 2023, arXiv:2206.11871).
+    """
 
     name = "psi"
     needs_values = True

@@ -74,7 +74,10 @@ class RefitConfig:
 
 
 class Refit(Agent):
-    """Behaviour cloning weighted by returns."""
+    """Behaviour cloning weighted by returns.
+
+    The equations stand in ``help("agents.refit")`` (Mukherjee et al. 2025, arXiv:2506.06964).
+    """
 
     name = "refit"
     config: RefitConfig
@@ -154,7 +157,10 @@ class SwiftConfig:
 
 
 class Swift(Agent):
-    """Behaviour cloning weighted by returns that are standardised in each context."""
+    """Behaviour cloning weighted by returns that are standardised in each context.
+
+    The equations stand in ``help("agents.refit")`` (Mukherjee et al. 2025, arXiv:2506.06964).
+    """
 
     name = "swift"
     config: SwiftConfig

@@ -30,7 +30,10 @@ class SARSAConfig(ValueConfig):
 
 
 class SARSA(Agent):
-    """One step of policy improvement over the log's own policy."""
+    """One step of policy improvement over the log's own policy.
+
+    The equations stand in ``help("agents.sarsa")`` (Snell et al. 2023, arXiv:2206.11871).
+    """
 
     name = "sarsa"
     needs_values = True

@@ -121,7 +121,10 @@ def judge(model: ValueLM, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class UtteranceILQL(Agent):
-    """Implicit Q-learning of what to say, utterance by utterance."""
+    """Implicit Q-learning of what to say, utterance by utterance.
+
+    The equations stand in ``help("agents.utterance_ilql")`` (Snell et al. 2023, arXiv:2206.11871).
+    """
 
     name = "utterance_ilql"
     needs_values = True

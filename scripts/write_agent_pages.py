@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 
 from generated_pages import write
 
-from agents import AGENTS, value_learning
+from agents import AGENTS, FitConfig, LMPolicy, value_learning
 from agents.value_learning import ValueConfig
 
 FOLDER = Path(__file__).parent.parent / "docs" / "agents"
@@ -27,6 +27,21 @@ episodes. These pages are the docstrings of the algorithms' files and of their s
 
 | agent | names | in one sentence |
 |---|---|---|
+"""
+SPEAKING = """
+## How an agent speaks
+
+`agent.policy(...)` takes these, and so does `--set` of `lang-envs eval`, `explain` and `chat`, which are greedy by
+default. How much values matter is chosen after training: they speak with a weight of 1 unless told otherwise, and 4, 8
+or 16 is often better. `lang-envs eval RUN --set greedy=true advantage_weight=8` tries one on fresh episodes; report
+others than those it was chosen on.
+
+"""
+TRAINING = """
+## How it is trained
+
+`agent.learn(source, steps, ...)`, `fit` and `lang-envs train` take the settings of `FitConfig`.
+
 """
 VALUE_METRICS = {
     "loss/q": "L_Q, the error of the Q heads, summed over them",
@@ -91,7 +106,8 @@ def settings(config: type[Any]) -> str:
     rows = ["| setting | type | default | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(config):
         kind = str(field.type).replace(" | ", " or ")
-        rows.append(f"| `{field.name}` | `{kind}` | `{field.default!r}` | {docs[field.name]} |")
+        default = field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+        rows.append(f"| `{field.name}` | `{kind}` | `{default!r}` | {docs[field.name]} |")
     return "\n".join(rows)
 
 
@@ -115,9 +131,12 @@ def use(name: str) -> str:
     kind = AGENTS[name]
     config = get_type_hints(kind)["config"].__name__
     told, source = ("--env Wordle-v0", "Live(env)") if name == "ppo" else ("--data data/logs", "Logged(logs)")
+    setting = "shift_rewards=True" if name == "refit" else ""  # rewards may be negative where the example is run
     return (
         f"```sh\nlang-envs train {name} {told} --out runs/{name}    # --help lists the settings\n```\n\n"
-        f'```python\nagent = {kind.__name__}(LM.from_scratch("d64-l2", env), {config}())\n'
+        "With `env` and `logs` as in the [quick start](../quickstart.md):\n\n"
+        f"```python\nfrom agents import LM, {source.split('(')[0]}, {kind.__name__}, {config}\n\n"
+        f'agent = {kind.__name__}(LM.from_scratch("d64-l2", env), {config}({setting}))\n'
         f"agent.learn({source}, steps=1000)\n```"
     )
 
@@ -129,7 +148,19 @@ def pages() -> dict[Path, str]:
         sentence = " ".join(markdown(module.__doc__).split("\n\n")[0].split()).rstrip(".")
         index += f"| [{title(names)}]({file_name(module)}) | `{'` `'.join(names)}` | {sentence}. |\n"
         written[FOLDER / file_name(module)] = page(module, names)
-    return {FOLDER / "README.md": index, **written}
+    return {FOLDER / "README.md": index + SPEAKING + spoken() + TRAINING + settings(FitConfig) + "\n", **written}
+
+
+def spoken() -> str:
+    """A table of the arguments of ``LMPolicy`` that say how it speaks, from its docstring."""
+    [told] = re.findall(r"\nArgs:\n(.*?)\n\n", inspect.cleandoc(LMPolicy.__doc__ or ""), re.DOTALL)
+    meanings = {name: " ".join(text.split()) for name, text in re.findall(r"    (\w+): ((?:.|\n(?!    \w+: ))+)", told)}
+    rows = ["| argument | default | meaning |", "|---|---|---|"]
+    for parameter in inspect.signature(LMPolicy).parameters.values():
+        if parameter.default is not inspect.Parameter.empty:
+            text = markdown(meanings[parameter.name]).replace("|", "&#124;")
+            rows.append(f"| `{parameter.name}` | `{parameter.default!r}` | {text} |")
+    return "\n".join(rows) + "\n"
 
 
 if __name__ == "__main__":

@@ -94,6 +94,12 @@ def test_show_an_environment_a_data_set_and_a_run(data, trained, capsys):
     assert '"tau": 0.9' in call(capsys, "show", trained)[1]
 
 
+def test_show_a_recipe(capsys):
+    code, out, _ = call(capsys, "show", "clarifying-qa")
+    assert code == 0
+    assert "played in ClarifyingQA-v0" in out and "--set " in out
+
+
 def test_a_run_says_what_it_was_and_can_be_repeated(trained, tmp_path, capsys):
     config = json.loads((trained / "config.json").read_text())
     assert (config["agent"], config["steps"], config["seed"]) == ("ilql", 3, 5)

@@ -91,6 +91,8 @@ class Explain:
     """options of the environment, as NAME=VALUE"""
     seed: int = FRESH
     """of the first episode"""
+    options: SetOptions = ()
+    """how to decode where the agent plays, as NAME=VALUE; by default as eval does"""
 
     def __call__(self) -> None:
         """Prints the episodes."""
@@ -108,6 +110,7 @@ class Explain:
 
     def _episodes(self, agent: Agent) -> Sequence[Episode]:
         """Of the text, from the data set, or played."""
+        from agents.benchmark.running.evaluate import decoded
         from agents.evaluation.explain import spoken
         from agents.training import runs
         from lang_envs import rollout
@@ -122,7 +125,8 @@ class Explain:
         first = self.seed << 32
         if self.text:
             return [spoken(env, self.text, first, leave_open=self.next > 0)]
-        return list(rollout(env, agent.policy(**agent.usual_decoding), range(first, first + self.episodes)))
+        starts = range(first, first + self.episodes)
+        return list(rollout(env, decoded(agent, pairs(self.options) or agent.usual_decoding), starts))
 
 
 @dataclass
@@ -140,6 +144,10 @@ class Chat:
     """folder of a run or of a saved agent"""
     seed: int = FRESH
     """of the episode"""
+    env: str | None = None
+    """environment id; the run's own by default"""
+    env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
+    """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
     """how to decode, as NAME=VALUE; by default as eval does"""
 
@@ -150,5 +158,5 @@ class Chat:
         from agents.training import runs
 
         agent = runs.load(self.run)
-        env = runs.environment_of(self.run, agent, rows=1)
+        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
         chat.chat(console(), agent, env, decoded(agent, pairs(self.options) or agent.usual_decoding), self.seed << 32)

@@ -70,28 +70,32 @@ class List:
 
 @dataclass
 class Show:
-    """Shows an environment, a data set, or a training run.
+    """Shows an environment, a recipe of data, a data set, or a training run.
 
     Examples:
         lang-envs show Wordle-v0
+        lang-envs show wordle-trap
         lang-envs show data/trap --episodes 3
         lang-envs show runs/ilql
     """
 
     what: Positional[str]
-    """environment id, folder of a data set, or folder of a run"""
+    """environment id, name of a recipe, folder of a data set, or folder of a run"""
     episodes: int = 2
     """transcripts printed from a data set"""
 
     def __call__(self) -> None:
         """Prints what it is."""
         from agents.cli import show
+        from datasets_builders.recipes import RECIPES
 
         path = Path(self.what)
         if (path / "provenance.json").exists():
             show.show_data(console(), path, self.episodes)
         elif (path / "config.json").exists() or (path / "agent.json").exists():
             show.show_run(console(), path)
+        elif self.what in RECIPES:
+            show.show_recipe(console(), RECIPES[self.what])
         else:
             show.show_env(console(), _known(self.what))
 
@@ -162,7 +166,7 @@ class Record:
     seed: int = 0
     """data sets of different seeds share no episode"""
     options: SetOptions = ()
-    """options of the recipe, as NAME=VALUE"""
+    """options of the recipe (lang-envs show RECIPE) and of its environment, as NAME=VALUE"""
 
     def __call__(self) -> None:
         """Prints what was recorded."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import inspect
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
+
+if TYPE_CHECKING:
+    from datasets_builders.recipes import Recipe
 
 
 def console() -> Console:
@@ -25,6 +28,17 @@ def show_env(screen: Console, name: str) -> None:
     screen.print(f"[bold]{escape(name)}")
     screen.print(f"{env.action_space}, at most {task.max_tokens} tokens, {task.max_turns} turns", style="dim")
     screen.print(inspect.getdoc(type(task)) or "", markup=False)
+
+
+def show_recipe(screen: Console, recipe: Recipe) -> None:
+    """What it records, where, and its own options; those of the environment are on the environment's page."""
+    screen.print(f"[bold]{escape(recipe.name)}")
+    screen.print(recipe.description, markup=False)
+    screen.print(
+        f"\nplayed in {recipe.env_id}, whose options it takes too; --set env_id=ID plays another", markup=False
+    )
+    for name, value in recipe.options.items():
+        screen.print(f"--set {name}={json.dumps(value)}", markup=False)
 
 
 def show_data(screen: Console, path: Path, episodes: int) -> None:

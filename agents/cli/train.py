@@ -20,8 +20,9 @@ HELP = """Trains an agent on logged episodes, on live ones, or on both; run it a
 Examples:
     lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
     lang-envs train bc --data data/expert --out runs/bc --keep-top 0.2 --lr 0.001
-    lang-envs train ilql --data data/trap --env Wordle-v0 --logged-fraction 0.5 --out runs/mixed
-    lang-envs train bc --data data/trap --lm path/to/model --lora-rank 8 --gradient-checkpointing --out runs/lora
+    lang-envs train ilql --data data/trap --logged-fraction 0.5 --out runs/mixed
+    lang-envs record dialogue-human --out data/chats --set env_id=Dialogue-BLEU-v0 tokenizer=path/to/model
+    lang-envs train bc --data data/chats --lm path/to/model --lora-rank 8 --out runs/chats
     lang-envs train --from runs/ilql/config.json --out runs/again
     torchrun --nproc_per_node 4 --no-python lang-envs train ilql --data data/trap --out runs/ilql
 """

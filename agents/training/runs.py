@@ -78,6 +78,8 @@ def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
         found = EpisodeDataset.load(config.data).provenance.get("env") or {}
         if env in (None, found.get("id")):
             env, env_options = found.get("id"), {**found.get("kwargs", {}), **env_options}
+    if env is None and config.data is not None:
+        raise ValueError(f"{config.data} does not say which environment its episodes are for: pass --env ID too.")
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
     return language_vec(env, rows, **env_options)

@@ -88,7 +88,7 @@ class VisualDialogue(Task[VisualDialogueState]):
     ## Arguments
     * `reward`, `rule`: see above.
     * `world="scenes"`: the built-in scenes, below; `"visdial"` or `"vispro"`, found in the folder that the environment
-      variable `LANG_ENVS_DATA` names; or the path of a file in one of their layouts.
+      variable `LANG_ENVS_DATA` names, under `visual_dialogue/`; or the path of a file in one of their layouts.
     * Of the built-in scenes: `pool=1000`, how many there are, each of them to be guessed among all (memory and time
       grow with it); `difficulty=3.0`, how many contradictions outweigh the guesser's prejudice, 0 for none;
       `split="train"`, or `"val"`, `"test"`: other scenes.
