@@ -176,7 +176,8 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             there = infos.get(f"_{key}")
             if there is None or key in _GYMNASIUMS:
                 continue
-            self._info[key] = widened(self._info.get(key, column(self.num_envs, values)), values)
+            known = self._info.get(key)
+            self._info[key] = column(self.num_envs, values) if known is None else widened(known, values)
             self._info[key][there] = values[there]
             self._answered |= there
 
