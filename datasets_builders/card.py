@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from datasets_builders.columns import Columns
 from datasets_builders.storage import FORMAT_VERSION
 from lang_envs.episode import Episodes
+from lang_envs.turns import turn_begins
 
 _AT_ONCE = 65_536  # rows; bounds the memory a summary takes
 _BARS = 40  # characters of the longest bar of the histogram
@@ -71,20 +72,10 @@ def _blocks(
 
 
 def count_turns(episodes: Episodes, end_id: int | None, limit: int | None = None) -> NDArray[np.int64]:
-    """Utterances in each episode [B].
-
-    One ends at the end token, at ``limit`` tokens, where the environment speaks, or at the cut.
-    """
-    acting = episodes.is_action  # [N]
-    ends = np.empty(len(acting), np.bool_)
-    ends[:-1] = acting[:-1] & ~acting[1:]
-    ends[episodes.offsets[1:] - 1] = acting[episodes.offsets[1:] - 1]  # the next token is another episode's
-    if end_id is not None:
-        ends |= acting & (episodes.tokens == end_id)
-    turns = ends.astype(np.int64)  # [N], at the end of what was said without a break
-    if limit is not None:
-        said = np.diff(np.cumsum(acting)[ends], prepend=0)
-        turns[ends] = -(-said // limit)
+    """Utterances in each episode [B]; see :func:`~lang_envs.turns.turn_begins`."""
+    taken = np.flatnonzero(episodes.is_action)  # [K]
+    turns = np.zeros(len(episodes.tokens), np.int64)  # [N], at the first token of what was said
+    turns[taken] = turn_begins(taken, episodes.tokens[taken], end_id, limit)
     return np.add.reduceat(turns, episodes.offsets[:-1])
 
 

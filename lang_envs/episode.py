@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.turns import turn_begins
+
 
 @dataclass(frozen=True, eq=False)
 class Episode:
@@ -69,12 +71,10 @@ class Episode:
             end_id: the token that ends an utterance. An observation between two may be empty.
             limit: the most tokens of an utterance, for those that were ended by it.
         """
-        acted = self.is_action
-        after = np.append(acted[1:], False)
-        first = acted & ~np.insert(acted[:-1] & (self.tokens[:-1] != end_id), 0, False)
-        last = acted & (~after | (self.tokens == end_id))
-        spans = zip(np.flatnonzero(first).tolist(), (np.flatnonzero(last) + 1).tolist(), strict=True)
-        return [slice(i, min(i + (limit or end), end)) for begin, end in spans for i in range(begin, end, limit or end)]
+        taken = np.flatnonzero(self.is_action)  # [K]
+        begins = np.flatnonzero(turn_begins(taken, self.tokens[taken], end_id, limit))
+        lasts = np.append(begins[1:], len(taken)) - 1 if len(taken) else begins
+        return [slice(i, j + 1) for i, j in zip(taken[begins].tolist(), taken[lasts].tolist(), strict=True)]
 
     def __len__(self) -> int:
         """T, how many tokens the episode has."""

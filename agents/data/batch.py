@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lang_envs.episode import Episode, Episodes
+from lang_envs.turns import turn_begins
 
 Per = Literal["token", "turn"]
 
@@ -107,8 +108,14 @@ class Batch:
 def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, limit: int | None = None) -> Batch:
     """Lays episodes out as a ``Batch``, on the processor.
 
-    Turns are those of :func:`turn_begins`. All work is on whole columns: K actions and N tokens of all episodes one
-    after another, put into rows at the end.
+    Turns are those of :func:`~lang_envs.turns.turn_begins`. All work is on whole columns: K actions and N tokens of
+    all episodes one after another, put into rows at the end.
+
+    Args:
+        episodes: B of them, of any lengths.
+        pad_id: fills the rows of shorter episodes; no result depends on it.
+        end_id: the token that ends an utterance.
+        limit: the environment's ``max_utterance_tokens``; None where no utterance was cut.
 
     Raises:
         ValueError: if there are no episodes.
@@ -151,28 +158,6 @@ def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, li
         turn=_rows(turn, is_real, np.int64),
         logprob=_rows(logprob, is_real, np.float32),
     )
-
-
-def turn_begins(
-    taken: NDArray[np.integer[Any]], action: NDArray[np.integer[Any]], end_id: int, limit: int | None
-) -> NDArray[np.bool_]:
-    """Which of K actions begin a turn, [K].
-
-    A turn ends with the token ``end_id``, where the environment speaks, or with its token number ``limit``, the
-    environment's ``max_utterance_tokens``: it may keep silent after a turn that was cut there.
-
-    Args:
-        taken: [K] positions among the tokens of all episodes; each episode opens with a token of the environment.
-        action: [K] the tokens there.
-        end_id: ends an utterance.
-        limit: None where no turn was cut.
-    """
-    begins = np.ones(len(taken), np.bool_)  # [K]
-    begins[1:] = (action[:-1] == end_id) | (taken[1:] > taken[:-1] + 1)
-    if limit is not None:
-        place = np.arange(len(taken))  # [K]
-        begins |= (place - np.maximum.accumulate(place * begins)) % limit == 0
-    return begins
 
 
 def _rows(values: NDArray[Any] | int, real: NDArray[np.bool_], dtype: type[np.generic], fill: int = 0) -> Tensor:

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from agents.data.batch import turn_begins
 from agents.data.contexts import Repeated, digest, pieces
 from agents.data.source import Around, Live, Logged
 from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy
+from lang_envs.turns import turn_begins
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -29,10 +29,15 @@ class Source(Protocol):
     """whether ``sample`` plays with the policy it is given"""
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Returns the next ``n`` episodes, or of those the ``rows``, numbers from 0 in steps of 1.
+        """Returns the next ``n`` episodes, or of those the ``rows``.
 
         All ``n`` count as handed out. So several processes, each with rows of its own, share what one would get, and
         none reads or plays what another does.
+
+        Args:
+            n: how many.
+            policy: plays them, where the source needs one.
+            rows: numbers below ``n`` in steps of 1; None: all.
         """
         ...
 
@@ -196,6 +201,14 @@ class Mixed:
 
     The fraction holds over the whole run and not only within one request: half of 1, asked for again and again, is a
     logged episode every other time. It holds for any rows of a request too: logged and live ones take turns.
+
+    Args:
+        logged: usually a :class:`Logged`.
+        live: usually a :class:`Live`.
+        logged_fraction: in [0, 1].
+
+    Raises:
+        ValueError: where the fraction is outside of that.
     """
 
     def __init__(self, logged: Source, live: Source, logged_fraction: float = 0.5) -> None:
