@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from datasets_builders.atomic import replacing
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.storage import DatasetError
 from lang_envs.corpora.files import json_lines
@@ -197,13 +198,11 @@ def _by_context(dataset: EpisodeDataset, end_id: int, limit: int | None) -> list
 
 
 def _write(path: Path, rows: Iterable[Row]) -> int:
-    temporary = path.with_name(path.name + ".tmp")
     count = 0
-    with temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1
-    os.replace(temporary, path)
     return count
 
 

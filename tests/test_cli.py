@@ -122,6 +122,10 @@ def test_eval_explain_and_chat(trained, data, capsys, monkeypatch):
     code, out, _ = call(capsys, "chat", trained)
     assert code == 0
     assert "Return 0.5." in out
+    monkeypatch.setattr("sys.stdin", io.StringIO("the film was dreadful\nthe movie was good\n"))
+    code, out, _ = call(capsys, "chat", trained)
+    assert "say it in other words" in out
+    assert "Return 0.5." in out
     monkeypatch.setattr("sys.stdin", io.StringIO("q\n"))
     assert "Left the episode" in call(capsys, "chat", trained)[1]
 

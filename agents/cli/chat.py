@@ -14,7 +14,8 @@ from rich.text import Text
 from agents.evaluation.explain import Explanation, explain
 from lang_envs.episode import Episode
 from lang_envs.generators import OF_POLICY, generator
-from lang_envs.tokenizers import decode, encode
+from lang_envs.tokenizers import decode
+from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -67,13 +68,11 @@ def chat(
     while not env.finished[0]:
         [turn] = policy.act([env.history(0)], [rng])
         try:
-            typed = read("Return: the agent speaks, text: you speak for it, q: leave > ").strip()
+            typed = _typed(screen, env, read)
         except (EOFError, KeyboardInterrupt):
-            typed = "q"
-        if typed == "q":
             screen.print("Left the episode.")
             return None
-        tokens = _utterance(env, typed) if typed else turn.tokens
+        tokens = turn.tokens if typed is None else typed
         env.say([0], [tokens])
         episode = env.episode(0)
         explanation = look(agent, episode)
@@ -84,7 +83,17 @@ def chat(
     return episode
 
 
-def _utterance(env: TokenVectorEnv, text: str) -> NDArray[np.int32]:
-    """What the person typed, as tokens: cut to the environment's limit, ended by the end token where there is room."""
-    limit = env.task.max_utterance_tokens
-    return np.array([*encode(env.tokenizer, [text])[0][: limit - 1], env.end_id], np.int32)
+def _typed(screen: Console, env: TokenVectorEnv, read: Callable[[str], str]) -> NDArray[np.int32] | None:
+    """What the person says in the agent's place, as tokens; None: the agent speaks.
+
+    Raises:
+        EOFError: the person leaves.
+    """
+    while typed := read("Return: the agent speaks, text: you speak for it, q: leave > ").strip():
+        if typed == "q":
+            raise EOFError
+        tokens = spell(env.tokenizer, typed, env.task.max_utterance_tokens)
+        if env.tokenizer.unk_token_id not in tokens:
+            return tokens
+        screen.print("The tokenizer has no tokens for a part of that; say it in other words.")
+    return None
