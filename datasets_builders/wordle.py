@@ -112,4 +112,9 @@ def utterances(game: Episode, end_id: int) -> list[NDArray[np.int32]]:
 def _game(env: TokenVectorEnv) -> Wordle:
     if not isinstance(env.task, Wordle):
         raise ValueError(f"this recipe needs a game of Wordle, got the task {type(env.task).__name__}")
+    if not env.task.speaks(env.tokenizer):
+        raise ValueError(
+            f"the scripted players speak Wordle's own tokens, got another tokenizer ({len(env.tokenizer)} tokens); "
+            "record without tokenizer=, or what a model of that tokenizer says"
+        )
     return env.task

@@ -8,6 +8,7 @@ from test_dataset import assert_same
 
 from datasets_builders import EpisodeDataset, build
 from datasets_builders.wordle import utterances
+from lang_envs.tokenizers import text_tokenizer
 
 END = 30
 SHORT = {"words": "english-100", "progress": False}
@@ -115,6 +116,8 @@ def test_bad_asks_are_told_in_words(tmp_path):
         build("wordle-mixed", 10, tmp_path / "d", skills=(), **SHORT)
     with pytest.raises(ValueError, match="needs a game of Wordle"):
         build("wordle-trap", 10, tmp_path / "d", env_id="MovieReview-v0")
+    with pytest.raises(ValueError, match="speak Wordle's own tokens"):
+        build("wordle-trap", 10, tmp_path / "d", tokenizer=text_tokenizer(), **SHORT)
     assert not list(tmp_path.iterdir())
 
 

@@ -189,7 +189,7 @@ class Wordle(Task[WordleState]):
         Where a guess cannot become valid any more: any letter while there is room, then the end. None for a tokenizer
         that is not Wordle's own. The state plays no part, so it may be None.
         """
-        if not self._is_own(tokenizer):
+        if not self.speaks(tokenizer):
             return None
         prefix = tuple(int(token) for token in said)
         if prefix not in self._legal:
@@ -198,7 +198,7 @@ class Wordle(Task[WordleState]):
 
     def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics:
         """Arrays where the tokens are Wordle's own, text where they are another tokenizer's."""
-        if self._is_own(tokenizer):
+        if self.speaks(tokenizer):
             return WordleDynamics(self, VOCABULARY, num_envs)
         return super().dynamics(tokenizer, num_envs)
 
@@ -208,7 +208,8 @@ class Wordle(Task[WordleState]):
         agree = self.lexicon.agreeing(letters_of(state.guesses), patterns, self.feedback)  # [k, W]
         return np.logical_and.reduce(agree, axis=0)
 
-    def _is_own(self, tokenizer: PreTrainedTokenizerFast) -> bool:
+    def speaks(self, tokenizer: PreTrainedTokenizerFast) -> bool:
+        """Whether its tokens are Wordle's own, which the scripted players read and write."""
         if tokenizer is self._tokenizer:
             return True
         return len(tokenizer) == len(VOCABULARY) and tokenizer.get_vocab() == VOCABULARY
