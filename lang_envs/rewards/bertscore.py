@@ -9,7 +9,8 @@ The means run over the tokens of the text itself, the maxima also over the two t
 the score of a random pair of texts, the baseline b, to 0: (score - b) / (1 - b).
 
 The numbers are those of the package ``bert_score`` (no idf weights) given one pair at a time. Given many pairs it pads
-them, and then counts a negative maximum as 0; here nothing is padded. And departing from it:
+them, and then counts a negative maximum as 0; here nothing is padded. A text scores exactly 1 against itself, and is
+not encoded for it. And departing from it:
 
 - an empty text, or one of white space, scores 0, before and after rescaling: it earns what a random reply earns;
 - F1 is 0 where precision and recall of opposite signs cancel so far that it would leave [-1, 1];
@@ -22,6 +23,7 @@ before the text. Neither does this by default; ``Encoder(..., leading_space=True
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -34,12 +36,14 @@ from lang_envs.rewards.encoder import Encoder, Tokens
 
 Score = Literal["precision", "recall", "f1"]
 _COLUMNS: dict[Score, int] = {"precision": 0, "recall": 1, "f1": 2}
+_CERTAIN = re.compile("[!-~]")  # every tokenizer has a token for these, so that a text with one has content
 
 
 class BERTScore:
     """Similarity of each candidate to its reference, 1 where they are the same.
 
-    Embeddings are kept by the encoder across calls, so references that come again cost nothing.
+    Embeddings are kept by the encoder across calls, so references that come again cost nothing, and a candidate that is
+    its reference costs nothing either.
 
     Args:
         encoder: None for the packaged MiniLM; the path or hub name of another; or an ``Encoder``, to share its memory.
@@ -88,11 +92,16 @@ class BERTScore:
         """
         if len(candidates) != len(references):
             raise ValueError(f"expected a reference for each of {len(candidates)} candidates, got {len(references)}")
-        tokens = self.encoder.tokens([*candidates, *references])
-        pairs = zip(tokens[: len(candidates)], tokens[len(candidates) :], strict=True)
-        scores = np.array([similarity(*pair)[self._column] for pair in pairs], np.float32)
+        written = list(zip(map(str.strip, candidates), map(str.strip, references), strict=True))
+        says = [bool(candidate and reference) for candidate, reference in written]
+        same = [candidate == reference and bool(_CERTAIN.search(candidate)) for candidate, reference in written]
+        open_ = [pair for pair, known in zip(written, same, strict=True) if not known]
+        tokens = self.encoder.tokens([*(candidate for candidate, _ in open_), *(reference for _, reference in open_)])
+        scores = np.ones(len(written), np.float32)
+        scores[~np.array(same, np.bool_)] = [
+            similarity(*pair)[self._column] for pair in zip(tokens[: len(open_)], tokens[len(open_) :], strict=True)
+        ]
         rescaled = (scores - self.baseline) / (1 - self.baseline)
-        says = [bool(c.strip() and r.strip()) for c, r in zip(candidates, references, strict=True)]
         return np.where(says, rescaled, 0).astype(np.float32)
 
     def click(self, threshold: float = 0.6) -> BERTClick:
