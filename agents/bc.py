@@ -18,7 +18,7 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import best_of_each
 from agents.data.source import Logged, Source
-from agents.models.lm import read
+from agents.models.reading import read
 
 
 @dataclass
@@ -73,7 +73,7 @@ class BC(Agent):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The cross-entropy of the agent's tokens."""
-        hidden = read(self.model.base_model, batch.input_ids)  # [B, T, d]
+        hidden = read(self.model.base_model, batch.input_ids, batch.attention_mask)  # [B, T, d]
         logits = self.model.get_output_embeddings()(batch.at(hidden, batch.state))  # [B, A, V]
         nll = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")  # [B * A]
         loss = batch.mean(nll.view_as(batch.reward))

@@ -18,8 +18,8 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import pieces
 from agents.data.source import Logged, Source
-from agents.models.lm import read
 from agents.models.lora import copy_of
+from agents.models.reading import read
 
 Reference = Literal["start", "logged"]
 
@@ -36,7 +36,7 @@ def check_reference(reference: str) -> None:
 
 def logprobs(model: Any, batch: Batch) -> Tensor:
     """The model's log pi(a | s) of every token the agent said, [B, A]; 0 in the padding."""
-    hidden = read(model.base_model, batch.input_ids)  # [B, T, d]
+    hidden = read(model.base_model, batch.input_ids, batch.attention_mask)  # [B, T, d]
     logits = model.get_output_embeddings()(batch.at(hidden, batch.state))  # [B, A, V]
     nll = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")  # [B * A]
     return -nll.view_as(batch.mask) * batch.mask  # [B, A]

@@ -35,7 +35,7 @@ from torch.nn.utils.rnn import pad_sequence
 from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.decoding.policy import LMPolicy
-from agents.models.lm import read
+from agents.models.reading import read
 from agents.models.value_lm import ValueLM
 from agents.value_learning import check_values, nll
 from lang_envs.rollout import Policy, Turn
@@ -115,7 +115,9 @@ def utterances(batch: Batch) -> Utterances:
 def judge(model: ValueLM, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Where each utterance ends (a position in [B * T]), its Qbar, and V of the state before it: [U] each."""
     u = utterances(batch)
-    states = [read(trunk, batch.input_ids).flatten(0, 1) for trunk in model.trunks[-2:]]  # 1 or 2 x [B * T, d]
+    states = [
+        read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in model.trunks[-2:]
+    ]  # 1 or 2 x [B * T, d]
     q_bar = model.target_q.smallest(states[-1][u.end]).squeeze(-1)  # [U]
     return u.end, q_bar, model.v(states[0][u.start])[0].squeeze(-1)
 
@@ -135,7 +137,9 @@ class UtteranceILQL(Agent):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The three losses above."""
         c, model, u = self.config, self.model, utterances(batch)
-        states = [read(trunk, batch.input_ids).flatten(0, 1) for trunk in model.trunks]  # 1 or 3 x [B * T, d]
+        states = [
+            read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in model.trunks
+        ]  # 1 or 3 x [B * T, d]
         policy, value, target = states * (3 // len(states))  # [B * T, d] each
         v = model.v(value[u.start])[0].float().squeeze(-1)  # [U]
         with torch.no_grad():

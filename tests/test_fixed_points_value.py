@@ -24,7 +24,7 @@ from agents import (
 )
 from agents.cql import best
 from agents.evaluation.tabular import group_expectile
-from agents.models.lm import read
+from agents.models.reading import read
 from agents.psi import soft_value
 from agents.utterance_ilql import judge
 from lang_envs import rollout

@@ -19,7 +19,8 @@ from tiny_models import (
 )
 from transformers import GraniteConfig, GraniteForCausalLM
 
-from agents.models.lm import LM, SIZES, checkpoint_gradients, native_bf16, read
+from agents.models.lm import LM, SIZES, checkpoint_gradients, native_bf16
+from agents.models.reading import read
 from lang_envs.tokenizers import character_tokenizer
 
 

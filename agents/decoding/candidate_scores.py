@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from agents.decoding.distribution import continued, next_token_logprobs, speaker
-from agents.models.lm import read
+from agents.models.reading import read
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
 

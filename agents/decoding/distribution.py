@@ -13,7 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from agents.decoding.policy import LMPolicy
 from agents.decoding.sampling import shape_scores
-from agents.models.lm import read
+from agents.models.reading import read
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
@@ -26,6 +26,7 @@ from transformers.utils import cached_file
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache
 from agents.models.lora import LoRAConfig, add_adapters
+from agents.models.reading import read
 
 SIZES: dict[str, dict[str, Any]] = {
     "d64-l2": {"n_embd": 64, "n_layer": 2, "n_head": 4},
@@ -198,15 +199,6 @@ def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrai
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             model.resize_token_embeddings(wanted)
-
-
-def read(trunk: Any, input_ids: Tensor) -> Tensor:
-    """Last hidden states of whole episodes: right-padded tokens [B, T] -> [B, T, d]; for training, no past is kept.
-
-    Attention is causal, so no real token sees the padding behind it and none needs a mask: plain causal attention is
-    the fast kind. The trunk gets embeddings, not ids, because the library looks for padding in ids and warns.
-    """
-    return trunk(inputs_embeds=trunk.get_input_embeddings()(input_ids), use_cache=False).last_hidden_state
 
 
 def checkpoint_gradients(model: PreTrainedModel, on: bool) -> None:

@@ -21,8 +21,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from agents.decoding.sampling import shape_scores
 from agents.models.heads import Heads
-from agents.models.lm import read
 from agents.models.lora import copy_of
+from agents.models.reading import read
 from agents.models.value_config import ValueLMConfig
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ class ValueLM(PreTrainedModel, GenerationMixin):
                 x = x.new_zeros(batch.mask.numel(), *x.shape[1:]).index_copy(0, real, x)  # [B * A, ...]
             return x.float().unflatten(0, size)
 
-        states = [read(trunk, batch.input_ids).flatten(0, 1) for trunk in self.trunks]  # 1 or 3 x [B * T, d]
+        states = [
+            read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in self.trunks
+        ]  # 1 or 3 x [B * T, d]
         policy, value, target = states * (3 // len(states))  # [B * T, d] each
         at_value = value[state]  # [K, d]
         v = in_rows(self.v(at_value)[0].squeeze(-1))  # [B, A]

@@ -29,7 +29,8 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.decoding.distribution import next_token_logprobs, speaker
 from agents.decoding.policy import LMPolicy
-from agents.models.lm import LM, read
+from agents.models.lm import LM
+from agents.models.reading import read
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
 
@@ -114,7 +115,7 @@ class FittedQ(Agent):
 
     def _decisions(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The states of the batch's K decisions [K, d], and what was said [K]."""
-        states = read(self.model.lm.base_model, batch.input_ids).flatten(0, 1)  # [B * T, d]
+        states = read(self.model.lm.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
         return states[places(batch)], batch.action[batch.mask > 0]
 
     def _values(self, batch: Batch, states: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -17,8 +17,8 @@ from transformers import PreTrainedModel
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache
 from agents.models.heads import Heads
-from agents.models.lm import read
 from agents.models.lora import copy_of
+from agents.models.reading import read
 
 NEVER = -1e8  # a score no token is said with; unlike -inf it leaves the entropy's gradient a number
 

@@ -1,0 +1,65 @@
+"""Episodes of similar length are read together: the same states and gradients, with less padding."""
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import make_lm
+from torch.distributed.fsdp import FSDPModule
+
+from agents.models.reading import MOST_PARTS, parts, read
+
+
+def passes(trunk):
+    """Shapes of what the trunk was given, noted as it is read."""
+    seen = []
+    trunk.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(tuple(kwargs["inputs_embeds"].shape[:2])), with_kwargs=True
+    )
+    return seen
+
+
+def ragged(lengths, width, vocabulary, seed=0):
+    ids = torch.randint(0, vocabulary, (len(lengths), width), generator=torch.Generator().manual_seed(seed))
+    return ids, (torch.arange(width) < torch.tensor(lengths)[:, None]).long()
+
+
+def states_and_gradient(model, ids, mask, real):
+    model.zero_grad()
+    states = read(model.base_model, ids, mask)[real > 0]
+    (states * torch.linspace(-1, 1, states.numel()).view_as(states)).sum().backward()
+    return states.detach(), [p.grad.clone() for p in model.base_model.parameters()]
+
+
+@pytest.mark.parametrize("lengths", [[40, 3, 17, 40, 5, 4, 22, 1], [1], [9, 9, 9], [1] * 30 + [40]])
+def test_parts_change_neither_states_nor_gradients(lengths, monkeypatch):
+    monkeypatch.setattr("agents.models.reading.PRICE", 1)
+    model = make_lm()
+    ids, mask = ragged(lengths, 40, model.config.vocab_size)
+    whole, of_whole = states_and_gradient(model, ids, None, mask)
+    seen = passes(model.base_model)
+    apart, of_parts = states_and_gradient(model, ids, mask, mask)
+    torch.testing.assert_close(apart, whole, atol=1e-5, rtol=1e-5)
+    for a, b in zip(of_parts, of_whole, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-4)
+    assert sum(rows for rows, _ in seen) == len(lengths)
+    assert (len(seen) > 1) == (len(set(lengths)) > 1)
+
+
+def test_a_pass_is_made_where_it_pays():
+    even, dialogues = np.full(32, 70), np.sort(np.random.default_rng(0).integers(30, 129, 32))
+    assert parts(even, 200) == [32]
+    assert parts(dialogues, 200) == [10, 11, 11]
+    assert parts(dialogues, 4096) == [32]  # on a graphics card a pass costs more than all that padding
+    assert sum(parts(np.sort(dialogues[:7]), 1)) == 7
+    assert len(parts(np.arange(1, 1000), 0)) == MOST_PARTS
+
+
+def test_shared_weights_are_read_in_one_pass(monkeypatch):
+    monkeypatch.setattr("agents.models.reading.PRICE", 0)
+    model = make_lm()
+    ids, mask = ragged([40, 1, 2, 3], 40, model.config.vocab_size)
+    seen = passes(model.base_model)
+    block = model.base_model.h[0]
+    block.__class__ = type("InParts", (FSDPModule, type(block)), {})
+    read(model.base_model, ids, mask)
+    assert seen == [(4, 40)]
