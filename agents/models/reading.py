@@ -36,7 +36,7 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
     # Processes that share the weights run every pass together, and must agree on how many there are.
     if attention_mask is None or any(isinstance(module, FSDPModule) for module in trunk.modules()):
         return _at_once(trunk, input_ids)
-    lengths, order = attention_mask.sum(1).sort()  # [B], [B]
+    lengths, order = attention_mask.sum(1, dtype=torch.long).sort()  # [B], [B]
     sizes = parts(lengths.cpu().numpy(), PRICE if input_ids.device.type == "cpu" else PRICE_ON_A_CARD)
     if len(sizes) == 1:
         return _at_once(trunk, input_ids)

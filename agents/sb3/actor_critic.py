@@ -57,18 +57,22 @@ class ActorCritic(nn.Module):
         self.reference.eval()
         return self
 
-    def forward(self, input_ids: Tensor, row: Tensor, position: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, input_ids: Tensor, row: Tensor, position: Tensor, attention_mask: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Reads episodes, right-padded [S, T] -> at K of their states, scores [K, V] and values [K].
 
-        State k is the one that ends at ``position[k]`` of episode ``row[k]``.
+        State k is the one that ends at ``position[k]`` of episode ``row[k]``; ``attention_mask`` is ``read``'s.
         """
-        hidden = read(self.lm.base_model, input_ids)[row, position]  # [K, d]
+        hidden = read(self.lm.base_model, input_ids, attention_mask)[row, position]  # [K, d]
         return self.lm.get_output_embeddings()(hidden), self.value(hidden)[0].squeeze(-1)
 
     @torch.no_grad()
-    def reference_scores(self, input_ids: Tensor, row: Tensor, position: Tensor) -> Tensor:
+    def reference_scores(
+        self, input_ids: Tensor, row: Tensor, position: Tensor, attention_mask: Tensor | None = None
+    ) -> Tensor:
         """The same of the frozen copy, its scores alone: [K, V]."""
-        hidden = read(self.reference.base_model, input_ids)[row, position]  # [K, d]
+        hidden = read(self.reference.base_model, input_ids, attention_mask)[row, position]  # [K, d]
         return self.reference.get_output_embeddings()(hidden)
 
     @torch.no_grad()

@@ -106,7 +106,11 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         last = self.last[part if len(part) else [0]]  # [s]
         last_step, last_row = last % self.buffer_size, last // self.buffer_size  # [s] each
         position = self.observations["attention_mask"][step, row].sum(-1, dtype=np.int64) - 1  # [K]
-        histories = self.observations["input_ids"][last_step, last_row, : position.max(initial=0) + 1]  # [s, T]
+        longest = position.max(initial=0) + 1  # T
+        histories = {
+            name: self.to_torch(self.observations[name][last_step, last_row, :longest])  # [s, T]
+            for name in ("input_ids", "attention_mask")
+        }
 
         def at(x: NDArray[Any]) -> Tensor:
             """[n, N, ...] -> [K, ...]."""
@@ -114,7 +118,7 @@ class TokenBuffer(MaskableDictRolloutBuffer):
 
         return MaskableDictRolloutBufferSamples(
             observations={
-                "input_ids": self.to_torch(histories),
+                **histories,
                 "row": self.to_torch(part.searchsorted(self.episode[k])),
                 "position": self.to_torch(position),
             },
