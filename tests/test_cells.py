@@ -143,6 +143,14 @@ def test_training_the_start_anew_trains_anew_what_went_on_from_it():
     assert changed == {name for name in before if "baselines" not in name}  # all measure themselves against it
 
 
+def test_what_is_only_drawn_otherwise_is_not_made_anew():
+    edited = tuple(dataclasses.replace(cell, line="all", at=i) for i, cell in enumerate(CELLS))
+    before, after = (
+        [unit.spec() for unit in units(suite, NOWHERE)] for suite in (SUITE, with_cells(*edited, varies="their number"))
+    )
+    assert before == after
+
+
 @pytest.mark.parametrize(
     ("cells", "words"),
     [

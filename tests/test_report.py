@@ -214,6 +214,21 @@ def test_curves_that_never_change_are_not_drawn():
     assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == ["loss/bc", "data/return"]
 
 
+def test_what_an_experiment_varies_is_drawn_as_lines():
+    cells = [Cell(f"{line}, {n}", "bc", line=line, at=n) for n in (10, 200) for line in ("all", "best")]
+    varying = experiment(rank_test=False, varies="logged replies", cells=(Cell("TF", "bc"), *cells))
+    runs = {cell.label: [trained(s, i + s, False) for s in range(2)] for i, cell in enumerate(varying.cells)}
+    outcome = Outcome(varying, runs, {}, None)
+    [sweep] = [p for p in pictures(outcome, list(outcome.cells)) if p.name == "sweep"]
+    [axis] = sweep.draw(LIGHT).axes
+    drawn = {line.get_label(): (list(line.get_xdata()), list(line.get_ydata())) for line in axis.get_lines()}
+    assert drawn["all"] == ([10, 200], [1.5, 3.5])
+    assert drawn["best"] == ([10, 200], [2.5, 4.5])
+    assert drawn["TF"][1] == [0.5, 0.5]
+    assert (axis.get_xscale(), axis.get_xlabel()) == ("log", "logged replies")
+    assert "sweep" not in [p.name for p in pictures(outcome_of(experiment()), ["BC", "ILQL"])]
+
+
 def test_the_rank_table_shows_yardsticks_beside_runs():
     rows = {row[0]: row[1:] for row in rank_table(outcome_of(experiment())).rows}
     assert rows["ILQL, target Q"] == ("0.90 [0.90, 0.90]", "0.80 [0.80, 0.80]", "0.70 [0.70, 0.70]", "3")

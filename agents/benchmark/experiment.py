@@ -81,6 +81,10 @@ class Cell:
     """share of the episodes that are played live, in the environment of the logs"""
     group: str = ""
     """what several cells are settings of, where their spread is looked at"""
+    line: str = ""
+    """the line it is a point of, in the picture over what its experiment varies; without one it is drawn as a level"""
+    at: float = 0.0
+    """its place on that line"""
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,8 @@ class Experiment:
     """training steps between two measurements of the values"""
     yardstick_games: int = 2000
     """games played to estimate the optimal values that the rank test is shown beside"""
+    varies: str = ""
+    """what differs along the ``line`` of its cells, in words; empty: there is no such picture"""
 
 
 @dataclass(frozen=True)

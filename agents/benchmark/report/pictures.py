@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from agents.benchmark.report import plots
 from agents.benchmark.report.headline import Across
 from agents.benchmark.report.outcome import Outcome
-from agents.benchmark.report.theme import Theme
+from agents.benchmark.report.theme import Theme, looks
 from agents.evaluation import stats
 
 Curves = dict[str, dict[str, list[list[tuple[int, float]]]]]
@@ -37,6 +37,7 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
             "circles and broken lines are policies that are not trained."
         )
         found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks), caption))
+    found += _sweep(outcome, agents)
     training = _curves(outcome, lambda name: name == "data/return" or name.startswith("loss/"))
     if training:
         caption = "Losses and the returns of the episodes trained on; lines are means over runs, bands their range."
@@ -60,6 +61,32 @@ def overview(found: Across, agents: Sequence[str]) -> Picture:
         "Normalised scores: small dots are experiments, large marks the interquartile mean over experiments and runs, "
         "bars its 95 % bootstrap interval over seeds.",
     )
+
+
+def _sweep(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
+    """Returns over what the experiment varies, where it varies anything; a line looks like the first of its cells."""
+    experiment = outcome.experiment
+    lines: dict[str, dict[float, list[float]]] = {}
+    levels: dict[str, list[float]] = {}
+    first: dict[str, str] = {}  # of a line or level, the label of its first cell
+    for cell in experiment.cells:
+        if cell.label in outcome.cells:
+            first.setdefault(cell.line or cell.label, cell.label)
+            if cell.line:
+                lines.setdefault(cell.line, {})[cell.at] = outcome.returns(cell.label)
+            else:
+                levels[cell.label] = outcome.returns(cell.label)
+    if not experiment.varies or not lines:
+        return []
+
+    def draw(theme: Theme) -> Figure:
+        look = looks(theme, agents)
+        return plots.sweep(
+            theme, {name: look[label] for name, label in first.items()}, lines, levels, experiment.varies
+        )
+
+    caption = f"Returns over {experiment.varies}: lines are means over training runs, bands their range."
+    return [Picture("sweep", draw, caption)]
 
 
 def _rank_pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:

@@ -71,6 +71,44 @@ def scores(
     return drawn
 
 
+def sweep(
+    theme: Theme,
+    looks_of: Mapping[str, Look],
+    lines: Mapping[str, Mapping[float, Sequence[float]]],
+    levels: Mapping[str, Sequence[float]],
+    varied: str,
+) -> Figure:
+    """Returns over what an experiment varies.
+
+    Args:
+        theme: colours of the page.
+        looks_of: the look of each line and level.
+        lines: name -> place -> returns of the training runs; drawn as their mean and their range.
+        levels: name -> returns of what does not vary; drawn as a level line at their mean.
+        varied: what the places are. They are drawn on a logarithmic axis where they span more than a decade.
+    """
+    drawn, (axis,) = figure(theme, 1, 1, 7.2, 3.6)
+    for name, level in levels.items():
+        axis.axhline(float(np.mean(level)), color=looks_of[name].colour, linewidth=1, linestyle=(0, (4, 3)), label=name)
+    for name, points in lines.items():
+        places, look = sorted(points), looks_of[name]
+        runs = [points[place] for place in places]
+        style: dict[str, Any] = {"marker": look.marker, "markersize": 6, "linestyle": look.line, "linewidth": 1.6}
+        axis.plot(places, [float(np.mean(run)) for run in runs], color=look.colour, label=name, **style)
+        axis.fill_between(
+            places, list(map(min, runs)), list(map(max, runs)), color=look.colour, alpha=0.18, linewidth=0
+        )
+    every = sorted({place for points in lines.values() for place in points})
+    if every[0] > 0 and every[-1] > 10 * every[0]:
+        axis.set_xscale("log")
+    axis.set_xticks(every, [f"{place:,g}" for place in every], minor=False)
+    axis.set_xticks([], minor=True)
+    axis.set_xlabel(varied, fontsize=9)
+    axis.set_ylabel("return", fontsize=9)
+    legend(drawn, [axis], theme, 4)
+    return drawn
+
+
 def _band(axis: Axes, runs: Sequence[Sequence[tuple[int, float]]], look: Look, label: str) -> None:
     """Mean over runs and their range, at the steps that all runs share."""
     shared = sorted(set.intersection(*(({step for step, _ in run}) for run in runs)))

@@ -51,7 +51,7 @@ class Unit:
 
     def spec(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON-able data."""
-        read_later = {"cells", "baselines", "title", "about", "normalise"}
+        read_later = {"cells", "baselines", "title", "about", "normalise", "varies"}
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
         shared = {name: x for name, x in dataclasses.asdict(self.experiment).items() if name not in read_later}
@@ -60,6 +60,8 @@ class Unit:
                 [cell.config.get(name) for name in ("gamma", "tau")] for cell in self.experiment.cells
             ]
         part = dataclasses.asdict(self.part) if self.part is not None else None
+        if part is not None and isinstance(self.part, Cell):
+            part = {name: x for name, x in part.items() if name not in ("line", "at")}
         spec = {"experiment": shared, "part": part, "seed": self.seed, "data": self.data.name}
         if self.needs:  # who is measured beside what was trained anew is measured anew
             spec["needs"] = {use: unit.spec() for use, unit in self.needs.items()}

@@ -120,8 +120,9 @@ def thresholds() -> tuple[Cell, ...]:
     """TF Top and DT at every threshold of the reward."""
     cells = [there_already(Cell("TF", "bc"))]
     for x in (0.3, 0.5, 0.6, 0.7, 0.8, 0.9):
-        top = Cell(f"TF Top {x}", "bc", {"keep_above": x}, FIT, start="TF", group="TF Top")
-        conditioned = Cell(f"DT at {x}", "decision_transformer", {"edges": (x,)}, FIT, start="TF", group="DT")
+        top = Cell(f"TF Top {x}", "bc", {"keep_above": x}, FIT, start="TF", group="TF Top", line="TF Top", at=x)
+        edges = {"edges": (x,)}
+        conditioned = Cell(f"DT at {x}", "decision_transformer", edges, FIT, start="TF", group="DT", line="DT", at=x)
         cells.append(there_already(top) if x in (0.6, 0.9) else top)
         cells.append(there_already(conditioned, "DT, 2 bins") if x == 0.6 else conditioned)
     return tuple(cells)
@@ -132,9 +133,9 @@ def little(first: int) -> tuple[Cell, ...]:
     steps = max(200, min(1500, first // 8))
     fit = {**BASE_FIT, "steps": steps}
     return (
-        Cell(f"TF All, {first:,}", "bc", fit=fit, first=first),
-        Cell(f"TF Top, {first:,}", "bc", {"keep_above": 0.6}, fit, first=first),
-        Cell(f"DT, {first:,}", "decision_transformer", {"edges": (0.6,)}, fit, first=first),
+        Cell(f"TF All, {first:,}", "bc", fit=fit, first=first, line="TF All", at=first),
+        Cell(f"TF Top, {first:,}", "bc", {"keep_above": 0.6}, fit, first=first, line="TF Top", at=first),
+        Cell(f"DT, {first:,}", "decision_transformer", {"edges": (0.6,)}, fit, first=first, line="DT", at=first),
     )
 
 
@@ -179,9 +180,21 @@ DIALOGUE_SMALL = Suite(
             lm="d64-l2",
         ),
         replies(
-            "dialogue-thresholds", "Replies of at least a reward", thresholds(), about=ABOUT_THRESHOLDS, lm="d64-l2"
+            "dialogue-thresholds",
+            "Replies of at least a reward",
+            thresholds(),
+            about=ABOUT_THRESHOLDS,
+            lm="d64-l2",
+            varies="least reward of what is imitated (TF Top) or asked for (DT)",
         ),
-        replies("dialogue-little", "Learning from few logged replies", LITTLE, about=ABOUT_LITTLE, lm="d64-l2"),
+        replies(
+            "dialogue-little",
+            "Learning from few logged replies",
+            LITTLE,
+            about=ABOUT_LITTLE,
+            lm="d64-l2",
+            varies="logged replies",
+        ),
     ),
 )
 
