@@ -2,8 +2,8 @@
 
 One pass over B episodes of at most T tokens costs B T tokens, however short most of them are. Of n parts, sorted by
 length, each costs only as much as its own longest. A pass has a price too, whatever it reads, so there are as many
-parts as pay: one for games of much the same length, and up to four for a batch of 32 dialogues, where a step then takes
-0.65 to 0.95 of the time (``tests/perf/test_perf_reading.py``).
+parts as pay: one for games of much the same length, and three or four for a batch of 32 dialogues, where a step takes
+0.65 to 0.75 of the time once a third of it was padding (``tests/perf/test_perf_reading.py``).
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
         attention_mask: [B, T], 1 where a token is real: lets episodes of similar length be read together; None: all
             are read at once.
     """
-    # Processes that share the weights run every pass together, and must agree on how many there are.
-    if attention_mask is None or any(isinstance(module, FSDPModule) for module in trunk.modules()):
+    if attention_mask is None:
         return _at_once(trunk, input_ids)
     lengths, order = attention_mask.sum(1, dtype=torch.long).sort()  # [B], [B]
     sizes = parts(lengths.cpu().numpy(), PRICE if input_ids.device.type == "cpu" else PRICE_ON_A_CARD)
-    if len(sizes) == 1:
+    # Processes that share the weights run every pass together, and must agree on how many there are.
+    if len(sizes) == 1 or any(isinstance(module, FSDPModule) for module in trunk.modules()):
         return _at_once(trunk, input_ids)
     width = input_ids.shape[1]
     states = []
