@@ -3,7 +3,7 @@
 One pass over B episodes of at most T tokens costs B T tokens, however short most of them are. Of n parts, sorted by
 length, each costs only as much as its own longest. A pass has a price too, whatever it reads, so there are as many
 parts as pay: one for games of much the same length, and three or four for a batch of 32 dialogues, where a step takes
-0.65 to 0.75 of the time once a third of it was padding (``tests/perf/test_perf_reading.py``).
+0.6 to 0.75 of the time once a third of it was padding (``tests/perf/test_perf_reading.py``).
 """
 
 from __future__ import annotations
