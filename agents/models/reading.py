@@ -18,6 +18,7 @@ from torch.distributed.fsdp import FSDPModule
 
 MOST_PARTS = 8
 # What a pass costs, in tokens of a small model: those of a large one take longer, and the pass does not.
+# The first was measured; the second is a cautious guess, which splits large batches alone.
 PRICE, PRICE_ON_A_CARD = 200, 4096
 
 
