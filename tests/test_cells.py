@@ -111,6 +111,17 @@ def test_a_cell_of_another_experiment_is_trained_once_for_both():
     assert copied.needs["start"] is bc
 
 
+def test_some_experiments_of_a_suite():
+    suite = dataclasses.replace(SUITE, experiments=(EXPERIMENT, dataclasses.replace(EXPERIMENT, name="other")))
+    assert [e.name for e in suite.only("other").experiments] == ["other"]
+    assert suite.only("other", "tiny") == suite
+    alone = {unit.name: unit.spec() for unit in units(suite.only("tiny"), NOWHERE)}
+    assert alone.items() < {unit.name: unit.spec() for unit in units(suite, NOWHERE)}.items()  # one folder for both
+    for names, words in (("othr",), "are tiny, other; 'othr' was"), ((), "none was asked for"):
+        with pytest.raises(ValueError, match=words):
+            suite.only(*names)
+
+
 def test_editing_what_is_measured_trains_nothing_anew(finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
     trained = {path: path.stat().st_mtime_ns for path in out.rglob("trained.json")}
@@ -159,6 +170,7 @@ def test_what_is_only_drawn_otherwise_is_not_made_anew():
             (Cell("a", "bc", start="b"), Cell("b", "bc", start="a")),
             "'tiny/b' needs the cell 'a', which needs it in turn",
         ),
+        ((Cell("a", "bc", start="big/TF"),), "'tiny/a' needs the cell 'big/TF'. Run that experiment too, beside tiny."),
         ((Cell("a", "bc", data=Samples("a", 10, drawn=1)),), "'tiny/a' needs the cell 'a', which needs it in turn"),
     ],
 )

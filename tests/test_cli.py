@@ -1,3 +1,4 @@
+import dataclasses
 import io
 import json
 import subprocess
@@ -156,10 +157,13 @@ def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
     from agents.benchmark import Suite
 
     [review] = [e for e in SUITES["quick"].experiments if e.name == "movie-review"]
-    monkeypatch.setitem(SUITES, "quick", Suite("quick", "Quick", (review,), seeds=1))
-    code, out, _ = call(capsys, "bench", "quick", "--out", tmp_path / "a", "--smoke", "--workers", 1)
+    other = dataclasses.replace(review, name="other")
+    monkeypatch.setitem(SUITES, "quick", Suite("quick", "Quick", (review, other), seeds=1))
+    some = ("--only", "movie-review")
+    code, out, _ = call(capsys, "bench", "quick", *some, "--out", tmp_path / "a", "--smoke", "--workers", 1)
     assert code == 0
     assert "report.html" in out
+    assert [path.name for path in (tmp_path / "a/cells").iterdir()] == ["movie-review"]
     code, _, _ = call(capsys, "bench", "--from", tmp_path / "a/config.json", "--out", tmp_path / "b", "--workers", 1)
     assert code == 0
     assert (tmp_path / "a/results.parquet").read_bytes() == (tmp_path / "b/results.parquet").read_bytes()
@@ -177,6 +181,7 @@ def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
         (["train", "--from", "nowhere", "--out", "x"], "is not the config.json of a training run"),
         (["eval", "nowhere"], "holds no saved agent"),
         (["bench", "quck", "--out", "x"], "did you mean 'quick'?"),
+        (["bench", "quick", "--only", "trap", "--out", "x"], "The experiments of quick are movie-review; 'trap' was"),
         (["record", "movie-review", "--out", "x", "--set", "words"], "takes NAME=VALUE"),
         (["record", "movie-review", "--out", "x", "--set", "wrds=1"], "no option 'wrds'"),
     ],

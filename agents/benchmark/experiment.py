@@ -165,6 +165,18 @@ class Suite:
     seeds: int = 3
     """training runs of every cell"""
 
+    def only(self, *names: str) -> Suite:
+        """The same suite with some of its experiments; what others finished in the folder of results stays there.
+
+        Raises:
+            ValueError: it has no such experiment.
+        """
+        known = [experiment.name for experiment in self.experiments]
+        if not names or (strange := [name for name in names if name not in known]):
+            asked = ", ".join(map(repr, strange)) if names else "none"
+            raise ValueError(f"The experiments of {self.name} are {', '.join(known)}; {asked} was asked for.")
+        return dataclasses.replace(self, experiments=tuple(e for e in self.experiments if e.name in names))
+
     def smoke(self) -> Suite:
         """The same suite shrunk to seconds: it shows that everything runs, and nothing else.
 

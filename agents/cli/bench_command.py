@@ -24,6 +24,7 @@ class Bench:
     Examples:
         lang-envs bench quick --out runs/quick
         lang-envs bench trap --out runs/trap --seeds 5 --workers 2
+        lang-envs bench dialogue-real --only multiwoz --out runs/multiwoz
         lang-envs bench wordle --out /shared/runs/wordle --executor ray
         lang-envs bench --from runs/quick/config.json --out runs/again
 
@@ -43,6 +44,8 @@ class Bench:
     """where cells run: on this machine, or on a Ray cluster; needs the package ray"""
     tensorboard: bool = False
     """also log every training for TensorBoard: tensorboard --logdir OUT/cells; needs the package tensorboard"""
+    only: tuple[str, ...] = ()
+    """names of experiments, of those that the benchmark has; all by default"""
     smoke: bool = False
     """shrink everything to seconds, to see that it runs"""
     from_config: Annotated[Path | None, arg(name="from")] = None
@@ -58,6 +61,7 @@ class Bench:
             suite = SUITES[self.name]
         else:
             raise ValueError(unknown("benchmark", self.name, SUITES))
+        suite = suite.only(*self.only) if self.only else suite
         suite = suite.smoke() if self.smoke else suite
         suite = dataclasses.replace(suite, seeds=self.seeds) if self.seeds is not None else suite
         screen = console()

@@ -194,6 +194,9 @@ class _Grid:
         labels = [cell.label for cell in self.experiments[name].cells]
         if f"{name}/{label}" in users:
             raise ValueError(f"{users[-1]!r} needs the cell {label!r}, which needs it in turn.")
+        if label not in labels and "/" in label:
+            others = ", ".join(self.experiments)
+            raise ValueError(f"{users[-1]!r} needs the cell {label!r}. Run that experiment too, beside {others}.")
         if label not in labels:
             raise ValueError(f"{users[-1]!r} needs the cell {label!r}, but {name} has only {', '.join(labels)}.")
 
