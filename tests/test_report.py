@@ -203,6 +203,19 @@ def test_close_baselines_have_lines_of_their_own():
     assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
 
 
+def test_the_axis_spans_the_agents_and_far_baselines_are_named_at_its_edge():
+    lines = {"BC": of_runs([0.18, 0.19]), "DT": of_runs([0.22, 0.23])}
+    marks = {"random": -2.0, "nearest": 0.15, "human": 0.97}
+    [axis] = scores(LIGHT, list(lines), lines, marks).axes
+    low, high = axis.get_xlim()
+    assert -0.2 < low < 0.15 and 0.23 < high < 0.5
+    assert [text.get_text() for text in axis.texts] == ["0.97 ▸", "◂ -2.00"]
+    [axis] = scores(LIGHT, list(lines), lines, {}).axes  # nothing to be far from
+    assert not axis.texts
+    [axis] = scores(LIGHT, ["BC"], {"BC": of_runs([0.5])}, {"random": 0.0, "human": 1.0}).axes
+    assert axis.get_xlim() == pytest.approx((0.446, 0.554))  # a tenth of what there is
+
+
 def test_curves_that_never_change_are_not_drawn():
     outcome = outcome_of(experiment(rank_test=False))
     for results in outcome.cells.values():
@@ -212,6 +225,7 @@ def test_curves_that_never_change_are_not_drawn():
     assert names == ["rank-test", "values", "returns", "training"]
     drawn = pictures(outcome, ["BC", "ILQL"])[-1].draw(LIGHT)
     assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == ["loss/bc", "data/return"]
+    assert {axis.get_xlabel() for axis in drawn.axes if axis.get_visible()} == {"training steps"}
 
 
 def test_what_an_experiment_varies_is_drawn_as_lines():

@@ -34,7 +34,7 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
         marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
         caption = (
             "Returns: small dots are training runs, large marks their mean, bars 95 % intervals over runs; "
-            "circles and broken lines are policies that are not trained."
+            "circles and broken lines are policies that are not trained, and arrows those beyond the axis."
         )
         found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks), caption))
     found += _sweep(outcome, agents)

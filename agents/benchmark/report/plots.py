@@ -5,7 +5,7 @@ Every agent keeps its look in every picture. Each picture is drawn once for a li
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +40,9 @@ def scores(
 ) -> Figure:
     """One line per agent: small dots, a marker and an interval; below them the policies that are not trained.
 
+    The axis spans the agents, so that what they differ by is seen. A mark far from them stands at its edge, an arrow
+    with its score.
+
     Args:
         theme: colours of the page.
         agents: all agents of the suite, in order: their looks.
@@ -57,18 +60,48 @@ def scores(
             axis.plot(score.interval, [place] * 2, color=colour, linewidth=2.5, solid_capstyle="round")
         style: dict[str, Any] = {"color": colour, "markersize": 8, "markeredgecolor": theme.paper}
         axis.plot([score.centre], [place], look[label].marker, **style)
+    low, high = _span(lines.values(), list(marks.values()))
     best_first = sorted(marks.items(), key=lambda item: -item[1])
     for place, (_, value) in enumerate(best_first, len(lines)):
-        axis.plot(
-            [value] * 2, [place, -0.6], color=theme.ink, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.6, zorder=1
-        )
-        axis.plot([value], [place], "o", color=theme.ink, markersize=6, markerfacecolor=theme.paper)
+        if low <= value <= high:
+            _mark(axis, theme, value, place)
+        else:
+            _arrow(axis, theme, value, place, right=value > high)
+    if high > low:
+        axis.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
     axis.set_yticks(range(places), [*lines, *(label for label, _ in best_first)])
     for tick in axis.get_yticklabels()[len(lines) :]:
         tick.set_fontstyle("italic")
     axis.set_ylim(places - 0.4, -0.6)
     axis.set_xlabel(quantity, fontsize=9)
     return drawn
+
+
+def _span(lines: Iterable[Score], marks: Sequence[float]) -> tuple[float, float]:
+    """From where to where the agents reach, and the marks that are no further from them than they from each other.
+
+    It is a tenth of the whole at least, so that noise does not look like a difference.
+    """
+    reached = [x for line in lines for x in (*line.dots, line.centre, *line.interval) if not np.isnan(x)]
+    low, high = min(reached), max(reached)
+    apart = max(high - low, 0.1 * (max(*reached, *marks) - min(*reached, *marks)))
+    near = [x for x in marks if low - apart <= x <= high + apart]
+    low, high = min([low, *near]), max([high, *near])
+    missing = max(0.0, apart - (high - low))
+    return low - missing / 2, high + missing / 2
+
+
+def _mark(axis: Axes, theme: Theme, value: float, place: int) -> None:
+    """What an untrained policy earns, with a line up through the agents."""
+    axis.plot([value] * 2, [place, -0.6], color=theme.ink, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.6, zorder=1)
+    axis.plot([value], [place], "o", color=theme.ink, markersize=6, markerfacecolor=theme.paper)
+
+
+def _arrow(axis: Axes, theme: Theme, value: float, place: int, right: bool) -> None:
+    """What an untrained policy earns, where that is beyond the axis."""
+    text, edge, side = (f"{value:.2f} \u25b8", 0.995, "right") if right else (f"\u25c2 {value:.2f}", 0.005, "left")
+    across = axis.get_yaxis_transform()  # across the axis from 0 to 1, along its places
+    axis.text(edge, place, text, transform=across, ha=side, va="center", fontsize=9, color=theme.ink)
 
 
 def sweep(
@@ -155,6 +188,8 @@ def rank_test(
         axis.set_title(f"offset {k}: {name}", fontsize=10)
         if k % columns == 0:
             axis.set_ylabel("P[Q(expert) > Q(sub.)]", fontsize=9)
+        if k + columns >= offsets:  # there is none below it
+            axis.set_xlabel("training steps", fontsize=9)
     legend(drawn, axes, theme, 3)
     return drawn
 
@@ -200,11 +235,13 @@ def learning_curves(
     rows = -(-len(metrics) // columns)
     drawn, axes = figure(theme, columns, rows, 9.0 if columns > 1 else 6.0, 0.8 + 2.3 * rows)
     look = looks(theme, agents)
-    for axis, (name, by_agent) in zip(axes, metrics.items(), strict=False):
+    for k, (axis, (name, by_agent)) in enumerate(zip(axes, metrics.items(), strict=False)):
         for agent, runs in by_agent.items():
             _band(axis, runs, look[agent], agent)
         axis.set_title(name, fontsize=10)
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        if k + columns >= len(metrics):  # there is none below it
+            axis.set_xlabel("training steps", fontsize=9)
     for axis in axes[len(metrics) :]:
         axis.set_visible(False)
     legend(drawn, axes[: len(metrics)], theme, 5)

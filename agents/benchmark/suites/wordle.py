@@ -89,7 +89,7 @@ TRAP = Suite(
 
 TRAP_PAPER = Suite(
     name="trap-paper",
-    title="The Wordle trap at the paper's own expectile",
+    title="The Wordle trap at an expectile of 0.7",
     seeds=5,
     experiments=(
         trap(
