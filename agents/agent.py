@@ -23,6 +23,7 @@ from agents.training.fit_config import FitConfig
 from agents.training.parallel import plain_model
 from agents.training.processes import is_first
 from agents.training.update import update
+from datasets_builders.atomic import read_object
 from lang_envs.tokenizers import adopt
 
 if TYPE_CHECKING:
@@ -206,12 +207,12 @@ class Agent:
         """
         folder = Path(folder)
         try:
-            saved = json.loads((folder / "agent.json").read_text())
-        except (OSError, json.JSONDecodeError) as error:
-            raise ValueError(f"{folder} holds no saved agent: agent.json cannot be read ({error}).") from None
-        if saved["format_version"] != FORMAT_VERSION:
+            saved = read_object(folder / "agent.json")
+        except ValueError as error:
+            raise ValueError(f"{folder} holds no saved agent: {error}") from None
+        if saved.get("format_version") != FORMAT_VERSION:
             raise ValueError(
-                f"{folder} was saved in format {saved['format_version']}, and this version reads {FORMAT_VERSION}. "
+                f"{folder} was saved in format {saved.get('format_version')}, and this version reads {FORMAT_VERSION}. "
                 "Save it again with the version it was written by, or update."
             )
         agent_class = cls if cls is not Agent else _class_of(saved["algorithm"])

@@ -114,6 +114,11 @@ class DecisionTransformer(Agent):
                 f"The model has {have} tokens, neither the environment's {tokens} nor {extra} more for returns. Build "
                 "it for this environment, and open a saved agent with Agent.load."
             )
+        elif c.edges and model.config.return_edges and list(c.edges) != list(model.config.return_edges):
+            raise ValueError(
+                f"The model has learned the bins {model.config.return_edges}, and edges={list(c.edges)} are others. "
+                "Leave edges out to go on with its own, or start from a model without bins."
+            )
         model.get_input_embeddings().requires_grad_(True)  # under adapters too: those for returns are new
         return model
 

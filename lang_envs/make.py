@@ -60,9 +60,12 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     """``gymnasium.make_vec`` for the ids that are language environments.
 
     Raises:
-        ValueError: for an id of another kind.
+        ValueError: for an id of another kind, or one that nobody registered.
     """
-    env = gymnasium.make_vec(env_id, num_envs, **options)
+    try:
+        env = gymnasium.make_vec(env_id, num_envs, **options)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(f"{env_id!r} cannot be made: {error}") from None
     if not isinstance(env, TokenVectorEnv):
         raise ValueError(f"expected the id of a language environment (Wordle-v0, MovieReview-v0 ...), got {env_id!r}")
     return env

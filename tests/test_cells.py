@@ -179,6 +179,56 @@ def test_a_cell_that_is_not_there_is_named(cells, words):
         units(with_cells(*cells, reference=None), NOWHERE)
 
 
+@pytest.mark.parametrize(
+    ("cell", "changes", "words"),
+    [
+        (Cell("x", "bc", {"nope": 1}, FIT), {}, "The cell tiny/x: .*'nope'"),
+        (Cell("x", "bc", {}, {**FIT, "nope": 1}), {}, "The cell tiny/x: .*'nope'"),
+        (Cell("x", "bc"), {}, "The cell tiny/x: fit must say how many steps"),
+        (Cell("x", "bcc", {}, FIT), {}, "The cell tiny/x: there is no agent 'bcc'"),
+        (Cell("x", "bc", {}, FIT, decodings=()), {}, "The cell tiny/x needs a decoding"),
+        (Cell("x", "bc", {}, FIT, start="DT"), {}, "has 'DT' as its start, a language model that speaks behind return"),
+        (Cell("x", "bc", {}, FIT), {"reference": "DT"}, "has 'DT' as its reference"),
+        (Cell("x", "bc", {}, FIT), {"env": "Nope-v0"}, "The experiment 'tiny': .*Nope"),
+        (Cell("x", "bc", {}, FIT), {"measures": ("size",)}, "The experiment 'tiny': there is no measure 'size'"),
+    ],
+)
+def test_what_cannot_run_is_refused_before_anything_is_written(cell, changes, words, tmp_path):
+    cells = (cell, Cell("DT", "decision_transformer", {"edges": (0.5,)}, FIT))
+    with pytest.raises(ValueError, match=words):
+        run(with_cells(*cells, **{"reference": None, **changes}), tmp_path / "run", say=lambda line: None)
+    assert not (tmp_path / "run").exists()
+
+
+def test_two_cells_at_one_place_of_a_line_are_refused():
+    with pytest.raises(ValueError, match="two cells on the line 'BC' at 3"):
+        with_cells(*(Cell(f"{i}", "bc", fit=FIT, line="BC", at=3) for i in range(2)))
+
+
+def test_a_defect_costs_the_others_nothing(tmp_path, monkeypatch):
+    from agents import BC
+
+    monkeypatch.setattr(BC, "loss", lambda self, batch: 1 / 0)
+    cells = (Cell("BC", "bc", fit=FIT), Cell("MC", "monte_carlo", VALUES, FIT))
+    one = dataclasses.replace(with_cells(*cells, reference=None), seeds=1)
+    with pytest.raises(ValueError, match=r"ZeroDivisionError: division by zero \(.*failure.txt"):
+        run(one, tmp_path, say=lambda line: None)
+    assert "| MC |" in (tmp_path / "table.md").read_text()
+    assert "in <lambda>" in (tmp_path / "cells/tiny/bc/0/failure.txt").read_text()
+    monkeypatch.undo()
+    run(one, tmp_path, say=lambda line: None)
+    assert not (tmp_path / "cells/tiny/bc/0/failure.txt").exists()
+
+
+def test_who_goes_on_from_values_speaks_as_the_algorithm_does_and_they_can_be_the_reference(tmp_path):
+    loud = Cell("loud", "ilql", VALUES, FIT, decodings=({"advantage_weight": 40},))
+    after = Cell("after", "ilql", VALUES, FIT, start="loud")
+    run(dataclasses.replace(with_cells(loud, after, reference="loud"), seeds=1), tmp_path, say=lambda line: None)
+    assert as_trained(Agent.load(tmp_path / "cells/tiny/loud/0/agent"))["advantage_weight"] == 40
+    assert as_trained(Agent.load(tmp_path / "cells/tiny/after/0/agent"))["advantage_weight"] == 1
+    assert result(tmp_path, "after")["metrics"]["perplexity"] > 1  # under the language model of "loud"
+
+
 def test_what_an_agent_says_is_recorded_once_and_learned_from(finished):
     of_seed = [sorted((finished / "cells/tiny").glob(f"samples-of-bc-*/{seed}/logs")) for seed in (0, 1)]
     assert [len(folders) for folders in of_seed] == [1, 1]  # two cells learn from it

@@ -135,6 +135,14 @@ def test_bins_are_quantiles_of_the_distinct_returns(bins: int, expected: list[fl
     assert agent.edges == expected  # tokens keep the meaning they were learned with
 
 
+def test_other_bins_than_the_learned_ones_are_refused() -> None:
+    agent = made(edges=(0.5,))
+    config = type(agent.config)
+    assert type(agent)(agent.lm, config(edges=(0.5,))).edges == [0.5]
+    with pytest.raises(ValueError, match=r"has learned the bins \[0.5\], and edges=\[-0.3\] are others"):
+        type(agent)(agent.lm, config(edges=(-0.3,)))
+
+
 def test_bins_of_what_is_to_come_are_of_all_turns() -> None:
     agent = made(returns="to_go")
     agent.prepare(Logged([TWO, ON_END]))

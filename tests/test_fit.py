@@ -105,6 +105,23 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["step-000000008", "step-000000010"]
 
 
+def test_a_stopped_run_logs_what_a_whole_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rows(out: Path | None) -> list[dict[str, float]]:
+        config = FitConfig(**settings(log_every=4, checkpoint_every=3, out=out))
+        found = [{**row, "time/steps_per_second": 0.0} for row in fit(toy(), source(), 8, config)]
+        return found
+
+    def stop(self: Agent, step: int) -> None:
+        self.step = step
+        if step == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Toy, "after_step", stop)
+        rows(tmp_path)
+    assert rows(tmp_path) == rows(None)  # the first row is of steps 1 to 4, though only the fourth was made here
+
+
 def test_chained_calls_count_on() -> None:
     agent = toy().learn(source(), 3).learn(Live(make_env()), 2)
     assert agent.step == 5

@@ -208,7 +208,13 @@ def test_shapes_of_a_distribution():
     torch.testing.assert_close(shape_scores(scores, 0.5).softmax(-1), F.softmax(2 * scores, -1))
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": 0.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"temperature": 0.0}, {"top_k": -1}, {"top_p": 0.0}, {"top_p": 1.1}),
+        *({"temperature": "hot"}, {"top_k": 1.5}, {"top_p": "x"}, {"greedy": "no"}),
+    ],
+)
 def test_settings_that_mean_nothing_are_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):

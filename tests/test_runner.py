@@ -118,6 +118,7 @@ def test_a_folder_in_which_a_run_is_at_work_is_refused(finished, tmp_path):
         refusals.append(refusal)
 
     shutil.copytree(finished / "cells/tiny", tmp_path / "cells/tiny", ignore=shutil.ignore_patterns("1"))
+    shutil.copy(finished / "config.json", tmp_path)
     run(dataclasses.replace(suite(), seeds=1), tmp_path, say=meanwhile)
     assert refusals
     run(dataclasses.replace(suite(), seeds=1), tmp_path, say=lambda line: None)

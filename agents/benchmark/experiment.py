@@ -108,7 +108,11 @@ class Elsewhere:
 
 @dataclass(frozen=True)
 class Experiment:
-    """One data set, one environment, and the agents compared on them."""
+    """One data set, one environment, and the agents compared on them.
+
+    Raises:
+        ValueError: two cells have one place on a line.
+    """
 
     name: str
     title: str
@@ -154,6 +158,11 @@ class Experiment:
     varies: str = ""
     """what differs along the ``line`` of its cells, in words; empty: there is no such picture"""
 
+    def __post_init__(self) -> None:
+        places = [(cell.line, cell.at) for cell in self.cells if cell.line]
+        if twice := next((place for place in places if places.count(place) > 1), None):
+            raise ValueError(f"{self.name!r} has two cells on the line {twice[0]!r} at {twice[1]}; give each its at=.")
+
 
 @dataclass(frozen=True)
 class Suite:
@@ -166,7 +175,10 @@ class Suite:
     """training runs of every cell"""
 
     def only(self, *names: str) -> Suite:
-        """The same suite with some of its experiments; what others finished in the folder of results stays there.
+        """The same suite with some of its experiments.
+
+        Run in a folder of the whole suite it keeps what others have finished there, and reports its own alone; the
+        whole suite, run there again, reports all.
 
         Raises:
             ValueError: it has no such experiment.

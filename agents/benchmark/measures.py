@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from agents.data.batch import Batch, collate
+from agents.models.value_lm import ValueLM
 from agents.reference import logprobs
 from lang_envs.episode import Episodes
 from lang_envs.tasks.dialogue import Dialogue
@@ -184,6 +185,7 @@ def divergence(played: Played) -> dict[str, float]:
     if played.reference is None:
         return {}
     model, total, said, own = played.reference.model, 0.0, 0.0, 0.0
+    model = model.lm if isinstance(model, ValueLM) else model
     count = len(played.episodes)
     for first in range(0, count, _AT_ONCE):
         batch = played.batch(range(first, min(first + _AT_ONCE, count))).to(model.device)

@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     try:
         _parse(given[0], given[1:])()
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
         if os.environ.get("LANG_ENVS_TRACEBACK"):
             raise
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(' '.join(str(error).split()))}")

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, pairs
+from agents.cli.arguments import Options, SetOptions, at_least_one, pairs
 from agents.cli.show import console
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Eval:
         from agents.benchmark.running import evaluate
         from agents.training import runs
 
+        at_least_one(self.episodes)
         agent = runs.load(self.run)
         rows = min(self.episodes, evaluate.ROWS)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
@@ -101,6 +102,11 @@ class Explain:
 
         if self.next and not self.text:
             raise ValueError('--next says what could follow a text: pass --text "..." too.')
+        if self.next < 0:
+            raise ValueError(f"--next is a number of tokens, not {self.next}.")
+        if self.text and self.data is not None:
+            raise ValueError("--text is what the agent says, --data what was said: pass one of them.")
+        at_least_one(self.episodes)
         agent = runs.load(self.run)
         shown = explanations.of_episodes(agent, self._episodes(agent), self.next, needs_values=bool(self.text))
         explanations.show(console(), shown, self.numbers)

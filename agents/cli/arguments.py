@@ -42,6 +42,16 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
     return found
 
 
+def at_least_one(episodes: int) -> None:
+    """Refuses to play no episodes.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if episodes < 1:
+        raise ValueError(f"--episodes must be at least 1, not {episodes}.")
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """What to say to a name that is not among ``known``."""
     known = list(known)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shlex
 import sys
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from tyro.conf import Positional, arg
 
 from agents.cli.arguments import unknown
 from agents.cli.show import console
+from datasets_builders.atomic import read_object
 
 
 @dataclass
@@ -45,7 +45,8 @@ class Bench:
     tensorboard: bool = False
     """also log every training for TensorBoard: tensorboard --logdir OUT/cells; needs the package tensorboard"""
     only: tuple[str, ...] = ()
-    """names of experiments, of those that the benchmark has; all by default"""
+    """names of experiments, of those that the benchmark has, and the report is of these; all by default. One that goes
+    on from another's agents needs that one too"""
     smoke: bool = False
     """shrink everything to seconds, to see that it runs"""
     from_config: Annotated[Path | None, arg(name="from")] = None
@@ -55,8 +56,12 @@ class Bench:
         """Prints where the report is."""
         from agents.benchmark import SUITES, Suite, run
 
+        if self.from_config is not None and self.name:
+            raise ValueError(
+                f"Name a benchmark ({self.name!r}) or a configuration (--from {self.from_config}), not both."
+            )
         if self.from_config is not None:
-            suite = Suite.from_plain(json.loads(self.from_config.read_text()))
+            suite = Suite.from_plain(read_object(self.from_config))
         elif self.name in SUITES:
             suite = SUITES[self.name]
         else:

@@ -37,7 +37,8 @@ def numbers(explanation: Explanation, last: int | None = None) -> Table:
         table.add_column(name, justify="left" if name == "token" else "right")
     rows = explanation.rows()
     for token, q, v, advantage, reward in rows if last is None else rows[-last:]:
-        table.add_row(Text(token), f"{q:.2f}", f"{v:.2f}", f"{advantage:+.2f}", f"{reward:g}" if reward else "")
+        values = ("–" if x != x else f"{x:{form}}" for x, form in ((q, ".2f"), (v, ".2f"), (advantage, "+.2f")))
+        table.add_row(Text(token), *values, f"{reward:g}" if reward else "")
     return table
 
 

@@ -64,6 +64,8 @@ class Ope:
             raise ValueError("Name at least one run to evaluate, as in lang-envs ope runs/a --data data/held-out.")
         if self.out is not None and self.out.suffix not in (".json", ".parquet"):
             raise ValueError(f"--out is a file that ends in .json or .parquet, not {self.out}.")
+        if not 0 <= self.gamma <= 1:
+            raise ValueError(f"--gamma is a discount between 0 and 1, not {self.gamma}.")
         data = EpisodeDataset.load(self.data)
         behaviour = None
         if self.behaviour is not None:

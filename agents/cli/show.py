@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.markup import escape
 
+from datasets_builders.atomic import read_object
+
 if TYPE_CHECKING:
     from datasets_builders.recipes import Recipe
 
@@ -24,7 +26,9 @@ def show_env(screen: Console, name: str) -> None:
     import gymnasium
 
     env = gymnasium.make(name)
-    task: Any = env.unwrapped.task  # type: ignore[attr-defined]  # ours have one
+    task: Any = getattr(env.unwrapped, "task", None)
+    if task is None:
+        raise ValueError(f"{name} is no language environment: it has no task.")
     screen.print(f"[bold]{escape(name)}")
     screen.print(f"{env.action_space}, at most {task.max_tokens} tokens, {task.max_turns} turns", style="dim")
     screen.print(inspect.getdoc(type(task)) or "", markup=False)
@@ -59,7 +63,7 @@ def show_run(screen: Console, path: Path) -> None:
     for name in ("config.json", "agent/agent.json", "agent.json"):
         if (path / name).exists():
             screen.print(f"[bold]{name}")
-            screen.print_json((path / name).read_text())
+            screen.print_json(data=read_object(path / name))
     log = path / "metrics.jsonl"
     if log.exists() and (lines := log.read_text().splitlines()):
         screen.print("[bold]last metrics")

@@ -64,6 +64,8 @@ class LMPolicy:
         advantage_clip: float | None = None,
     ) -> None:
         check_decoding(temperature, top_k, top_p)
+        if not isinstance(greedy, bool):
+            raise ValueError(f"greedy is True or False, not {greedy!r}.")
         if (advantage_weight, advantage_clip) != (None, None) and not isinstance(model, ValueLM):
             raise ValueError(f"advantage_weight and advantage_clip need a ValueLM, not a {type(model).__name__}.")
         self.model, self.tokenizer = model, tokenizer

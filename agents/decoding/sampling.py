@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral, Real
+
 import torch
 from torch import Tensor
 
@@ -54,6 +56,9 @@ def check_decoding(temperature: float, top_k: int, top_p: float) -> None:
     Raises:
         ValueError: saying which.
     """
+    for name, number, kind in (("temperature", temperature, Real), ("top_k", top_k, Integral), ("top_p", top_p, Real)):
+        if not isinstance(number, kind) or isinstance(number, bool):
+            raise ValueError(f"{name} is {'a whole' if kind is Integral else 'a'} number, not {number!r}.")
     if not temperature > 0:
         raise ValueError(
             f"temperature must be above 0, not {temperature}; greedy=True always takes the likeliest token."

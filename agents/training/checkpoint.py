@@ -19,7 +19,7 @@ from agents.training import processes
 from agents.training.parallel import collected, like
 
 KEPT = 2
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.json"
 
 

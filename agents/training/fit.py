@@ -64,12 +64,11 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
         agent.network.to(processes.device())
     out = None if config.out is None else Path(config.out)
     found = None if out is None else checkpoint.newest(out / "checkpoints")
-    start = 0 if found is None else _resume(found, agent, source, config, steps)
+    start, window = (0, []) if found is None else _resume(found, agent, source, config, steps)
     if len(set(starts := processes.gathered(start))) > 1:
         raise ValueError(f"The processes would continue from steps {starts}: all must see the same folder {out}.")
     torch.manual_seed(_dropout_seed(config, start))
     total = config.schedule_steps or steps
-    window: list[dict[str, Tensor]] = []
     with ExitStack() as stack:
         agent.parallel = stack.enter_context(parallel(agent, config.shard))
         stack.callback(setattr, agent, "parallel", None)
@@ -79,12 +78,13 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
         first = processes.is_first()
         write = open_log(config.out if first else None, config.tensorboard, start, stack)
         advance = progress_bar(config.progress and first, start, steps, stack)
-        began = time.perf_counter()
+        made, began = 0, time.perf_counter()
         for step in range(start + 1, steps + 1):
             lr = learning_rate(config, step, total)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             window.append(agent.update(source, optimizer, step, total))
+            made += 1
             # By its version ``LMPolicy`` sees that what it has read is out of date; fused AdamW leaves it as it was.
             torch.autograd.graph.increment_version(p for p in agent.network.parameters() if p.requires_grad)
             agent.after_step(agent.step + 1)
@@ -95,16 +95,17 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
             row: dict[str, float] = {}
             evaluation = _evaluate(agent, config) if due(config.eval_every) else {}
             if evaluation or due(config.log_every):
-                rate = len(window) / (time.perf_counter() - began)
+                rate = made / (time.perf_counter() - began)
                 row = {"step": step, **_means(window), "optim/lr": lr, "time/steps_per_second": rate, **evaluation}
                 write(row)
                 window.clear()
             if out is not None and due(config.checkpoint_every):
-                checkpoint.save(out / "checkpoints", step, agent.network, optimizer, _state(agent, source, config))
+                state = _state(agent, source, config, window)
+                checkpoint.save(out / "checkpoints", step, agent.network, optimizer, state)
             advance(step, row)
             if row:
                 yield row
-                began = time.perf_counter()
+                made, began = 0, time.perf_counter()
 
 
 def _evaluate(agent: Agent, config: FitConfig) -> dict[str, float]:
@@ -132,13 +133,20 @@ def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
     return {name: float(torch.stack([m[name].float().cpu() for m in window if name in m]).mean()) for name in names}
 
 
-def _state(agent: Agent, source: Source, config: FitConfig) -> dict[str, Any]:
-    """What a continuation needs beside the tensors, and what makes sure that it is one."""
+def _state(agent: Agent, source: Source, config: FitConfig, window: list[dict[str, Tensor]]) -> dict[str, Any]:
+    """What a continuation needs beside the tensors, among it the metrics of steps that no row of the log has yet."""
+    measured = [{name: float(value) for name, value in metrics.items()} for metrics in window]
+    run = _run(agent, config)
+    return {"agent_step": agent.step, "source": source.state_dict(), "window": measured, "run": run}
+
+
+def _run(agent: Agent, config: FitConfig) -> dict[str, Any]:
+    """What makes sure that a continuation is one."""
     fixed = {name: value for name, value in config.to_dict().items() if name not in FREE}
     run = {"agent": {"algorithm": agent.name, **dataclasses.asdict(agent.config)}, "fit": fixed}
     if agent.lm.lora is not None:  # checkpoints lack what adapters leave as it is
         run["lora"] = {**dataclasses.asdict(agent.lm.lora), "weights": agent.adapted}
-    return {"agent_step": agent.step, "source": source.state_dict(), "run": run}
+    return run
 
 
 def _dropout_seed(config: FitConfig, start: int) -> int:
@@ -148,10 +156,16 @@ def _dropout_seed(config: FitConfig, start: int) -> int:
     return int(np.random.SeedSequence((config.seed, processes.rank(), start)).generate_state(1)[0])
 
 
-def _resume(found: Path, agent: Agent, source: Source, config: FitConfig, steps: int) -> int:
-    """Restores weights and source from a checkpoint and returns its step; the optimiser comes when it is made."""
+def _resume(
+    found: Path, agent: Agent, source: Source, config: FitConfig, steps: int
+) -> tuple[int, list[dict[str, Tensor]]]:
+    """Restores weights and source from a checkpoint; the optimiser comes when it is made.
+
+    Returns:
+        Its step, and the metrics of the steps that no row of the log has yet.
+    """
     state = checkpoint.read_state(found)
-    ours = json.loads(json.dumps(_state(agent, source, config)["run"]))
+    ours = json.loads(json.dumps(_run(agent, config)))
     checkpoint.check_same_run(found, state["run"], ours)
     if state["step"] > steps:
         raise ValueError(
@@ -161,4 +175,5 @@ def _resume(found: Path, agent: Agent, source: Source, config: FitConfig, steps:
     source.load_state_dict(state["source"])
     checkpoint.load_weights(found, agent.network)
     agent.step = state["agent_step"]
-    return state["step"]
+    window = [{name: torch.tensor(value) for name, value in metrics.items()} for metrics in state["window"]]
+    return state["step"], window

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from datasets_builders.atomic import write_text
+from datasets_builders.atomic import read_object, write_text
 from lang_envs.make import language_vec
 from lang_envs.tokenizers import fingerprint
 
@@ -98,6 +98,10 @@ def train(config: RunConfig, out: Path) -> Agent:
     from agents.training.fit import fit
 
     _no_bars()
+    if not 0 <= config.logged_fraction <= 1:
+        raise ValueError(f"logged_fraction is a share between 0 and 1, not {config.logged_fraction}.")
+    if config.seed < 0:
+        raise ValueError(f"seed is a number from 0 on, not {config.seed}.")
     if config.agent not in AGENTS:
         raise ValueError(f"There is no agent {config.agent!r}; choose one of {', '.join(AGENTS)}.")
     agent_class = AGENTS[config.agent]
@@ -109,8 +113,10 @@ def train(config: RunConfig, out: Path) -> Agent:
     source = _source(config, env)
     plain = dataclasses.asdict(config)
     path = out / "config.json"
+    if processes.is_first() and out.exists() and not path.exists() and any(out.iterdir()):
+        raise ValueError(f"{out} is not empty and holds no run. Choose another folder.")
     if path.exists():
-        theirs, ours = json.loads(path.read_text()), json.loads(json.dumps(plain))
+        theirs, ours = read_object(path), json.loads(json.dumps(plain))
         if differ := ", ".join(key for key in ours if theirs.get(key) != ours[key]):
             raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
     if processes.is_first():
@@ -160,7 +166,7 @@ def environment_of(
     if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
         raise ValueError(
             f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
-            f"tokenizer={run}"
+            f"tokenizer={run / 'agent' if (run / 'agent').is_dir() else run}"
         )
     return made
 

@@ -9,8 +9,8 @@ The means run over the tokens of the text itself, the maxima also over the two t
 the score of a random pair of texts, the baseline b, to 0: (score - b) / (1 - b).
 
 The numbers are those of the package ``bert_score`` (no idf weights) given one pair at a time. Given many pairs it pads
-them, and then counts a negative maximum as 0; here nothing is padded. A text scores exactly 1 against itself, and is
-not encoded for it. And departing from it:
+them, and then counts a negative maximum as 0; here nothing is padded. A text with a letter, digit or other visible
+ASCII character scores exactly 1 against itself, and is not encoded for it. And departing from it:
 
 - an empty text, or one of white space, scores 0, before and after rescaling: it earns what a random reply earns;
 - F1 is 0 where precision and recall of opposite signs cancel so far that it would leave [-1, 1];

@@ -88,9 +88,11 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
     plain = {name: value for name, value in decoding.items() if name not in own}
     if (by := plain.pop("rank", None)) is None:
         return agent.policy(**plain)
-    if by not in SCORES:
+    if not isinstance(by, str) or by not in SCORES:
         raise ValueError(f"Candidates are ranked by one of {', '.join(SCORES)}, not by {by!r}.")
     k = plain.pop("k", 5)
+    if not isinstance(k, int):
+        raise ValueError(f"k is a number of candidates, not {k!r}.")
     return Ranked((candidates_from or agent).policy(**plain), SCORES[by](agent), k)
 
 

@@ -27,7 +27,7 @@ import filelock
 from agents.benchmark.experiment import Data, Suite
 from agents.benchmark.running.units import Unit, data_folder, units
 from agents.benchmark.running.work import Done
-from datasets_builders.atomic import write_text
+from datasets_builders.atomic import read_object, write_text
 
 Say = Callable[[str], None]
 EXECUTORS = ("processes", "ray")
@@ -57,15 +57,18 @@ def run(
         The path of ``report.html``.
 
     Raises:
-        ValueError: ``out`` holds another suite or another run is at work there, there is no such executor, or cells
-            failed; then after the report of the others is written.
+        ValueError: the suite names what there is not, ``out`` holds something else or another run is at work there, no
+            such executor is known, or cells failed; then after the report of the others is written.
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
     if executor not in EXECUTORS:
         raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
+    from agents.benchmark.running.check import check
+
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
+    check(suite, out)
     with _claimed(out, suite):
         return _run(suite, out, workers, command, say, executor, tensorboard)
 
@@ -102,8 +105,11 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
 def _claimed(out: Path, suite: Suite) -> Iterator[None]:
     """Writes down what runs here and keeps others out; refuses a folder of another suite, or one at work."""
     path = out / "config.json"
-    if path.exists() and (name := json.loads(path.read_text())["name"]) != suite.name:
-        raise ValueError(f"{out} holds results of the suite {name!r}, not of {suite.name!r}. Choose another folder.")
+    if path.exists() and (name := read_object(path).get("name")) != suite.name:
+        of = "something else than results" if name is None else f"results of the suite {name!r}"
+        raise ValueError(f"{out} holds {of}, not those of {suite.name!r}. Choose another folder.")
+    if out.exists() and not path.exists() and any(file.name != ".lock" for file in out.iterdir()):
+        raise ValueError(f"{out} is not empty and holds no results. Choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(out / ".lock")
     try:

@@ -22,6 +22,8 @@ from agents.benchmark.experiment import Cell, Experiment
 from agents.benchmark.running import evaluate
 from agents.data.source import Live, Logged, Mixed, Source
 from agents.evaluation.rank_test import RankTest
+from agents.models.value_config import SPOKEN, ValueLMConfig
+from agents.models.value_lm import ValueLM
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
 from datasets_builders.atomic import write_text
@@ -61,6 +63,9 @@ def trained_agent(
         return Agent.load(folder / "agent"), json.loads(done.read_text())
     began = time.perf_counter()
     lm = start.lm if start else LM.from_scratch(experiment.lm, evaluate.make_env(experiment, 1), seed=seed)
+    if isinstance(lm.model, ValueLM):  # the start was saved with the decoding chosen for it, not for this one
+        for name in SPOKEN:
+            setattr(lm.model.config, name, getattr(ValueLMConfig(), name))
     agent = make_agent(cell, lm, seed)
     _fit(experiment, cell, agent, seed, EpisodeDataset.load(data), folder / "fit")
     agent.save(folder / "agent")
@@ -101,6 +106,7 @@ def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
 
     Raises:
         ValueError: the cell names no known agent.
+        TypeError: the agent has no such setting.
     """
     if cell.agent not in AGENTS:
         raise ValueError(f"There is no agent {cell.agent!r}; choose one of {', '.join(AGENTS)}.")

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 import time
+import traceback
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -32,8 +33,13 @@ def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
     if not failure:
         try:
             work(unit)
-        except ValueError as error:  # in words, such as a loss that is not finite; anything else is a defect
+        except ValueError as error:  # in words, such as a loss that is not finite
             failure = str(error)
+        except Exception as error:  # a defect, which must not cost the others their report either
+            unit.folder.mkdir(parents=True, exist_ok=True)
+            where = unit.folder / "failure.txt"
+            where.write_text(traceback.format_exc())
+            failure = f"{type(error).__name__}: {error} ({where} has the traceback)"
     return Done(unit.name, unit.folder, time.perf_counter() - began, failure)
 
 
@@ -51,6 +57,7 @@ def work(unit: Unit) -> None:
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
     made_by = unit.folder / "training.json"
+    (unit.folder / "failure.txt").unlink(missing_ok=True)
     if unit.folder.exists() and not (made_by.exists() and json.loads(made_by.read_text()) == unit.training()):
         shutil.rmtree(unit.folder)  # killed in the midst of this it has no training.json, and is removed again
     unit.folder.mkdir(parents=True, exist_ok=True)
