@@ -108,8 +108,7 @@ def test_a_killed_run_continues_to_the_same_weights(tmp_path: Path) -> None:
 def test_a_stopped_run_logs_what_a_whole_one_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def rows(out: Path | None) -> list[dict[str, float]]:
         config = FitConfig(**settings(log_every=4, checkpoint_every=3, out=out))
-        found = [{**row, "time/steps_per_second": 0.0} for row in fit(toy(), source(), 8, config)]
-        return found
+        return [{**row, "time/steps_per_second": 0.0} for row in fit(toy(), source(), 8, config)]
 
     def stop(self: Agent, step: int) -> None:
         self.step = step

@@ -104,12 +104,8 @@ def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
 def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
     """The cell's agent around a language model; ``seed`` draws the heads' weights.
 
-    Raises:
-        ValueError: the cell names no known agent.
-        TypeError: the agent has no such setting.
+    That there is such an agent with such settings was checked before (``running.check``).
     """
-    if cell.agent not in AGENTS:
-        raise ValueError(f"There is no agent {cell.agent!r}; choose one of {', '.join(AGENTS)}.")
     agent_class = AGENTS[cell.agent]
     return agent_class(lm, get_type_hints(agent_class)["config"](**cell.config), seed)
 
