@@ -1,0 +1,85 @@
+"""Checksums of the files of a folder: what is read back is what was written, or it is refused.
+
+``checksums.json`` holds the size and the XXH3 of every file below the folder. It finds damage (a flipped bit, a cut
+copy, files of two folders mixed up), not malice: whoever changes a file can change its checksum too.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import xxhash
+
+from datasets_builders.atomic import read_object, write_text
+
+CHECKSUMS = "checksums.json"
+ALGORITHM = "xxh3_128"
+_AT_ONCE = 2**20  # bytes
+
+
+def write_checksums(folder: Path) -> None:
+    """Writes down size and checksum of every file below ``folder``; the last thing written there."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
+    entries = {
+        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sum": checksum(file)} for file in files
+    }
+    write_text(folder / CHECKSUMS, json.dumps({"algorithm": ALGORITHM, "files": entries}, indent=1))
+
+
+def verify(folder: Path) -> None:
+    """Compares every file that was there when the folder was written; files added since are not looked at.
+
+    It costs one reading of the files. A folder without checksums, as earlier versions wrote it, is warned of.
+
+    Raises:
+        ValueError: a file is missing or is not what was written, or the checksums themselves cannot be read; naming
+            the file.
+    """
+    listed = folder / CHECKSUMS
+    if not listed.exists():
+        warnings.warn(
+            f"{folder} has no {CHECKSUMS} (it was written by an earlier version, or the file was removed), so that "
+            "damage to it may go unnoticed. Save it again to add one.",
+            stacklevel=3,
+        )
+        return
+    for name, entry in _entries(listed).items():
+        file = folder / name
+        if not file.is_file():
+            raise ValueError(f"{file} is missing: copy the folder {folder} again, or make it anew.")
+        if (size := file.stat().st_size) != entry["bytes"]:
+            raise ValueError(f"{file} has {size} bytes where {entry['bytes']} were written: {_ADVICE.format(folder)}")
+        if checksum(file) != entry["sum"]:
+            raise ValueError(f"{file} is not what was written (its checksum differs): {_ADVICE.format(folder)}")
+
+
+_ADVICE = "copy the folder {} again or make it anew; if the change is meant, delete its checksums.json."
+
+
+def checksum(file: Path) -> str:
+    """The XXH3 (128 bits) of a file's content, in hexadecimal digits."""
+    state, buffer = xxhash.xxh3_128(), bytearray(_AT_ONCE)
+    with file.open("rb", buffering=0) as content:
+        while count := content.readinto(buffer):
+            state.update(memoryview(buffer)[:count])
+    return state.hexdigest()
+
+
+def _entries(listed: Path) -> dict[str, dict[str, Any]]:
+    """What a ``checksums.json`` lists, every entry as it should be."""
+    found = read_object(listed)
+    entries = found.get("files")
+    if found.get("algorithm") != ALGORITHM or not isinstance(entries, dict):
+        raise ValueError(
+            f"{listed}: expected the algorithm {ALGORITHM!r} and an object of 'files'. Delete the file to do without it."
+        )
+    for name, entry in entries.items():
+        inside = not Path(name).is_absolute() and ".." not in Path(name).parts
+        if not inside or not isinstance(entry, dict) or entry.keys() != {"bytes", "sum"}:
+            raise ValueError(
+                f"{listed}: expected the 'bytes' and the 'sum' of a file in the folder, got {name!r}: {entry!r}."
+            )
+    return entries
