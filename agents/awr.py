@@ -26,11 +26,11 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import ValueConfig, bootstrapped_losses
+from agents.value_learning import BootstrapConfig, bootstrapped_losses
 
 
 @dataclass
-class AWRConfig(ValueConfig):
+class AWRConfig(BootstrapConfig):
     """What AWR adds to the settings of every value-based agent."""
 
     tau: float = 0.7

@@ -1,6 +1,7 @@
 """Conservative Q-learning per token: plain Q-learning, held back by a term that keeps unseen tokens low.
 
-    L_Q   = (r + gamma max_a Qbar(s', a) - Q(s, a))^2          TD; each of the Q heads; Qbar is the smaller target head
+    y     = r + gamma max_a Qbar(s', a)                        one token ahead, or further: ``backup``
+    L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads; Qbar is the smaller target head
     L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is read in decoding alone
     L_CQL = log sum_a exp Q(s, a) - Q(s, a of the data)        each Q head
     L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
@@ -27,11 +28,11 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import ValueConfig, bootstrapped_losses
+from agents.value_learning import BootstrapConfig, bootstrapped_losses
 
 
 @dataclass
-class CQLConfig(ValueConfig):
+class CQLConfig(BootstrapConfig):
     """The settings of every value-based agent, with a larger weight of the conservative term."""
 
     cql_weight: float = 1.0
@@ -56,7 +57,7 @@ class CQL(Agent):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The four losses above."""
-        x = self.model.values(batch, backup=best)
+        x = self.model.values(batch, state_value=best)
         return bootstrapped_losses(self.config, batch, x, tau=0.5)
 
     def after_step(self, step: int) -> None:

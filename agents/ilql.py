@@ -1,6 +1,7 @@
 """Implicit Language Q-Learning, per token (Snell et al. 2023, arXiv:2206.11871, section 4).
 
-    L_Q   = (r + gamma V(s') - Q(s, a))^2                      TD; each of the Q heads
+    y     = r + gamma V(s')                                    one token ahead, or further: ``backup``
+    L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads
     L_V   = |tau - 1(Qbar(s, a) < V(s))| (Qbar(s, a) - V(s))^2  expectile; Qbar is the smaller target head
     L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
     L_BC  = -log pi_beta(a | s)                                the language model the values perturb
@@ -22,11 +23,11 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import ValueConfig, bootstrapped_losses, return_losses
+from agents.value_learning import BootstrapConfig, bootstrapped_losses, return_losses
 
 
 @dataclass
-class ILQLConfig(ValueConfig):
+class ILQLConfig(BootstrapConfig):
     """What ILQL adds to the settings of every value-based agent."""
 
     tau: float = 0.7

@@ -1,7 +1,7 @@
 """Psi-learning: reward, at a price for every departure from a language model of the data (Jaques et al. 2017).
 
     Psi(s, a) = log p(a | s) + Q(s, a)                         p is the prior, the language model itself
-    y     = r / kl_weight + log p(a | s) + gamma log sum_a' exp Psibar(s', a')
+    y     = r / kl_weight + log p(a | s) + gamma log sum_a' exp Psibar(s', a')    or further ahead: ``backup``
     L_psi = Huber(y - Psi(s, a))                               each of the Q heads; Qbar is the smaller target head
     L_V   = 1/2 (log sum_a exp Psibar(s, a) - V(s))^2          the soft value
     L     = L_psi + L_V + cql_weight L_CQL + bc_weight L_BC    (``value_learning``)
@@ -34,11 +34,11 @@ from torch.nn import functional as F
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import ValueConfig, value_losses
+from agents.value_learning import BootstrapConfig, targets, value_losses
 
 
 @dataclass
-class PsiConfig(ValueConfig):
+class PsiConfig(BootstrapConfig):
     """What psi-learning changes in the settings of every value-based agent."""
 
     kl_weight: float = 0.25
@@ -65,10 +65,9 @@ class Psi(Agent):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The losses above."""
-        c, x = self.config, self.model.values(batch, backup=soft_value)
-        gamma = batch.gammas(c.gamma, c.discount_per)  # [B, A]
-        target = batch.reward / c.kl_weight + gamma * batch.discount * x.v_next  # [B, A] what y - log p is
-        return value_losses(c, batch, x, target=target, q=x.backed_up, tau=0.5, regress=F.huber_loss)
+        c, x = self.config, self.model.values(batch, state_value=soft_value)
+        y = targets(c, batch, batch.reward / c.kl_weight, x.v_next)  # [B, A] without its log p
+        return value_losses(c, batch, x, target=y, q=x.backed_up, tau=0.5, regress=F.huber_loss)
 
     def after_step(self, step: int) -> None:
         """Moves the targets."""

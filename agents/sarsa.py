@@ -1,6 +1,7 @@
 """SARSA on logged data: the values of the policy that wrote the log, then one step of improvement.
 
-    L_Q   = (r + gamma V(s') - Q(s, a))^2                      TD; each of the Q heads
+    y     = r + gamma V(s')                                    one token ahead, or further: ``backup``
+    L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads
     L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is the mean of Q over the data's own actions
     L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
 
@@ -18,11 +19,11 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import ValueConfig, bootstrapped_losses, return_losses
+from agents.value_learning import BootstrapConfig, bootstrapped_losses, return_losses
 
 
 @dataclass
-class SARSAConfig(ValueConfig):
+class SARSAConfig(BootstrapConfig):
     """SARSA adds one setting to those of every value-based agent."""
 
     monte_carlo_steps: int = 0

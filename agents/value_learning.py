@@ -6,6 +6,19 @@
     L_BC  = -log pi_beta(a | s)                                the language model the values perturb
     L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC
 
+Agents that bootstrap look ahead over the agent's own tokens before they do (TD(lambda), Sutton and Barto 2018, 12.1):
+
+    y_i = r_i + gamma ((1 - lambda_i) V(s_{i+1}) + lambda_i y_{i+1})
+
+    backup = "token"      lambda_i = 0: one step, as in the paper
+    backup = "utterance"  lambda_i = 1 inside an utterance and 0 at its last token: V is asked for only where the
+                          environment has spoken
+    backup = 0.95         lambda_i = 0.95 at every token but an episode's last
+
+After the end of an episode both V and y are 0; where it was cut, V of its last state is asked for. A longer look ahead
+carries a reward to the first token in one optimiser step. It carries the value of what the log went on to say, not of
+the best that the log says from there.
+
 Means run over the agent's tokens: environment tokens and padding carry no loss. Squares carry no 1/2, as in the code of
 Snell et al. 2023 (arXiv:2206.11871).
 """
@@ -19,8 +32,11 @@ from typing import Any, Literal
 import torch
 from torch.nn import functional as F
 
-from agents.data.batch import Batch
+from agents.data.batch import Batch, backward_sum
 from agents.models.value_lm import Values
+
+Backup = Literal["token", "utterance"] | float
+"""how far a target looks before it bootstraps; a number is the lambda of TD(lambda)"""
 
 
 @dataclass
@@ -59,6 +75,15 @@ class ValueConfig:
         check_values(self)
 
 
+@dataclass
+class BootstrapConfig(ValueConfig):
+    """What agents add whose targets rest on their own values."""
+
+    backup: Backup = "token"
+    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", or the lambda of
+    TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
+
+
 def check_values(config: Any) -> None:
     """Refuses settings of a value-based agent that cannot be meant, where it has them.
 
@@ -77,6 +102,9 @@ def check_values(config: Any) -> None:
         check(name, lambda x: x > 0, "must be above 0")
     for name in ("cql_weight", "bc_weight", "monte_carlo_steps"):
         check(name, lambda x: x >= 0, "must be at least 0")
+    backup = getattr(config, "backup", "token")
+    if backup not in ("token", "utterance") and not (isinstance(backup, int | float) and 0 <= backup <= 1):
+        raise ValueError(f'backup is "token", "utterance" or a lambda from 0 to 1, not {backup!r}.')
 
 
 def nll(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -127,13 +155,23 @@ def value_losses(
     return loss, {name: part.detach() for name, part in parts.items()}
 
 
+def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next: torch.Tensor) -> torch.Tensor:
+    """The targets y of the equation above: reward [B, A], v_next [B, A] of each action's next state -> [B, A]."""
+    follows = batch.gammas(config.gamma, config.discount_per) * batch.discount  # [B, A] gamma, 0 where it ended
+    if config.backup == "token":
+        return reward + follows * v_next  # [B, A]
+    trace = batch.inside().to(reward.dtype)  # [B, A] lambda
+    if config.backup != "utterance":
+        trace[:, :-1] = config.backup * batch.mask[:, 1:]
+    return backward_sum(reward + follows * (1 - trace) * v_next, follows * trace)  # [B, A]
+
+
 def bootstrapped_losses(
-    config: ValueConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
+    config: BootstrapConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss with y = r + gamma V(s') and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
-    gamma = batch.gammas(config.gamma, config.discount_per)  # [B, A]
-    target = batch.reward + gamma * batch.discount * x.v_next  # [B, A]
-    return value_losses(config, batch, x, target=target, q=x.target_q, tau=tau, weight=weight)
+    """The loss with ``targets`` for y and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
+    y = targets(config, batch, batch.reward, x.v_next)  # [B, A]
+    return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight)
 
 
 def return_losses(config: ValueConfig, batch: Batch, x: Values) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

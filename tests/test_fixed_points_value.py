@@ -48,11 +48,11 @@ def trained(cls, config, env, steps, lr=5e-3):
     return cls(lm, config, seed=0).learn(Logged(LOG), steps, **FIT | {"lr": lr})
 
 
-def values(agent, env, backup):
+def values(agent, env, state_value):
     """Target Q [B, A, V], target Q of the token taken, V, and what is backed up [B, A]: of every review, once."""
     batch = collate(EACH_ONCE, env.pad_id, env.end_id)
     with torch.inference_mode():
-        x = agent.model.values(batch, backup)
+        x = agent.model.values(batch, state_value)
         hidden = read(agent.model.trunks[-1], batch.input_ids)
         whole = batch.at(agent.model.target_q.smallest(hidden), batch.state)
     return whole.double().numpy(), *(found.double().numpy() for found in (x.target_q, x.v, x.backed_up))

@@ -132,7 +132,7 @@ def test_values_of_utterances_are_no_values_of_tokens():
 def test_what_is_backed_up_is_read_from_the_targets_at_every_state(last, trunks, padding):
     model = make_model(trunks, q_head=last)
     batch = collate([*episodes(), no_actions()] if padding else episodes((20, 20)), PAD, END)
-    x = model.values(batch, backup=lambda q, logits: (q * logits.softmax(-1)).sum(-1) + q.amax(-1))
+    x = model.values(batch, state_value=lambda q, logits: (q * logits.softmax(-1)).sum(-1) + q.amax(-1))
     usual = model.values(batch)
     assert usual.backed_up is None and not (x.backed_up.requires_grad or x.v_next.requires_grad)
     for name in ("target_q", "v", "logits"):

@@ -59,11 +59,11 @@ class Model:
         self.q_bar, self.logits = draw(2, 5, VOCAB), draw(2, 5, VOCAB)  # at the states 0 .. 4, the last ones final
         self.next = torch.tensor([[1, 2, 3, 4], [1, 2, 0, 0]])  # what comes after each action, among those states
 
-    def values(self, batch, backup=None):
+    def values(self, batch, state_value=None):
         target_q = self.q_bar[:, :4].gather(-1, batch.action[..., None]).squeeze(-1)
         x = {"v_next": self.v_next, "backed_up": None}
-        if backup is not None:
-            of_state = backup(self.q_bar.flatten(0, 1), self.logits.flatten(0, 1)).view(2, 5)
+        if state_value is not None:
+            of_state = state_value(self.q_bar.flatten(0, 1), self.logits.flatten(0, 1)).view(2, 5)
             x = {"v_next": of_state.gather(1, self.next), "backed_up": of_state[:, :4]}
         return SimpleNamespace(q=self.q, v=self.v, target_q=target_q, logits=self.logits[:, :4], **x)
 

@@ -87,22 +87,34 @@ class Batch:
             return torch.full_like(self.reward, gamma)  # [B, A]
         if per != "turn":
             raise ValueError(f"per must be 'token' or 'turn', not {per!r}.")
-        inside = torch.zeros_like(self.mask, dtype=torch.bool)  # [B, A] the next action is in the same utterance
+        return torch.where(self.inside(), 1.0, gamma).to(self.reward.dtype)  # [B, A]
+
+    def inside(self) -> Tensor:
+        """Whether action i + 1 is in the utterance of action i, bool [B, A]; False at the last action."""
+        inside = torch.zeros_like(self.mask, dtype=torch.bool)  # [B, A]
         inside[:, :-1] = (self.turn[:, 1:] == self.turn[:, :-1]) & (self.mask[:, 1:] > 0)
-        return torch.where(inside, 1.0, gamma).to(self.reward.dtype)  # [B, A]
+        return inside
 
     def returns_to_go(self, gamma: float, per: Per = "token") -> Tensor:
         """Discounted sum of the rewards from each action on, [B, A]: G_i = r_i + gamma_i G_{i+1}.
 
         A truncated episode is summed to where it was cut; nothing is bootstrapped there.
         """
-        total, factor = self.reward.double(), self.gammas(gamma, per).double()  # [B, A] each
-        step = 1
-        while step < total.shape[1]:  # doubles the reach: after k rounds G_i holds the rewards of 2^k actions
-            ahead, further = torch.zeros_like(total), torch.zeros_like(factor)  # [B, A] each
-            ahead[:, :-step], further[:, :-step] = total[:, step:], factor[:, step:]
-            total, factor, step = total + factor * ahead, factor * further, 2 * step
-        return total.to(self.reward.dtype) * self.mask  # [B, A]
+        return backward_sum(self.reward, self.gammas(gamma, per)) * self.mask  # [B, A]
+
+
+def backward_sum(x: Tensor, factor: Tensor) -> Tensor:
+    """y_i = x_i + factor_i y_{i+1}, with y = 0 after the end: x [B, A], factor [B, A] -> [B, A].
+
+    It takes log2 A steps on whole columns, in double precision.
+    """
+    total, ahead_by = x.double(), factor.double()  # [B, A] each
+    step = 1
+    while step < total.shape[1]:  # doubles the reach: after k rounds y_i holds the terms of 2^k actions
+        ahead, further = torch.zeros_like(total), torch.zeros_like(ahead_by)  # [B, A] each
+        ahead[:, :-step], further[:, :-step] = total[:, step:], ahead_by[:, step:]
+        total, ahead_by, step = total + ahead_by * ahead, ahead_by * further, 2 * step
+    return total.to(x.dtype)
 
 
 def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, limit: int | None = None) -> Batch:

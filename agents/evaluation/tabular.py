@@ -1,11 +1,13 @@
 """The exact fixed point of ILQL on a log, for a learner that generalises nothing: one table entry per history.
 
-    Q(s, a) = mean over the log of  r + gamma V(s')
+    Q(s, a) = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')    (``value_learning``)
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
 The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
-behaviour's own values (SARSA, Monte-Carlo returns); with tau -> 1 the best the log shows. A network that scores
-otherwise does so by generalising, or by not having converged: that is what the table is for.
+behaviour's own values (SARSA, Monte-Carlo returns), whatever lambda. With tau -> 1 and one step they are the best the
+log shows; with a backup to the end of the utterance a token is worth what the log said after it on average, and only
+the choice between tokens is the best. A network that scores otherwise does so by generalising, or by not having
+converged: that is what the table is for.
 """
 
 from __future__ import annotations
@@ -13,16 +15,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from agents.value_learning import Backup
 from lang_envs import Episodes
+from lang_envs.turns import turn_begins
 
 
-def tabular_values(episodes: Episodes, tau: float, gamma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def tabular_values(
+    episodes: Episodes, tau: float, gamma: float, backup: Backup = "token", end_id: int | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Q and V of every logged action.
 
     Args:
         episodes: the log, B episodes and N tokens in all. A truncated episode counts as if nothing followed.
         tau: the expectile, 0 < tau < 1.
         gamma: discount per agent token.
+        backup: how far a target looks before it bootstraps, as in ``agents.value_learning``.
+        end_id: the token that ends an utterance, which "utterance" needs where two follow each other.
 
     Returns:
         ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken
@@ -35,7 +43,9 @@ def tabular_values(episodes: Episodes, tau: float, gamma: float) -> tuple[NDArra
         raise ValueError(f"tau is an expectile and lies strictly between 0 and 1, got {tau}; 0.5 is the mean.")
     lengths = np.diff(episodes.offsets)  # [B]
     prefix = prefixes(episodes)  # [T, B]
+    trace = _traces(episodes, backup, end_id)  # [N] lambda
     value = np.zeros(len(lengths))  # [B] V of the episode's next decision, 0 after its last
+    ahead = np.zeros(len(lengths))  # [B] and its y
     q = np.full(len(episodes.tokens), np.nan)  # [N]
     v = np.full(len(episodes.tokens), np.nan)  # [N]
     for t in range(len(prefix) - 1, 0, -1):
@@ -45,9 +55,22 @@ def tabular_values(episodes: Episodes, tau: float, gamma: float) -> tuple[NDArra
         rows, at = rows[chosen], at[chosen]
         if not len(rows):
             continue
-        q[at] = group_mean(episodes.rewards[at] + gamma * value[rows], prefix[t, rows])
+        next_value = (1 - trace[at]) * value[rows] + trace[at] * ahead[rows]
+        ahead[rows] = episodes.rewards[at] + gamma * next_value
+        q[at] = group_mean(ahead[rows], prefix[t, rows])
         v[at] = value[rows] = group_expectile(q[at], prefix[t - 1, rows], tau)
     return q, v
+
+
+def _traces(episodes: Episodes, backup: Backup, end_id: int | None) -> NDArray[np.float64]:
+    """The lambda of each token that the agent took, [N]."""
+    taken = np.flatnonzero(episodes.is_action)  # [K]
+    trace = np.zeros(len(episodes.tokens))  # [N]
+    if backup == "utterance":
+        trace[taken[:-1]] = ~turn_begins(taken, episodes.tokens[taken], end_id)[1:]
+    elif backup != "token":
+        trace[taken] = backup  # after an episode's last action both V and y are 0
+    return trace
 
 
 def prefixes(episodes: Episodes) -> NDArray[np.int64]:

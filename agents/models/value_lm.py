@@ -47,7 +47,7 @@ class Values:
     """[B, A], what ``values`` was told to back up in the place of V, of each state; no gradient"""
 
 
-Backup = Callable[[Tensor, Tensor], Tensor]
+StateValue = Callable[[Tensor, Tensor], Tensor]
 """The value of S states, from the smaller target head [S, V] and the language model's logits [S, V] -> [S]"""
 
 
@@ -120,14 +120,14 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             trunks += [self.value_trunk, self.target_trunk]
         return cast(list[PreTrainedModel], trunks)
 
-    def values(self, batch: Batch, backup: Backup | None = None) -> Values:
+    def values(self, batch: Batch, state_value: StateValue | None = None) -> Values:
         """All heads at the agent's actions and nowhere else: padding and environment tokens cost no head.
 
         Episodes are padded on the right and attention is causal, so no real position sees padding: no mask is needed.
 
         Args:
             batch: the episodes.
-            backup: what to take for the value of a state instead of V. It costs the target heads over the whole
+            state_value: what to back up for the value of a state instead of V. It costs the target heads over the whole
                 vocabulary, which are otherwise computed at the actions taken alone.
 
         Raises:
@@ -157,15 +157,15 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         logits = self.get_output_embeddings()(policy[state])  # [K, V]
         action, backed_up = batch.action.flatten()[real], None  # [K]
         with torch.no_grad():
-            if backup is None:
+            if state_value is None:
                 target_q = torch.stack(self.target_q.at(target[state], action, self._rows)).amin(0)  # [K]
                 of_state, of_final = v, self.v(value[final])[0].float()  # [B, A], [B, 1]
             else:
                 q_bar = self.target_q.smallest(target[state], self._rows).float()  # [K, V]
                 target_q = q_bar.gather(1, action[:, None]).squeeze(1)  # [K]
-                backed_up = of_state = in_rows(backup(q_bar, logits.float()))  # [B, A]
+                backed_up = of_state = in_rows(state_value(q_bar, logits.float()))  # [B, A]
                 q_final = self.target_q.smallest(target[final], self._rows).float()  # [B, V]
-                of_final = backup(q_final, self.get_output_embeddings()(policy[final]).float())[:, None]  # [B, 1]
+                of_final = state_value(q_final, self.get_output_embeddings()(policy[final]).float())[:, None]  # [B, 1]
             # The next state is where the next action is taken, except after an episode's last one.
             v_next = torch.cat([of_state[:, 1:], of_final], 1).scatter(1, last, of_final) * batch.mask  # [B, A]
         q = [in_rows(q_h) for q_h in self.q(at_value, self._rows)]  # num_q x [B, A, V]

@@ -1,0 +1,144 @@
+"""Targets that look further ahead than one token: against a loop, in a table, and on a long chain."""
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+
+from agents import ILQL, LM, SARSA, ILQLConfig, Logged, SARSAConfig, collate
+from agents.cql import CQLConfig
+from agents.data.batch import backward_sum
+from agents.evaluation.tabular import tabular_values
+from agents.value_learning import targets
+from lang_envs import Episode, Episodes
+
+PAD, END = 0, 1
+BACKUPS = ("token", "utterance", 0.0, 0.3, 0.95, 1.0)
+
+
+def episode(tokens, rewards, terminated=True):
+    """Token 4 is the environment's."""
+    tokens = np.array(tokens, np.int32)
+    is_action = (tokens != 4) & (np.arange(len(tokens)) > 0)
+    return Episode(tokens, is_action, np.array(rewards, np.float32), terminated, not terminated)
+
+
+def random_log(rng, size=40):
+    """Episodes of one to four utterances, with rewards anywhere; some end, some were cut in an utterance."""
+    log = []
+    for _ in range(size):
+        tokens, cut = [4], rng.random() < 0.3
+        for _ in range(rng.integers(1, 5)):
+            tokens += [*rng.integers(2, 4, rng.integers(0, 4)), END, *[4] * rng.integers(0, 3)]
+        while tokens[-1] == 4:
+            tokens.pop()
+        tokens = [*tokens, 2, 3] if cut else tokens
+        rewards = rng.normal(size=len(tokens)) * (np.array(tokens) != 4)
+        rewards[0] = 0
+        log.append(episode(tokens, rewards, not cut))
+    return log
+
+
+@pytest.mark.parametrize("backup", BACKUPS)
+@pytest.mark.parametrize("per", ["token", "turn"])
+def test_targets_are_a_loop_over_each_episode(backup, per):
+    log, rng = random_log(np.random.default_rng(0)), np.random.default_rng(1)
+    batch = collate(log, PAD, END)
+    v_next = torch.tensor(rng.normal(size=batch.mask.shape), dtype=torch.float32) * batch.mask
+    config = ILQLConfig(gamma=0.9, discount_per=per, backup=backup)
+    got = targets(config, batch, batch.reward, v_next)
+    for row, told in enumerate(log):
+        at = np.flatnonzero(told.is_action)
+        y = None
+        for i in reversed(range(len(at))):
+            last = i == len(at) - 1
+            same = not last and at[i + 1] == at[i] + 1 and told.tokens[at[i]] != END
+            trace = {"token": 0.0, "utterance": float(same)}.get(backup, 0.0 if last else backup)
+            gamma = 0.9 if per == "token" or not same else 1.0
+            goes_on = 0.0 if last and told.terminated else 1.0
+            following = (1 - trace) * v_next[row, i].item() + (trace * y if trace else 0.0)
+            y = told.rewards[at[i]] + gamma * goes_on * following
+            assert got[row, i].item() == pytest.approx(y, rel=1e-4, abs=1e-5)
+
+
+def test_lambda_one_backs_up_the_return_of_what_ended_and_zero_is_one_step():
+    batch = collate([told for told in random_log(np.random.default_rng(2)) if told.terminated], PAD, END)
+    v_next = torch.randn(batch.mask.shape, generator=torch.Generator().manual_seed(0))
+    whole = targets(SARSAConfig(backup=1.0), batch, batch.reward, v_next) * batch.mask
+    torch.testing.assert_close(whole, batch.returns_to_go(0.99))
+    one, zero = (targets(CQLConfig(backup=b), batch, batch.reward, v_next) * batch.mask for b in ("token", 0.0))
+    torch.testing.assert_close(one, zero)
+
+
+def test_backward_sum_is_its_recurrence():
+    x, factor = torch.randn(3, 9), torch.rand(3, 9)
+    y = torch.zeros(3)
+    for i in reversed(range(9)):
+        y = x[:, i] + factor[:, i] * y
+        torch.testing.assert_close(backward_sum(x, factor)[:, i], y)
+
+
+@pytest.mark.parametrize("backup", ["tokens", -0.1, 1.1, float("nan"), None, [0.5]])
+def test_what_is_no_backup_is_refused(backup):
+    with pytest.raises(ValueError, match='backup is "token", "utterance" or a lambda from 0 to 1'):
+        ILQLConfig(backup=backup)
+
+
+# Two utterances of two tokens; in the first, "2" is followed by a good end once and by a bad one once.
+TABLE = Episodes.from_list(
+    [
+        episode([0, 2, END, 4, 2, END], [0, 0, 1, 0, 0, 4]),
+        episode([0, 2, 3, END, 4, 2, END], [0, 0, 0, -3, 0, 0, 0]),
+        episode([0, 3, END], [0, 0, 0]),
+    ]
+)
+
+
+def test_the_table_of_a_backup_to_the_end_of_the_utterance():
+    q, v = tabular_values(TABLE, tau=1 - 1e-9, gamma=1.0, backup="utterance", end_id=END)
+    assert q[1] == pytest.approx((5 - 3) / 2, abs=1e-6), "the mean of what the log said after it"
+    assert v[1] == pytest.approx(1, abs=1e-6) and v[4] == pytest.approx(4, abs=1e-6)
+    one, _ = tabular_values(TABLE, tau=1 - 1e-9, gamma=1.0)
+    assert one[1] == pytest.approx(5, abs=1e-6), "one step stitches inside of the utterance too"
+
+
+def test_the_table_of_td_lambda():
+    q, _ = tabular_values(TABLE, tau=1 - 1e-9, gamma=1.0, backup=0.25)
+    second = [4.0, 0.0]  # y of the second utterances' first tokens: 0.75 * V + 0.25 * y, both equal here
+    ends = [1 + 0.75 * 4 + 0.25 * second[0], -3 + 0.0]  # y of the first utterances' end tokens
+    middle = 0.75 * ends[1] + 0.25 * ends[1]  # y of "3" after "2"
+    best = max(ends[0], middle)  # V after "2"
+    assert q[1] == pytest.approx(np.mean([0.75 * best + 0.25 * ends[0], 0.75 * best + 0.25 * middle]), abs=1e-6)
+
+
+@pytest.mark.parametrize("backup", BACKUPS)
+def test_half_gives_the_behaviours_values_with_every_backup(backup):
+    log = Episodes.from_list(random_log(np.random.default_rng(3)))
+    expected, got = (tabular_values(log, 0.5, 0.9, b, END) for b in ("token", backup))
+    np.testing.assert_allclose(got, expected, atol=1e-9)
+
+
+CHAIN = 40
+
+
+def chain_error(cls, config, steps):
+    """Trains on an utterance of 40 tokens that ends with -10: V of its start over -10."""
+    env = gym.make_vec("Dialogue-BLEU-v0", 1)
+    words = np.arange(20, 20 + CHAIN - 1)
+    tokens = np.array([4, 4, *words, env.end_id], np.int32)
+    rewards = np.zeros(len(tokens), np.float32)
+    rewards[-1] = -10
+    log = [Episode(tokens, np.arange(len(tokens)) > 1, rewards, terminated=True)] * 8
+    agent = cls(LM.from_scratch("d64-l2", env), config)
+    agent.learn(Logged(log), steps, batch_size=8, lr=1e-3, progress=False)
+    with torch.inference_mode():
+        v = agent.model.values(collate(log, env.pad_id, env.end_id)).v
+    return v[0, 0].item() / -10
+
+
+@pytest.mark.parametrize(("cls", "config_class"), [(ILQL, ILQLConfig), (SARSA, SARSAConfig)])
+def test_a_reward_at_the_end_reaches_the_first_token_in_a_few_steps(cls, config_class):
+    far = chain_error(cls, config_class(gamma=1.0, target_rate=0.2, backup="utterance"), 150)
+    near = chain_error(cls, config_class(gamma=1.0, target_rate=0.2, backup="token"), 150)
+    assert far == pytest.approx(1, abs=0.15)
+    assert near < 0.5
