@@ -151,9 +151,25 @@ def test_the_advantage_can_be_set_for_a_policy(kind):
     assert said(model) == strong
     model.config.advantage_clip = 0.0
     assert said(model) == clipped
-    for setting in ({"advantage_weight": 1.0}, {"advantage_clip": 0.0}):
-        with pytest.raises(ValueError, match="need a ValueLM, not a GPT2LMHeadModel"):
+    for setting in ({"advantage_weight": 1.0}, {"advantage_clip": 0.0}, {"lm_top_p": 0.9}):
+        with pytest.raises(ValueError, match="needs a ValueLM, not a GPT2LMHeadModel"):
             make_policy(model.lm, **setting)
+    with pytest.raises(ValueError, match="top_p is a probability"):
+        make_policy(model, lm_top_p=1.5)
+
+
+@pytest.mark.parametrize("setting", [{"lm_temperature": 0.5}, {"lm_top_k": 2}, {"lm_top_p": 0.3}])
+def test_the_language_models_own_distribution_can_be_set_for_a_policy(setting):
+    model = make_model("shared", advantage_weight=2.0)
+
+    def said(**settings):
+        return [turn.tokens.tolist() for turn in make_policy(model, **settings).act(histories(), generators(6))]
+
+    before, asked = said(), said(**setting)
+    assert asked != before
+    for name, value in setting.items():
+        setattr(model.config, name, value)
+    assert said() == asked
 
 
 def test_a_training_model_stays_one():

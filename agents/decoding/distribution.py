@@ -54,7 +54,7 @@ def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tens
         states = [read(trunk, input_ids).flatten(0, 1)[at] for trunk in trunks]  # 1 or 3 x [K, d]
         if isinstance(model, ValueLM):
             said, value, target = states * (3 // len(states))  # [K, d] each
-            scores = model.scores(said, value, target, policy.advantage_weight, policy.advantage_clip)  # [K, V]
+            scores = model.scores(said, value, target, **policy.spoken)  # [K, V]
         else:
             scores = cast(nn.Module, model.get_output_embeddings())(states[0])  # [K, >= V]
             scores = scores[:, : len(policy.tokenizer)]  # [K, V] embeddings behind the vocabulary are no words

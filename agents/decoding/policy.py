@@ -8,7 +8,7 @@ come with their exact log-probabilities.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from torch import Tensor
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache
 from agents.decoding.sampling import check_decoding, draw, shape_scores
+from agents.models.value_config import SPOKEN, check_spoken
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Turn
 
@@ -39,15 +40,19 @@ class LMPolicy:
         end_id: the token that ends an utterance.
         max_utterance_tokens: the most tokens of an utterance, the end token included.
         temperature: of the distribution sampled from, which is that of ``model(...).logits`` as in ``generate``; the
-            ``lm_temperature``, ``lm_top_k`` and ``lm_top_p`` of a ``ValueLM`` act before, on the language model alone.
+            settings of a ``ValueLM`` below act before.
         top_k: how many of the likeliest tokens can be said; 0: all.
         top_p: how much probability the tokens that can be said hold; 1: all.
         greedy: always the likeliest token. Its log-probability under this policy is 0.
-        advantage_weight: instead of the ``ValueLM``'s own; 0 speaks as the language model does.
-        advantage_clip: instead of the ``ValueLM``'s own.
+        advantage_weight: beta of a ``ValueLM``; 0 speaks as the language model does. This setting and the four below
+            replace the model's own.
+        advantage_clip: the most that beta * advantage adds to a token.
+        lm_temperature: of the language model alone, before the advantage is added.
+        lm_top_k: how many of the language model's likeliest tokens can be said, whatever their advantage; 0: all.
+        lm_top_p: how much of the language model's probability they hold; 1: all.
 
     Raises:
-        ValueError: settings that are no distribution, an advantage without values, a model whose past cannot be kept.
+        ValueError: settings that are no distribution, those of values without any, a model whose past cannot be kept.
     """
 
     def __init__(
@@ -62,19 +67,29 @@ class LMPolicy:
         greedy: bool = False,
         advantage_weight: float | None = None,
         advantage_clip: float | None = None,
+        lm_temperature: float | None = None,
+        lm_top_k: int | None = None,
+        lm_top_p: float | None = None,
     ) -> None:
+        self.model, self.tokenizer = model, tokenizer
         check_decoding(temperature, top_k, top_p)
         if not isinstance(greedy, bool):
             raise ValueError(f"greedy is True or False, not {greedy!r}.")
-        if (advantage_weight, advantage_clip) != (None, None) and not isinstance(model, ValueLM):
-            raise ValueError(f"advantage_weight and advantage_clip need a ValueLM, not a {type(model).__name__}.")
-        self.model, self.tokenizer = model, tokenizer
+        asked = (advantage_weight, advantage_clip, lm_temperature, lm_top_k, lm_top_p)
+        self.spoken = {name: value for name, value in zip(SPOKEN, asked, strict=True) if value is not None}
+        if self.spoken and not isinstance(model, ValueLM):
+            raise ValueError(f"{' and '.join(self.spoken)} needs a ValueLM, not a {type(model).__name__}.")
+        if isinstance(model, ValueLM):
+            check_spoken(**{name: self._setting(name) for name in SPOKEN})
         self._vocabulary = len(tokenizer)  # embeddings behind it can be read, but are no words: see ``return_tokens``
         self.end_id, self.max_utterance_tokens = end_id, max_utterance_tokens
         self.temperature, self.top_k, self.top_p, self.greedy = temperature, top_k, top_p, greedy
-        self.advantage_weight, self.advantage_clip = advantage_weight, advantage_clip
         self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self.reset()
+
+    def _setting(self, name: str) -> Any:
+        """How a ``ValueLM`` speaks: as it was asked for here, or else as the model is set now."""
+        return self.spoken.get(name, getattr(self.model.config, name))
 
     def reset(self) -> None:
         """Forgets what was read. ``act`` does so itself when the model has changed since."""
@@ -84,15 +99,14 @@ class LMPolicy:
         """The transformers to run: those of a ``ValueLM`` only where what is read from them matters."""
         if not isinstance(self.model, ValueLM):
             return [cast("PreTrainedModel", self.model.base_model)]
-        weight = self.model.config.advantage_weight if self.advantage_weight is None else self.advantage_weight
         policy, *others = self.model.trunks
-        if weight == 0 or not others:
+        if self._setting("advantage_weight") == 0 or not others:
             return [policy]
         return [policy, *others] if self._clipped() else [policy, others[1]]
 
     def _clipped(self) -> bool:
         """Whether V(s) matters, which moves all tokens alike."""
-        return self.advantage_clip is not None or self.model.config.advantage_clip is not None
+        return self._setting("advantage_clip") is not None
 
     def _version(self) -> tuple[object, ...]:
         """Changes with every write to the weights, and with the transformers to run."""
@@ -165,7 +179,7 @@ class LMPolicy:
         if not isinstance(self.model, ValueLM):
             return self.model.get_output_embeddings()(states[0])[:, : self._vocabulary]
         value = states[len(states) // 2] if self._clipped() else None  # [n, d]
-        return self.model.scores(states[0], value, states[-1], self.advantage_weight, self.advantage_clip)
+        return self.model.scores(states[0], value, states[-1], **self.spoken)
 
     def _choose(self, scores: Tensor, u: NDArray[np.float64] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """One token per row of scores [n, V] and its log-probability: [n] each."""

@@ -23,7 +23,7 @@ from agents.decoding.sampling import shape_scores
 from agents.models.heads import Heads
 from agents.models.lora import copy_of
 from agents.models.reading import read
-from agents.models.value_config import ValueLMConfig
+from agents.models.value_config import SPOKEN, ValueLMConfig
 
 if TYPE_CHECKING:
     from agents.data.batch import Batch
@@ -181,19 +181,16 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         policy: Tensor,  # [..., d] last hidden states of the policy,
         value: Tensor | None,  # [..., d] of the values,
         target: Tensor,  # [..., d] and of the targets
-        advantage_weight: float | None = None,
-        advantage_clip: float | None = None,
+        **spoken: Any,  # settings of ``SPOKEN`` in the place of the configuration's
     ) -> Tensor:
         """The improved policy: log-probabilities up to a constant per row, [..., V].
 
-        Without ``value`` that constant lacks V(s), which only matters where the advantage is clipped. The last two
-        arguments replace the configuration's settings of their names.
+        Without ``value`` that constant lacks V(s), which only matters where the advantage is clipped.
         """
         c = self.config
-        weight = c.advantage_weight if advantage_weight is None else advantage_weight
-        clip = c.advantage_clip if advantage_clip is None else advantage_clip
+        weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
         logp = self.get_output_embeddings()(policy)  # [..., V]
-        logp = shape_scores(logp, c.lm_temperature, c.lm_top_k, c.lm_top_p).log_softmax(-1)  # [..., V]
+        logp = shape_scores(logp, temperature, top_k, top_p).log_softmax(-1)  # [..., V]
         if weight == 0:
             return logp
         if c.q_head == "utterance":
