@@ -14,7 +14,7 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from agents.data.batch import Batch
-from agents.data.source import Source
+from agents.data.source import Source, returns_of
 from agents.models.lm import LM
 from agents.models.lora import LoRAConfig, add_adapters, checksum, merged
 from agents.models.value_lm import ValueLM, ValueLMConfig
@@ -103,7 +103,9 @@ class Agent:
             )
 
     def prepare(self, source: Source) -> Source:
-        """The part of ``source`` to learn from; all of it by default."""
+        """The part of ``source`` to learn from; all of it by default. Values start from its returns."""
+        if self.needs_values:
+            self.model.start_values(*returns_of(source))
         return source
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -3,7 +3,7 @@
     y     = r + gamma max_a Qbar(s', a)                        one token ahead, or further: ``backup``
     L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads; Qbar is the smaller target head
     L_V   = 1/2 (Qbar(s, a) - V(s))^2                          V is read in decoding alone
-    L_CQL = log sum_a exp Q(s, a) - Q(s, a of the data)        each Q head
+    L_CQL = log sum_a exp Q(s, a) / u - Q(s, a of the data) / u    each Q head; u is ``value_unit``
     L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC      (``value_learning``)
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
@@ -13,9 +13,9 @@ The baseline "CQL" of Snell et al. 2023 (arXiv:2206.11871); the conservative ter
 keeps it from tokens never seen is the conservative term alone, which is why its weight is larger here. Not kept from
 the original: it takes truncated episodes for ended ones; here their last state counts.
 
-Where L is minimal, with pi_Q = softmax Q and the data's policy pi_D, a table holds
+Where L is minimal, with pi_Q = softmax Q / u and the data's policy pi_D, a table holds
 
-    Q(s, a) = E[r + gamma max_a' Q(s', a')] - cql_weight / 2 (pi_Q(a | s) / pi_D(a | s) - 1)
+    Q(s, a) = E[r + gamma max_a' Q(s', a')] - u cql_weight / 2 (pi_Q(a | s) / pi_D(a | s) - 1)
 
 so that the mean of Q under pi_Q is a lower bound of its own backup; where the data know one continuation it is exact.
 """

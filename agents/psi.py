@@ -43,6 +43,10 @@ class PsiConfig(BootstrapConfig):
 
     kl_weight: float = 0.25
     """the paper's c: what a nat of divergence from the prior costs, in units of reward"""
+    bias_init: float | None = 0.0
+    """the constant the heads start from; at 0 the agent starts as the prior"""
+    value_unit: float | None = 1.0
+    """what values are learned in; they are in nats here, which have no need of another unit"""
     cql_weight: float = 0.0
     """weight of a conservative term on Q; the prior is conservative already"""
 

@@ -19,13 +19,16 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import BootstrapConfig, bootstrapped_losses, return_losses
+from agents.value_learning import Backup, BootstrapConfig, bootstrapped_losses, return_losses
 
 
 @dataclass
 class SARSAConfig(BootstrapConfig):
-    """SARSA adds one setting to those of every value-based agent."""
+    """What SARSA adds to the settings of every value-based agent, and a longer look ahead."""
 
+    backup: Backup = "utterance"
+    """how far a target looks before it bootstraps: one "token" (the paper), to the end of the "utterance", or the
+    lambda of TD(lambda); all have one fixed point, and the longer ones reach it sooner"""
     monte_carlo_steps: int = 0
     """first steps that regress Q and V on the discounted return instead of bootstrapping"""
 

@@ -4,7 +4,7 @@
     L_Q   = (r + gamma V(s') - Q(s, u))^2                      each of the Q heads
     L_V   = |tau - 1(Qbar(s, u) < V(s))| (Qbar(s, u) - V(s))^2  expectile; Qbar is the smaller target head
     L_BC  = -log pi_beta(a | s)                                per token
-    L     = (sum over utterances of L_Q + L_V  +  bc_weight sum over tokens of L_BC) / number of tokens
+    L     = (sum over utterances of (L_Q + L_V) / u^2  +  bc_weight sum over tokens of L_BC) / number of tokens
 
     policy  the best of ``candidates`` utterances from pi_beta, by Qbar(s, u)    (``BestUtterance``)
 
@@ -51,7 +51,7 @@ class UtteranceILQLConfig:
     """discount per utterance"""
     bc_weight: float = 0.1
     """weight of the language-model loss; the paper's balance where utterances have ten tokens"""
-    target_rate: float = 0.005
+    target_rate: float = 0.1
     """Polyak rate of the targets, after every optimiser step"""
     candidates: int = 8
     """utterances the policy chooses among"""
@@ -59,10 +59,12 @@ class UtteranceILQLConfig:
     """Q heads; with two the smaller is used"""
     trunks: Literal["shared", "separate"] = "shared"
     """one transformer with target heads, or the paper's three (policy, value, target)"""
-    zero_init: bool = False
+    zero_init: bool = True
     """start every head as a constant"""
-    bias_init: float = 0.0
-    """the constant the heads start from"""
+    bias_init: float | None = None
+    """the constant the heads start from; None takes the mean of the log's returns"""
+    value_unit: float | None = None
+    """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -149,10 +151,10 @@ class UtteranceILQL(Agent):
         advantage = q_bar - v  # [U]
         policy = policy.unflatten(0, batch.input_ids.shape)  # [B, T, d]
         logits = model.get_output_embeddings()(batch.at(policy, batch.state)).float()  # [B, A, V]
-        tokens = batch.mask.sum().clamp(min=1)
+        tokens, unit = batch.mask.sum().clamp(min=1), model.config.value_unit or 1.0
         parts = {
-            "loss/q": sum(((q.float().squeeze(-1) - y) ** 2).sum() for q in model.q(value[u.end])) / tokens,
-            "loss/v": ((c.tau - (advantage < 0).float()).abs() * advantage**2).sum() / tokens,
+            "loss/q": sum((((q.float().squeeze(-1) - y) / unit) ** 2).sum() for q in model.q(value[u.end])) / tokens,
+            "loss/v": ((c.tau - (advantage < 0).float()).abs() * (advantage / unit) ** 2).sum() / tokens,
             "loss/bc": batch.mean(nll(logits, batch.action)),
         }
         loss = parts["loss/q"] + parts["loss/v"] + c.bc_weight * parts["loss/bc"]

@@ -1,8 +1,8 @@
 """What the value-based agents share: their common settings, and the four losses once the targets are known.
 
-    L_Q   = (y - Q(s, a))^2                                    y is the agent's target; summed over the Q heads
-    L_V   = |tau - 1(q < V(s))| (q - V(s))^2                    expectile of q, the agent's estimate of Q(s, a)
-    L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
+    L_Q   = ((y - Q(s, a)) / u)^2                              y is the agent's target; summed over the Q heads
+    L_V   = |tau - 1(q < V(s))| ((q - V(s)) / u)^2             expectile of q, the agent's estimate of Q(s, a)
+    L_CQL = -log softmax(Q(s, .) / u)[a]                       keeps tokens the data do not take low; each Q head
     L_BC  = -log pi_beta(a | s)                                the language model the values perturb
     L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC
 
@@ -19,12 +19,16 @@ After the end of an episode both V and y are 0; where it was cut, V of its last 
 carries a reward to the first token in one optimiser step. It carries the value of what the log went on to say, not of
 the best that the log says from there.
 
+u, ``value_unit``, is the spread of the log's returns: the heads hold Q / u and V / u, so that rewards in hundreds or in
+hundredths are learned alike. Values, rewards, advantages and metrics are in units of reward everywhere.
+
 Means run over the agent's tokens: environment tokens and padding carry no loss. Squares carry no 1/2, as in the code of
 Snell et al. 2023 (arXiv:2206.11871).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -47,20 +51,23 @@ class ValueConfig:
     """discount"""
     discount_per: Literal["token", "turn"] = "token"
     """what the discount counts: the agent's tokens (the paper), or its utterances"""
-    cql_weight: float = 0.01
-    """weight of the conservative term"""
+    cql_weight: float = 0.001
+    """weight of the conservative term; one token ahead, each token of an episode adds half of it to Q"""
     bc_weight: float = 1.0
     """weight of the language-model loss"""
-    target_rate: float = 0.005
-    """Polyak rate of the targets, after every optimiser step"""
+    target_rate: float = 0.1
+    """Polyak rate of the targets, after every optimiser step; values cross about so many tokens a step"""
     num_q: Literal[1, 2] = 2
     """Q heads; with two the smaller is used"""
     trunks: Literal["shared", "separate"] = "shared"
     """one transformer with target heads, or the paper's three (policy, value, target)"""
-    zero_init: bool = False
+    zero_init: bool = True
     """start every head as a constant: no noise from tokens never seen"""
-    bias_init: float = 0.0
-    """the constant the heads start from; below the returns it is pessimistic"""
+    bias_init: float | None = None
+    """the constant the heads start from; below the returns it is pessimistic about tokens never seen. None takes the
+    mean of the log's returns"""
+    value_unit: float | None = None
+    """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
     q_head: Literal["full", "low_rank", "tied"] = "full"
     """last layer of the Q heads: its own weights for every token (the paper), few of them, or the language model's"""
     q_rank: int = 64
@@ -100,6 +107,7 @@ def check_values(config: Any) -> None:
     check("target_rate", lambda x: 0 < x <= 1, "is a rate above 0, at most 1")
     for name in ("awr_temperature", "max_weight", "kl_weight"):
         check(name, lambda x: x > 0, "must be above 0")
+    check("value_unit", lambda x: 0 < x < math.inf, "must be above 0")
     for name in ("cql_weight", "bc_weight", "monte_carlo_steps"):
         check(name, lambda x: x >= 0, "must be at least 0")
     backup = getattr(config, "backup", "token")
@@ -140,12 +148,13 @@ def value_losses(
         regress: the error of L_Q, a loss of ``torch.nn.functional``.
     """
     cross_entropy = nll(x.logits, batch.action)  # [B, A]
-    u = q - x.v  # [B, A]
-    q_taken = [taken(q_h, batch.action) for q_h in x.q]  # num_q x [B, A]
+    u = (q - x.v) / x.unit  # [B, A]
+    q_taken = [taken(q_h, batch.action) / x.unit for q_h in x.q]  # num_q x [B, A]
+    target = target / x.unit  # [B, A]
     parts = {
         "loss/q": torch.stack([batch.mean(regress(q_h, target, reduction="none")) for q_h in q_taken]).sum(),
         "loss/v": batch.mean((tau - (u < 0).float()).abs() * u**2),
-        "loss/cql": torch.stack([batch.mean(nll(q_h, batch.action)) for q_h in x.q]).sum(),
+        "loss/cql": torch.stack([batch.mean(nll(q_h / x.unit, batch.action)) for q_h in x.q]).sum(),
         "loss/bc": batch.mean(cross_entropy if weight is None else weight * cross_entropy),
     }
     loss = (

@@ -144,7 +144,7 @@ def test_a_step_moves_what_is_trained_and_nothing_else(algorithm: str) -> None:
 @WITH_VALUES
 @TRUNKS
 def test_targets_move_by_polyak_averaging_alone(algorithm: str, trunks: str) -> None:
-    agent = with_values(algorithm, trunks=trunks, target_rate=0.25)
+    agent = with_values(algorithm, trunks=trunks, target_rate=0.25, bias_init=0.0, value_unit=1.0)
     before = weights(agent)
     agent.learn(Logged(make_episodes(8)), 1, batch_size=8, lr=1e-2)
     after = weights(agent)

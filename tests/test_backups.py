@@ -121,14 +121,18 @@ def test_half_gives_the_behaviours_values_with_every_backup(backup):
 CHAIN = 40
 
 
-def chain_error(cls, config, steps):
-    """Trains on an utterance of 40 tokens that ends with -10: V of its start over -10."""
-    env = gym.make_vec("Dialogue-BLEU-v0", 1)
-    words = np.arange(20, 20 + CHAIN - 1)
-    tokens = np.array([4, 4, *words, env.end_id], np.int32)
+def told_in_forty(env, first, reward):
+    """An utterance of 40 tokens, paid at its end."""
+    tokens = np.array([4, 4, first, *range(20, 20 + CHAIN - 2), env.end_id], np.int32)
     rewards = np.zeros(len(tokens), np.float32)
-    rewards[-1] = -10
-    log = [Episode(tokens, np.arange(len(tokens)) > 1, rewards, terminated=True)] * 8
+    rewards[-1] = reward
+    return Episode(tokens, np.arange(len(tokens)) > 1, rewards, terminated=True)
+
+
+def chain_error(cls, config, steps):
+    """Trains on one utterance that is paid -10: V of its start over -10."""
+    env = gym.make_vec("Dialogue-BLEU-v0", 1)
+    log = [told_in_forty(env, 100, -10)] * 8
     agent = cls(LM.from_scratch("d64-l2", env), config)
     agent.learn(Logged(log), steps, batch_size=8, lr=1e-3, progress=False)
     with torch.inference_mode():
@@ -138,7 +142,17 @@ def chain_error(cls, config, steps):
 
 @pytest.mark.parametrize(("cls", "config_class"), [(ILQL, ILQLConfig), (SARSA, SARSAConfig)])
 def test_a_reward_at_the_end_reaches_the_first_token_in_a_few_steps(cls, config_class):
-    far = chain_error(cls, config_class(gamma=1.0, target_rate=0.2, backup="utterance"), 150)
-    near = chain_error(cls, config_class(gamma=1.0, target_rate=0.2, backup="token"), 150)
+    far = chain_error(cls, config_class(gamma=1.0, bias_init=0.0, backup="utterance"), 100)
+    near = chain_error(cls, config_class(gamma=1.0, bias_init=0.0, backup="token"), 100)
     assert far == pytest.approx(1, abs=0.15)
     assert near < 0.5
+
+
+def test_sarsa_as_it_is_tells_good_first_words_from_bad_ones_forty_tokens_before_the_reward():
+    env = gym.make_vec("Dialogue-BLEU-v0", 1)
+    log = [told for first, reward in ((100, -10), (101, 0)) for told in [told_in_forty(env, first, reward)] * 16]
+    agent = SARSA(LM.from_scratch("d64-l2", env), SARSAConfig(gamma=1.0))
+    agent.learn(Logged(log), 250, batch_size=8, lr=1e-3, progress=False)
+    with torch.inference_mode():
+        q = agent.model.values(collate([log[0], log[-1]], env.pad_id, env.end_id)).target_q[:, 0]
+    assert q.tolist() == pytest.approx([-10, 0], abs=2.5)

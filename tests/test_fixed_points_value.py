@@ -30,7 +30,7 @@ from agents.utterance_ilql import judge
 from lang_envs import rollout
 from lang_envs.tasks.movie_review import REVIEWS
 
-FAST = VALUES | {"target_rate": 0.2, "cql_weight": 0.0}
+FAST = VALUES | {"target_rate": 0.2, "cql_weight": 0.0, "bias_init": 0.0}
 REWARD = {tokens: review.reward for tokens, review in zip(TASK.reviews, REVIEWS, strict=True)}
 HISTORIES = [(row, i, (*TASK.opening, *said[:i])) for row, said in enumerate(TASK.reviews) for i in range(len(said))]
 
@@ -86,12 +86,12 @@ def test_cql_bounds_the_optimum_from_below_where_plain_q_learning_overestimates(
 
 def test_cql_satisfies_the_equation_of_its_file(cql, env):
     q, _, _, maximum = values(cql, env, best)
-    bounds = []
+    bounds, unit = [], cql.model.config.value_unit
     for row, i, history in HISTORIES:
         said, behaviour = TASK.reviews[row], TASK.behaviour_policy(history)
-        softmax = np.exp(q[row, i]) / np.exp(q[row, i]).sum()
+        softmax = np.exp(q[row, i] / unit) / np.exp(q[row, i] / unit).sum()
         backup = REWARD[said] if i == len(said) - 1 else 0.95 * maximum[row, i + 1]
-        bounds.append(0.1 / 2 * (softmax[said[i]] / behaviour[said[i]] - 1))
+        bounds.append(unit * 0.1 / 2 * (softmax[said[i]] / behaviour[said[i]] - 1))
         assert q[row, i, said[i]] == pytest.approx(backup - bounds[-1], abs=0.1)
     assert max(bounds) > 0.1  # "superb" is rare, and pays for it
 

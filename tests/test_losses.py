@@ -51,6 +51,7 @@ def values():
         v=draw(2, 4),
         v_next=draw(2, 4),
         logits=draw(2, 4, VOCAB),
+        unit=2.5,
     )
 
 
@@ -88,10 +89,10 @@ def numpy_loss(x, c, tau, targets=None):
         if targets is not None:
             y = q = targets[row, i]
         u = q - x.v[row, i].item()
-        total += abs(tau - (u < 0)) * u**2 / n
+        total += abs(tau - (u < 0)) * (u / x.unit) ** 2 / n
         for head in x.q:
-            total += (head[row, i, token].item() - y) ** 2 / n
-            total += c.cql_weight * -log_softmax(head[row, i].numpy())[token] / n
+            total += ((head[row, i, token].item() - y) / x.unit) ** 2 / n
+            total += c.cql_weight * -log_softmax(head[row, i].numpy() / x.unit)[token] / n
         total += c.bc_weight * -log_softmax(x.logits[row, i].numpy())[token] / n
     return total
 
@@ -115,7 +116,7 @@ def test_ilql_is_its_equations(batch, values, per, tau):
 
 @pytest.mark.parametrize("per", ["token", "turn"])
 def test_sarsa_is_its_equations(batch, values, per):
-    config = SARSAConfig(gamma=0.9, discount_per=per, cql_weight=0.3, bc_weight=0.7)
+    config = SARSAConfig(gamma=0.9, discount_per=per, cql_weight=0.3, bc_weight=0.7, backup="token")
     loss, _ = agent(SARSA, config, values).loss(batch)
     assert loss.item() == pytest.approx(numpy_loss(values, config, 0.5), rel=1e-5)
 
@@ -129,7 +130,7 @@ def test_monte_carlo_is_its_equations(batch, values, per):
 
 @pytest.mark.parametrize(("cls", "config"), [(ILQL, ILQLConfig), (SARSA, SARSAConfig)])
 def test_a_monte_carlo_start_is_monte_carlo_and_then_over(batch, values, cls, config):
-    c = config(gamma=0.9, monte_carlo_steps=3)
+    c = config(gamma=0.9, monte_carlo_steps=3, backup="token")
     during, _ = agent(cls, c, values, step=2).loss(batch)
     after, _ = agent(cls, c, values, step=3).loss(batch)
     assert during.item() == pytest.approx(numpy_loss(values, c, 0.5, numpy_returns(c)), rel=1e-5)

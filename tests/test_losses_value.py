@@ -49,8 +49,8 @@ def log_softmax(x):
 class Model:
     """Numbers drawn from a seed in the places a model would fill; ``values`` backs up what ``ValueLM.values`` does."""
 
-    def __init__(self):
-        rng = np.random.default_rng(0)
+    def __init__(self, unit=2.5):
+        self.unit, rng = unit, np.random.default_rng(0)
 
         def draw(*shape):
             return torch.tensor(rng.normal(size=shape), dtype=torch.float32)
@@ -65,7 +65,7 @@ class Model:
         if state_value is not None:
             of_state = state_value(self.q_bar.flatten(0, 1), self.logits.flatten(0, 1)).view(2, 5)
             x = {"v_next": of_state.gather(1, self.next), "backed_up": of_state[:, :4]}
-        return SimpleNamespace(q=self.q, v=self.v, target_q=target_q, logits=self.logits[:, :4], **x)
+        return SimpleNamespace(q=self.q, v=self.v, target_q=target_q, logits=self.logits[:, :4], unit=self.unit, **x)
 
 
 @pytest.fixture
@@ -103,12 +103,12 @@ def test_awr_is_its_equations(batch, per, temperature, most):
     for row, i, token, reward, last, goes_on in STEPS:
         y = reward + gamma_of(c, last) * goes_on * m.v_next[row, i].item()
         u = m.q_bar[row, i, token].item() - m.v[row, i].item()
-        expected += abs(c.tau - (u < 0)) * u**2 / N
+        expected += abs(c.tau - (u < 0)) * (u / m.unit) ** 2 / N
         weights.append(min(math.exp(u / temperature), most))
         expected += c.bc_weight * weights[-1] * -log_softmax(m.logits[row, i].numpy())[token] / N
         for head in m.q:
-            expected += (head[row, i, token].item() - y) ** 2 / N
-            expected += c.cql_weight * -log_softmax(head[row, i].numpy())[token] / N
+            expected += ((head[row, i, token].item() - y) / m.unit) ** 2 / N
+            expected += c.cql_weight * -log_softmax(head[row, i].numpy() / m.unit)[token] / N
     m.v.requires_grad_(True)
     m.logits.requires_grad_(True)
     loss, parts = agent(AWR, c, m).loss(batch)
@@ -118,7 +118,7 @@ def test_awr_is_its_equations(batch, per, temperature, most):
     assert (most == 1.1) == (parts["policy/clipped"] > 0)
     (by_value,) = torch.autograd.grad(loss, m.v)
     u = (m.q_bar[:, :4].gather(-1, batch.action[..., None]).squeeze(-1) - m.v).detach()
-    by_expectile = -2 * (c.tau - (u < 0).float()).abs() * u * batch.mask / N
+    by_expectile = -2 * (c.tau - (u < 0).float()).abs() * u / m.unit**2 * batch.mask / N
     torch.testing.assert_close(by_value, by_expectile)  # nothing from the weights
 
 
@@ -128,11 +128,11 @@ def test_cql_is_its_equations(batch, per):
     expected = 0.0
     for row, i, token, reward, last, goes_on in STEPS:
         y = reward + gamma_of(c, last) * goes_on * max(m.q_bar[row, m.next[row, i]].tolist())
-        expected += 0.5 * (m.q_bar[row, i, token].item() - m.v[row, i].item()) ** 2 / N
+        expected += 0.5 * ((m.q_bar[row, i, token].item() - m.v[row, i].item()) / m.unit) ** 2 / N
         expected += c.bc_weight * -log_softmax(m.logits[row, i].numpy())[token] / N
         for head in m.q:
-            expected += (head[row, i, token].item() - y) ** 2 / N
-            expected += c.cql_weight * -log_softmax(head[row, i].numpy())[token] / N
+            expected += ((head[row, i, token].item() - y) / m.unit) ** 2 / N
+            expected += c.cql_weight * -log_softmax(head[row, i].numpy() / m.unit)[token] / N
     loss, _ = agent(CQL, c, m).loss(batch)
     assert loss.item() == pytest.approx(expected, rel=1e-5)
 
@@ -145,7 +145,7 @@ def huber(x):
 def test_psi_is_its_equations_as_the_paper_writes_them(batch, per):
     """With Psi and log p written out: that log p cancels is the file's claim."""
     c = PsiConfig(gamma=0.9, discount_per=per, kl_weight=0.4, bc_weight=0.7, cql_weight=0.0)
-    m = Model()
+    m = Model(unit=1.0)
     logp = np.array([[log_softmax(state.numpy()) for state in row] for row in m.logits])  # [2, 5, V]
     psi_bar = logp + m.q_bar.numpy()
     soft = np.log(np.exp(psi_bar).sum(-1))  # [2, 5]
@@ -195,6 +195,7 @@ def test_ilql_per_utterance_is_its_equations(batch):
         q=lambda x: [x @ w[:, None] for w in w_q],
         target_q=SimpleNamespace(smallest=lambda x: x @ w_target[:, None]),
         get_output_embeddings=lambda: lm,
+        config=SimpleNamespace(value_unit=2.5),
     )
     expected = 0.0
     for row, start, end, after, reward, goes_on in [
@@ -204,9 +205,9 @@ def test_ilql_per_utterance_is_its_equations(batch):
     ]:
         v, v_next = (hidden[row, at] @ w_v for at in (start, after))
         u = hidden[row, end] @ w_target - v
-        expected += abs(c.tau - (u < 0).float()) * u**2 / N
+        expected += abs(c.tau - (u < 0).float()) * (u / 2.5) ** 2 / N
         for w in w_q:
-            expected += (reward + c.gamma * goes_on * v_next - hidden[row, end] @ w) ** 2 / N
+            expected += ((reward + c.gamma * goes_on * v_next - hidden[row, end] @ w) / 2.5) ** 2 / N
     for row, at, token in [(0, 0, 3), (0, 1, END), (0, 3, 4), (0, 4, END), (1, 0, 4), (1, 1, 3)]:
         expected += c.bc_weight * -log_softmax(lm(hidden[row, at]).detach().numpy())[token] / N
     loss, _ = agent(UtteranceILQL, c, model).loss(batch)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -10,16 +11,20 @@ from toy_agent import END, SAY, make_env, make_episodes, make_lm, same_weights, 
 
 from agents import (
     AGENTS,
+    Agent,
     AWRConfig,
     BCConfig,
     CQLConfig,
     ILQLConfig,
+    Live,
     LMPolicy,
     Logged,
+    Mixed,
     PsiConfig,
     UtteranceILQLConfig,
     collate,
 )
+from agents.data.source import returns_of
 from agents.evaluation.explain import explain
 from agents.utterance_ilql import BestUtterance
 from lang_envs import rollout
@@ -49,7 +54,7 @@ def test_awr_without_an_advantage_is_behaviour_cloning():
 
 @pytest.mark.parametrize("trunks", ["shared", "separate"])
 def test_the_best_utterance_is_the_sample_of_highest_q(trunks):
-    agent = made("utterance_ilql", candidates=5, trunks=trunks)
+    agent = made("utterance_ilql", candidates=5, trunks=trunks, zero_init=False)
     policy = agent.policy()
     histories = [np.array(tokens, np.int32) for tokens in ([SAY], [SAY, 3, END, 4], [SAY, 3, END])]
     turns = policy.act(histories, [np.random.default_rng(seed) for seed in range(3)])
@@ -156,3 +161,38 @@ def test_values_that_are_there_already_are_gone_on_with_or_refused(tmp_path):
 def test_settings_that_cannot_be_meant_are_refused(config, settings, told):
     with pytest.raises(ValueError, match=re.escape(told)):
         config(**settings)
+
+
+@pytest.mark.parametrize("name", ["ilql", "sarsa", "monte_carlo", "awr", "cql", "utterance_ilql"])
+def test_rewards_in_another_unit_are_learned_alike(name, tmp_path):
+    """A log paid a hundred times as much gives the same weights, and values a hundred times as large."""
+    log, states = make_episodes(24), torch.randn(3, make_lm().model.config.n_embd)
+    config, found = get_type_hints(AGENTS[name])["config"], []
+    for factor in (1.0, 100.0):
+        paid = [dataclasses.replace(episode, rewards=episode.rewards * np.float32(factor)) for episode in log]
+        temperature = {"awr_temperature": 0.25 * factor} if name == "awr" else {}
+        agent = AGENTS[name](make_lm(), config(zero_init=False, **temperature))
+        agent.learn(Logged(paid), 5, batch_size=8, progress=False)
+        assert agent.model.config.value_unit == pytest.approx(factor * np.std([e.ret for e in log]), rel=1e-5)
+        agent = Agent.load(agent.save(tmp_path / f"{factor}"))
+        with torch.no_grad():
+            values = (agent.model.target_q.smallest(states), agent.model.v(states)[0])
+        found.append(torch.cat([value.flatten() for value in values]) / factor)
+    torch.testing.assert_close(found[0], found[1], rtol=1e-3, atol=1e-4)
+
+
+def test_the_unit_of_equal_returns_is_their_size_and_without_a_log_it_is_one():
+    episodes = [dataclasses.replace(e, rewards=np.zeros_like(e.rewards)) for e in make_episodes(4)]
+    assert returns_of(Logged(episodes)) == (0, 1)
+    for episode in episodes:
+        episode.rewards[np.flatnonzero(episode.is_action)[-1]] = -10
+    assert returns_of(Logged(episodes)) == (-10, 10)
+    episodes[0].rewards[np.flatnonzero(episodes[0].is_action)[-1]] = 30
+    assert returns_of(Mixed(Logged(episodes), Live(make_env(2)))) == (0, pytest.approx(np.std([30, -10, -10, -10])))
+    assert returns_of(Live(make_env(2))) == (0, 1)
+
+
+@pytest.mark.parametrize("unit", [0, -1, float("inf"), float("nan")])
+def test_what_is_no_unit_is_refused(unit):
+    with pytest.raises(ValueError, match="value_unit must be above 0"):
+        ILQLConfig(value_unit=unit)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, get_type_hints
 
 import numpy as np
 import pytest
@@ -92,12 +92,18 @@ def needs_sb3(algorithm: str) -> Any:
 
 
 def make_agent(algorithm: str, lm: LM | None = None) -> Agent:
-    """An agent by its name, or the toy; some are told that returns can be negative, or where bins of them begin."""
+    """An agent by its name, or the toy; some are told that returns can be negative, or where bins of them begin.
+
+    Values start with noise: from a constant, the first step moves the last layers alone.
+    """
+    kind = ({"toy": Toy} | AGENTS)[algorithm]
     configs = {
         "refit": RefitConfig(shift_rewards=True),
         "decision_transformer": DecisionTransformerConfig(edges=(-0.5, 0.5)),
     }
-    return ({"toy": Toy} | AGENTS)[algorithm](lm or make_lm(), configs.get(algorithm))
+    if kind.needs_values:
+        configs[algorithm] = get_type_hints(kind)["config"](zero_init=False)
+    return kind(lm or make_lm(), configs.get(algorithm))
 
 
 def weights(agent: Agent) -> dict[str, torch.Tensor]:

@@ -73,6 +73,22 @@ class Around:
         self.source.load_state_dict(state)
 
 
+def returns_of(source: Source) -> tuple[float, float]:
+    """Mean and standard deviation of the logged returns; 0 and 1 where nothing is logged.
+
+    Where all are equal, their size stands for the deviation, which must be above 0.
+    """
+    match source:
+        case Logged():
+            mean, deviation = float(source.data.returns.mean()), float(source.data.returns.std())
+            return mean, deviation if deviation > 1e-6 * abs(mean) else abs(mean) or 1.0
+        case Mixed():
+            return returns_of(source.logged)
+        case Around():
+            return returns_of(source.source)
+    return 0.0, 1.0
+
+
 class Logged:
     """Recorded episodes in epochs: each epoch hands out every episode once, in an order drawn from (seed, epoch).
 

@@ -75,10 +75,14 @@ class Heads(nn.Module):
         out: outputs of each.
         last: "full", "low_rank" or "tied", as above.
         rank: of a last layer that is "low_rank".
+
+    Attributes:
+        unit: what the networks' outputs are multiplied with: values of that size are learned as fast as those about 1.
     """
 
     def __init__(self, n: int, d: int, width: int, out: int, last: str = "full", rank: int = 64) -> None:
         super().__init__()
+        self.unit = 1.0
         self.hidden = nn.Linear(d, n * width)
         make = {
             "full": lambda: Full(width, out),
@@ -89,7 +93,7 @@ class Heads(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
         """[..., d] -> n x [..., out]; ``tokens`` [out, d] are the language model's rows, which "tied" heads need."""
-        return [F.linear(*parts) for parts in self._last_layers(x, tokens)]
+        return [self.unit * F.linear(*parts) for parts in self._last_layers(x, tokens)]
 
     def smallest(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """The smallest of the heads, output by output: [..., d] -> [..., out]."""
@@ -98,7 +102,8 @@ class Heads(nn.Module):
 
     def at(self, x: Tensor, action: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
         """The outputs ``action`` [K] of x [K, d] -> n x [K], without the cost of the others."""
-        return [(read * weight[action]).sum(-1) + bias[action] for read, weight, bias in self._last_layers(x, tokens)]
+        parts = self._last_layers(x, tokens)
+        return [self.unit * ((read * weight[action]).sum(-1) + bias[action]) for read, weight, bias in parts]
 
     def _last_layers(self, x: Tensor, tokens: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The parts of each head's last layer."""
@@ -113,7 +118,14 @@ class Heads(nn.Module):
                 last = layer.project if isinstance(layer, Tied) else layer
                 for parameter in (last.weight, last.bias, layer.bias):
                     parameter.zero_()
-            layer.bias.add_(bias)
+            layer.bias.add_(bias / self.unit)
+
+    @torch.no_grad()
+    def start_again(self, before: float, bias: float, unit: float) -> None:
+        """Before anything is learned: every output starts at ``bias`` where it started at ``before``, in a new unit."""
+        for layer in self._layers():
+            layer.bias.add_(bias / unit - before / self.unit)
+        self.unit = unit
 
     def _layers(self) -> Iterable[Full | LowRank | Tied]:
         return cast("Iterable[Full | LowRank | Tied]", self.out)

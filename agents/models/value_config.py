@@ -60,8 +60,11 @@ class ValueLMConfig(PreTrainedConfig):
     """rank of "low_rank" Q heads"""
     zero_init: bool = False
     """heads start as the constant ``bias_init``, without noise around it"""
-    bias_init: float = 0.0
-    """what the heads say at first; below the returns it is pessimistic about tokens never seen"""
+    bias_init: float | None = 0.0
+    """what the heads say at first; below the returns it is pessimistic about tokens never seen. None: the log's mean
+    return"""
+    value_unit: float | None = 1.0
+    """what the heads' outputs are multiplied with, in units of reward; None: the spread of the log's returns"""
     advantage_weight: float = 1.0
     """beta: 0 speaks as the language model does"""
     advantage_clip: float | None = None
@@ -85,6 +88,8 @@ class ValueLMConfig(PreTrainedConfig):
             raise ValueError(f"trunks is 'shared' or 'separate', not {self.trunks!r}.")
         if self.q_head not in ("full", "low_rank", "tied", "utterance"):
             raise ValueError(f"q_head is 'full', 'low_rank', 'tied' or 'utterance', not {self.q_head!r}.")
+        if self.value_unit is not None and not 0 < self.value_unit < math.inf:
+            raise ValueError(f"value_unit is a number above 0, not {self.value_unit}.")
         if self.q_rank < 1:
             raise ValueError(f"q_rank must be at least 1, not {self.q_rank}.")
         check_spoken(**{name: getattr(self, name) for name in SPOKEN})

@@ -43,6 +43,8 @@ class Values:
     """[B, A], V (or what is backed up) of the next state, whether or not the episode ended there; no gradient"""
     logits: Tensor
     """[B, A, V] of the language model"""
+    unit: float = 1.0
+    """what the heads learn values in, in units of reward; everything above is in units of reward"""
     backed_up: Tensor | None = None
     """[B, A], what ``values`` was told to back up in the place of V, of each state; no gradient"""
 
@@ -70,7 +72,8 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         self.q = Heads(config.num_q, d, width, outputs, last, config.q_rank)
         self.v = Heads(1, d, width, 1)
         for heads in (self.q, self.v):
-            heads.start_at(config.bias_init, exactly=config.zero_init)
+            heads.unit = config.value_unit or 1.0
+            heads.start_at(config.bias_init or 0.0, exactly=config.zero_init)
         self.target_q = copy.deepcopy(self.q)
         if config.trunks == "separate":
             self.value_trunk, self.target_trunk = copy_of(self.lm.base_model), copy_of(self.lm.base_model)
@@ -111,6 +114,19 @@ class ValueLM(PreTrainedModel, GenerationMixin):
     def get_output_embeddings(self) -> nn.Module:
         """The language model's head."""
         return self.lm.get_output_embeddings()
+
+    def start_values(self, mean: float, spread: float) -> None:
+        """Decides what was left to the log: values start at its mean return, and are learned in units of its spread.
+
+        Whoever has decided both, or has learned values already, keeps them.
+        """
+        c, before = self.config, self.config.bias_init or 0.0
+        if None not in (c.bias_init, c.value_unit):
+            return
+        c.bias_init = mean if c.bias_init is None else c.bias_init
+        c.value_unit = spread if c.value_unit is None else c.value_unit
+        for heads in (self.q, self.v, self.target_q):
+            heads.start_again(before, c.bias_init, c.value_unit)
 
     @property
     def trunks(self) -> list[PreTrainedModel]:
@@ -169,7 +185,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             # The next state is where the next action is taken, except after an episode's last one.
             v_next = torch.cat([of_state[:, 1:], of_final], 1).scatter(1, last, of_final) * batch.mask  # [B, A]
         q = [in_rows(q_h) for q_h in self.q(at_value, self._rows)]  # num_q x [B, A, V]
-        return Values(q, in_rows(target_q), v, v_next, in_rows(logits), backed_up)
+        return Values(q, in_rows(target_q), v, v_next, in_rows(logits), self.config.value_unit or 1.0, backed_up)
 
     @property
     def _rows(self) -> Tensor | None:

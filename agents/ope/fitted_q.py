@@ -58,7 +58,7 @@ class FittedQ(Agent):
 
     name = "fitted_q"
     needs_values = True
-    model_settings: ClassVar[dict[str, Any]] = {"advantage_weight": 0.0}
+    model_settings: ClassVar[dict[str, Any]] = {"advantage_weight": 0.0, "value_unit": 1.0}
     config: FittedQConfig
     evaluated: LMPolicy
     """the policy whose values are learned"""

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment
-from agents.benchmark.suites.settings import weights
+from agents.benchmark.suites.settings import ONE_TOKEN, weights
 
 REVIEW_FIT = {"steps": 400, "batch_size": 64, "lr": 1e-3, "warmup_steps": 20}
-REVIEW_VALUES = {"target_rate": 0.1, "num_q": 1, "zero_init": True}
+REVIEW_VALUES = {
+    "cql_weight": 0.01,
+    "target_rate": 0.1,
+    "num_q": 1,
+    "zero_init": True,
+    "bias_init": 0.0,
+    "value_unit": 1.0,
+}
 REVIEW_WEIGHTS = weights(2, 4, 8, 16, clip=None)
 
 MOVIE_REVIEW = Experiment(
@@ -22,7 +29,7 @@ MOVIE_REVIEW = Experiment(
     cells=(
         Cell("BC", "bc", fit=REVIEW_FIT),
         Cell("%BC", "bc", {"keep_top": 0.1}, REVIEW_FIT),
-        Cell("SARSA", "sarsa", REVIEW_VALUES, REVIEW_FIT, REVIEW_WEIGHTS),
+        Cell("SARSA", "sarsa", {**REVIEW_VALUES, **ONE_TOKEN}, REVIEW_FIT, REVIEW_WEIGHTS),
         Cell("Monte Carlo", "monte_carlo", REVIEW_VALUES, REVIEW_FIT, REVIEW_WEIGHTS),
         Cell("ILQL", "ilql", {**REVIEW_VALUES, "tau": 0.99}, REVIEW_FIT, REVIEW_WEIGHTS),
     ),

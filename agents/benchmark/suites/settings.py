@@ -1,10 +1,13 @@
-"""What the suites have in common: ways to decode."""
+"""What the suites have in common: how far values look ahead, and ways to decode."""
 
 from __future__ import annotations
 
 from typing import Any
 
 Decodings = tuple[dict[str, Any], ...]
+
+ONE_TOKEN: dict[str, Any] = {"backup": "token"}
+"""the paper's backup, which the committed results of SARSA were made with"""
 
 GREEDY: Decodings = ({"greedy": True},)
 SAMPLED: Decodings = ({},)

@@ -6,11 +6,19 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, SAMPLED, Decodings, greedily, weights
+from agents.benchmark.suites.settings import GREEDY, ONE_TOKEN, SAMPLED, Decodings, greedily, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 400, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
-VALUES = {"gamma": 0.99, "cql_weight": 0.01, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
+VALUES = {
+    "gamma": 0.99,
+    "cql_weight": 0.01,
+    "bc_weight": 1.0,
+    "target_rate": 0.05,
+    "num_q": 1,
+    "zero_init": True,
+    "value_unit": 1.0,
+}
 
 REWARDS = {
     "standard": "VisualDialogue-v0",
@@ -26,8 +34,16 @@ DRAWN_TARGETS: Decodings = (*SAMPLED, *({"target": target} for target in (-2.0, 
 TARGETS: Decodings = (*DRAWN_TARGETS, *greedily(DRAWN_TARGETS))
 CANDIDATES: Decodings = ({"candidates": 4}, {"candidates": 8})
 PSI_WEIGHTS: Decodings = (*weights(1, clip=None, greedy=False), *weights(1, clip=None))  # 1 is what they are made for
-PSI = {"gamma": 0.99, "bc_weight": 1.0, "target_rate": 0.05, "num_q": 1, "zero_init": True}
-UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True}
+PSI = {
+    "gamma": 0.99,
+    "bc_weight": 1.0,
+    "target_rate": 0.05,
+    "num_q": 1,
+    "zero_init": True,
+    "bias_init": 0.0,
+    "value_unit": 1.0,
+}
+UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True, "bias_init": 0.0, "value_unit": 1.0}
 
 BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=EITHER)
 SAME_BASE = Cell("BC", "bc", decodings=EITHER, start="standard/BC", trained=False)  # it sees no rewards
@@ -65,7 +81,7 @@ def grid(scale: float) -> dict[str, list[Cell]]:
     return {
         "%BC": [cell(f"%BC, {x:.0%}", "bc", {"keep_top": x}) for x in (0.2, 0.1, 0.3)],
         "DT": [cell(f"DT, {n} bins", "decision_transformer", {"bins": n}, TARGETS) for n in (8, 4)],
-        "SARSA": [cell("SARSA", "sarsa", values, WEIGHTS)],
+        "SARSA": [cell("SARSA", "sarsa", {**values, **ONE_TOKEN}, WEIGHTS)],
         "Monte Carlo": [cell("Monte Carlo", "monte_carlo", values, WEIGHTS)],
         "ILQL": [cell(f"ILQL, τ {tau}", "ilql", {**values, "tau": tau}, WEIGHTS) for tau in (0.7, 0.8, 0.9)],
         "ILQL, returns first": [

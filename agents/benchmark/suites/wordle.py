@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import SAMPLED, weights
+from agents.benchmark.suites.settings import ONE_TOKEN, SAMPLED, weights
 
 TRAP_FIT: dict[str, Any] = {
     "steps": 2500,
@@ -26,6 +26,7 @@ TRAP_VALUES = {
     "num_q": 1,
     "zero_init": True,
     "bias_init": -3.0,
+    "value_unit": 1.0,
 }
 TRAP_WEIGHTS = weights(1, 4, 16)
 
@@ -77,7 +78,7 @@ TRAP = Suite(
             (
                 Cell("BC", "bc", fit=TRAP_SHORT_FIT),
                 Cell("%BC", "bc", {"keep_top": 0.2}, TRAP_SHORT_FIT),
-                Cell("SARSA", "sarsa", TRAP_SARSA, TRAP_FIT, TRAP_WEIGHTS),
+                Cell("SARSA", "sarsa", {**TRAP_SARSA, **ONE_TOKEN}, TRAP_FIT, TRAP_WEIGHTS),
                 Cell("Monte Carlo", "monte_carlo", TRAP_VALUES, TRAP_FIT, TRAP_WEIGHTS),
                 Cell("ILQL", "ilql", TRAP_ILQL, TRAP_FIT, TRAP_WEIGHTS),
             ),
@@ -132,7 +133,7 @@ WORDLE = Suite(
                 Cell("BC, sampled", "bc", decodings=SAMPLED, start="BC", trained=False),
                 Cell("BC, longer", "bc", fit=GO_ON_FIT, start="BC"),
                 Cell("%BC", "bc", {"keep_top": 0.2}, GO_ON_FIT, start="BC"),
-                Cell("SARSA", "sarsa", PLAY_VALUES, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
+                Cell("SARSA", "sarsa", {**PLAY_VALUES, **ONE_TOKEN}, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
                 Cell("Monte Carlo", "monte_carlo", PLAY_VALUES, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
                 Cell("ILQL", "ilql", {**PLAY_VALUES, "tau": 0.8}, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
             ),
