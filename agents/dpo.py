@@ -74,6 +74,7 @@ class DPO(Agent):
     """
 
     name = "dpo"
+    dropout = False
     config: DPOConfig
 
     def prepare(self, source: Source) -> Source:

@@ -81,6 +81,7 @@ class Refit(Agent):
     """
 
     name = "refit"
+    dropout = False
     config: RefitConfig
 
     def prepare(self, source: Source) -> Source:
@@ -164,6 +165,7 @@ class Swift(Agent):
     """
 
     name = "swift"
+    dropout = False
     config: SwiftConfig
 
     def prepare(self, source: Source) -> Source:

@@ -72,7 +72,7 @@ def random_model(layout: str, **changes: Any) -> Any:
     ids = {"vocab_size": len(TOKENIZER), "bos_token_id": None, "eos_token_id": END, "pad_token_id": PAD}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = AutoConfig.for_model(layout, **drop, **ids, **LAYOUTS[layout] | changes)
+        config = AutoConfig.for_model(layout, **drop | ids | LAYOUTS[layout] | changes)
         return AutoModelForCausalLM.from_config(config).eval()
 
 
