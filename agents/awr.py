@@ -50,6 +50,7 @@ class AWR(Agent):
 
     name = "awr"
     needs_values = True
+    dropout = False
     model_settings: ClassVar[dict[str, Any]] = {"advantage_weight": 0.0}
     config: AWRConfig
 

@@ -53,6 +53,7 @@ class CQL(Agent):
 
     name = "cql"
     needs_values = True
+    dropout = False
     config: CQLConfig
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

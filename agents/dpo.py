@@ -74,6 +74,7 @@ class DPO(Agent):
     """
 
     name = "dpo"
+    dropout = False
     config: DPOConfig
 
     def prepare(self, source: Source) -> Source:
@@ -113,7 +114,7 @@ class DPO(Agent):
         if len(batch) % 2:
             raise ValueError(f"DPO learns from pairs, rows 2 i and 2 i + 1 of a batch, but this one has {len(batch)}.")
         logp = logprobs(self.model, batch)  # [B, A]
-        logp0 = reference_logprobs(self, batch)  # [B, A]
+        logp0, _ = reference_logprobs(self, batch)  # [B, A], all of it known: see ``check_recorded``
         h = self.config.beta * (logp - logp0).sum(1)  # [B]
         returns = batch.reward.sum(1)  # [B]
         order = (returns[0::2] - returns[1::2]).sign()  # [P] 0 for a tie

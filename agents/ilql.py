@@ -44,6 +44,7 @@ class ILQL(Agent):
 
     name = "ilql"
     needs_values = True
+    dropout = False
     config: ILQLConfig
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -116,6 +116,7 @@ class PPO(Agent):
     """
 
     name = "ppo"
+    dropout = False
     config: PPOConfig
 
     def __init__(self, lm: LM, config: PPOConfig | None = None, seed: int = 0) -> None:

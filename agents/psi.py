@@ -65,6 +65,7 @@ class Psi(Agent):
 
     name = "psi"
     needs_values = True
+    dropout = False
     config: PsiConfig
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

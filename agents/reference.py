@@ -52,12 +52,15 @@ def keep_start(agent: Agent) -> Any:
     return agent.reference.to(agent.model.device)
 
 
-def reference_logprobs(agent: Agent, batch: Batch) -> Tensor:
-    """The reference's log pi0(a | s), [B, A], without gradient; 0 in the padding and where it is unknown."""
+def reference_logprobs(agent: Agent, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The reference's log pi0(a | s), without gradient, and where it is known: [B, A] each.
+
+    The first is 0 in the padding and where it is unknown; the second is 1 where it is known and 0 elsewhere.
+    """
     if agent.config.reference == "logged":
-        return batch.logprob  # [B, A]
+        return batch.logprob, batch.known  # [B, A] each
     with torch.no_grad():
-        return logprobs(keep_start(agent), batch)  # [B, A]
+        return logprobs(keep_start(agent), batch), batch.mask  # [B, A] each
 
 
 def check_recorded(source: Source) -> None:

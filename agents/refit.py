@@ -22,10 +22,11 @@ episodes: an episode counts by w times its length, as in the sum above, and accu
 says which episodes share a context; sigma is the population's, and a context whose returns are all alike has weight 0.
 ``data/return`` is the mean weight wherever weights replace the returns.
 
-Metrics: ``policy/kl`` is the mean of log pi0 - log pi over the tokens said (those without a recorded log-probability
-count 0); ``policy/malformed`` the share of them in utterances that reached no end token. Swift's too:
-``policy/negatives`` is the share in episodes with w < 0, ``policy/negative_logp`` their log-probability, summed and
-divided by all tokens (over ``policy/negatives`` it is their mean); ``policy/unweighted`` the share with weight 0.
+Metrics: ``policy/kl`` is the mean of log pi0 - log pi over the tokens said whose log pi0 is known (with ``accumulate``
+the mean of the parts' means), and ``policy/recorded`` how many of all these are; ``policy/malformed`` the share of the
+tokens in utterances that reached no end token. Swift's too: ``policy/negatives`` is the share in episodes with w < 0,
+``policy/negative_logp`` their log-probability, summed and divided by all tokens (over ``policy/negatives`` it is their
+mean); ``policy/unweighted`` the share with weight 0.
 """
 
 from __future__ import annotations
@@ -80,6 +81,7 @@ class Refit(Agent):
     """
 
     name = "refit"
+    dropout = False
     config: RefitConfig
 
     def prepare(self, source: Source) -> Source:
@@ -127,7 +129,7 @@ class Refit(Agent):
         logp = logprobs(self.model, batch)  # [B, A]
         weight = batch.reward.sum(1, keepdim=True)  # [B, 1]
         loss = batch.mean(-weight * logp)
-        return loss, {"loss/refit": loss.detach(), **_guards(self, batch, logp, reference_logprobs(self, batch))}
+        return loss, {"loss/refit": loss.detach(), **_guards(self, batch, logp, *reference_logprobs(self, batch))}
 
 
 @dataclass
@@ -163,6 +165,7 @@ class Swift(Agent):
     """
 
     name = "swift"
+    dropout = False
     config: SwiftConfig
 
     def prepare(self, source: Source) -> Source:
@@ -202,7 +205,7 @@ class Swift(Agent):
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The weighted cross-entropy of the agent's tokens, with what ``negatives`` makes of those below the mean."""
         logp = logprobs(self.model, batch)  # [B, A]
-        logp0 = reference_logprobs(self, batch)  # [B, A]
+        logp0, known = reference_logprobs(self, batch)  # [B, A] each
         weight = batch.reward.sum(1, keepdim=True)  # [B, 1]
         negative = weight < 0  # [B, 1]
         said, scaled = logp, weight  # [B, A], [B, 1]
@@ -219,16 +222,18 @@ class Swift(Agent):
             "policy/negatives": batch.mean(negative.float()),
             "policy/negative_logp": batch.mean(negative * logp.detach()),
             "policy/unweighted": batch.mean((weight == 0).float()),
-            **_guards(self, batch, logp, logp0),
+            **_guards(self, batch, logp, logp0, known),
         }
 
 
-def _guards(agent: Agent, batch: Batch, logp: torch.Tensor, logp0: torch.Tensor) -> dict[str, torch.Tensor]:
-    """How far the policy has gone from pi0, and how much of what was said has no end; logp and logp0 [B, A]."""
-    known = logp0 != 0  # [B, A]
+def _guards(
+    agent: Agent, batch: Batch, logp: torch.Tensor, logp0: torch.Tensor, known: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """How far the policy has gone from pi0, and how much of what was said has no end; the last three are [B, A]."""
     ends = batch.mask * (batch.action == agent.lm.end_id)  # [B, A]
     ended = torch.zeros_like(ends).scatter_add(1, batch.turn, ends)  # [B, A], by number of the utterance
     return {
-        "policy/kl": batch.mean(known * (logp0 - logp.detach())),
+        "policy/kl": (known * (logp0 - logp.detach())).sum() / known.sum().clamp(min=1),
+        "policy/recorded": batch.mean(known),
         "policy/malformed": batch.mean((ended.gather(1, batch.turn) == 0).float()),
     }

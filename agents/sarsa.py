@@ -41,6 +41,7 @@ class SARSA(Agent):
 
     name = "sarsa"
     needs_values = True
+    dropout = False
     config: SARSAConfig
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

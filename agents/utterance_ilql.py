@@ -132,6 +132,7 @@ class UtteranceILQL(Agent):
 
     name = "utterance_ilql"
     needs_values = True
+    dropout = False
     model_settings: ClassVar[dict[str, Any]] = {"q_head": "utterance", "advantage_weight": 0.0}
     usual_decoding: ClassVar[dict[str, Any]] = {}  # greedy, it has nothing to choose from
     config: UtteranceILQLConfig

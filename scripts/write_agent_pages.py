@@ -40,7 +40,10 @@ others than those it was chosen on.
 TRAINING = """
 ## How it is trained
 
-`agent.learn(source, steps, ...)`, `fit` and `lang-envs train` take the settings of `FitConfig`.
+`agent.learn(source, steps, ...)`, `fit` and `lang-envs train` take the settings of `FitConfig`. Of the dropout that a
+model comes with (GPT-2 has 0.1; models from scratch have none) or that adapters have, only {draw} draw any unless told
+to: all others compare one pass of the model with another, and two passes that drop out different units differ before
+anything is learned.
 
 """
 VALUE_METRICS = {
@@ -148,7 +151,9 @@ def pages() -> dict[Path, str]:
         sentence = " ".join(markdown(module.__doc__).split("\n\n")[0].split()).rstrip(".")
         index += f"| [{title(names)}]({file_name(module)}) | `{'` `'.join(names)}` | {sentence}. |\n"
         written[FOLDER / file_name(module)] = page(module, names)
-    return {FOLDER / "README.md": index + SPEAKING + spoken() + TRAINING + settings(FitConfig) + "\n", **written}
+    drawing = [f"`{name}`" for name, kind in AGENTS.items() if kind.dropout]
+    training = TRAINING.format(draw=" and ".join([", ".join(drawing[:-1]), drawing[-1]]))
+    return {FOLDER / "README.md": index + SPEAKING + spoken() + training + settings(FitConfig) + "\n", **written}
 
 
 def spoken() -> str:

@@ -103,11 +103,21 @@ def test_padding_and_an_episode_without_actions() -> None:
     assert rows(batch.discount) == [[1, 0, 0], [0, 0, 0], [1, 1, 0]]
     assert rows(batch.turn) == [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert rows(batch.logprob) == [[-0.5, -1.5, 0], [0, 0, 0], [0, 0, 0]]
+    assert rows(batch.known) == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+
+
+def test_a_recorded_certainty_is_told_apart_from_what_is_unknown() -> None:
+    pieces = [opening(START), (True, [1, 2, END], 0.0)]
+    certain = episode(pieces, logprobs=[np.nan, 0.0, np.nan, -0.5])
+    batch = collate([certain, episode(pieces)], PAD, END)
+    assert rows(batch.logprob) == [[0, 0, -0.5], [0, 0, 0]]
+    assert rows(batch.known) == [[1, 0, 1], [0, 0, 0]]
+    assert rows(collate([episode(pieces)], PAD, END).known) == [[0, 0, 0]]
 
 
 def test_dtypes() -> None:
     batch = collate([episode([opening(START), GUESS])], PAD, END)
-    floats = {"reward", "discount", "mask", "logprob"}
+    floats = {"reward", "discount", "mask", "logprob", "known"}
     for name, tensor in vars(batch).items():
         assert tensor.dtype == (torch.float32 if name in floats else torch.int64), name
 

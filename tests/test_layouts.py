@@ -8,13 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from guess_task import Guess
 from numpy.typing import NDArray
 from toy_agent import END, OFFLINE, PAD, TOKENIZER, make_agent, make_env, make_episodes, needs_sb3
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
-from agents import AGENTS, LM, Agent, DecisionTransformer, FitConfig, Live, Logged, fit
+from agents import AGENTS, LM, Agent, DecisionTransformer, FitConfig, Live, LMPolicy, Logged, fit
 from agents.data.return_tokens import Prompted
-from lang_envs import Turn, rollout
+from agents.models.value_lm import ValueLM
+from lang_envs import TokenVectorEnv, Turn, rollout
 from lang_envs.tokenizers import fingerprint
 
 WIDE = {"initializer_range": 0.2}  # sharp opinions, so that a wrong past shows
@@ -36,6 +38,17 @@ LAYOUTS: dict[str, dict[str, Any]] = {
     "gemma2": {**LLAMA, "head_dim": 8},
     "cohere": LLAMA,
     "mistral": {**LLAMA, "sliding_window": 8},
+    "starcoder2": {**LLAMA, "sliding_window": 8},
+    "gemma3_text": {**LLAMA, "head_dim": 8, "sliding_window": 8},
+    "gpt_neo": {
+        "hidden_size": 16,
+        "num_layers": 2,
+        "num_heads": 4,
+        "max_position_embeddings": 48,
+        "attention_types": [[["global", "local"], 1]],
+        "window_size": 24,
+        **WIDE,
+    },
     "mamba": {"hidden_size": 16, "num_hidden_layers": 2},
     "bloom": {"hidden_size": 16, "n_layer": 2, "n_head": 4, **WIDE},
     "falcon": SIZE,
@@ -44,6 +57,8 @@ REFUSED = {
     "gemma2": "sliding windows",
     "cohere": "scales or caps",
     "mistral": "sliding windows",
+    "starcoder2": "sliding windows",
+    "gemma3_text": "sliding windows",
     "mamba": "linear attention",
     "bloom": "BloomForCausalLM cannot be read without masks",
     "falcon": "FalconForCausalLM cannot be read without masks",
@@ -51,14 +66,19 @@ REFUSED = {
 EVERY_AGENT = ("gpt2", "llama", "qwen2")
 
 
-def make_layout(layout: str, folder: Path, **options: Any) -> LM:
-    """Random weights, saved as the hub has them and loaded again."""
+def random_model(layout: str, **changes: Any) -> Any:
+    """Random weights."""
     drop = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
     ids = {"vocab_size": len(TOKENIZER), "bos_token_id": None, "eos_token_id": END, "pad_token_id": PAD}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(layout, **drop, **ids, **LAYOUTS[layout]))
-    model.save_pretrained(folder)
+        config = AutoConfig.for_model(layout, **drop | ids | LAYOUTS[layout] | changes)
+        return AutoModelForCausalLM.from_config(config).eval()
+
+
+def make_layout(layout: str, folder: Path, changes: dict[str, Any] | None = None, **options: Any) -> LM:
+    """Random weights, saved as the hub has them and loaded again."""
+    random_model(layout, **changes or {}).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     return LM.from_pretrained(folder, make_env(), **options)
 
@@ -111,3 +131,30 @@ def test_other_layouts_work_or_are_refused_in_words(layout: str, tmp_path: Path)
             make_layout(layout, tmp_path / "lm")
     else:
         check(make_agent("ilql", make_layout(layout, tmp_path / "lm")), tmp_path / "agent")
+
+
+LOCAL = {"attention_types": [[["local"], 2]], "window_size": 4}
+
+
+def test_a_window_inside_ordinary_layers_is_refused_where_episodes_are_longer(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"look back on 4 tokens, and episodes.* up to 24.*max_tokens=4"):
+        make_layout("gpt_neo", tmp_path / "local", LOCAL)
+    make_layout("gpt_neo", tmp_path / "global", {**LOCAL, "attention_types": [[["global"], 2]]})
+    AGENTS["ilql"](LM(random_model("gpt_neo"), TOKENIZER, 3)).save(tmp_path / "agent")
+    short = TokenVectorEnv(Guess(), 2, max_tokens=24)
+    assert LM.from_pretrained(tmp_path / "agent", short).model.config.lm.window_size == 24
+    with pytest.raises(ValueError, match="look back on 24 tokens"):
+        LM.from_pretrained(tmp_path / "agent", TokenVectorEnv(Guess(), 2, max_tokens=25))
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_nothing_is_said_beyond_a_window(values: bool) -> None:
+    model = random_model("gpt_neo", **LOCAL)
+    policy = LMPolicy(ValueLM.around(model) if values else model, TOKENIZER, END, 2, greedy=True)
+    short, fits, long = (np.arange(n, dtype=np.int32) for n in (2, 3, 9))
+    rngs = np.random.default_rng(0).spawn(2)
+    [alone, _] = policy.act([short, short], rngs)
+    [beside, _] = policy.act([short, fits], rngs)
+    assert alone.tokens.tolist() == beside.tokens.tolist()
+    with pytest.raises(ValueError, match=r"GPTNeoModel look back on 4 tokens, and an episode has 9.*max_tokens=4"):
+        policy.act([short, long], rngs)

@@ -83,6 +83,19 @@ def test_the_loss_is_the_weighted_sum_over_the_tokens_said(cls: Any) -> None:
         assert metrics["policy/negative_logp"].item() == pytest.approx(said(lm, BAD).sum() / 6, rel=1e-5)
 
 
+@pytest.mark.parametrize("cls", [Refit, Swift])
+def test_the_divergence_counts_certainties_and_leaves_out_what_is_unknown(cls: Any) -> None:
+    certain = dataclasses.replace(GOOD, logprobs=np.array([NAN, 0.0, 0.0, NAN, NAN, -0.5], np.float32))
+    unknown = dataclasses.replace(paid(BAD, 0.7), logprobs=None)
+    agent = cls(make_lm())
+    _, metrics = agent.loss(batch_of(certain, unknown))
+    said_there = said(agent.lm, GOOD)[[0, 1, 3]]
+    assert metrics["policy/kl"].item() == pytest.approx((np.array([0, 0, -0.5]) - said_there).mean(), rel=1e-5)
+    assert metrics["policy/recorded"].item() == pytest.approx(3 / 6)
+    _, metrics = agent.loss(batch_of(unknown))
+    assert metrics["policy/kl"] == metrics["policy/recorded"] == 0
+
+
 def test_refits_gradient_is_that_of_reward_weighted_cloning() -> None:
     agent, cloner = Refit(make_lm()), BC(make_lm())
     found = gradient(agent, GOOD, paid(BAD, 0.25))

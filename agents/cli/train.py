@@ -51,7 +51,7 @@ class TrainOptions:
     lora_alpha: float = 16.0
     """scale of what adapters add, as a multiple of 1 / rank"""
     lora_dropout: float = 0.0
-    """dropout of what adapters read"""
+    """dropout of what adapters read, where training draws any (--dropout)"""
     seed: int = 0
     """of the model's weights, of the order of the data and of dropout"""
 

@@ -50,6 +50,8 @@ class Batch:
     """int64 [B, A], index of the utterance the action belongs to, from 0"""
     logprob: Tensor
     """float32 [B, A] under the policy that acted, 0 where unknown"""
+    known: Tensor
+    """float32 [B, A], 1 for real actions whose ``logprob`` was recorded: one of 0 is a certainty where it is known"""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -157,7 +159,7 @@ def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, li
 
     is_token = np.arange(lengths.max()) < lengths[:, None]  # [B, T]
     is_real = np.arange(max(1, counts.max())) < counts[:, None]  # [B, A]; A >= 1, so that no model meets an empty one
-    logprob = 0 if episodes.logprobs is None else np.nan_to_num(episodes.logprobs[taken])  # [K]
+    recorded = None if episodes.logprobs is None else episodes.logprobs[taken]  # [K] NaN where unknown
     return Batch(
         input_ids=_rows(episodes.tokens, is_token, np.int64, pad_id),
         attention_mask=torch.from_numpy(is_token.astype(np.int64)),
@@ -168,7 +170,8 @@ def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, li
         discount=_rows(discount, is_real, np.float32),
         mask=torch.from_numpy(is_real.astype(np.float32)),
         turn=_rows(turn, is_real, np.int64),
-        logprob=_rows(logprob, is_real, np.float32),
+        logprob=_rows(0 if recorded is None else np.nan_to_num(recorded), is_real, np.float32),
+        known=_rows(0 if recorded is None else ~np.isnan(recorded), is_real, np.float32),
     )
 
 

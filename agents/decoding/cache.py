@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.cache_utils import Cache, CacheLayerMixin, DynamicCache, DynamicLayer
 
 BLOCK = 64  # columns are allocated in multiples of it
@@ -87,6 +87,24 @@ class RowLayer(CacheLayerMixin):
         return -1
 
 
+def window_of(config: PreTrainedConfig) -> int | None:
+    """How many tokens the narrowest layer of a model looks back on, where its configuration names such a window.
+
+    transformers' cache knows of windows by ``layer_types`` and ``sliding_window``, and ``RowCache`` refuses what it makes
+    of them. Older layouts (GPT-Neo) have a window inside ordinary layers, which count back from the last column and not
+    from a row's own place: beyond the window a row among longer ones would read something else than alone.
+
+    Returns:
+        Tokens; None where no layer has a window.
+    """
+    named = config.to_dict()
+    if named.get("layer_types") or set(named.get("attention_layers") or ["local"]) == {"global"}:
+        return None
+    windows = [value for name, value in named.items() if "window" in name and not name.startswith("max_")]
+    widths = [width for value in windows for width in (value if isinstance(value, list) else [value])]
+    return min((width for width in widths if type(width) is int and width > 0), default=None)
+
+
 class RowCache:
     """The past of many episodes under one or more transformers, and which tokens it is the past of.
 
@@ -103,6 +121,7 @@ class RowCache:
                 "Use a model without sliding windows or linear attention."
             )
         self.layers = [[RowLayer() for _ in layers] for layers in usual]
+        self.window = min((w for trunk in trunks if (w := window_of(trunk.config))), default=None)
         self.held: list[NDArray[np.int32]] = []  # row -> tokens whose keys and values it has, from position 0
 
     def admit(self, histories: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -148,8 +167,18 @@ class RowCache:
                     ]
 
     def forward(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> list[Tensor]:
-        """Reads tokens [n, Q] at positions [n, Q] into rows 0 to n - 1 -> last hidden states of each [n, Q, d]."""
+        """Reads tokens [n, Q] at positions [n, Q] into rows 0 to n - 1 -> last hidden states of each [n, Q, d].
+
+        Raises:
+            ValueError: an episode is longer than a window that some layer has.
+        """
         window = Window(at, self.trunks[0].device, self.trunks[0].dtype)
+        if self.window is not None and window.columns > self.window:
+            raise ValueError(
+                f"Layers of {type(self.trunks[0]).__name__} look back on {self.window} tokens, and an episode has "
+                f"{window.columns}: beyond its window the model cannot speak in many episodes at once. Make the "
+                f"environment with max_tokens={self.window}, or take a model of full attention."
+            )
         ids = torch.from_numpy(tokens).to(window.column.device)  # [n, Q]
         states = []
         for trunk, layers in zip(self.trunks, self.layers, strict=True):

@@ -24,7 +24,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.utils import cached_file
 
 from agents.decoding.attention import decoding_attention
-from agents.decoding.cache import RowCache
+from agents.decoding.cache import RowCache, window_of
 from agents.models.lora import LoRAConfig, add_adapters
 from agents.models.reading import read
 
@@ -120,8 +120,8 @@ class LM:
             seed: of the adapters' first weights, where there are any.
 
         Raises:
-            ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has;
-                or adapters cannot be added.
+            ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has,
+                in all or in the window of some layer; or adapters cannot be added.
         """
         env = env.unwrapped
         try:
@@ -135,7 +135,15 @@ class LM:
         _check_layout(model)
         before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
         _fit_vocabulary(model, path, env.tokenizer)
-        context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+        text = model.config.get_text_config()
+        window = window_of(text)
+        if window is not None and window < env.max_tokens:
+            raise ValueError(
+                f"Layers of the model in {str(path)!r} look back on {window} tokens, and episodes of this environment "
+                f"have up to {env.max_tokens}: beyond its window the model cannot speak in many episodes at once. Make "
+                f"the environment with max_tokens={window}, or take a model of full attention."
+            )
+        context = getattr(text, "max_position_embeddings", None)
         if context is not None and context < env.max_tokens:
             raise ValueError(
                 f"The model in {str(path)!r} reads {context} tokens, and episodes of this environment have up to "

@@ -41,7 +41,7 @@ class LoRAConfig:
     alpha: float = 16.0
     """scale of the change, which is multiplied by alpha / rank"""
     dropout: float = 0.0
-    """dropout of what adapters read, in training"""
+    """dropout of what adapters read, in training that draws any (``FitConfig.dropout``)"""
     layers: tuple[str, ...] | None = None
     """names of the layers that get one, such as ("q_proj", "v_proj"); None: every linear layer but the head"""
     embeddings: bool = False

@@ -21,6 +21,7 @@ from torch import Tensor
 from agents.data.source import Source
 from agents.models.lm import checkpoint_gradients, native_bf16
 from agents.training import checkpoint, processes
+from agents.training.dropout import without_dropout
 from agents.training.fit_config import FREE, FitConfig
 from agents.training.log import open_log, progress_bar
 from agents.training.parallel import parallel, unsharded
@@ -72,6 +73,8 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
     with ExitStack() as stack:
         agent.parallel = stack.enter_context(parallel(agent, config.shard))
         stack.callback(setattr, agent, "parallel", None)
+        if not (agent.dropout if config.dropout is None else config.dropout):
+            stack.enter_context(without_dropout(agent.network))
         optimizer = adamw(agent.network, config)
         if found is not None:
             checkpoint.load_training(found, agent.network, optimizer)

@@ -44,6 +44,8 @@ class FitConfig:
     """where the linear schedule ends, as a fraction of ``lr``"""
     schedule_steps: int | None = None
     """length of the schedule; None takes the ``steps`` of the call. Say it where a run is made in pieces"""
+    dropout: bool | None = None
+    """draw dropout, where the model or its adapters have any; None: as the algorithm does (``Agent.dropout``)"""
     bf16: bool = False
     """compute in bfloat16 (autocast); weights and optimiser stay in float32"""
     gradient_checkpointing: bool = False
