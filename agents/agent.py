@@ -17,6 +17,7 @@ from agents.data.batch import Batch
 from agents.data.source import Source, returns_of
 from agents.models.lm import LM
 from agents.models.lora import LoRAConfig, add_adapters, checksum, merged
+from agents.models.silence import silence
 from agents.models.value_lm import ValueLM, ValueLMConfig
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
@@ -24,7 +25,7 @@ from agents.training.parallel import plain_model
 from agents.training.processes import is_first
 from agents.training.update import update
 from datasets_builders.atomic import read_object
-from lang_envs.tokenizers import adopt
+from lang_envs.tokenizers import adopt, unused_ids
 
 if TYPE_CHECKING:
     from lang_envs.rollout import Policy
@@ -74,6 +75,7 @@ class Agent:
         self.reference: PreTrainedModel | None = None
         # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
         self.model: Any = self._build(lm.model, seed).eval()
+        silence(self.model, unused_ids(lm.tokenizer))  # anew, where the vocabulary has grown
         self.adapted = None if lm.lora is None else checksum(self.model)
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:

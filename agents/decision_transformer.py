@@ -48,6 +48,7 @@ from agents.data.source import Logged, Mixed, Source
 from agents.decoding.policy import LMPolicy
 from agents.value_learning import nll
 from lang_envs.rollout import Policy
+from lang_envs.tokenizers import vocabulary_size
 from lang_envs.transcript import AGENT
 
 
@@ -95,6 +96,8 @@ class DecisionTransformer(Agent):
 
     name = "decision_transformer"
     config: DecisionTransformerConfig
+    first_token: int
+    """the first one behind the environment's vocabulary: the lowest bin's, or w of the prefix"""
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
         """Adds the embeddings for returns, where the model is not one of a saved agent and has them.
@@ -104,7 +107,8 @@ class DecisionTransformer(Agent):
         """
         model, c = super()._build(model, seed), self.config
         self.marker: int | None = self.lm.tokenizer.get_vocab().get(AGENT)  # an agent speaks behind it
-        tokens, have = len(self.lm.tokenizer), model.config.get_text_config().vocab_size
+        tokens = self.first_token = vocabulary_size(self.lm.tokenizer)
+        have = model.config.get_text_config().vocab_size
         extra = 2 if c.form == "prefix" else c.bins if c.edges is None else len(c.edges) + 1
         if have == tokens:
             grow(model, extra, seed)
@@ -121,11 +125,6 @@ class DecisionTransformer(Agent):
             )
         model.get_input_embeddings().requires_grad_(True)  # under adapters too: those for returns are new
         return model
-
-    @property
-    def first_token(self) -> int:
-        """The first one behind the environment's vocabulary: the lowest bin's, or w of the prefix."""
-        return len(self.lm.tokenizer)
 
     @property
     def edges(self) -> list[float]:

@@ -22,7 +22,7 @@ from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, read
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
-from lang_envs.tokenizers import adopt, fingerprint
+from lang_envs.tokenizers import adopt, fingerprint, vocabulary_size
 
 if TYPE_CHECKING:
     import datasets
@@ -104,12 +104,12 @@ class EpisodeDataset(Sequence[Episode]):
         provenance = {"format_version": FORMAT_VERSION, **(provenance or {})}
         if tokenizer is not None:
             provenance["tokenizer"] = tokenizer_facts(tokenizer)
-        columns = schema(2**31 if tokenizer is None else len(tokenizer))
+        columns = schema(2**31 if tokenizer is None else vocabulary_size(tokenizer))
         packed = episodes if isinstance(episodes, Episodes) else Episodes.from_list(list(episodes))
         if not len(packed):
             raise DatasetError("a data set needs at least one episode, got none")
         chunk = Chunk.of(encode(packed, columns))
-        chunk.check_episodes("the episodes", None if tokenizer is None else len(tokenizer))
+        chunk.check_episodes("the episodes", None if tokenizer is None else vocabulary_size(tokenizer))
         return cls(Columns([chunk]), provenance, tokenizer=tokenizer)
 
     @classmethod

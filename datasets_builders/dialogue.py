@@ -11,14 +11,13 @@ from datasets_builders.recorder import Block, first_seed
 from datasets_builders.samples import Sampling, samples
 from lang_envs.corpora.dialogues import by_name
 from lang_envs.corpora.dialogues.taskmaster import Verdict
-from lang_envs.dynamics import kept
 from lang_envs.episode import Episode
 from lang_envs.policies.dialogue import NearestReply, Paraphrase, RandomReply
 from lang_envs.rollout import Policy
 from lang_envs.tasks.dialogue import Dialogue
-from lang_envs.tokenizers import encode
+from lang_envs.tokenizers import encode, opening_tokens
 from lang_envs.transcript import prompt
-from lang_envs.utterances import spell
+from lang_envs.utterances import opening, spell
 from lang_envs.vector import TokenVectorEnv
 
 if TYPE_CHECKING:
@@ -69,14 +68,15 @@ def feedback(env: TokenVectorEnv, seed: int, api_calls: bool = False) -> Block:
         api_calls: whether requests to a program, as JSON, are written too.
     """
     task, tokenizer = _dialogue(env), env.tokenizer
-    first, judged = first_seed(seed), _judged(env, api_calls)
+    first, judged, before = first_seed(seed), _judged(env, api_calls), opening_tokens(tokenizer)
 
     def block(k: int) -> Iterator[Episode]:
         span = range(k * _BLOCK_EPISODES, min((k + 1) * _BLOCK_EPISODES, len(judged)))
-        openings = encode(tokenizer, [prompt(judged[i].context) for i in span])
-        for i, opening in zip(span, openings, strict=True):
+        contexts = encode(tokenizer, [prompt(judged[i].context) for i in span])
+        for i, context in zip(span, contexts, strict=True):
+            heard = opening(context, before, task.max_context_tokens)
             said = spell(tokenizer, judged[i].reply, task.max_utterance_tokens)
-            yield _episode(np.array(kept(task, opening), np.int32), said, judged[i], first + i)
+            yield _episode(np.array(heard, np.int32), said, judged[i], first + i)
 
     return block
 
@@ -103,12 +103,12 @@ def _judged(env: TokenVectorEnv, api_calls: bool) -> list[Verdict]:
     return [v for v, length in zip(found, lengths, strict=True) if length <= task.max_utterance_tokens]
 
 
-def _episode(opening: np.ndarray, said: np.ndarray, verdict: Verdict, seed: int) -> Episode:
-    tokens = np.concatenate([opening, said])
+def _episode(heard: np.ndarray, said: np.ndarray, verdict: Verdict, seed: int) -> Episode:
+    tokens = np.concatenate([heard, said])
     rewards = np.zeros(len(tokens), np.float32)
     rewards[-1] = verdict.reward
     info = {"seed": seed, "policy": "taskmaster", "dialogue": verdict.dialogue, "api_call": verdict.is_api_call}
-    return Episode(tokens, np.arange(len(tokens)) >= len(opening), rewards, terminated=True, info=info)
+    return Episode(tokens, np.arange(len(tokens)) >= len(heard), rewards, terminated=True, info=info)
 
 
 def _dialogue(env: TokenVectorEnv) -> Dialogue:

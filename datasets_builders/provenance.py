@@ -17,7 +17,7 @@ import numpy as np
 import lang_envs
 from datasets_builders.storage import FORMAT_VERSION, DatasetError
 from lang_envs.scores import reference
-from lang_envs.tokenizers import fingerprint
+from lang_envs.tokenizers import fingerprint, opening_tokens, vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -67,7 +67,9 @@ def provenance_of(
 
 def tokenizer_facts(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     """What a reader needs to tell this tokenizer from another."""
-    return {"fingerprint": fingerprint(tokenizer), "vocab_size": len(tokenizer), "end_id": tokenizer.eos_token_id}
+    facts = {"fingerprint": fingerprint(tokenizer), "vocab_size": vocabulary_size(tokenizer)}
+    before = opening_tokens(tokenizer)  # of every episode, where the tokenizer has a template
+    return facts | {"end_id": tokenizer.eos_token_id} | ({"opening": before} if before else {})
 
 
 def policy_name(policy: Any) -> str:

@@ -172,7 +172,7 @@ def build(
         name: one of ``RECIPES``.
         episodes: exactly so many are written; None for all there are, where the recipe is of finite logs.
         out: the folder to make.
-        seed: of the recording, in [0, 2**31).
+        seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         env_id: another environment than the recipe's own.
         progress: whether a bar may appear on a terminal.
         **options: of the recipe (``RECIPES[name].options``) and of its environment (``words=`` ...).

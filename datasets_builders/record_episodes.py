@@ -15,8 +15,11 @@ from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import provenance_of
 from datasets_builders.storage import DatasetError, encode, schema, to_json
 from datasets_builders.writer import KEPT, Recording
+from lang_envs.arguments import seeds_of, shown
 from lang_envs.episode import Episodes
 from lang_envs.infos import column, widened
+from lang_envs.replies import first_unfit
+from lang_envs.tokenizers import vocabulary_size
 from lang_envs.vector import TokenVectorEnv
 
 Rows = NDArray[np.int64]  # [n]
@@ -58,7 +61,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         self.env: TokenVectorEnv = env
         self._policy, self._block_size = policy, block_size
         self._mode = AutoresetMode(env.metadata["autoreset_mode"])
-        self._schema = schema(len(env.tokenizer))
+        self._schema = schema(vocabulary_size(env.tokenizer))
         facts = provenance_of(env, recorded_with="RecordEpisodes", policy_name=policy)
         advice = f"{KEPT}: make room and go on; in a new process, wrap the environment with resume=True"
         self._recording = Recording(out, facts, self._schema, env.tokenizer, resume, advice)
@@ -72,6 +75,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         self._info: dict[str, NDArray[Any]] = {}  # key -> [N], what the task last said about a row
         self._answered = np.zeros(env.num_envs, np.bool_)  # [N] whether it said anything
         self._json: dict[tuple[Any, ...], str] = {}
+        self._steps = 0
         self._waiting: list[tuple[Episodes, list[str]]] = []
         self._dataset: EpisodeDataset | None = None
 
@@ -81,33 +85,34 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         """Resets; episodes that were under way are not recorded.
 
         Raises:
-            ValueError: for a seed that the record's 64 bits do not hold.
+            ValueError: for a seed that the record's 64 bits do not hold, or what the environment refuses.
+            TypeError: what the environment refuses.
         """
-        seeds: list[int | None] = [None] * self.num_envs
-        if seed is not None:
-            seeds = list(range(seed, seed + self.num_envs)) if isinstance(seed, int | np.integer) else list(seed)
-            if any(own is not None and own >= 2**63 for own in seeds):
-                raise ValueError(f"a recorded seed must be below 2**63, got {seed}")
+        seeds = seeds_of(seed, self.num_envs)
+        if any(own is not None and own >= 2**63 for own in seeds):
+            raise ValueError(f"a recorded seed must be below 2**63, got {shown(seed)}")
         observation, infos = self.env.reset(seed=seed, options=options)
         mask = (options or {}).get("reset_mask")
         rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
         self._begin(rows, observation)
         for row in rows.tolist():
-            own = seeds[row]
-            self._seeds[row] = None if own is None else int(own)
+            self._seeds[row] = seeds[row]
         return observation, infos
 
     def step(self, actions: ArrayLike) -> tuple[Observation, Any, NDArray[np.bool_], NDArray[np.bool_], dict[str, Any]]:
         """Steps, and records the episodes that end.
 
         Raises:
-            ValueError: where no episode was begun through this wrapper, or the recording is finished.
+            ValueError: where no episode was begun through this wrapper, the recording is finished, or a wrapper below
+                paid or told what no record can hold. The episodes under way are then left: reset to go on.
         """
         if not self._length.all():
             raise ValueError("an episode is recorded from its beginning: call reset() of RecordEpisodes before step()")
         restarted = np.flatnonzero(self._over) if self._mode is AutoresetMode.NEXT_STEP else np.empty(0, np.int64)
         live = np.flatnonzero(~self._over) if len(restarted) else np.arange(self.num_envs)
         observation, rewards, terminated, truncated, infos = self.env.step(np.asarray(actions))
+        self._steps += 1
+        self._check(rewards, infos)
         at = self._first[live] + self._length[live]  # [n]
         self._is_action.reshape(-1)[at] = True
         self._rewards.reshape(-1)[at] = rewards[live]
@@ -155,6 +160,20 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         if self._dataset is None:
             self._recording.discard()  # nothing in it
         self.env.close(**kwargs)
+
+    def _check(self, rewards: Any, infos: dict[str, Any]) -> None:
+        """Refuses what no record can hold in the step that brings it; the environment itself gives none of it."""
+        with np.errstate(over="ignore"):
+            wrong = first_unfit(np.asarray(rewards, np.float32), "the reward")
+        given = infos, infos.get("final_info", {})
+        columns = ((name, info[name], info[f"_{name}"]) for info in given for name in info if f"_{name}" in info)
+        for name, values, there in columns:
+            if wrong is None and name not in _GYMNASIUMS:
+                wrong = first_unfit(np.where(there, values, None if values.dtype == object else 0), f"info[{name!r}]")
+        if wrong is not None:
+            row, error = wrong
+            self._length[:] = 0  # what was recorded of the episodes under way lacks this step
+            raise type(error)(f"step {self._steps} cannot be recorded: in row {row} {error}; a wrapper changed it")
 
     def _begin(self, rows: Rows, observation: Observation) -> None:
         self._is_action[rows] = False

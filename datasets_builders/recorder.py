@@ -16,6 +16,8 @@ from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, rollout
+from lang_envs.seeds import RECORDING
+from lang_envs.tokenizers import vocabulary_size
 from lang_envs.vector import TokenVectorEnv
 
 if TYPE_CHECKING:
@@ -32,11 +34,10 @@ def first_seed(seed: int) -> int:
     """The seed of a recording's first episode; recordings of other seeds share none of theirs.
 
     Raises:
-        ValueError: where ``seed`` does not lie in [0, 2**31), which keeps the sum a signed 64-bit integer.
+        ValueError: where ``seed`` is none of :data:`lang_envs.seeds.RECORDING`.
+        TypeError: where it is no integer.
     """
-    if not 0 <= seed < 2**31:
-        raise ValueError(f"the seed of a recording must lie in [0, 2**31 - 1], got {seed}")
-    return seed << 32
+    return RECORDING.first(seed)
 
 
 def write_blocks(
@@ -66,7 +67,7 @@ def write_blocks(
     """
     if episodes < 1:
         raise ValueError(f"a recording needs at least 1 episode, {episodes} were asked for")
-    columns = schema(len(tokenizer))
+    columns = schema(vocabulary_size(tokenizer))
     recording = Recording(out, {**provenance, "episodes": episodes}, columns, tokenizer)
     with closing(recording), progress_bar(f"recording {recording.out.name}", episodes, progress) as show:
         while recording.episodes < episodes:
@@ -95,9 +96,9 @@ def record(
     Args:
         env: a vector environment, or the id of one.
         policy: who plays; noted in ``provenance.json`` and in each episode's ``info["policy"]``.
-        episodes: how many. Episode i is played from the seed ``(seed << 32) + i``.
+        episodes: how many. Episode i is played from the seed ``first_seed(seed) + i``.
         out: the folder to make; until it is whole it is called ``<out>.partial``.
-        seed: of the recording, in [0, 2**31).
+        seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         block_size: episodes that an interruption may lose.
         progress: whether a bar may appear on a terminal.
 

@@ -123,7 +123,7 @@ def record_samples(
         sampling: what to record of each context.
         out: the folder to make.
         episodes: exactly so many are written; None for all there are.
-        seed: of the recording, in [0, 2**31).
+        seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         name: of the data set, for its card.
         source: JSON-able facts on where the policies come from (a folder, say); noted, and compared on resuming.
         progress: whether a bar may appear on a terminal.

@@ -30,7 +30,7 @@ from datasets_builders.storage import DatasetError
 from lang_envs.corpora.files import json_lines
 from lang_envs.episode import Episode
 from lang_envs.messages import messages_of, turns_in
-from lang_envs.tokenizers import decode, encode
+from lang_envs.tokenizers import decode, encode, opening_tokens, transcripts
 from lang_envs.transcript import AGENT, prompt, turns_of
 
 if TYPE_CHECKING:
@@ -166,7 +166,7 @@ class _Text:
 
     def prompt(self, episode: Episode, start: int) -> str | list[dict[str, str]]:
         """What is read before token ``start``."""
-        text = decode(self.tokenizer, [episode.tokens[:start]])[0]
+        text = transcripts(self.tokenizer, [episode.tokens[:start]])[0]
         if not self.chat:
             return text
         if not text.endswith(AGENT):
@@ -226,6 +226,7 @@ def _episode(
         raise DatasetError(f"{where}, field 'prompt': expected some text, got none")
     if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
         raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number, got {reward!r}")
+    heard = opening_tokens(tokenizer) + heard
     tokens = np.array([*heard, *spoken, tokenizer.eos_token_id], np.int32)
     rewards = np.zeros(len(tokens), np.float32)
     rewards[-1] = reward

@@ -14,8 +14,9 @@ import tyro
 from agents import BC, LM, Agent, Logged
 from datasets_builders import EpisodeDataset, build
 from lang_envs.make import language_vec
-from lang_envs.tokenizers import decode, encode
+from lang_envs.tokenizers import decode
 from lang_envs.transcript import END, prompt
+from lang_envs.utterances import spell_opening
 
 
 def train(steps: int, folder: Path) -> Agent:
@@ -42,7 +43,8 @@ def main(steps: int = 800, folder: Path = Path("runs/chat")) -> None:
     print("Ask about a hotel, a taxi, a parcel, a refund ... An empty line ends the conversation.")
     while said := input("you   > ").strip():
         turns.append(("user", said))
-        history = np.array(encode(agent.lm.tokenizer, [prompt(turns)])[0][-96:], np.int32)  # as much as it was shown
+        heard = spell_opening(agent.lm.tokenizer, prompt(turns), limit=96)  # as much as it was shown
+        history = np.array(heard, np.int32)
         [turn] = policy.act([history], [rng])
         reply = decode(agent.lm.tokenizer, [turn.tokens])[0].removesuffix(END)
         turns.append(("agent", reply))

@@ -16,6 +16,7 @@ from agents.training import processes
 from lang_envs import rollout
 from lang_envs.make import language_vec
 from lang_envs.policies.movie_review import Reviewer
+from lang_envs.seeds import EVALUATION, RECORDING
 
 
 def main(steps: int = 100, shard: bool = False, out: Path | None = None) -> None:
@@ -27,11 +28,11 @@ def main(steps: int = 100, shard: bool = False, out: Path | None = None) -> None
         out: folder of the log, the checkpoints and the agent.
     """
     env = language_vec("MovieReview-v0", 64)
-    logged = Logged(list(rollout(env, Reviewer(), range(1000))))  # the same in every process
+    logged = Logged(list(rollout(env, Reviewer(), RECORDING.episodes(1000))))  # the same in every process
     agent = AWR(LM.from_scratch("d64-l2", env), AWRConfig(num_q=1, target_rate=0.1, zero_init=True))
 
     def play(agent: Agent) -> Mapping[str, float]:  # the first process plays while the others wait
-        return {"return": sum(e.ret for e in rollout(env, agent.policy(), range(256))) / 256}
+        return {"return": sum(e.ret for e in rollout(env, agent.policy(), EVALUATION.episodes(256))) / 256}
 
     every = max(1, steps // 4)
     loop = FitConfig(

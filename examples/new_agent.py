@@ -15,6 +15,7 @@ from agents import BC, LM, Agent, Batch, Live, Logged
 from agents.reference import logprobs
 from lang_envs import rollout
 from lang_envs.policies.movie_review import Reviewer
+from lang_envs.seeds import EVALUATION, RECORDING
 
 
 @dataclass
@@ -50,9 +51,9 @@ def main(steps: int = 60) -> None:
     lm = LM.from_scratch("d64-l2", env)
 
     def earned() -> float:
-        return sum(e.ret for e in rollout(env, agent.policy(), range(256))) / 256
+        return sum(e.ret for e in rollout(env, agent.policy(), EVALUATION.episodes(256))) / 256
 
-    logs = list(rollout(env, Reviewer(env.task), range(1000)))
+    logs = list(rollout(env, Reviewer(env.task), RECORDING.episodes(1000)))
     agent: Agent = BC(lm).learn(Logged(logs), 2 * steps, lr=2e-3)
     print(f"cloned     {earned():+.2f}")
     agent = Reinforce(lm).learn(Live(env), steps, lr=1e-3)  # of the same model: it is trained in place

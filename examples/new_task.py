@@ -9,6 +9,7 @@ import tyro
 
 from agents import ILQL, LM, ILQLConfig, Logged
 from lang_envs import Reply, Task, Turn, check_env, rollout
+from lang_envs.seeds import EVALUATION, RECORDING
 from lang_envs.tokenizers import word_tokenizer
 from lang_envs.utterances import spell
 
@@ -61,12 +62,12 @@ def main(steps: int = 600, episodes: int = 4000) -> None:
     print("Haggle-v0 is a sound environment.")
 
     env = gym.make_vec("Haggle-v0", num_envs=256)
-    logs = list(rollout(env, AnyPrice(env.task), range(episodes)))
+    logs = list(rollout(env, AnyPrice(env.task), RECORDING.episodes(episodes)))
     print(f"Asking any price earns {np.mean([e.ret for e in logs]):.2f} on average.")
 
     agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(gamma=1.0, tau=0.7, num_q=1, target_rate=0.1))
     agent.learn(Logged(logs), steps, lr=2e-3)
-    played = list(rollout(env, agent.policy(greedy=True, advantage_weight=8), range(1 << 40, (1 << 40) + 500)))
+    played = list(rollout(env, agent.policy(greedy=True, advantage_weight=8), EVALUATION.episodes(500)))
     print(f"The agent earns {np.mean([e.ret for e in played]):.2f} on average. Three times:")
     for episode in played[:3]:
         print(f"  {env.tokenizer.decode(episode.tokens)}  {episode.ret:+.0f}")

@@ -11,6 +11,7 @@ import tyro
 from agents import ILQL, LM, ILQLConfig, Logged
 from datasets_builders import EpisodeDataset, build
 from lang_envs import rollout
+from lang_envs.seeds import EVALUATION
 
 
 def main(steps: int = 400, data: Path = Path("data/movie-review")) -> None:
@@ -28,7 +29,7 @@ def main(steps: int = 400, data: Path = Path("data/movie-review")) -> None:
     agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(tau=0.99, num_q=1, target_rate=0.1, zero_init=True))
     agent.learn(Logged(logs), steps, lr=2e-3)
 
-    [episode] = rollout(env, agent.policy(greedy=True, advantage_weight=8), starts=[0])
+    [episode] = rollout(env, agent.policy(greedy=True, advantage_weight=8), EVALUATION.episodes(1))
     print("After training the agent writes:")
     print(f"  {env.tokenizer.decode(episode.tokens)}  {episode.ret:+.1f}")
 

@@ -15,9 +15,9 @@ from agents import ILQL, LM, Agent, FitConfig, ILQLConfig, Logged, fit
 from datasets_builders import EpisodeDataset, build
 from lang_envs import rollout
 from lang_envs.make import language_vec
+from lang_envs.seeds import EVALUATION
 
 WORDS = "english-30"
-FRESH = 1 << 40  # no data set recorded with a small seed holds games of seeds from here on
 
 
 def main(
@@ -42,7 +42,7 @@ def main(
     print(f"The logged players earned {logs.returns.mean():.2f} on average.")
 
     def games(agent: Agent) -> Mapping[str, float]:
-        played = list(rollout(env, agent.policy(greedy=True, advantage_weight=4), range(FRESH, FRESH + 256)))
+        played = list(rollout(env, agent.policy(greedy=True, advantage_weight=4), EVALUATION.episodes(256)))
         return {"return": sum(e.ret for e in played) / 256, "solved": sum(e.info["success"] for e in played) / 256}
 
     values = {"cql_weight": 0.001, "target_rate": 0.05, "num_q": 1, "zero_init": True, "bias_init": -2.0}

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy, Start, Turn, rollout
+from lang_envs.spaces import said_ids
 from lang_envs.tokenizers import decode, encode
 from lang_envs.vector import TokenVectorEnv
 
@@ -92,7 +93,7 @@ def _play(env: TokenEnv, seed: int) -> Episode:
     is_action, rewards, over = [False] * length, [0.0] * length, False
     info: dict[str, Any] = {}
     while not over:
-        action = _any_token(env.action_masks(), env.end_id, rng)
+        action = _any_token(env, env.action_masks(), rng)
         observation, reward, terminated, truncated, step_info = env.step(action)
         added = int(observation["attention_mask"].sum()) - len(is_action)
         is_action += [True, *[False] * (added - 1)]
@@ -104,11 +105,12 @@ def _play(env: TokenEnv, seed: int) -> Episode:
     )
 
 
-def _any_token(legal: NDArray[np.bool_], end_id: int, rng: np.random.Generator) -> int:
+def _any_token(env: TokenEnv | TokenVectorEnv, legal: NDArray[np.bool_], rng: np.random.Generator) -> int:
     if rng.random() < 0.1:
-        return int(rng.integers(len(legal)))
+        known = np.flatnonzero(said_ids(env.vocabulary_size, env.unused))
+        return int(known[rng.integers(len(known))])
     if rng.random() < 0.1:
-        return end_id
+        return env.end_id
     return int(rng.choice(np.flatnonzero(legal)))
 
 
@@ -223,7 +225,7 @@ def _check_vectors(id: str, options: dict[str, Any], mode: AutoresetMode, steps:
     try:
         _compare(id, native.reset(seed=7), {name: env.reset(seed=7) for name, env in others.items()})
         for _ in range(steps):
-            actions = np.array([_any_token(mask, native.end_id, rng) for mask in native.action_masks()])
+            actions = np.array([_any_token(native, mask, rng) for mask in native.action_masks()])
             outputs = native.step(actions)
             _compare(f"{id}, {mode}", outputs, {name: env.step(actions) for name, env in others.items()})
             if (outputs[2] & outputs[3]).any():

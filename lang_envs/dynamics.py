@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.tokenizers import decode, encode
+from lang_envs.arguments import shown, whole_number
+from lang_envs.replies import check_reply
+from lang_envs.tokenizers import decode, encode, opening_tokens
+from lang_envs.utterances import opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -64,7 +67,8 @@ class TextDynamics:
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast, num_envs: int) -> None:
         self.task, self.tokenizer = task, tokenizer
         self.states: list[Any] = [None] * num_envs
-        self._pad_id = int(tokenizer.pad_token_id)
+        self.turns = [0] * num_envs  # answered so far in each episode
+        self._pad_id, self._before = int(tokenizer.pad_token_id), opening_tokens(tokenizer)
         self._spellings: dict[str, list[int]] = {}  # of texts met before: a corpus says the same things again and again
 
     def begin(
@@ -74,8 +78,10 @@ class TextDynamics:
         texts, n = [], len(rows)
         for row, rng, context in zip(rows.tolist(), rngs, contexts or [None] * n, strict=True):
             self.states[row], text = begin(self.task, rng, context)
+            self.turns[row] = 0
             texts.append(text)
-        tokens = [kept(self.task, opening) for opening in self._spelled(texts)]
+        limit = self.task.max_context_tokens
+        tokens = [opening(text, self._before, limit) for text in self._spelled(texts)]
         return Replies(*pad(tokens, self._pad_id), np.zeros(n, np.float32), np.zeros(n, np.bool_))
 
     def reply(
@@ -88,20 +94,26 @@ class TextDynamics:
         """Answers one utterance in each of ``rows``, all in one call of ``Task.reply_batch``.
 
         Raises:
-            ValueError: where the task's replies do not all have the same info keys.
+            ValueError: where the task's replies do not all have the same info keys, are not one for each utterance, or
+                hold a number that no record can (:func:`lang_envs.replies.check_reply`).
+            TypeError: where one is no ``Reply``, or has a field of another type.
         """
         end = self.tokenizer.eos_token_id
         ended = utterances[np.arange(len(rows)), lengths - 1] == end  # [n]; one cut at its limit has no end token
         said = [u[:n] for u, n in zip(utterances, (lengths - ended).tolist(), strict=True)]
         states = [self.states[row] for row in rows.tolist()]
-        replies = self.task.reply_batch(states, decode(self.tokenizer, said), rngs)
+        texts, name = decode(self.tokenizer, said), type(self.task).__name__
+        replies = self.task.reply_batch(states, texts, rngs)
+        if len(replies) != len(rows):
+            raise ValueError(f"{name}.reply_batch must answer {len(rows)} utterances, got {len(replies)} replies")
+        for row, text, reply in zip(rows.tolist(), texts, replies, strict=True):
+            check_reply(reply, name, self.turns[row] + 1, text)
         for row, reply in zip(rows.tolist(), replies, strict=True):
             self.states[row] = reply.state
+            self.turns[row] += 1
         keys = replies[0].info.keys()
         if any(reply.info.keys() != keys for reply in replies):
-            raise ValueError(
-                f"{type(self.task).__name__}: every reply must have the same info keys, {list(keys)} at first"
-            )
+            raise ValueError(f"{name}: every reply must have the same info keys, {list(keys)} at first")
         tokens, reply_lengths = pad(self._spelled([reply.text for reply in replies]), self._pad_id)
         return Replies(
             tokens,
@@ -125,23 +137,25 @@ class TextDynamics:
 
 
 def begin(task: Task[Any], rng: np.random.Generator, context: int | None) -> tuple[Any, str]:
-    """The initial state and the opening observation, from a starting point of the task's or from any.
+    """The initial state and the opening observation, from a starting point that was checked, or from any."""
+    return task.begin(rng) if context is None else task.begin_at(context, rng)
+
+
+def check_context(task: Task[Any], context: Any) -> int | None:
+    """A starting point of the task's as an int; None where any will do.
 
     Raises:
         ValueError: where the task has no such starting point.
+        TypeError: where it is no integer.
     """
     if context is None:
-        return task.begin(rng)
+        return None
+    context, name = whole_number(context, "a context"), type(task).__name__
     if task.num_contexts is None:
-        raise ValueError(f"{type(task).__name__} has no contexts to choose from, but context {context} was asked for")
+        raise ValueError(f"{name} has no contexts to choose from, but context {shown(context)} was asked for")
     if not 0 <= context < task.num_contexts:
-        raise ValueError(f"context {context} is out of range: {type(task).__name__} has {task.num_contexts}, from 0")
-    return task.begin_at(int(context), rng)
-
-
-def kept(task: Task[Any], opening: list[int]) -> list[int]:
-    """What is kept of an opening observation: its last tokens, where the task limits it."""
-    return opening if task.max_context_tokens is None else opening[-task.max_context_tokens :]
+        raise ValueError(f"context {shown(context)} is out of range: {name} has {task.num_contexts}, from 0")
+    return context
 
 
 def pad(

@@ -10,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs import dynamics
+from lang_envs.arguments import options_of, seed_of, shown, token_id
+from lang_envs.replies import check_reply
 from lang_envs.screen import Screen
-from lang_envs.spaces import Utterance, history_space
+from lang_envs.spaces import Utterance, history_space, max_tokens_of, said_ids, token_space
 from lang_envs.task import Task
-from lang_envs.tokenizers import adopt, decode, encode
-from lang_envs.utterances import spell
+from lang_envs.tokenizers import adopt, decode, encode, transcripts, unused_ids, vocabulary_size
+from lang_envs.utterances import spell, spell_opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 OVER = "the episode is over: call reset() before the next step()"
 NOT_BEGUN = "there is no episode yet: call reset() before step()"
+
+
+class UnknownModeError(ValueError, TypeError):
+    """A render mode that there is not; as a TypeError, stable-baselines3 knows to make the environment without one."""
 
 
 class TokenEnv(gym.Env[dict[str, Any], np.int64]):
@@ -51,12 +57,13 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
     ) -> None:
         self.task = task
         self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
-        self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
+        self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = _checked_mode(render_mode)
         self._screen = Screen(self.tokenizer, render_mode == "human")
-        self.action_space = gym.spaces.Discrete(len(self.tokenizer))
-        self.observation_space = history_space(len(self.tokenizer), self.max_tokens)
+        self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
+        self.action_space = token_space(self.vocabulary_size, self.unused)
+        self.observation_space = history_space(self.vocabulary_size, self.max_tokens)
         self._tokens: list[int] = []
         self._said: list[int] = []  # the utterance under way
         self._over = False
@@ -67,9 +74,14 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         """Starts a new episode; all of its chance comes from ``seed``.
 
         ``options={"context": i}`` starts it from the task's starting point i.
+
+        Raises:
+            ValueError: for a negative seed, or a starting point that the task does not have.
+            TypeError: for a seed or an option of another type.
         """
-        super().reset(seed=seed)
-        self._state, text = dynamics.begin(self.task, self.np_random, (options or {}).get("context"))
+        context = dynamics.check_context(self.task, options_of(options).get("context"))
+        super().reset(seed=seed_of(seed))
+        self._state, text = dynamics.begin(self.task, self.np_random, context)
         self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
         self._said, self._turns, self._over = [], 0, False
         self._screen.begin(self._tokens)
@@ -98,16 +110,17 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         legal = None
         if self._tokens and not self._over:
             legal = self.task.legal_tokens(self._state, self._said, self.tokenizer)
-        return np.ones(len(self.tokenizer), np.bool_) if legal is None else legal
+        return said_ids(self.vocabulary_size, self.unused) if legal is None else legal
 
     def render(self) -> str | None:
         """The transcript so far, in render mode "ansi"."""
-        return decode(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
+        return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
 
     def _end_utterance(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         ended = self._said[-1] == self.end_id
         text = decode(self.tokenizer, [self._said[:-1] if ended else self._said])[0]
         reply = self.task.reply(self._state, text, self.np_random)
+        check_reply(reply, type(self.task).__name__, self._turns + 1, text)
         self._state, self._said, self._turns = reply.state, [], self._turns + 1
         answer = encode(self.tokenizer, [reply.text])[0][: self.max_tokens - len(self._tokens)]
         self._tokens += answer
@@ -131,11 +144,13 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         return {"input_ids": ids, "attention_mask": mask}
 
     def _checked(self, action: Any) -> int:
-        if np.ndim(action) != 0 or np.asarray(action).dtype.kind not in "iu":
-            raise TypeError(f"an action must be one token id (an integer), got {action!r}")
-        token = int(action)
-        if not 0 <= token < len(self.tokenizer):
-            raise ValueError(f"token {token} is out of range; the vocabulary has ids 0 to {len(self.tokenizer) - 1}")
+        token = token_id(action)
+        if not 0 <= token < self.vocabulary_size:
+            raise ValueError(
+                f"token {shown(token)} is out of range; the vocabulary has ids 0 to {self.vocabulary_size - 1}"
+            )
+        if self.unused.size and token in self.unused:
+            raise ValueError(f"id {token} belongs to no token of the vocabulary, and cannot be said")
         return token
 
 
@@ -165,7 +180,7 @@ class UtteranceEnv(gym.Env[str, str]):
     ) -> None:
         self.task = task
         self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
-        self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
+        self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = _checked_mode(render_mode)
         self._screen = Screen(self.tokenizer, render_mode == "human")
@@ -181,13 +196,18 @@ class UtteranceEnv(gym.Env[str, str]):
         """Starts a new episode; all of its chance comes from ``seed``.
 
         ``options={"context": i}`` starts it from the task's starting point i.
+
+        Raises:
+            ValueError: for a negative seed, or a starting point that the task does not have.
+            TypeError: for a seed or an option of another type.
         """
-        super().reset(seed=seed)
-        self._state, text = dynamics.begin(self.task, self.np_random, (options or {}).get("context"))
+        context = dynamics.check_context(self.task, options_of(options).get("context"))
+        super().reset(seed=seed_of(seed))
+        self._state, text = dynamics.begin(self.task, self.np_random, context)
         self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
         self._turns, self._over = 0, False
         self._screen.begin(self._tokens)
-        return text if self.task.max_context_tokens is None else decode(self.tokenizer, [self._tokens])[0], {}
+        return text if self.task.max_context_tokens is None else transcripts(self.tokenizer, [self._tokens])[0], {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says one utterance.
@@ -208,6 +228,7 @@ class UtteranceEnv(gym.Env[str, str]):
             return "", 0.0, False, True, {}
         text = decode(self.tokenizer, [said[:-1] if said[-1] == self.end_id else said])[0]
         reply = self.task.reply(self._state, text, self.np_random)
+        check_reply(reply, type(self.task).__name__, self._turns + 1, text)
         self._state, self._turns = reply.state, self._turns + 1
         answer, room = encode(self.tokenizer, [reply.text])[0], self.max_tokens - len(self._tokens)
         heard = reply.text if len(answer) <= room else decode(self.tokenizer, [answer[:room]])[0]
@@ -220,7 +241,7 @@ class UtteranceEnv(gym.Env[str, str]):
 
     def render(self) -> str | None:
         """The transcript so far, in render mode "ansi"."""
-        return decode(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
+        return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
 
     def _read(self, text: Any) -> list[int]:
         """The tokens of an utterance, its end token last where there is room for one."""
@@ -232,7 +253,7 @@ class UtteranceEnv(gym.Env[str, str]):
 
 
 def _opening(task: Task[Any], tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
-    tokens = dynamics.kept(task, encode(tokenizer, [text])[0])
+    tokens = spell_opening(tokenizer, text, task.max_context_tokens)
     if not 1 <= len(tokens) < max_tokens:
         raise ValueError(
             f"the opening observation has {len(tokens)} tokens; it needs at least 1 and must leave room in "
@@ -242,6 +263,6 @@ def _opening(task: Task[Any], tokenizer: PreTrainedTokenizerFast, text: str, max
 
 
 def _checked_mode(render_mode: str | None) -> str | None:
-    if render_mode not in (None, "ansi", "human"):
-        raise ValueError(f"render_mode must be 'ansi', 'human' or None, got {render_mode!r}")
+    if render_mode is not None and (not isinstance(render_mode, str) or render_mode not in ("ansi", "human")):
+        raise UnknownModeError(f"render_mode must be 'ansi', 'human' or None, got {shown(render_mode)}")
     return render_mode

@@ -6,10 +6,11 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_type_hints
 
 import gymnasium
 
+from lang_envs.arguments import shown, typed
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.task import Task
 from lang_envs.vector import TokenVectorEnv
@@ -30,8 +31,8 @@ def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEn
         TypeError: for an unknown option, naming the nearest one.
     """
     levels: dict[str, type[TokenEnv] | type[UtteranceEnv]] = {"token": TokenEnv, "utterance": UtteranceEnv}
-    if level not in levels:
-        raise ValueError(f"level must be 'token' or 'utterance', got {level!r}")
+    if not isinstance(level, str) or level not in levels:
+        raise ValueError(f"level must be 'token' or 'utterance', got {shown(level)}")
     made, own = _make_task(task, options, own_options=("tokenizer", "max_tokens", "render_mode"))
     return levels[level](made, **own)
 
@@ -49,8 +50,8 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
         ValueError: for another level.
         TypeError: for an unknown option, naming the nearest one.
     """
-    if level != "token":
-        raise ValueError(f"TokenVectorEnv has level 'token' only, got {level!r}; pass vectorization_mode='sync'")
+    if not isinstance(level, str) or level != "token":
+        raise ValueError(f"TokenVectorEnv has level 'token' only, got {shown(level)}; pass vectorization_mode='sync'")
     names = ("tokenizer", "max_tokens", "autoreset_mode", "copy", "max_episode_steps", "render_mode")
     made, own = _make_task(task, options, own_options=names)
     return TokenVectorEnv(made, num_envs, **own)
@@ -80,13 +81,22 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
             raise TypeError(f"the task is already made; give it {sorted(rest)} where that happens")
         return task, own
     make: type[Task[Any]] = _find(task) if isinstance(task, str) else task
-    known = list(inspect.signature(make).parameters)
+    known, hints = list(inspect.signature(make).parameters), _hints(make)
     for option in rest:
         if option not in known:
             near = difflib.get_close_matches(option, [*known, *own_options, "level"], n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"there are {sorted({*known, *own_options, 'level'})}"
             raise TypeError(f"{make.__name__} has no option {option!r}; {hint}")
-    return make(**rest), own
+    checked = {k: typed(v, hints[k], f"{make.__name__}'s {k}") if k in hints else v for k, v in rest.items()}
+    return make(**checked), own
+
+
+def _hints(make: type[Task[Any]]) -> dict[str, Any]:
+    """How the options are annotated; nothing where that names what is only known to type checkers."""
+    try:
+        return get_type_hints(make.__init__)
+    except NameError:
+        return {}
 
 
 def _find(task: str) -> type[Task[Any]]:

@@ -22,6 +22,7 @@ from lang_envs.policies.reddit import Commenter
 from lang_envs.policies.visual_dialogue import Informative
 from lang_envs.policies.wordle import Optimal
 from lang_envs.rollout import Policy, rollout
+from lang_envs.seeds import RECORDING
 from lang_envs.task import Task
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.dialogue import Dialogue
@@ -161,7 +162,7 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
 
 
 def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -> tuple[float, float]:
-    """The mean return of a policy and its standard error, over the seeds from 0.
+    """The mean return of a policy and its standard error, over the seeds from 0: it has learned from no episode.
 
     Args:
         env_id: a registered id.
@@ -171,7 +172,7 @@ def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -
     """
     env = language_vec(env_id, min(episodes, 256), **options)
     policy = RandomTokens(env.task, env.tokenizer) if policy is None else policy
-    returns = np.array([episode.ret for episode in rollout(env, policy, range(episodes))])
+    returns = np.array([episode.ret for episode in rollout(env, policy, RECORDING.episodes(episodes))])
     return float(returns.mean()), float(returns.std(ddof=1) / math.sqrt(episodes))
 
 

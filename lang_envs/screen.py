@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import transcripts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -37,7 +37,7 @@ class Screen:
         """Writes what is new; of a character whose tokens are not all there yet, nothing before the end."""
         if not self._on:
             return
-        text = decode(self._tokenizer, [tokens])[0]
+        text = transcripts(self._tokenizer, [tokens])[0]
         if not over:
             text = text.rstrip("\N{REPLACEMENT CHARACTER}")
         sys.stdout.write(text.removeprefix(self._shown) + "\n" * over)

@@ -1,7 +1,8 @@
 """Tokenizers as real ``PreTrainedTokenizerFast`` objects: made from a list of tokens, or adopted from anywhere.
 
-The end-of-utterance token is always the tokenizer's ``eos_token``. transformers is imported inside the functions: it
-takes seconds, and most of this package does without.
+The end-of-utterance token is always the tokenizer's ``eos_token``. What the tokenizer's template puts before a text
+(the ``<s>`` of Llama's) opens every episode; it is an observation and no part of any text. transformers is imported
+inside the functions: it takes seconds, and most of this package does without.
 """
 
 from __future__ import annotations
@@ -192,12 +193,52 @@ def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[Sequence[int] | 
     return tokenizer.backend_tokenizer.decode_batch(ids, skip_special_tokens=False)
 
 
+def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
+    """V, how many token ids there are: the largest of any token, added ones included, and one more.
+
+    It is more than ``len(tokenizer)`` where ids have holes: see :func:`unused_ids`.
+    """
+    return max(tokenizer.get_vocab().values()) + 1
+
+
+def unused_ids(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.int64]:
+    """The ids below :func:`vocabulary_size` that belong to no token, ascending; they can never be said."""
+    used = np.fromiter(tokenizer.get_vocab().values(), np.int64)
+    return np.setdiff1d(np.arange(used.max() + 1), used)
+
+
+def opening_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """What the tokenizer's own template puts before a text: the beginning-of-sequence token of Llama's, say.
+
+    An episode opens with it, once, as every text did that such a model was trained on. Most tokenizers have none.
+    """
+    if tokenizer.backend_tokenizer.post_processor is None:
+        return []
+    with_template = tokenizer("a", verbose=False)["input_ids"]
+    plain = encode(tokenizer, ["a"])[0]
+    places = range(len(with_template) - len(plain) + 1)
+    return with_template[: next((i for i in places if with_template[i : i + len(plain)] == plain), 0)]
+
+
+def transcripts(
+    tokenizer: PreTrainedTokenizerFast, histories: Sequence[Sequence[int] | NDArray[np.int32]]
+) -> list[str]:
+    """The text of each history, as the task and the agent wrote it: without :func:`opening_tokens`."""
+    before = opening_tokens(tokenizer)
+    if not before:
+        return decode(tokenizer, histories)
+    n = len(before)
+    return decode(tokenizer, [h[n:] if np.array_equal(h[:n], before) else h for h in histories])
+
+
 def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A hash of what turns text into ids (vocabulary, merges, special tokens); saving and loading keep it."""
+    """A hash of what turns text into ids (vocabulary, merges, special tokens, template); saving and loading keep it."""
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     facts = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
         "merges": model.get("merges"),
         "special": {"eos": tokenizer.eos_token, "pad": tokenizer.pad_token, "unk": tokenizer.unk_token},
     }
+    if before := opening_tokens(tokenizer):
+        facts["opening"] = before
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

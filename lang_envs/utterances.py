@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.tokenizers import encode
+from lang_envs.tokenizers import encode, opening_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+NO_IDS = np.empty(0, np.int64)
 
 
 def spell(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> NDArray[np.int32]:
@@ -20,8 +22,34 @@ def spell(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> NDArray[
     return np.array(tokens[: min(tokens.index(tokenizer.eos_token_id) + 1, limit)], np.int32)
 
 
-def check_tokens(tokens: NDArray[np.integer[Any]], vocabulary_size: int, speaker: str) -> None:
-    """Refuses token ids that are out of range.
+def opening(tokens: Sequence[int], before: Sequence[int], limit: int | None) -> list[int]:
+    """What an episode opens with.
+
+    Args:
+        tokens: of the opening observation; where there are none, nothing opens it.
+        before: what the tokenizer's template puts before a text (``tokenizers.opening_tokens``).
+        limit: the most tokens of both together, of which the last are kept; None for no limit.
+
+    Raises:
+        ValueError: where the limit leaves no room for the observation.
+    """
+    if not tokens:
+        return []
+    room = len(tokens) if limit is None else limit - len(before)
+    if room < 1:
+        raise ValueError(f"an opening of at most {limit} tokens has no room beside the tokenizer's own {list(before)}")
+    return [*before, *tokens[-room:]]
+
+
+def spell_opening(tokenizer: PreTrainedTokenizerFast, text: str, limit: int | None = None) -> list[int]:
+    """The tokens of an episode that opens with ``text``: :func:`opening`, with the template of ``tokenizer``."""
+    return opening(encode(tokenizer, [text])[0], opening_tokens(tokenizer), limit)
+
+
+def check_tokens(
+    tokens: NDArray[np.integer[Any]], vocabulary_size: int, speaker: str, unused: NDArray[np.int64] = NO_IDS
+) -> None:
+    """Refuses token ids that are out of range, or among those that belong to no token (``unused``).
 
     Raises:
         ValueError: naming the ``speaker`` and the token.
@@ -32,6 +60,9 @@ def check_tokens(tokens: NDArray[np.integer[Any]], vocabulary_size: int, speaker
     if tokens.size and (tokens.min() < 0 or tokens.max() >= vocabulary_size):
         wrong = tokens[(tokens < 0) | (tokens >= vocabulary_size)][0]
         raise ValueError(f"{speaker}: token {wrong} is out of range; the vocabulary has ids 0 to {vocabulary_size - 1}")
+    if unused.size and np.isin(tokens, unused).any():
+        wrong = tokens[np.isin(tokens, unused)][0]
+        raise ValueError(f"{speaker}: id {wrong} belongs to no token of the vocabulary, and cannot be said")
 
 
 def stack_utterances(
@@ -42,6 +73,7 @@ def stack_utterances(
     end_id: int,
     pad_id: int,
     vocabulary_size: int,
+    unused: NDArray[np.int64],
     speaker: str,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Checks whole utterances and stacks them.
@@ -63,7 +95,7 @@ def stack_utterances(
         wrong = lengths[(lengths < 1) | (lengths > limit)][0]
         raise ValueError(f"{speaker}: an utterance has 1 to {limit} tokens, its end token included; got {wrong}")
     joined = np.concatenate(utterances)  # [sum of lengths]
-    check_tokens(joined, vocabulary_size, speaker)
+    check_tokens(joined, vocabulary_size, speaker, unused)
     offsets = np.arange(lengths.max())  # [L]
     real = offsets < lengths[:, None]  # [n, L]
     tokens = np.full(real.shape, pad_id, np.int32)

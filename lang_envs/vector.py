@@ -12,13 +12,15 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from lang_envs.dynamics import Replies
+from lang_envs.arguments import contexts_of, options_of, seed_of, seeds_of, shown, token_ids, typed, whole_number
+from lang_envs.dynamics import Replies, check_context
 from lang_envs.episode import Episode
 from lang_envs.generators import Generators
 from lang_envs.infos import collect, collect_final, column, widened
 from lang_envs.record import Record, Rows
-from lang_envs.spaces import history_space
-from lang_envs.tokenizers import adopt, decode
+from lang_envs.replies import check_replies
+from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
+from lang_envs.tokenizers import adopt, decode, transcripts, unused_ids, vocabulary_size
 from lang_envs.utterances import check_tokens, stack_utterances
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 Observation = dict[str, NDArray[Any]]
 EVERY_ROW = slice(None)
+MOST_ENVS = 2**24
 
 
 class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
@@ -59,21 +62,21 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
     ) -> None:
-        if num_envs < 1:
-            raise ValueError(f"num_envs must be at least 1, got {num_envs}")
-        if max_episode_steps is not None and max_episode_steps < 1:
-            raise ValueError(f"max_episode_steps must be at least 1 or None, got {max_episode_steps}")
-        if render_mode not in (None, "ansi"):
-            raise ValueError(f"render_mode of a vector environment is 'ansi' or None, got {render_mode!r}")
-        self.task, self.num_envs, self.render_mode, self.copy = task, num_envs, render_mode, copy
+        num_envs = whole_number(num_envs, "num_envs", least=1, most=MOST_ENVS)
+        if max_episode_steps is not None:
+            max_episode_steps = whole_number(max_episode_steps, "max_episode_steps", least=1)
+        if render_mode is not None and (not isinstance(render_mode, str) or render_mode != "ansi"):
+            raise ValueError(f"render_mode of a vector environment is 'ansi' or None, got {shown(render_mode)}")
+        self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
+        self.copy = typed(copy, bool, "copy")
         self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
-        self.vocabulary_size = len(self.tokenizer)
-        self.max_tokens = task.max_tokens if max_tokens is None else max_tokens
+        self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
+        self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
         self.max_episode_steps = max_episode_steps
-        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.autoreset_mode = AutoresetMode(typed(autoreset_mode, AutoresetMode | str, "autoreset_mode"))
         self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": self.autoreset_mode}
-        self.single_action_space = gym.spaces.Discrete(self.vocabulary_size)
+        self.single_action_space = token_space(self.vocabulary_size, self.unused)
         self.single_observation_space = history_space(self.vocabulary_size, self.max_tokens)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -94,19 +97,16 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
         Row i is seeded with ``seed + i`` or ``seed[i]``; a row without a seed goes on with the generator it has.
         ``options["context"]`` is the task's starting point for all rows, or a list with one (or None) for each.
+
+        Raises:
+            ValueError: for a negative seed, a starting point that the task does not have, or a list of another length.
+            TypeError: for a seed or an option of another type.
         """
-        mask, contexts = (options or {}).get("reset_mask"), (options or {}).get("context")
+        options = options_of(options)
+        seeds, contexts = seeds_of(seed, self.num_envs), contexts_of(options.get("context"), self.num_envs)
+        mask = options.get("reset_mask")
         rows = np.arange(self.num_envs) if mask is None else self._rows_of(mask)
-        if seed is not None:
-            seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, (int, np.integer)) else list(seed)
-            if len(seeds) != self.num_envs:
-                raise ValueError(f"expected one seed for each of {self.num_envs} environments, got {len(seeds)}")
-            self._seed(rows, [seeds[row] for row in rows])
-        if isinstance(contexts, (int, np.integer)):
-            contexts = [int(contexts)] * self.num_envs
-        if contexts is not None and len(contexts) != self.num_envs:
-            raise ValueError(f"expected one context for each of {self.num_envs} environments, got {len(contexts)}")
-        self._begin(rows, () if contexts is None else [contexts[row] for row in rows])
+        self._start(rows, [seeds[row] for row in rows], [contexts[row] for row in rows] if contexts else ())
         return self._record.observation(EVERY_ROW, self.copy), {}
 
     def step(
@@ -120,11 +120,8 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             TypeError: where the actions are not integers.
         """
         rows, stale = self._rows_to_step()
-        actions = np.asarray(actions)
-        if actions.shape != (self.num_envs,):
-            raise ValueError(f"expected one token for each of {self.num_envs} environments, got shape {actions.shape}")
-        tokens = actions[rows]  # [n]
-        check_tokens(tokens, self.vocabulary_size, "step")
+        tokens = token_ids(actions, self.num_envs)[rows]  # [n]
+        check_tokens(tokens, self.vocabulary_size, "step", self.unused)
         self._record.append_one(rows, tokens)
         self._said[rows] += 1
         ended, replies = self._after_actions(rows, tokens)
@@ -145,7 +142,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which tokens may come next, [N, V], as sb3-contrib expects it; all of them where the task does not know."""
-        masks = np.ones((self.num_envs, self.vocabulary_size), np.bool_)
+        masks = np.tile(said_ids(self.vocabulary_size, self.unused), (self.num_envs, 1))
         for row in np.flatnonzero((self._record.length > 0) & ~self.finished).tolist():
             history = self.history(row)
             said = history[len(history) - self._said[row] :].tolist()
@@ -158,7 +155,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         """The transcript of each episode so far, in render mode "ansi"."""
         if self.render_mode is None:
             return None
-        return tuple(decode(self.tokenizer, [self.history(row) for row in range(self.num_envs)]))
+        return tuple(transcripts(self.tokenizer, [self.history(row) for row in range(self.num_envs)]))
 
     # Whole utterances
 
@@ -171,8 +168,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         """
         rows = _distinct(rows)
         if rows.size:
-            self._seed(rows, seeds)
-            self._begin(rows, contexts)
+            self._start(rows, seeds, contexts)
 
     def say(
         self, rows: Sequence[int] | Rows, utterances: Sequence[NDArray[np.int32]], speaker: str = "the agent"
@@ -200,6 +196,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             end_id=self.end_id,
             pad_id=self.pad_id,
             vocabulary_size=self.vocabulary_size,
+            unused=self.unused,
             speaker=speaker,
         )
         self._record.append(rows, tokens, lengths, is_action=True)
@@ -233,20 +230,16 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
     # How episodes go on
 
-    def _seed(self, rows: Rows, seeds: Sequence[int | None]) -> None:
-        for row, seed in zip(rows.tolist(), seeds, strict=True):
-            if seed is None:
-                continue
-            if not isinstance(seed, (int, np.integer)) or seed < 0:
-                raise ValueError(f"a seed must be an integer >= 0, got {seed!r}")
-            self._streams[row] = int(seed)
+    def _start(self, rows: Rows, seeds: Sequence[int | None], contexts: Sequence[int | None]) -> None:
+        """Checks everything first: what is refused changes nothing."""
+        own = [seed_of(seed) for seed in seeds]
+        contexts = [check_context(self.task, context) for context in contexts]
+        for row, seed in zip(rows.tolist(), own, strict=True):
+            if seed is not None:
+                self._streams[row] = seed
+        self._begin(rows, contexts)
 
     def _begin(self, rows: Rows, contexts: Sequence[int | None] = ()) -> None:
-        chosen = [context for context in contexts if context is not None]
-        if chosen and self.task.num_contexts is None:
-            raise ValueError(
-                f"{type(self.task).__name__} has no contexts to choose from, but {chosen[0]} was asked for"
-            )
         opening = self._dynamics.begin(rows, Generators(self._streams, rows.tolist()), contexts)
         shortest, longest = opening.lengths.min(), opening.lengths.max()
         if shortest < 1 or longest >= self.max_tokens:
@@ -276,6 +269,12 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         said = self._said[rows]
         utterances = self._record.last(rows, said)  # [n, L]
         replies = self._dynamics.reply(rows, utterances, said, Generators(self._streams, rows.tolist()))
+        check_replies(
+            replies,
+            type(self.task).__name__,
+            self._turns[rows] + 1,
+            lambda i: decode(self.tokenizer, [utterances[i, : said[i]]])[0],
+        )
         self._record.pay(rows, replies.rewards)
         fits = np.minimum(replies.lengths, self.max_tokens - self._record.length[rows])
         self._record.append(rows, replies.tokens, fits, is_action=False)
@@ -307,9 +306,11 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
     def _rows_of(self, mask: Any) -> Rows:
         if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {mask!r}")
+            raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {shown(mask)}")
         if mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(f"options['reset_mask'] must have shape ({self.num_envs},) and a True in it, got {mask}")
+            raise ValueError(
+                f"options['reset_mask'] must have shape ({self.num_envs},) and a True in it, got {shown(mask)}"
+            )
         return np.flatnonzero(mask)
 
 

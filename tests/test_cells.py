@@ -15,7 +15,7 @@ from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.running.cell import choose_decoding
 from agents.benchmark.running.evaluate import SCORES, as_trained, decoded, starts
-from agents.benchmark.running.training import LIVE_SEED, source_of
+from agents.benchmark.running.training import source_of
 from agents.benchmark.running.units import units
 from agents.decoding.rank import Ranked
 from datasets_builders import build
@@ -329,7 +329,7 @@ def test_where_the_episodes_of_a_cell_come_from(tmp_path):
     )
     assert isinstance(all_, Logged) and (len(all_), all_.seed) == (20, 3)
     assert isinstance(few, Logged) and few.data[6].same_as(data[6]) and len(few) == 7
-    assert isinstance(live, Live) and live.seed == LIVE_SEED + 3
+    assert isinstance(live, Live) and live.first == (2**20 + 3) << 32
     assert isinstance(mixed, Mixed) and mixed.logged_fraction == 0.75
 
 

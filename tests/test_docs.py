@@ -7,6 +7,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import spoken_seeds
 import write_agent_pages
 from toy_agent import OFFLINE, make_agent, make_env, make_episodes
 
@@ -26,6 +27,7 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
     monkeypatch.delitem(sys.modules, "waiter", raising=False)
+    spoken = spoken_seeds.watched(monkeypatch)
     text = (DOCS / f"{name}.md").read_text().replace(*FEWER)
     namespace, blocks = {"__name__": name}, list(BLOCK.finditer(text))
     assert blocks and len(blocks) == text.count("```python")
@@ -35,6 +37,7 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
             (tmp_path / title).write_text(code)
         line = text[: block.start()].count("\n") + 1
         exec(compile("\n" * line + code, f"docs/{name}.md", "exec"), namespace)
+    spoken_seeds.check(spoken, ["live training", "an evaluation", "the report", "selection"])
 
 
 def test_agent_pages_are_up_to_date():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import gymnasium as gym
 import pytest
+import spoken_seeds
 from test_dialogue_corpora import verdict, write
 
 from agents import Agent
@@ -20,14 +21,16 @@ FOLDER = Path(__file__).parents[1] / "examples"
 
 @pytest.fixture
 def run(tmp_path, monkeypatch, capsys):
-    """Runs an example in an empty folder -> what it printed."""
+    """Runs an example in an empty folder -> what it printed; no agent plays an episode that was recorded."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(FOLDER)
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
+    spoken = spoken_seeds.watched(monkeypatch)
 
     def run(name, *arguments):
         monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
         runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+        spoken_seeds.check(spoken)
         return capsys.readouterr().out
 
     return run

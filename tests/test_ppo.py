@@ -26,6 +26,7 @@ from agents.sb3.actor_critic import ActorCritic, masked_logprobs
 from agents.sb3.env import TokenVecEnv
 from lang_envs import TokenVectorEnv, rollout
 from lang_envs.make import language_vec
+from lang_envs.seeds import LIVE
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tasks.wordle import Wordle
 
@@ -149,7 +150,7 @@ def test_the_penalty_and_the_advantages_by_hand(masked: bool, algorithms: Any) -
     rows = list(fit(agent, live := Live(env, seed=2), 1, FitConfig(lr=0.0, log_every=1)))
     network, buffer = agent.network, algorithms[-1].rollout_buffer
     lengths = buffer.observations["attention_mask"].sum(-1)
-    other = TokenVecEnv(env, 2 << 32)
+    other = TokenVecEnv(env, LIVE.first(2))
     other.reset()
     ratios = []
     expected = np.zeros((13, 3))

@@ -7,12 +7,6 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-# Episode i of a data set with seed s is played with the environment seed (s << 32) + i. Evaluation starts far above
-# what any data seed below 2^28 can reach, and decoding options are chosen on other episodes than those reported.
-REPORT_SEEDS = 1 << 62
-SELECTION_SEEDS = 1 << 61
-YARDSTICK_SEEDS = 1 << 60
-
 
 @dataclass(frozen=True)
 class Data:

@@ -13,12 +13,11 @@ from tyro.conf import Positional, arg
 
 from agents.cli.arguments import Options, SetOptions, at_least_one, pairs
 from agents.cli.show import console
+from lang_envs.seeds import EVALUATION
 
 if TYPE_CHECKING:
     from agents.agent import Agent
     from lang_envs.episode import Episode
-
-FRESH = 1 << 30  # a seed that no data set is recorded with by chance
 
 
 @dataclass
@@ -36,8 +35,8 @@ class Eval:
     """environment id; the run's own by default"""
     episodes: int = 256
     """how many"""
-    seed: int = FRESH
-    """another seed, other episodes; data sets recorded with other seeds hold none of them"""
+    seed: int = 0
+    """another seed, other episodes; no data set holds them, and no agent has learned from them"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
@@ -54,7 +53,7 @@ class Eval:
         rows = min(self.episodes, evaluate.ROWS)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
         policy = evaluate.decoded(agent, pairs(self.options) or agent.usual_decoding)
-        measured = evaluate.metrics(evaluate.play(env, policy, self.seed << 32, self.episodes))
+        measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
@@ -90,7 +89,7 @@ class Explain:
     """environment id; the run's own by default"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
-    seed: int = FRESH
+    seed: int = 0
     """of the first episode"""
     options: SetOptions = ()
     """how to decode where the agent plays, as NAME=VALUE; by default as eval does"""
@@ -128,10 +127,9 @@ class Explain:
             dataset.require(agent.lm.tokenizer)
             return list(dataset.rows(range(min(self.episodes, len(dataset)))))
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
-        first = self.seed << 32
         if self.text:
-            return [spoken(env, self.text, first, leave_open=self.next > 0)]
-        starts = range(first, first + self.episodes)
+            return [spoken(env, self.text, EVALUATION.first(self.seed), leave_open=self.next > 0)]
+        starts = EVALUATION.episodes(self.episodes, self.seed)
         return list(rollout(env, decoded(agent, pairs(self.options) or agent.usual_decoding), starts))
 
 
@@ -148,7 +146,7 @@ class Chat:
 
     run: Positional[Path]
     """folder of a run or of a saved agent"""
-    seed: int = FRESH
+    seed: int = 0
     """of the episode"""
     env: str | None = None
     """environment id; the run's own by default"""
@@ -165,4 +163,5 @@ class Chat:
 
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
-        chat.chat(console(), agent, env, decoded(agent, pairs(self.options) or agent.usual_decoding), self.seed << 32)
+        policy = decoded(agent, pairs(self.options) or agent.usual_decoding)
+        chat.chat(console(), agent, env, policy, EVALUATION.first(self.seed))

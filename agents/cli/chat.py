@@ -14,7 +14,7 @@ from rich.text import Text
 from agents.evaluation.explain import Explanation, explain
 from lang_envs.episode import Episode
 from lang_envs.generators import OF_POLICY, generator
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import transcripts
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def chat(
         The episode, or None where the person left before its end.
     """
     env.begin([0], [seed])
-    screen.print(Text(decode(env.tokenizer, [env.history(0)])[0], style="dim"))
+    screen.print(Text(transcripts(env.tokenizer, [env.history(0)])[0], style="dim"))
     rng: Any = generator(seed, OF_POLICY)
     while not env.finished[0]:
         [turn] = policy.act([env.history(0)], [rng])

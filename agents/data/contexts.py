@@ -117,7 +117,7 @@ class Repeated(Around):
         if policy is None:
             raise ValueError("A live source plays its episodes: pass a policy, as in sample(n, agent.policy()).")
         live = self.live
-        first = (live.seed << 32) + live.played
+        first = live.first + live.played
         due = range(n) if rows is None else rows
         starts = [Start(first + i // self.times, policy_seed=first + i) for i in due]
         episodes = Episodes.from_list(list(rollout(live.env, policy, starts)))

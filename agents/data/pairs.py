@@ -19,6 +19,7 @@ from agents.data.contexts import Repeated, digest, pieces
 from agents.data.source import Around, Live, Logged
 from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy
+from lang_envs.seeds import EPISODES
 from lang_envs.turns import turn_begins
 
 if TYPE_CHECKING:
@@ -215,7 +216,7 @@ class LivePairs(Around):
         seed = seeds.start + found.row // k  # [C]
         chosen = [np.empty((0, 2), np.int64)]
         for s in seeds:
-            rng = np.random.default_rng((live.seed, before, s))
+            rng = np.random.default_rng((live.first // EPISODES, before, s))
             ours = rng.permutation(pairs[seed[pairs[:, 0]] == s])[:each]  # [<= each, 2]
             tie = np.full((each - len(ours), 2), (seed == s).argmax())
             chosen += [ours, tie]

@@ -14,6 +14,7 @@ from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episode, Episodes
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, rollout
+from lang_envs.seeds import LIVE, Seeds
 from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
@@ -158,22 +159,35 @@ class Logged:
 class Live:
     """Episodes played on demand by the policy that is learning.
 
-    Episode i is played with the environment seed ``(seed << 32) + i``, so no two are the same; a data set recorded with
-    the same ``seed`` starts from the same states.
+    Episode i is played with the environment seed ``first + i``, so no two are the same, and none is one of a data set
+    or of an evaluation (``lang_envs.seeds``).
 
     Args:
         env: an environment id, or a vector environment.
         num_envs: how many episodes are played at once, where ``env`` is an id.
-        seed: of the environment; below 2 ** 31.
+        seed: which of the ``seeds`` to play; below 2 ** 28.
+        seeds: what they are set aside for.
+
+    Attributes:
+        played: how many episodes were, so far.
+
+    Raises:
+        ValueError: there is no such seed.
     """
 
     needs_policy = True
 
-    def __init__(self, env: str | TokenVectorEnv, num_envs: int = 64, seed: int = 0) -> None:
+    def __init__(self, env: str | TokenVectorEnv, num_envs: int = 64, seed: int = 0, seeds: Seeds = LIVE) -> None:
         if isinstance(env, str):
             env = language_vec(env, num_envs)
-        self.env = env
+        self.env, self.seeds = env, seeds
         self.seed, self.played = seed, 0
+        self.seeds.first(seed)  # refuses it now and not in the midst of a training
+
+    @property
+    def first(self) -> int:
+        """The environment seed of its first episode."""
+        return self.seeds.first(self.seed)
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
         """Plays the next ``n`` episodes with ``policy``, or of those the ``rows``.
@@ -183,7 +197,7 @@ class Live:
         """
         if policy is None:
             raise ValueError("A live source plays its episodes: pass a policy, as in sample(n, agent.policy()).")
-        first = (self.seed << 32) + self.played
+        first = self.first + self.played
         seeds = range(first, first + n) if rows is None else range(first + rows.start, first + rows.stop)
         episodes = Episodes.from_list(list(rollout(self.env, policy, seeds)))
         self.played += n

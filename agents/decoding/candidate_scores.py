@@ -26,6 +26,7 @@ from agents.decoding.distribution import continued, next_token_logprobs, speaker
 from agents.models.reading import read
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Policy
+from lang_envs.tokenizers import transcripts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -141,8 +142,10 @@ class TextReward:
     def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
         """Scores [n]."""
         if self.with_history:
-            candidates = [np.concatenate(pair) for pair in zip(histories, candidates, strict=True)]
-        texts = [str(self.tokenizer.decode(c, skip_special_tokens=not self.with_history)) for c in candidates]
+            episodes = [np.concatenate(pair) for pair in zip(histories, candidates, strict=True)]
+            texts = transcripts(self.tokenizer, episodes)
+        else:
+            texts = [str(self.tokenizer.decode(c, skip_special_tokens=True)) for c in candidates]
         return np.asarray(self.rate(texts), np.float64)
 
 

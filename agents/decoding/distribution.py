@@ -57,7 +57,7 @@ def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tens
             scores = model.scores(said, value, target, **policy.spoken)  # [K, V]
         else:
             scores = cast(nn.Module, model.get_output_embeddings())(states[0])  # [K, >= V]
-            scores = scores[:, : len(policy.tokenizer)]  # [K, V] embeddings behind the vocabulary are no words
+            scores = scores[:, : policy.vocabulary]  # [K, V] embeddings behind the vocabulary are no words
     finally:
         model.train(training)
     if policy.greedy:

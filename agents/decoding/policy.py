@@ -21,6 +21,7 @@ from agents.decoding.sampling import check_decoding, draw, shape_scores
 from agents.models.value_config import SPOKEN, check_spoken
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Turn
+from lang_envs.tokenizers import vocabulary_size
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -81,7 +82,8 @@ class LMPolicy:
             raise ValueError(f"{' and '.join(self.spoken)} needs a ValueLM, not a {type(model).__name__}.")
         if isinstance(model, ValueLM):
             check_spoken(**{name: self._setting(name) for name in SPOKEN})
-        self._vocabulary = len(tokenizer)  # embeddings behind it can be read, but are no words: see ``return_tokens``
+        # Embeddings behind the vocabulary can be read, but are no words: see ``return_tokens``.
+        self.vocabulary = vocabulary_size(tokenizer)
         self.end_id, self.max_utterance_tokens = end_id, max_utterance_tokens
         self.temperature, self.top_k, self.top_p, self.greedy = temperature, top_k, top_p, greedy
         self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
@@ -177,7 +179,7 @@ class LMPolicy:
         """Reads tokens [n, Q] at positions [n, Q] -> scores of what comes after the last, [n, V]."""
         states = [state[:, -1] for state in self._cache.forward(tokens, at)]  # 1, 2 or 3 x [n, d]
         if not isinstance(self.model, ValueLM):
-            return self.model.get_output_embeddings()(states[0])[:, : self._vocabulary]
+            return self.model.get_output_embeddings()(states[0])[:, : self.vocabulary]
         value = states[len(states) // 2] if self._clipped() else None  # [n, d]
         return self.model.scores(states[0], value, states[-1], **self.spoken)
 

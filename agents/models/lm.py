@@ -27,6 +27,8 @@ from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache, window_of
 from agents.models.lora import LoRAConfig, add_adapters
 from agents.models.reading import read
+from agents.models.silence import silence
+from lang_envs.tokenizers import unused_ids, vocabulary_size
 
 SIZES: dict[str, dict[str, Any]] = {
     "d64-l2": {"n_embd": 64, "n_layer": 2, "n_head": 4},
@@ -53,6 +55,10 @@ class LM:
     tokenizer: PreTrainedTokenizerFast
     max_utterance_tokens: int
     lora: LoRAConfig | None = None
+
+    def __post_init__(self) -> None:
+        """Keeps the model from saying ids that belong to no token."""
+        silence(self.model, unused_ids(self.tokenizer))
 
     @property
     def end_id(self) -> int:
@@ -84,7 +90,7 @@ class LM:
         tokenizer = env.tokenizer
         config = GPT2Config(
             **SIZES[size],
-            vocab_size=len(tokenizer),
+            vocab_size=vocabulary_size(tokenizer),
             n_positions=env.max_tokens,
             resid_pdrop=0.0,
             embd_pdrop=0.0,
@@ -107,7 +113,7 @@ class LM:
 
         Its vocabulary must be that of the environment: make the environment with the model's own tokenizer
         (``gym.make(id, tokenizer=path)``). Where tokens were added to that tokenizer, the model gets new embeddings for
-        them; embeddings that belong to no token are dropped, so that no policy can say them.
+        them; those behind the last token are dropped, and ids between tokens that belong to none are never said.
 
         It is loaded whole and into the processor's memory: ``lm.model.to("cuda")``, before an agent is made of it,
         moves it to a graphics card. There is no ``device_map``, whose hooks have cards wait for one another; several
@@ -150,7 +156,7 @@ class LM:
                 f"{env.max_tokens}. Make the environment with max_tokens={context}, or take another model."
             )
         if lora is not None:
-            if len(env.tokenizer) > before:  # embeddings that nothing has trained yet
+            if vocabulary_size(env.tokenizer) > before:  # embeddings that nothing has trained yet
                 lora = dataclasses.replace(lora, embeddings=True)
             add_adapters(model, lora, seed)
         return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora)
@@ -184,8 +190,8 @@ def _check_layout(model: PreTrainedModel) -> None:
 
 
 def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Gives the model one embedding for each token of the environment, whose tokenizer must contain the model's own."""
-    size, wanted = model.get_input_embeddings().num_embeddings, len(tokenizer)
+    """Gives the model one embedding for each id of the environment, whose tokenizer must contain the model's own."""
+    size, wanted = model.get_input_embeddings().num_embeddings, vocabulary_size(tokenizer)
     try:
         cached_file(path, "tokenizer_config.json")  # without one, AutoTokenizer would make up an empty tokenizer
         own = AutoTokenizer.from_pretrained(path).get_vocab()

@@ -19,8 +19,7 @@ from agents.decoding.cache import RowCache
 from agents.models.heads import Heads
 from agents.models.lora import copy_of
 from agents.models.reading import read
-
-NEVER = -1e8  # a score no token is said with; unlike -inf it leaves the entropy's gradient a number
+from agents.models.silence import NEVER
 
 
 class ActorCritic(nn.Module):

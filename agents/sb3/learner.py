@@ -121,7 +121,7 @@ def iterate(
     Returns:
         The metrics that ``agents.ppo`` explains.
     """
-    env, first = live.env, (live.seed << 32) + live.played
+    env, first = live.env, live.first + live.played
     rows, rng = processes.share(env.num_envs), np.random.default_rng((first, fit.seed, 2))
     episodes = TokenVecEnv(env, first, rows)
     steps = config.rollout_tokens or most_actions(env)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lang_envs.rollout import Policy, Turn
 from lang_envs.task import Task
+from lang_envs.tokenizers import unused_ids, vocabulary_size
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
@@ -27,11 +28,12 @@ class RandomTokens:
 
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         tokenizer = task.tokenizer() if tokenizer is None else tokenizer
-        self.vocabulary, self.end_id, self.limit = len(tokenizer), tokenizer.eos_token_id, task.max_utterance_tokens
+        self.tokens = np.setdiff1d(np.arange(vocabulary_size(tokenizer)), unused_ids(tokenizer)).astype(np.int32)  # [k]
+        self.end_id, self.limit = tokenizer.eos_token_id, task.max_utterance_tokens
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One utterance for each history."""
-        drawn = np.array([rng.integers(self.vocabulary, size=self.limit) for rng in rngs], np.int32)  # [n, L]
+        drawn = self.tokens[np.array([rng.integers(len(self.tokens), size=self.limit) for rng in rngs])]  # [n, L]
         is_end = drawn == self.end_id
         lengths = np.where(is_end.any(axis=1), is_end.argmax(axis=1) + 1, self.limit)  # [n]
         return [Turn(tokens[:n]) for tokens, n in zip(drawn, lengths.tolist(), strict=True)]

@@ -20,7 +20,7 @@ from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.clarifying_speech import THINK, THOUGHT, read
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import transcripts
 from lang_envs.transcript import AGENT, turns_of
 from lang_envs.utterances import spell
 
@@ -94,7 +94,7 @@ class _Script:
         return self._turns[text]
 
     def _conversation(self, history: bytes) -> Conversation:
-        text = decode(self._tokenizer, [np.frombuffer(history, np.int32)])[0]
+        text = transcripts(self._tokenizer, [np.frombuffer(history, np.int32)])[0]
         opening, marker, later = text.partition(AGENT)
         turns = turns_of(AGENT + later)
         said = [words for speaker, words in turns if speaker == "agent"]

@@ -15,7 +15,7 @@ from lang_envs.corpora.dialogues import service
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
 from lang_envs.tasks.dialogue import Dialogue
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import transcripts
 from lang_envs.transcript import prompt, turns_of
 from lang_envs.utterances import spell
 
@@ -115,7 +115,7 @@ class NearestReply:
         said: list[str] = []
         for start in range(0, len(histories), _AT_ONCE):
             some = histories[start : start + _AT_ONCE]
-            texts = decode(self._tokenizer, some)
+            texts = transcripts(self._tokenizer, some)
             nearness = (
                 self._weighted(self._counts([_last_words(turns_of(t)) for t in texts])) @ self._logged
             ).toarray()
@@ -161,7 +161,7 @@ class _Contexts:
         Raises:
             ValueError: where it is none of the task's.
         """
-        texts = decode(self._tokenizer, histories)
+        texts = transcripts(self._tokenizer, histories)
         found = self.among(texts)
         for text, some in zip(texts, found, strict=True):
             if not some:

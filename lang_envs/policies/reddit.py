@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 
 from lang_envs.corpora.reddit.generated import Tone, pick, subject_of, write
 from lang_envs.corpora.reddit.topics import TOPICS
-from lang_envs.dynamics import kept
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
 from lang_envs.tasks.reddit import Reddit
-from lang_envs.tokenizers import decode, encode
-from lang_envs.utterances import spell
+from lang_envs.tokenizers import encode, opening_tokens, transcripts
+from lang_envs.utterances import opening, spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -38,7 +37,8 @@ class Commenter:
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One comment for each history."""
-        texts = [self._comment(text, rng) for text, rng in zip(decode(self._tokenizer, histories), rngs, strict=True)]
+        heard = transcripts(self._tokenizer, histories)
+        texts = [self._comment(text, rng) for text, rng in zip(heard, rngs, strict=True)]
         return [Turn(spell(self._tokenizer, text, self.limit)) for text in texts]
 
     def _comment(self, history: str, rng: np.random.Generator) -> str:
@@ -55,9 +55,10 @@ class Logged:
         self.limit = task.max_utterance_tokens
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
         self._comments: dict[bytes, list[str]] = {}  # by the tokens the agent reads
-        spelled = encode(self._tokenizer, [opening.text for opening in task.openings])
+        spelled, before = encode(self._tokenizer, [o.text for o in task.openings]), opening_tokens(self._tokenizer)
         for context, tokens in enumerate(spelled):
-            self._comments.setdefault(_key(kept(task, tokens)), []).extend(task.logged_replies(context))
+            read = _key(opening(tokens, before, task.max_context_tokens))
+            self._comments.setdefault(read, []).extend(task.logged_replies(context))
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One comment for each history.
@@ -69,7 +70,7 @@ class Logged:
         for history, rng in zip(histories, rngs, strict=True):
             comments = self._comments.get(_key(history))
             if comments is None:
-                text = decode(self._tokenizer, [history])[0]
+                text = transcripts(self._tokenizer, [history])[0]
                 raise ValueError(f"expected a text of the task's corpus in its own tokenizer, got {text!r}")
             turns.append(Turn(spell(self._tokenizer, pick(rng, comments), self.limit)))
         return turns

@@ -15,7 +15,7 @@ from lang_envs.messages import messages_of
 from lang_envs.policies.endpoint import Endpoint
 from lang_envs.rollout import Turn
 from lang_envs.task import Task
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import transcripts
 from lang_envs.transcript import AGENT, END, USER, turns_of
 from lang_envs.utterances import spell
 
@@ -99,7 +99,7 @@ class Served:
             ValueError: where it refuses the request (an unknown model, a wrong key ...) or its answer makes no sense.
         """
         seeds = [int(rng.integers(2**31)) for rng in rngs]
-        replies = self._replies(decode(self._tokenizer, histories), seeds)
+        replies = self._replies(transcripts(self._tokenizer, histories), seeds)
         return [Turn(spell(self._tokenizer, reply, self._limit)) for reply in replies]
 
     def answer(self, transcripts: Sequence[str]) -> list[str]:

@@ -18,7 +18,7 @@ from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.policies.visual_dialogue_beliefs import Beliefs
 from lang_envs.rollout import Turn
 from lang_envs.tasks.visual_dialogue import VisualDialogue
-from lang_envs.tokenizers import decode
+from lang_envs.tokenizers import transcripts
 from lang_envs.transcript import turns_of
 from lang_envs.utterances import spell
 
@@ -158,7 +158,7 @@ class _Voice:
 
     def read(self, histories: Histories) -> list[list[str]]:
         """The caption of each dialogue, then questions and answers in turn."""
-        return [[text for _, text in turns_of(history)] for history in decode(self._tokenizer, histories)]
+        return [[text for _, text in turns_of(history)] for history in transcripts(self._tokenizer, histories)]
 
     def asked(self, histories: Histories) -> list[list[str]]:
         return [texts[1::2] for texts in self.read(histories)]

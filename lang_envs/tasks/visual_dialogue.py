@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
+from lang_envs.arguments import seed_of
 from lang_envs.corpora.scenes.world import SceneWorld
 from lang_envs.task import Reply, Task
 from lang_envs.tasks.visual_dialogue_rewards import PENALTY, RewardName, Rule, penalised
@@ -155,6 +156,7 @@ class VisualDialogue(Task[VisualDialogueState]):
             raise ValueError(f"reward must be one of {get_args(RewardName)}, got {reward!r}")
         if rule not in get_args(Rule):
             raise ValueError(f"rule must be one of {get_args(Rule)}, got {rule!r}")
+        seed_of(seed)
         self.reward: RewardName = reward
         self.rule: Rule = rule
         self.world: World = make_world(os.fspath(world), pool, difficulty, split, seed, features, threshold)

@@ -11,7 +11,7 @@ import numpy as np
 
 from agents.agent import Agent
 from agents.benchmark.baselines import make_policy
-from agents.benchmark.experiment import YARDSTICK_SEEDS, Baseline, Cell, Experiment
+from agents.benchmark.experiment import Baseline, Cell, Experiment
 from agents.benchmark.measures import Played, measure
 from agents.benchmark.running import evaluate
 from agents.benchmark.running.training import read_curve, trained_agent
@@ -20,6 +20,7 @@ from agents.evaluation.rank_test import RankTest
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
+from lang_envs.seeds import YARDSTICKS
 
 if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
@@ -149,7 +150,7 @@ def yardsticks(experiment: Experiment, data: Path) -> dict[str, Any]:
     dataset = EpisodeDataset.load(data)
     env = evaluate.make_env(experiment)
     test = RankTest.from_dataset(dataset, env.end_id, gammas.pop())
-    seeds = range(YARDSTICK_SEEDS, YARDSTICK_SEEDS + experiment.yardstick_games)
+    seeds = YARDSTICKS.episodes(experiment.yardstick_games)
     taus = sorted(
         {cell.config["tau"] for cell in experiment.cells if "tau" in cell.config} | {*experiment.compare_taus}
     )

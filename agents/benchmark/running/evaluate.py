@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.benchmark.experiment import REPORT_SEEDS, SELECTION_SEEDS, Experiment
+from agents.benchmark.experiment import Experiment
 from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
 from agents.decoding.rank import Ranked
 from agents.models.value_config import SPOKEN, check_spoken
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, Start, rollout
+from lang_envs.seeds import REPORT, SELECTION
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -114,12 +115,12 @@ SCORES: dict[str, Callable[[Agent], Score]] = {
 
 def selection_return(env: TokenVectorEnv, policy: Policy, episodes: int) -> float:
     """Mean return of the selection episodes."""
-    return float(play(env, policy, SELECTION_SEEDS, episodes).returns.mean())
+    return float(play(env, policy, SELECTION.first(), episodes).returns.mean())
 
 
 def report_episodes(env: TokenVectorEnv, policy: Policy, experiment: Experiment) -> Episodes:
     """The episodes that are reported: the same starts for every agent and baseline."""
-    return play(env, policy, REPORT_SEEDS, experiment.episodes)
+    return play(env, policy, REPORT.first(), experiment.episodes)
 
 
 def best_of(env: TokenVectorEnv, sampled: Policy, experiment: Experiment, first: Episodes) -> dict[str, float]:
@@ -130,7 +131,7 @@ def best_of(env: TokenVectorEnv, sampled: Policy, experiment: Experiment, first:
     again = [
         start._replace(policy_seed=start.seed + k * experiment.episodes)
         for k in range(1, experiment.best_of)
-        for start in starts(env, REPORT_SEEDS, experiment.episodes)
+        for start in starts(env, REPORT.first(), experiment.episodes)
     ]
     others = np.array([episode.ret for episode in rollout(env, sampled, again)])
     returns = np.concatenate([first.returns, others]).reshape(-1, experiment.episodes)  # [best_of, episodes]

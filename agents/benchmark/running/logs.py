@@ -16,7 +16,7 @@ from datasets_builders.samples import Sampling, record_samples
 from lang_envs.make import language_vec
 
 ROWS = 128  # episodes played at once
-SAMPLES_SEED = 1 << 21  # far from the seeds of data sets, as those of live episodes are
+SAMPLES_SEED = 1 << 21  # far from the seeds of the logs; see lang_envs.seeds.RECORDING
 
 
 def record(folder: Path, data: Data, say: Callable[[str], None]) -> None:

@@ -29,10 +29,10 @@ from agents.training.fit_config import FitConfig
 from datasets_builders.atomic import write_text
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.make import language_vec
+from lang_envs.seeds import BENCHMARK_LIVE
 from lang_envs.tasks.movie_review import MovieReview
 
 LIVE_ROWS = 64  # episodes that learning agents play at once
-LIVE_SEED = 1 << 20  # far from the seeds of data sets: no live episode repeats the start of a logged one
 
 
 def trained_agent(
@@ -97,7 +97,7 @@ def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
     if not cell.live:
         return logged
     env = dataset.provenance["env"]
-    live = Live(language_vec(env["id"], LIVE_ROWS, **env["kwargs"]), seed=LIVE_SEED + seed)
+    live = Live(language_vec(env["id"], LIVE_ROWS, **env["kwargs"]), seed=seed, seeds=BENCHMARK_LIVE)
     return live if cell.live == 1 else Mixed(logged, live, 1 - cell.live)
 
 

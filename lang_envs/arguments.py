@@ -1,0 +1,193 @@
+"""What a caller may pass as a seed, an option or a number; everything else is refused in words."""
+
+from __future__ import annotations
+
+import os
+import types
+from collections.abc import Sequence
+from numbers import Real
+from typing import Any, Literal, Union, get_args, get_origin
+
+import numpy as np
+
+from lang_envs.tokenizers import whole
+
+_SHOWN = 80  # characters of a value in a message
+
+
+def shown(value: Any) -> str:
+    """The value as a message names it: short, and of any value at all."""
+    try:
+        text = repr(value)
+    except ValueError:  # Python spells no integer of more than some thousand digits
+        text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({type(value).__name__})"
+
+
+def whole_number(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
+    """``value`` as an int; a bool is none, and neither is a float or an array.
+
+    Raises:
+        TypeError: where it is no integer.
+        ValueError: where it is below ``least`` or above ``most``.
+    """
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be an integer, got {shown(value)}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} must be at least {least}, got {shown(value)}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be at most {most}, got {shown(value)}")
+    return int(value)
+
+
+def seed_of(value: Any) -> int | None:
+    """A seed as gymnasium takes it: an int >= 0, or None.
+
+    Raises:
+        ValueError: where it is neither.
+    """
+    if value is None:
+        return None
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
+        raise ValueError(f"a seed must be an integer >= 0, got {shown(value)}")
+    return int(value)
+
+
+def options_of(value: Any) -> dict[str, Any]:
+    """The ``options`` of a reset; None is no option.
+
+    Raises:
+        TypeError: where they are no dictionary.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise TypeError(f"the options of a reset are a dictionary or None, got {shown(value)}")
+    return value
+
+
+def seeds_of(value: Any, count: int) -> list[int | None]:
+    """The seed of each of ``count`` environments: from one for all, which counts on, or from a list.
+
+    Raises:
+        TypeError, ValueError: where it is neither.
+    """
+    if value is None:
+        return [None] * count
+    if isinstance(value, (int, np.integer)):
+        first = seed_of(value) or 0
+        return list(range(first, first + count))
+    return [seed_of(own) for own in one_for_each(value, count, "seed")]
+
+
+def contexts_of(value: Any, count: int) -> list[Any]:
+    """The starting point of each of ``count`` environments: from one for all, or from a list; none for None.
+
+    Raises:
+        TypeError, ValueError: where it is neither.
+    """
+    if value is None:
+        return []
+    return [value] * count if isinstance(value, (int, np.integer)) else one_for_each(value, count, "context")
+
+
+def one_for_each(value: Any, count: int, name: str) -> list[Any]:
+    """``value`` as a list with an entry for each of ``count`` environments.
+
+    Raises:
+        TypeError: where it is no list, tuple or array of one dimension.
+        ValueError: where it has another length.
+    """
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        value = list(value)
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        raise TypeError(f"expected an integer, or a list with one {name} for each environment, got {shown(value)}")
+    if len(value) != count:
+        raise ValueError(f"expected one {name} for each of {count} environments, got {len(value)}")
+    return list(value)
+
+
+def token_id(action: Any) -> int:
+    """One action as an int.
+
+    Raises:
+        TypeError: where it is no integer.
+    """
+    if isinstance(action, np.ndarray) and action.ndim == 0 and action.dtype.kind in "iu":
+        action = action[()]
+    try:
+        return whole_number(action, "an action")
+    except TypeError:
+        raise TypeError(f"an action must be one token id (an integer), got {shown(action)}") from None
+
+
+def token_ids(actions: Any, count: int) -> np.ndarray:
+    """The actions of ``count`` environments as an array [count].
+
+    Raises:
+        TypeError: where they are not integers.
+        ValueError: where there is another number of them.
+    """
+    if not isinstance(actions, np.ndarray):
+        if isinstance(actions, Sequence) and any(isinstance(action, (bool, np.bool_)) for action in actions):
+            raise TypeError(f"step: tokens are integers, got bool in {shown(actions)}")
+        try:
+            actions = np.asarray(actions)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise TypeError(f"step: expected one token for each of {count} environments ({error})") from None
+    if actions.shape != (count,):
+        raise ValueError(f"expected one token for each of {count} environments, got shape {actions.shape}")
+    return actions
+
+
+_PLAIN = (bool, int, float, str, bytes, list, tuple, dict, set, types.NoneType)
+
+
+def typed(value: Any, hint: Any, name: str) -> Any:
+    """``value`` where an argument is annotated with ``hint``; integers of numpy become Python's.
+
+    Of a class that is neither a number, a text, a path nor a list of those, only plain values are told apart.
+
+    Raises:
+        TypeError: where it is of another type.
+        ValueError: where it is NaN, too large, or no text that can be written.
+    """
+    kinds = _parts(hint)
+    if not any(_fits(value, kind) for kind in kinds):
+        expected = " or ".join(dict.fromkeys(_words(kind) for kind in kinds))
+        raise TypeError(f"{name} must be {expected}, got {shown(value)}")
+    if isinstance(value, float | np.floating) and np.isnan(value):
+        raise ValueError(f"{name} must be a number, got {value}")
+    if isinstance(value, str) and not whole(value):
+        raise ValueError(f"{name} must be a text, got {shown(value)}, which holds half a character")
+    if isinstance(value, int | np.integer) and not -(2**63) <= value < 2**63:
+        raise ValueError(f"{name} must be a number of at most 64 bits, got {shown(value)}")
+    return int(value) if isinstance(value, np.integer) else value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    origin = get_origin(kind) or kind
+    if origin in (bool, int, float):
+        is_bool = isinstance(value, (bool, np.bool_))
+        numbers = {bool: (bool, np.bool_), int: (int, np.integer), float: (Real,)}[origin]
+        return isinstance(value, numbers) and is_bool == (origin is bool)
+    if origin is Literal:
+        return isinstance(value, tuple({type(choice) for choice in get_args(kind)}))
+    if origin is Sequence:
+        kinds = _parts(*get_args(kind))
+        return isinstance(value, list | tuple) and all(any(_fits(item, kind) for kind in kinds) for item in value)
+    if origin in (str, types.NoneType, os.PathLike):
+        return isinstance(value, origin)
+    return type(value) not in _PLAIN and not isinstance(value, (np.generic, np.ndarray))
+
+
+def _parts(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def _words(kind: Any) -> str:
+    origin = get_origin(kind) or kind
+    if origin is Literal:
+        return f"one of {list(get_args(kind))}"
+    words = {bool: "True or False", int: "an integer", float: "a number", str: "a text", types.NoneType: "None"}
+    return words.get(origin) or {os.PathLike: "a path", Sequence: "a list of them"}.get(origin, f"a {origin.__name__}")

@@ -1,0 +1,141 @@
+"""What a task may answer: numbers that a record can hold, and nothing that fails hours later where it is written."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from numbers import Real
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.arguments import shown
+from lang_envs.task import Reply
+
+if TYPE_CHECKING:
+    from lang_envs.dynamics import Replies
+
+_LARGEST = float(np.finfo(np.float32).max)
+_PLAIN = (bool, str, type(None))
+
+
+def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
+    """Refuses a reply that is not what :class:`lang_envs.task.Reply` says, or holds a number that no record can.
+
+    Args:
+        reply: what the task answered.
+        task: its name.
+        turn: which utterance of the episode was answered, from 1.
+        utterance: its text.
+
+    Raises:
+        ValueError: for a number that is not finite, or too large for float32.
+        TypeError: for a field of another type.
+    """
+    try:
+        if not isinstance(reply, Reply):
+            raise TypeError(f"expected a Reply, got {shown(reply)}")
+        check_reward(reply.reward)
+        if not isinstance(reply.text, str):
+            raise TypeError(f"the text of a reply must be a str, got {shown(reply.text)}")
+        if not isinstance(reply.terminated, (bool, np.bool_)):
+            raise TypeError(f"terminated must be True or False, got {shown(reply.terminated)}")
+        _check_info(reply.info)
+    except (ValueError, TypeError) as error:
+        raise type(error)(f"{_where(task, turn, utterance)}: {error}") from None
+
+
+def check_reward(reward: Any) -> None:
+    """Refuses what is no finite number of float32.
+
+    Raises:
+        ValueError: for NaN, an infinity, or a number beyond 3.4e38.
+        TypeError: for anything else, a bool, a text or an array included.
+    """
+    if isinstance(reward, (bool, np.bool_)) or not isinstance(reward, Real):
+        raise TypeError(f"a reward must be a number, got {shown(reward)}; pass float(reward)")
+    if not -_LARGEST <= reward <= _LARGEST:
+        raise ValueError(f"a reward must be finite in float32 (up to {_LARGEST:.3g}), got {shown(reward)}")
+
+
+def check_replies(replies: Replies, task: str, turns: NDArray[np.int64], utterance: Callable[[int], str]) -> None:
+    """The same for the n replies of array dynamics, looked at together.
+
+    Args:
+        replies: n of them.
+        task: the task's name.
+        turns: [n] which utterance of its episode each one answers, from 1.
+        utterance: the text of utterance i.
+
+    Raises:
+        ValueError: for a number that is not finite.
+        TypeError: for rewards that are not numbers, or an info that JSON cannot hold.
+    """
+    columns = {"the reward": replies.rewards} | {f"info[{key!r}]": values for key, values in replies.info.items()}
+    if replies.rewards.dtype.kind not in "fiu":
+        raise TypeError(f"{task}: the rewards of replies must be an array of numbers, got {shown(replies.rewards)}")
+    for name, values in columns.items():
+        wrong = first_unfit(values, name)
+        if wrong is not None:
+            i, error = wrong
+            raise type(error)(f"{_where(task, int(turns[i]), utterance(i))}: {error}")
+
+
+def first_unfit(values: NDArray[Any], name: str) -> tuple[int, ValueError | TypeError] | None:
+    """The first of n numbers or facts [n] that no record can hold, and why; None where all are well."""
+    if values.dtype.kind == "f":
+        wrong = ~np.isfinite(values)
+        if not wrong.any():
+            return None
+        i = int(wrong.argmax())
+        return i, ValueError(f"{name} must be finite, got {values[i]}")
+    for i, value in enumerate(values.tolist() if values.dtype.kind not in "biuSU" else ()):
+        try:
+            check_fact(value, name)
+        except (ValueError, TypeError) as error:
+            return i, error
+    return None
+
+
+def check_fact(value: Any, name: str) -> None:
+    """Refuses what JSON cannot hold: a number that is not finite, or an object of another kind.
+
+    Raises:
+        ValueError: for the former.
+        TypeError: for the latter.
+    """
+    if isinstance(value, _PLAIN):
+        return
+    if isinstance(value, (float, np.floating)):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be finite, since JSON has no {value}")
+        return
+    if isinstance(value, int) and value.bit_length() < 64:
+        return
+    try:
+        json.dumps(value, allow_nan=False, default=_listed)
+    except ValueError as error:
+        raise ValueError(f"{name} must be JSON-able, got {shown(value)}: {error}") from None
+    except (TypeError, RecursionError) as error:
+        raise TypeError(f"{name} must be JSON-able, got {shown(value)}: {error}") from None
+
+
+def _check_info(info: Any) -> None:
+    if not isinstance(info, dict):
+        raise TypeError(f"the info of a reply must be a dictionary, got {shown(info)}")
+    for key, value in info.items():
+        if not isinstance(key, str):
+            raise TypeError(f"the keys of info must be strings, got {shown(key)}")
+        check_fact(value, f"info[{key!r}]")
+
+
+def _listed(value: Any) -> Any:
+    if isinstance(value, (np.generic, np.ndarray)):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON-able")
+
+
+def _where(task: str, turn: int, utterance: str) -> str:
+    return f"{task} answered turn {turn}, the utterance {shown(utterance)}"
