@@ -57,18 +57,21 @@ def run(
         The path of ``report.html``.
 
     Raises:
-        ValueError: the suite names what there is not, ``out`` holds something else or another run is at work there, no
-            such executor is known, or cells failed; then after the report of the others is written.
+        ValueError: the suite names what there is not, ``out`` holds something else or a link that leads out of it,
+            another run is at work there, no such executor is known, or cells failed; then after the report of the
+            others is written.
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
     if executor not in EXECUTORS:
         raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
     from agents.benchmark.running.check import check
+    from agents.benchmark.running.unit_folder import check_links
 
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
     check(suite, out)
+    check_links(out)
     with _claimed(out, suite):
         return _run(suite, out, workers, command, say, executor, tensorboard)
 
