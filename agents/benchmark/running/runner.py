@@ -18,8 +18,8 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import filelock
@@ -90,12 +90,13 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
     pending.sort(key=lambda unit: unit.wave)  # each after those it needs, the longest of a wave still first
     failures: dict[str, str] = {}
-    for count, done in enumerate(_finish(pending, workers, executor), 1):
-        left = f"{count}/{len(pending)}"
-        say(f"[{left:>7}] {done.name}: {done.seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
-        if done.failure:
-            failures[done.name] = done.failure
-            say(f"          {done.name} failed: {done.failure}")
+    with closing(_finish(pending, workers, executor)) as worked:  # an interrupt must not leave a worker behind
+        for count, done in enumerate(worked, 1):
+            left = f"{count}/{len(pending)}"
+            say(f"[{left:>7}] {done.name}: {done.seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
+            if done.failure:
+                failures[done.name] = done.failure
+                say(f"          {done.name} failed: {done.failure}")
     results = [(unit, unit.result()) for unit in work]
     report = write_report(suite, [(u, r) for u, r in results if r is not None], out, command, failures)
     if failures:
@@ -132,7 +133,7 @@ def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
     return {data_folder(out, data): data for data in used if isinstance(data, Data)}
 
 
-def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[Done]:
+def _finish(pending: list[Unit], workers: int, executor: str) -> Generator[Done]:
     """Works through the units, each after those it needs, and yields each as it finishes, or fails."""
     if executor == "ray":
         from agents.benchmark.running.ray_executor import finish
