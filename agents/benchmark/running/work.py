@@ -15,6 +15,7 @@ from agents.benchmark.experiment import Baseline, Cell, Samples
 from agents.benchmark.running.unit_folder import FAILURE, prepare
 from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
+from datasets_builders.progress import part_of
 
 
 class Done(NamedTuple):
@@ -33,7 +34,8 @@ def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
     failure = next((f"it needs {needed.name}" for needed in unit.needs.values() if needed.folder in failed), "")
     if not failure:
         try:
-            work(unit)
+            with part_of(unit.name):
+                work(unit)
         except ValueError as error:  # in words, such as a loss that is not finite
             failure = str(error)
         except Exception as error:  # a defect, which must not cost the others their report either
