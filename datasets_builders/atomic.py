@@ -16,11 +16,14 @@ def replacing(path: Path) -> Iterator[Path]:
     """A place beside ``path`` to write to; what is there in the end takes the place of ``path``, in one step.
 
     Whoever is stopped before leaves ``path`` as it was, and a file called ``<name>.tmp`` that the next one overwrites.
+    A link of that name is removed and not followed.
 
     Raises:
         OSError: ``path`` is a folder with something in it; what was written is removed.
     """
     temporary = path.with_name(f"{path.name}.tmp")
+    if temporary.is_symlink():
+        temporary.unlink()
     yield temporary
     try:
         os.replace(temporary, path)

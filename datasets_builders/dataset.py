@@ -22,6 +22,7 @@ from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, read
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
+from lang_envs.file_names import component
 from lang_envs.tokenizers import adopt, fingerprint, vocabulary_size
 
 if TYPE_CHECKING:
@@ -387,7 +388,8 @@ def _data_files(folder: Path) -> list[Path]:
     """The files that ``state.json`` lists, all there."""
     state = folder / "state.json"
     try:
-        names = [entry["filename"] for entry in json.loads(state.read_text(encoding="utf-8"))["_data_files"]]
+        listed = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
+        names = [component(entry["filename"], "a data file") for entry in listed]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DatasetError(
             f"{state}: expected the list of data files as datasets.save_to_disk writes it ({error!r})"

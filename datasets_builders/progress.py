@@ -1,32 +1,138 @@
-"""A progress bar for what takes longer than two seconds, where a person is looking."""
+"""How far something is that takes long: a bar on a terminal, elsewhere a plain line every half minute.
+
+Both go to standard error, and neither appears where all is done before. Whoever works says how far it is after each
+step; a thread prints the lines, so that they come while a step takes minutes.
+"""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TypeVar
+
+T = TypeVar("T")
+Show = Callable[..., None]
+"""``show(done, note="")``: so many are done; the note stands behind"""
 
 PATIENCE = 2.0  # seconds before the bar appears
-_PAUSE = 0.1  # seconds between two updates
+EVERY = 30.0  # seconds between two lines, and before the first
+_PAUSE = 0.1  # seconds between two updates of the bar
+_part_of: ContextVar[str | None] = ContextVar("part_of", default=None)
 
 
 @contextmanager
-def progress_bar(label: str, total: int, wanted: bool = True) -> Iterator[Callable[[int], None]]:
-    """Gives a function that takes how many of ``total`` are done; it is silent where stderr is no terminal."""
-    if not wanted or not sys.stderr.isatty():
-        yield lambda done: None
-        return
+def progress_bar(label: str, total: int, wanted: bool = True, start: int = 0) -> Iterator[Show]:
+    """Gives a function that takes how many of ``total`` are done.
+
+    Args:
+        label: what is done.
+        total: how many there are.
+        wanted: whether to show anything.
+        start: how many were done before.
+    """
+    if not wanted:
+        yield lambda done, note="": None
+    elif sys.stderr.isatty() and _part_of.get() is None:
+        with _bar(label, total, start) as show:
+            yield show
+    else:
+        whole = _part_of.get()
+        lines = Lines(label if whole is None else f"{whole}, {label}", total, start)
+        over = threading.Event()
+        thread = threading.Thread(target=lines.run, args=(over.wait,), daemon=True)
+        thread.start()
+        try:
+            yield lines.show
+        finally:
+            over.set()
+
+
+def counted(label: str, total: int, items: Iterable[T]) -> Iterator[T]:
+    """The same items, with a progress bar."""
+    with progress_bar(label, total) as show:
+        for done, item in enumerate(items, 1):
+            yield item
+            show(done)
+
+
+@contextmanager
+def part_of(whole: str) -> Iterator[None]:
+    """In the block progress is shown in lines only, which begin with ``whole``: several are at work side by side."""
+    token = _part_of.set(whole)
+    try:
+        yield
+    finally:
+        _part_of.reset(token)
+
+
+class Lines:
+    """How far something is, in lines such as ``recording trap: 12,288 of 50,000 (25 %), 1:03, about 3:10 left``.
+
+    Args:
+        label: what is done.
+        total: how many there are.
+        start: how many were done before.
+        clock: seconds that have passed since whenever.
+    """
+
+    def __init__(self, label: str, total: int, start: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._label, self._total, self._start, self._clock = label, total, start, clock
+        self._began, self._done, self._note = clock(), start, ""
+
+    def show(self, done: int, note: str = "") -> None:
+        """So many are done; the note stays until there is another."""
+        self._done, self._note = done, note or self._note
+
+    def run(self, wait: Callable[[float], bool]) -> None:
+        """Prints a line every half minute until ``wait``, which is told for how long, says that it is over."""
+        while not wait(EVERY):
+            try:
+                sys.stderr.write(f"{self.line()}\n")
+                sys.stderr.flush()
+            except (OSError, ValueError):  # nobody reads it
+                return
+
+    def line(self) -> str:
+        """How far it is, for how long it has been at it, and how long it would take at that speed."""
+        taken, made = self._clock() - self._began, self._done - self._start
+        parts = [f"{self._done:,} of {self._total:,} ({100 * self._done // max(1, self._total)} %)", _minutes(taken)]
+        if made > 0:
+            parts.append(f"about {_minutes(taken * max(0, self._total - self._done) / made)} left")
+        return f"{self._label}: {', '.join([*parts, *([self._note] if self._note else [])])}"
+
+
+def _minutes(seconds: float) -> str:
+    """As ``minutes:seconds``, with hours before where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+@contextmanager
+def _bar(label: str, total: int, start: int) -> Iterator[Show]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False),
+    )
     bar = Progress(*columns, console=Console(stderr=True))
-    task = bar.add_task(label, total=total)
-    next_update = time.monotonic() + PATIENCE
+    task = bar.add_task(label, total=total, completed=start, note="")
+    next_update, last = time.monotonic() + PATIENCE, start
 
-    def show(done: int) -> None:
-        nonlocal next_update
+    def show(done: int, note: str = "") -> None:
+        nonlocal next_update, last
+        last = done
+        if note:
+            bar.update(task, note=note)
         now = time.monotonic()
         if now >= next_update:
             bar.start()
@@ -36,4 +142,5 @@ def progress_bar(label: str, total: int, wanted: bool = True) -> Iterator[Callab
     try:
         yield show
     finally:
+        bar.update(task, completed=last)
         bar.stop()

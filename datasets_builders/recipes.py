@@ -174,7 +174,7 @@ def build(
         out: the folder to make.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         env_id: another environment than the recipe's own.
-        progress: whether a bar may appear on a terminal.
+        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
         **options: of the recipe (``RECIPES[name].options``) and of its environment (``words=`` ...).
 
     Raises:

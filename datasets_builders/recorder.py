@@ -58,7 +58,7 @@ def write_blocks(
         out: the folder to make.
         provenance: of ``provenance_of``; a partial folder with another one is refused.
         tokenizer: the one the episodes are written in.
-        progress: whether a bar may appear on a terminal.
+        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
 
     Raises:
         ValueError: where fewer than 1 episode is asked for, or a block is empty.
@@ -100,7 +100,7 @@ def record(
         out: the folder to make; until it is whole it is called ``<out>.partial``.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         block_size: episodes that an interruption may lose.
-        progress: whether a bar may appear on a terminal.
+        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
 
     Raises:
         ValueError, FileExistsError, OSError: as :func:`write_blocks`.

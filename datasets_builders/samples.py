@@ -126,7 +126,7 @@ def record_samples(
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         name: of the data set, for its card.
         source: JSON-able facts on where the policies come from (a folder, say); noted, and compared on resuming.
-        progress: whether a bar may appear on a terminal.
+        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
 
     Raises:
         ValueError: as :func:`samples`, or where more episodes are asked for than there are.

@@ -92,6 +92,7 @@ class Recording:
             raise FileExistsError(
                 f"{self.partial} holds an unfinished recording: resume or delete it, or choose another folder"
             )
+        _check_ours(self.partial)
         with self._clear_when_full():
             self.partial.mkdir(parents=True, exist_ok=True)
             self._unlock = weakref.finalize(self, _lock(self.partial))
@@ -254,6 +255,23 @@ class Recording:
                 error.errno,
                 f"the disk is full ({error}); {advice}",
             ) from error
+
+
+def _check_ours(partial: Path) -> None:
+    """Refuses a folder that no recording began: its files would be written over, or removed.
+
+    Raises:
+        FileExistsError: it holds something and no provenance.json, which is the first thing a recording writes, or it
+            is a link.
+    """
+    begun, before = partial / "provenance.json", {"provenance.json.tmp", ".lock"}
+    if partial.is_symlink() or (
+        partial.exists() and not begun.exists() and any(file.name not in before for file in partial.iterdir())
+    ):
+        raise FileExistsError(
+            f"{partial}, where the recording would go until it is whole, was made by something else: move it away, or "
+            "choose another folder"
+        )
 
 
 def _name(first: int, last: int) -> str:

@@ -276,8 +276,8 @@ def test_samples_of_nothing_are_refused():
 def test_a_folder_that_was_half_deleted_is_emptied(finished, tmp_path):
     out = shutil.copytree(finished, tmp_path / "copy", copy_function=shutil.copy2)
     [recording] = (out / "cells/tiny").glob("samples-of-bc-*/0")
-    for name in ("training.json", "result.json"):
-        (recording / name).unlink()
+    (recording / "training.json").write_text("null")
+    (recording / "result.json").unlink()
     for path in list((recording / "logs").iterdir())[:1]:
         path.unlink()
     run(SUITE, out, say=lambda line: None)

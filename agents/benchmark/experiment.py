@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from lang_envs.file_names import component, folded
 
 @dataclass(frozen=True)
 class Data:
@@ -105,7 +106,7 @@ class Experiment:
     """One data set, one environment, and the agents compared on them.
 
     Raises:
-        ValueError: two cells have one place on a line.
+        ValueError: two cells have one place on a line, or a name cannot be that of a file.
     """
 
     name: str
@@ -153,20 +154,43 @@ class Experiment:
     """what differs along the ``line`` of its cells, in words; empty: there is no such picture"""
 
     def __post_init__(self) -> None:
+        component(self.name, "the name of an experiment")
+        for kind, parts in (("cell", self.cells), ("baseline", self.baselines)):
+            for part in parts:
+                where = f"the experiment {self.name!r}, the label of a {kind}"
+                component(part.label, where)
+                component(folder_name(part.label), where)
+        for data in (self.data, self.held_out, *(cell.data for cell in self.cells)):
+            if isinstance(data, Data):
+                component(data.recipe, f"the experiment {self.name!r}, the recipe of its data")
         places = [(cell.line, cell.at) for cell in self.cells if cell.line]
         if twice := next((place for place in places if places.count(place) > 1), None):
             raise ValueError(f"{self.name!r} has two cells on the line {twice[0]!r} at {twice[1]}; give each its at=.")
 
 
+def folder_name(label: str) -> str:
+    """What the folder of a cell or a baseline with that label is called."""
+    return label.replace("%", "percent-").replace(" ", "-").lower()
+
+
 @dataclass(frozen=True)
 class Suite:
-    """Experiments that make one report."""
+    """Experiments that make one report.
+
+    Raises:
+        ValueError: two experiments have one name.
+    """
 
     name: str
     title: str
     experiments: tuple[Experiment, ...]
     seeds: int = 3
     """training runs of every cell"""
+
+    def __post_init__(self) -> None:
+        names = [folded(experiment.name) for experiment in self.experiments]
+        if twice := next((e.name for e in self.experiments if names.count(folded(e.name)) > 1), None):
+            raise ValueError(f"{self.name!r} has two experiments that are called {twice!r}: name them apart.")
 
     def only(self, *names: str) -> Suite:
         """The same suite with some of its experiments.

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from agents.cli import interrupts
 from agents.cli.agent_commands import Chat, Eval, Explain
 from agents.cli.arguments import unknown
 from agents.cli.bench_command import Bench
@@ -41,22 +42,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         0, or 2 where the request cannot be met; the reason is one red line on standard error. With the environment
-        variable ``LANG_ENVS_TRACEBACK`` set the error is raised instead.
+        variable ``LANG_ENVS_TRACEBACK`` set the error is raised instead. 130 after Ctrl-C and 143 after SIGTERM, with
+        a sentence on standard error (``agents.cli.interrupts``).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
         _overview()
         return 0
-    try:
-        _parse(given[0], given[1:])()
-    except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
-        if os.environ.get("LANG_ENVS_TRACEBACK"):
-            raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(' '.join(str(error).split()))}")
-        return 2
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    with interrupts.heeded(given[0], to_the_end=arguments is None) as interruption:
+        try:
+            _parse(given[0], given[1:])()
+        except KeyboardInterrupt:
+            interruption.say()
+            return interruption.code or 130
+        except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
+            if interruption.code:  # what was interrupted fails in ways of its own
+                interruption.say()
+            elif os.environ.get("LANG_ENVS_TRACEBACK"):
+                raise
+            else:
+                words = escape(" ".join(str(error).split()))
+                Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{words}")
+            return interruption.code or 2
+        return interruption.code or 0
 
 
 def _parse(command: str, arguments: list[str]) -> Callable[[], None]:

@@ -118,6 +118,7 @@ class Explain:
         from agents.benchmark.running.evaluate import decoded
         from agents.evaluation.explain import spoken
         from agents.training import runs
+        from datasets_builders.progress import counted
         from lang_envs import rollout
 
         if self.data is not None and not self.text:
@@ -130,7 +131,8 @@ class Explain:
         if self.text:
             return [spoken(env, self.text, EVALUATION.first(self.seed), leave_open=self.next > 0)]
         starts = EVALUATION.episodes(self.episodes, self.seed)
-        return list(rollout(env, decoded(agent, pairs(self.options) or agent.usual_decoding), starts))
+        policy = decoded(agent, pairs(self.options) or agent.usual_decoding)
+        return list(counted("playing", len(starts), rollout(env, policy, starts)))
 
 
 @dataclass

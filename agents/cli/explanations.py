@@ -17,6 +17,7 @@ from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
 from agents.cli import chat
 from agents.evaluation.explain import Explanation, NextToken, explain, next_tokens
 from datasets_builders.atomic import write_text
+from datasets_builders.progress import counted
 from lang_envs.episode import Episode
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def of_episodes(agent: Agent, episodes: Sequence[Episode], count: int, needs_val
     """
     tokenizer = agent.lm.tokenizer
     shown = []
-    for episode in episodes:
+    for episode in counted("explaining", len(episodes), episodes):
         if needs_values:
             explained = explain(agent.model, tokenizer, episode, agent.lm.max_utterance_tokens)
         else:

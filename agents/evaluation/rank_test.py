@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_builders.progress import counted
 from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:
     from agents.models.value_lm import ValueLM
     from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.progress import counted
     from lang_envs.vector import TokenVectorEnv
 
 Floats = NDArray[np.float64]
@@ -274,6 +276,7 @@ class RankTest:
                 drawn = rng.choice(len(self.words), size=len(seeds), p=law)  # [seeds]
                 starts = [Start(seed, said=(self.words[w],)) for seed, w in zip(seeds, drawn, strict=True)]
                 skipped = self.words.shape[1] - 1  # tokens before the one the value is of
-            played = Episodes.from_list(list(rollout(env, policy, starts)))
+            games = counted("playing for yardsticks", len(starts), rollout(env, policy, starts))
+            played = Episodes.from_list(list(games))
             result[name] = float(discounted_returns(played, self.gamma).mean()) / self.gamma**skipped
         return result

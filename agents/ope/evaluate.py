@@ -18,6 +18,7 @@ from agents.decoding.policy import LMPolicy
 from agents.ope.estimators import Estimate, Floats, Log, estimates
 from agents.ope.fitted_q import FittedQ, FittedQConfig, places
 from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.progress import counted
 from lang_envs.episode import Episodes
 from lang_envs.rollout import Policy
 
@@ -119,7 +120,7 @@ def _fitted(
     for own, other in (halves, halves[::-1]):
         seed = int(rng.integers(2**31))
         model = FittedQ.of(target, config, seed)
-        model.learn(Logged(data.select(other), seed), steps, **{"progress": False, "seed": seed} | fit)
+        model.learn(Logged(data.select(other), seed), steps, **{"seed": seed} | fit)
         for _, batch in _batches(data, own, target):
             for column, values in zip((q, v), model.values(batch.to(model.model.device)), strict=True):
                 column.append(values.double().cpu().numpy())
@@ -128,7 +129,8 @@ def _fitted(
 
 def _batches(data: EpisodeDataset, rows: NDArray[np.int64], policy: LMPolicy) -> Iterator[tuple[Episodes, Batch]]:
     """The episodes ``rows``, in that order."""
-    for at in range(0, len(rows), ROWS):
+    starts = range(0, len(rows), ROWS)
+    for at in counted("reading episodes, in batches", len(starts), starts):
         episodes = data.rows(rows[at : at + ROWS])
         yield episodes, collate(episodes, policy.tokenizer.pad_token_id, policy.end_id)
 

@@ -65,7 +65,7 @@ class FitConfig:
     tensorboard: bool = False
     """also log for TensorBoard, in ``out``; needs the package tensorboard"""
     progress: bool = True
-    """show a progress bar, where standard error is a terminal"""
+    """say on standard error how far it is: by a bar on a terminal, elsewhere by a line every half minute"""
     seed: int = 0
     """of torch's generator, from which dropout draws; every process has its own"""
 

@@ -1,14 +1,14 @@
-"""Where the metrics of a training run go: a file of JSON lines, TensorBoard, and a progress bar."""
+"""Where the metrics of a training run go: a file of JSON lines, TensorBoard, and how far it is."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from datasets_builders import progress
 from datasets_builders.atomic import write_text
 
 Row = dict[str, float]
@@ -50,17 +50,10 @@ def _tensorboard(out: Path, start: int, stack: ExitStack) -> Any:
 
 
 def progress_bar(shown: bool, start: int, steps: int, stack: ExitStack) -> Callable[[int, Row], None]:
-    """A function that moves a progress bar; there is none unless ``shown`` and standard error is a terminal."""
-    if not (shown and sys.stderr.isatty()):
-        return lambda step, row: None
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    bar = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
-    task = bar.add_task("", total=steps, completed=start)
+    """A function that says how far the training is, where ``shown`` (``datasets_builders.progress``)."""
+    show = stack.enter_context(progress.progress_bar("training", steps, shown, start))
 
     def advance(step: int, row: Row) -> None:
-        bar.update(task, completed=step, description=f"loss {row['loss']:.4f}" if row else None)
+        show(step, f"loss {row['loss']:.4f}" if row else "")
 
     return advance

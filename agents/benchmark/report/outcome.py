@@ -29,7 +29,7 @@ class Table:
         lines = [f"### {self.title}", ""]
         lines.append("| " + " | ".join(self.header) + " |")
         lines.append("|---|" + "---:|" * (len(self.header) - 1))
-        lines += ["| " + " | ".join(row) + " |" for row in self.rows]
+        lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in self.rows]
         return "\n".join([*lines, "", *([self.note, ""] if self.note else [])])
 
     def html(self) -> str:
@@ -39,6 +39,11 @@ class Table:
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         return f'<h3>{escape(self.title)}</h3><div class="scroll">{table}</div>{note}'
+
+
+def _markdown_cell(text: str) -> str:
+    """On one line, and without an end of its own."""
+    return " ".join(text.split()).replace("|", "\\|")
 
 
 def _cell(text: str) -> str:

@@ -11,6 +11,7 @@ from agents.benchmark.experiment import Experiment
 from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
 from agents.decoding.rank import Ranked
 from agents.models.value_config import SPOKEN, check_spoken
+from datasets_builders.progress import counted
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, Start, rollout
@@ -36,7 +37,8 @@ def selection_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
     """One episode for each of ``episodes`` seeds from ``first_seed`` on."""
-    return Episodes.from_list(list(rollout(env, policy, starts(env, first_seed, episodes))))
+    played = rollout(env, policy, starts(env, first_seed, episodes))
+    return Episodes.from_list(list(counted("playing", episodes, played)))
 
 
 def starts(env: TokenVectorEnv, first_seed: int, episodes: int) -> list[Start]:
@@ -133,7 +135,8 @@ def best_of(env: TokenVectorEnv, sampled: Policy, experiment: Experiment, first:
         for k in range(1, experiment.best_of)
         for start in starts(env, REPORT.first(), experiment.episodes)
     ]
-    others = np.array([episode.ret for episode in rollout(env, sampled, again)])
+    played = counted("playing again", len(again), rollout(env, sampled, again))
+    others = np.array([episode.ret for episode in played])
     returns = np.concatenate([first.returns, others]).reshape(-1, experiment.episodes)  # [best_of, episodes]
     best = np.maximum.accumulate(returns).mean(1)  # [best_of]
     return {f"best_of/{k}": float(value) for k, value in enumerate(best, 1)}

@@ -50,7 +50,7 @@ def sampled(samples: Samples, seed: int, agent: Agent, learned_from: Path, folde
         search = BeamSearch(agent, samples.beams) if samples.beams else None
         sampling = Sampling(policies, samples.drawn, samples.human, search)
         source = {"cell": samples.of}
-        record_samples(env, sampling, folder, samples.episodes, SAMPLES_SEED + seed, source=source, progress=False)
+        record_samples(env, sampling, folder, samples.episodes, SAMPLES_SEED + seed, source=source)
     dataset = EpisodeDataset.load(folder)
     return {
         "kind": "logs",

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from multiprocessing import connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
     from agents.benchmark.running.work import Done
 
+GRACE = 1.0  # seconds in which a worker ends when it is told to
 
-def finish(pending: Sequence[Unit], workers: int) -> Iterator[Done]:
+
+def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     """Works through the units and yields each as it finishes, or fails.
 
     Args:
@@ -42,30 +47,39 @@ def finish(pending: Sequence[Unit], workers: int) -> Iterator[Done]:
     context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
     waiting, unfinished = list(pending), {unit.folder for unit in pending}
     running: set[Future[Done]] = set()
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker) as pool:
-        try:
-            while waiting or running:
-                ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
+    others = {*multiprocessing.active_children()}
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    try:
+        while waiting or running:
+            ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
+            with _without_interrupts():  # which the processes that are started here inherit
                 running |= {pool.submit(attempt, unit, frozenset(failed)) for unit in ready}
-                waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
-                finished, running = wait(running, return_when=FIRST_COMPLETED)
-                for done in (future.result() for future in finished):
-                    unfinished.discard(done.folder)
-                    failed |= {done.folder} if done.failure else set()
-                    yield done
-        except BrokenProcessPool:
-            raise ValueError(
-                "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "
-                "command again, with fewer workers."
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for done in (future.result() for future in finished):
+                unfinished.discard(done.folder)
+                failed |= {done.folder} if done.failure else set()
+                yield done
+    except BrokenProcessPool:
+        raise ValueError(
+            "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "
+            "command again, with fewer workers."
+        ) from None
+    except BaseException:  # an interrupt, or nobody takes what is yielded any more
+        _end([child for child in multiprocessing.active_children() if child not in others])
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """One thread, and no life after the parent's: a killed run must not go on beside the one that replaces it."""
+    """One thread, and no life after the parent's: a killed run must not go on beside the one that replaces it.
+
+    Ctrl-C reaches all processes of a terminal; the parent answers it for its workers.
+    """
     import torch
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -75,6 +89,31 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """SIGINT waits until the end of the block; in processes that are started in it, to their end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _end(workers: Sequence[BaseProcess]) -> None:
+    """Ends processes in the midst of their work, which is safe at any time: what they write is whole or not there."""
+    for worker in workers:
+        worker.terminate()
+    told = time.monotonic()
+    for worker in workers:
+        worker.join(max(0.0, told + GRACE - time.monotonic()))
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
 
 
 @contextmanager

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+import signal
+import threading
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +27,7 @@ INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
 """variables of the environment that the workers need too"""
 
 
-def finish(pending: Sequence[Unit], workers: int) -> Iterator[Done]:
+def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     """Works through the units and yields each as it finishes, or fails.
 
     Args:
@@ -70,11 +73,21 @@ def _connected(workers: int) -> Any:
             "log_to_driver": False,
         }
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless asked for
-        try:
-            ray.init("auto", **settings)
-        except ConnectionError:
-            ray.init("local", num_cpus=workers, include_dashboard=False, **settings)
+        with _own_signals():
+            try:
+                ray.init("auto", **settings)
+            except ConnectionError:
+                ray.init("local", num_cpus=workers, include_dashboard=False, **settings)
     return ray
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """SIGTERM stays with whom it belongs to: Ray would end the process by it, without a word."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def _everywhere(unit: Unit) -> Unit:

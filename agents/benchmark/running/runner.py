@@ -18,8 +18,8 @@ import dataclasses
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import filelock
@@ -57,18 +57,21 @@ def run(
         The path of ``report.html``.
 
     Raises:
-        ValueError: the suite names what there is not, ``out`` holds something else or another run is at work there, no
-            such executor is known, or cells failed; then after the report of the others is written.
+        ValueError: the suite names what there is not, ``out`` holds something else or a link that leads out of it,
+            another run is at work there, no such executor is known, or cells failed; then after the report of the
+            others is written.
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
     if executor not in EXECUTORS:
         raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
     from agents.benchmark.running.check import check
+    from agents.benchmark.running.unit_folder import check_links
 
     say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
     check(suite, out)
+    check_links(out)
     with _claimed(out, suite):
         return _run(suite, out, workers, command, say, executor, tensorboard)
 
@@ -87,12 +90,13 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
     pending.sort(key=lambda unit: unit.wave)  # each after those it needs, the longest of a wave still first
     failures: dict[str, str] = {}
-    for count, done in enumerate(_finish(pending, workers, executor), 1):
-        left = f"{count}/{len(pending)}"
-        say(f"[{left:>7}] {done.name}: {done.seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
-        if done.failure:
-            failures[done.name] = done.failure
-            say(f"          {done.name} failed: {done.failure}")
+    with closing(_finish(pending, workers, executor)) as worked:  # an interrupt must not leave a worker behind
+        for count, done in enumerate(worked, 1):
+            left = f"{count}/{len(pending)}"
+            say(f"[{left:>7}] {done.name}: {done.seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
+            if done.failure:
+                failures[done.name] = done.failure
+                say(f"          {done.name} failed: {done.failure}")
     results = [(unit, unit.result()) for unit in work]
     report = write_report(suite, [(u, r) for u, r in results if r is not None], out, command, failures)
     if failures:
@@ -129,7 +133,7 @@ def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
     return {data_folder(out, data): data for data in used if isinstance(data, Data)}
 
 
-def _finish(pending: list[Unit], workers: int, executor: str) -> Iterator[Done]:
+def _finish(pending: list[Unit], workers: int, executor: str) -> Generator[Done]:
     """Works through the units, each after those it needs, and yields each as it finishes, or fails."""
     if executor == "ray":
         from agents.benchmark.running.ray_executor import finish

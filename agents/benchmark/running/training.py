@@ -85,7 +85,6 @@ def _fit(experiment: Experiment, cell: Cell, agent: Agent, seed: int, dataset: E
         evaluators=_evaluators(experiment, agent, dataset),
         checkpoint_every=max(1, steps // 4),
         out=out,
-        progress=False,
     )
     for _ in fit(agent, source_of(cell, dataset, seed), steps, config):
         pass

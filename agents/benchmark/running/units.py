@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite, folder_name
+from datasets_builders.atomic import read_object
+from lang_envs.file_names import folded
 
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", "rank_test", "exact_values", "measure_every")
@@ -97,8 +99,8 @@ class Unit:
         path = self.folder / "result.json"
         if not path.exists():
             return None
-        result = json.loads(path.read_text())
-        return result if result["spec"] == self.spec() else None
+        result = read_object(path)
+        return result if result.get("spec") == self.spec() else None
 
 
 def data_folder(out: Path, data: Data) -> Path:
@@ -124,20 +126,27 @@ def units(suite: Suite, out: Path) -> list[Unit]:
         work += grid.recordings.values()
     for experiment in suite.experiments:
         data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
-        parts: list[tuple[Baseline | None, str]] = [(b, f"baselines/{b.label}") for b in experiment.baselines]
-        parts += [(None, "yardsticks")] if experiment.rank_test else []
-        work += [Unit(f"{experiment.name}/{path}", folder / _file_name(path), experiment, data, p) for p, path in parts]
+        for baseline in experiment.baselines:
+            name, at = f"{experiment.name}/baselines/{baseline.label}", folder / "baselines"
+            work.append(Unit(name, at / folder_name(baseline.label), experiment, data, baseline))
+        if experiment.rank_test:
+            work.append(Unit(f"{experiment.name}/yardsticks", folder / "yardsticks", experiment, data, None))
     _check_names(work)
     work.sort(key=lambda unit: -(unit.part.fit.get("steps", 0) if isinstance(unit.part, Cell) else 0))
     return work
 
 
 def _check_names(work: Sequence[Unit]) -> None:
+    """No piece may lie in the folder of another, which that one may empty; not where capitals make no difference."""
     names: dict[Path, str] = {}
     for unit in work:
-        if unit.folder in names:
-            raise ValueError(f"{names[unit.folder]!r} and {unit.name!r} would share {unit.folder}: label them apart.")
-        names[unit.folder] = unit.name
+        folder = Path(folded(str(unit.folder)))
+        if folder in names:
+            raise ValueError(f"{names[folder]!r} and {unit.name!r} would share {unit.folder}: label them apart.")
+        names[folder] = unit.name
+    for folder, name in names.items():
+        if around := next((names[parent] for parent in folder.parents if parent in names), None):
+            raise ValueError(f"{name!r} would lie in the folder of {around!r}: label them apart.")
 
 
 class _Grid:
@@ -162,10 +171,9 @@ class _Grid:
             data = cell.data or experiment.data
             if isinstance(data, Samples):
                 needs["logs"] = self._samples(data, self.unit(*self._place(name, data.of), users))
-            path = f"{label}/{self.seed}"
             self.made[name, label] = Unit(
-                f"{name}/{path}",
-                self.out / "cells" / name / _file_name(path),
+                f"{name}/{label}/{self.seed}",
+                self.out / "cells" / name / folder_name(label) / str(self.seed),
                 experiment,
                 needs["logs"].recorded if isinstance(data, Samples) else data_folder(self.out, data),
                 cell,
@@ -199,7 +207,3 @@ class _Grid:
             raise ValueError(f"{users[-1]!r} needs the cell {label!r}. Run that experiment too, beside {others}.")
         if label not in labels:
             raise ValueError(f"{users[-1]!r} needs the cell {label!r}, but {name} has only {', '.join(labels)}.")
-
-
-def _file_name(label: str) -> str:
-    return label.replace("%", "percent-").replace(" ", "-").lower()

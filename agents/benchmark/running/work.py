@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agents.benchmark.experiment import Baseline, Cell, Samples
+from agents.benchmark.running.unit_folder import FAILURE, prepare
 from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
+from datasets_builders.progress import part_of
 
 
 class Done(NamedTuple):
@@ -32,13 +34,14 @@ def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
     failure = next((f"it needs {needed.name}" for needed in unit.needs.values() if needed.folder in failed), "")
     if not failure:
         try:
-            work(unit)
+            with part_of(unit.name):
+                work(unit)
         except ValueError as error:  # in words, such as a loss that is not finite
             failure = str(error)
         except Exception as error:  # a defect, which must not cost the others their report either
             unit.folder.mkdir(parents=True, exist_ok=True)
-            where = unit.folder / "failure.txt"
-            where.write_text(traceback.format_exc())
+            where = unit.folder / FAILURE
+            write_text(where, traceback.format_exc())
             failure = f"{type(error).__name__}: {error} ({where} has the traceback)"
     return Done(unit.name, unit.folder, time.perf_counter() - began, failure)
 
@@ -47,7 +50,7 @@ def work(unit: Unit) -> None:
     """Finishes one unit and writes its result, whole or not at all.
 
     Raises:
-        ValueError: its settings do not work.
+        ValueError: its settings do not work, or its folder holds something else.
     """
     from transformers.utils import logging
 
@@ -56,12 +59,7 @@ def work(unit: Unit) -> None:
     from agents.benchmark.running import logs
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
-    made_by = unit.folder / "training.json"
-    (unit.folder / "failure.txt").unlink(missing_ok=True)
-    if unit.folder.exists() and not (made_by.exists() and json.loads(made_by.read_text()) == unit.training()):
-        shutil.rmtree(unit.folder)  # killed in the midst of this it has no training.json, and is removed again
-    unit.folder.mkdir(parents=True, exist_ok=True)
-    write_text(made_by, json.dumps(unit.training(), indent=1))
+    prepare(unit.folder, unit.training())
     match unit.part:
         case Cell() as cell:
             if unit.tensorboard:

@@ -7,11 +7,13 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from glob import escape
 from pathlib import Path
 
 from lang_envs.corpora.dialogues import abcd, multiwoz, plain, service, taskmaster
 from lang_envs.corpora.dialogues.dialogue import Dialogue, Example, examples, in_split
 from lang_envs.corpora.files import CorpusError, data_folder
+from lang_envs.file_names import component
 
 FEEDBACK = "taskmaster-feedback"
 READERS: dict[str, Callable[[str | os.PathLike[str]], Iterator[Dialogue]]] = {
@@ -82,10 +84,10 @@ def _read(name: str, path: str | os.PathLike[str] | None) -> Iterator[Dialogue]:
 
 def _downloaded(name: str) -> list[Path]:
     """The folder ``name`` of the downloaded dialogues, or else those whose names begin so."""
-    folder = data_folder("dialogue")
-    found = [folder / name] if (folder / name).exists() else sorted(folder.glob(f"{name}*"))
+    folder = data_folder("dialogue") / component(name, "the name of a corpus")
+    found = [folder] if folder.exists() else sorted(folder.parent.glob(f"{escape(name)}*"))
     if not found:
-        raise CorpusError(f"{folder}: there is no {name!r} here; download it there, or pass its path")
+        raise CorpusError(f"{folder.parent}: there is no {name!r} here; download it there, or pass its path")
     return found
 
 
