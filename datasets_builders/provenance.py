@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import json
+import re
 from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
@@ -16,6 +17,7 @@ import numpy as np
 
 import lang_envs
 from datasets_builders.storage import FORMAT_VERSION, DatasetError
+from lang_envs.policies.address import without_secrets
 from lang_envs.scores import reference
 from lang_envs.tokenizers import fingerprint, opening_tokens, vocabulary_size
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 RESULTS = ("episodes", "mean_return")  # known only at the end; what a resumed recording does not have to match
 _NO_MATTER = ("num_envs", "vectorization_mode", "autoreset_mode", "copy", "render_mode")  # to what an episode is
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
+_SECRET = re.compile(r"(^|_)(api_?key|password|secret|access_token|auth_token)$", re.IGNORECASE)
 _LIBRARIES = ("numpy", "gymnasium", "tokenizers", "pyarrow")
 
 
@@ -78,17 +82,21 @@ def policy_name(policy: Any) -> str:
 
 
 def config_of(policy: Any) -> dict[str, Any]:
-    """The JSON-able fields of a dataclass, or the constructor's arguments as far as they are kept as attributes."""
+    """The JSON-able fields of a dataclass, or the constructor's arguments as far as they are kept as attributes.
+
+    Without passwords and keys, by their names.
+    """
     if dataclasses.is_dataclass(policy) and not isinstance(policy, type):
         names = [field.name for field in dataclasses.fields(policy) if field.init]
     else:
         names = list(inspect.signature(type(policy)).parameters)
-    values = {name: plain(getattr(policy, name)) for name in names if hasattr(policy, name)}
+    told = [name for name in names if hasattr(policy, name) and not _SECRET.search(name)]
+    values = {name: plain(getattr(policy, name)) for name in told}
     return {name: value for name, value in values.items() if value is not None}
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON would give it back; paths become text.
+    """``value`` as JSON would give it back; paths become text, and an address loses its user info and its query.
 
     What JSON cannot hold becomes a name and, for functions, arrays, and models, a hash of what is in it; of any other
     object only the class is told.
@@ -99,6 +107,8 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, str) and _ADDRESS.fullmatch(value):
+        return without_secrets(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if hasattr(value, "item") and getattr(value, "ndim", 1) == 0:

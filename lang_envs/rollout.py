@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import index
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ class Turn(NamedTuple):
 
     tokens: NDArray[np.int32]  # [n]
     logprobs: NDArray[np.float32] | None = None  # [n]
+    info: Mapping[str, Any] | None = None  # JSON-able facts on it: what a model thought before it spoke, say
 
 
 class Policy(Protocol):
@@ -53,8 +54,8 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
     """Plays one exact episode for each start and yields them in that order.
 
     All rows of ``env`` are kept busy: a finished episode makes room for the next start at once. The environment
-    belongs to the rollout until it is exhausted. ``Episode.info`` holds the seed of the start and the info of the
-    task's last reply.
+    belongs to the rollout until it is exhausted. ``Episode.info`` holds the seed of the start, the info of the task's
+    last reply, and for each key of the turns' info a list with an entry for each utterance.
 
     Args:
         env: where to play; its autoreset mode does not matter.
@@ -68,6 +69,7 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
     name = type(policy).__name__
     waiting = enumerate(start if isinstance(start, Start) else Start(index(start)) for start in starts)
     playing: dict[int, tuple[int, Start, Iterator[NDArray[np.int32]]]] = {}  # row -> place, start, still to be replayed
+    told: dict[int, list[Mapping[str, Any] | None]] = {}  # row -> the info of each of its turns
     streams: list[Any] = [None] * env.num_envs
     logprobs = np.full((env.num_envs, env.max_tokens), np.nan, np.float32)  # [N, T]
     finished: dict[int, Episode] = {}  # place -> episode
@@ -81,7 +83,7 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
                 list(begun), [start.seed for _, start in begun.values()], [start.context for _, start in begun.values()]
             )
         for row, (place, start) in begun.items():
-            playing[row] = (place, start, iter(start.said))
+            playing[row], told[row] = (place, start, iter(start.said)), []
             streams[row] = start.seed if start.policy_seed is None else start.policy_seed
         if not playing:
             return
@@ -91,13 +93,15 @@ def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) 
         turns = _turns(policy, histories, replayed, Generators(streams, rows, OF_POLICY))
         env.say(rows, [turn.tokens for turn in turns], speaker=name)
         _keep(logprobs, rows, list(map(len, histories)), turns, name)
+        for row, turn in zip(rows, turns, strict=True):
+            told[row].append(turn.info)
         for row in np.asarray(rows)[env.finished[rows]].tolist():
             place, start, said = playing.pop(row)
             if next(said, None) is not None:
                 raise ValueError(f"the episode of seed {start.seed} was over before all replayed utterances were said")
             record = logprobs[row, : len(env.history(row))]
             known = None if np.isnan(record).all() else record.copy()
-            finished[place] = env.episode(row, known, {"seed": int(start.seed)})
+            finished[place] = env.episode(row, known, _by_key(told[row]) | {"seed": int(start.seed)})
         while due in finished:
             yield finished.pop(due)
             due += 1
@@ -117,6 +121,12 @@ def _turns(
         raise TypeError(f"{type(policy).__name__}.act must return a Turn for each of {len(asked)} histories, got {got}")
     answers = iter(chosen)
     return [next(answers) if tokens is None else Turn(np.asarray(tokens)) for tokens in replayed]
+
+
+def _by_key(infos: Sequence[Mapping[str, Any] | None]) -> dict[str, list[Any]]:
+    """The info of an episode's turns: for each key a list, with None for the turns that do not have it."""
+    keys = dict.fromkeys(key for info in infos if info for key in info)
+    return {key: [(info or {}).get(key) for info in infos] for key in keys}
 
 
 def _keep(

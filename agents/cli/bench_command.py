@@ -15,6 +15,7 @@ from tyro.conf import Positional, arg
 from agents.cli.arguments import unknown
 from agents.cli.show import console
 from datasets_builders.atomic import read_object
+from lang_envs.policies.address import without_secrets
 
 
 @dataclass
@@ -84,5 +85,5 @@ class Bench:
 
 
 def _command_line() -> str:
-    """The command as it was typed."""
-    return shlex.join(["lang-envs", *sys.argv[1:]])
+    """The command as it was typed, without what may be secret in an address."""
+    return shlex.join(["lang-envs", *map(without_secrets, sys.argv[1:])])

@@ -42,11 +42,18 @@ class RecordSamples:
     policy: Path | None = None
     """folder of a run or of a saved agent"""
     server: str | None = None
-    """instead: address of an OpenAI-compatible server; its key is read from OPENAI_API_KEY"""
+    """instead: address of an OpenAI-compatible server; its key is read from OPENAI_API_KEY. User info and query of the
+    address are sent to the server and written nowhere"""
     model: str | None = None
     """name of a model on that server"""
     instruction: str = ""
     """what the model on the server is told first"""
+    max_tokens: int | None = None
+    """the server's tokens in one reply; by default the environment's limit. A model that thinks first needs more"""
+    timeout: float = 60.0
+    """seconds to wait for one whole answer of the server"""
+    concurrency: int = 8
+    """requests to the server at a time"""
     per_context: int = 5
     """samples of each context at each temperature"""
     temperatures: tuple[float, ...] = (1.0,)
@@ -110,10 +117,14 @@ class RecordSamples:
         assert self.server is not None and self.model is not None
         if self.beams:
             raise ValueError("A server offers no beams; --beams needs --policy.")
+        asked: dict[str, Any] = {
+            "instruction": self.instruction,
+            "max_tokens": self.max_tokens,
+            "timeout": self.timeout,
+            "concurrency": self.concurrency,
+        }
         policies: dict[str, Policy] = {
-            f"{self.model}-{t:g}": Served(
-                self.server, self.model, env.task, env.tokenizer, instruction=self.instruction, temperature=t
-            )
+            f"{self.model}-{t:g}": Served(self.server, self.model, env.task, env.tokenizer, temperature=t, **asked)
             for t in self.temperatures
         }
         return policies, None

@@ -2,124 +2,267 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import logging
+import os
 import time
-from typing import Any
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple, TypeVar
 
 import httpx2
+import openai
+
+from lang_envs.policies.address import Address
+from lang_envs.policies.thoughts import apart
+from lang_envs.policies.wire import AnswerError, Wire
+from lang_envs.tokenizers import whole
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Request = dict[str, Any]
 
 _BUSY = 429
 _LONGEST_WAIT = 60.0  # seconds; a server that asks for more is waited for so long at most
+_NAMED = 20  # models of a server that an error names
+
+
+class Answer(NamedTuple):
+    """What a model says, and what it thought before; empty where it shows no thoughts."""
+
+    said: str
+    thoughts: str = ""
+
+
+class _Trouble(NamedTuple):
+    """Why there is no answer yet; asking again may help."""
+
+    reason: str
+    wait: float = 0.0  # seconds the server asks for
 
 
 class Endpoint:
-    """One server. Its methods may be called from several threads at a time.
+    """One server. Its methods may be called from several threads at a time, also inside of an event loop.
+
+    No text that leaves it (an answer, an error, a line of the log) holds the user info or the query of the address, or
+    the key. Each repetition of a request is told by a warning of the logger ``lang_envs``.
 
     Args:
         url: as OpenAI's clients take it; ``/v1`` is added where it has no path.
-        api_key: sent as a bearer token, where there is one.
-        timeout: seconds to wait for one answer.
+        api_key: sent as a bearer token, where there is one and the address has no user info.
+        timeout: seconds to wait for one whole answer.
         retries: how often a request is repeated after status 429 or 5xx, a timeout or a lost connection.
         backoff: seconds before the first repetition; they double each time.
 
     Raises:
-        ValueError: where ``url`` is not one.
+        ValueError: where ``url`` is no address of a server, ``api_key`` no key, or a number is out of range.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout: float, retries: int, backoff: float) -> None:
+        if not (timeout > 0 and backoff >= 0):
+            raise ValueError(f"timeout must be above 0 seconds and backoff at least 0; got {timeout} and {backoff}")
+        self._address = Address(url, api_key)
+        self.url, self.timeout, self.retries, self.backoff = self._address.url, timeout, retries, backoff
+        self._verify = httpx2.create_ssl_context()
+
+    def ask(self, requests: Sequence[Request], concurrency: int) -> list[Answer]:
+        """What answers each request: to its ``messages``, or else to its ``prompt``. The first failure ends the rest.
+
+        Raises:
+            ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
+            ValueError: where it refuses a request, or its answer makes no sense.
+        """
+        return _waited_for(self._ask(requests, concurrency))
+
+    async def _ask(self, requests: Sequence[Request], concurrency: int) -> list[Answer]:
+        free = asyncio.Semaphore(concurrency)
+
+        async def one(request: Request) -> Answer:
+            async with free:
+                return self._answer(await self._whole(client, request), "messages" in request)
+
+        # retries are told here, and redirects are told: a client that followed them would hand over the key
+        through = openai.DefaultAsyncHttpxClient(
+            transport=Wire(self._address, self._verify), trust_env=False, follow_redirects=False
+        )
+        async with openai.AsyncOpenAI(
+            base_url=self.url, api_key="the Wire's", http_client=through, timeout=None, max_retries=0
+        ) as client:
+            asked = [asyncio.ensure_future(one(request)) for request in requests]
+            try:
+                return list(await asyncio.gather(*asked))
+            finally:
+                for task in asked:
+                    task.cancel()
+                await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _whole(self, client: openai.AsyncOpenAI, request: Request) -> bytes:
+        """The body that answers a request, once it is none after which asking again may help."""
+        for attempt in range(self.retries + 1):
+            got = await self._attempt(client, request)
+            if isinstance(got, bytes):
+                return got
+            trouble = got
+            if attempt < self.retries:
+                wait, retry = min(max(self.backoff * 2**attempt, trouble.wait), _LONGEST_WAIT), attempt + 1
+                log.warning("%s: %s; retry %d of %d in %.3g s", self.url, trouble.reason, retry, self.retries, wait)
+                await asyncio.sleep(wait)
+        raise ConnectionError(
+            f"{self.url} failed {self.retries + 1} times, the last time with {trouble.reason}. Is the server running "
+            "(transformers serve, vllm serve) and the address right? A slow one needs a longer timeout or less "
+            "concurrency."
+        )
+
+    async def _attempt(self, client: openai.AsyncOpenAI, request: Request) -> bytes | _Trouble:
+        ask = client.chat.completions if "messages" in request else client.completions
+        error: Exception
         try:
-            parsed = httpx2.URL(url)
-        except httpx2.InvalidURL:
-            parsed = httpx2.URL()
-        if parsed.scheme not in ("http", "https") or not parsed.host:
-            raise ValueError(f"expected the address of a server such as http://localhost:8000/v1, got {url!r}")
-        self.url = url.rstrip("/") + ("/v1" if parsed.path in ("", "/") else "")
-        self.retries, self.backoff = retries, backoff
-        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self._client = httpx2.Client(headers=headers, timeout=timeout, limits=httpx2.Limits(max_connections=None))
+            async with asyncio.timeout(self.timeout):
+                return (await ask.with_raw_response.create(**request)).content
+        except (openai.APIError, AnswerError, TimeoutError) as raised:
+            error = raised
+        # outside of the clause: what is raised here must not carry that error, which may quote what the server said
+        if isinstance(error, openai.APIStatusError):
+            return await self._status(client, error.response, request)
+        if isinstance(error, TimeoutError):
+            return _Trouble(f"no whole answer within {self.timeout:g} seconds")
+        if isinstance(error, AnswerError):
+            raise ValueError(f"{self.url} {error}: is this the address of an OpenAI-compatible server?")
+        return self._lost(error.__cause__ or error)
 
-    def chat(self, request: dict[str, Any]) -> str:
-        """The content of the message that answers ``request["messages"]``."""
-        choice = self._ask("chat/completions", request)
-        message = choice.get("message")
-        return self._text(message.get("content") if isinstance(message, dict) else None, "message.content", choice)
+    async def _status(self, client: openai.AsyncOpenAI, response: httpx2.Response, request: Request) -> _Trouble:
+        """What a status other than success means."""
+        status, said = response.status_code, self._excerpt(response.text)
+        if status == _BUSY or status >= 500:
+            return _Trouble(f"status {status}, {said!r}", _asked_for(response))
+        what_to_try = ""
+        if response.is_redirect:
+            place = self._excerpt(response.headers.get("Location", ""))
+            what_to_try = f" It points to {place!r}; pass that address, if you trust it with what is sent."
+        if status in (401, 403):
+            what_to_try = " Pass the server's api_key, or set the environment variable OPENAI_API_KEY."
+        if status == 404:
+            served = await self._models(client)
+            known = f"it serves {', '.join(map(repr, served))}" if served else "it does not say which models it serves"
+            what_to_try = f" The model asked for is {request['model']!r}; {known}."
+        raise ValueError(f"{self.url} refused with status {status}: {said!r}.{what_to_try}")
 
-    def complete(self, request: dict[str, Any]) -> str:
-        """The text that continues ``request["prompt"]``."""
-        choice = self._ask("completions", request)
-        return self._text(choice.get("text"), "text", choice)
+    def _lost(self, error: BaseException) -> _Trouble:
+        """What a connection that was lost means; one that cannot be made is an error at once."""
+        reason = _innermost(error)
+        said = self._excerpt(_words(reason))
+        lasting = isinstance(error, httpx2.ConnectError | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError)
+        if lasting and not isinstance(reason, ConnectionResetError):
+            raise ConnectionError(
+                f"{self.url} cannot be reached: {said}. Is the server running (transformers serve, vllm serve) and the "
+                "address right?"
+            )
+        return _Trouble(f"{type(error).__name__}: {said}")
 
-    def models(self) -> list[str]:
-        """The names of the models it serves; none where it does not say."""
+    async def _models(self, client: openai.AsyncOpenAI) -> list[str]:
+        """The names of the models it serves, the first ones of many; none where it does not say."""
         try:
-            listed = self._client.get(f"{self.url}/models").json()
-            return [str(entry["id"]) for entry in listed["data"]]
-        except (httpx2.HTTPError, ValueError, KeyError, TypeError):
+            async with asyncio.timeout(self.timeout):
+                listed = json.loads((await client.models.with_raw_response.list()).content)["data"]
+            return [self._excerpt(str(entry["id"])) for entry in listed[:_NAMED]]
+        except (openai.APIError, AnswerError, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
-    def _ask(self, path: str, request: dict[str, Any]) -> dict[str, Any]:
-        """The first of the choices that answer a request."""
-        response = self._post(f"{self.url}/{path}", request)
-        if response.status_code != httpx2.codes.OK:
-            raise ValueError(self._refusal(response, request))
+    def _answer(self, body: bytes, chat: bool) -> Answer:
+        """The first of the choices in an answer."""
         try:
-            choice = response.json()["choices"][0]
-        except (ValueError, KeyError, IndexError, TypeError):
+            choice = json.loads(body)["choices"][0]
+        except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             choice = None
         if not isinstance(choice, dict):
             raise ValueError(
-                f"{response.url} answered {_excerpt(response)!r}; expected the JSON of an OpenAI-compatible server, "
-                "with at least one entry in 'choices': is this the address of one?"
+                f"{self.url} answered {self._excerpt(body.decode(errors='replace'))!r}; expected the JSON of an "
+                "OpenAI-compatible server, with at least one entry in 'choices': is this the address of one?"
             )
-        return choice
-
-    def _post(self, url: str, request: dict[str, Any]) -> httpx2.Response:
-        """The answer, once it is none of those after which asking again may help."""
-        for attempt in range(self.retries + 1):
-            wait = self.backoff * 2**attempt
-            try:
-                response = self._client.post(url, json=request)
-            except httpx2.TransportError as error:
-                trouble = f"{type(error).__name__}: {error}".rstrip(": ")
-            else:
-                if response.status_code != _BUSY and response.status_code < 500:
-                    return response
-                trouble = f"status {response.status_code}, {_excerpt(response)!r}"
-                wait = max(wait, _asked_for(response))
-            if attempt < self.retries:
-                time.sleep(min(wait, _LONGEST_WAIT))
-        raise ConnectionError(
-            f"{url} failed {self.retries + 1} times, the last time with {trouble}. Is the server running (transformers "
-            "serve, vllm serve) and the address right? A slow one needs a longer timeout or less concurrency."
-        )
-
-    def _refusal(self, response: httpx2.Response, request: dict[str, Any]) -> str:
-        said = f"{response.url} refused with status {response.status_code}: {_excerpt(response)!r}."
-        if response.status_code in (401, 403):
-            return f"{said} Pass the server's api_key, or set the environment variable OPENAI_API_KEY."
-        if response.status_code == 404:
-            served = self.models()
-            known = f"it serves {', '.join(map(repr, served))}" if served else "it does not say which models it serves"
-            return f"{said} The model asked for is {request['model']!r}; {known}."
-        return said
-
-    def _text(self, text: Any, field: str, choice: dict[str, Any]) -> str:
-        if not isinstance(text, str):
+        message = choice.get("message") if chat else choice
+        message = message if isinstance(message, dict) else {}
+        text = message.get("content" if chat else "text")
+        said, inside = apart(text) if isinstance(text, str) else ("", "")
+        fields = (message.get("reasoning_content"), message.get("reasoning"), inside)
+        thoughts = "\n".join(dict.fromkeys(part.strip() for part in fields if isinstance(part, str) and part.strip()))
+        if not isinstance(text, str) or (thoughts and not said and choice.get("finish_reason") != "stop"):
+            field = "message.content" if chat else "text"
+            got = "thoughts alone" if isinstance(text, str) else self._excerpt(repr(text))
             raise ValueError(
-                f"{self.url}: expected choices[0].{field} to be a text, got {text!r} (finish_reason "
-                f"{choice.get('finish_reason')!r}); a model that thinks first may need a larger max_tokens"
+                f"{self.url}: expected choices[0].{field} to be a text, got {got} (finish_reason "
+                f"{self._excerpt(repr(choice.get('finish_reason')))}); a model that thinks first may need a larger "
+                "max_tokens"
             )
-        return text
+        return self._recordable(Answer(said, thoughts))
+
+    def _recordable(self, answer: Answer) -> Answer:
+        """The same without secrets, told where there were any."""
+        if not (whole(answer.said) and whole(answer.thoughts)):
+            raise ValueError(
+                f"{self.url} answered {self._excerpt(''.join(answer))!r}, which holds half a character (a lone "
+                "surrogate): it can neither be spelled nor recorded. A server that cuts texts there needs a fix, or a "
+                "larger max_tokens."
+            )
+        clean = Answer(*map(self._address.redact_reply, answer))
+        if clean != answer:
+            log.warning("%s: an answer quotes the key or the address's secrets; *** stands there instead", self.url)
+        return clean
+
+    def _excerpt(self, text: str) -> str:
+        """The beginning of what was said, without secrets: enough to see who is there."""
+        text = " ".join(self._address.redact(text).split())
+        return text if len(text) <= 300 else f"{text[:300]} ..."
+
+
+def _waited_for(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it in a thread, since the caller's may have an event loop already; an interruption cancels it."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(_run, loop, task)
+        try:
+            return waiting.result()
+        finally:
+            if not waiting.done():
+                with suppress(RuntimeError):  # it has ended by now
+                    loop.call_soon_threadsafe(task.cancel)
+
+
+def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    try:
+        return loop.run_until_complete(task)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The error behind an error, and behind a group of them."""
+    if isinstance(error, BaseExceptionGroup):
+        return _innermost(error.exceptions[0])
+    cause = error.__cause__ or error.__context__
+    return error if cause is None else _innermost(cause)
+
+
+def _words(reason: BaseException) -> str:
+    """What went wrong; where that is a number of the system's, in its words."""
+    if isinstance(reason, ConnectionError) or type(reason) is OSError:
+        return os.strerror(reason.errno) if reason.errno else str(reason)
+    return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
 
 
 def _asked_for(response: httpx2.Response) -> float:
-    """Seconds the server asks to be left alone, where it says so in numbers."""
+    """Seconds the server asks to be left alone: it says so in numbers, or as a date."""
+    said = response.headers.get("Retry-After", "")
     try:
-        return max(0.0, float(response.headers.get("Retry-After", 0)))
+        seconds = float(said)
     except ValueError:
-        return 0.0
-
-
-def _excerpt(response: httpx2.Response) -> str:
-    """The beginning of what was answered: enough to see who is there."""
-    text = " ".join(response.text.split())
-    return text if len(text) <= 300 else f"{text[:300]} ..."
+        try:
+            seconds = parsedate_to_datetime(said).timestamp() - time.time()
+        except (ValueError, OverflowError):
+            seconds = 0.0
+    return seconds if seconds > 0 else 0.0  # what is no number is not above 0 either

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
@@ -12,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.messages import messages_of
-from lang_envs.policies.endpoint import Endpoint
+from lang_envs.policies.address import without_secrets
+from lang_envs.policies.endpoint import Answer, Endpoint
 from lang_envs.rollout import Turn
 from lang_envs.task import Task
-from lang_envs.tokenizers import transcripts
+from lang_envs.tokenizers import transcripts, whole
 from lang_envs.transcript import AGENT, END, USER, turns_of
 from lang_envs.utterances import spell
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Turns = Sequence[tuple[str, str]]
+
+_TOKEN = 128  # characters; no token of the usual vocabularies has more
 
 
 class Served:
@@ -39,12 +41,20 @@ class Served:
     only ``concurrency=1`` is repeatable there. That server also samples only where the model's own
     ``generation_config.json`` says ``"do_sample": true``; else it ignores the temperature and is greedy.
 
+    What the model thinks before it speaks (``<think>...</think>``, or the fields ``reasoning_content`` and
+    ``reasoning`` of the message) is no part of the utterance; ``rollout`` puts it into ``Episode.info["thoughts"]``, an
+    entry for each utterance. Longer ``max_tokens`` leave room for it.
+
+    Requests go to ``url`` only: redirects are not followed and no proxy is used. The user info and the query of ``url``
+    and the key are in no file, error or log, also where the server quotes them; ``***`` stands there instead.
+
     Example:
         >>> policy = Served("http://localhost:8000/v1", "Qwen/Qwen3-0.6B", env.task)
         >>> record(env, policy, 1000, "data/qwen")
 
     Args:
-        url: of the server, as OpenAI's clients take it; ``/v1`` is added where it has no path.
+        url: of the server, as OpenAI's clients take it; ``/v1`` is added where it has no path. User info in it is sent
+            as HTTP's basic authentication, a query with every request; the attribute ``url`` has neither.
         model: the name the server knows the model by.
         task: what is played; its limit of tokens cuts an utterance.
         tokenizer: the environment's, where it is not the task's own.
@@ -54,9 +64,10 @@ class Served:
         temperature: of the server's sampling; 0 is greedy.
         max_tokens: the server's tokens in one reply; by default the task's limit.
         concurrency: requests at a time.
-        timeout: seconds to wait for one answer.
-        retries: how often a request is repeated where the server is busy, broken, silent or away.
-        backoff: seconds before the first repetition; they double each time.
+        timeout: seconds to wait for one whole answer.
+        retries: how often a request is repeated where the server is busy, broken or silent, or a connection is lost;
+            each time is told by a warning of the logger ``lang_envs``. One that cannot be reached is an error at once.
+        backoff: seconds before the first repetition; they double each time, and the server may ask for more.
         api_key: by default the environment variable ``OPENAI_API_KEY``. It is kept nowhere else.
     """
 
@@ -83,57 +94,61 @@ class Served:
                 f"concurrency must be at least 1, retries and temperature at least 0; got {concurrency}, {retries} and "
                 f"{temperature}"
             )
-        self.url, self.model, self.chat, self.instruction = url, model, chat, instruction
+        if not (whole(model) and whole(instruction)):
+            raise ValueError(f"model and instruction must be whole texts, got {model!r} and {instruction!r}")
+        self.url, self.model, self.chat, self.instruction = without_secrets(url), model, chat, instruction
         self.temperature, self.concurrency = temperature, concurrency
         self.max_tokens = task.max_utterance_tokens if max_tokens is None else max_tokens
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
-        self._limit, self._turns = task.max_utterance_tokens, turns
+        self._limit, self._longest, self._turns = task.max_utterance_tokens, task.max_tokens, turns
         key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
         self._endpoint = Endpoint(url, key, timeout, retries, backoff)
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
-        """One utterance for each history (see ``lang_envs.Policy``).
+        """One utterance for each history (see ``lang_envs.Policy``); ``Turn.info`` has the thoughts, where it has any.
 
         Raises:
             ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
             ValueError: where it refuses the request (an unknown model, a wrong key ...) or its answer makes no sense.
         """
         seeds = [int(rng.integers(2**31)) for rng in rngs]
-        replies = self._replies(transcripts(self._tokenizer, histories), seeds)
-        return [Turn(spell(self._tokenizer, reply, self._limit)) for reply in replies]
+        return [
+            Turn(
+                spell(self._tokenizer, reply.said, self._limit),
+                info={"thoughts": reply.thoughts} if reply.thoughts else None,
+            )
+            for reply in self._replies(transcripts(self._tokenizer, histories), seeds, self._limit)
+        ]
 
     def answer(self, transcripts: Sequence[str]) -> list[str]:
         """What the model says next in each transcript: how it plays the user of ``ClarifyingQA``.
 
-        Equal transcripts get equal seeds.
+        Equal transcripts get equal seeds. Thoughts are dropped.
 
         Raises:
             ConnectionError, ValueError: as :meth:`act`.
         """
-        return self._replies(transcripts, [crc32(text.encode()) % 2**31 for text in transcripts])
+        seeds = [crc32(text.encode(errors="replace")) % 2**31 for text in transcripts]
+        return [reply.said for reply in self._replies(transcripts, seeds, self._longest)]
 
-    def _replies(self, texts: Sequence[str], seeds: Sequence[int]) -> list[str]:
-        pool = ThreadPoolExecutor(self.concurrency)
-        try:
-            waiting = [pool.submit(self._say, text, seed) for text, seed in zip(texts, seeds, strict=True)]
-            return [reply.result() for reply in waiting]
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)  # a failure is told now, not after the rest
+    def _replies(self, texts: Sequence[str], seeds: Sequence[int], limit: int) -> list[Answer]:
+        """What the model says and thinks, each no longer than ``limit`` or ``max_tokens`` tokens can be."""
+        asked = [self._request(text, seed) for text, seed in zip(texts, seeds, strict=True)]
+        answers = self._endpoint.ask(asked, self.concurrency) if asked else []
+        return [
+            Answer(_utterance(answer.said[: limit * _TOKEN]), answer.thoughts[: self.max_tokens * _TOKEN])
+            for answer in answers
+        ]
 
-    def _say(self, history: str, seed: int) -> str:
-        request = {
-            "model": self.model,
-            "temperature": self.temperature,
-            "max_tokens": self.max_tokens,
-            "seed": seed,
-        }
+    def _request(self, history: str, seed: int) -> dict[str, Any]:
+        if not whole(history):
+            raise ValueError(
+                f"a transcript holds half a character (a lone surrogate), which no request can: {history!r}"
+            )
+        request = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens, "seed": seed}
         if self.chat:
-            reply = self._endpoint.chat(request | {"messages": self._messages(history)})
-        else:
-            reply = self._endpoint.complete(request | {"prompt": history, "stop": [END, USER]})
-        for marker in (END, USER, AGENT):  # some servers hand over the text that stopped them
-            reply = reply.partition(marker)[0]
-        return reply.strip()
+            return request | {"messages": self._messages(history)}
+        return request | {"prompt": history, "stop": [END, USER]}
 
     def _messages(self, history: str) -> list[dict[str, str]]:
         turns, told = list(self._turns(history)), [self.instruction]
@@ -149,3 +164,10 @@ class Served:
             turns.insert(0, ("user", ""))
         system = "\n\n".join(filter(None, told))
         return messages_of([("context", system), *turns] if system else turns)
+
+
+def _utterance(text: str) -> str:
+    """What is said up to the first marker: some servers hand over the text that stopped them."""
+    for marker in (END, USER, AGENT):
+        text = text.partition(marker)[0]
+    return text.strip()
