@@ -192,7 +192,7 @@ def test_unknown_baseline(tmp_path):
     ("text", "words"),
     [
         ("LAYER,P,R,F\n0,.1,.1,.1\n", "no row for layer 2"),
-        ("LAYER,P,R,F\n2,.1,,.1\n", "line 2: expected three numbers"),
+        ("LAYER,P,R,F\n2,.1,,.1\n", "row 2: expected three numbers"),
         ("layer\tP\n", "expected the header LAYER,P,R,F"),
         ("", "expected the header"),
     ],

@@ -157,7 +157,7 @@ BROKEN = [
     ([ARC | {"answerKey": "9"}], "line 1, field 'answerKey': expected one of"),
     ([{**ARC, "answerKey": ""}], "without answers"),
     ([HUB_ARC, HUB_ARC], "line 2, field 'id': 'q1' is there twice"),
-    ([{k: v for k, v in ARC.items() if k != "id"}], "field 'id': expected str"),
+    ([{k: v for k, v in ARC.items() if k != "id"}], "field 'id': missing"),
     (
         [HUB_ARC | {"choices": {"text": ["x", "y"], "label": ["A", "B"]}, "answerKey": "A"}],
         "expected 3 to 5 of them, got 2",
@@ -165,17 +165,17 @@ BROKEN = [
     ([HUB_ARC | {"choices": {"text": [*"uvwxyz"], "label": [*"ABCDEF"]}}], "expected 3 to 5 of them, got 6"),
     ([HUB_ARC | {"choices": {"text": [*"xyz"], "label": [*"AB"]}}], "3 texts have 2 labels"),
     ([HUB_ARC | {"choices": {"text": ["x", "", "z"], "label": [*"ABC"]}, "answerKey": "A"}], "field 'choices'"),
-    ([SWAG | {"label": 4}], "field 'label': expected a place from 0 to 3, got 4"),
+    ([SWAG | {"label": 4}], "field 'label': expected a place from 0 to 3, got int 4"),
     ([SWAG | {"label": None}], "field 'label'"),
-    ([COSMOS | {"label": -1}], "got -1; a split without answers"),
-    ([MMLU | {"choices": "wxyz"}], "field 'choices': expected Sequence, got str"),
+    ([COSMOS | {"label": -1}], "got int -1; a split without answers"),
+    ([MMLU | {"choices": "wxyz"}], "field .choices.: expected list, got str"),
     ([SCIQ | {"distractor2": " "}], "field 'distractor2': expected some text"),
     ([MATHDIAL | {"ground_truth": "many"}], "field 'ground_truth': expected a number"),
     (OE_EVAL[:2], "expected a line for each choice"),
     ([*OE_EVAL, OE_EVAL[0] | {"doc": OE_EVAL[0]["doc"] | {"gold": 2}}], "is there twice"),
     ([{"prompt": "x", "completion": "y"}], "known layout .*got .'completion', 'prompt'"),
     ([["x"]], "known layout"),
-    ([ARC, HUB_OBQA], "line 2, field 'question': expected dict, got nothing"),
+    ([ARC, HUB_OBQA], "line 2, field 'question': missing"),
     ([], "no questions"),
 ]
 
@@ -250,7 +250,7 @@ def test_a_marker_of_the_transcripts_is_refused(tmp_path):
 
 
 def test_half_a_character_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"line 1, the text .* holds half a character"):
+    with pytest.raises(CorpusError, match=r"line 1, .*the text .* holds half a character"):
         read_questions(write(tmp_path / "a.jsonl", [MMLU | {"question": "Who \ud83d?"}]))
 
 

@@ -112,7 +112,7 @@ def test_the_validation_file_is_the_one_that_is_found(tmp_path, monkeypatch):
         (["data", "dialogs", 0, "dialog", 0, "answer"], ..., "round 0, field 'answer': missing"),
         (["data", "dialogs", 1, "image_id"], 7, "image '7' is there twice"),
         (["data", "dialogs", 1, "dialog"], [], "field 'dialog': expected at least one question"),
-        (["data", "answers", 2], None, "expected a text at 2 of the pool, got None"),
+        (["data", "answers", 2], None, "expected a text at 2 of the pool, got nothing"),
         (["data", "questions", 2], "<|user|>hi", "markers"),
     ],
 )
@@ -158,8 +158,8 @@ def test_vispro(tmp_path):
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("object_detection", [12], "line 1, field 'object_detection': expected ids of COCO categories, got 12"),
-        ("object_detection", ["1"], "expected ids of COCO categories, got '1'"),
+        ("object_detection", [12], "line 1, field 'object_detection': expected ids of COCO categories, got int 12"),
+        ("object_detection", ["1"], "expected ids of COCO categories, got str '1'"),
         ("sentences", [["A", "cat"]], "expected a caption, a question and an answer"),
         ("sentences", ["A cat"], "expected lists of words"),
         ("image_file", 7, "field 'image_file': expected str"),

@@ -83,7 +83,7 @@ def test_what_is_wrong_with_a_table_is_said(tmp_path):
 
     solved = squares("ggggg")
     refused("header: expected the columns .'tweet_text'.", [(1, solved)], [*HEADER[:-1], "text"])
-    refused("row 2, field 'wordle_id': expected a number, got 'x'", [(1, solved), ("x", solved)])
+    refused("row 2, field 'wordle_id': expected a number, got str 'x'", [(1, solved), ("x", solved)])
     refused("no finished game in 1 tweets", [(1, "hello")])
     refused("no finished game in 0 tweets", [])
     answers = ["wordle_id", "a", "b", "c", "word"]

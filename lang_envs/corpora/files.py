@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import bz2
-import gzip
 import io
 import json
-import lzma
 import os
-import zipfile
+import sys
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
+
+from lang_envs.corpora import compressed
+from lang_envs.corpora.limits import TooLarge, largest_record, record_too_large
 
 DATA_VARIABLE = "LANG_ENVS_DATA"
 """The environment variable that names a folder of downloaded corpora."""
@@ -42,105 +42,99 @@ def data_folder(name: str) -> Path:
     return folder
 
 
-def open_text(path: str | os.PathLike[str]) -> TextIO:
-    """Opens a text file; what its name ends in (.gz, .bz2, .xz, .zst, .zip) says how it is compressed.
-
-    A byte order mark at its beginning, as some Windows programs write it, is passed over.
+def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
+    """Opens a file; what its name ends in (.gz, .bz2, .xz, .zst, .zip) says how it is compressed.
 
     Raises:
-        CorpusError: where there is no such file, or a zip does not hold exactly one file.
+        CorpusError: where there is no such file, it cannot be unpacked, or a zip does not hold exactly one file.
     """
     path = Path(path)
     if not path.is_file():
         raise CorpusError(f"there is no file {str(path)!r}")
-    return io.TextIOWrapper(_open_bytes(path), encoding="utf-8-sig", newline="")
-
-
-def _open_bytes(path: Path) -> Any:
-    match path.suffix:
-        case ".gz":
-            return gzip.open(path)
-        case ".bz2":
-            return bz2.open(path)
-        case ".xz":
-            return lzma.open(path)
-        case ".zst":
-            return io.BufferedReader(_Zst(path.open("rb")))
-        case ".zip":
-            return _open_zip(path)
-    return path.open("rb")
-
-
-class _Zst(io.RawIOBase):
-    """The bytes of a .zst file; the library's own reader takes one that was cut short for whole."""
-
-    def __init__(self, packed: BinaryIO) -> None:
-        import zstandard
-
-        # Reddit dumps are compressed with a window of 2 GiB, far beyond the library's default.
-        self._unpacker = zstandard.ZstdDecompressor(max_window_size=2**31)
-        self._packed, self._ready = packed, memoryview(b"")
-        self._frame: Any = None
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            more = (self._frame.unused_data if self._frame and self._frame.eof else b"") or self._packed.read(2**17)
-            if not more:
-                if self._frame and not self._frame.eof:
-                    raise EOFError("the last frame is not whole")
-                return 0
-            if self._frame is None or self._frame.eof:
-                self._frame = self._unpacker.decompressobj()
-            self._ready = memoryview(self._frame.decompress(more))
-        size = min(len(buffer), len(self._ready))
-        buffer[:size], self._ready = self._ready[:size], self._ready[size:]
-        return size
-
-    def close(self) -> None:
-        self._packed.close()
-        super().close()
-
-
-def _open_zip(path: Path) -> Any:
     try:
-        archive = zipfile.ZipFile(path)
-    except zipfile.BadZipFile as error:
-        raise CorpusError(f"{path}: expected a zip archive ({error}); was the download cut short?") from error
-    members = [name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX")]
-    if len(members) != 1:
-        raise CorpusError(f"{path}: expected a zip of one file, got {len(members)}: {members[:5]}; unpack it first")
-    return archive.open(members[0])
+        return compressed.open_bytes(path)
+    except compressed.faults() as error:
+        raise unreadable(path, error) from error
+    except ValueError as error:
+        raise CorpusError(f"{path}: {error}") from error
+
+
+def open_text(path: str | os.PathLike[str]) -> TextIO:
+    """Opens a text file as :func:`open_bytes` does; a byte order mark at its beginning is passed over.
+
+    Raises:
+        CorpusError: as :func:`open_bytes`.
+    """
+    return as_text(open_bytes(path))
+
+
+def as_text(content: BinaryIO) -> TextIO:
+    """Bytes as strict UTF-8, line ends as they stand."""
+    return io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """The whole text of a file.
+
+    Raises:
+        CorpusError: where it cannot be read, is not UTF-8, or is too large to be one record.
+    """
+    most = largest_record()
+    with open_text(path) as file:
+        try:
+            text = file.read(most + 1)
+            if len(text) > most:
+                raise record_too_large()
+        except faults() as error:
+            raise unreadable(path, error) from error
+    return text
+
+
+def first_character(path: str | os.PathLike[str]) -> str:
+    """The first character of a file that is no blank; empty where there is none among the first 65,536.
+
+    Raises:
+        CorpusError: where the file cannot be read or is not UTF-8.
+    """
+    with open_text(path) as file:
+        try:
+            return file.read(2**16).lstrip()[:1]
+        except faults() as error:
+            raise unreadable(path, error) from error
+
+
+def lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    """The lines of a file, each with its number from 1, read as they are asked for.
+
+    Raises:
+        CorpusError: where the file cannot be read, is not UTF-8, or a line is too large to be one record.
+    """
+    with open_text(path) as file:
+        yield from lines_of(file, path)
+
+
+def lines_of(file: TextIO, where: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
+    """The lines of a text that is open already; see :func:`lines`."""
+    most = largest_record()
+    for number in count(1):
+        try:
+            line = file.readline(most + 1)
+            if len(line) > most:
+                raise record_too_large()
+        except faults() as error:
+            raise unreadable(where, error, number) from error
+        if not line:
+            return
+        yield number, line
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
     """The one JSON value of a file.
 
     Raises:
-        CorpusError: where it is none, is cut short or not UTF-8.
+        CorpusError: where it is none, is cut short or cannot be read.
     """
-    with open_text(path) as file:
-        text = read(file, path)
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CorpusError(
-            f"{path}, line {error.lineno}: expected JSON ({error.msg}); was the file cut short?"
-        ) from error
-
-
-def read(file: TextIO, path: str | os.PathLike[str]) -> str:
-    """The whole text of a file that :func:`open_text` opened.
-
-    Raises:
-        CorpusError: where it cannot be decompressed or is not UTF-8.
-    """
-    try:
-        return file.read()
-    except faults() as error:
-        raise unreadable(path, error) from error
+    return parse(read_text(path), str(path), 1)
 
 
 def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
@@ -150,45 +144,57 @@ def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
         CorpusError: at the first line that is no JSON.
     """
     for number, line in lines(path):
-        if not line.strip():
-            continue
-        try:
-            yield number, json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CorpusError(f"{path}, line {number}: expected JSON ({error.msg}); was the file cut short?") from error
+        if line.strip():
+            yield number, parse(line.rstrip(), str(path), number)
 
 
-def lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """The lines of a file, each with its number from 1, read as they are asked for.
+def parse(text: str, where: str, line: int | None = None) -> Any:
+    """The JSON value that a text is.
+
+    Args:
+        text: of one value.
+        where: it stands, for errors.
+        line: the number of its first line.
 
     Raises:
-        CorpusError: where the file cannot be decompressed or is not UTF-8.
+        CorpusError: where it is no JSON, too deeply nested, or holds an integer of too many digits.
     """
-    with open_text(path) as file:
-        for number in count(1):
-            try:
-                line = file.readline()
-            except faults() as error:
-                raise unreadable(path, error, number) from error
-            if not line:
-                return
-            yield number, line
+    where, file = (where, where) if line is None else (f"{where}, line {line}", where)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        at = where if line is None else f"{file}, line {line + error.lineno - 1}"
+        raise CorpusError(f"{at}: expected JSON ({error.msg}); was the file cut short?") from error
+    except RecursionError:
+        raise CorpusError(f"{where}: expected JSON, got lists or objects too deep inside of each other") from None
+    except ValueError as error:
+        most = sys.get_int_max_str_digits()
+        raise CorpusError(f"{where}: expected integers of at most {most} digits, got a longer one") from error
+    except MemoryError:
+        raise CorpusError(f"{where}: there is not enough memory for the JSON of {len(text):,} characters") from None
 
 
 def faults() -> tuple[type[Exception], ...]:
     """What reading a damaged or mistaken file may raise."""
-    import zlib
-
-    import zstandard
-
-    return UnicodeDecodeError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile, OSError
+    return (UnicodeDecodeError, *compressed.faults())
 
 
-def unreadable(path: str | os.PathLike[str], error: Exception, line: int | None = None) -> CorpusError:
+def unreadable(where: str | os.PathLike[str], error: Exception, line: int | None = None) -> CorpusError:
     """The error to raise for one of :func:`faults`."""
-    where = str(path) if line is None else f"{path}, after line {line - 1}"
+    where = str(where) if line is None else f"{where}, after line {line - 1}"
     if isinstance(error, UnicodeDecodeError):
-        return CorpusError(
-            f"{where}: expected UTF-8, got byte {error.object[error.start]:#04x}; convert it (iconv -t utf-8)"
-        )
-    return CorpusError(f"{where}: cannot be decompressed ({error}); was the download cut short, or the file renamed?")
+        got = error.object[error.start]
+        return CorpusError(f"{where}: expected UTF-8, got byte {got:#04x}; convert it (iconv -t utf-8){_utf_16(error)}")
+    if isinstance(error, TooLarge):
+        return CorpusError(f"{where}: {error}")
+    if isinstance(error, MemoryError):
+        return CorpusError(f"{where}: there is not enough memory to read it")
+    return CorpusError(
+        f"{where}: cannot be decompressed ({error}); is the download whole, the file named after its kind, and not "
+        "encrypted?"
+    )
+
+
+def _utf_16(error: UnicodeDecodeError) -> str:
+    marked = error.start == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return "; it begins as UTF-16 does (iconv -f utf-16 -t utf-8)" if marked else ""

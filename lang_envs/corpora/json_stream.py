@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
+import re
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any
+from typing import Any, TextIO
+
+import ijson
 
 from lang_envs.corpora.files import CorpusError, faults, open_text, unreadable
+from lang_envs.corpora.limits import largest_record, record_too_large
+from lang_envs.corpora.records import brief
 
-_CHUNK = 2**20  # characters
-_DECODER = json.JSONDecoder()
-_BLANK = " \t\r\n\ufeff"
+DEEPEST = 200
+"""Lists and objects inside of each other; what walks through a record calls itself for each."""
+_CHUNK = 2**16  # characters
+_KINDS = {"start_map": "an object", "start_array": "an array"}
+_STEP = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
 
 
 class JsonStream:
@@ -24,14 +30,16 @@ class JsonStream:
         ...         record = stream.value()
 
     Attributes:
-        where: the file and the record under way, for errors.
+        path: of the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = str(path)
         self._file = open_text(path)
-        self._text, self._at = "", 0
         self._places: list[str] = []
+        self._text = _Text(self._file, self)
+        self._events = self._parsed()
+        self._ahead: tuple[str, Any] | None = None
 
     def __enter__(self) -> JsonStream:
         return self
@@ -46,17 +54,13 @@ class JsonStream:
         """The file and the record under way."""
         return ", ".join([self.path, *self._places])
 
-    def peek(self) -> str:
-        """The first character of what comes next; empty at the file's end.
+    def is_object(self) -> bool:
+        """Whether an object comes next.
 
         Raises:
-            CorpusError: where the file cannot be decompressed or is not UTF-8.
+            CorpusError: where the file cannot be read, or is no JSON.
         """
-        while True:
-            while self._at < len(self._text) and self._text[self._at] in _BLANK:
-                self._at += 1
-            if self._at < len(self._text) or not self._more():
-                return self._text[self._at : self._at + 1]
+        return self._peek() == "start_map"
 
     def members(self) -> Iterator[str]:
         """The keys of the object that comes next; the value of each must be read before the next is asked for.
@@ -64,14 +68,9 @@ class JsonStream:
         Raises:
             CorpusError: where no object comes next, or it is cut short.
         """
-        for _ in self._items("{", "}"):
-            key = self.value()
-            if not isinstance(key, str):
-                raise CorpusError(f"{self.where}: expected the name of a field, got {key!r}")
-            self._expect(":")
-            self._places.append(repr(key))
-            yield key
-            self._places.pop()
+        self._open("start_map")
+        while (taken := self._take())[0] == "map_key":
+            yield from self._at(brief(taken[1]), taken[1])
 
     def elements(self) -> Iterator[None]:
         """One step for each value of the array that comes next; each must be read before the next is asked for.
@@ -79,28 +78,29 @@ class JsonStream:
         Raises:
             CorpusError: where no array comes next, or it is cut short.
         """
-        for number, _ in enumerate(self._items("[", "]")):
-            self._places.append(f"record {number}")
-            yield
-            self._places.pop()
+        self._open("start_array")
+        number = 0
+        while self._peek() != "end_array":
+            yield from self._at(f"record {number}", None)
+            number += 1
+        self._take()
 
     def value(self) -> Any:
         """Reads the whole value that comes next.
 
         Raises:
-            CorpusError: where it is no JSON, or is cut short.
+            CorpusError: where it is no JSON, is cut short, is too large or too deeply nested.
         """
-        self.peek()
+        builder, depth = ijson.ObjectBuilder(), 0
+        event, value = self._take()
         while True:
-            try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                if self._more():
-                    continue
-                raise CorpusError(f"{self.where}: expected JSON ({error.msg}); was the file cut short?") from error
-            if end < len(self._text) or not self._more():  # else a number could go on in the next chunk
-                self._at = end
-                return value
+            builder.event(event, value)
+            depth += _STEP.get(event, 0)
+            if depth == 0:
+                return builder.value
+            if depth > DEEPEST:
+                raise CorpusError(f"{self.where}: expected JSON nested at most {DEEPEST} deep, got a deeper record")
+            event, value = next(self._events)
 
     def end(self) -> None:
         """Checks that nothing follows.
@@ -108,31 +108,90 @@ class JsonStream:
         Raises:
             CorpusError: where something does.
         """
-        if self.peek():
-            raise CorpusError(f"{self.path}: expected one JSON value, but another follows; name JSON lines .jsonl")
+        for _ in self._events:  # the parser raises
+            raise AssertionError("the value was not read whole")
 
-    def _items(self, opening: str, closing: str) -> Iterator[None]:
-        self._expect(opening)
-        if self.peek() != closing:
-            yield
-            while self.peek() == ",":
-                self._at += 1
-                yield
-        self._expect(closing)
+    def _at(self, place: str, key: Any) -> Iterator[Any]:
+        self._places.append(place)
+        self._text.begin()
+        yield key
+        self._places.pop()
 
-    def _expect(self, character: str) -> None:
-        found = self.peek()
-        if found != character:
-            got = repr(found) if found else "the end of the file; was it cut short?"
-            raise CorpusError(f"{self.where}: expected {character!r}, got {got}")
-        self._at += 1
+    def _open(self, event: str) -> None:
+        found, value = self._take()
+        if found != event:
+            got = _KINDS.get(found) or brief(value)
+            raise CorpusError(f"{self.where}: expected {_KINDS[event]}, got {got}")
 
-    def _more(self) -> bool:
-        """Reads on, by as much as is waiting at least: a value that takes many chunks is not parsed again for each."""
-        waiting = self._text[self._at :]
+    def _peek(self) -> str:
+        self._ahead = self._take()
+        return self._ahead[0]
+
+    def _take(self) -> tuple[str, Any]:
+        taken, self._ahead = self._ahead or next(self._events), None
+        return taken
+
+    def _parsed(self) -> Iterator[tuple[str, Any]]:
         try:
-            chunk = self._file.read(max(_CHUNK, len(waiting)))
+            yield from ijson.basic_parse(self._text, use_float=True, buf_size=_CHUNK)
+        except CorpusError:
+            raise
+        except (ijson.JSONError, ValueError) as error:  # ValueError: of ijson's parser in Python
+            raise CorpusError(f"{self.where}: {_words(error)}") from error
+
+
+class _Text:
+    """What the parser reads: the file as UTF-8, and no more of it for one record than is allowed."""
+
+    # yajl reads an escaped half of a character as a question mark. Two halves make one; a backslash may be escaped.
+    _HALF = re.compile(
+        r"(?<!\\)(?:\\\\)*"
+        r"(?:\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])(?=.{6})|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
+        re.DOTALL,
+    )
+    _SEEN_AGAIN = 64  # characters, more than an escape has
+
+    def __init__(self, file: TextIO, stream: JsonStream) -> None:
+        self._file, self._stream, self._most = file, stream, largest_record()
+        self._size, self._tail, self._has_half = 0, "", False
+
+    def begin(self) -> None:
+        """A record begins."""
+        self._size = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, empty at the end.
+
+        Raises:
+            CorpusError: where the file cannot be read, the record is too large, or holds half a character.
+        """
+        try:
+            text = "" if self._has_half else self._file.read(size)
+            self._size += len(text)
+            if self._size > self._most:
+                raise record_too_large()
         except faults() as error:
-            raise unreadable(self.where, error) from error
-        self._text, self._at = waiting + chunk, 0
-        return bool(chunk)
+            raise unreadable(self._stream.where, error) from error
+        if size and ("\\ud" in text or "\\uD" in text or "\\" in self._tail):
+            text = self._before_half(text)
+        if self._has_half and not text:
+            raise CorpusError(f"{self._stream.where}: a text holds half a character (\\ud800 to \\udfff); take it out")
+        self._tail = (self._tail + text)[-self._SEEN_AGAIN :].lstrip("\\")
+        return text.encode()
+
+    def _before_half(self, text: str) -> str:
+        """The text up to the first half of a character, so that what stands before it is parsed before the error."""
+        found = self._HALF.search(self._tail + text + " " * 6 * (not text))
+        if found is None:
+            return text
+        self._has_half = True
+        return text[: max(0, found.start() - len(self._tail))]
+
+
+def _words(error: Exception) -> str:
+    told = str(error).removeprefix("b'").partition("\n")[0].partition("\\n")[0]
+    if "trailing garbage" in told or "Additional data" in told:
+        return "expected one JSON value, but another follows; name JSON lines .jsonl"
+    if "overflow" in told:
+        return "expected numbers of at most 64 bits, got a larger one"
+    return f"expected JSON ({told}); was the file cut short?"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import csv
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.corpora.files import CorpusError, faults, open_text, unreadable
+from lang_envs.corpora.csv_files import Row, rows
+from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.records import shown
 from lang_envs.tasks.wordle_patterns import SOLVED, WORD_LENGTH, pattern_of
 
 MOST_ROWS = 6
@@ -18,6 +18,7 @@ SQUARES = {"🟩": "g", "🟧": "g", "🟨": "y", "🟦": "y", "⬛": "b", "⬜"
 """Orange and blue are the game's colours for the colour-blind; black or white is up to the theme."""
 _LOOK = "\N{VARIATION SELECTOR-16}"  # some keyboards add it to a square; it shows nothing
 _ID, _TEXT = "wordle_id", "tweet_text"
+_MOST_DIGITS = 9  # of a day's number
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,13 @@ def read_tweets(path: str | os.PathLike[str]) -> SharedGames:
         CorpusError: naming file, row and field, where it is none, or holds no finished game.
     """
     puzzles, grids, skipped = [], [], 0
-    for number, row in _rows(path):
-        text, puzzle = row.get(_TEXT), row.get(_ID)
-        if text is None or puzzle is None or not puzzle.strip().isdecimal():
-            field, got, expected = (_TEXT, text, "a text") if text is None else (_ID, puzzle, "a number")
-            raise CorpusError(f"{path}, row {number}, field {field!r}: expected {expected}, got {got!r}")
-        grid = grid_of(text)
+    for number, row in rows(path, (_ID, _TEXT)):
+        text, where = row[_TEXT], f"{path}, row {number}"
+        if text is None:
+            raise CorpusError(f"{where}, field {_TEXT!r}: expected a text, got nothing")
+        puzzle, grid = _puzzle(row, where), grid_of(text)
         if _finished(grid):
-            puzzles.append(int(puzzle))
+            puzzles.append(puzzle)
             grids.append(grid)
         else:
             skipped += 1
@@ -87,14 +87,13 @@ def read_answers(path: str | os.PathLike[str]) -> dict[int, str]:
         CorpusError: naming file, row and field, where it is none.
     """
     answers: dict[int, str] = {}
-    for number, row in _rows(path, _ID, "word"):
-        puzzle, word = (row[_ID] or "").strip(), (row["word"] or "").strip().lower()
-        if not puzzle.isdecimal():
-            raise CorpusError(f"{path}, row {number}, field {_ID!r}: expected a number, got {puzzle!r}")
+    for number, row in rows(path, (_ID, "word")):
+        where, word = f"{path}, row {number}", (row["word"] or "").strip().lower()
+        puzzle = _puzzle(row, where)
         if len(word) != WORD_LENGTH or not (word.isascii() and word.isalpha()):
-            raise CorpusError(f"{path}, row {number}, field 'word': expected five letters a-z, got {word!r}")
-        if answers.setdefault(int(puzzle), word) != word:
-            raise CorpusError(f"{path}, row {number}, field {_ID!r}: {puzzle} is there twice, with different words")
+            raise CorpusError(f"{where}, field 'word': expected five letters a-z, got {shown(word)}")
+        if answers.setdefault(puzzle, word) != word:
+            raise CorpusError(f"{where}, field {_ID!r}: {puzzle} is there twice, with different words")
     return answers
 
 
@@ -102,17 +101,9 @@ def _finished(grid: list[int]) -> bool:
     return bool(grid) and SOLVED not in grid[:-1] and (grid[-1] == SOLVED or len(grid) == MOST_ROWS)
 
 
-def _rows(path: str | os.PathLike[str], *columns: str) -> Iterator[tuple[int, dict[str, str | None]]]:
-    number = 0
-    with open_text(path) as file:
-        try:
-            table = csv.DictReader(file, strict=True)
-            missing = [column for column in columns or (_ID, _TEXT) if column not in (table.fieldnames or ())]
-            if missing:
-                raise CorpusError(f"{path}, header: expected the columns {missing}, got {table.fieldnames}")
-            for number, row in enumerate(table, start=1):
-                yield number, row
-        except csv.Error as error:
-            raise CorpusError(f"{path}, row {number + 1}: expected CSV ({error}); was the file cut short?") from error
-        except faults() as error:
-            raise unreadable(path, error, number + 1) from error
+def _puzzle(row: Row, where: str) -> int:
+    """The day's number."""
+    text = (row[_ID] or "").strip()
+    if not (text.isdecimal() and len(text) <= _MOST_DIGITS):
+        raise CorpusError(f"{where}, field {_ID!r}: expected a number, got {shown(row[_ID])}")
+    return int(text)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import csv
+import math
 import os
 from collections.abc import Sequence
 
+from lang_envs.corpora.csv_files import lists
+from lang_envs.corpora.files import lines
+from lang_envs.corpora.records import brief
 from lang_envs.rewards.encoder import MINILM, Encoder
 
 Baseline = tuple[float, float, float]
@@ -60,24 +63,23 @@ def read_baseline(path: str | os.PathLike[str], layer: int) -> Baseline:
     Raises:
         ValueError: where the file is no such table or has no row for the layer.
     """
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = csv.reader(file)
-        header = next(rows, [])
-        if header != ["LAYER", "P", "R", "F"]:
-            raise ValueError(f"{path}: expected the header LAYER,P,R,F of a baseline file, got {','.join(header)!r}")
-        for row in rows:
-            if row[:1] == [str(layer)]:
-                return _three(row[1:], f"{path}, line {rows.line_num}")
+    found = lists((line for _, line in lines(path)), str(path))
+    _, header = next(found, (1, []))
+    if header != ["LAYER", "P", "R", "F"]:
+        raise ValueError(f"{path}: expected the header LAYER,P,R,F of a baseline file, got {brief(','.join(header))}")
+    for number, row in found:
+        if row[:1] == [str(layer)]:
+            return _three(row[1:], f"{path}, row {number}")
     raise ValueError(f"{path}: holds no row for layer {layer}")
 
 
 def _three(values: Sequence[str | float], where: str) -> Baseline:
     try:
         precision, recall, f1 = map(float, values)
-    except ValueError as error:
-        raise ValueError(f"{where}: expected three numbers (precision, recall, F1), got {values}") from error
-    if not max(precision, recall, f1) < 1:
-        raise ValueError(f"{where}: a baseline must be below 1, the score of the same text, got {values}")
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{where}: expected three numbers (precision, recall, F1), got {brief(values)}") from error
+    if not all(math.isfinite(value) and value < 1 for value in (precision, recall, f1)):
+        raise ValueError(f"{where}: a baseline must be below 1, the score of the same text, got {brief(values)}")
     return precision, recall, f1
 
 

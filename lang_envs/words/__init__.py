@@ -6,7 +6,8 @@ import os
 import re
 from collections.abc import Sequence
 from importlib import resources
-from pathlib import Path
+
+from lang_envs.corpora.files import read_text
 
 NAMES = ("english", "english-400", "english-200", "english-100", "english-30")
 _WORD = re.compile(r"[a-z]{5}")
@@ -17,7 +18,7 @@ def load(words: str | os.PathLike[str] | Sequence[str]) -> tuple[tuple[str, ...]
 
     Args:
         words: the name of a packaged list (one of ``NAMES``), the path of a UTF-8 text file with one word per line,
-            or the words themselves.
+            or the words themselves. A file may be compressed, as :func:`lang_envs.corpora.files.open_text` opens it.
 
     Returns:
         The words, sorted and each once, and how many lines of a file were left out because they are not five letters
@@ -50,8 +51,8 @@ def _text(words: str | os.PathLike[str]) -> str:
     if words in NAMES:
         return resources.files(__name__).joinpath(f"{words}.txt").read_text(encoding="utf-8")
     try:
-        return Path(words).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text(words)
+    except (OSError, ValueError) as error:
         raise ValueError(
             f"Cannot read the word list {os.fspath(words)!r} ({error}): expected one of the packaged lists {NAMES}, or "
             "the path of a UTF-8 text file with one word per line."

@@ -13,7 +13,6 @@ from typing import Any
 from lang_envs.corpora.dialogues.dialogue import (
     SPLITS,
     Dialogue,
-    field,
     files_of,
     speaker_of,
     spoken,
@@ -21,6 +20,7 @@ from lang_envs.corpora.dialogues.dialogue import (
 )
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.json_stream import JsonStream
+from lang_envs.corpora.records import brief, field, name_of, shown
 
 _SPLITS = {"train": SPLITS[0], "dev": SPLITS[1], "test": SPLITS[2]}
 _SPEAKERS = {"customer": "user", "agent": "agent", "action": "action"}
@@ -46,10 +46,10 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
 
 def _file(file: Path) -> Iterator[Dialogue]:
     with JsonStream(file) as stream:
-        if stream.peek() == "{":
+        if stream.is_object():
             for key in stream.members():
                 if key not in _SPLITS:
-                    raise CorpusError(f"{stream.where}: expected one of {list(_SPLITS)}, got {key!r}")
+                    raise CorpusError(f"{stream.where}: expected one of {list(_SPLITS)}, got {brief(key)}")
                 for _ in stream.elements():
                     yield _dialogue(stream.value(), stream.where, _SPLITS[key])
         else:
@@ -59,12 +59,12 @@ def _file(file: Path) -> Iterator[Dialogue]:
 
 
 def _dialogue(record: Any, where: str, split: str | None) -> Dialogue:
-    name = str(field(record, "convo_id", object, where))
+    name = name_of(record, "convo_id", where)
     turns = []
     for i, row in enumerate(field(record, "original", list, where)):
         at = f"{where}, field 'original', row {i}"
         if not (isinstance(row, list) and len(row) == 2 and isinstance(row[1], str)):
-            raise CorpusError(f"{at}: expected [speaker, text], got {row!r}")
+            raise CorpusError(f"{at}: expected [speaker, text], got {shown(row)}")
         speaker = speaker_of(row[0], _SPEAKERS, at)
         text = spoken(row[1], at)
         if speaker != "action" and text:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.records import brief, shown
 from lang_envs.tokenizers import whole
 from lang_envs.transcript import MARKERS
 
@@ -19,8 +20,6 @@ Turns = tuple[tuple[str, str], ...]
 SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {name: name for name in SPLITS} | {"dev": "validation", "val": "validation", "valid": "validation"}
 _SUFFIXES = ("", ".gz", ".bz2", ".xz", ".zst", ".zip")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -107,22 +106,6 @@ def split_named(file: Path) -> str | None:
     return next((name for name in named if name), None)
 
 
-def field(record: Any, key: str, kind: type[T], where: str) -> T:
-    """The field ``key`` of a record.
-
-    Raises:
-        CorpusError: where the record is no object, or has no such field of that kind.
-    """
-    if not isinstance(record, dict):
-        raise CorpusError(f"{where}: expected an object with the field {key!r}, got {_shown(record)}")
-    if key not in record:
-        raise CorpusError(f"{where}, field {key!r}: missing; the record has {sorted(record)[:12]}")
-    value = record[key]
-    if not isinstance(value, kind):
-        raise CorpusError(f"{where}, field {key!r}: expected {kind.__name__}, got {_shown(value)}")
-    return value
-
-
 def spoken(text: str, where: str) -> str:
     """A text as it is said: white space collapsed.
 
@@ -131,9 +114,11 @@ def spoken(text: str, where: str) -> str:
             character, which cannot be written.
     """
     if not whole(text):
-        raise CorpusError(f"{where}: the text {text!r} holds half a character; take it out of the file")
+        raise CorpusError(f"{where}: the text {brief(text)} holds half a character; take it out")
     if any(marker in text for marker in MARKERS):
-        raise CorpusError(f"{where}: the text {text!r} holds one of the markers {MARKERS}; take it out of the file")
+        raise CorpusError(
+            f"{where}: the text {brief(text)} holds one of the markers {MARKERS}; take it out of the file"
+        )
     return " ".join(text.split())
 
 
@@ -143,8 +128,8 @@ def speaker_of(name: Any, speakers: dict[Any, str], where: str) -> str:
     Raises:
         CorpusError: for another name.
     """
-    if not isinstance(name, str | int) or name not in speakers:
-        raise CorpusError(f"{where}: expected one of {list(speakers)}, got {_shown(name)}")
+    if not isinstance(name, str | int) or isinstance(name, bool) or name not in speakers:
+        raise CorpusError(f"{where}: expected one of {list(speakers)}, got {shown(name)}")
     return speakers[name]
 
 
@@ -157,12 +142,9 @@ def without_duplicates(dialogues: Iterable[Dialogue], path: Path) -> Iterator[Di
     seen = set()
     for dialogue in dialogues:
         if (dialogue.split, dialogue.id) in seen:
-            raise CorpusError(f"{path}: the dialogue {dialogue.id!r} is there twice; are two versions in one folder?")
+            raise CorpusError(
+                f"{path}: the dialogue {brief(dialogue.id)} is there twice; are two versions in one folder?"
+            )
         seen.add((dialogue.split, dialogue.id))
         if dialogue.turns:
             yield dialogue
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text if len(text) <= 60 else text[:60] + '...'}"

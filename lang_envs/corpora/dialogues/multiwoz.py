@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lang_envs.corpora.arrow_files import parquet
 from lang_envs.corpora.dialogues.dialogue import (
     Dialogue,
-    field,
     files_of,
     speaker_of,
     split_named,
@@ -23,6 +23,7 @@ from lang_envs.corpora.dialogues.dialogue import (
 )
 from lang_envs.corpora.files import CorpusError, json_lines, lines
 from lang_envs.corpora.json_stream import JsonStream
+from lang_envs.corpora.records import field, shown
 
 _PATTERNS = ("dialogues_*.json", "data.json", *(f"{s}.json" for s in ("train", "val", "dev", "test")), "*.jsonl")
 _LISTS = {"valListFile": "validation", "testListFile": "test"}
@@ -51,7 +52,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
 def _file(file: Path) -> Iterator[Dialogue]:
     split, listed = split_named(file), _listed(file.parent) if file.name.startswith("data.json") else {}
     if file.suffix == ".parquet":
-        rows = _rows(file)
+        rows = ((f"{file}, record {number}", record) for number, record in parquet(file, ["dialogue_id", "turns"]))
     elif ".jsonl" in file.suffixes:
         rows = ((f"{file}, line {number}", record) for number, record in json_lines(file))
     else:
@@ -65,7 +66,7 @@ def _file(file: Path) -> Iterator[Dialogue]:
 
 def _json(file: Path) -> Iterator[tuple[str, Any]]:
     with JsonStream(file) as stream:
-        if stream.peek() == "{":
+        if stream.is_object():
             for key in stream.members():
                 record = stream.value()
                 yield stream.where, {"dialogue_id": key, **record} if isinstance(record, dict) else record
@@ -73,20 +74,6 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
             for _ in stream.elements():
                 yield stream.where, stream.value()
         stream.end()
-
-
-def _rows(file: Path) -> Iterator[tuple[str, Any]]:
-    import pyarrow.parquet as pq
-    from pyarrow.lib import ArrowException
-
-    number = 0
-    try:
-        for batch in pq.ParquetFile(file).iter_batches(batch_size=512, columns=["dialogue_id", "turns"]):
-            for record in batch.to_pylist():
-                yield f"{file}, record {number}", record
-                number += 1
-    except (ArrowException, OSError) as error:
-        raise CorpusError(f"{file}: expected a Parquet file with dialogue_id and turns ({error})") from error
 
 
 def _listed(folder: Path) -> dict[str, str]:
@@ -133,7 +120,7 @@ def _dialogue(record: Any, where: str) -> Dialogue:
         at = f"{where}, turn {i}"
         who = speaker_of(speaker, _SPEAKERS, f"{at}, field 'speaker'")
         if not isinstance(text, str):
-            raise CorpusError(f"{at}, field 'utterance': expected a text, got {text!r}")
+            raise CorpusError(f"{at}, field 'utterance': expected a text, got {shown(text)}")
         if words := spoken(text, at):
             turns.append((who, words))
     return Dialogue(name, tuple(turns))

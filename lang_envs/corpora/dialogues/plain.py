@@ -10,13 +10,13 @@ from typing import Any
 from lang_envs.corpora.dialogues.dialogue import (
     SPLITS,
     Dialogue,
-    field,
     files_of,
     speaker_of,
     spoken,
     without_duplicates,
 )
 from lang_envs.corpora.files import CorpusError, json_lines
+from lang_envs.corpora.records import field, name_of, shown
 
 _SPEAKERS = {"user": "user", "agent": "agent"}
 
@@ -37,7 +37,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
 
 
 def _dialogue(record: Any, where: str) -> Dialogue:
-    name = str(field(record, "id", object, where))
+    name = name_of(record, "id", where)
     turns = []
     for i, turn in enumerate(field(record, "turns", list, where)):
         at = f"{where}, turn {i}"
@@ -46,5 +46,5 @@ def _dialogue(record: Any, where: str) -> Dialogue:
             turns.append((speaker, text))
     split = record.get("split")
     if split is not None and split not in SPLITS:
-        raise CorpusError(f"{where}, field 'split': expected one of {SPLITS} or nothing, got {split!r}")
+        raise CorpusError(f"{where}, field 'split': expected one of {SPLITS} or nothing, got {shown(split)}")
     return Dialogue(name, tuple(turns), split)

@@ -16,14 +16,14 @@ from typing import Any
 from lang_envs.corpora.dialogues.dialogue import (
     Dialogue,
     Turns,
-    field,
     files_of,
     speaker_of,
     spoken,
     without_duplicates,
 )
-from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.files import CorpusError, parse
 from lang_envs.corpora.json_stream import JsonStream
+from lang_envs.corpora.records import field, shown
 
 _SPEAKERS = {"user": "user", "assistant": "agent"}
 _ROLES = {"user": "user", "agent": "agent", "api": "api"}
@@ -94,23 +94,25 @@ def _verdict(record: Any, where: str) -> Verdict:
     generation = _inner(record, "generation", dict, where)
     is_api_call = "api" in generation
     at = f"{where}, field 'generation'"
-    reply = json.dumps(generation["api"]) if is_api_call else field(generation, "text", str, at)
-    reward = field(record, "reward", float | int, where)  # type: ignore[arg-type]  # isinstance takes a union
+    reply = _request(generation["api"], at) if is_api_call else field(generation, "text", str, at)
+    reward = field(record, "reward", float, where)
     if reward not in (0, 1):
-        raise CorpusError(f"{where}, field 'reward': expected 0 or 1, got {reward}")
+        raise CorpusError(f"{where}, field 'reward': expected 0 or 1, got {reward:g}")
     name = field(record, "conversation_id", str, where)
-    return Verdict(name, tuple(context), spoken(reply, at), float(reward), is_api_call)
+    return Verdict(name, tuple(context), spoken(reply, at), reward, is_api_call)
 
 
 def _inner(record: Any, key: str, kind: type[Any], where: str) -> Any:
     """A field whose text is itself JSON."""
-    text = field(record, key, str, where)
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise CorpusError(
-            f"{where}, field {key!r}: expected JSON in a text ({error.msg}), got {text[:60]!r}"
-        ) from error
+    value = parse(field(record, key, str, where), f"{where}, field {key!r}")
     if not isinstance(value, kind):
-        raise CorpusError(f"{where}, field {key!r}: expected JSON of a {kind.__name__}, got {text[:60]!r}")
+        raise CorpusError(f"{where}, field {key!r}: expected JSON of a {kind.__name__}, got {shown(value)}")
     return value
+
+
+def _request(value: Any, where: str) -> str:
+    """What a program is asked, as JSON."""
+    try:
+        return json.dumps(value)
+    except RecursionError:
+        raise CorpusError(f"{where}: expected a request, got lists or objects too deep inside of each other") from None

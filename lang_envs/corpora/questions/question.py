@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lang_envs.corpora.records import brief, shown
 from lang_envs.tokenizers import whole
 from lang_envs.transcript import MARKERS
 
@@ -35,17 +36,17 @@ class Question:
         for field in ("id", "text"):
             value = getattr(self, field)
             if not isinstance(value, str) or not value.strip():
-                raise ValueError(f"field {field!r}: expected some text, got {value!r}")
+                raise ValueError(f"field {field!r}: expected some text, got {shown(value)}")
         if not FEWEST <= len(self.choices) <= MOST:
             raise ValueError(f"field 'choices': expected {FEWEST} to {MOST} of them, got {len(self.choices)}")
         for choice in self.choices:
             if not isinstance(choice, str) or not choice.strip():
-                raise ValueError(f"field 'choices': expected texts, got {choice!r}")
+                raise ValueError(f"field 'choices': expected texts, got {shown(choice)}")
         for piece in (self.text, *self.choices, self.context, self.hint):
             if not whole(piece):
-                raise ValueError(f"the text {piece[:60]!r} holds half a character; take it out of the file")
+                raise ValueError(f"the text {brief(piece)} holds half a character; take it out of the file")
             if any(marker in piece for marker in MARKERS):
-                raise ValueError(f"the text {piece[:60]!r} holds one of the markers {MARKERS}; take it out of the file")
+                raise ValueError(f"the text {brief(piece)} holds one of the markers {MARKERS}; take it out of the file")
         if not 0 <= self.answer < len(self.choices):
             raise ValueError(f"field 'answer': expected a place below {len(self.choices)}, got {self.answer}")
 

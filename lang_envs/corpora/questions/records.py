@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lang_envs.corpora.questions.question import LETTERS, Question
+from lang_envs.corpora.records import brief, label, shown, typed
 
 Record = Mapping[str, Any]
 _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
@@ -18,9 +19,9 @@ _NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 
 def arc_official(record: Record, name: str) -> Question:
     """ARC and OpenBookQA as their authors publish them: the stem and labelled choices under "question"."""
-    question = _field(record, "question", dict)
-    choices = _field(question, "choices", list)
-    labels = [str(_field(choice, "label", (str, int))) for choice in choices]
+    question = typed(record, "question", dict)
+    choices = typed(question, "choices", list)
+    labels = [label(choice, "label") for choice in choices]
     texts = tuple(_text(choice, "text") for choice in choices)
     answer = _labelled(labels, record, "answerKey")
     return Question(_text(record, "id"), _text(question, "stem"), texts, answer, hint=_optional(record, "fact1"))
@@ -28,8 +29,8 @@ def arc_official(record: Record, name: str) -> Question:
 
 def hub_choices(record: Record, name: str) -> Question:
     """ARC ("question") and OpenBookQA ("question_stem") on the hub: choices as lists of texts and of labels."""
-    choices = _field(record, "choices", Mapping)
-    labels = [str(label) for label in _field(choices, "label", Sequence)]
+    choices = typed(record, "choices", dict)
+    labels = [label({"label": one}, "label") for one in typed(choices, "label", list)]
     texts = _texts(choices, "text")
     if len(labels) != len(texts):
         raise ValueError(f"field 'choices': {len(texts)} texts have {len(labels)} labels")
@@ -42,7 +43,8 @@ def swag(record: Record, name: str) -> Question:
     """A beginning in two parts and four endings, as SWAG has them; OpenBookQA is passed around so, too."""
     text = " ".join(part for part in (_text(record, "sent1"), _optional(record, "sent2")) if part)
     endings = _numbered(record, "ending")
-    return Question(str(record.get("id", name)), text, endings, _place(record, "label", len(endings)))
+    answer = _place(record, "label", len(endings))
+    return Question(_text(record, "id") if "id" in record else name, text, endings, answer)
 
 
 def cosmosqa(record: Record, name: str) -> Question:
@@ -75,10 +77,19 @@ def mmlu(record: Record, name: str) -> Question:
 
 def oe_eval(record: Record, name: str) -> Question:
     """A request of OLMo's evaluation suite: the item under "doc"; one line for each choice, read as one question."""
-    doc = _field(record, "doc", dict)
+    doc = typed(record, "doc", dict)
     text = _text(doc, "query").removeprefix("Question: ").removesuffix("\nAnswer:")
     choices = _texts(doc, "choices")
     return Question(_text(record, "native_id"), text, choices, _place(doc, "gold", len(choices)))
+
+
+def place_of(record: Record) -> int:
+    """Which choice a request of OLMo's suite is about; -1 where it does not say.
+
+    Raises:
+        ValueError: where it is no integer.
+    """
+    return typed(record, "idx", int) if "idx" in record else -1
 
 
 def mathdial(record: Record, name: str) -> Question:
@@ -122,32 +133,23 @@ def reader_of(record: Any) -> Callable[[Record, str], Question]:
         for keys, reader in LAYOUTS.values():
             if keys <= record.keys():
                 return hub_choices if reader is arc_official and "choices" in record else reader
-    got = sorted(map(str, record)) if isinstance(record, Mapping) else type(record).__name__
+    got = brief(sorted(map(str, record))) if isinstance(record, Mapping) else shown(record)
     known = "; ".join(f"{name}: {', '.join(sorted(needed))}" for name, (needed, _) in LAYOUTS.items())
     raise ValueError(f"expected a multiple-choice record of a known layout ({known}), got {got}")
 
 
-def _field(record: Record, key: str, kind: Any) -> Any:
-    value = record.get(key) if isinstance(record, Mapping) else None
-    if not isinstance(value, kind) or (kind is Sequence and isinstance(value, str)):
-        got = type(value).__name__ if isinstance(record, Mapping) and key in record else "nothing"
-        names = kind if isinstance(kind, tuple) else (kind,)
-        raise ValueError(f"field {key!r}: expected {' or '.join(k.__name__ for k in names)}, got {got}")
-    return value
-
-
 def _text(record: Record, key: str) -> str:
-    text = str(_field(record, key, (str, int))).strip()
+    text = label(record, key).strip()
     if not text:
         raise ValueError(f"field {key!r}: expected some text, got none")
     return text
 
 
 def _texts(record: Record, key: str) -> tuple[str, ...]:
-    values = _field(record, key, Sequence)
+    values = typed(record, key, list)
     for value in values:
         if not isinstance(value, str):
-            raise ValueError(f"field {key!r}: expected texts, got {value!r}")
+            raise ValueError(f"field {key!r}: expected texts, got {shown(value)}")
     return tuple(value.strip() for value in values)
 
 
@@ -165,24 +167,23 @@ def _numbered(record: Record, stem: str) -> tuple[str, ...]:
 
 
 def _labelled(labels: Sequence[str], record: Record, key: str) -> int:
-    label = str(record.get(key, "")).strip()
-    if label not in labels:
-        what = f"got {label!r}" if label else "got nothing: this may be a split without answers"
-        raise ValueError(f"field {key!r}: expected one of {list(labels)}, {what}")
-    return labels.index(label)
+    asked = label(record, key).strip() if record.get(key) is not None else ""
+    if asked not in labels:
+        what = f"got {brief(asked)}" if asked else "got nothing: this may be a split without answers"
+        raise ValueError(f"field {key!r}: expected one of {brief(list(labels))}, {what}")
+    return labels.index(asked)
 
 
 def _place(record: Record, key: str, choices: int) -> int:
     value = record.get(key)
-    try:
-        place = int(value)  # type: ignore[arg-type]  # what is no number is told below
-    except (TypeError, ValueError):
-        place = -1
-    if not 0 <= place < choices or isinstance(value, float):
+    places = {str(place): place for place in range(choices)}
+    is_place = isinstance(value, int | str) and not isinstance(value, bool) and str(value).strip() in places
+    if not is_place:
         raise ValueError(
-            f"field {key!r}: expected a place from 0 to {choices - 1}, got {value!r}; a split without answers has none"
+            f"field {key!r}: expected a place from 0 to {choices - 1}, got {shown(value)}; a split without answers has "
+            "none"
         )
-    return place
+    return places[str(value).strip()]
 
 
 def _placed(right: str, wrong: Sequence[str], text: str) -> tuple[tuple[str, ...], int]:
@@ -194,5 +195,5 @@ def _placed(right: str, wrong: Sequence[str], text: str) -> tuple[tuple[str, ...
 def _last_number(text: str, key: str) -> str:
     numbers = _NUMBER.findall(text)
     if not numbers:
-        raise ValueError(f"field {key!r}: expected a number at its end, got {text[-40:]!r}")
+        raise ValueError(f"field {key!r}: expected a number at its end, got {brief(text[-40:])}")
     return str(numbers[-1]).replace(",", "")

@@ -13,6 +13,9 @@ from lang_envs.transcript import MARKERS
 DELETED = ("[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]")
 """What Reddit shows in place of a text that its author or a moderator took back."""
 
+HIGHEST_SCORE = 2**31 - 1
+"""Of a comment, in either direction; what is beyond is no count of votes."""
+
 
 @dataclass(frozen=True, slots=True)  # there may be millions
 class Comment:
@@ -61,6 +64,7 @@ class Tidy:
 
     def _fault(self, comment: Comment) -> str | None:
         both = comment.text + comment.parent
+        named = comment.id + comment.subreddit
         if comment.text in DELETED:
             return "deleted"
         if comment.parent in DELETED:
@@ -69,7 +73,7 @@ class Tidy:
             return "empty"
         if "\0" in both:
             return "NUL bytes"
-        if not whole(both):
+        if not (whole(both) and whole(named)):
             return "broken characters"
         if any(marker in both for marker in MARKERS):
             return "conversation markers"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from lang_envs.corpora.files import lines
-from lang_envs.corpora.reddit.comment import Comment
+from lang_envs.corpora.files import CorpusError, lines, parse
+from lang_envs.corpora.reddit.comment import HIGHEST_SCORE, Comment
 
 EMOTIONS = (
     "admiration", "amusement", "anger", "annoyance", "approval", "caring", "confusion", "curiosity", "desire",
@@ -61,14 +60,14 @@ def read_dump(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Itera
         if not line.strip():
             continue
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = parse(line, str(path))
+        except CorpusError:
             skipped["not JSON"] += 1
             continue
         if not isinstance(record, dict) or not isinstance(record.get("id"), str):
             skipped["no id"] += 1
         elif isinstance(record.get("title"), str):
-            texts["t3_" + record["id"]] = f"{record['title']}\n\n{record.get('selftext') or ''}".strip()
+            texts["t3_" + record["id"]] = f"{record['title']}\n\n{_text(record, 'selftext')}".strip()
         else:
             comment = _dumped(record, texts, skipped)
             if isinstance(record.get("body"), str):  # one whose score is hidden is answered all the same
@@ -85,13 +84,19 @@ def _dumped(record: dict[str, object], texts: dict[str, str], skipped: Counter[s
     if not isinstance(body, str):
         skipped["no body"] += 1
         return None
-    if not isinstance(score, int) or isinstance(score, bool):
+    if not isinstance(score, int) or isinstance(score, bool) or abs(score) > HIGHEST_SCORE:
         skipped["score is not a number"] += 1
         return None
     return Comment(
         id=str(record["id"]),
-        parent=texts.get(str(record.get("parent_id")), ""),
+        parent=texts.get(_text(record, "parent_id"), ""),
         text=body,
         score=score,
-        subreddit=str(record.get("subreddit") or ""),
+        subreddit=_text(record, "subreddit"),
     )
+
+
+def _text(record: dict[str, object], key: str) -> str:
+    """A field that is not needed; empty where it is no text."""
+    value = record.get(key)
+    return value if isinstance(value, str) else ""

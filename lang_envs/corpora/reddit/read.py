@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from lang_envs.corpora.files import CorpusError, lines
+from lang_envs.corpora.files import CorpusError, lines, parse
 from lang_envs.corpora.reddit.comment import Comment, Comments, Tidy
 from lang_envs.corpora.reddit.lines import is_emotions, read_dump, read_emotions
 from lang_envs.corpora.reddit.tables import LAYOUTS, header_of, layout_of, read_csv
@@ -70,7 +69,7 @@ def _raw(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Iterator[C
 
 def _is_dump(line: str) -> bool:
     try:
-        record = json.loads(line)
-    except json.JSONDecodeError:
+        record = parse(line, "")
+    except CorpusError:
         return False
     return isinstance(record, dict) and bool({"body", "title"} & record.keys())

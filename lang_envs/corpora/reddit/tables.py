@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from lang_envs.corpora.files import lines
-from lang_envs.corpora.reddit.comment import Comment
+from lang_envs.corpora.files import CorpusError, lines
+from lang_envs.corpora.reddit.comment import HIGHEST_SCORE, Comment
 
 
 class Record(NamedTuple):
@@ -108,7 +108,10 @@ def read_csv(path: Path, layout: Layout, skipped: Counter[str]) -> Iterator[Comm
 
 def _records(path: Path, skipped: Counter[str]) -> Iterator[Record]:
     reader = csv.reader(line for _, line in lines(path))
-    header = next(filter(None, reader))  # behind blank lines, if any
+    try:
+        header = next(filter(None, reader))  # behind blank lines, if any
+    except csv.Error as error:
+        raise CorpusError(f"{path}, header: expected CSV ({error}); was the file cut short?") from error
     number = 0
     while True:
         number += 1
@@ -133,6 +136,6 @@ def _score(text: str) -> int:
         number = float(text)
     except ValueError:
         number = math.nan
-    if not number.is_integer():
+    if not (number.is_integer() and abs(number) <= HIGHEST_SCORE):
         raise ValueError("score is not a number")
     return int(number)

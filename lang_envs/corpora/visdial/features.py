@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.records import brief
 from lang_envs.corpora.visdial.visdial import ImageDialogue
 from lang_envs.corpora.visdial.vispro import COCO_IDS
 
@@ -29,16 +31,15 @@ def from_file(path: str | os.PathLike[str], dialogues: Sequence[ImageDialogue]) 
     if not path.is_file():
         raise CorpusError(f"there is no file {str(path)!r}")
     if path.suffix == ".npy":
-        try:
-            values, ids = np.load(path, allow_pickle=False), None
-        except (ValueError, OSError, EOFError) as error:
-            raise CorpusError(f"{path}: expected an array of numbers as numpy.save writes it ({error})") from error
+        values, ids = _npy(path), None
     elif path.suffix == ".safetensors":
         values, ids = _safetensors(path)
     else:
         raise CorpusError(f"{path}: expected .npy or .safetensors, got {path.suffix or 'no ending'!r}")
     if values.ndim != 2 or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
         raise CorpusError(f"{path}: expected finite numbers [images, features], got {values.dtype} {values.shape}")
+    if ids is not None and ids.shape != values.shape[:1]:
+        raise CorpusError(f"{path}, tensor 'image_id': expected one a row, {values.shape[:1]}, got {ids.shape}")
     if ids is not None:
         row = {str(image): place for place, image in enumerate(ids.tolist())}
         missing = [dialogue.image for dialogue in dialogues if dialogue.image not in row]
@@ -47,7 +48,11 @@ def from_file(path: str | os.PathLike[str], dialogues: Sequence[ImageDialogue]) 
         values = values[[row[dialogue.image] for dialogue in dialogues]]
     elif len(values) != len(dialogues):
         raise CorpusError(f"{path}: expected a row for each of {len(dialogues)} dialogues, got {len(values)} rows")
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):
+        features = values.astype(np.float32)
+    if not np.isfinite(features).all():
+        raise CorpusError(f"{path}: expected numbers that 32 bits hold, got one of {np.abs(values).max():g}")
+    return features
 
 
 def from_objects(dialogues: Sequence[ImageDialogue]) -> Features:
@@ -68,14 +73,24 @@ def from_dialogues(
     return np.stack([part.mean(axis=0) for part in np.split(vectors, ends)])
 
 
+def _npy(path: Path) -> NDArray[np.generic]:
+    try:
+        values = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a false shape takes no memory
+    except (ValueError, OSError, EOFError, TypeError, OverflowError, zipfile.BadZipFile) as error:
+        raise CorpusError(f"{path}: expected an array of numbers as numpy.save writes it ({error})") from error
+    if not isinstance(values, np.ndarray):
+        raise CorpusError(f"{path}: expected one array as numpy.save writes it, got several")
+    return values
+
+
 def _safetensors(path: Path) -> tuple[NDArray[np.generic], NDArray[np.generic] | None]:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
     try:
         tensors = load_file(path)
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:  # of types that numpy does not have
         raise CorpusError(f"{path}: expected a safetensors file ({error}); was the download cut short?") from error
     if "features" not in tensors:
-        raise CorpusError(f"{path}: expected a tensor 'features', it has {sorted(tensors)}")
+        raise CorpusError(f"{path}: expected a tensor 'features', it has {brief(sorted(tensors))}")
     return tensors["features"], tensors.get("image_id")

@@ -12,14 +12,16 @@ copies hold the columns ``caption``, ``dialog`` (a list of question and answer p
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lang_envs.corpora.dialogues.dialogue import field, spoken
+from lang_envs.corpora.arrow_files import parquet
+from lang_envs.corpora.dialogues.dialogue import spoken
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.json_stream import JsonStream
+from lang_envs.corpora.records import brief, field, shown
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,7 @@ def read_visdial(path: str | os.PathLike[str]) -> list[ImageDialogue]:
             dialogues.
     """
     path = Path(path)
-    dialogues = _parquet(path) if path.suffix == ".parquet" else _official(path)
-    return distinct(dialogues, path)
+    return distinct(_parquet(path) if path.suffix == ".parquet" else _official(path), path)
 
 
 def distinct(dialogues: Iterable[ImageDialogue], path: Path) -> list[ImageDialogue]:
@@ -56,29 +57,28 @@ def distinct(dialogues: Iterable[ImageDialogue], path: Path) -> list[ImageDialog
     found: dict[str, ImageDialogue] = {}
     for dialogue in dialogues:
         if dialogue.image in found:
-            raise CorpusError(f"{path}: the image {dialogue.image!r} is there twice; are two files in one?")
+            raise CorpusError(f"{path}: the image {brief(dialogue.image)} is there twice; are two files in one?")
         found[dialogue.image] = dialogue
     if not found:
         raise CorpusError(f"{path}: expected dialogues about images, found none")
     return list(found.values())
 
 
-def _official(path: Path) -> list[ImageDialogue]:
+def _official(path: Path) -> Iterator[ImageDialogue]:
     data = field(_without_options(path), "data", dict, str(path))
     pools = {name: field(data, f"{name}s", list, f"{path}, field 'data'") for name in ("question", "answer")}
     dialogues = (
         _dialogue(record, pools, f"{path}, dialogue {number}")
         for number, record in enumerate(field(data, "dialogs", list, f"{path}, field 'data'"))
     )
-    return [dialogue for dialogue in dialogues if dialogue is not None]
+    return (dialogue for dialogue in dialogues if dialogue is not None)
 
 
 def _without_options(path: Path) -> dict[str, Any]:
     """The file but for the hundred answers to choose from in each round: a gigabyte in the training split."""
     with JsonStream(path) as stream:
-        first = stream.peek()
-        if first != "{":
-            raise CorpusError(f"{path}: expected an object with the field 'data', got {first!r}")
+        if not stream.is_object():
+            raise CorpusError(f"{path}: expected an object with the field 'data', got another value")
         whole = {key: _data(stream) if key == "data" else stream.value() for key in stream.members()}
         stream.end()
     return whole
@@ -120,44 +120,28 @@ def _text(pool: list[Any], place: int, where: str) -> str:
     if not 0 <= place < len(pool):
         raise CorpusError(f"{where}: {place} is out of range, the pool has {len(pool)} texts; is the file whole?")
     if not isinstance(pool[place], str):
-        raise CorpusError(f"{where}: expected a text at {place} of the pool, got {pool[place]!r}")
+        raise CorpusError(f"{where}: expected a text at {place} of the pool, got {shown(pool[place])}")
     return pool[place]
 
 
-def _parquet(path: Path) -> list[ImageDialogue]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    wanted = ["caption", "dialog", "image_path"]
-    if not path.is_file():
-        raise CorpusError(f"there is no file {str(path)!r}")
-    try:
-        names = pq.read_schema(path).names
-        missing = [name for name in wanted if name not in names]
-        if missing:
-            raise CorpusError(f"{path}: expected the columns {wanted}, of which {missing} are missing; it has {names}")
-        rows = pq.read_table(path, columns=wanted).to_pylist()
-    except (pa.ArrowInvalid, OSError) as error:
-        raise CorpusError(f"{path}: expected a Parquet file ({error}); was the download cut short?") from error
-    dialogues = []
-    for number, row in enumerate(rows):
+def _parquet(path: Path) -> Iterator[ImageDialogue]:
+    for number, row in parquet(path, ["caption", "dialog", "image_path"]):
         where = f"{path}, row {number}"
         rounds = field(row, "dialog", list, where)
         if any(not isinstance(pair, list) or len(pair) != 2 for pair in rounds):
-            raise CorpusError(f"{where}, field 'dialog': expected pairs of question and answer, got {rounds!r:.80}")
+            raise CorpusError(f"{where}, field 'dialog': expected pairs of question and answer, got {shown(rounds)}")
         image, caption = field(row, "image_path", str, where), field(row, "caption", str, where)
-        dialogues.append(_checked(image, caption, rounds, where))
-    return dialogues
+        yield _checked(image, caption, rounds, where)
 
 
 def _checked(image: str, caption: str, rounds: Iterable[Iterable[Any]], where: str) -> ImageDialogue:
     pairs = []
     for number, (question, answer) in enumerate(rounds):
         if not isinstance(question, str) or not isinstance(answer, str):
-            raise CorpusError(f"{where}, round {number}: expected two texts, got {question!r} and {answer!r}")
+            raise CorpusError(f"{where}, round {number}: expected two texts, got {shown(question)} and {shown(answer)}")
         pairs.append((spoken(question, where), spoken(answer, where)))
     if not pairs:
         raise CorpusError(f"{where}, field 'dialog': expected at least one question with its answer, got none")
     if not caption.strip():
-        raise CorpusError(f"{where}, field 'caption': expected a text, got {caption!r}")
+        raise CorpusError(f"{where}, field 'caption': expected a text, got {shown(caption)}")
     return ImageDialogue(image, spoken(caption, where), tuple(pairs))

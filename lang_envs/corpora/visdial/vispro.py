@@ -13,8 +13,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from lang_envs.corpora.dialogues.dialogue import field, spoken
+from lang_envs.corpora.dialogues.dialogue import spoken
 from lang_envs.corpora.files import CorpusError, json_lines
+from lang_envs.corpora.records import field, shown
 from lang_envs.corpora.visdial.visdial import ImageDialogue, distinct
 
 COCO_IDS = tuple(i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
@@ -46,7 +47,7 @@ def _dialogues(path: Path) -> Iterator[ImageDialogue]:
         where = f"{path}, line {number}"
         sentences = field(record, "sentences", list, where)
         if any(not isinstance(s, list) or any(not isinstance(word, str) for word in s) for s in sentences):
-            raise CorpusError(f"{where}, field 'sentences': expected lists of words, got {sentences!r:.80}")
+            raise CorpusError(f"{where}, field 'sentences': expected lists of words, got {shown(sentences)}")
         caption, *said = (spoken(joined(words).lower(), where) for words in sentences or [[]])
         rounds = tuple((q, a.removesuffix(".").strip()) for q, a in zip(said[::2], said[1::2], strict=False))
         caption = caption.removesuffix(".").strip()
@@ -57,7 +58,9 @@ def _dialogues(path: Path) -> Iterator[ImageDialogue]:
 
 
 def _categories(objects: list[Any], where: str) -> tuple[int, ...]:
-    unknown = [coco for coco in objects if not isinstance(coco, int) or coco not in _CATEGORY]
+    unknown = [coco for coco in objects if type(coco) is not int or coco not in _CATEGORY]
     if unknown:
-        raise CorpusError(f"{where}, field 'object_detection': expected ids of COCO categories, got {unknown[0]!r}")
+        raise CorpusError(
+            f"{where}, field 'object_detection': expected ids of COCO categories, got {shown(unknown[0])}"
+        )
     return tuple(_CATEGORY[coco] for coco in objects)

@@ -1,0 +1,99 @@
+"""Records of Parquet files and of folders that ``datasets.save_to_disk`` wrote, every fault named."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from lang_envs.corpora.files import CorpusError, read_json
+from lang_envs.corpora.limits import largest_record, record_too_large
+from lang_envs.corpora.records import brief, field
+
+Record = dict[str, Any]
+_AT_ONCE = 512  # records; a file may hold few bytes that stand for very many values
+
+
+def parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[tuple[int, Record]]:
+    """The records of a Parquet file, each with its number from 0, read as they are asked for.
+
+    Args:
+        path: of the file.
+        columns: to read, all of which it must have; None for all.
+
+    Raises:
+        CorpusError: where it is damaged, too large, or lacks a column.
+    """
+    import pyarrow.parquet as pq
+
+    path = Path(path)
+    if not path.is_file():
+        raise CorpusError(f"there is no file {str(path)!r}")
+    number = 0
+    try:
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
+        if missing := [name for name in columns or () if name not in names]:
+            raise CorpusError(f"{path}: expected the columns {columns}, of which {missing} are missing; it has {names}")
+        groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
+        if any(g.column(c).num_values > largest_record() for g in groups for c in range(g.num_columns)):
+            raise record_too_large()
+        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=columns):
+            batch.validate(full=True)
+            for record in batch.to_pylist():
+                yield number, record
+                number += 1
+    except CorpusError:
+        raise
+    except _faults() as error:
+        at = f", after record {number - 1}" if number else ""
+        raise CorpusError(f"{path}{at}: expected a Parquet file ({error}); was the download cut short?") from error
+
+
+def saved(folder: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
+    """The records of one split of a hub data set, each with its number from 0.
+
+    Args:
+        folder: of ``datasets.save_to_disk``, with a ``state.json`` that names its Arrow files.
+
+    Raises:
+        CorpusError: where it is no such folder, or a file of it is missing or damaged.
+    """
+    folder = Path(folder)
+    splits = sorted(part.parent.name for part in folder.glob("*/state.json"))
+    if not (folder / "state.json").is_file():
+        of = f"expected one split, got {splits}; pass the folder of one of them" if splits else (
+            "expected a folder of CSV files, or one saved by save_to_disk; it has no state.json"
+        )  # fmt: skip
+        raise CorpusError(f"{folder}: {of}")
+    where, number = str(folder / "state.json"), 0
+    for entry in field(read_json(where), "_data_files", list, where):
+        name = field(entry, "filename", str, where)
+        file = folder / name
+        if Path(name).name != name or not file.is_file():
+            raise CorpusError(f"{where}, field 'filename': expected a file of this folder, got {brief(name)}")
+        for record in _arrow(file):
+            yield number, record
+            number += 1
+
+
+def _arrow(file: Path) -> Iterator[Record]:
+    """The records of an Arrow stream, whose offsets are checked: wrong ones would be read from anywhere in memory."""
+    import pyarrow as pa
+
+    try:
+        with pa.OSFile(str(file)) as source, pa.ipc.open_stream(source) as stream:
+            for batch in stream:
+                batch.validate(full=True)
+                for start in range(0, len(batch), _AT_ONCE):
+                    yield from batch.slice(start, _AT_ONCE).to_pylist()
+    except _faults() as error:
+        raise CorpusError(f"{file}: expected an Arrow stream ({error}); was the download cut short?") from error
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What damaged columns may raise, when they are read or turned into Python's values."""
+    from pyarrow.lib import ArrowException
+
+    return ArrowException, OSError, ValueError, OverflowError, MemoryError

@@ -1,0 +1,52 @@
+"""Rows of CSV files, every fault named.
+
+A field holds at most 131,072 characters, the limit of Python's ``csv``: a longer one is a quote that was never closed.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Iterator
+
+from lang_envs.corpora.files import CorpusError, lines
+from lang_envs.corpora.records import brief
+
+Row = dict[str, str | None]
+"""By column; None where a row is too short. Fields beyond the header's are left out."""
+
+
+def rows(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> Iterator[tuple[int, Row]]:
+    """The rows of a file with a header, each with its number from 1; blank lines are passed over.
+
+    Args:
+        path: of the file, plain or compressed.
+        columns: that it must have.
+
+    Raises:
+        CorpusError: where the file cannot be read, is no CSV, or lacks one of the columns.
+    """
+    found = lists((line for _, line in lines(path)), str(path), first=0)
+    _, header = next(found, (0, []))
+    missing = [column for column in columns if column not in header]
+    if missing:
+        raise CorpusError(f"{path}, header: expected the columns {missing}, got {brief(header)}")
+    for number, fields in found:
+        known = fields[: len(header)]
+        yield number, dict(zip(header, [*known, *[None] * (len(header) - len(known))], strict=True))
+
+
+def lists(content: Iterable[str], where: str, first: int = 1) -> Iterator[tuple[int, list[str]]]:
+    """The fields of each row of some lines; rows are numbered from ``first``, and blank lines are passed over.
+
+    Raises:
+        CorpusError: at the first row that is no CSV.
+    """
+    number, reader = first - 1, csv.reader(content, strict=True)
+    try:
+        for fields in filter(None, reader):
+            number += 1
+            yield number, fields
+    except csv.Error as error:
+        at = f"row {number + 1}" if number + 1 else "header"
+        raise CorpusError(f"{where}, {at}: expected CSV ({error}); was the file cut short?") from error
