@@ -112,7 +112,7 @@ def _entries(listed: Path) -> dict[str, Entry]:
     entries = found.get("files")
     if found.get("algorithm") != ALGORITHM or not isinstance(entries, dict):
         raise ValueError(
-            f"{listed}: expected the algorithm {ALGORITHM!r} and an object of 'files'. Delete the file to do without it."
+            f"{listed}: expected the algorithm {ALGORITHM!r} and an object of 'files'; delete the file to do without."
         )
     for name, entry in entries.items():
         inside = not Path(name).is_absolute() and ".." not in Path(name).parts

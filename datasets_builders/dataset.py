@@ -23,6 +23,7 @@ from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, read
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
+from lang_envs.printable import printable
 from lang_envs.tokenizers import adopt, fingerprint
 
 if TYPE_CHECKING:
@@ -342,7 +343,7 @@ class EpisodeDataset(Sequence[Episode]):
 
     def __repr__(self) -> str:
         env = (self.provenance.get("env") or {}).get("id", "an unknown environment")
-        return f"EpisodeDataset({len(self):,} episodes of {env})"
+        return f"EpisodeDataset({len(self):,} episodes of {printable(env)})"
 
     # Writing
 

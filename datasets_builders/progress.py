@@ -17,11 +17,12 @@ def progress_bar(label: str, total: int, wanted: bool = True) -> Iterator[Callab
     if not wanted or not sys.stderr.isatty():
         yield lambda done: None
         return
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    bar = Progress(*columns, console=Console(stderr=True))
+    from lang_envs.terminal import Terminal
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Terminal(stderr=True))
     task = bar.add_task(label, total=total)
     next_update = time.monotonic() + PATIENCE
 

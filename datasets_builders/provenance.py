@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-import json
 from importlib.metadata import version
 from pathlib import Path
 from types import CodeType

@@ -145,6 +145,7 @@ def read_arrow(path: Path) -> list[pa.RecordBatch]:
     try:
         with pa.memory_map(str(path)) as source:
             stream = pa.ipc.open_stream(source)
+            stream.schema.names  # noqa: B018  # decodes them, which may fail
             while True:
                 batch = stream.read_next_batch()
                 batch.validate()  # that the columns are as long as they say; what is in them, Chunk checks

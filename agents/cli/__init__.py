@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 
 import tyro
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -19,6 +18,7 @@ from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
+from lang_envs.terminal import Terminal
 
 COMMANDS: dict[str, type] = {
     "list": List,
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
         if os.environ.get("LANG_ENVS_TRACEBACK"):
             raise
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{escape(' '.join(str(error).split()))}")
+        Terminal(stderr=True, soft_wrap=True).print(f"[red]{escape(' '.join(str(error).split()))}")
         return 2
     except KeyboardInterrupt:
         return 130

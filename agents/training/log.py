@@ -53,11 +53,12 @@ def progress_bar(shown: bool, start: int, steps: int, stack: ExitStack) -> Calla
     """A function that moves a progress bar; there is none unless ``shown`` and standard error is a terminal."""
     if not (shown and sys.stderr.isatty()):
         return lambda step, row: None
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+    from lang_envs.terminal import Terminal
+
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
-    bar = stack.enter_context(Progress(*columns, console=Console(stderr=True)))
+    bar = stack.enter_context(Progress(*columns, console=Terminal(stderr=True)))
     task = bar.add_task("", total=steps, completed=start)
 
     def advance(step: int, row: Row) -> None:

@@ -28,6 +28,7 @@ from agents.benchmark.experiment import Data, Suite
 from agents.benchmark.running.units import Unit, data_folder, units
 from agents.benchmark.running.work import Done
 from datasets_builders.atomic import read_object, write_text
+from lang_envs.printable import printable
 
 Say = Callable[[str], None]
 EXECUTORS = ("processes", "ray")
@@ -66,7 +67,7 @@ def run(
         raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
     from agents.benchmark.running.check import check
 
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
+    say = say or (lambda line: print(printable(line), file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
     check(suite, out)
     with _claimed(out, suite):
