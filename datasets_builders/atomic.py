@@ -48,8 +48,10 @@ def read_object(path: Path) -> dict[str, Any]:
         ValueError: there is none in it, or it cannot be read; naming the file.
     """
     try:
+        if not path.is_file():  # a device would be read without end
+            raise OSError("it is missing, or it is no file")
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} should hold a JSON object, and cannot be read: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} should hold a JSON object, and holds a {type(found).__name__}.")

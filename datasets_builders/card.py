@@ -8,11 +8,14 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import yaml
 from numpy.typing import NDArray
 
+from datasets_builders import markdown
 from datasets_builders.columns import Columns
 from datasets_builders.storage import FORMAT_VERSION
 from lang_envs.episode import Episodes
+from lang_envs.printable import printable
 from lang_envs.turns import turn_begins
 
 _AT_ONCE = 65_536  # rows; bounds the memory a summary takes
@@ -101,7 +104,7 @@ def to_text(summary: dict[str, Any]) -> str:
         quantiles = "  ".join(f"{name} {values[name]:g}" for name in ("min", "q25", "median", "q75", "max"))
         lines.append(f"{field:<8} mean {values['mean']:.3f}  s.d. {values['sd']:.3f}  {quantiles}")
     for name, part in summary["policies"].items():
-        lines.append(f"{name:<12} {part['share']:6.1%} of the episodes, mean return {part['mean_return']:.3f}")
+        lines.append(f"{printable(name):<12} {part['share']:6.1%} of the episodes, mean return {part['mean_return']:.3f}")
     return "\n".join(lines)
 
 
@@ -119,19 +122,20 @@ def histogram(returns: NDArray[np.float64]) -> str:
     )
 
 
+def front_matter(title: str) -> str:
+    """What the hub reads of a page, in YAML."""
+    facts = {
+        "pretty_name": title,
+        "license": "mit",
+        "task_categories": ["reinforcement-learning", "text-generation"],
+        "tags": ["offline-rl", "lang-envs"],
+        "configs": [{"config_name": "default", "data_files": "*.arrow"}],
+    }
+    return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=float("inf"))
+
+
 _PAGE = """---
-pretty_name: {title}
-license: mit
-task_categories:
-- reinforcement-learning
-- text-generation
-tags:
-- offline-rl
-- lang-envs
-configs:
-- config_name: default
-  data_files: "*.arrow"
----
+{front_matter}---
 
 # {title}
 
@@ -141,9 +145,7 @@ configs:
 
 Returns:
 
-```text
 {histogram}
-```
 
 ## How it was made
 
@@ -182,14 +184,17 @@ print(dataset.tokenizer().decode(episode.tokens))
 def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[np.float64]) -> str:
     """The ``README.md`` of a data set."""
     origin = {key: value for key, value in provenance.items() if key not in ("description", "reference_scores")}
-    lines = [f"* {key.replace('_', ' ')}: `{_short(value)}`" for key, value in origin.items()]
+    lines = [f"* {markdown.text(key.replace('_', ' '))}: {markdown.code(_short(value))}" for key, value in origin.items()]
     scores = provenance.get("reference_scores") or {}
-    lines += [f"* reference score, {name}: {value}" for name, value in scores.items()]
+    lines += [f"* reference score, {markdown.text(name)}: {markdown.text(str(value))}" for name, value in scores.items()]
+    title = printable(str(provenance.get("name", "Episodes")))
+    about = str(provenance.get("description", "Episodes of language tasks, token by token."))
     return _PAGE.format(
-        title=provenance.get("name", "Episodes"),
-        description=provenance.get("description", "Episodes of language tasks, token by token."),
-        figures="\n".join(["```text", to_text(summary), "```"]),
-        histogram=histogram(returns),
+        front_matter=front_matter(title),
+        title=markdown.text(title),
+        description="\n".join(map(markdown.text, about.splitlines())),
+        figures=markdown.block(to_text(summary)),
+        histogram=markdown.block(histogram(returns)),
         origin="\n".join(lines),
         version=FORMAT_VERSION,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,62 @@ from datasets_builders.atomic import read_object, write_text
 
 CHECKSUMS = "checksums.json"
 ALGORITHM = "xxh3_128"
-_AT_ONCE = 2**20  # bytes
+_AT_ONCE = 2**18  # bytes
 
 
-def write_checksums(folder: Path) -> None:
-    """Writes down size and checksum of every file below ``folder``; the last thing written there."""
+Entry = dict[str, Any]
+"""Of a file: its size in "bytes" and its "sum"."""
+
+
+def write_checksums(folder: Path, known: Mapping[str, Entry] | None = None, leave_out: Collection[str] = ()) -> None:
+    """Writes down size and checksum of every file below ``folder``; the last thing written there.
+
+    Args:
+        folder: of the files.
+        known: the entries of files that were taken down before; these are not read again.
+        leave_out: names of files that anybody may change.
+    """
+    known = known or {}
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
-    entries = {
-        file.relative_to(folder).as_posix(): {"bytes": file.stat().st_size, "sum": checksum(file)} for file in files
-    }
-    write_text(folder / CHECKSUMS, json.dumps({"algorithm": ALGORITHM, "files": entries}, indent=1))
+    names = [(file.relative_to(folder).as_posix(), file) for file in files]
+    write_entries(folder, {name: known.get(name) or entry_of(file) for name, file in names if name not in leave_out})
+
+
+def write_entries(folder: Path, entries: Mapping[str, Entry]) -> None:
+    """Writes down what is already known of the files of ``folder``."""
+    write_text(folder / CHECKSUMS, json.dumps({"algorithm": ALGORITHM, "files": dict(entries)}, indent=1))
+
+
+def read_entries(folder: Path) -> dict[str, Entry] | None:
+    """What was written down of the files of ``folder``; None where nothing was.
+
+    Raises:
+        ValueError: it cannot be read.
+    """
+    listed = folder / CHECKSUMS
+    return _entries(listed) if listed.exists() else None
+
+
+def entry_of(file: Path) -> Entry:
+    """Size and checksum of a file as it is now."""
+    return {"bytes": file.stat().st_size, "sum": checksum(file)}
+
+
+def compare(file: Path, entry: Entry) -> None:
+    """Holds a file against what was written down of it.
+
+    Raises:
+        ValueError: it is missing, or it is not what was written; naming the file.
+    """
+    if not file.is_file():
+        raise ValueError(f"{file} is missing: copy the folder {file.parent} again, or make it anew.")
+    if (size := file.stat().st_size) != entry["bytes"]:
+        raise ValueError(f"{file} has {size} bytes where {entry['bytes']} were written: {_ADVICE}")
+    if checksum(file) != entry["sum"]:
+        raise ValueError(f"{file} is not what was written (its checksum differs): {_ADVICE}")
+
+
+_ADVICE = f"copy the folder again or make it anew; if the change is meant, delete its {CHECKSUMS}."
 
 
 def verify(folder: Path) -> None:
@@ -38,25 +85,16 @@ def verify(folder: Path) -> None:
         ValueError: a file is missing or is not what was written, or the checksums themselves cannot be read; naming
             the file.
     """
-    listed = folder / CHECKSUMS
-    if not listed.exists():
+    entries = read_entries(folder)
+    if entries is None:
         warnings.warn(
             f"{folder} has no {CHECKSUMS} (it was written by an earlier version, or the file was removed), so that "
             "damage to it may go unnoticed. Save it again to add one.",
             stacklevel=3,
         )
         return
-    for name, entry in _entries(listed).items():
-        file = folder / name
-        if not file.is_file():
-            raise ValueError(f"{file} is missing: copy the folder {folder} again, or make it anew.")
-        if (size := file.stat().st_size) != entry["bytes"]:
-            raise ValueError(f"{file} has {size} bytes where {entry['bytes']} were written: {_ADVICE.format(folder)}")
-        if checksum(file) != entry["sum"]:
-            raise ValueError(f"{file} is not what was written (its checksum differs): {_ADVICE.format(folder)}")
-
-
-_ADVICE = "copy the folder {} again or make it anew; if the change is meant, delete its checksums.json."
+    for name, entry in entries.items():
+        compare(folder / name, entry)
 
 
 def checksum(file: Path) -> str:
@@ -68,13 +106,13 @@ def checksum(file: Path) -> str:
     return state.hexdigest()
 
 
-def _entries(listed: Path) -> dict[str, dict[str, Any]]:
+def _entries(listed: Path) -> dict[str, Entry]:
     """What a ``checksums.json`` lists, every entry as it should be."""
     found = read_object(listed)
     entries = found.get("files")
     if found.get("algorithm") != ALGORITHM or not isinstance(entries, dict):
         raise ValueError(
-            f"{listed}: expected the algorithm {ALGORITHM!r} and an object of 'files'. Delete the file to do without it."
+            f"{listed}: expected the algorithm {ALGORITHM!r} and an object of 'files'; delete the file to do without."
         )
     for name, entry in entries.items():
         inside = not Path(name).is_absolute() and ".." not in Path(name).parts

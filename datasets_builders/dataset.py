@@ -14,15 +14,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from datasets_builders import export
+from datasets_builders import checksums, export
+from datasets_builders.atomic import read_object
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
-from datasets_builders.provenance import check_version, read_provenance, tokenizer_facts
+from datasets_builders.provenance import check_facts, read_provenance, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, read_arrow, schema, schema_of
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
 from lang_envs.file_names import component
+from lang_envs.printable import printable
 from lang_envs.tokenizers import adopt, fingerprint, vocabulary_size
 
 if TYPE_CHECKING:
@@ -61,8 +63,14 @@ class EpisodeDataset(Sequence[Episode]):
     # Where it comes from
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> EpisodeDataset:
-        """Maps a recorded folder; its offsets are checked, its episodes not read.
+    def load(cls, path: str | os.PathLike[str], verify: bool = True) -> EpisodeDataset:
+        """Maps a recorded folder, and makes sure that it holds what was written.
+
+        Args:
+            path: of the folder.
+            verify: compare its files with their checksums and check what is in every episode, which reads all of it
+                once. Without, only the places and lengths of episodes are checked, and what is in them is not read: for
+                a folder larger than memory that was checked before.
 
         Raises:
             FileNotFoundError: where there is no such folder, or only an unfinished recording of it.
@@ -74,11 +82,9 @@ class EpisodeDataset(Sequence[Episode]):
             hint = f"; {partial} is its unfinished recording: record again with the same arguments to finish it"
             raise FileNotFoundError(f"there is no data set at {folder}{hint if partial.exists() else ''}")
         provenance = read_provenance(folder)
-        chunks = [
-            Chunk.of(batch, str(file) if number == 0 else f"{file}, record batch {number}")
-            for file in _data_files(folder)
-            for number, batch in enumerate(read_arrow(file))
-        ]
+        if verify:
+            _verify(folder)
+        chunks = _chunks(folder, provenance, verify)
         columns = Columns(chunks)
         if len(columns) != provenance.get("episodes"):
             raise DatasetError(
@@ -143,7 +149,7 @@ class EpisodeDataset(Sequence[Episode]):
         tokenizer: PreTrainedTokenizerFast | None,
         where: str,
     ) -> EpisodeDataset:
-        check_version(provenance, where)
+        check_facts(provenance, where)
         if tokenizer is not None and not provenance.get("tokenizer"):
             provenance = {**provenance, "tokenizer": tokenizer_facts(tokenizer)}
         columns = schema_of(provenance)
@@ -230,13 +236,14 @@ class EpisodeDataset(Sequence[Episode]):
 
         Raises:
             ValueError: where the data set carries none.
+            DatasetError: where its files are damaged, or are those of another tokenizer.
         """
         if self._tokenizer is None:
             raise ValueError(
                 "this data set carries no tokenizer; pass one to from_episodes, from_jsonl or from_parquet"
             )
         if isinstance(self._tokenizer, Path):
-            self._tokenizer = adopt(self._tokenizer)
+            self._tokenizer = _tokenizer_in(self._tokenizer, self.provenance)
         return self._tokenizer
 
     def require(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -337,12 +344,14 @@ class EpisodeDataset(Sequence[Episode]):
 
     def __repr__(self) -> str:
         env = (self.provenance.get("env") or {}).get("id", "an unknown environment")
-        return f"EpisodeDataset({len(self):,} episodes of {env})"
+        return f"EpisodeDataset({len(self):,} episodes of {printable(env)})"
 
     # Writing
 
     def save(self, path: str | os.PathLike[str]) -> EpisodeDataset:
         """Writes these episodes, and no others of the columns they share, to a new folder, and maps it.
+
+        What is left of a save that was stopped is deleted by the next.
 
         Raises:
             FileExistsError: where the folder exists.
@@ -350,12 +359,12 @@ class EpisodeDataset(Sequence[Episode]):
         tokenizer = None if self._tokenizer is None else self.tokenizer()
         columns = self._columns.chunks[0].batch.schema
         recording = Recording(
-            path, self._summary(), columns, tokenizer, resume=False, advice="make room and save again"
+            path, self._summary(), columns, tokenizer, resume=False, advice="make room and save again", copy=True
         )
         try:
             for batch in self._batches():
                 recording.append(batch)
-            return EpisodeDataset.load(recording.finish())
+            return EpisodeDataset.load(recording.finish(), verify=False)
         except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
             recording.discard()
             raise
@@ -384,15 +393,58 @@ class EpisodeDataset(Sequence[Episode]):
             yield self._columns.batch(self._resolve(np.arange(start, min(start + _AT_ONCE, len(self)))))
 
 
+def _verify(folder: Path) -> None:
+    try:
+        checksums.verify(folder)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+
+
+def _chunks(folder: Path, provenance: dict[str, Any], verify: bool) -> list[Chunk]:
+    """The record batches of a folder, all of the same columns."""
+    vocabulary = (provenance.get("tokenizer") or {}).get("vocab_size")
+    chunks: list[Chunk] = []
+    for file in _data_files(folder):
+        for number, batch in enumerate(read_arrow(file)):
+            where = str(file) if number == 0 else f"{file}, record batch {number}"
+            chunk = Chunk.of(batch, where)
+            if chunks and batch.schema != chunks[0].batch.schema:
+                raise DatasetError(f"{where}: expected the columns of the file before, got those of another data set")
+            if verify:
+                chunk.check_episodes(where, vocabulary)
+            chunks.append(chunk)
+    return chunks
+
+
+def _tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """The tokenizer of a data set, which must be the one its episodes were written in."""
+    try:
+        tokenizer = adopt(folder)
+    except Exception as error:  # whatever the libraries raise at a damaged file, bare Exceptions among it
+        raise DatasetError(
+            f"{folder}: expected a tokenizer as save_pretrained writes it, but it cannot be loaded "
+            f"({type(error).__name__}: {error}); copy the folder again or record it anew"
+        ) from error
+    recorded, found = (provenance.get("tokenizer") or {}).get("fingerprint"), fingerprint(tokenizer)
+    if recorded not in (None, found):
+        raise DatasetError(
+            f"{folder} holds the tokenizer {found}, but the episodes are written in {recorded}, where the same ids are "
+            "other words; copy the folder again or record it anew"
+        )
+    return tokenizer
+
+
 def _data_files(folder: Path) -> list[Path]:
     """The files that ``state.json`` lists, all there."""
     state = folder / "state.json"
     try:
-        listed = json.loads(state.read_text(encoding="utf-8"))["_data_files"]
-        names = [component(entry["filename"], "a data file") for entry in listed]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        names = [component(entry["filename"], "a data file") for entry in read_object(state)["_data_files"]]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected different names of files beside it, got {names}")
+    except (ValueError, KeyError, TypeError) as error:
         raise DatasetError(
-            f"{state}: expected the list of data files as datasets.save_to_disk writes it ({error!r})"
+            f"{state}: expected the list of data files as datasets.save_to_disk writes it ({error!r}); copy the folder "
+            "again or record it anew"
         ) from error
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:

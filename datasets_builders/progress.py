@@ -114,8 +114,9 @@ def _minutes(seconds: float) -> str:
 
 @contextmanager
 def _bar(label: str, total: int, start: int) -> Iterator[Show]:
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lang_envs.terminal import Terminal
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -124,7 +125,7 @@ def _bar(label: str, total: int, start: int) -> Iterator[Show]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    bar = Progress(*columns, console=Console(stderr=True))
+    bar = Progress(*columns, console=Terminal(stderr=True))
     task = bar.add_task(label, total=total, completed=start, note="")
     next_update, last = time.monotonic() + PATIENCE, start
 

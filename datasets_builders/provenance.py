@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import inspect
-import json
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -16,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 import lang_envs
+from datasets_builders.atomic import read_object
 from datasets_builders.storage import FORMAT_VERSION, DatasetError
 from lang_envs.policies.address import without_secrets
 from lang_envs.scores import reference
@@ -162,18 +162,55 @@ def read_provenance(folder: Path) -> dict[str, Any]:
             "EpisodeDataset.save); a plain datasets folder does not say where its episodes come from"
         )
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
+        found = read_object(file)
     except ValueError as error:
-        raise DatasetError(f"{file}: expected a JSON object, but it cannot be parsed ({error})") from error
-    check_version(found, str(file))
+        raise DatasetError(f"{error}; copy the folder again or record it anew") from error
+    check_facts(found, str(file))
     return found
 
 
-def check_version(found: Any, where: str) -> None:
-    """Refuses another format version, in words."""
+_KINDS: dict[tuple[str, ...], type] = {
+    ("episodes",): int,
+    ("max_utterance_tokens",): int,
+    ("reference_scores",): dict,
+    ("env",): dict,
+    ("env", "id"): str,
+    ("env", "kwargs"): dict,
+    ("tokenizer",): dict,
+    ("tokenizer", "fingerprint"): str,
+    ("tokenizer", "vocab_size"): int,
+    ("tokenizer", "end_id"): int,
+}
+"""What readers rely on, where it is there; a provenance may hold any other facts."""
+
+
+def check_facts(found: Any, where: str) -> None:
+    """Refuses a provenance of another format version, or whose facts are no such facts.
+
+    Raises:
+        DatasetError: naming ``where`` and the field.
+    """
     of = found.get("format_version") if isinstance(found, dict) else None
-    if of != FORMAT_VERSION:
+    if of != FORMAT_VERSION or isinstance(of, bool):
         raise DatasetError(
             f"{where}, field 'format_version': expected {FORMAT_VERSION}, got {of}; "
             "read it with the release that wrote it, or record it anew"
         )
+    for names, kind in _KINDS.items():
+        value = found
+        for name in names:
+            value = None if value is None else value.get(name)
+        right = type(value) is kind and (kind is not int or 0 <= value < 2**63)
+        if value is not None and not right:
+            raise DatasetError(
+                f"{where}, field {'.'.join(names)!r}: expected {_IN_WORDS[kind]}, got {_shown(value)}; "
+                "copy it again or record it anew"
+            )
+
+
+_IN_WORDS: dict[type, str] = {dict: "an object", str: "a text", int: "a whole number from 0 on"}
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."

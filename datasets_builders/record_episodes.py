@@ -150,7 +150,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             if not (self._waiting or self._recording.episodes):
                 raise DatasetError("no episode has ended yet, and an empty data set cannot be read: play on")
             self._flush()
-            self._dataset = EpisodeDataset.load(self._recording.finish())
+            self._dataset = EpisodeDataset.load(self._recording.finish(), verify=False)
         return self._dataset
 
     def close(self, **kwargs: Any) -> None:

@@ -145,11 +145,14 @@ def read_arrow(path: Path) -> list[pa.RecordBatch]:
     try:
         with pa.memory_map(str(path)) as source:
             stream = pa.ipc.open_stream(source)
+            stream.schema.names  # noqa: B018  # decodes them, which may fail
             while True:
-                batches.append(stream.read_next_batch())
+                batch = stream.read_next_batch()
+                batch.validate()  # that the columns are as long as they say; what is in them, Chunk checks
+                batches.append(batch)
     except StopIteration:
         return batches
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, ValueError, OSError) as error:
         raise DatasetError(
             f"{path}: expected a whole Arrow stream, but reading record batch {len(batches)} failed ({error}); "
             "the file was cut short or overwritten: copy it again or record it anew"

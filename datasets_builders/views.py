@@ -14,6 +14,8 @@ from datasets_builders.storage import COLUMNS, DatasetError
 from lang_envs.episode import Episodes
 
 _CHECKED_AT_ONCE = 65_536  # rows; bounds the memory a check takes
+_ROUNDING = 1e-3  # of a log-probability of 0
+_ADVICE = "the file is damaged or was not made by this package; copy it again, or record it anew"
 
 
 class Bits(NamedTuple):
@@ -41,12 +43,17 @@ def _bits(array: pa.BooleanArray) -> Bits:
     return Bits(np.frombuffer(array.buffers()[1] or b"", np.uint8), array.offset)
 
 
+def _items(buffer: pa.Buffer, dtype: Any, first: int, count: int) -> NDArray[Any]:
+    """So many values of a buffer, which may be longer and of any length."""
+    return np.frombuffer(buffer, dtype, count, first * np.dtype(dtype).itemsize)
+
+
 def _flat(array: pa.ListArray) -> tuple[NDArray[np.int32], pa.Array]:
     """Offsets [B + 1] from 0 and the values they point into, without copying where the array was not sliced."""
     buffer = array.buffers()[1]
     if not len(array) or buffer is None:
         return np.zeros(len(array) + 1, np.int32), array.values
-    offsets = np.frombuffer(buffer, np.int32)[array.offset : array.offset + len(array) + 1]
+    offsets = _items(buffer, np.int32, array.offset, len(array) + 1)
     values = array.values
     if offsets.min() >= 0 and offsets[0] > 0:
         return offsets - offsets[0], values.slice(offsets[0])
@@ -55,7 +62,7 @@ def _flat(array: pa.ListArray) -> tuple[NDArray[np.int32], pa.Array]:
 
 def _numbers(array: pa.Array, dtype: Any) -> NDArray[Any]:
     buffer = array.buffers()[1]
-    return np.frombuffer(buffer or b"", dtype)[array.offset : array.offset + len(array)]
+    return np.zeros(0, dtype) if buffer is None else _items(buffer, dtype, array.offset, len(array))
 
 
 @dataclass(frozen=True)
@@ -101,6 +108,7 @@ class Chunk:
             _bits(column["truncated"]),
         )
         _check_offsets(where, "tokens", offsets, len(tokens), shortest=1)
+        _check_offsets(where, "is_action", action_list_offsets, len(is_action))
         _check_offsets(where, "rewards", action_offsets, len(rewards))
         _check_offsets(where, "logprobs", logprob_offsets, len(logprobs))
         _check_equal(where, "is_action", "entries", "tokens", np.diff(action_list_offsets), np.diff(offsets))
@@ -151,33 +159,52 @@ class Chunk:
         Raises:
             DatasetError: naming the episode and the field.
         """
-        rows = np.arange(len(self))
-        infinite = np.isinf(() if self.logprobs is None else self.logprobs)
+        try:
+            self.batch.validate(full=True)
+        except pa.ArrowException as error:
+            raise DatasetError(f"{where}: expected whole Arrow columns ({error}): {_ADVICE}") from error
+        rows, nothing = np.arange(len(self)), np.zeros(0, np.float32)
         tokens, rewards = self.tokens[: self.offsets[-1]], self.rewards[: self.action_offsets[-1]]
-        both = self.terminated.at(rows) & self.truncated.at(rows)
-        for field, expected, bad, offsets in (
-            ("tokens", f"ids below {vocab_size}", (tokens < 0) | (tokens >= (vocab_size or 2**31)), self.offsets),
+        logprobs = nothing if self.logprobs is None else self.logprobs[: self.logprob_offsets[-1]]
+        opening = self.is_action.at(self.offsets[:-1].astype(np.int64))
+        largest = np.finfo(np.float32).max
+        for field, expected, place, offsets in (
             (
-                "is_action",
-                "the first token to be observed, no action",
-                self.is_action.at(self.offsets[:-1].astype(np.int64)),
+                "tokens",
+                f"ids below {vocab_size}",
+                _first_outside(tokens, 0, (vocab_size or 2**31) - 1),
+                self.offsets,
+            ),
+            ("is_action", "the first token to be observed, no action", _first(opening), None),
+            ("rewards", "finite numbers", _first_outside(rewards, -largest, largest), self.action_offsets),
+            (
+                "logprobs",
+                "finite numbers of at most 0, or null",
+                _first_outside(logprobs, -largest, _ROUNDING, or_nan=True),
+                self.logprob_offsets,
+            ),
+            (
+                "terminated",
+                "an end or a cut ('truncated'), not both",
+                _first(self.terminated.at(rows) & self.truncated.at(rows)),
                 None,
             ),
-            ("rewards", "finite numbers", ~np.isfinite(rewards), self.action_offsets),
-            ("logprobs", "finite numbers or null", infinite, self.logprob_offsets),
-            ("terminated", "an end or a cut ('truncated'), not both", both, None),
-            ("info", "a JSON object", self._no_objects(), None),
+            ("info", "a JSON object", self._no_object(), None),
         ):
-            if bad.any():
-                place = int(bad.argmax())
+            if place is not None:
                 episode = place if offsets is None else int(np.searchsorted(offsets, place, "right")) - 1
-                raise DatasetError(f"{where}, episode {first + episode}, field {field!r}: expected {expected}")
+                raise DatasetError(
+                    f"{where}, episode {first + episode}, field {field!r}: expected {expected}: {_ADVICE}"
+                )
 
-    def _no_objects(self) -> NDArray[np.bool_]:
-        """Which infos are no JSON objects, [B]."""
-        infos = self.batch.column("info").dictionary_encode()  # few distinct texts: parse each once
-        wrong = np.array([not _is_object(text) for text in infos.dictionary.to_pylist()], np.bool_)
-        return wrong[infos.indices.to_numpy()]
+    def _no_object(self) -> int | None:
+        """The first info that is no JSON object."""
+        for start in range(0, len(self), _CHECKED_AT_ONCE):
+            infos = self.batch.column("info").slice(start, _CHECKED_AT_ONCE).dictionary_encode()  # parse each text once
+            wrong = np.array([not _is_object(text) for text in infos.dictionary.to_pylist()], np.bool_)
+            if wrong.any():
+                return start + int(wrong[infos.indices.to_numpy()].argmax())
+        return None
 
     def _check_counts(self, where: str) -> None:
         for start in range(0, len(self), _CHECKED_AT_ONCE):
@@ -194,8 +221,22 @@ class Chunk:
 def _is_object(text: str) -> bool:
     try:
         return isinstance(json.loads(text), dict)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
+
+
+def _first(bad: NDArray[np.bool_]) -> int | None:
+    """The first place that is bad."""
+    return int(bad.argmax()) if bad.any() else None
+
+
+def _first_outside(values: NDArray[Any], low: float, high: float, or_nan: bool = False) -> int | None:
+    """The first of ``values`` that does not lie between two bounds; none is copied where all do."""
+    least, most = (np.fmin, np.fmax) if or_nan else (np.minimum, np.maximum)
+    if not len(values) or (least.reduce(values) >= low and most.reduce(values) <= high):
+        return None
+    inside = (values >= low) & (values <= high)
+    return _first(~(inside | np.isnan(values)) if or_nan else ~inside)
 
 
 def _check_types(batch: pa.RecordBatch, where: str) -> None:
@@ -234,7 +275,7 @@ def _check_offsets(where: str, field: str, offsets: NDArray[np.int32], size: int
         start, stop = offsets[bad[0]], offsets[bad[0] + 1]
         raise DatasetError(
             f"{where}, episode {bad[0]}, field {field!r}: it runs from {start} to {stop} of {size} values; "
-            f"expected at least {shortest} of them, in order: the file is damaged, record it anew"
+            f"expected at least {shortest} of them, in order: {_ADVICE}"
         )
 
 
@@ -245,7 +286,7 @@ def _check_equal(
     if len(bad):
         raise DatasetError(
             f"{where}, episode {first + bad[0]}, field {field!r}: {got[bad[0]]} {have} for {expected[bad[0]]} {want}; "
-            "the file is damaged, record it anew"
+            f"{_ADVICE}"
         )
 
 

@@ -2,7 +2,8 @@
 
 While it is made, ``<out>.partial`` holds files named ``data-<first block>-<last block>.arrow``. A block is one small
 file; when the small files reach 128 MB together they are joined into one. Every file is written under a temporary
-name and renamed, so whatever interrupts the recording, what has a proper name is whole.
+name and renamed, so whatever interrupts the recording, what has a proper name is whole. It counts once its checksum is
+taken down in ``checksums.json``, and is held against that whenever it is read again.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
+import warnings
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
+from datasets_builders import checksums
 from datasets_builders.atomic import write_text
 from datasets_builders.card import card, describe
 from datasets_builders.columns import Columns
@@ -30,10 +34,12 @@ from datasets_builders.views import Chunk
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
+_COMMENTED = ("README.md",)  # may be edited: nothing reads it back
 FILE_BYTES = 128 * 2**20
 """What one record batch holds at most (a single larger block stays as it is); joining needs as much memory."""
 
 
+_ANEW = "delete the folder to record it anew"
 KEPT = "{episodes} episodes are safe in {partial}"
 
 
@@ -46,9 +52,15 @@ class BlockFile(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> BlockFile:
-        """Reads the numbers off the file's name."""
-        first, last = path.stem.removeprefix("data-").split("-")
-        return cls(int(first), int(last), path)
+        """Reads the numbers off the file's name.
+
+        Raises:
+            DatasetError: there are none.
+        """
+        numbers = re.fullmatch(r"data-(\d{8,})-(\d{8,})\.arrow", path.name)
+        if numbers is None:
+            raise DatasetError(f"{path}: expected a name such as {_name(0, 3)}; take the file away")
+        return cls(int(numbers[1]), int(numbers[2]), path)
 
 
 class Recording:
@@ -64,11 +76,13 @@ class Recording:
         columns: of ``storage.schema``.
         tokenizer: saved beside the episodes; None where there is none.
         resume: whether an existing partial folder is continued; else it is an error.
+        copy: what is written is at hand elsewhere. Until it is whole the folder is called ``<out>.copying``, and what
+            is left of a copy that was stopped is deleted, as no recording ever is.
         advice: what to do about a full disk; may name ``{episodes}`` and ``{partial}``.
 
     Raises:
         FileExistsError: where ``out`` exists, or its partial folder does and ``resume`` is False.
-        DatasetError: where the partial folder belongs to another recording.
+        DatasetError: where the partial folder belongs to another recording, or is damaged.
     """
 
     def __init__(
@@ -79,6 +93,7 @@ class Recording:
         tokenizer: PreTrainedTokenizerFast | None,
         resume: bool = True,
         advice: str = f"{KEPT}: make room and record again with the same arguments to go on",
+        copy: bool = False,
     ) -> None:
         self.episodes, self._advice = 0, advice
         self.out = Path(out)
@@ -92,21 +107,34 @@ class Recording:
             raise FileExistsError(
                 f"{self.partial} holds an unfinished recording: resume or delete it, or choose another folder"
             )
+        if copy:
+            self.partial = self.out.with_name(self.out.name + ".copying")
         _check_ours(self.partial)
         with self._clear_when_full():
             self.partial.mkdir(parents=True, exist_ok=True)
             self._unlock = weakref.finalize(self, _lock(self.partial))
-            for stray in self.partial.glob("*.tmp"):
-                stray.unlink()
-            if (self.partial / "provenance.json").exists():
-                self._check_same()
-            else:
-                self._write_json("provenance.json", provenance)
-        self._files = self._whole_files()
+            try:
+                self._clear("*" if copy else "*.tmp")
+                self._take_up()
+            except BaseException:
+                self.close()
+                raise
+
+    def _take_up(self) -> None:
+        """Begins, or goes on where an earlier run was stopped."""
+        blocks = sorted(self.partial.glob("data-*.arrow"))
+        if (self.partial / "provenance.json").exists():
+            self._check_same()
+        elif blocks:
+            raise DatasetError(f"{self.partial} holds {blocks[0].name} but no provenance.json; {_ANEW}")
+        else:
+            checksums.write_entries(self.partial, {})
+            self._write_json("provenance.json", self.provenance)
+        self._sums = self._taken_down(blocks)
+        self._files = self._whole_files(blocks)
         self.next_block = self._files[-1].last + 1 if self._files else 0
-        self.episodes = sum(len(batch) for file in self._files for batch in read_arrow(file.path))
-        with self._clear_when_full():
-            self._join_when_full()  # the interrupted run may have died just before
+        self.episodes = sum(len(batch) for file in self._files for batch in self._read(file))
+        self._join_when_full()  # the interrupted run may have died just before
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Writes the next block.
@@ -116,9 +144,9 @@ class Recording:
         """
         block = self.next_block
         with self._clear_when_full():
-            path = self.partial / _name(block, block)
-            write_arrow(path, [batch], self.columns)
-            self._files.append(BlockFile(block, block, path))
+            file = BlockFile(block, block, self.partial / _name(block, block))
+            self._write(file, batch)
+            self._files.append(file)
             self.next_block, self.episodes = block + 1, self.episodes + len(batch)
             self._join_when_full()
 
@@ -143,6 +171,7 @@ class Recording:
                 raise FileExistsError(
                     f"{self.out} appeared while it was recorded; the recording is whole in {self.partial}"
                 )
+            checksums.write_checksums(self.partial, self._sums, _COMMENTED)
             os.replace(self.partial, self.out)
         self.close()
         return self.out
@@ -159,20 +188,67 @@ class Recording:
 
     # What lies in the folder
 
-    def _whole_files(self) -> list[BlockFile]:
-        """The files in order; a small file that a crash left beside the large one that holds it is deleted."""
+    def _taken_down(self, blocks: list[Path]) -> dict[str, checksums.Entry]:
+        """The checksums of the blocks that count."""
+        try:
+            found = checksums.read_entries(self.partial)
+        except ValueError as error:
+            raise DatasetError(f"{error} Or {_ANEW}") from error
+        if found is not None:
+            return {name: entry for name, entry in found.items() if name.startswith("data-")}
+        warnings.warn(
+            f"{self.partial} has no {checksums.CHECKSUMS} (an earlier version began it, or the file was removed): its "
+            f"{len(blocks)} files of episodes are taken as they are.",
+            stacklevel=5,
+        )
+        return {path.name: checksums.entry_of(path) for path in blocks}
+
+    def _whole_files(self, blocks: list[Path]) -> list[BlockFile]:
+        """The files that count, in order.
+
+        What a crash left is deleted: a file whose checksum was not yet taken down, a small one beside the large one
+        that holds it.
+        """
+        for path in blocks:
+            if path.name not in self._sums:
+                path.unlink()
         files: list[BlockFile] = []
-        for file in sorted(map(BlockFile.of, self.partial.glob("data-*.arrow")), key=lambda f: (f.first, -f.last)):
+        for file in sorted(
+            (BlockFile.of(self.partial / name) for name in self._sums), key=lambda file: (file.first, -file.last)
+        ):
             if files and file.last <= files[-1].last:
-                file.path.unlink()
+                file.path.unlink(missing_ok=True)
                 continue
             expected = files[-1].last + 1 if files else 0
             if file.first != expected:
-                raise DatasetError(
-                    f"{self.partial}: expected block {expected}, found {file.path.name}; delete the folder"
-                )
+                raise DatasetError(f"{self.partial}: expected block {expected}, found {file.path.name}; {_ANEW}")
             files.append(file)
+        self._sums = {file.path.name: self._sums[file.path.name] for file in files}
         return files
+
+    def _write(self, file: BlockFile, batch: pa.RecordBatch, instead_of: Sequence[BlockFile] = ()) -> None:
+        """Writes a file and takes its checksum down; from then on it counts, and others do not any more."""
+        write_arrow(file.path, [batch], self.columns)
+        gone = {other.path.name for other in instead_of}
+        sums = {name: entry for name, entry in self._sums.items() if name not in gone}
+        sums[file.path.name] = checksums.entry_of(file.path)
+        checksums.write_entries(self.partial, sums)
+        self._sums = sums
+
+    def _read(self, file: BlockFile) -> list[pa.RecordBatch]:
+        """What was written.
+
+        Raises:
+            DatasetError: it is not there any more.
+        """
+        try:
+            checksums.compare(file.path, self._sums[file.path.name])
+        except ValueError as error:
+            raise DatasetError(f"{error} Or {_ANEW}") from error
+        batches = read_arrow(file.path)
+        if any(batch.schema != self.columns for batch in batches):
+            raise DatasetError(f"{file.path}: expected the columns {self.columns}; {_ANEW}")
+        return batches
 
     def _loose(self) -> list[BlockFile]:
         """The files at the end that are not joined yet: those of one block and less than a full file."""
@@ -192,16 +268,16 @@ class Recording:
     def _join(self, files: list[BlockFile]) -> None:
         if len(files) < 2:
             return
-        batch = pa.concat_batches([batch for file in files for batch in read_arrow(file.path)])
+        batch = pa.concat_batches([batch for file in files for batch in self._read(file)])
         joined = BlockFile(files[0].first, files[-1].last, self.partial / _name(files[0].first, files[-1].last))
-        write_arrow(joined.path, [batch], self.columns)
+        self._write(joined, batch, instead_of=files)
         for file in files:
             file.path.unlink()
         self._files[-len(files) :] = [joined]
 
     def _describe(self) -> None:
         names = [file.path.name for file in self._files]
-        chunks = [Chunk.of(batch, str(file.path)) for file in self._files for batch in read_arrow(file.path)]
+        chunks = [Chunk.of(batch, str(file.path)) for file in self._files for batch in self._read(file)]
         columns = Columns(chunks)
         returns = columns.returns()
         found = {**self.provenance, "episodes": len(columns), "mean_return": float(returns.mean())}
@@ -225,7 +301,6 @@ class Recording:
         there = {key: value for key, value in found.items() if key in asked or key not in RESULTS}
         different = [key for key in sorted(there.keys() | asked.keys()) if there.get(key) != asked.get(key)]
         if different:
-            self.close()
             words = "; ".join(
                 f"{key} is {_short(there.get(key))} there, {_short(asked.get(key))} was asked for" for key in different
             )
@@ -240,6 +315,14 @@ class Recording:
     def _write_text(self, name: str, text: str) -> None:
         write_text(self.partial / name, text)
 
+    def _clear(self, pattern: str) -> None:
+        """Deletes what an interruption left."""
+        for stray in self.partial.glob(pattern):
+            if stray.is_dir() and not stray.is_symlink():
+                shutil.rmtree(stray)
+            else:
+                stray.unlink()
+
     @contextmanager
     def _clear_when_full(self) -> Iterator[None]:
         """Turns the failure to write into words; what was whole before stays whole."""
@@ -248,8 +331,7 @@ class Recording:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
-            for stray in self.partial.glob("*.tmp"):
-                stray.unlink()
+            self._clear("*.tmp")
             advice = self._advice.format(episodes=self.episodes, partial=self.partial)
             raise OSError(
                 error.errno,

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from lang_envs.printable import printable
 from lang_envs.tokenizers import transcripts
 
 if TYPE_CHECKING:
@@ -40,6 +41,6 @@ class Screen:
         text = transcripts(self._tokenizer, [tokens])[0]
         if not over:
             text = text.rstrip("\N{REPLACEMENT CHARACTER}")
-        sys.stdout.write(text.removeprefix(self._shown) + "\n" * over)
+        sys.stdout.write(printable(text.removeprefix(self._shown), keep="\n\t") + "\n" * over)
         sys.stdout.flush()
         self._shown = "" if over else text

@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 
 import tyro
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,6 +19,7 @@ from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
+from lang_envs.terminal import Terminal
 
 COMMANDS: dict[str, type] = {
     "list": List,
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise
             else:
                 words = escape(" ".join(str(error).split()))
-                Console(stderr=True, highlight=False, soft_wrap=True).print(f"[red]{words}")
+                Terminal(stderr=True, soft_wrap=True).print(f"[red]{words}")
             return interruption.code or 2
         return interruption.code or 0
 

@@ -76,7 +76,7 @@ class Bench:
             self.out,
             self.workers,
             _command_line(),
-            say=lambda line: screen.print(line, style="dim"),
+            say=lambda line: screen.print(line, style="dim", markup=False),
             executor=self.executor,
             tensorboard=self.tensorboard,
         )

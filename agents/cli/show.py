@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from datasets_builders.atomic import read_object
+from lang_envs.terminal import Terminal
 
 if TYPE_CHECKING:
     from datasets_builders.recipes import Recipe
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 def console() -> Console:
     """Standard output, looked up anew so that it can be redirected."""
-    return Console(highlight=False)
+    return Terminal()
 
 
 def show_env(screen: Console, name: str) -> None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lang_envs.tasks.wordle import OVER, REPLY_END, START, Wordle, WordleState
+from lang_envs.terminal import Terminal
 
 _STYLES = {"g": "bold white on green", "y": "bold black on yellow", "b": "bold white on grey37"}
 _UNUSED = "black on grey85"
@@ -37,7 +38,7 @@ def play(
     Returns:
         The return, or None where the player left (end of input or Ctrl-C).
     """
-    console = console or Console(highlight=False)
+    console = console or Terminal()
     env = gym.make(env_id, level="utterance", **options)
     task = env.unwrapped.task  # type: ignore[attr-defined]  # every environment of this package has one
     board = WordleBoard(task) if isinstance(task, Wordle) else Transcript()
@@ -100,7 +101,7 @@ class WordleBoard:
         """The tiles of one guess, then the keyboard."""
         self.solved = info.get("success", False)
         if not info.get("valid", False):
-            console.print(f"{said!r} is no valid guess; it took a turn.", style="red")
+            console.print(Text(f"{said!r} is no valid guess; it took a turn.", style="red"))
             return
         marks = observation.removesuffix(OVER).removesuffix(REPLY_END).replace("<", "").replace(">", "")
         tiles = Text()
@@ -124,4 +125,4 @@ class WordleBoard:
             return
         possible = [self.task.words[place] for place in np.flatnonzero(self.task.consistent(self._game))]
         shown = ", ".join(possible[:5]) + (", ..." if len(possible) > 5 else "")
-        console.print(f"Not found. Of the list, {len(possible)} fit all feedback: {shown}", style="bold red")
+        console.print(Text(f"Not found. Of the list, {len(possible)} fit all feedback: {shown}", style="bold red"))

@@ -15,6 +15,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 
 @dataclass(frozen=True)
@@ -110,10 +111,20 @@ def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme, columns: int) -> N
         text.set_color(theme.ink)
 
 
+def _as_written(drawn: Figure) -> None:
+    """A dollar sign in a name is a dollar sign: no text of a picture is a formula."""
+    for text in drawn.findobj(Text):
+        text.set_parse_math(False)
+
+
+_NO_FORMULAS = {"text.parse_math": False}  # in texts that are made when the picture is drawn
+
+
 def png(drawn: Figure, dpi: int = 150) -> bytes:
     """The picture as PNG, without the date and version that would make two equal pictures differ."""
     buffer = io.BytesIO()
-    with mpl.rc_context({"savefig.facecolor": "auto"}):
+    _as_written(drawn)
+    with mpl.rc_context({"savefig.facecolor": "auto", **_NO_FORMULAS}):
         drawn.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -121,6 +132,7 @@ def png(drawn: Figure, dpi: int = 150) -> bytes:
 def svg(drawn: Figure) -> bytes:
     """The picture as SVG with its text as outlines: it looks the same where no font is installed."""
     buffer = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "lang-envs"}):
+    _as_written(drawn)
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "lang-envs", **_NO_FORMULAS}):
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

@@ -28,6 +28,7 @@ from agents.benchmark.experiment import Data, Suite
 from agents.benchmark.running.units import Unit, data_folder, units
 from agents.benchmark.running.work import Done
 from datasets_builders.atomic import read_object, write_text
+from lang_envs.printable import printable
 
 Say = Callable[[str], None]
 EXECUTORS = ("processes", "ray")
@@ -68,7 +69,7 @@ def run(
     from agents.benchmark.running.check import check
     from agents.benchmark.running.unit_folder import check_links
 
-    say = say or (lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
+    say = say or (lambda line: print(printable(line), file=sys.stderr, flush=True))  # noqa: T201  # progress, for a person
     out = Path(out)
     check(suite, out)
     check_links(out)
