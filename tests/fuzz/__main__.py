@@ -17,8 +17,9 @@ os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALL
 os.environ.pop("LANG_ENVS_DATA", None)
 
 from kinds import KINDS  # what it imports reads the environment
-from outcome import BAD, Tally, failures, fuzz, table
+from outcome import BAD
 from rich.console import Console
+from tally import Tally, failures, fuzz, table
 
 
 def main() -> int:

@@ -112,6 +112,16 @@ def damages(draw: st.DrawFn, world: Any) -> Call:
     return Call(env, level, "reset" if method == "reset" else "step", draw(st.sampled_from(arguments)), seed, token)
 
 
+def always(world: Any) -> list[Call]:
+    """Every odd argument once, of a small vocabulary and of a task with contexts."""
+    calls = []
+    for env in ("MovieReview-v0", "Dialogue-BLEU-v0"):
+        for level, steps in zip(LEVELS, (TOKENS, UTTERANCES, VECTORS), strict=True):
+            calls += [Call(env, level, "step", argument, token=3) for argument in steps]
+            calls += [Call(env, level, "reset", argument, token=3) for argument in RESETS]
+    return calls
+
+
 def _options(env: str) -> list[str]:
     return list(inspect.signature(_find(gym.spec(env).kwargs["task"])).parameters)
 
@@ -204,4 +214,4 @@ def _made(call: Call) -> Outcome:
     return Outcome("accepted")
 
 
-KIND = Kind("actions", prepare, damages, attempt, names_folder=False)
+KIND = Kind("actions", prepare, damages, attempt, always, names_folder=False)

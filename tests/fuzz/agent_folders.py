@@ -80,6 +80,12 @@ def damages(world: World) -> st.SearchStrategy[Any]:
     return st.integers(0, 9).flatmap(lambda tenth: damaged(world.bases) if tenth else planted)
 
 
+def always(world: World) -> list[Planted]:
+    """Code under the name of a known model and of an unknown one, and a pickle."""
+    bases, flip = sorted(world.bases), [Bytes("flip", 0.5, size) for size in (1, 2)]
+    return [Planted(base, what, damage) for base in bases for what in ("code", "pickle") for damage in flip]
+
+
 def attempt(world: World, damage: Damaged | Planted, case: Path) -> Outcome:
     """No edit passes where there are checksums."""
     if isinstance(damage, Planted):
@@ -113,4 +119,4 @@ def _plant(sound: Path, damage: Planted, folder: Path) -> None:
     (folder / "own.py").write_text(f"import pathlib\npathlib.Path({str(folder.parent / 'ran')!r}).touch()\n")
 
 
-KIND = Kind("agents", prepare, damages, attempt)
+KIND = Kind("agents", prepare, damages, attempt, always)

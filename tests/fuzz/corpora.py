@@ -58,6 +58,12 @@ def damages(draw: st.DrawFn, wanted: dict[str, Any]) -> Damaged:
     return Damaged(name, draw(of_bytes()))
 
 
+def always(wanted: dict[str, Any]) -> list[Damaged]:
+    """Every attack on a whole file, each on another source."""
+    texts = [name for name, source in SOURCES.items() if source.is_text]
+    return [Damaged(texts[7 * place % len(texts)], attack) for place, attack in enumerate(ATTACKS)]
+
+
 def _can_be_written(source: Source, edits: list[Edit]) -> bool:
     """Whether the container (Parquet, with its types) can hold such records: else there is no such file."""
     try:
@@ -108,4 +114,4 @@ def _read(source: Source, path: Path) -> tuple[str, str]:
     return repr(found.tolist() if hasattr(found, "tolist") else found), repr(skipped)
 
 
-KIND = Kind("corpora", prepare, damages, attempt)
+KIND = Kind("corpora", prepare, damages, attempt, always)

@@ -127,6 +127,11 @@ def damages(draw: st.DrawFn, world: World) -> Damaged:
     return Damaged(name, draw(of_bytes()))
 
 
+def always(world: World) -> list[Damaged]:
+    """Every other name of a reward."""
+    return [Damaged(name, other) for name, form in world.forms.items() if form.reward for other in MISNAMED]
+
+
 def attempt(world: World, damage: Damaged, case: Path) -> Outcome:
     """A reward that is not found is not 0."""
     form = world.forms[damage.form]
@@ -164,4 +169,4 @@ def _misnamed(line: Any, reward: str, name: str) -> Any:
     return {(name if key == reward else key): value for key, value in line.items()}
 
 
-KIND = Kind("imports", prepare, damages, attempt)
+KIND = Kind("imports", prepare, damages, attempt, always)

@@ -71,6 +71,13 @@ def _renamed(draw: st.DrawFn, document: Any) -> Edit:
     return Edit(draw(st.sampled_from(places)), "set", draw(st.sampled_from(NAMES)))
 
 
+def always(plain: dict[str, Any]) -> list[Damaged]:
+    """Every name as that of an experiment, of a cell and of a baseline."""
+    places = (("name",), ("cells", 0, "label"), ("baselines", 1, "label"))
+    edits = [Edit(("experiments", 0, *place), "set", name) for name in NAMES for place in places]
+    return [Damaged("quick", (edit,)) for edit in edits]
+
+
 def attempt(plain: dict[str, Any], damage: Damaged, case: Path) -> Outcome:
     """Everything up to the first piece of work; no result may lie outside of the folder of results."""
     document, file, out = plain[damage.suite], case / "config.json", case / "out"
@@ -108,4 +115,4 @@ def _reach(reached: list[Suite], suite: Suite) -> Path:
     raise _Enough
 
 
-KIND = Kind("suites", prepare, damages, attempt, names_folder=False)
+KIND = Kind("suites", prepare, damages, attempt, always, names_folder=False)

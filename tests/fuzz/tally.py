@@ -68,9 +68,11 @@ def fuzz(kind: Kind, examples: int, seed: int) -> Tally:
     """Tries so many inputs, whatever becomes of them."""
     tally, began = Tally(kind.name), time.monotonic()
     with worker_of(kind) as worker:
+        for damage in kind.always(worker.world):
+            tally.add(damage, worker.attempt(damage))
 
         @hypothesis.seed(seed)
-        @settings(examples)
+        @settings(max(1, examples - sum(tally.counts.values())))
         @hypothesis.given(kind.damages(worker.world))
         def each(damage: Any) -> None:
             tally.add(damage, worker.attempt(damage))

@@ -17,7 +17,7 @@ import struct
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,8 @@ class Kind:
     damages: Callable[[Any], SearchStrategy[Any]]
     attempt: Callable[[Any, Any, Path], Outcome]
     """damages a copy in an empty folder, uses it and compares; may raise"""
+    always: Callable[[Any], Iterable[Any]] = lambda world: ()
+    """damage that is tried in every run, before what is drawn"""
     names_folder: bool = True
     """whether an error must name the folder that the input lies in, or else come from a ``raise`` of the project"""
     seconds: float = 30

@@ -130,7 +130,7 @@ def _bench(workers: int, config: Path) -> Job:
     def contents(folder: Path) -> Any:
         out = folder / "out"
         table = pq.read_table(out / "results.parquet", use_threads=False).to_pylist()
-        weights = {name: sum for name, sum in files(out).items() if name.endswith(".safetensors")}
+        weights = {name: sum for name, sum in files(out).items() if "/agent/" in name}
         return {"results": repr(table), "table": (out / "table.md").read_text(), **weights}
 
     def run(folder: Path) -> None:

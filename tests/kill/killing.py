@@ -81,29 +81,30 @@ def killed(job: Job, kills: int, folder: Path, seed: int) -> Tally:
         raise RuntimeError(f"{job.kind}: the uninterrupted job fails: {log.read_text()[-2000:]}")
     many = int(changes.read_text())
     wanted, after = inside(lambda: job.contents(place)), inside(lambda: job.seen(place))
+    places = list[int]()  # each change once, before any of them again
     finished = 0
     while tally.kills < kills:
         _prepared(job, place)
         log.unlink(missing_ok=True)
         moments = []
         for _ in range(rng.randint(1, _MOST_KILLS)):
-            moment: tuple[str, float] = (
-                ("change", rng.randrange(many)) if many and rng.random() < 0.5 else ("time", 0.0)
-            )
-            if moment[0] == "time":
+            if many and rng.random() < 0.6:
+                places = places or rng.sample(range(many), many)
+                moment: tuple[str, float] = ("change", places.pop())
+            else:
                 moment = ("time", rng.uniform(0, seconds))
             status = _kill(job, place, log, moment, tally)
             if status != -signal.SIGKILL:  # it was done before, or failed
                 break
             moments.append(f"{moment[0]} {moment[1]:.3g}")
             if complaint := _unseen(job, place, before, after):
-                tally.lost.append(f"after {moments}: {complaint}")
+                tally.lost.append(f"after {moments} of {many}: {complaint}")
         if status == -signal.SIGKILL:
             status = _wait(_start(job, place, log))
         if status:
-            tally.lost.append(f"after {moments} it does not go on: {log.read_text()[-600:]}")
+            tally.lost.append(f"after {moments} of {many} it does not go on: {_last(log)}")
         elif (found := inside(lambda: job.contents(place))) != wanted:
-            tally.different.append(f"after {moments}: {_difference(found, wanted)}")
+            tally.different.append(f"after {moments} of {many}: {_difference(found, wanted)}")
         else:
             tally.equal += 1
         finished += 1
@@ -149,6 +150,11 @@ def _unseen(job: Job, place: Path, before: Any, after: Any) -> str:
     if seen in (before, after) and not isinstance(seen, Unreadable):
         return ""
     return f"a reader sees {str(seen)[:300]} in {sorted(path.name for path in place.iterdir())}"
+
+
+def _last(log: Path) -> str:
+    """The last line of an output, which says why."""
+    return log.read_text().strip().rpartition("\n")[2] or "it says nothing"
 
 
 def _difference(found: Any, wanted: Any) -> str:
@@ -251,7 +257,10 @@ def _of_session(session: int) -> dict[int, str]:
 
 def table(tallies: list[Tally]) -> str:
     """A line for each kind, as Markdown."""
-    lines = ["| job | kills | went on to the same | lost | different | processes left |", "|---|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| job | kills | jobs that went on to the same | lost | different | processes left |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     for tally in tallies:
         counts = (tally.kills, tally.equal, len(tally.lost), len(tally.different), len(tally.left))
         lines.append(f"| {tally.kind} | {' | '.join(map(str, counts))} |")
