@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import torch
-import transformers
 from damage import Bytes, of_bytes
 from folders import Damaged, damaged
 from hypothesis import strategies as st
@@ -46,9 +44,6 @@ class World:
 
 def prepare(folder: Path) -> World:
     """An agent with values, and one with a reference."""
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     env: Any = gym.make_vec("MovieReview-v0", num_envs=3)
     learner = DPO(LM.from_scratch("d64-l2", env))
     keep_start(learner)

@@ -12,8 +12,6 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-import transformers
 from hypothesis import strategies as st
 from outcome import INTERPRETERS_WORDS, Outcome
 from worker import Kind
@@ -146,8 +144,6 @@ NEEDED = {
 
 def prepare(folder: Path) -> Path:
     """A data set, two trained agents, and a suite of nothing but a baseline."""
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()
     with contextlib.redirect_stdout(io.StringIO()):
         assert not main(["record", "movie-review", "--episodes", "20", "--out", str(folder / "DATA")])
         for name in ("bc", "ilql"):

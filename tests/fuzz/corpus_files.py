@@ -64,11 +64,7 @@ class Source:
         return CONTENT[self.form](self.records)
 
     def edited(self, edits: Sequence[Edit]) -> bytes:
-        """The same with other records.
-
-        Raises:
-            ValueError, TypeError, ArithmeticError, AttributeError: the form cannot hold them.
-        """
+        """The same with other records; the library that writes it raises where it cannot hold them."""
         records = self.records
         for edit in edits:
             records = edit.apply(records)

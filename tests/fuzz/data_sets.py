@@ -11,7 +11,6 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
-import torch
 from folders import Damaged, damaged
 from outcome import Outcome, same, using
 from worker import Kind
@@ -36,7 +35,6 @@ class World:
 
 def prepare(folder: Path) -> World:
     """One data set that was recorded, in several blocks, and one that was saved, with log-probabilities."""
-    torch.set_num_threads(1)
     recorded = record("MovieReview-v0", Reviewer(MovieReview()), 24, folder / "recorded", block_size=8, progress=False)
     known = [_with_logprobs(episode) for episode in recorded]
     EpisodeDataset.from_episodes(known, recorded.provenance, recorded.tokenizer()).save(folder / "saved")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from damage import Bytes, Edit, of_bytes, of_json, write_json
 from data_sets import contents
@@ -63,7 +64,6 @@ class Damaged:
 
 def prepare(folder: Path) -> World:
     """Every form of the same few episodes."""
-    os.environ["MINARI_DATASETS_PATH"] = str(folder / "minari")
     dataset = record("MovieReview-v0", Reviewer(MovieReview()), 5, folder / "recorded", progress=False)
     tokenizer = dataset.tokenizer()
     dataset.to_jsonl(folder / "e.jsonl")
@@ -73,8 +73,9 @@ def prepare(folder: Path) -> World:
     trl.to_sft(chats, folder / "sft-chat.jsonl", chat=True)
     trl.to_preference(chats, folder / "preference.jsonl")
     trl.to_preference(chats, folder / "preference-chat.jsonl", chat=True)
-    for form in ("hdf5", "arrow"):
-        to_minari(dataset, f"{form}-v0", form)
+    with mock.patch.dict(os.environ, {"MINARI_DATASETS_PATH": str(folder / "minari")}):
+        for form in ("hdf5", "arrow"):
+            to_minari(dataset, f"{form}-v0", form)
 
     def sft(path: Path) -> EpisodeDataset:
         return trl.from_sft(path, tokenizer)
@@ -104,8 +105,8 @@ def _chats(folder: Path) -> EpisodeDataset:
 
 
 def _minari(path: Path) -> EpisodeDataset:
-    os.environ["MINARI_DATASETS_PATH"] = str(path.parent)
-    return from_minari(path.name)
+    with mock.patch.dict(os.environ, {"MINARI_DATASETS_PATH": str(path.parent)}):
+        return from_minari(path.name)
 
 
 @st.composite

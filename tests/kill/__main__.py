@@ -22,6 +22,8 @@ from jobs import jobs  # noqa: E402  # what it imports reads the environment
 from killing import Tally, killed, table  # noqa: E402
 from rich.console import Console  # noqa: E402
 
+_SHOWN = 5  # complaints of each sort
+
 
 def main() -> int:
     """Reads the command line and does what it says."""
@@ -51,15 +53,16 @@ def main() -> int:
                 tally = job.result()
                 screen.print(f"{tally.kind}: {tally.kills} kills")
                 tallies.setdefault(tally.kind, Tally(tally.kind)).add(tally)
-    found = list(tallies.values())
-    told = f"{sum(tally.kills for tally in found)} kills, seed {seed}.\n\n{table(found)}\n"
-    for tally in filter(None, found):
-        wrong = "\n".join([*tally.lost, *tally.different, *tally.left])
+    counted = list(tallies.values())
+    told = f"{sum(tally.kills for tally in counted)} kills, seed {seed}.\n\n{table(counted)}\n"
+    for tally in filter(None, counted):
+        some = [complaint for found in (tally.lost, tally.different, tally.left) for complaint in found[:_SHOWN]]
+        wrong = "\n".join(some)
         told += f"\n{tally.kind}:\n\n```text\n{wrong}\n```\n"
     screen.print(told)
     if asked.out is not None:
         asked.out.write_text(told, encoding="utf-8")
-    return int(any(found))
+    return int(any(counted))
 
 
 _JOBS: list = []  # of this process and its forks: a job holds functions, which cannot be sent

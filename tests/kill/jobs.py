@@ -10,8 +10,6 @@ from typing import Any
 
 import gymnasium as gym
 import pyarrow.parquet as pq
-import torch
-import transformers
 from killing import Job, inside
 
 import agents.training.fit
@@ -46,9 +44,6 @@ def files(folder: Path) -> dict[str, str]:
 
 def jobs(folder: Path) -> dict[str, list[Job]]:
     """The jobs of each kind; what they start from is made below ``folder``."""
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     data = folder / "data"
     inside(lambda: command("record", "movie-review", "--episodes", "3000", "--out", data))
     return {
