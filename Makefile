@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 export HF_HUB_OFFLINE ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 
-.PHONY: demo test lint types unit perf lock clean
+.PHONY: demo test lint types unit perf fuzz kill lock clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)  ## records, trains, evaluates and writes one page of results
@@ -35,6 +35,14 @@ unit: $(INSTALLED)
 
 perf: $(INSTALLED)  ## the benchmarks, one thread, ratios inside one run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/perf --benchmark-enable --benchmark-only -s
+
+SEEDED = $(if $(SEED),--seed $(SEED)) $(if $(OUT),--out $(OUT))
+
+fuzz: $(INSTALLED)  ## 3,000 damaged inputs of every kind (SEED=... for the same ones again, OUT=... for a table)
+	$(BIN)/python tests/fuzz --examples 3000 $(SEEDED)
+
+kill: $(INSTALLED)  ## 200 kill -9 of everything that writes, each gone on with (SEED=..., OUT=... as for fuzz)
+	$(BIN)/python tests/kill --kills 200 $(SEEDED)
 
 lock: $(INSTALLED)  ## writes the versions in .venv to constraints.txt (local build tags dropped)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v ' @ ' > constraints.txt
