@@ -9,6 +9,7 @@ from typing import Any
 
 from lang_envs.file_names import component, folded
 
+
 @dataclass(frozen=True)
 class Data:
     """A data set to record once and use in every cell."""
