@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 os.environ.pop("LANG_ENVS_DATA", None)
 
+import transformers
 from kinds import KINDS  # what it imports reads the environment
 from outcome import BAD
 from rich.console import Console
@@ -35,6 +36,7 @@ def main() -> int:
     seed = random.randrange(2**32) if asked.seed is None else asked.seed
     screen = Console(soft_wrap=True, highlight=False, markup=False)
     screen.print(f"seed {seed}")
+    transformers.utils.logging.disable_progress_bar()
     tallies = []
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(asked.processes, mp_context=context) as pool:

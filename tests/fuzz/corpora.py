@@ -87,14 +87,15 @@ def attempt(wanted: dict[str, Any], damage: Damaged, case: Path) -> Outcome:
             content = PACKED[damage.packed](content)
         content = damage.damage.apply(content)
         path = source.write(case, content, damage.packed)
-        if damage.packed or (source.is_whole and damage.damage.how in ("cut", "empty")):
+        told = damage.packed and content and damage.damage.how != "twice"  # two packed files in a row are their sum
+        if told or (source.is_whole and damage.damage.how in ("cut", "empty")):
             otherwise = "different"
     else:
         path = source.write(case, source.edited(damage.damage))
     found = _read(source, path)
     if found[0] != wanted[damage.source][0] and found[1] != wanted[damage.source][1]:
         return Outcome("skipped")
-    return same(found[0], wanted[damage.source][0], otherwise, str(damage.damage))
+    return same(found[0], wanted[damage.source][0], otherwise, getattr(damage.damage, "how", str(damage.damage)))
 
 
 def _read(source: Source, path: Path) -> tuple[str, str]:

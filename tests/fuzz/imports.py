@@ -136,34 +136,41 @@ def always(world: World) -> list[Damaged]:
 def attempt(world: World, damage: Damaged, case: Path) -> Outcome:
     """A reward that is not found is not 0."""
     form = world.forms[damage.form]
-    path = case / f"{case.name}-v0" if form.path.is_dir() else case / form.path.name
-    shutil.copytree(form.path, path) if form.path.is_dir() else shutil.copy(form.path, path)
-    otherwise = "accepted"
-    if isinstance(damage.damage, str):
+    path = _copied(form, case)
+    misnamed = isinstance(damage.damage, str)
+    if misnamed:
         path.write_text("".join(json.dumps(_misnamed(line, form.reward, damage.damage)) + "\n" for line in form.lines))
-        otherwise = "different"
     else:
         file = path / damage.file if damage.file else path
-        content = file.read_bytes()
-        if isinstance(damage.damage, Bytes):
-            content = damage.damage.apply(content)
-        elif damage.file:
-            content = write_json(damage.damage.apply(json.loads(content)))
-        else:
-            lines = damage.damage.apply(form.lines)
-            content = b"".join(write_json(line) + b"\n" for line in (lines if isinstance(lines, list) else [lines]))
-        file.write_bytes(content)
+        file.write_bytes(_damaged(form, damage, file.read_bytes()))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset = form.read(path)
         with using():
             found = contents(dataset)
-    wanted = (
-        world.wanted[damage.form].replace(form.path.name, path.name)
-        if form.path.is_dir()
-        else world.wanted[damage.form]
-    )
-    return same(found, wanted, otherwise, f"{damage.form}: {damage.damage}" if otherwise == "different" else "")
+    wanted = world.wanted[damage.form]
+    if form.path.is_dir():
+        wanted = wanted.replace(form.path.name, path.name)
+    return same(found, wanted, "different" if misnamed else "accepted", f"{damage.form}: {damage.damage}")
+
+
+def _copied(form: Form, case: Path) -> Path:
+    """A copy below ``case``; that of a Minari data set has the name of its folder."""
+    if not form.path.is_dir():
+        return Path(shutil.copy(form.path, case / form.path.name))
+    path = shutil.copytree(form.path, case / f"{case.name}-v0")
+    metadata = path / "data" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace(f'"{form.path.name}"', f'"{path.name}"'))
+    return path
+
+
+def _damaged(form: Form, damage: Damaged, content: bytes) -> bytes:
+    if isinstance(damage.damage, Bytes):
+        return damage.damage.apply(content)
+    if damage.file:
+        return write_json(damage.damage.apply(json.loads(content)))
+    lines = damage.damage.apply(form.lines)
+    return b"".join(write_json(line) + b"\n" for line in (lines if isinstance(lines, list) else [lines]))
 
 
 def _misnamed(line: Any, reward: str, name: str) -> Any:

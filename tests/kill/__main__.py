@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
 
+import transformers  # noqa: E402
 from jobs import jobs  # noqa: E402  # what it imports reads the environment
 from killing import Tally, killed, table  # noqa: E402
 from rich.console import Console  # noqa: E402
@@ -37,6 +38,7 @@ def main() -> int:
     seed = random.randrange(2**32) if asked.seed is None else asked.seed
     screen = Console(soft_wrap=True, highlight=False, markup=False)
     screen.print(f"seed {seed}")
+    transformers.utils.logging.disable_progress_bar()
     with tempfile.TemporaryDirectory(prefix="kill-") as place:
         folder = Path(place).resolve()
         kinds = {kind: found for kind, found in jobs(folder).items() if not asked.only or kind in asked.only}

@@ -125,7 +125,8 @@ def _bench(workers: int, config: Path) -> Job:
     def contents(folder: Path) -> Any:
         out = folder / "out"
         table = pq.read_table(out / "results.parquet", use_threads=False).to_pylist()
-        weights = {name: sum for name, sum in files(out).items() if "/agent/" in name}
+        saved = {name: sum for name, sum in files(out / "cells").items() if "/agent/" in name}
+        weights = {name: sum for name, sum in saved.items() if name.endswith(".safetensors")}
         return {"results": repr(table), "table": (out / "table.md").read_text(), **weights}
 
     def run(folder: Path) -> None:
