@@ -287,6 +287,12 @@ def test_redirects_are_told_and_not_followed(server):
     other.close()
 
 
+def test_a_redirect_to_nonsense_is_told(server):
+    server.answer = saying(http("", "302 Moved").replace(b"\r\n\r\n", b"\r\nLocation: /\xcf\r\n\r\n"))
+    with pytest.raises(ValueError, match=r"status 302: ''. It points to '/.'"):
+        act(server)
+
+
 def test_nothing_goes_through_a_proxy(server, monkeypatch, tmp_path):
     proxy = Hostile()
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):

@@ -154,7 +154,7 @@ class Endpoint:
     def _lost(self, error: BaseException) -> _Trouble:
         """What a connection that was lost means; one that cannot be made is an error at once."""
         reason = _innermost(error)
-        said = self._excerpt(_words(reason))
+        said = self._excerpt(_words(reason).rstrip("."))
         lasting = isinstance(error, httpx2.ConnectError | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError)
         if lasting and not isinstance(reason, ConnectionResetError):
             raise ConnectionError(
