@@ -108,7 +108,7 @@ class Endpoint:
                 return got
             trouble = got
             if attempt < self.retries:
-                wait, retry = min(max(self.backoff * 2**attempt, trouble.wait), _LONGEST_WAIT), attempt + 1
+                wait, retry = min(max(self.backoff * 2 ** min(attempt, 60), trouble.wait), _LONGEST_WAIT), attempt + 1
                 log.warning("%s: %s; retry %d of %d in %.3g s", self.url, trouble.reason, retry, self.retries, wait)
                 await asyncio.sleep(wait)
         raise ConnectionError(
