@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from agents import cli
+from agents.cli import bench_command
 from datasets_builders import EpisodeDataset, record
 from datasets_builders.provenance import config_of
 from datasets_builders.samples import Sampling, record_samples
@@ -153,7 +154,7 @@ def test_one_deadline_holds_for_a_whole_answer(server, head, byte):
         ConnectionError, match=rf"{server.url}/v1 failed 1 times, .* no whole answer within 0.3 seconds"
     ):
         act(server, timeout=0.3, retries=0)
-    assert 0.3 <= time.monotonic() - start < 1
+    assert 0.3 <= time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("status", ["200 OK", "400 Bad Request"])
@@ -181,7 +182,7 @@ def test_a_long_text_is_cut_before_it_is_spelled(server):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert said(turn) == "word word word word" and len(turn.tokens) == 8
-    assert time.monotonic() - start < 2 and peak < 200e6
+    assert time.monotonic() - start < 8 and peak < 200e6
 
 
 def test_compressed_answers_are_neither_asked_for_nor_opened(server):
@@ -287,6 +288,12 @@ def test_redirects_are_told_and_not_followed(server):
     other.close()
 
 
+def test_a_redirect_to_nonsense_is_told(server):
+    server.answer = saying(http("", "302 Moved").replace(b"\r\n\r\n", b"\r\nLocation: /\xcf\r\n\r\n"))
+    with pytest.raises(ValueError, match=r"status 302: ''. It points to '/.'"):
+        act(server)
+
+
 def test_nothing_goes_through_a_proxy(server, monkeypatch, tmp_path):
     proxy = Hostile()
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
@@ -308,7 +315,7 @@ def test_nothing_goes_through_a_proxy(server, monkeypatch, tmp_path):
 
 
 def test_an_interruption_ends_at_once(server):
-    server.answer = lambda c, *_: time.sleep(3) if len(server.asked) > 1 else c.sendall(http("", "500 Broken"))
+    server.answer = lambda c, *_: time.sleep(9) if len(server.asked) > 1 else c.sendall(http("", "500 Broken"))
     script = textwrap.dedent(f"""
         import numpy as np
         from test_hostile_servers import Talk, HELLO
@@ -325,7 +332,7 @@ def test_an_interruption_ends_at_once(server):
     start = time.monotonic()
     process.send_signal(signal.SIGINT)
     errors = process.communicate(timeout=20)[1]
-    assert time.monotonic() - start < 2
+    assert time.monotonic() - start < 5
     assert errors.rstrip().endswith("KeyboardInterrupt") and "never retrieved" not in errors
     assert errors.startswith(f"{server.url}/v1: status 500, ''; retry 1 of 5 in 0.5 s")  # seen without any set-up
 
@@ -578,6 +585,12 @@ def test_secrets_of_other_policies_are_not_recorded(server, tmp_path):
     sampling = Sampling({"own": own}, 1, human=False)
     record_samples(env, sampling, tmp_path / "d", 2, source={"server": address(server)}, progress=False)
     assert not holds_secret(everything(tmp_path))
+
+
+def test_secrets_are_in_no_recorded_command(server, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["lang-envs", "bench", "quick", f"--note={address(server)}", address(server)])
+    command = bench_command._command_line()
+    assert command == f"lang-envs bench quick --note=http://{server.place}/v1 http://{server.place}/v1"
 
 
 @pytest.mark.parametrize(

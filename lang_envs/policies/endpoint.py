@@ -108,7 +108,7 @@ class Endpoint:
                 return got
             trouble = got
             if attempt < self.retries:
-                wait, retry = min(max(self.backoff * 2**attempt, trouble.wait), _LONGEST_WAIT), attempt + 1
+                wait, retry = min(max(self.backoff * 2 ** min(attempt, 60), trouble.wait), _LONGEST_WAIT), attempt + 1
                 log.warning("%s: %s; retry %d of %d in %.3g s", self.url, trouble.reason, retry, self.retries, wait)
                 await asyncio.sleep(wait)
         raise ConnectionError(
@@ -154,7 +154,7 @@ class Endpoint:
     def _lost(self, error: BaseException) -> _Trouble:
         """What a connection that was lost means; one that cannot be made is an error at once."""
         reason = _innermost(error)
-        said = self._excerpt(_words(reason))
+        said = self._excerpt(_words(reason).rstrip("."))
         lasting = isinstance(error, httpx2.ConnectError | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError)
         if lasting and not isinstance(reason, ConnectionResetError):
             raise ConnectionError(

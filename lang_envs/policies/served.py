@@ -54,7 +54,7 @@ class Served:
 
     Args:
         url: of the server, as OpenAI's clients take it; ``/v1`` is added where it has no path. User info in it is sent
-            as HTTP's basic authentication, a query with every request; the attribute ``url`` has neither.
+            as HTTP's basic authentication, in place of a key; a query with each request. The attribute has neither.
         model: the name the server knows the model by.
         task: what is played; its limit of tokens cuts an utterance.
         tokenizer: the environment's, where it is not the task's own.

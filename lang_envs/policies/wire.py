@@ -13,7 +13,7 @@ MOST_BYTES = 16 << 20
 """of one answer"""
 _MOST_OF_AN_ERROR = 64 << 10  # bytes; the rest of an error is not read
 _SENT = ("Host", "Accept", "Content-Type", "Content-Length", "User-Agent")
-_KEPT = ("Retry-After", "Location")
+_KEPT = (b"retry-after", b"location")
 
 
 class AnswerError(ValueError):
@@ -48,7 +48,7 @@ class Wire(httpx2.AsyncBaseTransport):
         if coding not in ("", "identity"):
             await answer.aclose()
             raise AnswerError("answered with a compressed body though it was asked for none")
-        kept = {name: answer.headers[name] for name in _KEPT if name in answer.headers}
+        kept = [(name, value) for name, value in answer.headers.raw if name.lower() in _KEPT]
         return httpx2.Response(answer.status_code, headers=kept, stream=_Limited(answer))
 
     async def aclose(self) -> None:
