@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from datasets_builders import checksums, export
+from datasets_builders import checksums, export, imports
 from datasets_builders.atomic import read_object
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
@@ -132,14 +132,14 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             DatasetError: naming the line or the episode and the field, where something is missing or wrong.
         """
-        return cls._imported(*export.read_jsonl(Path(path)), tokenizer, str(path))
+        return cls._imported(*imports.read_jsonl(Path(path)), tokenizer, str(path))
 
     @classmethod
     def from_parquet(
         cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
     ) -> EpisodeDataset:
         """What :meth:`to_parquet` wrote; arguments and errors as those of :meth:`from_jsonl`."""
-        return cls._imported(*export.read_parquet(Path(path)), tokenizer, str(path))
+        return cls._imported(*imports.read_parquet(Path(path)), tokenizer, str(path))
 
     @classmethod
     def _imported(

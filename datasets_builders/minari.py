@@ -8,7 +8,6 @@ metadata as JSON, the provenance into the data set's.
 
 from __future__ import annotations
 
-import json
 import shutil
 import warnings
 from itertools import islice
@@ -16,10 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
 import numpy as np
+from numpy.typing import NDArray
 
 from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.imports import checked_provenance
 from datasets_builders.provenance import RESULTS, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema_of, to_json
+from lang_envs.corpora.files import CorpusError, parse
 from lang_envs.episode import Episode, Episodes
 from lang_envs.spaces import history_space
 
@@ -110,6 +112,7 @@ def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -
         )
     stored = found.storage.metadata
     provenance = stored.get(_PROVENANCE) or {"format_version": FORMAT_VERSION, "minari": name}
+    provenance = checked_provenance(provenance, f"{name}, metadata {_PROVENANCE!r}")
     if "tokenizer" not in provenance and tokenizer is not None:
         provenance["tokenizer"] = tokenizer_facts(tokenizer)
     metadata = found.storage.get_episode_metadata(found.episode_indices)
@@ -155,8 +158,11 @@ def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
     """The episode that was shown step by step.
 
     Raises:
-        DatasetError: where an observation is not the one before it with something added.
+        DatasetError: where an observation is not the one before it with something added, or a value is of another
+            type.
     """
+    where = f"{name}, episode {data.id}"
+    _check_steps(data, where)
     shown, mask = data.observations["input_ids"], data.observations["attention_mask"].astype(bool)  # [n + 1, T] each
     lengths = mask.sum(axis=1)  # [n + 1]
     tokens = shown[-1, : lengths[-1]].astype(np.int32)  # [t]
@@ -169,14 +175,14 @@ def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
         and (tokens[places] == data.actions).all()
     ):
         raise DatasetError(
-            f"{name}, episode {data.id}, observations: expected each to be all tokens so far, right-padded, the last "
+            f"{where}, observations: expected each to be all tokens so far, right-padded, the last "
             "action among them, as a token environment shows them"
         )
     logprobs = np.full(len(tokens), np.nan, np.float32)
     if _LOGPROB in (data.infos or {}):
-        logprobs[places] = np.asarray(data.infos[_LOGPROB], np.float32)[1:]
+        logprobs[places] = _numbers(data.infos[_LOGPROB], len(places) + 1, f"{where}, infos {_LOGPROB!r}")[1:]
     rewards = np.zeros(len(tokens), np.float32)
-    rewards[places] = data.rewards
+    rewards[places] = _numbers(data.rewards, len(places), f"{where}, rewards")
     is_action = np.zeros(len(tokens), np.bool_)
     is_action[places] = True
     seed = metadata.get("seed")
@@ -187,8 +193,43 @@ def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
         terminated=bool(data.terminations[-1]),
         truncated=bool(data.truncations[-1]) and not bool(data.terminations[-1]),
         logprobs=None if np.isnan(logprobs).all() else logprobs,
-        info=json.loads(metadata.get(_INFO, "{}")) | ({} if seed is None else {"seed": int(seed)}),
+        info=_info(metadata.get(_INFO, "{}"), where) | ({} if seed is None else {"seed": int(seed)}),
     )
+
+
+def _check_steps(data: Any, where: str) -> None:
+    """Whether there is an observation before each action and one at the end, all of integers and of one width."""
+    kinds = {name: np.asarray(data.observations[name]) for name in ("input_ids", "attention_mask")} | {
+        "actions": np.asarray(data.actions)
+    }
+    steps = len(kinds["actions"])
+    shape = kinds["input_ids"].shape
+    fits = len(shape) == 2 and shape == kinds["attention_mask"].shape and shape[0] == steps + 1 and steps > 0
+    if not fits or kinds["actions"].ndim != 1 or any(values.dtype.kind not in "iub" for values in kinds.values()):
+        got = ", ".join(f"{name} {values.dtype} {values.shape}" for name, values in kinds.items())
+        raise DatasetError(f"{where}: expected integers, one row of observations more than actions, got {got}")
+    for name in ("terminations", "truncations"):
+        if len(getattr(data, name)) != steps:
+            raise DatasetError(f"{where}, {name}: expected {steps} of them, got {len(getattr(data, name))}")
+
+
+def _numbers(values: Any, count: int, where: str) -> NDArray[np.float32]:
+    found = np.asarray(values)
+    if found.dtype.kind not in "fiu" or found.shape != (count,):
+        raise DatasetError(f"{where}: expected {count} numbers, got {found.dtype} {found.shape}")
+    return found.astype(np.float32)
+
+
+def _info(text: Any, where: str) -> dict[str, Any]:
+    if not isinstance(text, str):
+        raise DatasetError(f"{where}, metadata {_INFO!r}: expected a text, got {type(text).__name__}")
+    try:
+        found = parse(text, f"{where}, metadata {_INFO!r}")
+    except CorpusError as error:
+        raise DatasetError(str(error)) from error
+    if not isinstance(found, dict):
+        raise DatasetError(f"{where}, metadata {_INFO!r}: expected an object, got {type(found).__name__}")
+    return found
 
 
 def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:

@@ -276,7 +276,7 @@ def test_what_is_no_text(tmp_path):
     with pytest.raises(CorpusError, match=r"cut\.json\.gz.*cannot be decompressed"):
         list(multiwoz.read(tmp_path / "cut.json.gz"))
     (tmp_path / "x.parquet").write_text("{}")
-    with pytest.raises(CorpusError, match=r"x\.parquet: expected a Parquet file"):
+    with pytest.raises(CorpusError, match=r"x\.parquet: expected a whole Parquet file"):
         list(multiwoz.read(tmp_path / "x.parquet"))
     (tmp_path / "none").mkdir()
     with pytest.raises(CorpusError, match=r"none: expected files named abcd"):

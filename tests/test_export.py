@@ -18,7 +18,7 @@ def dataset():
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
 def test_round_trip_is_exact(dataset, kind, tmp_path, monkeypatch):
-    monkeypatch.setattr("datasets_builders.export._ROWS", 16)
+    monkeypatch.setattr("datasets_builders.imports._ROWS", 16)
     monkeypatch.setattr("datasets_builders.dataset._AT_ONCE", 7)
     write, read = getattr(EpisodeDataset, f"to_{kind}"), getattr(EpisodeDataset, f"from_{kind}")
     part = dataset.select([3, 1, 2, *range(10, 40)])
@@ -43,7 +43,7 @@ def test_a_line_that_is_cut_short_is_named(dataset, tmp_path):
     path = tmp_path / "a.jsonl"
     dataset.to_jsonl(path)
     path.write_bytes(path.read_bytes()[:-20])
-    with pytest.raises(DatasetError, match="line 41: expected a whole line of JSON"):
+    with pytest.raises(DatasetError, match="line 41: expected JSON"):
         EpisodeDataset.from_jsonl(path)
 
 
@@ -55,7 +55,7 @@ def test_a_line_that_is_cut_short_is_named(dataset, tmp_path):
         (lambda row: row.update(tokens=[99_999 for _ in row["tokens"]]), "line 3, field 'tokens'|uint8"),
         (lambda row: row.pop("seed"), "line 3: expected the fields"),
         (lambda row: row.update(terminated="yes"), "line 3, field 'terminated'"),
-        (lambda row: row.update(is_action=None), "line 3: is_action"),
+        (lambda row: row.update(is_action=None), "line 3, field 'is_action'"),
         (
             lambda row: row.update(tokens=[10 for _ in row["tokens"]]),
             "episode 1, field 'tokens': expected ids below 10",
@@ -67,7 +67,7 @@ def test_a_line_that_is_cut_short_is_named(dataset, tmp_path):
             lambda row: row.update(is_action=[1, *row["is_action"][1:]], rewards=[5.0, *row["rewards"]], logprobs=None),
             "episode 1, field 'is_action'",
         ),
-        (lambda row: row.update(info=None), "episode 1, field 'info': expected a JSON object"),
+        (lambda row: row.update(info=None), "line 3, field 'info': expected an object, got nothing"),
     ],
 )
 def test_a_wrong_line_is_named(dataset, tmp_path, change, message):

@@ -199,7 +199,7 @@ def test_damaged_files(tmp_path):
     refused("latin.jsonl", whole.replace(b"melts", b"m\xe9lts"), "expected UTF-8")
     refused("latin.csv", b"question,label\nm\xe9,1\n", "expected UTF-8")
     refused("cut.jsonl.gz", gzip.compress(whole * 99)[:-30], "cannot be decompressed")
-    refused("wrong.parquet", whole, "expected a Parquet file")
+    refused("wrong.parquet", whole, "expected a whole Parquet file")
     refused("wrong.tar", whole, "expected a tar archive")
     refused("quote.csv", b'id,question\n1,"never closed\n', "row 1: expected CSV")
     refused("short.csv", b"What melts?,w,x,B\n", "short row 1: expected 6 fields")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lang_envs.corpora.files import CorpusError, read_json
-from lang_envs.corpora.limits import largest_record, record_too_large
+from lang_envs.corpora.limits import TooLarge, largest_record, record_too_large
 from lang_envs.corpora.records import brief, field
 
 Record = dict[str, Any]
@@ -25,30 +25,68 @@ def parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) 
     Raises:
         CorpusError: where it is damaged, too large, or lacks a column.
     """
+    file = open_parquet(path)
+    names = file.schema_arrow.names
+    if missing := [name for name in columns or () if name not in names]:
+        raise CorpusError(f"{path}: expected the columns {columns}, of which {missing} are missing; it has {names}")
+    number = 0
+    for batch in batches(file, path, _AT_ONCE, columns):
+        for record in _plain(batch, f"{path}, after record {number - 1}"):
+            yield number, record
+            number += 1
+
+
+def open_parquet(path: str | os.PathLike[str]) -> Any:
+    """A ``pyarrow.parquet.ParquetFile``.
+
+    Raises:
+        CorpusError: where there is no such file, it is damaged, or few bytes of it stand for too many values.
+    """
     import pyarrow.parquet as pq
 
     path = Path(path)
     if not path.is_file():
         raise CorpusError(f"there is no file {str(path)!r}")
-    number = 0
     try:
         file = pq.ParquetFile(path)
-        names = file.schema_arrow.names
-        if missing := [name for name in columns or () if name not in names]:
-            raise CorpusError(f"{path}: expected the columns {columns}, of which {missing} are missing; it has {names}")
         groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
         if any(g.column(c).num_values > largest_record() for g in groups for c in range(g.num_columns)):
             raise record_too_large()
-        for batch in file.iter_batches(batch_size=_AT_ONCE, columns=columns):
-            batch.validate(full=True)
-            for record in batch.to_pylist():
-                yield number, record
-                number += 1
-    except CorpusError:
-        raise
     except _faults() as error:
-        at = f", after record {number - 1}" if number else ""
-        raise CorpusError(f"{path}{at}: expected a Parquet file ({error}); was the download cut short?") from error
+        raise _damaged(path, error) from error
+    return file
+
+
+def batches(file: Any, path: str | os.PathLike[str], size: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
+    """The record batches of an open Parquet file, of ``size`` rows each.
+
+    Raises:
+        CorpusError: where it is damaged.
+    """
+    found = file.iter_batches(batch_size=size, columns=columns)
+    while True:
+        try:
+            batch = next(found, None)
+        except _faults() as error:
+            raise _damaged(path, error) from error
+        if batch is None:
+            return
+        yield batch
+
+
+def _plain(batch: Any, where: str) -> list[Record]:
+    """The rows of a record batch, whose offsets are checked: wrong ones would be read from anywhere in memory."""
+    try:
+        batch.validate(full=True)
+        return batch.to_pylist()
+    except _faults() as error:
+        raise CorpusError(f"{where}: a value cannot be read ({error}); was the download cut short?") from error
+
+
+def _damaged(path: str | os.PathLike[str], error: Exception) -> CorpusError:
+    if isinstance(error, TooLarge):
+        return CorpusError(f"{path}: {error}")
+    return CorpusError(f"{path}: expected a whole Parquet file ({error}); was the download cut short?")
 
 
 def saved(folder: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
@@ -79,17 +117,17 @@ def saved(folder: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
 
 
 def _arrow(file: Path) -> Iterator[Record]:
-    """The records of an Arrow stream, whose offsets are checked: wrong ones would be read from anywhere in memory."""
+    """The records of an Arrow stream."""
     import pyarrow as pa
 
-    try:
-        with pa.OSFile(str(file)) as source, pa.ipc.open_stream(source) as stream:
-            for batch in stream:
-                batch.validate(full=True)
-                for start in range(0, len(batch), _AT_ONCE):
-                    yield from batch.slice(start, _AT_ONCE).to_pylist()
-    except _faults() as error:
-        raise CorpusError(f"{file}: expected an Arrow stream ({error}); was the download cut short?") from error
+    with pa.OSFile(str(file)) as source:
+        try:
+            stream = pa.ipc.open_stream(source)
+            found = list(stream)
+        except _faults() as error:
+            raise CorpusError(f"{file}: expected an Arrow stream ({error}); was the download cut short?") from error
+        for batch in found:
+            yield from _plain(batch, str(file))
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 from lang_envs.corpora import compressed
-from lang_envs.corpora.limits import TooLarge, largest_record, record_too_large
+from lang_envs.corpora.limits import DEEPEST, TooLarge, largest_record, record_too_large
 
 DATA_VARIABLE = "LANG_ENVS_DATA"
 """The environment variable that names a folder of downloaded corpora."""
@@ -160,18 +160,31 @@ def parse(text: str, where: str, line: int | None = None) -> Any:
         CorpusError: where it is no JSON, too deeply nested, or holds an integer of too many digits.
     """
     where, file = (where, where) if line is None else (f"{where}, line {line}", where)
+    too_deep = f"{where}: expected JSON nested at most {DEEPEST} deep, got it deeper"
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         at = where if line is None else f"{file}, line {line + error.lineno - 1}"
         raise CorpusError(f"{at}: expected JSON ({error.msg}); was the file cut short?") from error
     except RecursionError:
-        raise CorpusError(f"{where}: expected JSON, got lists or objects too deep inside of each other") from None
+        raise CorpusError(too_deep) from None
     except ValueError as error:
         most = sys.get_int_max_str_digits()
         raise CorpusError(f"{where}: expected integers of at most {most} digits, got a longer one") from error
     except MemoryError:
         raise CorpusError(f"{where}: there is not enough memory for the JSON of {len(text):,} characters") from None
+    if text.count("[") + text.count("{") > DEEPEST and isinstance(value, dict | list) and _is_deeper(value, DEEPEST):
+        raise CorpusError(too_deep)
+    return value
+
+
+def _is_deeper(value: Any, most: int) -> bool:
+    """Whether more than so many lists and objects are inside of each other."""
+    level = [value]
+    for _ in range(most):
+        level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
+        level = [inner for inner in level if isinstance(inner, dict | list)]
+    return bool(level)
 
 
 def faults() -> tuple[type[Exception], ...]:
@@ -180,11 +193,19 @@ def faults() -> tuple[type[Exception], ...]:
 
 
 def unreadable(where: str | os.PathLike[str], error: Exception, line: int | None = None) -> CorpusError:
-    """The error to raise for one of :func:`faults`."""
-    where = str(where) if line is None else f"{where}, after line {line - 1}"
+    """The error to raise for one of :func:`faults`.
+
+    Args:
+        where: the file, and the record where that is known.
+        error: what was raised.
+        line: the number of the line under way, where the file is read line by line.
+    """
     if isinstance(error, UnicodeDecodeError):
         got = error.object[error.start]
+        if line is not None:  # the text is decoded ahead of it
+            where = f"{where}, line {line + error.object[: error.start].count(10)}"
         return CorpusError(f"{where}: expected UTF-8, got byte {got:#04x}; convert it (iconv -t utf-8){_utf_16(error)}")
+    where = str(where) if line is None else f"{where}, after line {line - 1}"
     if isinstance(error, TooLarge):
         return CorpusError(f"{where}: {error}")
     if isinstance(error, MemoryError):

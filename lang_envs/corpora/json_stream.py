@@ -11,11 +11,9 @@ from typing import Any, TextIO
 import ijson
 
 from lang_envs.corpora.files import CorpusError, faults, open_text, unreadable
-from lang_envs.corpora.limits import largest_record, record_too_large
+from lang_envs.corpora.limits import DEEPEST, largest_record, record_too_large
 from lang_envs.corpora.records import brief
 
-DEEPEST = 200
-"""Lists and objects inside of each other; what walks through a record calls itself for each."""
 _CHUNK = 2**16  # characters
 _KINDS = {"start_map": "an object", "start_array": "an array"}
 _STEP = {"start_map": 1, "start_array": 1, "end_map": -1, "end_array": -1}
@@ -99,7 +97,7 @@ class JsonStream:
             if depth == 0:
                 return builder.value
             if depth > DEEPEST:
-                raise CorpusError(f"{self.where}: expected JSON nested at most {DEEPEST} deep, got a deeper record")
+                raise CorpusError(f"{self.where}: expected JSON nested at most {DEEPEST} deep, got it deeper")
             event, value = next(self._events)
 
     def end(self) -> None:

@@ -9,6 +9,8 @@ RECORD_VARIABLE, LARGEST_RECORD = "LANG_ENVS_MAX_RECORD_MIB", 64
 takes up to thirty times as much."""
 EXPANSION_VARIABLE, LARGEST_EXPANSION = "LANG_ENVS_MAX_EXPANSION", 200
 """How many times larger than its compressed file a text may be. Texts shrink 3- to 50-fold, bombs 1000-fold or more."""
+DEEPEST = 200
+"""Lists and objects inside of each other in one record: what walks through it calls itself for each."""
 
 
 class TooLarge(OSError):

@@ -51,6 +51,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
 
 def _file(file: Path) -> Iterator[Dialogue]:
     split, listed = split_named(file), _listed(file.parent) if file.name.startswith("data.json") else {}
+    rows: Iterator[tuple[str, Any]]
     if file.suffix == ".parquet":
         rows = ((f"{file}, record {number}", record) for number, record in parquet(file, ["dialogue_id", "turns"]))
     elif ".jsonl" in file.suffixes:

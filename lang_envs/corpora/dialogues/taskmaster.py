@@ -94,7 +94,7 @@ def _verdict(record: Any, where: str) -> Verdict:
     generation = _inner(record, "generation", dict, where)
     is_api_call = "api" in generation
     at = f"{where}, field 'generation'"
-    reply = _request(generation["api"], at) if is_api_call else field(generation, "text", str, at)
+    reply = json.dumps(generation["api"]) if is_api_call else field(generation, "text", str, at)
     reward = field(record, "reward", float, where)
     if reward not in (0, 1):
         raise CorpusError(f"{where}, field 'reward': expected 0 or 1, got {reward:g}")
@@ -108,11 +108,3 @@ def _inner(record: Any, key: str, kind: type[Any], where: str) -> Any:
     if not isinstance(value, kind):
         raise CorpusError(f"{where}, field {key!r}: expected JSON of a {kind.__name__}, got {shown(value)}")
     return value
-
-
-def _request(value: Any, where: str) -> str:
-    """What a program is asked, as JSON."""
-    try:
-        return json.dumps(value)
-    except RecursionError:
-        raise CorpusError(f"{where}: expected a request, got lists or objects too deep inside of each other") from None

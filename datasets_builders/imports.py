@@ -1,0 +1,192 @@
+"""Episodes from JSON lines and Parquet, as :mod:`datasets_builders.export` writes them; every field is checked."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from datasets_builders.export import KIND
+from datasets_builders.storage import COLUMNS, DatasetError, schema_of
+from lang_envs.corpora.arrow_files import batches, open_parquet
+from lang_envs.corpora.files import CorpusError, json_lines, parse
+from lang_envs.corpora.records import brief, shown, typed
+from lang_envs.tokenizers import whole
+
+_ROWS = 65_536
+_MOST_IDS = 2**31
+_UNFIT = (pa.ArrowException, OverflowError, ValueError)
+_LISTS: dict[str, tuple[frozenset[type], str]] = {
+    "tokens": (frozenset({int}), "ids"),
+    "is_action": (frozenset({int, bool}), "0 and 1"),
+    "rewards": (frozenset({int, float}), "numbers"),
+    "logprobs": (frozenset({int, float, type(None)}), "numbers and null"),
+}
+_OF_A_DATASET: dict[str, type] = {
+    "episodes": int, "mean_return": float, "max_utterance_tokens": int, "name": str, "description": str, "env": dict,
+    "tokenizer": dict, "reference_scores": dict,
+}  # fmt: skip
+_INSIDE: dict[str, dict[str, type]] = {
+    "env": {"id": str, "kwargs": dict},
+    "tokenizer": {"fingerprint": str, "vocab_size": int, "end_id": int},
+    "reference_scores": {"random": float, "expert": float},
+}
+
+
+def read_jsonl(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
+    """What :func:`~datasets_builders.export.write_jsonl` wrote: the provenance, and batches as they are read.
+
+    Raises:
+        DatasetError: where a line cannot be read, naming the line and the field.
+    """
+    lines = _lines(path)
+    number, header = next(lines, (1, None))
+    where = f"{path}, line {number}"
+    if not isinstance(header, dict) or header.get("kind") != KIND or "provenance" not in header:
+        raise DatasetError(
+            f"{where}: expected {{'kind': {KIND!r}, 'provenance': ...}}, as EpisodeDataset.to_jsonl writes, got "
+            f"{shown(header)}"
+        )
+    provenance = checked_provenance(header["provenance"], f"{where}, field 'provenance'")
+    return provenance, _jsonl_batches(lines, schema_of(provenance), path)
+
+
+def read_parquet(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
+    """What :func:`~datasets_builders.export.write_parquet` wrote: the provenance, and batches as they are read.
+
+    Raises:
+        DatasetError: where the file is damaged, carries no provenance, or has columns of other types.
+    """
+    with _in_words():
+        file = open_parquet(path)
+        text = (file.schema_arrow.metadata or {}).get(KIND.encode())
+        if text is None:
+            raise DatasetError(
+                f"{path}: expected the metadata {KIND!r}, as EpisodeDataset.to_parquet writes it; it is missing"
+            )
+        where = f"{path}, metadata {KIND!r}"
+        provenance = checked_provenance(parse(text.decode("utf-8", "replace"), where), where)
+    return provenance, _parquet_batches(file, schema_of(provenance), path)
+
+
+def checked_provenance(found: Any, where: str) -> dict[str, Any]:
+    """A provenance whose fields, as far as they are there, have the types that this package reads.
+
+    Raises:
+        DatasetError: naming the field.
+    """
+    if not isinstance(found, dict):
+        raise DatasetError(f"{where}: expected an object, got {shown(found)}")
+    _writable(found, where)
+    _check_types(found, _OF_A_DATASET, where)
+    for name, kinds in _INSIDE.items():
+        _check_types(found.get(name) or {}, kinds, f"{where}, field {name!r}")
+    size = (found.get("tokenizer") or {}).get("vocab_size", 1)
+    if not 0 < size <= _MOST_IDS:
+        raise DatasetError(f"{where}, field 'tokenizer', field 'vocab_size': expected 1 to {_MOST_IDS}, got {size}")
+    return found
+
+
+def _check_types(record: dict[str, Any], kinds: dict[str, type], where: str) -> None:
+    for key, kind in kinds.items():
+        if record.get(key) is not None:
+            try:
+                typed(record, key, kind)
+            except ValueError as error:
+                raise DatasetError(f"{where}, {error}") from error
+
+
+def _writable(value: dict[str, Any], where: str) -> str:
+    """An object as compact JSON with sorted keys.
+
+    Raises:
+        DatasetError: where it holds a number that is not finite, or half a character.
+    """
+    try:
+        text = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
+    except ValueError as error:
+        raise DatasetError(f"{where}: expected finite numbers, got one that is not") from error
+    if "\\ud" in text and not whole(json.dumps(value, ensure_ascii=False)):
+        raise DatasetError(f"{where}: a text holds half a character; take it out of the file")
+    return text
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Faults of files are faults of a data set here."""
+    try:
+        yield
+    except CorpusError as error:
+        raise DatasetError(str(error)) from error
+
+
+def _lines(path: Path) -> Iterator[tuple[int, Any]]:
+    with _in_words():
+        yield from json_lines(path)
+
+
+def _jsonl_batches(lines: Iterator[tuple[int, Any]], columns: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
+    while some := list(itertools.islice(lines, _ROWS)):
+        rows = [(f"{path}, line {number}", row) for number, row in some]
+        yield _to_batch([(where, _row(row, where)) for where, row in rows], columns)
+
+
+def _row(row: Any, where: str) -> dict[str, Any]:
+    """A line as Arrow takes it, of the right types."""
+    if not isinstance(row, dict) or set(row) != set(COLUMNS):
+        got = brief(sorted(row)) if isinstance(row, dict) else shown(row)
+        raise DatasetError(f"{where}: expected the fields {sorted(COLUMNS)}, got {got}")
+    for name, (kinds, what) in _LISTS.items():
+        value = row[name]
+        if name == "logprobs" and value is None:
+            continue
+        if not isinstance(value, list) or not set(map(type, value)) <= kinds:
+            odd = next((one for one in value if type(one) not in kinds), None) if isinstance(value, list) else value
+            raise DatasetError(f"{where}, field {name!r}: expected a list of {what}, got {shown(odd)}")
+    _check_types({"seed": row["seed"]}, {"seed": int}, where)
+    for name, kind in (("terminated", bool), ("truncated", bool), ("info", dict)):
+        if not isinstance(row[name], kind):
+            expected = "true or false" if kind is bool else "an object"
+            raise DatasetError(f"{where}, field {name!r}: expected {expected}, got {shown(row[name])}")
+    if not set(row["is_action"]) <= {0, 1}:
+        raise DatasetError(f"{where}, field 'is_action': expected a list of 0 and 1, got {shown(row['is_action'])}")
+    row["info"] = _writable(row["info"], f"{where}, field 'info'")
+    row["is_action"] = [bool(acted) for acted in row["is_action"]]
+    if row["logprobs"] is not None:
+        row["logprobs"] = [math.nan if value is None else value for value in row["logprobs"]]
+    return row
+
+
+def _to_batch(rows: list[tuple[str, dict[str, Any]]], columns: pa.Schema) -> pa.RecordBatch:
+    try:
+        return pa.RecordBatch.from_pylist([row for _, row in rows], schema=columns)
+    except _UNFIT:
+        for where, row in rows:  # only now: which one was it?
+            for field in columns:
+                _check_field(row[field.name], field, f"{where}, field {field.name!r}")
+        raise
+
+
+def _check_field(value: Any, field: pa.Field, where: str) -> None:
+    try:
+        pa.array([value], field.type)
+    except _UNFIT as error:
+        raise DatasetError(f"{where}: expected {field.type} ({error!s:.200})") from error
+
+
+def _parquet_batches(file: Any, columns: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
+    with _in_words():
+        for batch in batches(file, path, _ROWS):
+            missing = [name for name in COLUMNS if name not in batch.schema.names]
+            if missing:
+                raise DatasetError(f"{path}: expected the columns {list(COLUMNS)}, of which {missing} are missing")
+            try:
+                yield batch.select(list(COLUMNS)).cast(columns)
+            except _UNFIT as error:
+                raise DatasetError(f"{path}: expected columns of the types {columns} ({error})") from error
