@@ -245,12 +245,13 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             DatasetError: where they differ.
         """
-        recorded = (self.provenance.get("tokenizer") or {}).get("fingerprint")
-        asked = fingerprint(tokenizer)
-        if recorded != asked:
+        if (self.provenance.get("tokenizer") or {}).get("fingerprint") != fingerprint(tokenizer):
+            env = (self.provenance.get("env") or {}).get("id")
+            size = (self.provenance.get("tokenizer") or {}).get("vocab_size")
             raise DatasetError(
-                f"the data set was recorded with the tokenizer {recorded}, but {asked} ({len(tokenizer)} tokens) is in "
-                "use, where the same ids are other words; use dataset.tokenizer(), or record with the tokenizer in use"
+                f"the episodes{f' of {env}' if env else ''} are written in {f'{size} tokens' if size else 'tokens'} of "
+                f"a tokenizer of their own, and the one in use, of {len(tokenizer)} tokens, reads the same ids as "
+                "other words; take episodes of the environment in use, or dataset.tokenizer()"
             )
 
     # Selections

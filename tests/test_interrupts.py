@@ -62,7 +62,10 @@ def files(folder):
 def test_a_recording(tmp_path):
     how = ["record", "movie-review", "--episodes", 30_000, "--seed", 1, "--out", tmp_path / "d"]
     code, said = interrupted((tmp_path, "d.partial/data-*.arrow"), signal.SIGTERM, False, *how)
-    assert (code, said) == (143, "Interrupted: whole blocks of episodes are kept. Run the same command again to go on.\n")
+    assert (code, said) == (
+        143,
+        "Interrupted: whole blocks of episodes are kept. Run the same command again to go on.\n",
+    )
     assert cli.main([str(x) for x in how]) == 0
     build("movie-review", 30_000, tmp_path / "whole", seed=1, progress=False)
     assert files(tmp_path / "d") == files(tmp_path / "whole")
