@@ -249,9 +249,9 @@ class EpisodeDataset(Sequence[Episode]):
             env = (self.provenance.get("env") or {}).get("id")
             size = (self.provenance.get("tokenizer") or {}).get("vocab_size")
             raise DatasetError(
-                f"the episodes{f' of {env}' if env else ''} are written in {f'{size} tokens' if size else 'tokens'} of "
-                f"a tokenizer of their own, and the one in use, of {len(tokenizer)} tokens, reads the same ids as "
-                "other words; take episodes of the environment in use, or dataset.tokenizer()"
+                f"the data set was recorded with the tokenizer of {env or 'an unknown environment'} "
+                f"({size or 'so many'} tokens), and the one in use ({len(tokenizer)} tokens) is another, where the "
+                "same ids are other words; take episodes of the environment in use, or use dataset.tokenizer()"
             )
 
     # Selections
