@@ -252,12 +252,13 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             DatasetError: where they differ.
         """
-        recorded = (self.provenance.get("tokenizer") or {}).get("fingerprint")
-        asked = fingerprint(tokenizer)
-        if recorded != asked:
+        if (self.provenance.get("tokenizer") or {}).get("fingerprint") != fingerprint(tokenizer):
+            env = (self.provenance.get("env") or {}).get("id")
+            size = (self.provenance.get("tokenizer") or {}).get("vocab_size")
             raise DatasetError(
-                f"the data set was recorded with the tokenizer {recorded}, but {asked} ({len(tokenizer)} tokens) is in "
-                "use, where the same ids are other words; use dataset.tokenizer(), or record with the tokenizer in use"
+                f"the data set was recorded with the tokenizer of {env or 'an unknown environment'} "
+                f"({size or 'so many'} tokens), and the one in use ({len(tokenizer)} tokens) is another, where the "
+                "same ids are other words; take episodes of the environment in use, or use dataset.tokenizer()"
             )
 
     # Selections

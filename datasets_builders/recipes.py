@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import plain, provenance_of
 from datasets_builders.recorder import Block, first_seed, make_env, played, write_blocks
 from lang_envs.episode import Episode
+from lang_envs.misspelt import unknown
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.vector import TokenVectorEnv
@@ -183,24 +183,38 @@ def build(
         FileExistsError: where ``out`` exists.
         OSError: where the disk is full; what was written stays and is resumed.
     """
-    if name not in RECIPES:
-        near = difflib.get_close_matches(name, RECIPES, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {sorted(RECIPES)}"
-        raise ValueError(f"there is no recipe {name!r}; {hint}")
-    recipe = RECIPES[name]
-    own = {key: options.pop(key, default) for key, default in recipe.options.items()}
-    env = make_env(env_id or recipe.env_id, _MANY, **options)
+    recipe, own, env_id, options = parts(name, {**options, "env_id": env_id})
+    env = make_env(env_id, _MANY, **options)
     try:
         facts = provenance_of(
             env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": plain(own)}
         )
         blocks = recipe.blocks(env, seed, **own)
-        return write_blocks(blocks, _how_many(recipe, episodes, env, own), out, facts, env.tokenizer, progress)
+        return write_blocks(blocks, how_many(recipe, episodes, env, own), out, facts, env.tokenizer, progress)
     finally:
         env.close()
 
 
-def _how_many(recipe: Recipe, episodes: int | None, env: TokenVectorEnv, own: dict[str, Any]) -> int:
+def parts(name: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any], str, dict[str, Any]]:
+    """The recipe of that name, its own options, where it is played, and the options of that environment.
+
+    Raises:
+        ValueError: there is no such recipe.
+    """
+    if name not in RECIPES:
+        raise ValueError(unknown("recipe", name, RECIPES))
+    recipe, rest = RECIPES[name], dict(options)
+    own = {key: rest.pop(key, default) for key, default in recipe.options.items()}
+    env_id = rest.pop("env_id", None) or recipe.env_id
+    return recipe, own, env_id, rest
+
+
+def how_many(recipe: Recipe, episodes: int | None, env: TokenVectorEnv, own: dict[str, Any]) -> int:
+    """How many episodes are recorded: so many, or all there are.
+
+    Raises:
+        ValueError: there are not so many, or there is no end to them.
+    """
     if recipe.size is None:
         if episodes is None:
             raise ValueError(f"the data set {recipe.name} has no end of its own: say how many episodes to record")

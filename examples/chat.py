@@ -28,6 +28,14 @@ def train(steps: int, folder: Path) -> Agent:
     return BC(LM.from_scratch("d128-l2", env)).learn(Logged(logs), steps, lr=3e-3, batch_size=32)
 
 
+def ask() -> str:
+    """What the person says; nothing at the end of the input."""
+    try:
+        return input("you   > ").strip()
+    except (EOFError, KeyboardInterrupt):
+        return ""
+
+
 def main(steps: int = 800, folder: Path = Path("runs/chat")) -> None:
     """Answers, line by line, until an empty one.
 
@@ -41,7 +49,7 @@ def main(steps: int = 800, folder: Path = Path("runs/chat")) -> None:
     policy, rng = agent.policy(temperature=0.5), np.random.default_rng(0)
     turns: list[tuple[str, str]] = []
     print("Ask about a hotel, a taxi, a parcel, a refund ... An empty line ends the conversation.")
-    while said := input("you   > ").strip():
+    while said := ask():
         turns.append(("user", said))
         heard = spell_opening(agent.lm.tokenizer, prompt(turns), limit=96)  # as much as it was shown
         history = np.array(heard, np.int32)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import inspect
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ import gymnasium
 
 from lang_envs.arguments import shown, typed
 from lang_envs.envs import TokenEnv, UtteranceEnv
+from lang_envs.misspelt import hint
 from lang_envs.task import Task
 from lang_envs.vector import TokenVectorEnv
 
@@ -22,7 +22,7 @@ def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEn
     """Builds an environment.
 
     Args:
-        task: a task, its class, or where to find it ("module:Class").
+        task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
         level: "token" for :class:`TokenEnv`, "utterance" for :class:`UtteranceEnv`.
         **options: of the environment (tokenizer, max_tokens, render_mode) and of the task.
 
@@ -41,7 +41,7 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
     """Builds a :class:`TokenVectorEnv`.
 
     Args:
-        task: a task, its class, or where to find it ("module:Class").
+        task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
         num_envs: how many episodes at once.
         level: only "token"; gymnasium's own vector environments serve the utterance level.
         **options: of :class:`TokenVectorEnv` and of the task.
@@ -84,9 +84,8 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
     known, hints = list(inspect.signature(make).parameters), _hints(make)
     for option in rest:
         if option not in known:
-            near = difflib.get_close_matches(option, [*known, *own_options, "level"], n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {sorted({*known, *own_options, 'level'})}"
-            raise TypeError(f"{make.__name__} has no option {option!r}; {hint}")
+            known = sorted({*known, *own_options, "level"})
+            raise TypeError(f"{make.__name__} has no option {option!r}; {hint(option, known)}")
     checked = {k: typed(v, hints[k], f"{make.__name__}'s {k}") if k in hints else v for k, v in rest.items()}
     return make(**checked), own
 
@@ -100,5 +99,13 @@ def _hints(make: type[Task[Any]]) -> dict[str, Any]:
 
 
 def _find(task: str) -> type[Task[Any]]:
+    """The class at "module:Class".
+
+    Raises:
+        ValueError: no environment is registered with it: options come from files too, and those do not choose what is
+            imported.
+    """
+    if not any(spec.kwargs.get("task") == task for spec in gymnasium.registry.values()):
+        raise ValueError(f"no environment is registered with the task {task!r}; register it, or pass the class itself")
     module, _, name = task.partition(":")
     return getattr(importlib.import_module(module), name)

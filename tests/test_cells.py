@@ -185,12 +185,35 @@ def test_a_cell_that_is_not_there_is_named(cells, words):
         (Cell("x", "bc", {"nope": 1}, FIT), {}, "The cell tiny/x: .*'nope'"),
         (Cell("x", "bc", {}, {**FIT, "nope": 1}), {}, "The cell tiny/x: .*'nope'"),
         (Cell("x", "bc"), {}, "The cell tiny/x: fit must say how many steps"),
-        (Cell("x", "bcc", {}, FIT), {}, "The cell tiny/x: there is no agent 'bcc'"),
-        (Cell("x", "bc", {}, FIT, decodings=()), {}, "The cell tiny/x needs a decoding"),
+        (Cell("x", "bcc", {}, FIT), {}, "The cell tiny/x: There is no agent 'bcc'; did you mean 'bc'"),
+        (Cell("x", "bc", {}, FIT, decodings=()), {}, "The cell tiny/x: it needs a decoding"),
         (Cell("x", "bc", {}, FIT, start="DT"), {}, "has 'DT' as its start, a language model that speaks behind return"),
         (Cell("x", "bc", {}, FIT), {"reference": "DT"}, "has 'DT' as its reference"),
         (Cell("x", "bc", {}, FIT), {"env": "Nope-v0"}, "The experiment 'tiny': .*Nope"),
-        (Cell("x", "bc", {}, FIT), {"measures": ("size",)}, "The experiment 'tiny': there is no measure 'size'"),
+        (Cell("x", "bc", {}, FIT), {"measures": ("size",)}, "The experiment 'tiny': There is no measure 'size'"),
+        (
+            Cell("x", "bc", {}, FIT),
+            {"lm": "d65-l2"},
+            "'tiny': There is no size of a model 'd65-l2'; did you mean 'd64-l2'",
+        ),
+        (
+            Cell("x", "bc", {}, FIT),
+            {"env_options": {"max_token": 9}},
+            "no option 'max_token'; did you mean 'max_tokens'",
+        ),
+        (Cell("x", "bc", {}, FIT), {"selection_options": {"temp": 9}}, "The experiment 'tiny': .*no option 'temp'"),
+        (Cell("x", "bc", {}, FIT), {"baselines": (Baseline("b", "optimum"),)}, "'b': MovieReview .*mean 'optimal'"),
+        (Cell("x", "bc", {}, FIT), {"baselines": (Baseline("b", "random", {"p": 1}),)}, "the baseline 'b': .*'p'"),
+        (Cell("x", "bc", {}, FIT), {"normalise": ("random", "best")}, "baseline to normalise by that is called 'best'"),
+        (Cell("x", "bc", {}, FIT), {"data": Data("movie-reviews", 9)}, "no recipe 'movie-reviews'; .*'movie-review'"),
+        (Cell("x", "bc", {}, FIT), {"data": Data("movie-review", 9, options={"n": 1})}, "'movie-review': .*option 'n'"),
+        (Cell("x", "bc", {}, FIT), {"data": Data("movie-review", 0)}, "episodes must be at least 1, not 0"),
+        (Cell("x", "bc", {}, FIT), {"episodes": 0}, "episodes must be at least 1, not 0"),
+        (Cell("x", "bc", {}, FIT), {"elsewhere": (Elsewhere("w", "Wordle-v0"),)}, "'w' .* has other tokens"),
+        (Cell("x", "bc", {}, FIT, decodings=({"temp": 3},)), {}, "tiny/x: .*'temp'; did you mean 'temperature'"),
+        (Cell("x", "bc", {}, FIT, decodings=({"advantage_weight": 3},)), {}, "tiny/x: advantage_weight needs an agent"),
+        (Cell("x", "bc", {}, FIT, decodings=({"rank": "charm"},)), {}, "tiny/x: .*no score .*'charm'"),
+        (Cell("x", "bc", {}, FIT, live=2), {}, "tiny/x: live is a share"),
     ],
 )
 def test_what_cannot_run_is_refused_before_anything_is_written(cell, changes, words, tmp_path):
@@ -340,10 +363,12 @@ def test_policies_can_rank(tmp_path):
         policy = decoded(agent, {"rank": score, "k": 2, "temperature": 0.5})
         assert isinstance(policy, Ranked) and policy.k == 2
         assert len(list(rollout(env, policy, range(2)))) == 2
-    with pytest.raises(ValueError, match="ranked by one of q, q_sum, v, likelihood"):
+    with pytest.raises(
+        ValueError, match="no score to rank candidates by 'charm'; choose one of q, q_sum, v, likelihood"
+    ):
         decoded(agent, {"rank": "charm"})
     for wrong, words in (
-        ({"advantage_wieght": 8}, "there is no advantage_wieght"),
+        ({"advantage_wieght": 8}, "no decoding option of .* 'advantage_wieght'; did you mean 'advantage_weight'"),
         ({"lm_temperature": 0}, "temperature must be above 0"),
         ({"lm_top_p": -3}, "top_p"),
         ({"advantage_weight": "8x"}, "advantage_weight is a finite number"),
@@ -400,7 +425,7 @@ def test_every_named_baseline_plays(task):
     for name in ("random_tokens", *POLICIES[task]()):
         policy = make_policy(name, env, **OPTIONS.get(name, {}))
         assert len(list(rollout(env, policy, range(2)))) == 2
-    with pytest.raises(ValueError, match=f"{task} has no policy 'sage'; it has random_tokens"):
+    with pytest.raises(ValueError, match=f"{task} has no policy 'sage'; choose one of random_tokens"):
         make_policy("sage", env)
 
 

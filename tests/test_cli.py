@@ -194,6 +194,17 @@ def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
         (["check", "nomodule:Nope-v0"], "nomodule"),
         (["record", "movie-review", "--out", "x", "--set", "words"], "takes NAME=VALUE"),
         (["record", "movie-review", "--out", "x", "--set", "wrds=1"], "no option 'wrds'"),
+        (["record", "movie-review", "--out", "x", "--set", "max_token=9"], "did you mean 'max_tokens'?"),
+        (["record", "movie-review", "--out", "x", "--set", "a=1", "a=2"], "a is given twice, as 1 and as '2'"),
+        (["record", "movie-review", "--out", "x", "--set", "a=1", "--set", "b=2"], "--set is given twice"),
+        (["record", "movie-review", "--out", "x", "--set", "=2"], "takes NAME=VALUE"),
+        (["record", "movie-review", "--out", "x", "--set", "task=os:system"], "no environment is registered with"),
+        (["train", "bc", "--env", "MovieReview-v0", "--out", "x", "--out", "y"], "--out is given twice"),
+        (["train", "bc", "--env", "MovieReview-v0", "--out", "x", "--lm", "d65-l2"], "did you mean 'd64-l2'?"),
+        (["train", "bc", "--env", "MovieReview-v0", "--out", "x", "--lm", "no/path"], "'no/path' is no folder with a"),
+        (["show", "wordle-trp"], "did you mean 'wordle-trap'?"),
+        (["show", "WORDLE-V0"], "did you mean 'Wordle-v0'?"),
+        (["show", "."], "no data set, and no run"),
     ],
 )
 def test_errors_are_one_line_and_exit_with_2(arguments, expected, capsys, tmp_path, monkeypatch):
@@ -204,6 +215,45 @@ def test_errors_are_one_line_and_exit_with_2(arguments, expected, capsys, tmp_pa
     assert len(err.strip().splitlines()) == 1
     assert "Traceback" not in err + out
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_is_misspelt(trained, capsys):
+    code, _, err = call(capsys, "show", trained.with_name("ilq"))
+    assert code == 2 and f"did you mean '{trained}'?" in " ".join(err.split())
+
+
+def test_words_and_options_that_an_agent_does_not_know(trained, capsys):
+    code, _, err = call(capsys, "explain", trained, "--text", "the movei was good")
+    assert code == 2 and "no tokens for 'movei'; did you mean 'movie'?" in err
+    code, _, err = call(capsys, "eval", trained, "--set", "temp=3")
+    assert code == 2 and "no decoding option of ilql 'temp'; did you mean 'temperature'?" in err
+
+
+def test_episodes_of_another_environment(trained, tmp_path, capsys):
+    from datasets_builders import build
+
+    build("wordle-mixed", 4, tmp_path / "words", words="english-100", progress=False)
+    code, _, err = call(capsys, "ope", trained, "--data", tmp_path / "words")
+    assert code == 2 and "recorded with the tokenizer of Wordle-Paper-v0 (" in err
+    assert "take episodes of the environment in use" in err
+
+
+def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, capsys, monkeypatch):
+    config = SUITES["quick"].smoke().plain()
+    config["experiments"] = [e for e in config["experiments"] if e["name"] == "movie-review"]
+    config["experiments"][0]["env"] = "reviews_of_mine:Reviews-v0"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "reviews_of_mine.py").write_text(
+        "from pathlib import Path\nimport lang_envs\nPath(__file__).with_name('imported').touch()\n"
+        "lang_envs._register('Reviews-v0', task='lang_envs.tasks.movie_review:MovieReview')\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    how = ("bench", "--from", tmp_path / "config.json", "--out", tmp_path / "out", "--workers", 1)
+    code, _, err = call(capsys, *how)
+    assert code == 2 and "--modules reviews_of_mine" in err
+    assert not (tmp_path / "imported").exists() and not (tmp_path / "out").exists()
+    code, _, err = call(capsys, *how, "--modules", "reviews_of_mine")
+    assert code == 0 and (tmp_path / "imported").exists()
 
 
 def test_the_module_runs_too():

@@ -116,3 +116,9 @@ def test_chat(run, monkeypatch):
     assert run("chat", "--steps", 1).count("agent > ") == 2
     lines = iter([""])
     run("chat", "--steps", 0)
+
+    def ended(prompt):
+        raise EOFError
+
+    monkeypatch.setattr("builtins.input", ended)
+    assert "agent > " not in run("chat", "--steps", 0)

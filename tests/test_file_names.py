@@ -49,7 +49,7 @@ BAD = [
 
 @pytest.mark.parametrize("name", BAD, ids=ascii)
 def test_what_cannot_be_one_part_of_a_path_is_refused(name):
-    with pytest.raises(ValueError, match="the label: .* becomes the name of a file, and "):
+    with pytest.raises(ValueError, match=r"the label: .* becomes the name of a file, and "):
         component(name, "the label")
 
 
@@ -149,7 +149,7 @@ def test_results_that_lie_elsewhere_are_refused(link, tmp_path):
         folder.mkdir(parents=True)
     write_text(out / "config.json", json.dumps({"name": "tiny"}))
     (out / link).symlink_to(home)
-    with pytest.raises(ValueError, match="is a link to .*home, outside of"):
+    with pytest.raises(ValueError, match=r"is a link to .*home, outside of"):
         run(suite(), out, say=lambda line: None)
     assert not list(home.iterdir())
 

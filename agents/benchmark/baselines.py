@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.misspelt import hint
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.rollout import Policy, Turn
 
@@ -26,13 +27,27 @@ def make_policy(name: str, env: TokenVectorEnv, **options: Any) -> Policy:
     Raises:
         ValueError: the task has no policy of that name.
     """
-    if name == "random_tokens":
-        return RandomTokens(env.task, env.tokenizer)
+    return _policies(name, env)[name](env, **options)
+
+
+def check_policy(name: str, env: TokenVectorEnv, options: dict[str, Any]) -> None:
+    """Refuses a policy that cannot be made.
+
+    Raises:
+        ValueError, TypeError: the task has none of that name, or it has not those options.
+    """
+    make = _policies(name, env)[name]
+    if options:  # without any nothing can be wrong with them, and some take long to make
+        make(env, **options)
+
+
+def _policies(name: str, env: TokenVectorEnv) -> dict[str, Make]:
+    """Those of the task, among which ``name`` is."""
     task = type(env.task).__name__
-    known = POLICIES[task]() if task in POLICIES else {}
+    known = {"random_tokens": _in_tokens(RandomTokens), **(POLICIES[task]() if task in POLICIES else {})}
     if name not in known:
-        raise ValueError(f"{task} has no policy {name!r}; it has {', '.join(['random_tokens', *known])}.")
-    return known[name](env, **options)
+        raise ValueError(f"{task} has no policy {name!r}; {hint(name, known)}")
+    return known
 
 
 def _wordle_policies() -> dict[str, Make]:

@@ -13,12 +13,13 @@ from rich.table import Table
 
 from agents.cli import interrupts
 from agents.cli.agent_commands import Chat, Eval, Explain
-from agents.cli.arguments import unknown
+from agents.cli.arguments import check_once
 from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
+from lang_envs.misspelt import unknown
 from lang_envs.terminal import Terminal
 
 COMMANDS: dict[str, type] = {
@@ -73,6 +74,7 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
         return _train(arguments)
     if command not in COMMANDS:
         raise ValueError(unknown("command", command, [*COMMANDS, "train"]))
+    check_once(arguments)
     # samples need to know whose they are, which no other recipe does
     of_samples = command == "record" and arguments[:1] and arguments[0] in SAMPLED
     form = RecordSamples if of_samples else COMMANDS[command]
@@ -87,6 +89,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     if not arguments or arguments[0] in ("-h", "--help"):
         agents = ", ".join(AGENT_NAMES)
         return lambda: console().print(f"{train.HELP}\nAgents: {agents}. Their options: lang-envs train AGENT --help")
+    check_once(arguments)
     config, out = train.parse(arguments)
 
     def command() -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
-import difflib
 import inspect
 import itertools
 import json
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any, get_type_hints
 
 from tyro.conf import arg
@@ -27,19 +26,38 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
     """``("words=english-200", "p=0.5")`` as a dictionary; values that are JSON or Python's are read, others are text.
 
     Raises:
-        ValueError: a pair has no "=".
+        ValueError: a pair has no name or no "=", or a name is given twice.
     """
-    found = {}
+    found: dict[str, Any] = {}
     for pair in given:
         name, equals, text = pair.partition("=")
-        if not equals:
+        name = name.replace("-", "_")
+        if not equals or not name:
             raise ValueError(f"--set takes NAME=VALUE, got {pair!r}; for instance --set words=english-200.")
-        try:
-            value = _WORDS[text.lower()] if text.lower() in _WORDS else json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        found[name.replace("-", "_")] = value
+        if name in found:
+            raise ValueError(f"{name} is given twice, as {found[name]!r} and as {text!r}; leave one of them out.")
+        found[name] = _value(text)
     return found
+
+
+def _value(text: str) -> Any:
+    if text.lower() in _WORDS:
+        return _WORDS[text.lower()]
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):  # no JSON, or more of it than can be read
+        return text
+
+
+def check_once(arguments: Sequence[str]) -> None:
+    """Refuses an option that is given twice, of which the parser would drop the first without a word.
+
+    Raises:
+        ValueError: naming it.
+    """
+    options = [text.partition("=")[0].replace("_", "-") for text in arguments if text.startswith("--") and text != "--"]
+    if twice := next((option for option in options if options.count(option) > 1), None):
+        raise ValueError(f"{twice} is given twice; give it once, and several values behind it where it takes several.")
 
 
 def at_least_one(episodes: int) -> None:
@@ -50,14 +68,6 @@ def at_least_one(episodes: int) -> None:
     """
     if episodes < 1:
         raise ValueError(f"--episodes must be at least 1, not {episodes}.")
-
-
-def unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    """What to say to a name that is not among ``known``."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(known)}."
-    return f"There is no {kind} {name!r}; {hint}"
 
 
 def joined(*parts: type) -> type:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import unknown
 from agents.cli.show import console
 from datasets_builders.atomic import read_object
+from lang_envs.misspelt import unknown
 from lang_envs.policies.address import without_secrets
+
+if TYPE_CHECKING:
+    from agents.benchmark import Suite
 
 
 @dataclass
@@ -52,6 +56,8 @@ class Bench:
     """shrink everything to seconds, to see that it runs"""
     from_config: Annotated[Path | None, arg(name="from")] = None
     """repeat what this config.json describes"""
+    modules: tuple[str, ...] = ()
+    """modules to import, where a config.json names environments of one as module:Id; no other is imported for it"""
 
     def __call__(self) -> None:
         """Prints where the report is."""
@@ -63,6 +69,7 @@ class Bench:
             )
         if self.from_config is not None:
             suite = Suite.from_plain(read_object(self.from_config))
+            _check_modules(self.from_config, suite, self.modules)
         elif self.name in SUITES:
             suite = SUITES[self.name]
         else:
@@ -82,6 +89,23 @@ class Bench:
         )
         screen.print((self.out / "table.md").read_text(), markup=False)
         screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}", soft_wrap=True)
+
+
+def _check_modules(path: Path, suite: Suite, wanted: Sequence[str]) -> None:
+    """A file alone does not choose what is imported, which is to say run.
+
+    Raises:
+        ValueError: it names an environment of a module that nobody asked for.
+    """
+    data = [part for e in suite.experiments for part in (e.data, e.held_out, *(cell.data for cell in e.cells))]
+    ids = [env for e in suite.experiments for env in (e.env, *(other.env for other in e.elsewhere))]
+    ids += [str(part.options.get("env_id", "")) for part in data if part is not None and hasattr(part, "options")]
+    for module, colon, _ in (id.partition(":") for id in ids):
+        if colon and module not in wanted:
+            raise ValueError(
+                f"{path} names an environment of the module {module!r}, which would be imported and run. If you trust "
+                f"it, say so: --modules {module}"
+            )
 
 
 def _command_line() -> str:

@@ -12,9 +12,10 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from agents.cli.arguments import SetOptions, pairs, unknown
+from agents.cli.arguments import SetOptions, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console
+from lang_envs.misspelt import hint, unknown
 
 # The names that help shows without importing torch; a test holds them equal to what is there.
 AGENT_NAMES = (
@@ -97,7 +98,23 @@ class Show:
         elif self.what in RECIPES:
             show.show_recipe(console(), RECIPES[self.what])
         else:
-            show.show_env(console(), _known(self.what))
+            show.show_env(console(), self._environment(path))
+
+    def _environment(self, path: Path) -> str:
+        """An id that is known; what is none may have been meant for the name of a recipe or a folder."""
+        import gymnasium
+
+        from datasets_builders.recipes import RECIPES
+
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder without a provenance.json or config.json: no data set, and no run.")
+        if ":" not in self.what and self.what not in gymnasium.registry:
+            beside = [str(other) for other in path.parent.glob("*") if other.is_dir()] if path.parent.is_dir() else []
+            folder = path.parent != Path() or path.is_absolute()
+            known = beside if folder else [*_env_ids(), *RECIPES, *beside]
+            what = f"folder {self.what!r}" if folder else f"environment, recipe or folder {self.what!r}"
+            raise ValueError(f"There is no {what}; {hint(self.what, known)}")
+        return self.what
 
 
 @dataclass

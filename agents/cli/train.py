@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 import tyro
 from tyro.conf import arg
 
-from agents.cli.arguments import Options, joined, pairs, unknown
+from agents.cli.arguments import Options, joined, pairs
+from lang_envs.misspelt import unknown
 
 if TYPE_CHECKING:
     from agents.training.runs import RunConfig

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.episode import Episode
+from lang_envs.misspelt import hint
 from lang_envs.tokenizers import decode, encode
 
 if TYPE_CHECKING:
@@ -204,9 +205,7 @@ def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: boo
         if env.finished[0]:
             raise ValueError(f"The episode is over after {turn} of {len(texts)} texts.")
         if unknown & {*tokens.tolist()}:
-            raise ValueError(
-                f"The tokenizer of this agent lacks a part of {text!r}; it has {len(env.tokenizer)} tokens."
-            )
+            raise ValueError(_lacking(env.tokenizer, text, unknown))
         if leave_open and turn == len(texts) - 1:
             so_far = env.episode(0)
             acted = np.append(so_far.is_action, np.ones(len(tokens), np.bool_))  # [T]
@@ -215,6 +214,15 @@ def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: boo
         limit = env.task.max_utterance_tokens
         env.say([0], [np.append(tokens[: limit - 1], env.end_id).astype(np.int32)], speaker="the text")
     return env.episode(0)
+
+
+def _lacking(tokenizer: PreTrainedTokenizerFast, text: str, unknown: set[int | None]) -> str:
+    """Which words of the text the tokenizer has no tokens for, and which it has instead."""
+    words = text.split()
+    missing = [word for word, tokens in zip(words, encode(tokenizer, words), strict=True) if unknown & {*tokens}]
+    missing = missing or [text]
+    known = sorted(tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens})
+    return f"The agent has no tokens for {', '.join(map(repr, missing))}; {hint(missing[0], known)}"
 
 
 def _need_values(model: ValueLM) -> None:

@@ -28,7 +28,6 @@ from lang_envs.rollout import Policy, Start, rollout
 if TYPE_CHECKING:
     from agents.models.value_lm import ValueLM
     from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.progress import counted
     from lang_envs.vector import TokenVectorEnv
 
 Floats = NDArray[np.float64]

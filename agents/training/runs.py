@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from datasets_builders.atomic import read_object, write_text
 from lang_envs.make import language_vec
+from lang_envs.misspelt import hint
 from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
@@ -134,7 +135,15 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
 
     if config.lm not in SIZES:
         lora = None if config.lora is None else LoRAConfig(**config.lora)
-        return LM.from_pretrained(config.lm, env, lora, config.seed)
+        try:
+            return LM.from_pretrained(config.lm, env, lora, config.seed)
+        except ValueError as error:
+            if Path(config.lm).exists():
+                raise
+            raise ValueError(
+                f"{config.lm!r} is no folder with a model, and no size of one from scratch: {hint(config.lm, SIZES)} "
+                f"As a name on the Hugging Face hub it failed too: {error}"
+            ) from None
     if config.lora is not None:
         raise ValueError(
             f"LoRA adapts a model that has learned already, and {config.lm!r} is made from scratch. Pass --lm PATH, or "

@@ -3,64 +3,145 @@
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import get_type_hints
-
-import gymnasium as gym
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from agents import AGENTS
-from agents.benchmark.experiment import Cell, Experiment, Suite
+from agents.benchmark.baselines import check_policy
+from agents.benchmark.experiment import Cell, Data, Experiment, Suite
 from agents.benchmark.measures import MEASURES
-from agents.benchmark.running.units import Unit, units
+from agents.benchmark.running.evaluate import SCORES, check_names
+from agents.benchmark.running.units import Unit, recorded_data, units
+from agents.models.lm import SIZES
+from agents.models.value_config import SPOKEN
 from agents.training.fit_config import FitConfig
+from datasets_builders import recipes
+from lang_envs.make import language_vec
+from lang_envs.misspelt import unknown
+from lang_envs.tasks.movie_review import MovieReview
+from lang_envs.tokenizers import fingerprint
+
+if TYPE_CHECKING:
+    from lang_envs.vector import TokenVectorEnv
 
 _CONDITIONED = "decision_transformer"  # whose model has tokens of its own, and says little without them
 
 
 def check(suite: Suite, out: Path) -> None:
-    """Refuses names and settings that nothing has.
+    """Refuses names and settings that nothing has, and environments that cannot be made, as for want of a corpus.
 
     Raises:
         ValueError: naming the experiment or the cell, and what is wrong with it.
     """
+    envs = _Environments()
     for experiment in suite.experiments:
-        _check_experiment(experiment)
+        with _named(f"The experiment {experiment.name!r}"):
+            _check_experiment(experiment, envs)
     for unit in units(dataclasses.replace(suite, seeds=1), out):
         if isinstance(unit.part, Cell):
-            _check_cell(unit, unit.part)
+            with _named(f"The cell {unit.experiment.name}/{unit.part.label}"):
+                _check_cell(unit, unit.part)
+    for folder, data in recorded_data(suite, out).items():
+        if not folder.exists():
+            with _named(f"The data of {data.recipe!r}"):
+                _check_data(data, envs)
 
 
-def _check_experiment(experiment: Experiment) -> None:
-    where = f"The experiment {experiment.name!r}"
+@contextmanager
+def _named(where: str) -> Iterator[None]:
     try:
-        gym.spec(experiment.env)
-    except (gym.error.Error, ImportError) as error:
+        yield
+    except (ValueError, TypeError, OSError, ImportError) as error:
         raise ValueError(f"{where}: {error}") from None
+
+
+class _Environments:
+    """Environments of one row, each made once: some read a large corpus."""
+
+    def __init__(self) -> None:
+        self._made: dict[str, TokenVectorEnv] = {}
+
+    def __call__(self, env: str, options: dict[str, Any]) -> TokenVectorEnv:
+        key = json.dumps([env, options], sort_keys=True, default=repr)
+        if key not in self._made:
+            self._made[key] = language_vec(env, 1, **options)
+        return self._made[key]
+
+
+def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
+    if experiment.lm not in SIZES:
+        raise ValueError(unknown("size of a model", experiment.lm, SIZES))
+    env = envs(experiment.env, experiment.env_options)
+    if experiment.selection_options is not None:
+        envs(experiment.env, experiment.selection_options)
+    for other in experiment.elsewhere:
+        if fingerprint(envs(other.env, other.options).tokenizer) != fingerprint(env.tokenizer):
+            raise ValueError(f"{other.label!r} ({other.env}) has other tokens than {experiment.env}.")
+    for baseline in experiment.baselines:
+        with _named(f"the baseline {baseline.label!r}"):
+            check_policy(baseline.policy, env, baseline.options)
+    labels = [baseline.label for baseline in experiment.baselines]
+    for label in experiment.normalise or ():
+        if label not in labels:
+            raise ValueError(unknown("baseline to normalise by that is called", label, labels))
     for measure in experiment.measures:
         if measure not in MEASURES:
-            raise ValueError(f"{where}: there is no measure {measure!r}; choose among {', '.join(MEASURES)}.")
+            raise ValueError(unknown("measure", measure, MEASURES))
+    for name in ("episodes", "selection_episodes", "best_of", "measure_every", "yardstick_games"):
+        if (number := getattr(experiment, name)) < 1:
+            raise ValueError(f"{name} must be at least 1, not {number}.")
+    if experiment.exact_values and not isinstance(env.task, MovieReview):
+        raise ValueError(f"only MovieReview knows its exact values, not {type(env.task).__name__}; set it to false.")
+
+
+def _check_data(data: Data, envs: _Environments) -> None:
+    recipe, own, env_id, options = recipes.parts(data.recipe, data.options)
+    recipes.first_seed(data.seed)
+    if recipes.how_many(recipe, data.episodes, envs(env_id, options), own) < 1:
+        raise ValueError(f"episodes must be at least 1, not {data.episodes}.")
 
 
 def _check_cell(unit: Unit, cell: Cell) -> None:
-    where = f"The cell {unit.experiment.name}/{cell.label}"
     if cell.agent not in AGENTS:
-        raise ValueError(f"{where}: there is no agent {cell.agent!r}; choose one of {', '.join(AGENTS)}.")
+        raise ValueError(unknown("agent", cell.agent, AGENTS))
     if not cell.decodings:
-        raise ValueError(f"{where} needs a decoding; {{}} is the one that its agent has of itself.")
+        raise ValueError("it needs a decoding; {} is the one that its agent has of itself.")
     for use, needed in unit.needs.items():
         goes_on = use == "reference" or (use == "start" and cell.agent != _CONDITIONED)
         if goes_on and isinstance(needed.part, Cell) and needed.part.agent == _CONDITIONED:
             raise ValueError(
-                f"{where} has {needed.part.label!r} as its {use}, a language model that speaks behind return tokens "
-                "alone. Name one that was trained without them."
+                f"it has {needed.part.label!r} as its {use}, a language model that speaks behind return tokens alone. "
+                "Name one that was trained without them."
             )
+    for decoding in cell.decodings:
+        _check_decoding(unit, cell, decoding)
+    if not 0 <= cell.live <= 1:
+        raise ValueError(f"live is a share between 0 and 1, not {cell.live}.")
+    if cell.first is not None and cell.first < 1:
+        raise ValueError(f"first must be at least 1, not {cell.first}.")
     if not cell.trained:
         return
     fit = dict(cell.fit)
     if fit.pop("steps", None) is None:
-        raise ValueError(f"{where}: fit must say how many steps it trains, as in fit={{'steps': 300}}.")
-    try:
-        get_type_hints(AGENTS[cell.agent])["config"](**cell.config)
-        FitConfig(**fit)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{where}: {error}") from None
+        raise ValueError("fit must say how many steps it trains, as in fit={'steps': 300}.")
+    get_type_hints(AGENTS[cell.agent])["config"](**cell.config)
+    FitConfig(**fit)
+
+
+def _check_decoding(unit: Unit, cell: Cell, decoding: dict[str, Any]) -> None:
+    """Its own values are the cell's agent's, or the one's that it starts from; the rest is for who proposes."""
+    speaker = cell if cell.trained else _needed(unit, "start", cell)
+    proposer = _needed(unit, "candidates_from", speaker)
+    values = [name for name in decoding if name in SPOKEN]
+    check_names(AGENTS[speaker.agent], values)
+    check_names(AGENTS[proposer.agent], [name for name in decoding if name not in values])
+    if (by := decoding.get("rank")) is not None and by not in SCORES:
+        raise ValueError(unknown("score to rank candidates by", by, SCORES))
+
+
+def _needed(unit: Unit, use: str, otherwise: Cell) -> Cell:
+    part = unit.needs[use].part if use in unit.needs else otherwise
+    return part if isinstance(part, Cell) and part.agent in AGENTS else otherwise

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.benchmark.experiment import Experiment
 from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
+from agents.decoding.policy import LMPolicy
 from agents.decoding.rank import Ranked
 from agents.models.value_config import SPOKEN, check_spoken
 from datasets_builders.progress import counted
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
+from lang_envs.misspelt import unknown
 from lang_envs.rollout import Policy, Start, rollout
 from lang_envs.seeds import REPORT, SELECTION
 
@@ -76,27 +79,41 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
     5 by default, which ``candidates_from`` proposes, by default itself; the rest are arguments of ``LMPolicy``.
 
     Raises:
-        ValueError: the agent has no values to set or to rank by, a value has no such setting or cannot have it, or
+        ValueError: the agent has no values to set or to rank by, there is no such option, a value cannot have it, or
             there is no such score.
     """
     own = {name: value for name, value in decoding.items() if name.startswith(("advantage_", "lm_"))}
-    if unknown := sorted(own.keys() - SPOKEN):
-        raise ValueError(f"How values enter is set by {', '.join(SPOKEN)}; there is no {', '.join(unknown)}.")
-    if own and not agent.needs_values:
-        raise ValueError(f"{', '.join(sorted(own))} needs an agent with values, and {agent.name!r} has none.")
+    check_names(type(agent), own)
+    plain = {name: value for name, value in decoding.items() if name not in own}
+    check_names(type(candidates_from or agent), plain)
     if own:
         check_spoken(**{**as_trained(agent), **own})
     for name, value in own.items():
         setattr(agent.model.config, name, value)
-    plain = {name: value for name, value in decoding.items() if name not in own}
     if (by := plain.pop("rank", None)) is None:
         return agent.policy(**plain)
     if not isinstance(by, str) or by not in SCORES:
-        raise ValueError(f"Candidates are ranked by one of {', '.join(SCORES)}, not by {by!r}.")
+        raise ValueError(unknown("score to rank candidates by", by, SCORES))
     k = plain.pop("k", 5)
     if not isinstance(k, int):
         raise ValueError(f"k is a number of candidates, not {k!r}.")
     return Ranked((candidates_from or agent).policy(**plain), SCORES[by](agent), k)
+
+
+def check_names(kind: type[Agent], decoding: Iterable[str]) -> None:
+    """Refuses options of a decoding that the kind of agent has not.
+
+    Raises:
+        ValueError: naming the first.
+    """
+    own = [name for name, option in signature(kind.policy).parameters.items() if option.kind is not option.VAR_KEYWORD]
+    shared = [*signature(LMPolicy).parameters][4:]  # behind the model, the tokenizer and what an utterance is
+    known = [*own[1:], *shared, *(SPOKEN if kind.needs_values else ()), "rank", "k"]
+    for name in decoding:
+        if name in SPOKEN and not kind.needs_values:
+            raise ValueError(f"{name} needs an agent with values, and {kind.name!r} has none.")
+        if name not in known:
+            raise ValueError(unknown(f"decoding option of {kind.name}", name, dict.fromkeys(known)))
 
 
 def as_trained(agent: Agent) -> dict[str, Any]:

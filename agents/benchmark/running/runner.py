@@ -24,8 +24,8 @@ from pathlib import Path
 
 import filelock
 
-from agents.benchmark.experiment import Data, Suite
-from agents.benchmark.running.units import Unit, data_folder, units
+from agents.benchmark.experiment import Suite
+from agents.benchmark.running.units import Unit, recorded_data, units
 from agents.benchmark.running.work import Done
 from datasets_builders.atomic import read_object, write_text
 from lang_envs.printable import printable
@@ -83,7 +83,7 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
     from agents.benchmark.running.logs import record
 
     began = time.perf_counter()
-    for folder, data in _logs(suite, out).items():
+    for folder, data in recorded_data(suite, out).items():
         record(folder, data, say)
     work = units(suite, out)
     pending = [dataclasses.replace(unit, tensorboard=tensorboard) for unit in work if unit.result() is None]
@@ -126,12 +126,6 @@ def _claimed(out: Path, suite: Suite) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _logs(suite: Suite, out: Path) -> dict[Path, Data]:
-    """Every data set of the suite that a recipe makes, by its folder."""
-    used = [data for e in suite.experiments for data in (e.data, e.held_out, *(cell.data for cell in e.cells))]
-    return {data_folder(out, data): data for data in used if isinstance(data, Data)}
 
 
 def _finish(pending: list[Unit], workers: int, executor: str) -> Generator[Done]:

@@ -108,6 +108,12 @@ def data_folder(out: Path, data: Data) -> Path:
     return out / "data" / _hashed(data.recipe, data)
 
 
+def recorded_data(suite: Suite, out: Path) -> dict[Path, Data]:
+    """Every data set of the suite that a recipe makes, by its folder."""
+    used = [data for e in suite.experiments for data in (e.data, e.held_out, *(cell.data for cell in e.cells))]
+    return {data_folder(out, data): data for data in used if isinstance(data, Data)}
+
+
 def _hashed(name: str, logs: Data | Samples) -> str:
     text = json.dumps(dataclasses.asdict(logs), sort_keys=True)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
