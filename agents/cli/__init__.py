@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.cli.agent_commands import Chat, Eval, Explain
-from agents.cli.arguments import unknown
+from agents.cli.arguments import import_named, unknown
 from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _overview()
         return 0
     try:
-        _parse(given[0], given[1:])()
+        _parse(given[0], import_named(given[1:]))()
     except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
         if os.environ.get("LANG_ENVS_TRACEBACK"):
             raise
@@ -104,3 +104,4 @@ def _overview() -> None:
     screen.print(table)
     screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
+    screen.print("--import MODULE, with any command: a module of yours that registers environments.")
