@@ -104,9 +104,8 @@ def to_text(summary: dict[str, Any]) -> str:
         quantiles = "  ".join(f"{name} {values[name]:g}" for name in ("min", "q25", "median", "q75", "max"))
         lines.append(f"{field:<8} mean {values['mean']:.3f}  s.d. {values['sd']:.3f}  {quantiles}")
     for name, part in summary["policies"].items():
-        lines.append(
-            f"{printable(name):<12} {part['share']:6.1%} of the episodes, mean return {part['mean_return']:.3f}"
-        )
+        share, mean = part["share"], part["mean_return"]
+        lines.append(f"{printable(name):<12} {share:6.1%} of the episodes, mean return {mean:.3f}")
     return "\n".join(lines)
 
 
@@ -186,13 +185,9 @@ print(dataset.tokenizer().decode(episode.tokens))
 def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[np.float64]) -> str:
     """The ``README.md`` of a data set."""
     origin = {key: value for key, value in provenance.items() if key not in ("description", "reference_scores")}
-    lines = [
-        f"* {markdown.text(key.replace('_', ' '))}: {markdown.code(_short(value))}" for key, value in origin.items()
-    ]
+    facts = [(key.replace("_", " "), markdown.code(_short(value))) for key, value in origin.items()]
     scores = provenance.get("reference_scores") or {}
-    lines += [
-        f"* reference score, {markdown.text(name)}: {markdown.text(str(value))}" for name, value in scores.items()
-    ]
+    facts += [(f"reference score, {name}", markdown.text(str(value))) for name, value in scores.items()]
     title = printable(str(provenance.get("name", "Episodes")))
     about = str(provenance.get("description", "Episodes of language tasks, token by token."))
     return _PAGE.format(
@@ -201,7 +196,7 @@ def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[n
         description="\n".join(map(markdown.text, about.splitlines())),
         figures=markdown.block(to_text(summary)),
         histogram=markdown.block(histogram(returns)),
-        origin="\n".join(lines),
+        origin="\n".join(f"* {markdown.text(name)}: {value}" for name, value in facts),
         version=FORMAT_VERSION,
     )
 

@@ -15,6 +15,7 @@ import gymnasium as gym
 import numpy as np
 
 import lang_envs
+from datasets_builders import checksums
 from datasets_builders.atomic import read_object
 from datasets_builders.storage import FORMAT_VERSION, DatasetError
 from lang_envs.policies.address import without_secrets
@@ -150,10 +151,10 @@ def reference_scores(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """The ``provenance.json`` of a data set.
+    """The ``provenance.json`` of a data set, held against its checksum where there is one.
 
     Raises:
-        DatasetError: where it is missing, is no JSON object, or is of another format version.
+        DatasetError: where it is missing, is not what was written, is no JSON object, or is of another format version.
     """
     file = folder / "provenance.json"
     if not file.is_file():
@@ -162,6 +163,9 @@ def read_provenance(folder: Path) -> dict[str, Any]:
             "EpisodeDataset.save); a plain datasets folder does not say where its episodes come from"
         )
     try:
+        entry = (checksums.read_entries(folder) or {}).get(file.name)
+        if entry is not None:
+            checksums.compare(file, entry)
         found = read_object(file)
     except ValueError as error:
         raise DatasetError(f"{error}; copy the folder again or record it anew") from error

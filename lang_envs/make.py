@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Sequence
 from typing import Any, get_type_hints
 
@@ -72,6 +73,56 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     return env
 
 
+def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
+    """An environment that a file names (a data set, a run, a suite), as it may be made: a file imports no code.
+
+    Gymnasium imports the module of an id ``module:Id-v0``, and the option ``task`` names one too. From a file either is
+    taken only where that module is imported already, since the program or the command line asked for it.
+
+    Args:
+        env_id: the id in the file.
+        options: of the environment, in the file.
+        where: what names them.
+
+    Returns:
+        The id and the options to make it with; an id that is registered goes without its module.
+
+    Raises:
+        ValueError: for a module that nobody asked for, naming it and saying how to ask.
+    """
+    if not isinstance(env_id, str) or not isinstance(options, dict):
+        raise ValueError(f"{where}: expected the id of an environment and its options, got {env_id!r} and {options!r}")
+    module, _, own = env_id.rpartition(":")
+    if module and module not in sys.modules:
+        if own not in gymnasium.registry:
+            raise ValueError(_unasked(where, env_id, module, f"--import {module}"))
+        env_id = own
+    task = options.get("task")
+    usual = gymnasium.registry[own].kwargs.get("task") if own in gymnasium.registry else None
+    if isinstance(task, str) and task != usual and (module := task.partition(":")[0]) not in sys.modules:
+        raise ValueError(_unasked(where, task, module, f"--import {module}"))
+    return env_id, options
+
+
+def _unasked(where: str, named: str, module: str, option: str) -> str:
+    return (
+        f"{where} names {named!r}, code of the module {module!r}, which is not imported because a file says so. If you "
+        f"trust it, pass {option} (or import {module} in your program before)."
+    )
+
+
+def import_named(module: str) -> None:
+    """Imports a module that a person named, so that the ids it registers are known, also those that files name.
+
+    Raises:
+        ValueError: there is none, or it cannot be imported.
+    """
+    try:
+        importlib.import_module(module)
+    except (ImportError, ValueError, TypeError) as error:
+        raise ValueError(f"the module {module!r} cannot be imported: {error}") from error
+
+
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:
     """The task made from its share of the options, and the rest: the environment's own."""
     own = {name: value for name, value in options.items() if name in own_options}
@@ -108,4 +159,8 @@ def _find(task: str) -> type[Task[Any]]:
     if not any(spec.kwargs.get("task") == task for spec in gymnasium.registry.values()):
         raise ValueError(f"no environment is registered with the task {task!r}; register it, or pass the class itself")
     module, _, name = task.partition(":")
-    return getattr(importlib.import_module(module), name)
+    import_named(module)
+    found = getattr(sys.modules[module], name, None)
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise ValueError(f"expected the task as 'module:Class', a subclass of Task, got {task!r}")
+    return found

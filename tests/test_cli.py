@@ -250,9 +250,9 @@ def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, caps
     monkeypatch.syspath_prepend(tmp_path)
     how = ("bench", "--from", tmp_path / "config.json", "--out", tmp_path / "out", "--workers", 1)
     code, _, err = call(capsys, *how)
-    assert code == 2 and "--modules reviews_of_mine" in err
+    assert code == 2 and "--import reviews_of_mine" in err
     assert not (tmp_path / "imported").exists() and not (tmp_path / "out").exists()
-    code, _, err = call(capsys, *how, "--modules", "reviews_of_mine")
+    code, _, err = call(capsys, *how, "--import", "reviews_of_mine")
     assert code == 0 and (tmp_path / "imported").exists()
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from agents.cli import interrupts
 from agents.cli.agent_commands import Chat, Eval, Explain
-from agents.cli.arguments import check_once
+from agents.cli.arguments import check_once, import_named
 from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with interrupts.heeded(given[0], to_the_end=arguments is None) as interruption:
         try:
-            _parse(given[0], given[1:])()
+            _parse(given[0], import_named(given[1:]))()
         except KeyboardInterrupt:
             interruption.say()
             return interruption.code or 130
@@ -115,3 +115,4 @@ def _overview() -> None:
     screen.print(table)
     screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
+    screen.print("--import MODULE, with any command: a module of yours that registers environments.")

@@ -13,10 +13,40 @@ from typing import Annotated, Any, get_type_hints
 
 from tyro.conf import arg
 
+from lang_envs import make
+
 Options = tuple[str, ...]
 """NAME=VALUE pairs"""
 SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
 """the same, given as ``--set``"""
+
+
+def import_named(given: Sequence[str]) -> list[str]:
+    """Imports the modules that a command line names, as ``--import MODULE`` or ``--env MODULE:ID``.
+
+    Environments of others become known by it: a data set, a run or a suite that names them imports nothing.
+
+    Returns:
+        The arguments without ``--import``.
+
+    Raises:
+        ValueError: a module cannot be imported, or none is named.
+    """
+    left: list[str] = []
+    parts = iter(given)
+    for part in parts:
+        option, equals, value = part.partition("=")
+        if option not in ("--import", "--env"):
+            left.append(part)
+            continue
+        value = value if equals else next(parts, "")
+        module = value if option == "--import" else value.rpartition(":")[0]
+        if option == "--import" and not module:
+            raise ValueError("--import takes the name of a module, as in --import my_package.tasks.")
+        if module:
+            make.import_named(module)
+        left += [] if option == "--import" else [option, value]
+    return left
 
 
 _WORDS = {"true": True, "false": False, "none": None}  # however they are capitalised

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import shlex
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -15,6 +14,7 @@ from tyro.conf import Positional, arg
 
 from agents.cli.show import console
 from datasets_builders.atomic import read_object
+from lang_envs.make import of_file
 from lang_envs.misspelt import unknown
 from lang_envs.policies.address import without_secrets
 
@@ -56,8 +56,6 @@ class Bench:
     """shrink everything to seconds, to see that it runs"""
     from_config: Annotated[Path | None, arg(name="from")] = None
     """repeat what this config.json describes"""
-    modules: tuple[str, ...] = ()
-    """modules to import, where a config.json names environments of one as module:Id; no other is imported for it"""
 
     def __call__(self) -> None:
         """Prints where the report is."""
@@ -69,7 +67,7 @@ class Bench:
             )
         if self.from_config is not None:
             suite = Suite.from_plain(read_object(self.from_config))
-            _check_modules(self.from_config, suite, self.modules)
+            _check_modules(self.from_config, suite)
         elif self.name in SUITES:
             suite = SUITES[self.name]
         else:
@@ -91,21 +89,18 @@ class Bench:
         screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}", soft_wrap=True)
 
 
-def _check_modules(path: Path, suite: Suite, wanted: Sequence[str]) -> None:
+def _check_modules(path: Path, suite: Suite) -> None:
     """A file alone does not choose what is imported, which is to say run.
 
     Raises:
-        ValueError: it names an environment of a module that nobody asked for.
+        ValueError: it names code of a module that nobody asked for.
     """
-    data = [part for e in suite.experiments for part in (e.data, e.held_out, *(cell.data for cell in e.cells))]
-    ids = [env for e in suite.experiments for env in (e.env, *(other.env for other in e.elsewhere))]
-    ids += [str(part.options.get("env_id", "")) for part in data if part is not None and hasattr(part, "options")]
-    for module, colon, _ in (id.partition(":") for id in ids):
-        if colon and module not in wanted:
-            raise ValueError(
-                f"{path} names an environment of the module {module!r}, which would be imported and run. If you trust "
-                f"it, say so: --modules {module}"
-            )
+    for e in suite.experiments:
+        logs = (e.data, e.held_out, *(cell.data for cell in e.cells))
+        made = [getattr(part, "options", {}) for part in logs]
+        envs = [(e.env, e.env_options), *((other.env, other.env_options) for other in e.elsewhere)]
+        for env_id, options in (*envs, *((options.get("env_id", ""), options) for options in made)):
+            of_file(env_id, options, str(path))
 
 
 def _command_line() -> str:

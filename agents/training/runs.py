@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from datasets_builders.atomic import read_object, write_text
-from lang_envs.make import language_vec
+from lang_envs.make import language_vec, of_file
 from lang_envs.misspelt import hint
 from lang_envs.tokenizers import fingerprint
 
@@ -69,20 +69,24 @@ def read_config(path: Path) -> RunConfig:
 def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
     """The environment of a run: the one asked for, else the one its data came from, with the options they came with.
 
-    Raises:
-        ValueError: neither is known.
-    """
-    env, env_options = config.env, config.env_options
-    if config.data is not None:
-        from datasets_builders import EpisodeDataset
+    No module is imported for it (``lang_envs.make.of_file``): import one that registers environments before.
 
-        found = EpisodeDataset.load(config.data).provenance.get("env") or {}
-        if env in (None, found.get("id")):
-            env, env_options = found.get("id"), {**found.get("kwargs", {}), **env_options}
+    Raises:
+        ValueError: neither is known, or it is code of a module that nobody imported.
+    """
+    env, env_options, where = config.env, config.env_options, "the configuration of the run"
+    if config.data is not None:
+        from datasets_builders.provenance import read_provenance
+
+        found = read_provenance(Path(config.data)).get("env") or {}
+        if env is None or env.rpartition(":")[2] == found.get("id"):
+            env, env_options = env or found.get("id"), {**found.get("kwargs", {}), **env_options}
+            where = f"{config.data}, or {where},"
     if env is None and config.data is not None:
         raise ValueError(f"{config.data} does not say which environment its episodes are for: pass --env ID too.")
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
+    env, env_options = of_file(env, env_options, where)
     return language_vec(env, rows, **env_options)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from agents.benchmark.experiment import Experiment
 from agents.evaluation import stats
+from datasets_builders import markdown
 
 Result = dict[str, Any]
 DASH = "–"
@@ -26,11 +28,11 @@ class Table:
 
     def markdown(self) -> str:
         """As GitHub renders it; numbers are set to the right."""
-        lines = [f"### {self.title}", ""]
-        lines.append("| " + " | ".join(self.header) + " |")
+        lines = [f"### {markdown.text(self.title)}", ""]
+        lines.append(_row(self.header))
         lines.append("|---|" + "---:|" * (len(self.header) - 1))
-        lines += ["| " + " | ".join(map(_markdown_cell, row)) + " |" for row in self.rows]
-        return "\n".join([*lines, "", *([self.note, ""] if self.note else [])])
+        lines += map(_row, self.rows)
+        return "\n".join([*lines, "", *([markdown.text(self.note), ""] if self.note else [])])
 
     def html(self) -> str:
         """As part of a page, in a box of its own that scrolls sideways on a narrow screen."""
@@ -41,9 +43,8 @@ class Table:
         return f'<h3>{escape(self.title)}</h3><div class="scroll">{table}</div>{note}'
 
 
-def _markdown_cell(text: str) -> str:
-    """On one line, and without an end of its own."""
-    return " ".join(text.split()).replace("|", "\\|")
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(map(markdown.text, cells)) + " |"
 
 
 def _cell(text: str) -> str:

@@ -24,6 +24,7 @@ from agents.benchmark.report.outcome import Outcome, Result, Table
 from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
 from agents.benchmark.report.pictures import Picture, overview, pictures
 from agents.benchmark.report.tables import long_rows, tables
+from datasets_builders import markdown
 from datasets_builders.atomic import replacing
 
 if TYPE_CHECKING:
@@ -117,12 +118,18 @@ def _outcome(experiment: Experiment, results: Sequence[tuple[Unit, Result]]) -> 
 
 
 def _markdown(suite: Suite, headline: Sequence[Table], outcomes: Sequence[Outcome], command: str) -> str:
-    parts = [f"# {suite.title}", "", "## Headline", "", *(table.markdown() for table in headline if table.rows)]
+    parts = [
+        f"# {markdown.text(suite.title)}",
+        "",
+        "## Headline",
+        "",
+        *(table.markdown() for table in headline if table.rows),
+    ]
     for outcome in outcomes:
-        parts += [f"## {outcome.experiment.title}", "", outcome.experiment.about, ""]
+        parts += [f"## {markdown.text(outcome.experiment.title)}", "", markdown.text(outcome.experiment.about), ""]
         parts += [table.markdown() for table in tables(outcome)]
     if command:
-        parts += ["Made by", "", "```", command, "```", ""]
+        parts += ["Made by", "", markdown.block(command), ""]
     return "\n".join(parts)
 
 

@@ -13,7 +13,7 @@ from agents.decoding.beams import BeamSearch
 from datasets_builders import build
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.samples import Sampling, record_samples
-from lang_envs.make import language_vec
+from lang_envs.make import language_vec, of_file
 
 ROWS = 128  # episodes played at once
 SAMPLES_SEED = 1 << 21  # far from the seeds of the logs; see lang_envs.seeds.RECORDING
@@ -44,7 +44,8 @@ def sampled(samples: Samples, seed: int, agent: Agent, learned_from: Path, folde
     began = time.perf_counter()
     if not folder.exists():
         at = EpisodeDataset.load(learned_from).provenance["env"]
-        env = language_vec(at["id"], ROWS, **at["kwargs"])
+        env_id, options = of_file(at["id"], at["kwargs"], str(learned_from))
+        env = language_vec(env_id, ROWS, **options)
         agent.model.eval()
         policies = {samples.of: agent.policy()} if samples.drawn else {}
         search = BeamSearch(agent, samples.beams) if samples.beams else None

@@ -28,7 +28,7 @@ from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
 from datasets_builders.atomic import write_text
 from datasets_builders.dataset import EpisodeDataset
-from lang_envs.make import language_vec
+from lang_envs.make import language_vec, of_file
 from lang_envs.seeds import BENCHMARK_LIVE
 from lang_envs.tasks.movie_review import MovieReview
 
@@ -95,8 +95,9 @@ def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
     logged = Logged(dataset if cell.first is None else dataset.select(np.arange(min(cell.first, len(dataset)))), seed)
     if not cell.live:
         return logged
-    env = dataset.provenance["env"]
-    live = Live(language_vec(env["id"], LIVE_ROWS, **env["kwargs"]), seed=seed, seeds=BENCHMARK_LIVE)
+    at = dataset.provenance["env"]
+    env_id, options = of_file(at["id"], at["kwargs"], "the provenance of the logs")
+    live = Live(language_vec(env_id, LIVE_ROWS, **options), seed=seed, seeds=BENCHMARK_LIVE)
     return live if cell.live == 1 else Mixed(logged, live, 1 - cell.live)
 
 
