@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,21 +17,37 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """A place beside ``path`` to write to; what is there in the end takes the place of ``path``, in one step.
 
-    Whoever is stopped before leaves ``path`` as it was, and a file called ``<name>.tmp`` that the next one overwrites.
+    An error leaves ``path`` as it was. Whoever is killed before leaves a file called ``<name>.tmp`` too, which the next
+    one overwrites.
 
     Raises:
         OSError: ``path`` is a folder with something in it; what was written is removed.
     """
     temporary = path.with_name(f"{path.name}.tmp")
-    yield temporary
     try:
+        yield temporary
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def tell_full_disk(error: Exception, advice: str) -> None:
+    """Says so where an error means that the disk is full, with what to do about it; else it does nothing.
+
+    Libraries that are written in Rust name the system's error in their text only.
+
+    Raises:
+        OSError: the disk is full, or the system refuses files of this size.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and (named := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(named[1])
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise OSError(number, f"the disk is full ({error}); {advice}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -46,7 +64,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"{path} should hold a JSON object, and cannot be read: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"{path} should hold a JSON object, and holds a {type(found).__name__}.")

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets_builders.atomic import replacing
+from datasets_builders.claim import Claim
 from datasets_builders.storage import COLUMNS, DatasetError, schema_of
 
 _KIND = "lang-envs episodes"
@@ -22,7 +23,7 @@ _UNFIT = (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError)
 
 def write_jsonl(batches: Iterable[pa.RecordBatch], provenance: dict[str, Any], path: Path) -> None:
     """One line of provenance, then one line an episode; unknown log-probabilities are null."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with Claim(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"kind": _KIND, "provenance": provenance}) + "\n")
         for batch in batches:
             for row in batch.to_pylist():
@@ -106,7 +107,7 @@ def write_parquet(
 ) -> None:
     """One row an episode; the provenance is in the file's metadata."""
     columns = columns.with_metadata({_KIND: json.dumps(provenance)})
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+    with Claim(path), replacing(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)
 

@@ -7,21 +7,19 @@ name and renamed, so whatever interrupts the recording, what has a proper name i
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from datasets_builders.atomic import write_text
+from datasets_builders.atomic import tell_full_disk, write_text
 from datasets_builders.card import card, describe
+from datasets_builders.claim import Claim, Place
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import RESULTS, read_provenance
 from datasets_builders.storage import DatasetError, features, read_arrow, write_arrow
@@ -84,6 +82,17 @@ class Recording:
         self.out = Path(out)
         self.partial = self.out.with_name(self.out.name + ".partial")
         self.provenance, self.columns, self.tokenizer = provenance, columns, tokenizer
+        self._place: Place | None = None
+        with self._clear_when_full():
+            self._claim = Claim(self.out)
+        try:
+            self._begin(resume)
+        except BaseException:
+            self._claim.release()
+            raise
+
+    def _begin(self, resume: bool) -> None:
+        """Makes the partial folder, or takes up what is in it."""
         if self.out.exists():
             raise FileExistsError(
                 f"{self.out} exists and is never overwritten: choose another folder, or delete it first"
@@ -93,14 +102,14 @@ class Recording:
                 f"{self.partial} holds an unfinished recording: resume or delete it, or choose another folder"
             )
         with self._clear_when_full():
-            self.partial.mkdir(parents=True, exist_ok=True)
-            self._unlock = weakref.finalize(self, _lock(self.partial))
+            self.partial.mkdir(exist_ok=True)
+            self._place = Place(self.partial)
             for stray in self.partial.glob("*.tmp"):
                 stray.unlink()
             if (self.partial / "provenance.json").exists():
                 self._check_same()
             else:
-                self._write_json("provenance.json", provenance)
+                self._write_json("provenance.json", self.provenance)
         self._files = self._whole_files()
         self.next_block = self._files[-1].last + 1 if self._files else 0
         self.episodes = sum(len(batch) for file in self._files for batch in read_arrow(file.path))
@@ -111,10 +120,12 @@ class Recording:
         """Writes the next block.
 
         Raises:
-            OSError: where the disk is full; the blocks before stay, and the recording can be resumed.
+            OSError: where the disk is full; the blocks before stay, and the recording can be resumed. Where the folder
+                was deleted or replaced.
         """
         block = self.next_block
         with self._clear_when_full():
+            self._check_place()
             path = self.partial / _name(block, block)
             write_arrow(path, [batch], self.columns)
             self._files.append(BlockFile(block, block, path))
@@ -126,7 +137,7 @@ class Recording:
 
         Raises:
             DatasetError: where there is no episode.
-            OSError: where the disk is full; the recording can be resumed.
+            OSError: where the disk is full; the recording can be resumed. Where the folder was deleted or replaced.
         """
         if not self.episodes:
             self.discard()
@@ -134,6 +145,7 @@ class Recording:
                 f"{self.partial}: no episode was recorded, and an empty data set cannot be read; ask for at least 1"
             )
         with self._clear_when_full():
+            self._check_place()
             self._join(self._loose())
             self._describe()
             if self.tokenizer is not None:
@@ -142,19 +154,22 @@ class Recording:
                 raise FileExistsError(
                     f"{self.out} appeared while it was recorded; the recording is whole in {self.partial}"
                 )
+            self._check_place()
             os.replace(self.partial, self.out)
         self.close()
         return self.out
 
     def close(self) -> None:
         """Lets go of the folder; what was not finished stays to be resumed."""
-        self._unlock()
+        if self._place is not None:
+            self._place.close()
+        self._claim.release()
 
     def discard(self) -> None:
         """Deletes the unfinished folder, unless it was let go of: by then it may be another's."""
-        if self._unlock.alive:
-            self.close()
+        if self._claim.held:
             shutil.rmtree(self.partial, ignore_errors=True)
+            self.close()
 
     # What lies in the folder
 
@@ -224,7 +239,6 @@ class Recording:
         there = {key: value for key, value in found.items() if key in asked or key not in RESULTS}
         different = [key for key in sorted(there.keys() | asked.keys()) if there.get(key) != asked.get(key)]
         if different:
-            self.close()
             words = "; ".join(
                 f"{key} is {_short(there.get(key))} there, {_short(asked.get(key))} was asked for" for key in different
             )
@@ -239,21 +253,21 @@ class Recording:
     def _write_text(self, name: str, text: str) -> None:
         write_text(self.partial / name, text)
 
+    def _check_place(self) -> None:
+        if self._place is not None:
+            self._place.check()
+
     @contextmanager
     def _clear_when_full(self) -> Iterator[None]:
         """Turns the failure to write into words; what was whole before stays whole."""
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
             for stray in self.partial.glob("*.tmp"):
                 stray.unlink()
-            advice = self._advice.format(episodes=self.episodes, partial=self.partial)
-            raise OSError(
-                error.errno,
-                f"the disk is full ({error}); {advice}",
-            ) from error
+            self._check_place()
+            tell_full_disk(error, self._advice.format(episodes=self.episodes, partial=self.partial))
+            raise
 
 
 def _name(first: int, last: int) -> str:
@@ -270,20 +284,3 @@ def fingerprint_of(provenance: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _lock(folder: Path) -> Callable[[], Any]:
-    """Keeps any other recording out until the returned function is called, or the process ends."""
-    try:
-        import fcntl
-    except ImportError:
-        return lambda: None  # a system without such locks
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise FileExistsError(
-            f"{folder} is being written by another recording; wait for it or choose another folder"
-        ) from error
-    return partial(os.close, handle)

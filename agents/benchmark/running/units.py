@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
+from datasets_builders.atomic import read_object
 
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", "rank_test", "exact_values", "measure_every")
@@ -97,8 +98,8 @@ class Unit:
         path = self.folder / "result.json"
         if not path.exists():
             return None
-        result = json.loads(path.read_text())
-        return result if result["spec"] == self.spec() else None
+        result = read_object(path)
+        return result if result.get("spec") == self.spec() else None
 
 
 def data_folder(out: Path, data: Data) -> Path:

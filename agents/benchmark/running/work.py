@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from agents.benchmark.experiment import Baseline, Cell, Samples
 from agents.benchmark.running.units import Unit
-from datasets_builders.atomic import write_text
+from datasets_builders.atomic import read_object, write_text
+from datasets_builders.claim import Place
 
 
 class Done(NamedTuple):
@@ -33,7 +34,7 @@ def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
     if not failure:
         try:
             work(unit)
-        except ValueError as error:  # in words, such as a loss that is not finite
+        except (ValueError, OSError) as error:  # in words, such as a loss that is not finite, or a full disk
             failure = str(error)
         except Exception as error:  # a defect, which must not cost the others their report either
             unit.folder.mkdir(parents=True, exist_ok=True)
@@ -47,6 +48,7 @@ def work(unit: Unit) -> None:
     """Finishes one unit and writes its result, whole or not at all.
 
     Raises:
+        OSError: its folder was deleted meanwhile, or the disk is full.
         ValueError: its settings do not work.
     """
     from transformers.utils import logging
@@ -58,9 +60,10 @@ def work(unit: Unit) -> None:
     logging.disable_progress_bar()  # one bar for each small model that is saved
     made_by = unit.folder / "training.json"
     (unit.folder / "failure.txt").unlink(missing_ok=True)
-    if unit.folder.exists() and not (made_by.exists() and json.loads(made_by.read_text()) == unit.training()):
+    if unit.folder.exists() and not (made_by.exists() and read_object(made_by) == unit.training()):
         shutil.rmtree(unit.folder)  # killed in the midst of this it has no training.json, and is removed again
     unit.folder.mkdir(parents=True, exist_ok=True)
+    place = Place(unit.folder)
     write_text(made_by, json.dumps(unit.training(), indent=1))
     match unit.part:
         case Cell() as cell:
@@ -75,5 +78,6 @@ def work(unit: Unit) -> None:
             result = cells.play_baseline(unit.experiment, unit.part)
         case None:
             result = cells.yardsticks(unit.experiment, unit.data)
+    place.check()
     write_text(unit.folder / "result.json", json.dumps({"spec": unit.spec(), **result}, indent=1))
     shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # what it could have gone on from

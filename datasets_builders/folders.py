@@ -1,0 +1,79 @@
+"""Folders that take the place of others: at every instant one of them is whole, and can be found.
+
+    x             what readers open
+    x.partial     the next one in the making; whole once it has its checksums, which are written last
+    x.replaced    what was ``x``, from when it makes way until the next one is ``x``
+
+Whoever is stopped in between leaves ``x``, or else a whole ``x.partial`` or ``x.replaced``: ``whole`` says which.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from datasets_builders.atomic import tell_full_disk
+from datasets_builders.checksums import CHECKSUMS, verify, write_checksums
+from datasets_builders.claim import Place
+
+
+@contextmanager
+def replacing_folder(folder: Path) -> Iterator[Path]:
+    """A new folder to write to, which takes the place of ``folder`` in the end; an error leaves that as it was.
+
+    The caller sees to it that nobody else does the same (``claim``).
+
+    Raises:
+        OSError: the disk is full, or the new folder was deleted meanwhile.
+    """
+    new, old = _beside(folder)
+    _tidy(folder)
+    new.mkdir(parents=True)
+    place = Place(new)
+    try:
+        yield new
+        write_checksums(new)
+        place.check()
+    except Exception as error:
+        place.check()
+        shutil.rmtree(new, ignore_errors=True)
+        tell_full_disk(error, f"make room for {folder} and start again; what was whole before is as it was")
+        raise
+    finally:
+        place.close()
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def whole(folder: Path) -> Path:
+    """Where the newest whole folder is: in its place, or where an interruption left it; ``folder`` if there is none."""
+    new, old = _beside(folder)
+    if folder.exists():
+        return folder
+    if _is_whole(new):
+        return new
+    return old if old.exists() else folder
+
+
+def _is_whole(new: Path) -> bool:
+    try:
+        return (new / CHECKSUMS).exists() and verify(new) is None
+    except ValueError:
+        return False
+
+
+def _tidy(folder: Path) -> None:
+    """Puts what an interruption left in its place, and only then deletes the rest."""
+    if (found := whole(folder)) != folder:
+        os.replace(found, folder)
+    for left_over in _beside(folder):
+        shutil.rmtree(left_over, ignore_errors=True)
+
+
+def _beside(folder: Path) -> tuple[Path, Path]:
+    return folder.with_name(f"{folder.name}.partial"), folder.with_name(f"{folder.name}.replaced")
