@@ -11,13 +11,16 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from datasets_builders.atomic import tell_full_disk
 from datasets_builders.checksums import CHECKSUMS, verify, write_checksums
 from datasets_builders.claim import Place
+
+T = TypeVar("T")
 
 
 @contextmanager
@@ -58,6 +61,27 @@ def whole(folder: Path) -> Path:
     if _is_whole(new):
         return new
     return old if old.exists() else folder
+
+
+def read_whole(folder: Path, read: Callable[[Path], T]) -> T:
+    """What ``read`` makes of the newest whole folder; it reads again where that was replaced meanwhile."""
+    while True:
+        found = whole(folder)
+        try:
+            place = Place(found)
+        except FileNotFoundError:
+            if found == whole(folder):
+                return read(found)  # which says that there is none
+            continue
+        try:
+            result = read(found)
+            if place.stands():
+                return result
+        except (ValueError, OSError):
+            if place.stands():
+                raise
+        finally:
+            place.close()
 
 
 def _is_whole(new: Path) -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from datasets_builders.atomic import read_object, write_text
 from datasets_builders.claim import Place, is_empty
 from datasets_builders.fields import typed
+from datasets_builders.folders import whole
 from lang_envs.make import language_vec
 from lang_envs.tokenizers import fingerprint
 
@@ -180,13 +181,13 @@ def environment_of(
     if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
         raise ValueError(
             f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
-            f"tokenizer={run / 'agent' if (run / 'agent').is_dir() else run}"
+            f"tokenizer={agent_folder(run)}"
         )
     return made
 
 
 def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], rows: int) -> TokenVectorEnv:
-    folder = run if (run / "config.json").exists() and (run / "agent").is_dir() else run.parent
+    folder = run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
     try:
         config = read_config(folder)
     except ValueError:
@@ -207,7 +208,12 @@ def load(run: Path) -> Agent:
     from agents import Agent
 
     _no_bars()
-    return Agent.load(run / "agent" if (run / "agent").is_dir() else run)
+    return Agent.load(agent_folder(run))
+
+
+def agent_folder(run: Path) -> Path:
+    """The folder of a run's agent, from the run's folder or the agent's own."""
+    return run / "agent" if whole(run / "agent").is_dir() else run
 
 
 def _no_bars() -> None:
