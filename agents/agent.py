@@ -209,7 +209,8 @@ class Agent:
     @classmethod
     def _load(cls, folder: Path) -> Any:
         saved = read_description(folder)
-        agent_class = cls if cls is not Agent else _class_of(saved.algorithm)
+        with opening(folder):
+            agent_class = cls if cls is not Agent else _class_of(saved.algorithm)
         if agent_class.name != saved.algorithm:
             raise ValueError(f"{folder} holds {saved.algorithm!r}, not {cls.name!r}. Open it with Agent.load.")
         with opening(folder):

@@ -38,7 +38,8 @@ class Claim:
             lock.acquire(timeout=wait)
         except filelock.Timeout:
             raise FileExistsError(
-                f"Another run, recording or export is at work in {path}. Wait until it is done, or choose another place."
+                f"Another run, recording or export is at work in {path}. Wait until it is done, or choose another "
+                "place."
             ) from None
         self._release = weakref.finalize(self, _let_go, lock, file)
 

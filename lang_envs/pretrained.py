@@ -76,7 +76,9 @@ def load_model(
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
     strange = sorted(report["unexpected_keys"]) if exact else []
     if missing or strange:
-        told = f"no weights for {missing[0]} ({len(missing)} missing)" if missing else f"weights {strange[0]!r} too many"
+        told = (
+            f"no weights for {missing[0]} ({len(missing)} missing)" if missing else f"weights {strange[0]!r} too many"
+        )
         raise ValueError(f"{path} has {told}: it was not saved as a {type(model).__name__}")
     for name, weights in model.named_parameters():
         if not weights.isfinite().all():
@@ -136,6 +138,6 @@ def _reason(error: BaseException) -> str:
         return "it needs code that comes with it, which is never run; take a model whose layout transformers knows"
     said = str(error).strip().split("\n")[0][:300] or type(error).__name__
     return (
-        "expected a folder with config.json, model.safetensors and tokenizer.json, or the name of such a model on the hub "
-        f"while that can be reached ({type(error).__name__}: {said})"
+        "expected a folder with config.json, model.safetensors and tokenizer.json, or the name of such a model on the "
+        f"hub while that can be reached ({type(error).__name__}: {said})"
     )

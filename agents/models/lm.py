@@ -131,8 +131,8 @@ class LM:
             model = load_model(AutoModelForCausalLM, path)
         except ValueError as error:
             raise ValueError(
-                f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only folders "
-                "and models downloaded before can be loaded."
+                f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only "
+                "folders and models downloaded before can be loaded."
             ) from error
         _check_layout(model)
         before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
