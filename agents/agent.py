@@ -24,13 +24,10 @@ from agents.training.processes import is_first
 from agents.training.update import update
 from datasets_builders.claim import Claim
 from datasets_builders.fields import check_types, typed
-from datasets_builders.folders import read_whole, replacing_folder
+from datasets_builders.folders import WAIT, read_whole, replacing_folder
 
 if TYPE_CHECKING:
     from lang_envs.rollout import Policy
-
-SAVING = 600.0
-"""seconds that a ``save`` waits for another to the same folder"""
 
 
 class Agent:
@@ -172,7 +169,7 @@ class Agent:
         return Path(folder)
 
     def _save(self, folder: Path, model: PreTrainedModel) -> None:
-        with Claim(folder, wait=SAVING):
+        with Claim(folder, wait=WAIT):
             if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
                 raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
             with replacing_folder(folder) as new:

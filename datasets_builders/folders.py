@@ -18,16 +18,19 @@ from typing import TypeVar
 
 from datasets_builders.atomic import tell_full_disk
 from datasets_builders.checksums import CHECKSUMS, verify, write_checksums
-from datasets_builders.claim import Place
+from datasets_builders.claim import Claim, Place
 
 T = TypeVar("T")
+WAIT = 600.0
+"""seconds to wait for another that replaces the same folder"""
+_READINGS = 3
 
 
 @contextmanager
 def replacing_folder(folder: Path) -> Iterator[Path]:
     """A new folder to write to, which takes the place of ``folder`` in the end; an error leaves that as it was.
 
-    The caller sees to it that nobody else does the same (``claim``).
+    The caller has claimed ``folder``, or a folder that it is in.
 
     Raises:
         OSError: the disk is full, or the new folder was deleted meanwhile.
@@ -64,24 +67,29 @@ def whole(folder: Path) -> Path:
 
 
 def read_whole(folder: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of the newest whole folder; it reads again where that was replaced meanwhile."""
-    while True:
+    """What ``read`` makes of the newest whole folder; it reads again where that was replaced meanwhile.
+
+    Where it is replaced again and again, it is claimed first.
+    """
+    for _ in range(_READINGS):
         found = whole(folder)
         try:
             place = Place(found)
-        except FileNotFoundError:
-            if found == whole(folder):
-                return read(found)  # which says that there is none
+        except FileNotFoundError:  # there is none, or it was replaced in this instant
             continue
         try:
             result = read(found)
             if place.stands():
                 return result
         except (ValueError, OSError):
-            if place.stands():
+            if place.stands() and found == whole(folder):
                 raise
         finally:
             place.close()
+    if not whole(folder).exists():
+        return read(folder)  # which says that there is none
+    with Claim(folder, wait=WAIT):
+        return read(whole(folder))
 
 
 def _is_whole(new: Path) -> bool:

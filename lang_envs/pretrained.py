@@ -71,9 +71,14 @@ def load_model(
             dtype=torch.float32 if precision == "fp32" else torch.bfloat16,
             use_safetensors=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported as well
             trust_remote_code=False,
         )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    for name, saved, wanted in sorted(report["mismatched_keys"]):
+        raise ValueError(
+            f"{path} has weights {name} of the shape {tuple(saved)}, and its configuration says {tuple(wanted)}"
+        )
     strange = sorted(report["unexpected_keys"]) if exact else []
     if missing or strange:
         told = (

@@ -90,8 +90,8 @@ def _lines(path: Path) -> Iterator[tuple[Row, bytes]]:
             row = None
         if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
             raise ValueError(
-                f"{path}, line {number}: expected a JSON object with a 'step', got {line[:60]!r}; it was damaged "
-                "after it was written. Delete that line, or the file, and start the run again: it goes on from its newest "
+                f"{path}, line {number}: expected a JSON object with a 'step', got {line[:60]!r}; it was damaged after "
+                "it was written. Delete that line, or the file, and start the run again: it goes on from its newest "
                 "checkpoint, and its log lacks what was deleted."
             )
         yield row, line
