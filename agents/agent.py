@@ -4,33 +4,32 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 import torch
-from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import PreTrainedModel
 
 from agents.data.batch import Batch
 from agents.data.source import Source, returns_of
 from agents.models.lm import LM
-from agents.models.lora import LoRAConfig, add_adapters, checksum, merged
+from agents.models.lora import checksum, merged
 from agents.models.silence import silence
 from agents.models.value_lm import ValueLM, ValueLMConfig
+from agents.saved import DESCRIPTION, FORMAT_VERSION, opening, read_description, read_lm, read_reference
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
 from agents.training.parallel import plain_model
 from agents.training.processes import is_first
 from agents.training.update import update
-from datasets_builders.atomic import read_object
-from lang_envs.tokenizers import adopt, unused_ids
+from datasets_builders.claim import Claim
+from datasets_builders.fields import check_types, typed
+from datasets_builders.folders import WAIT, read_whole, replacing_folder
+from lang_envs.tokenizers import unused_ids
 
 if TYPE_CHECKING:
     from lang_envs.rollout import Policy
-
-FORMAT_VERSION = 1
 
 
 class Agent:
@@ -58,8 +57,8 @@ class Agent:
     usual_decoding: ClassVar[dict[str, Any]] = {"greedy": True}
     """arguments of ``policy`` it is evaluated with where nothing else is asked for"""
     dropout: ClassVar[bool] = True
-    """whether training draws dropout, where ``FitConfig.dropout`` does not say; not where an algorithm compares one pass
-    of the model with another, be it an earlier one, a reference's, or the one its own targets come from"""
+    """whether training draws dropout, where ``FitConfig.dropout`` does not say; not where an algorithm compares one
+    pass of the model with another: an earlier one, a reference's, or the one its own targets come from"""
     config: Any
     """settings; an algorithm annotates its own dataclass here"""
 
@@ -69,6 +68,7 @@ class Agent:
             config = expected()
         if not isinstance(config, expected):
             raise TypeError(f"{type(self).__name__} is configured by {expected.__name__}, not {type(config).__name__}.")
+        check_types(config)
         self.lm, self.config, self.step = lm, config, 0
         self.fit_config: FitConfig | None = None
         self.parallel: torch.nn.Module | None = None
@@ -163,10 +163,12 @@ class Agent:
         """Writes a folder that ``Agent.load`` and transformers' ``AutoModelForCausalLM`` open.
 
         Adapters are added to the weights (``agents.models.lora``): it opens without peft and without the model it began
-        as. An agent saved there before is replaced once the new one is whole. Of several processes the first one
+        as. An agent saved there before is replaced once the new one is whole; ``load`` finds one of the two at every
+        instant. Two processes that save to one folder take turns. Of several processes the first one
         writes; in the middle of training with ``FitConfig.shard`` all must call it.
 
         Raises:
+            OSError: the disk is full, or the folder was deleted meanwhile.
             ValueError: if the folder holds anything else.
         """
         model = plain_model(self)
@@ -175,21 +177,15 @@ class Agent:
         return Path(folder)
 
     def _save(self, folder: Path, model: PreTrainedModel) -> None:
-        if folder.exists() and any(folder.iterdir()) and not (folder / "agent.json").exists():
-            raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
-        new, old = (folder.with_name(f"{folder.name}.{suffix}") for suffix in ("partial", "replaced"))
-        for left_over in (new, old):
-            shutil.rmtree(left_over, ignore_errors=True)
-        new.mkdir(parents=True)
-        for part, where in ((model, new), (self.reference, new / "reference")):
-            if part is not None:
-                (merged(part) if self.lm.lora else part).save_pretrained(where)
-        self.lm.tokenizer.save_pretrained(new)
-        (new / "agent.json").write_text(json.dumps(self._description(), indent=2))
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(new, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        with Claim(folder, wait=WAIT):
+            if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
+                raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
+            with replacing_folder(folder) as new:
+                for part, where in ((model, new), (self.reference, new / "reference")):
+                    if part is not None:
+                        (merged(part) if self.lm.lora else part).save_pretrained(where)
+                self.lm.tokenizer.save_pretrained(new)
+                (new / DESCRIPTION).write_text(json.dumps(self._description(), indent=2))
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -210,40 +206,28 @@ class Agent:
         One that was trained by adapters gets new ones, which change nothing yet, to go on training in the same way.
 
         Raises:
-            ValueError: if there is no agent, or one of another algorithm or format.
+            ValueError: if there is no agent, one of another algorithm or format, or one whose files are not what was
+                written; naming the file.
         """
-        folder = Path(folder)
-        try:
-            saved = read_object(folder / "agent.json")
-        except ValueError as error:
-            raise ValueError(f"{folder} holds no saved agent: {error}") from None
-        if saved.get("format_version") != FORMAT_VERSION:
-            raise ValueError(
-                f"{folder} was saved in format {saved.get('format_version')}, and this version reads {FORMAT_VERSION}. "
-                "Save it again with the version it was written by, or update."
-            )
-        agent_class = cls if cls is not Agent else _class_of(saved["algorithm"])
-        if agent_class.name != saved["algorithm"]:
-            raise ValueError(f"{folder} holds {saved['algorithm']!r}, not {cls.name!r}. Open it with Agent.load.")
-        lm = LM(
-            model=AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32),
-            # AutoTokenizer takes the kind usual with the model's layout where it holds another to be a mistake
-            tokenizer=adopt(PreTrainedTokenizerFast.from_pretrained(folder)),
-            max_utterance_tokens=saved["max_utterance_tokens"],
-            lora=LoRAConfig(**saved["lora"]) if saved.get("lora") else None,
-        )
-        if lm.lora is not None:
-            add_adapters(lm.model, lm.lora)
-        spoke = {name: getattr(lm.model.config, name) for name in agent_class.model_settings}
-        agent = agent_class(lm, get_type_hints(agent_class)["config"](**saved["config"]))
-        for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
-            setattr(agent.model.config, name, value)
-        agent.step = saved["step"]
-        if (folder / "reference").is_dir():
-            start = AutoModelForCausalLM.from_pretrained(folder / "reference", dtype=torch.float32)
-            agent.reference = start.eval().requires_grad_(False)
-        if saved["fit"] is not None:
-            agent.fit_config = FitConfig(**saved["fit"])
+        return read_whole(Path(folder), cls._load)
+
+    @classmethod
+    def _load(cls, folder: Path) -> Any:
+        saved = read_description(folder)
+        with opening(folder):
+            agent_class = cls if cls is not Agent else _class_of(saved.algorithm)
+        if agent_class.name != saved.algorithm:
+            raise ValueError(f"{folder} holds {saved.algorithm!r}, not {cls.name!r}. Open it with Agent.load.")
+        with opening(folder):
+            lm, file = read_lm(folder, saved), folder / DESCRIPTION
+            if isinstance(lm.model, ValueLM) != agent_class.needs_values:
+                raise ValueError(f"the model is a {type(lm.model).__name__}, and none of {saved.algorithm!r}.")
+            spoke = {name: getattr(lm.model.config, name) for name in agent_class.model_settings}
+            agent = agent_class(lm, typed(get_type_hints(agent_class)["config"], saved.config, file))
+            for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
+                setattr(agent.model.config, name, value)
+            agent.step, agent.reference = saved.step, read_reference(folder)
+            agent.fit_config = None if saved.fit is None else typed(FitConfig, saved.fit, file)
         return agent
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +17,8 @@ from typing import Any
 def replacing(path: Path) -> Iterator[Path]:
     """A place beside ``path`` to write to; what is there in the end takes the place of ``path``, in one step.
 
-    Whoever is stopped before leaves ``path`` as it was, and a file called ``<name>.tmp`` that the next one overwrites.
-    A link of that name is removed and not followed.
+    An error leaves ``path`` as it was. Whoever is killed before leaves a file called ``<name>.tmp`` too, which the next
+    one overwrites; a link of that name is removed and not followed.
 
     Raises:
         OSError: ``path`` is a folder with something in it; what was written is removed.
@@ -24,15 +26,30 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.tmp")
     if temporary.is_symlink():
         temporary.unlink()
-    yield temporary
     try:
+        yield temporary
         os.replace(temporary, path)
-    except OSError:
+    except BaseException:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def tell_full_disk(error: Exception, advice: str) -> None:
+    """Says so where an error means that the disk is full, with what to do about it; else it does nothing.
+
+    Libraries that are written in Rust name the system's error in their text only.
+
+    Raises:
+        OSError: the disk is full, or the system refuses files of this size.
+    """
+    number = getattr(error, "errno", None)
+    if number is None and (named := re.search(r"\(os error (\d+)\)", str(error))):
+        number = int(named[1])
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        raise OSError(number, f"the disk is full ({error}); {advice}") from error
 
 
 def write_text(path: Path, text: str) -> None:

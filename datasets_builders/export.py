@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from datasets_builders.atomic import replacing
+from datasets_builders.claim import Claim
 
 KIND = "lang-envs episodes"
 """What the first line, or the metadata, calls such a file."""
@@ -19,7 +20,7 @@ KIND = "lang-envs episodes"
 
 def write_jsonl(batches: Iterable[pa.RecordBatch], provenance: dict[str, Any], path: Path) -> None:
     """One line of provenance, then one line an episode; unknown log-probabilities are null."""
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with Claim(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"kind": KIND, "provenance": provenance}) + "\n")
         for batch in batches:
             for row in batch.to_pylist():
@@ -35,6 +36,6 @@ def write_parquet(
 ) -> None:
     """One row an episode; the provenance is in the file's metadata."""
     columns = columns.with_metadata({KIND: json.dumps(provenance)})
-    with replacing(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+    with Claim(path), replacing(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
         for batch in batches:
             writer.write_batch(batch)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from datasets_builders.atomic import replacing
+from datasets_builders.claim import Claim
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.storage import DatasetError
 from lang_envs.corpora.files import json_lines
@@ -199,7 +200,7 @@ def _by_context(dataset: EpisodeDataset, end_id: int, limit: int | None) -> list
 
 def _write(path: Path, rows: Iterable[Row]) -> int:
     count = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
+    with Claim(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as file:
         for row in rows:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1

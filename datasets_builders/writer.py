@@ -8,24 +8,22 @@ taken down in ``checksums.json``, and is held against that whenever it is read a
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
 import shutil
 import warnings
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from datasets_builders import checksums
-from datasets_builders.atomic import write_text
+from datasets_builders.atomic import tell_full_disk, write_text
 from datasets_builders.card import card, describe
+from datasets_builders.claim import Claim, Place
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import RESULTS, read_provenance
 from datasets_builders.storage import DatasetError, features, read_arrow, write_arrow
@@ -99,6 +97,17 @@ class Recording:
         self.out = Path(out)
         self.partial = self.out.with_name(self.out.name + ".partial")
         self.provenance, self.columns, self.tokenizer = provenance, columns, tokenizer
+        self._place: Place | None = None
+        with self._clear_when_full():
+            self._claim = Claim(self.out)
+        try:
+            self._begin(resume, copy)
+        except BaseException:
+            self._claim.release()
+            raise
+
+    def _begin(self, resume: bool, copy: bool) -> None:
+        """Makes the partial folder, or takes up what is in it."""
         if self.out.exists():
             raise FileExistsError(
                 f"{self.out} exists and is never overwritten: choose another folder, or delete it first"
@@ -111,14 +120,10 @@ class Recording:
             self.partial = self.out.with_name(self.out.name + ".copying")
         _check_ours(self.partial)
         with self._clear_when_full():
-            self.partial.mkdir(parents=True, exist_ok=True)
-            self._unlock = weakref.finalize(self, _lock(self.partial))
-            try:
-                self._clear("*" if copy else "*.tmp")
-                self._take_up()
-            except BaseException:
-                self.close()
-                raise
+            self.partial.mkdir(exist_ok=True)
+            self._place = Place(self.partial)
+            self._clear("*" if copy else "*.tmp")
+            self._take_up()
 
     def _take_up(self) -> None:
         """Begins, or goes on where an earlier run was stopped."""
@@ -140,10 +145,12 @@ class Recording:
         """Writes the next block.
 
         Raises:
-            OSError: where the disk is full; the blocks before stay, and the recording can be resumed.
+            OSError: where the disk is full; the blocks before stay, and the recording can be resumed. Where the folder
+                was deleted or replaced.
         """
         block = self.next_block
         with self._clear_when_full():
+            self._check_place()
             file = BlockFile(block, block, self.partial / _name(block, block))
             self._write(file, batch)
             self._files.append(file)
@@ -155,7 +162,7 @@ class Recording:
 
         Raises:
             DatasetError: where there is no episode.
-            OSError: where the disk is full; the recording can be resumed.
+            OSError: where the disk is full; the recording can be resumed. Where the folder was deleted or replaced.
         """
         if not self.episodes:
             self.discard()
@@ -163,6 +170,7 @@ class Recording:
                 f"{self.partial}: no episode was recorded, and an empty data set cannot be read; ask for at least 1"
             )
         with self._clear_when_full():
+            self._check_place()
             self._join(self._loose())
             self._describe()
             if self.tokenizer is not None:
@@ -172,19 +180,22 @@ class Recording:
                     f"{self.out} appeared while it was recorded; the recording is whole in {self.partial}"
                 )
             checksums.write_checksums(self.partial, self._sums, _COMMENTED)
+            self._check_place()
             os.replace(self.partial, self.out)
         self.close()
         return self.out
 
     def close(self) -> None:
         """Lets go of the folder; what was not finished stays to be resumed."""
-        self._unlock()
+        if self._place is not None:
+            self._place.close()
+        self._claim.release()
 
     def discard(self) -> None:
         """Deletes the unfinished folder, unless it was let go of: by then it may be another's."""
-        if self._unlock.alive:
-            self.close()
+        if self._claim.held:
             shutil.rmtree(self.partial, ignore_errors=True)
+            self.close()
 
     # What lies in the folder
 
@@ -315,9 +326,13 @@ class Recording:
     def _write_text(self, name: str, text: str) -> None:
         write_text(self.partial / name, text)
 
+    def _check_place(self) -> None:
+        if self._place is not None:
+            self._place.check()
+
     def _clear(self, pattern: str) -> None:
-        """Deletes what an interruption left."""
-        for stray in self.partial.glob(pattern):
+        """Deletes what an interruption left; what tells that the folder is ours goes last."""
+        for stray in sorted(self.partial.glob(pattern), key=lambda path: path.name == "provenance.json"):
             if stray.is_dir() and not stray.is_symlink():
                 shutil.rmtree(stray)
             else:
@@ -329,24 +344,20 @@ class Recording:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-                raise
             self._clear("*.tmp")
-            advice = self._advice.format(episodes=self.episodes, partial=self.partial)
-            raise OSError(
-                error.errno,
-                f"the disk is full ({error}); {advice}",
-            ) from error
+            self._check_place()
+            tell_full_disk(error, self._advice.format(episodes=self.episodes, partial=self.partial))
+            raise
 
 
 def _check_ours(partial: Path) -> None:
     """Refuses a folder that no recording began: its files would be written over, or removed.
 
     Raises:
-        FileExistsError: it holds something and no provenance.json, which is the first thing a recording writes, or it
+        FileExistsError: it holds something and no provenance.json, which a recording writes before any episode, or it
             is a link.
     """
-    begun, before = partial / "provenance.json", {"provenance.json.tmp", ".lock"}
+    begun, before = partial / "provenance.json", {"provenance.json.tmp", "checksums.json", "checksums.json.tmp"}
     if partial.is_symlink() or (
         partial.exists() and not begun.exists() and any(file.name not in before for file in partial.iterdir())
     ):
@@ -370,20 +381,3 @@ def fingerprint_of(provenance: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _lock(folder: Path) -> Callable[[], Any]:
-    """Keeps any other recording out until the returned function is called, or the process ends."""
-    try:
-        import fcntl
-    except ImportError:
-        return lambda: None  # a system without such locks
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise FileExistsError(
-            f"{folder} is being written by another recording; wait for it or choose another folder"
-        ) from error
-    return partial(os.close, handle)

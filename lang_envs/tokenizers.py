@@ -148,9 +148,11 @@ def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTraine
         ValueError: where it has no ``eos_token``.
         TypeError: where it is not a fast tokenizer.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(source) if isinstance(source, (str, os.PathLike)) else source
+    from lang_envs.pretrained import load_tokenizer
+
+    tokenizer: Any = load_tokenizer(source) if isinstance(source, (str, os.PathLike)) else source
     if not isinstance(tokenizer, PreTrainedTokenizerFast):
         raise TypeError(f"expected a PreTrainedTokenizerFast or the path of one, got {type(tokenizer).__name__}")
     if tokenizer.eos_token_id is None:

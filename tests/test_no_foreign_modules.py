@@ -103,7 +103,7 @@ def test_a_run_imports_nothing(here, capsys):
     capsys.readouterr()
     for command in (["eval", "run"], ["train", "--from", "run", "--out", "again"], ["chat", "run"]):
         assert main(command) == 2
-        assert "--env evil_module:Evil-v0" in capsys.readouterr().err
+        assert "--import evil_module" in capsys.readouterr().err
     config.write_text(json.dumps({**asked, "env_options": {"task": "evil_module:Evil"}}))
     assert main(["eval", "run"]) == 2
     assert "--import evil_module" in capsys.readouterr().err

@@ -209,7 +209,7 @@ def test_a_finished_folder_is_never_overwritten(tmp_path):
 
 def test_two_recordings_of_one_folder_are_refused(tmp_path):
     def block(k):
-        with pytest.raises(FileExistsError, match="another recording"):
+        with pytest.raises(FileExistsError, match="at work in"):
             make(tmp_path / "d", episodes=BLOCK)
         return blocks()(k)
 

@@ -112,7 +112,7 @@ def test_a_folder_in_which_a_run_is_at_work_is_refused(finished, tmp_path):
     refusals = []
 
     def meanwhile(line):
-        with pytest.raises(ValueError, match="Another run is at work in") as refusal:
+        with pytest.raises(FileExistsError, match="is at work in") as refusal:
             run(suite(), tmp_path, say=lambda line: None)
         refusals.append(refusal)
 

@@ -44,7 +44,7 @@ def test_the_seed_is_that_of_the_heads_too(tmp_path, monkeypatch):
     env = language_vec("MovieReview-v0", 1)
     start = AGENTS["bc"](runs._language_model(runs.RunConfig("bc", {}, {}, 1, lm="d64-l2"), env))
     start.save(tmp_path / "start")
-    monkeypatch.setattr("agents.training.fit.fit", lambda *args: [])
+    monkeypatch.setattr("agents.training.fit.make_steps", lambda *args: [])
 
     def heads(seed):
         config = runs.RunConfig("ilql", {}, {}, 1, str(data), lm=str(tmp_path / "start"), seed=seed)

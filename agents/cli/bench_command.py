@@ -98,7 +98,7 @@ def _check_modules(path: Path, suite: Suite) -> None:
     for e in suite.experiments:
         logs = (e.data, e.held_out, *(cell.data for cell in e.cells))
         made = [getattr(part, "options", {}) for part in logs]
-        envs = [(e.env, e.env_options), *((other.env, other.env_options) for other in e.elsewhere)]
+        envs = [(e.env, e.env_options), *((other.env, other.options) for other in e.elsewhere)]
         for env_id, options in (*envs, *((options.get("env_id", ""), options) for options in made)):
             of_file(env_id, options, str(path))
 

@@ -140,8 +140,9 @@ def _write(table: list[dict[str, Any]], out: Path) -> None:
     """Writes beside the place and renames into it; what is NaN is null in JSON."""
     out.parent.mkdir(parents=True, exist_ok=True)
     from datasets_builders.atomic import replacing
+    from datasets_builders.claim import Claim
 
-    with replacing(out) as temporary:
+    with Claim(out), replacing(out) as temporary:
         if out.suffix == ".json":
             plain = [{name: None if value != value else value for name, value in row.items()} for row in table]
             temporary.write_text(json.dumps(plain, indent=2, allow_nan=False))

@@ -61,13 +61,14 @@ def show_data(screen: Console, path: Path, episodes: int) -> None:
 
 def show_run(screen: Console, path: Path) -> None:
     """What was asked, and what came of it."""
+    from agents.training.log import read_log
+
     for name in ("config.json", "agent/agent.json", "agent.json"):
         if (path / name).exists():
             screen.print(f"[bold]{name}")
             screen.print_json(data=read_object(path / name))
-    log = path / "metrics.jsonl"
-    if log.exists() and (lines := log.read_text().splitlines()):
+    if rows := read_log(path):
         screen.print("[bold]last metrics")
-        screen.print_json(lines[-1])
+        screen.print_json(data=rows[-1])
     if (path / "table.md").exists():
         screen.print((path / "table.md").read_text(), markup=False)

@@ -14,7 +14,6 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     GPT2Config,
     GPT2LMHeadModel,
     PreTrainedModel,
@@ -28,6 +27,8 @@ from agents.decoding.cache import RowCache, window_of
 from agents.models.lora import LoRAConfig, add_adapters
 from agents.models.reading import read
 from agents.models.silence import silence
+from datasets_builders.checksums import CHECKSUMS, verify
+from lang_envs.pretrained import load_model, load_tokenizer
 from lang_envs.tokenizers import unused_ids, vocabulary_size
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -131,12 +132,13 @@ class LM:
         """
         env = env.unwrapped
         try:
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
+            if (Path(path) / CHECKSUMS).exists():  # an agent's
+                verify(Path(path))
+            model = load_model(AutoModelForCausalLM, path)
+        except ValueError as error:
             raise ValueError(
-                f"No language model could be loaded from {str(path)!r}: {reason} "
-                "Without a network, or with HF_HUB_OFFLINE=1, only folders and models downloaded before can be loaded."
+                f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only "
+                "folders and models downloaded before can be loaded."
             ) from error
         _check_layout(model)
         before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
@@ -194,7 +196,7 @@ def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrai
     size, wanted = model.get_input_embeddings().num_embeddings, vocabulary_size(tokenizer)
     try:
         cached_file(path, "tokenizer_config.json")  # without one, AutoTokenizer would make up an empty tokenizer
-        own = AutoTokenizer.from_pretrained(path).get_vocab()
+        own = load_tokenizer(path).get_vocab()
     except (OSError, ValueError):  # a model saved without its tokenizer: only the sizes can be compared
         own = tokenizer.get_vocab() if size == wanted else {}
     vocabulary = tokenizer.get_vocab()

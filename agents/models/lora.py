@@ -27,6 +27,8 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from datasets_builders.fields import check_types
+
 
 @dataclass(frozen=True)
 class LoRAConfig:
@@ -48,6 +50,7 @@ class LoRAConfig:
     """train embeddings and head too, in full; where tokens were added to the vocabulary it is always so"""
 
     def __post_init__(self) -> None:
+        check_types(self)
         if self.rank < 1:
             raise ValueError(f"rank must be at least 1, not {self.rank}.")
         if not 0 <= self.dropout < 1:

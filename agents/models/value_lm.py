@@ -64,7 +64,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
 
     def __init__(self, config: ValueLMConfig, lm: PreTrainedModel | None = None) -> None:
         super().__init__(config)
-        self.lm = AutoModelForCausalLM.from_config(config.lm) if lm is None else lm
+        self.lm = AutoModelForCausalLM.from_config(config.lm, trust_remote_code=False) if lm is None else lm
         head = cast(nn.Linear, self.lm.get_output_embeddings())
         d = head.in_features
         width, utterance = config.head_width * d, config.q_head == "utterance"

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from agents.models.lora import constant
 from agents.training import processes
 from agents.training.parallel import collected, like
+from datasets_builders.atomic import read_object
+from datasets_builders.checksums import verify
+from datasets_builders.fields import typed
+from datasets_builders.folders import replacing_folder
 
 KEPT = 2
 FORMAT_VERSION = 3
@@ -39,15 +44,10 @@ def _write(
     folder: Path, step: int, weights: dict[str, Tensor], training: dict[str, Tensor], state: dict[str, Any]
 ) -> Path:
     final = folder / f"step-{step:09d}"
-    partial = folder / f"{final.name}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    save_file(weights, partial / MODEL)
-    save_file(training, partial / OPTIMIZER)
-    sums = {name: _sum(partial / name) for name in (MODEL, OPTIMIZER)}
-    state = {"format_version": FORMAT_VERSION, "step": step, "sha256": sums, **state}
-    (partial / STATE).write_text(json.dumps(state, indent=2))
-    os.replace(partial, final)
+    with replacing_folder(final) as new:
+        save_file(weights, new / MODEL)
+        save_file(training, new / OPTIMIZER)
+        (new / STATE).write_text(json.dumps({"format_version": FORMAT_VERSION, "step": step, **state}, indent=2))
     for old in _whole(folder)[:-KEPT]:
         shutil.rmtree(old)
     return final
@@ -58,25 +58,51 @@ def newest(folder: Path) -> Path | None:
     return next(reversed(_whole(folder)), None)
 
 
-def read_state(checkpoint: Path) -> dict[str, Any]:
+@dataclass
+class State:
+    """The JSON-able part of a checkpoint."""
+
+    format_version: int
+    step: int
+    agent_step: int
+    source: dict[str, Any]
+    window: list[dict[str, Any]]
+    run: dict[str, dict[str, Any]]
+    sha256: dict[str, str] = field(default_factory=dict)
+    """checksums, in checkpoints of earlier versions"""
+
+
+def read_state(checkpoint: Path) -> State:
     """The JSON-able part of a checkpoint.
 
     Raises:
         ValueError: if a file is missing or not what was written.
     """
-    try:
-        state = json.loads((checkpoint / STATE).read_text())
-        format_version, sums = state["format_version"], state["sha256"]
-        wrong = [name for name in (MODEL, OPTIMIZER) if _sum(checkpoint / name) != sums[name]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ValueError(_damaged(checkpoint, str(error))) from None
-    if wrong:
-        raise ValueError(_damaged(checkpoint, f"{' and '.join(wrong)} changed after it was written"))
+    with told_as_damage(checkpoint):
+        verify(checkpoint)
+        found = read_object(checkpoint / STATE)
+        format_version = found["format_version"]
     if format_version != FORMAT_VERSION:
         raise ValueError(
             f"The checkpoint {checkpoint} has format {format_version}, and this version reads {FORMAT_VERSION}."
         )
-    return state
+    with told_as_damage(checkpoint):
+        return typed(State, found, checkpoint / STATE)
+
+
+@contextmanager
+def told_as_damage(checkpoint: Path) -> Iterator[None]:
+    """Says of what a checkpoint cannot be read for that it is damaged, and what to do.
+
+    Raises:
+        ValueError: saying so.
+    """
+    try:
+        yield
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise ValueError(
+            f"The checkpoint {checkpoint} is damaged: {error}. Delete that folder to continue from the one before it."
+        ) from error
 
 
 def check_same_run(checkpoint: Path, theirs: dict[str, dict[str, Any]], ours: dict[str, dict[str, Any]]) -> None:
@@ -104,7 +130,8 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
     Raises:
         ValueError: if they do not fit the model.
     """
-    weights = load_file(checkpoint / MODEL)
+    with told_as_damage(checkpoint):
+        weights = load_file(checkpoint / MODEL)
     try:
         if differ := weights.keys() ^ _weights(model).keys():
             raise RuntimeError(f"{', '.join(sorted(differ))} is in one of them only.")
@@ -114,8 +141,16 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
 
 
 def load_training(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts the optimiser's moments back, and the generators where as many processes go on as there were."""
-    tensors = load_file(checkpoint / OPTIMIZER)
+    """Puts the optimiser's moments back, and the generators where as many processes go on as there were.
+
+    Raises:
+        ValueError: if they are damaged.
+    """
+    with told_as_damage(checkpoint):
+        _load_training(load_file(checkpoint / OPTIMIZER), model, optimizer)
+
+
+def _load_training(tensors: dict[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     generators = {name: tensors.pop(name) for name in [*tensors] if name.startswith("generator/")}
     if len({name.split("/")[1] for name in generators}) == processes.count():
         ours = f"generator/{processes.rank()}"
@@ -163,12 +198,3 @@ def _device(model: nn.Module) -> torch.device:
 def _whole(folder: Path) -> list[Path]:
     """Checkpoints, oldest first."""
     return sorted(path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit())
-
-
-def _sum(file: Path) -> str:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _damaged(checkpoint: Path, why: str) -> str:
-    return f"The checkpoint {checkpoint} is damaged: {why}. Delete that folder to continue from the one before it."

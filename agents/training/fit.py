@@ -10,7 +10,8 @@ import dataclasses
 import json
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +24,10 @@ from agents.models.lm import checkpoint_gradients, native_bf16
 from agents.training import checkpoint, processes
 from agents.training.dropout import without_dropout
 from agents.training.fit_config import FREE, FitConfig
-from agents.training.log import open_log, progress_bar
+from agents.training.log import Log, progress_bar
 from agents.training.parallel import parallel, unsharded
 from agents.training.update import adamw, learning_rate
+from datasets_builders.claim import Claim
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -41,17 +43,42 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
 
     Started by ``torchrun`` the processes find each other here, and the agent moves to this one's graphics card.
 
+    With ``config.out`` the folder is this run's alone until it ends, and must stay where it is.
+
     Raises:
+        OSError: if another run is at work in ``out``, if what is written there was deleted or replaced meanwhile, or if
+            the disk is full; then it can be gone on with.
         ValueError: if ``steps`` is below 1, if bfloat16 is asked for where the processor lacks it, if the loss or the
             gradient is not finite (with the step and the metrics), if the source's tokens are not the agent's, if the
-            checkpoint in ``out`` is damaged or of another run, or if a batch cannot be shared among the processes.
+            checkpoint or the log in ``out`` is damaged or of another run, or if a batch cannot be shared among the
+            processes.
     """
+    config = config or FitConfig()
+    with claimed(config.out):
+        yield from make_steps(agent, source, steps, config)
+
+
+@contextmanager
+def claimed(out: str | Path | None) -> Iterator[None]:
+    """Keeps other runs out of a folder; of several processes the first one claims it, for all.
+
+    Raises:
+        FileExistsError: another run is at work there.
+    """
+    processes.join()
+    with ExitStack() as stack:
+        with processes.agreed():
+            if out is not None and processes.is_first():
+                stack.enter_context(Claim(out))
+        yield
+
+
+def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> Iterator[dict[str, float]]:
+    """What ``fit`` does, in a folder that is claimed already."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
-    config = config or FitConfig()
     if config.bf16 and not native_bf16():
         raise ValueError("This processor does not compute in bfloat16 natively, and would be slower. Set bf16=False.")
-    processes.join()
     if config.batch_size % processes.count():
         raise ValueError(
             f"A batch of {config.batch_size} episodes has no equal shares for {processes.count()} processes. Make "
@@ -79,7 +106,8 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
         if found is not None:
             checkpoint.load_training(found, agent.network, optimizer)
         first = processes.is_first()
-        write = open_log(config.out if first else None, config.tensorboard, start, stack)
+        with processes.agreed():
+            log = Log(config.out if first else None, config.tensorboard, start, stack)
         advance = progress_bar(config.progress and first, start, steps, stack)
         made, began = 0, time.perf_counter()
         for step in range(start + 1, steps + 1):
@@ -100,15 +128,17 @@ def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = Non
             if evaluation or due(config.log_every):
                 rate = made / (time.perf_counter() - began)
                 row = {"step": step, **_means(window), "optim/lr": lr, "time/steps_per_second": rate, **evaluation}
-                write(row)
+                processes.first_does(partial(log.write, row))
                 window.clear()
             if out is not None and due(config.checkpoint_every):
                 state = _state(agent, source, config, window)
+                processes.first_does(log.check)
                 checkpoint.save(out / "checkpoints", step, agent.network, optimizer, state)
             advance(step, row)
             if row:
                 yield row
                 made, began = 0, time.perf_counter()
+        processes.first_does(log.check)
 
 
 def _evaluate(agent: Agent, config: FitConfig) -> dict[str, float]:
@@ -169,14 +199,14 @@ def _resume(
     """
     state = checkpoint.read_state(found)
     ours = json.loads(json.dumps(_run(agent, config)))
-    checkpoint.check_same_run(found, state["run"], ours)
-    if state["step"] > steps:
+    checkpoint.check_same_run(found, state.run, ours)
+    if state.step > steps:
         raise ValueError(
-            f"The run in {found.parents[1]} has made {state['step']} steps, more than the {steps} asked for. `steps` "
+            f"The run in {found.parents[1]} has made {state.step} steps, more than the {steps} asked for. `steps` "
             "counts those already made; a new run needs another folder."
         )
-    source.load_state_dict(state["source"])
+    source.load_state_dict(state.source)
     checkpoint.load_weights(found, agent.network)
-    agent.step = state["agent_step"]
-    window = [{name: torch.tensor(value) for name, value in metrics.items()} for metrics in state["window"]]
-    return state["step"], window
+    agent.step = state.agent_step
+    window = [{name: torch.tensor(value) for name, value in metrics.items()} for metrics in state.window]
+    return state.step, window

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from datasets_builders.fields import check_types
+
 if TYPE_CHECKING:
     from agents.agent import Agent
 
@@ -75,6 +77,7 @@ class FitConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
+        check_types(self)
         for name in ("lr", "warmup_steps", "final_lr", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
@@ -82,8 +85,6 @@ class FitConfig:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}.")
-        if self.schedule not in ("linear", "constant"):
-            raise ValueError(f"schedule must be 'linear' or 'constant', not {self.schedule!r}.")
         if self.clip_norm <= 0:
             raise ValueError(f"clip_norm must be above 0, not {self.clip_norm}; float('inf') never clips.")
         if self.tensorboard and self.out is None:

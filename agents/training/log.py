@@ -3,40 +3,98 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from datasets_builders import progress
-from datasets_builders.atomic import write_text
+from datasets_builders.atomic import tell_full_disk, write_text
+from datasets_builders.claim import Place
 
 Row = dict[str, float]
+LOG = "metrics.jsonl"
 
 
-def open_log(out: str | Path | None, tensorboard: bool, start: int, stack: ExitStack) -> Callable[[Row], None]:
-    """A function that appends metrics to ``out/metrics.jsonl``; it does nothing where ``out`` is None.
+class Log:
+    """Appends metrics to ``out/metrics.jsonl``; it does nothing where ``out`` is None.
 
     Lines an interrupted run wrote after ``start``, the step it continues from, are dropped: those steps are made again.
+
+    Raises:
+        ValueError: a line of the log is damaged.
     """
-    if out is None:
-        return lambda row: None
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / "metrics.jsonl"
-    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
-    whole = [line for line in lines if line.endswith("\n")]
-    write_text(path, "".join(line for line in whole if json.loads(line)["step"] <= start))
-    log = stack.enter_context(path.open("a", buffering=1))
-    board = _tensorboard(out, start, stack) if tensorboard else None
 
-    def write(row: Row) -> None:
-        log.write(json.dumps(row) + "\n")
-        if board is not None:
+    def __init__(self, out: str | Path | None, tensorboard: bool, start: int, stack: ExitStack) -> None:
+        self._place: Place | None = None
+        if out is None:
+            return
+        out = Path(out)
+        out.mkdir(parents=True, exist_ok=True)
+        path = out / LOG
+        kept = [line for row, line in _lines(path) if row["step"] <= start]
+        write_text(path, b"".join(kept).decode())
+        self._file = stack.enter_context(path.open("ab", buffering=0))
+        self._place = Place(path)
+        stack.callback(self._place.close)
+        self._board = _tensorboard(out, start, stack) if tensorboard else None
+
+    def write(self, row: Row) -> None:
+        """Appends a line.
+
+        Raises:
+            OSError: the log was deleted or replaced, or the disk is full.
+        """
+        if self._place is None:
+            return
+        self.check()
+        line = memoryview((json.dumps(row) + "\n").encode())
+        try:
+            while line:  # a disk that is getting full takes a part
+                line = line[self._file.write(line) :]
+        except OSError as error:
+            tell_full_disk(error, "make room and start the run again: it goes on from its newest checkpoint")
+            raise
+        if self._board is not None:
             for name, value in row.items():
-                board.add_scalar(name, value, row["step"])
+                self._board.add_scalar(name, value, row["step"])
 
-    return write
+    def check(self) -> None:
+        """Looks whether the log, and the folder it is in, are still where they were.
+
+        Raises:
+            FileNotFoundError: they are not.
+        """
+        if self._place is not None:
+            self._place.check()
+
+
+def read_log(out: Path) -> list[Row]:
+    """The rows of the log of a run, from the run's folder; a last line that was cut short is left out.
+
+    Raises:
+        ValueError: a line is damaged.
+    """
+    return [row for row, _ in _lines(out / LOG)]
+
+
+def _lines(path: Path) -> Iterator[tuple[Row, bytes]]:
+    """Each whole line of a log, as a row and as it is."""
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    for number, line in enumerate(lines, 1):
+        if not line.endswith(b"\n"):
+            return  # an interrupted run wrote it
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not (isinstance(row, dict) and isinstance(row.get("step"), int)):
+            raise ValueError(
+                f"{path}, line {number}: expected a JSON object with a 'step', got {line[:60]!r}; it was damaged after "
+                "it was written. Delete that line, or the file, and start the run again: it goes on from its newest "
+                "checkpoint, and its log lacks what was deleted."
+            )
+        yield row, line
 
 
 def _tensorboard(out: Path, start: int, stack: ExitStack) -> Any:

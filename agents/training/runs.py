@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from datasets_builders.atomic import read_object, write_text
+from datasets_builders.claim import Place, is_empty
+from datasets_builders.fields import typed
+from datasets_builders.folders import whole
 from lang_envs.make import language_vec, of_file
 from lang_envs.misspelt import hint
 from lang_envs.tokenizers import fingerprint
@@ -61,9 +64,9 @@ def read_config(path: Path) -> RunConfig:
     """
     path = path / "config.json" if path.is_dir() else path
     try:
-        return RunConfig(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} is not the config.json of a training run ({error}).") from None
+        return typed(RunConfig, read_object(path), path)
+    except ValueError as error:
+        raise ValueError(f"This is not the config.json of a training run: {error}") from None
 
 
 def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
@@ -96,11 +99,12 @@ def train(config: RunConfig, out: Path) -> Agent:
     It takes a graphics card where there is one. Under torchrun every process calls it, and the first one writes.
 
     Raises:
+        OSError: another run is at work in ``out``, or it was deleted meanwhile, or the disk is full.
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
     from agents import AGENTS, FitConfig
     from agents.training import processes
-    from agents.training.fit import fit
+    from agents.training.fit import claimed, make_steps
 
     _no_bars()
     if not 0 <= config.logged_fraction <= 1:
@@ -116,21 +120,32 @@ def train(config: RunConfig, out: Path) -> Agent:
     settings: FitConfig = FitConfig(**{**config.fit, "out": out, "seed": config.seed})
     agent.model.to(processes.device())
     source = _source(config, env)
-    plain = dataclasses.asdict(config)
-    path = out / "config.json"
-    if processes.is_first() and out.exists() and not path.exists() and any(out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no run. Choose another folder.")
+    with claimed(out):
+        processes.first_does(lambda: _begin(config, out))
+        place = Place(out)
+        for _ in make_steps(agent, source, config.steps, settings):
+            pass
+        place.check()
+        agent.save(out / "agent")
+        place.check()
+    return agent
+
+
+def _begin(config: RunConfig, out: Path) -> None:
+    """Writes down what is asked for, in a folder that is empty or holds the same run.
+
+    Raises:
+        ValueError: it holds something else.
+    """
+    path, ours = out / "config.json", json.loads(json.dumps(dataclasses.asdict(config)))
     if path.exists():
-        theirs, ours = read_object(path), json.loads(json.dumps(plain))
+        theirs = read_object(path)
         if differ := ", ".join(key for key in ours if theirs.get(key) != ours[key]):
             raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
-    if processes.is_first():
-        out.mkdir(parents=True, exist_ok=True)
-        write_text(path, json.dumps(plain, indent=2))
-    for _ in fit(agent, source, config.steps, settings):
-        pass
-    agent.save(out / "agent")
-    return agent
+    elif out.exists() and not is_empty(out):
+        raise ValueError(f"{out} is not empty and holds no run. Choose another folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(ours, indent=2))
 
 
 def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
@@ -179,13 +194,13 @@ def environment_of(
     if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
         raise ValueError(
             f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
-            f"tokenizer={run / 'agent' if (run / 'agent').is_dir() else run}"
+            f"tokenizer={agent_folder(run)}"
         )
     return made
 
 
 def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], rows: int) -> TokenVectorEnv:
-    folder = run if (run / "config.json").exists() and (run / "agent").is_dir() else run.parent
+    folder = run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
     try:
         config = read_config(folder)
     except ValueError:
@@ -206,7 +221,12 @@ def load(run: Path) -> Agent:
     from agents import Agent
 
     _no_bars()
-    return Agent.load(run / "agent" if (run / "agent").is_dir() else run)
+    return Agent.load(agent_folder(run))
+
+
+def agent_folder(run: Path) -> Path:
+    """The folder of a run's agent, from the run's folder or the agent's own."""
+    return run / "agent" if whole(run / "agent").is_dir() else run
 
 
 def _no_bars() -> None:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.pretrained import Precision
 from lang_envs.rewards.hidden_states import HiddenStates
-from lang_envs.rewards.pretrained import Precision
 from lang_envs.rewards.text_cache import TextCache
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

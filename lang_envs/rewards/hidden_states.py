@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.pretrained import Precision, first_position, load, load_config, token_limit
 from lang_envs.rewards.packed_bert import PackedBert, can_pack
-from lang_envs.rewards.pretrained import Precision, first_position, load, load_config, token_limit
 
 SMALL_WASTE = 48
 """Padding tokens a forward pass may hold: about what starting another pass costs."""

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.pretrained import load, load_config, token_limit
 from lang_envs.rewards.hidden_states import batches
-from lang_envs.rewards.pretrained import load, load_config, token_limit
 
 
 class SequenceRegression:

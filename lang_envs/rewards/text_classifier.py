@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.pretrained import load, load_config, token_limit
 from lang_envs.rewards.encoder import Encoder
-from lang_envs.rewards.pretrained import load, load_config, token_limit
 from lang_envs.rewards.text_cache import TextCache
 
 Classifier = Callable[[Sequence[str]], NDArray[np.float32]]

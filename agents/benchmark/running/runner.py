@@ -5,7 +5,6 @@
     out/cells/<experiment>/<label>/<seed>/   fit/ (log, checkpoints), agent/ (the trained model), result.json (measured)
     out/cells/<experiment>/samples-of-<label>-<hash>/<seed>/   logs/ (what another cell says)
     out/results.parquet  table.md  *.png  report.html
-    out/.lock                          held by the run at work here
 
 A cell is finished when its ``result.json`` exists and was made by the same specification: it is written last, whole or
 not at all. A cell whose settings were edited runs again, without training where they concern the measuring alone. One
@@ -22,12 +21,11 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import filelock
-
 from agents.benchmark.experiment import Suite
 from agents.benchmark.running.units import Unit, recorded_data, units
 from agents.benchmark.running.work import Done
 from datasets_builders.atomic import read_object, write_text
+from datasets_builders.claim import Claim, Place, is_empty
 from lang_envs.printable import printable
 
 Say = Callable[[str], None]
@@ -58,9 +56,9 @@ def run(
         The path of ``report.html``.
 
     Raises:
-        ValueError: the suite names what there is not, ``out`` holds something else or a link that leads out of it,
-            another run is at work there, no such executor is known, or cells failed; then after the report of the
-            others is written.
+        OSError: another run is at work in ``out``, or it was deleted meanwhile.
+        ValueError: the suite names what there is not, ``out`` holds something else or a link that leads out of it, no
+            such executor is known, or cells failed; then after the report of the others is written.
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
@@ -73,16 +71,16 @@ def run(
     out = Path(out)
     check(suite, out)
     check_links(out)
-    with _claimed(out, suite):
-        return _run(suite, out, workers, command, say, executor, tensorboard)
+    with _claimed(out, suite) as place:
+        return _run(suite, place, workers, command, say, executor, tensorboard)
 
 
-def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor: str, tensorboard: bool) -> Path:
+def _run(suite: Suite, place: Place, workers: int, command: str, say: Say, executor: str, tensorboard: bool) -> Path:
     """The work of ``run`` in a folder that is this run's alone."""
     from agents.benchmark.report.report import write_report
     from agents.benchmark.running.logs import record
 
-    began = time.perf_counter()
+    began, out = time.perf_counter(), place.path
     for folder, data in recorded_data(suite, out).items():
         record(folder, data, say)
     work = units(suite, out)
@@ -98,6 +96,7 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
             if done.failure:
                 failures[done.name] = done.failure
                 say(f"          {done.name} failed: {done.failure}")
+    place.check()
     results = [(unit, unit.result()) for unit in work]
     report = write_report(suite, [(u, r) for u, r in results if r is not None], out, command, failures)
     if failures:
@@ -107,25 +106,22 @@ def _run(suite: Suite, out: Path, workers: int, command: str, say: Say, executor
 
 
 @contextmanager
-def _claimed(out: Path, suite: Suite) -> Iterator[None]:
+def _claimed(out: Path, suite: Suite) -> Iterator[Place]:
     """Writes down what runs here and keeps others out; refuses a folder of another suite, or one at work."""
-    path = out / "config.json"
-    if path.exists() and (name := read_object(path).get("name")) != suite.name:
-        of = "something else than results" if name is None else f"results of the suite {name!r}"
-        raise ValueError(f"{out} holds {of}, not those of {suite.name!r}. Choose another folder.")
-    if out.exists() and not path.exists() and any(file.name != ".lock" for file in out.iterdir()):
-        raise ValueError(f"{out} is not empty and holds no results. Choose another folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)  # the system lets go of it when this process ends
-    except filelock.Timeout:
-        raise ValueError(f"Another run is at work in {out}. Wait until it is done, or choose another folder.") from None
-    try:
+    with Claim(out):
+        path = out / "config.json"
+        if path.exists() and (name := read_object(path).get("name")) != suite.name:
+            of = "something else than results" if name is None else f"results of the suite {name!r}"
+            raise ValueError(f"{out} holds {of}, not those of {suite.name!r}. Choose another folder.")
+        if out.exists() and not path.exists() and not is_empty(out):
+            raise ValueError(f"{out} is not empty and holds no results. Choose another folder.")
+        out.mkdir(parents=True, exist_ok=True)
         write_text(path, json.dumps(suite.plain(), indent=1))
-        yield
-    finally:
-        lock.release()
+        place = Place(out)
+        try:
+            yield place
+        finally:
+            place.close()
 
 
 def _finish(pending: list[Unit], workers: int, executor: str) -> Generator[Done]:

@@ -26,7 +26,8 @@ from agents.models.value_config import SPOKEN, ValueLMConfig
 from agents.models.value_lm import ValueLM
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
-from datasets_builders.atomic import write_text
+from agents.training.log import read_log
+from datasets_builders.atomic import read_object, write_text
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.make import language_vec, of_file
 from lang_envs.seeds import BENCHMARK_LIVE
@@ -60,7 +61,7 @@ def trained_agent(
         return start, {"seconds": 0.0, "decoding": evaluate.as_trained(start)}
     done = folder / "trained.json"
     if done.exists() and (folder / "agent").exists():
-        return Agent.load(folder / "agent"), json.loads(done.read_text())
+        return Agent.load(folder / "agent"), read_object(done)
     began = time.perf_counter()
     lm = start.lm if start else LM.from_scratch(experiment.lm, evaluate.make_env(experiment, 1), seed=seed)
     if isinstance(lm.model, ValueLM):  # the start was saved with the decoding chosen for it, not for this one
@@ -149,5 +150,4 @@ def flat(measured: Mapping[str, Any]) -> dict[str, float]:
 
 def read_curve(folder: Path) -> list[dict[str, float]]:
     """The rows that ``fit`` logged, without how fast it was, which differs between equal runs."""
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+    return [{k: value for k, value in row.items() if not k.startswith("time/")} for row in read_log(folder)]

@@ -15,6 +15,7 @@ from agents.benchmark.experiment import Baseline, Cell, Samples
 from agents.benchmark.running.unit_folder import FAILURE, prepare
 from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
+from datasets_builders.claim import Place
 from datasets_builders.progress import part_of
 
 
@@ -36,7 +37,7 @@ def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
         try:
             with part_of(unit.name):
                 work(unit)
-        except ValueError as error:  # in words, such as a loss that is not finite
+        except (ValueError, OSError) as error:  # in words, such as a loss that is not finite, or a full disk
             failure = str(error)
         except Exception as error:  # a defect, which must not cost the others their report either
             unit.folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,7 @@ def work(unit: Unit) -> None:
     """Finishes one unit and writes its result, whole or not at all.
 
     Raises:
+        OSError: its folder was deleted meanwhile, or the disk is full.
         ValueError: its settings do not work, or its folder holds something else.
     """
     from transformers.utils import logging
@@ -60,6 +62,7 @@ def work(unit: Unit) -> None:
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
     prepare(unit.folder, unit.training())
+    place = Place(unit.folder)
     match unit.part:
         case Cell() as cell:
             if unit.tensorboard:
@@ -73,5 +76,6 @@ def work(unit: Unit) -> None:
             result = cells.play_baseline(unit.experiment, unit.part)
         case None:
             result = cells.yardsticks(unit.experiment, unit.data)
+    place.check()
     write_text(unit.folder / "result.json", json.dumps({"spec": unit.spec(), **result}, indent=1))
     shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # what it could have gone on from
