@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agents.models.lm import LM
@@ -83,7 +84,8 @@ def read_lm(folder: Path, saved: Description) -> LM:
         max_utterance_tokens=saved.max_utterance_tokens,
         lora=None if saved.lora is None else typed(LoRAConfig, saved.lora, folder / DESCRIPTION),
     )
-    embeddings, last = lm.model.get_input_embeddings().num_embeddings, max(lm.tokenizer.get_vocab().values())
+    embeddings = cast(nn.Embedding, lm.model.get_input_embeddings()).num_embeddings
+    last = max(lm.tokenizer.get_vocab().values())
     if last >= embeddings:
         raise ValueError(f"{folder}: the tokenizer has a token {last}, and the model has embeddings of {embeddings}.")
     if lm.lora is not None:

@@ -93,10 +93,13 @@ def read_whole(folder: Path, read: Callable[[Path], T]) -> T:
 
 
 def _is_whole(new: Path) -> bool:
-    try:
-        return (new / CHECKSUMS).exists() and verify(new) is None
-    except ValueError:
+    if not (new / CHECKSUMS).exists():
         return False
+    try:
+        verify(new)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def _tidy(folder: Path) -> None:
