@@ -77,10 +77,6 @@ class EpisodeDataset(Sequence[Episode]):
             DatasetError: where it is damaged, empty, or of another format version.
         """
         folder = Path(path)
-        if not folder.is_dir():
-            partial = folder.with_name(folder.name + ".partial")
-            hint = f"; {partial} is its unfinished recording: record again with the same arguments to finish it"
-            raise FileNotFoundError(f"there is no data set at {folder}{hint if partial.exists() else ''}")
         provenance = read_provenance(folder)
         if verify:
             _verify(folder)

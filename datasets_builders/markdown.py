@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from html import escape
 
 from lang_envs.printable import printable
+
+_ANYWHERE = re.compile(r"[\\`|$*]|(?<![^\W_])_|_(?![^\W_])")  # code, cells, formulas, emphasis
+_LINKS = re.compile(r"(?<=[\]!])(?=[\[(])|(?<=\])(?=:)")  # links, pictures, and where links lead
+_FIRST = re.compile(r"^(\d*)(?=[.)])|^()(?=[+=~>-])|(?<!\S)()(?=#)")  # lists, quotes, headings
 
 
 def text(value: str) -> str:
     """A line of text, on which nothing is a heading, a list, a link, a formula, a cell or a tag."""
-    line = printable(value.strip())
-    line = re.sub(r"([\\`|$*_])", r"\\\1", line)
-    line = re.sub(r"(?<=[\]!])(?=[\[(])|(?<=\])(?=:)", r"\\", line)  # links, pictures, where links lead
-    line = re.sub(r"^(?=[#+=~>-])|(?<=^\d)(?=[.)])", r"\\", line)
-    return escape(line, quote=False)
+    line = _ANYWHERE.sub(r"\\\g<0>", printable(value.strip()))
+    line = _LINKS.sub(r"\\", line)
+    line = _FIRST.sub(r"\1\\", line)
+    return line.replace("&", "&amp;").replace("<", "&lt;")
 
 
 def code(value: str) -> str:

@@ -154,8 +154,13 @@ def read_provenance(folder: Path) -> dict[str, Any]:
     """The ``provenance.json`` of a data set, held against its checksum where there is one.
 
     Raises:
+        FileNotFoundError: where there is no such folder, or only an unfinished recording of it.
         DatasetError: where it is missing, is not what was written, is no JSON object, or is of another format version.
     """
+    if not folder.is_dir():
+        partial = folder.with_name(folder.name + ".partial")
+        hint = f"; {partial} is its unfinished recording: record again with the same arguments to finish it"
+        raise FileNotFoundError(f"there is no data set at {folder}{hint if partial.exists() else ''}")
     file = folder / "provenance.json"
     if not file.is_file():
         raise DatasetError(

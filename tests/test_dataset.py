@@ -328,6 +328,7 @@ def test_missing_pieces_are_named(unsummed):
 
 
 def test_another_format_version_is_refused(folder):
+    (folder / "checksums.json").unlink()
     edit(folder, lambda provenance: provenance.update(format_version=2))
     with pytest.raises(DatasetError, match="'format_version': expected 1, got 2"):
         EpisodeDataset.load(folder)

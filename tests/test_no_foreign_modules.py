@@ -71,9 +71,7 @@ def test_a_data_set_imports_nothing(here, capsys, env):
 
 
 @pytest.mark.filterwarnings("ignore:.*has no checksums")
-@pytest.mark.parametrize(
-    "said", [["--env", "evil_module:Evil-v0"], ["--import", "evil_module"], ["--import=evil_module"]]
-)
+@pytest.mark.parametrize("said", ["--env evil_module:Evil-v0", "--import evil_module", "--import=evil_module"])
 def test_what_the_command_names_is_imported(here, said):
     recorded(here, {"id": "evil_module:Evil-v0", "kwargs": {}})
     assert main([*TRAIN, *said.split()]) == 0

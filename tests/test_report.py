@@ -259,6 +259,6 @@ def test_the_value_table_shows_the_difference():
 
 def test_tables_as_text():
     table = Table("T", ("a", "b"), (("x<y", "1"),), "note")
-    assert table.markdown() == "### T\n\n| a | b |\n|---|---:|\n| x<y | 1 |\n\nnote\n"
+    assert table.markdown() == "### T\n\n| a | b |\n|---|---:|\n| x&lt;y | 1 |\n\nnote\n"
     assert "x&lt;y" in table.html()
     assert number(float("nan")) == "–"

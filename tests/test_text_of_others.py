@@ -27,7 +27,7 @@ from lang_envs.tokenizers import text_tokenizer
 
 STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 ANY = st.text(st.characters(), max_size=30)  # half characters among them
-MARKS = st.text("ab1 \t`*_[](){}<>!#+-=|~$\\&;:/.\"'\n\r\x1b\x85\u2028", max_size=25)
+MARKS = st.text("ab12 \t`*_[](){}<>!#+-=|~$\\&;:/.\"'\n\r\x1b\x85\u2028", max_size=25)
 PAGE = MarkdownIt("gfm-like", {"html": True, "linkify": False})
 
 
@@ -195,8 +195,8 @@ def test_a_card_as_it_is_written(owned):
     page = (owned / "README.md").read_text()
     assert page.count("\n---\n") == 1
     assert yaml.safe_load(page.split("---\n")[1])["license"] == "mit"
-    assert "# a\\\\n---\\\\nlicense: evil\\\\n&lt;script&gt;" in page
-    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", page, flags=re.DOTALL)
+    assert "# a\\\\n---\\\\nlicense: evil\\\\n&lt;script>" in page
+    outside = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", page.split("---\n", 2)[2], flags=re.DOTALL)
     assert "<" not in outside.replace("&lt;", "")
 
 
