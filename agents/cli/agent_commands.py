@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, at_least_one, pairs
+from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_in_words, decoding_of, pairs
 from agents.cli.show import console
 
 if TYPE_CHECKING:
@@ -53,9 +53,11 @@ class Eval:
         agent = runs.load(self.run)
         rows = min(self.episodes, evaluate.ROWS)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
-        policy = evaluate.decoded(agent, pairs(self.options) or agent.usual_decoding)
+        decoding = decoding_of(agent, self.options)
+        policy = evaluate.decoded(agent, decoding)
         measured = evaluate.metrics(evaluate.play(env, policy, self.seed << 32, self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table.add_row("decoding", escape(decoding_in_words(decoding)))
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
         console().print(table)
@@ -132,7 +134,7 @@ class Explain:
         if self.text:
             return [spoken(env, self.text, first, leave_open=self.next > 0)]
         starts = range(first, first + self.episodes)
-        return list(rollout(env, decoded(agent, pairs(self.options) or agent.usual_decoding), starts))
+        return list(rollout(env, decoded(agent, decoding_of(agent, self.options)), starts))
 
 
 @dataclass
@@ -165,4 +167,4 @@ class Chat:
 
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
-        chat.chat(console(), agent, env, decoded(agent, pairs(self.options) or agent.usual_decoding), self.seed << 32)
+        chat.chat(console(), agent, env, decoded(agent, decoding_of(agent, self.options)), self.seed << 32)

@@ -10,9 +10,12 @@ import itertools
 import json
 import textwrap
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from tyro.conf import arg
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
 
 Options = tuple[str, ...]
 """NAME=VALUE pairs"""
@@ -40,6 +43,16 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
             value = text
         found[name.replace("-", "_")] = value
     return found
+
+
+def decoding_of(agent: Agent, given: Sequence[str]) -> dict[str, Any]:
+    """How an agent speaks in every command: as asked, or by default as it is meant to (``Agent.usual_decoding``)."""
+    return pairs(given) or dict(agent.usual_decoding)
+
+
+def decoding_in_words(decoding: dict[str, Any]) -> str:
+    """``greedy=true advantage_weight=4``, as it is asked for."""
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in decoding.items()) or "its own"
 
 
 def at_least_one(episodes: int) -> None:
