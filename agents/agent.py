@@ -57,8 +57,8 @@ class Agent:
     usual_decoding: ClassVar[dict[str, Any]] = {"greedy": True}
     """arguments of ``policy`` it is evaluated with where nothing else is asked for"""
     dropout: ClassVar[bool] = True
-    """whether training draws dropout, where ``FitConfig.dropout`` does not say; not where an algorithm compares one
-    pass of the model with another: an earlier one, a reference's, or the one its own targets come from"""
+    """whether training draws dropout where ``FitConfig.dropout`` does not say: not where an algorithm compares one pass
+    of the model with another, be it an earlier one, a reference's, or that of its own targets"""
     config: Any
     """settings; an algorithm annotates its own dataclass here"""
 

@@ -15,11 +15,14 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import BC, LM, LMPolicy, Logged, UtteranceILQL, cli, collate
 from agents.decoding.distribution import continued, next_token_logprobs
-from agents.ope import FittedQ, FittedQConfig, Log, estimates, evaluate
-from agents.ope.estimators import effective_sizes, estimators
-from agents.ope.evaluate import logprobs, recorded_logprobs
+from agents.evaluation.stats import Interval
+from agents.ope import ActionValues, FittedQ, FittedQConfig, Log, estimates, evaluate
+from agents.ope.estimators import estimators, widened
+from agents.ope.evaluate import logprobs
+from agents.ope.held_out import shared
+from agents.ope.log_space import effective_sizes, self_normalised
 from datasets_builders import EpisodeDataset
-from lang_envs import Episodes, rollout
+from lang_envs import rollout
 from lang_envs.policies.wordle import RandomValid
 
 REWARD = np.array([[1.0, 2.0, 9.0], [3.0, 0.0, 0.0]])
@@ -28,7 +31,17 @@ RATIO = np.array([[2.0, 0.5, 7.0], [0.25, 7.0, 7.0]])
 Q = np.array([[0.5, 1.0, 9.0], [2.0, 9.0, 9.0]])
 V = np.array([[0.4, 0.8, 9.0], [0.4, 9.0, 9.0]])
 BEHAVIOUR = np.full((2, 3), np.log(0.1))
-LOG = Log(REWARD, MASK, np.log(RATIO) + BEHAVIOUR, BEHAVIOUR, Q, V)
+TARGET = np.log(RATIO) + BEHAVIOUR
+
+
+def values_of(q, v):
+    """Q of what was said and V, by the value of a second action that stands for all others."""
+    pi = np.exp(TARGET)[..., None] * [1, -1] + [0, 1]  # [B, A, 2]
+    other = (v - pi[..., 0] * q) / pi[..., 1]
+    return ActionValues(pi, np.stack([q, other], -1), np.zeros(q.shape, np.int64))
+
+
+LOG = Log(REWARD, MASK, TARGET, BEHAVIOUR, values_of(Q, V))
 GAMMA = 0.9
 MARKERS = (TASK.tokenizer().pad_token_id, TASK.tokenizer().eos_token_id)
 
@@ -93,46 +106,146 @@ def test_the_doubly_robust_estimate_needs_no_weights_where_q_is_right_and_no_q_w
         "reward": paid[action], "mask": np.ones((1500, 2), bool), "target": np.log(pi)[action],
         "behaviour": np.log(mu)[action],
     }  # fmt: skip
-    v = np.tile([value, value / 2], (1500, 1))
-    right = Log(**columns, q=paid[action] + v - v[:, :1] / 2, v=v)
+    right = Log(**columns, values=ActionValues(pi, paid + np.array([[value / 2], [0]]), action))
     spread = estimators(right, 1.0)["doubly_robust"](np.eye(1500)[:50])  # of single episodes
     np.testing.assert_allclose(spread, value, atol=1e-12)
-    wrong = Log(**columns, q=np.full_like(v, 3.0), v=np.full_like(v, 3.0))
+    wrong = Log(**columns, values=ActionValues(pi, np.array([3.0, -2.0]), action))
     for e in estimates(wrong, rng)[:5]:
         assert e.value == pytest.approx(value, abs=0.2), e
         assert e.interval.low < value < e.interval.high, e
         assert not e.warnings
 
 
+def test_v_is_always_that_of_q():
+    """With any other V the doubly robust estimate of a bandit that is worth 0.9 is 5.6."""
+    rng = np.random.default_rng(0)
+    pi, mu, q = np.array([0.9, 0.1]), np.array([0.5, 0.5]), np.array([0.3, 0.7])
+    action = (rng.random((20_000, 1)) < 0.5).astype(int)
+    values = ActionValues(pi, q, action)
+    assert values.v == pytest.approx(np.full((20_000, 1), 0.34))
+    log = Log(1.0 - action, np.ones(action.shape, bool), np.log(pi)[action], np.log(mu)[action], values)
+    assert estimators(log, 1.0)["doubly_robust"](np.ones((1, 20_000)))[0] == pytest.approx(0.9, abs=0.02)
+    with pytest.raises(ValueError, match="add up to 1"):
+        ActionValues(2 * q, q, action)
+    with pytest.raises(ValueError, match="one entry an action"):
+        ActionValues(np.array([0.2, 0.3, 0.5]), q, action)
+    with pytest.raises(ValueError, match="of another policy than the target"):
+        dataclasses.replace(log, values=ActionValues(mu, q, action))
+
+
 def test_what_is_hopeless_is_called_so():
     few = estimates(LOG, np.random.default_rng(0), GAMMA)
     assert all("hopeless: the weights leave" in e.warnings[0] for e in few if e.name != "fitted_q")
-    never = dataclasses.replace(LOG, target=np.where(MASK, -np.inf, 0.0))
+    never = dataclasses.replace(LOG, target=np.where(MASK, -np.inf, 0.0), values=None)
     found = by_name(estimates(never, np.random.default_rng(0)))
     assert found["weighted"].warnings == ("hopeless: the policy would have said nothing of what the log holds",)
     assert np.isnan(found["weighted"].value)
     assert np.isnan(found["weighted"].interval.low)
     assert found["ordinary"].value == 0
     assert found["ordinary"].effective == 0
-    rare = dataclasses.replace(LOG, target=LOG.behaviour - 3)
+    rare = dataclasses.replace(LOG, target=LOG.behaviour - 3, values=None)
     for e in estimates(rare, np.random.default_rng(0), least=0):
         assert any("not all in the log: the weights average 0.026" in why for why in e.warnings), e
-    assert list(effective_sizes(np.array([[1.0, 0.0, 1e-300], [1.0, 2.0, 1e-300]]))) == pytest.approx([2, 1, 2])
+    log_w = np.array([[0.0, -np.inf, -5e3, -np.inf], [0.0, 7.0, -5e3, -np.inf]])
+    assert list(effective_sizes(log_w)) == pytest.approx([2, 1, 2, 0])
+
+
+def test_weights_of_long_episodes_are_compared_and_not_cut_off():
+    rng = np.random.default_rng(0)
+    target = np.full((200, 120), -1.0)
+    behaviour = -4 + np.minimum(rng.normal(size=(200, 120)), 3.9)  # finds every token unlikely: log w is about 360
+    reward = np.eye(1, 120, 119) * rng.random((200, 1))
+    log = Log(reward, np.ones((200, 120), bool), target, behaviour)
+    x = (target - behaviour).sum(1)
+    w = np.exp(x - x.max())
+    found = by_name(estimates(log, rng))
+    assert found["weighted"].value == pytest.approx(w @ reward.sum(1) / w.sum())
+    assert found["weighted"].effective == pytest.approx(w.sum() ** 2 / (w**2).sum()) and w.sum() < 5
+    assert found["ordinary"].value == pytest.approx(np.exp(x.max()) * (w @ reward.sum(1)) / 200)
+    for e in found.values():
+        assert any("hopeless: the weights leave" in why for why in e.warnings), e
+        assert any("average e^3" in why and "not those of who played" in why for why in e.warnings), e
+    longer = dataclasses.replace(log, target=target / 1e3, behaviour=behaviour * 3)
+    found = by_name(estimates(longer, rng))
+    assert np.isinf(found["ordinary"].value) and np.isnan(found["ordinary"].interval.low)
+    assert found["ordinary"].warnings[0].startswith("too large for a number")
+    assert 0 <= found["weighted"].value <= 1 and np.isfinite(found["weighted"].interval).all()
+
+
+def test_a_sample_without_the_largest_weights_compares_those_it_has():
+    log_w, x = np.array([[2000.0], [0.0], [np.log(3.0)], [-np.inf]]), np.array([[1.0], [2.0], [3.0], [4.0]])
+    counts = np.array([[1.0, 1, 1, 1], [0, 2, 1, 1], [0, 0, 0, 4]])
+    mean = self_normalised(counts, log_w, x)[:, 0]
+    assert mean[:2] == pytest.approx([1, (2 * 2 + 3 * 3) / 5]) and np.isnan(mean[2])
+
+
+@pytest.mark.parametrize("far", [1.02, 1.5, 40.0])
+def test_weights_that_average_far_above_one_are_not_those_of_who_played(far):
+    behaviour = np.log(np.full((400, 1), 0.01) / far)
+    log = Log(np.ones((400, 1)), np.ones((400, 1), bool), np.full((400, 1), np.log(0.01)), behaviour)
+    for e in estimates(log, np.random.default_rng(0)):
+        assert any(f"average {far:.3g} and not 1" in why for why in e.warnings), e
+    right = dataclasses.replace(log, behaviour=log.target)
+    assert not any(e.warnings for e in estimates(right, np.random.default_rng(0)))
+
+
+def test_probabilities_are_no_log_probabilities():
+    for name in ("target", "behaviour"):
+        with pytest.raises(ValueError, match=f"{name} needs log-probabilities, which are at most 0, and one is 0.2"):
+            dataclasses.replace(LOG, **{name: np.where(MASK, 0.2, 0)}, values=None)
+    dataclasses.replace(LOG, target=np.full((2, 3), 1e-6), values=None)  # the rounding of a certainty
+    with pytest.raises(ValueError, match="one is NaN"):
+        dataclasses.replace(LOG, target=np.full((2, 3), np.nan), values=None)
+
+
+def test_who_says_something_has_no_probability_of_zero():
+    log = dataclasses.replace(LOG, behaviour=np.where([[False], [True]], -np.inf, BEHAVIOUR), values=None)
+    found = by_name(estimates(log, np.random.default_rng(0), GAMMA))
+    assert found["weighted"].value == pytest.approx(1 + GAMMA * 2)  # of the first episode alone
+    assert all(any("1 of 2 episodes were left out: the policy named" in w for w in e.warnings) for e in found.values())
+    log = dataclasses.replace(LOG, behaviour=np.array([[-np.inf], [np.nan]]) * np.ones((2, 3)), values=None)
+    for e in estimates(log, np.random.default_rng(0)):
+        assert np.isnan(e.value) and e.effective == 0
+        assert [why.split(":")[0] for why in e.warnings] == [
+            "hopeless", "1 of 2 episodes were left out", "1 of 2 episodes were left out",
+        ]  # fmt: skip
+
+
+def test_intervals_hold_what_the_log_never_shows():
+    """A tenth of the policy's mass is on a third action, which the log never takes."""
+    rng = np.random.default_rng(0)
+    pi, paid, third = np.array([0.6, 0.3, 0.1]), np.array([1.0, 2.0]), {"least": -7.0, "greatest": 9.0}
+    action = rng.integers(2, size=(4000, 1))
+    q = np.array([1.0, 2.0, 1.5])  # of the third it knows nothing
+    log = Log(
+        paid[action], np.ones(action.shape, bool), np.log(pi)[action], np.log(np.full((4000, 1), 0.5)),
+        ActionValues(pi, q, action),
+    )  # fmt: skip
+    narrow = by_name(estimates(log, rng, returns=(1.5, 1.5)))
+    wide = by_name(estimates(log, rng, returns=(third["least"], third["greatest"])))
+    for name, e in wide.items():
+        assert e.value == narrow[name].value
+        for reward in third.values():
+            assert e.interval.low <= pi @ [*paid, reward] <= e.interval.high, (name, reward)
+        assert any("the weights average 0.9" in why and "allow it -7 to 9" in why for why in e.warnings)
+    ends = Interval(-7.0, 9.0)
+    assert widened("weighted", Interval(1.0, 2.0), 0.1, ends) == pytest.approx((0.9 - 0.7, 1.8 + 0.9))
+    assert widened("ordinary", Interval(1.0, 2.0), 0.1, ends) == pytest.approx((1 - 0.7, 2 + 0.9))
+    assert widened("fitted_q", Interval(1.0, 2.0), 0.1, ends) == pytest.approx((1 - 1.6, 2 + 1.6))
+    assert widened("ordinary", Interval(1.0, 2.0), 0.1, Interval(3.0, 3.0)) == pytest.approx((1, 2.3))  # no narrower
+    with pytest.raises(ValueError, match="the least and the greatest"):
+        estimates(log, rng, returns=(1.0, 0.0))
 
 
 def test_unknown_log_probabilities_are_not_certainties():
     unknown = np.where([[False], [True]], np.nan, BEHAVIOUR)
     part = by_name(estimates(dataclasses.replace(LOG, behaviour=unknown), np.random.default_rng(0), GAMMA))
+    assert part["fitted_q"].value == pytest.approx(0.4)
     assert part["weighted"].value == pytest.approx(1 + GAMMA * 2)  # of the first episode alone
     assert any("1 of 2 episodes were left out" in why for why in part["weighted"].warnings)
     none = by_name(estimates(dataclasses.replace(LOG, behaviour=BEHAVIOUR * np.nan), np.random.default_rng(0)))
     assert all(np.isnan(e.value) and "no log-probabilities" in e.warnings[0] for e in none.values() if e.effective == 0)
     assert none["fitted_q"].value == pytest.approx(0.4)
-    logp = np.where(EACH_ONCE[0].is_action, np.float32(-1), np.float32("nan"))
-    logp[-1] = np.nan
-    episodes = Episodes.from_list([dataclasses.replace(EACH_ONCE[0], logprobs=logp), EACH_ONCE[5]])
-    recorded = recorded_logprobs(episodes, collate(episodes, *MARKERS))
-    assert np.isnan(recorded).tolist() == [[False] * 4 + [True], [True] * 5]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -163,7 +276,8 @@ def reviews():
     """50 reviews in which everyone occurs exactly as often as its share says."""
     copies = [round(50 * review.share) for review in REVIEWS]
     episodes = [known(e) for e, n in zip(EACH_ONCE, copies, strict=True) for _ in range(n)]
-    return EpisodeDataset.from_episodes(episodes, tokenizer=TASK.tokenizer())
+    provenance = {"reference_scores": {"random": -2.0, "expert": 1.0, "optimum": 1.0, "how": "exact"}}
+    return EpisodeDataset.from_episodes(episodes, provenance, TASK.tokenizer())
 
 
 @pytest.fixture(scope="module")
@@ -205,6 +319,27 @@ def test_on_movie_review_the_estimates_are_the_true_return(reviews, writer):
     assert values["doubly_robust"] == pytest.approx(true, abs=0.08)
     assert values["fitted_q"] == pytest.approx(true, abs=0.25)
     assert abs(true - found.logged) > 0.02  # or all this would say nothing
+    assert found.returns == pytest.approx((-2, 1), abs=1e-4)  # what is no review is never logged, and pays -2
+    for e in found.estimates[:5]:
+        assert e.interval.low <= true <= e.interval.high, e
+
+
+def test_what_no_review_is_paid_is_inside_the_interval(reviews, writer):
+    """Fitted Q values one start alike in all episodes: its bootstrap knows of no error at all."""
+    policy = writer.policy(temperature=1.4)
+    _, _, v, p = exact_values(policy)
+    missing = 1 - p.sum()
+    assert missing > 0.02
+    found = evaluate(policy, reviews, np.random.default_rng(0), fitted_steps=40, lr=1e-2, batch_size=25)
+    assert 1 - found.covered == pytest.approx(missing, abs=1e-4)
+    by = {e.name: e for e in found.estimates}
+    assert by["ordinary"].value - 2 * missing == pytest.approx(v[0, 0], abs=1e-4)  # the equation of the module
+    assert by["weighted"].value * (1 - missing) - 2 * missing == pytest.approx(v[0, 0], abs=1e-4)
+    for e in found.estimates:
+        assert e.interval.low <= v[0, 0] <= e.interval.high, e
+    narrow = evaluate(policy, reviews, np.random.default_rng(0), fitted_steps=0, returns=(1, 1)).estimates
+    assert narrow[0].interval.high == pytest.approx(by["ordinary"].interval.high, abs=0.01)
+    assert narrow[0].interval.low > by["ordinary"].interval.low + missing
 
 
 def test_fitted_q_finds_the_values_of_another_policy(reviews, writer):
@@ -215,7 +350,8 @@ def test_fitted_q_finds_the_values_of_another_policy(reviews, writer):
     before = {name: x.clone() for name, x in writer.model.state_dict().items()}
     fitted.learn(Logged(reviews), 100, lr=1e-2, batch_size=50, progress=False)
     assert all(torch.equal(x, before[name]) for name, x in writer.model.state_dict().items())
-    q_found, v_found = (x.numpy() for x in fitted.values(batch))
+    found = fitted.values(batch)
+    q_found, v_found = found.q, found.v
     mask = batch.mask.numpy() > 0
     weight = np.where(mask, p[:, None], 0)  # as often as the policy is there
     assert np.average(abs(q_found - q), weights=weight) < 0.08
@@ -272,6 +408,14 @@ def test_on_a_small_wordle_a_log_of_one_policy_tells_the_return_of_another():
     assert all(np.isnan(e.value) and e.warnings for e in lost.estimates)
     known = evaluate(target, unknown, np.random.default_rng(0), behaviour=agent.policy(), fitted_steps=0)
     assert [e.value for e in known.estimates] == pytest.approx([e.value for e in found.estimates], abs=1e-3)
+    greedy = evaluate(target, unknown, np.random.default_rng(0), behaviour=agent.policy(greedy=True), fitted_steps=0)
+    for e in greedy.estimates:
+        assert np.isnan(e.value) and e.effective == 0
+        assert any("256 of 256 episodes were left out: the policy named" in why for why in e.warnings), e
+    likeliest = evaluate(agent.policy(greedy=True), log, np.random.default_rng(0), fitted_steps=0)
+    assert all(
+        any("estimate it as it samples" in why for why in e.warnings) == (e.effective < 30) for e in likeliest.estimates
+    )
 
 
 def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys):
@@ -292,9 +436,56 @@ def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys):
     table = json.loads(out.with_suffix(".json").read_text())
     assert [row["estimator"] for row in table[:6]] == [row["estimator"] for row in table[6:]]
     assert {row["run"] for row in table} == set(map(str, runs))
-    assert pq.read_table(out.with_suffix(".parquet")).to_pylist() == table
+    columns = pq.read_table(out.with_suffix(".parquet")).to_pylist()
+    assert [{k: None if v != v else v for k, v in row.items()} for row in columns] == table  # JSON knows no NaN
     assert cli.main(["ope", *common, "--out", str(tmp_path / "ope.txt")]) == 2
     assert "ends in .json or .parquet" in capsys.readouterr().err
+    seen = " ".join(seen.split())
+    assert "returns from -2 to 1" in seen and "Decoding, as in eval: greedy=true" in seen
+    assert all(row["decoding"] == "greedy=true" for row in table)
+    assert cli.main(["eval", str(runs[0]), "--episodes", "4"]) == 0
+    assert re.search(r"^decoding +greedy=true", capsys.readouterr().out)
+    asked = ["--set", "greedy=false", "temperature=0.7", "--returns", "-3", "1.5", "--fitted-steps", "0"]
+    assert cli.main(["ope", str(runs[0]), "--data", str(data), *asked]) == 0
+    seen = " ".join(capsys.readouterr().out.split())
+    assert "returns from -3 to 1.5" in seen and "as in eval: greedy=false temperature=0.7" in seen
+
+
+def test_the_command_says_what_was_learned_from(tmp_path, capsys):
+    data, run, next_run = tmp_path / "reviews", tmp_path / "bc", tmp_path / "next"
+    assert cli.main(["record", "movie-review", "--episodes", "40", "--out", str(data)]) == 0
+    assert (
+        cli.main(["record", "movie-review", "--episodes", "30", "--seed", "1", "--out", str(tmp_path / "other")]) == 0
+    )
+    train = ["train", "bc", "--steps", "1", "--batch-size", "8"]
+    assert cli.main([*train, "--data", str(data), "--out", str(run)]) == 0
+    again = ["--data", str(tmp_path / "other"), "--lm", str(run / "agent"), "--out", str(next_run)]
+    assert cli.main([*train, *again]) == 0
+
+    def said(agent, folder):
+        capsys.readouterr()
+        assert cli.main(["ope", str(agent), "--data", str(folder), "--fitted-steps", "0"]) == 0
+        return " ".join(capsys.readouterr().out.split())
+
+    EpisodeDataset.load(data).select(np.arange(25, 40)).save(tmp_path / "part")
+    assert "not held out: 40 of these 40 episodes" in said(run, data)
+    assert "not held out: 15 of these 15 episodes" in said(run / "agent", tmp_path / "part")  # wherever it lies
+    assert "not held out" not in said(run, tmp_path / "other")
+    seen = said(next_run, tmp_path / "part")
+    assert seen.count("not held out: 15") == 1 and "not held out: 40" not in seen  # by the agent it began as
+
+
+def test_what_two_data_sets_share():
+    first, second = (EpisodeDataset.from_episodes(list(EACH_ONCE)[:n]) for n in (8, 8))
+    assert shared(first, second) == 8  # without seeds, as wholes
+    assert shared(first.select(np.arange(7)), second) == 0
+
+    def seeded(seeds, policy="a"):
+        episodes = [dataclasses.replace(EACH_ONCE[0], info={"seed": seed}) for seed in seeds]
+        return EpisodeDataset.from_episodes(episodes, {"policy": {"name": policy}})
+
+    assert shared(seeded([1, 2, 3]), seeded([2, 3, 4, 5])) == 2
+    assert shared(seeded([1, 2, 3]), seeded([2, 3, 4], "b")) == 0
 
 
 def test_what_cannot_be_evaluated_is_refused_in_words(reviews, writer):
@@ -304,7 +495,5 @@ def test_what_cannot_be_evaluated_is_refused_in_words(reviews, writer):
         evaluate(writer.policy(), reviews.select([0]), np.random.default_rng(0))
     with pytest.raises(ValueError, match="tokens"):
         evaluate(LMPolicy(make_model("plain"), TOKENIZER, END, 7), reviews, np.random.default_rng(0))
-    with pytest.raises(ValueError, match="Q and V belong together"):
-        dataclasses.replace(LOG, v=None)
     with pytest.raises(ValueError, match="arrays of one shape"):
         dataclasses.replace(LOG, reward=REWARD[:1])

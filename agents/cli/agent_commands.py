@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, at_least_one, pairs
+from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_in_words, decoding_of, pairs
 from agents.cli.show import console
 from lang_envs.seeds import EVALUATION
 
@@ -52,9 +52,11 @@ class Eval:
         agent = runs.load(self.run)
         rows = min(self.episodes, evaluate.ROWS)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
-        policy = evaluate.decoded(agent, pairs(self.options) or agent.usual_decoding)
+        decoding = decoding_of(agent, self.options)
+        policy = evaluate.decoded(agent, decoding)
         measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        table.add_row("decoding", escape(decoding_in_words(decoding)))
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
         console().print(table)
@@ -131,7 +133,7 @@ class Explain:
         if self.text:
             return [spoken(env, self.text, EVALUATION.first(self.seed), leave_open=self.next > 0)]
         starts = EVALUATION.episodes(self.episodes, self.seed)
-        policy = decoded(agent, pairs(self.options) or agent.usual_decoding)
+        policy = decoded(agent, decoding_of(agent, self.options))
         return list(counted("playing", len(starts), rollout(env, policy, starts)))
 
 
@@ -165,5 +167,5 @@ class Chat:
 
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
-        policy = decoded(agent, pairs(self.options) or agent.usual_decoding)
+        policy = decoded(agent, decoding_of(agent, self.options))
         chat.chat(console(), agent, env, policy, EVALUATION.first(self.seed))

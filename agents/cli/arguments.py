@@ -9,11 +9,14 @@ import itertools
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from tyro.conf import arg
 
 from lang_envs import make
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
 
 Options = tuple[str, ...]
 """NAME=VALUE pairs"""
@@ -88,6 +91,16 @@ def check_once(arguments: Sequence[str]) -> None:
     options = [text.partition("=")[0].replace("_", "-") for text in arguments if text.startswith("--") and text != "--"]
     if twice := next((option for option in options if options.count(option) > 1), None):
         raise ValueError(f"{twice} is given twice; give it once, and several values behind it where it takes several.")
+
+
+def decoding_of(agent: Agent, given: Sequence[str]) -> dict[str, Any]:
+    """How an agent speaks in every command: as asked, or by default as it is meant to (``Agent.usual_decoding``)."""
+    return pairs(given) or dict(agent.usual_decoding)
+
+
+def decoding_in_words(decoding: dict[str, Any]) -> str:
+    """``greedy=true advantage_weight=4``, as it is asked for."""
+    return " ".join(f"{name}={json.dumps(value)}" for name, value in decoding.items()) or "its own"
 
 
 def at_least_one(episodes: int) -> None:

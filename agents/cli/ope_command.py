@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional
 
-from agents.cli.arguments import SetOptions, pairs
+from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of
 from agents.cli.show import console
 
 if TYPE_CHECKING:
-    from agents.ope import Evaluation
+    from agents.ope import Estimate, Evaluation
+    from datasets_builders import EpisodeDataset
+    from lang_envs.rollout import Policy
 
 
 @dataclass
@@ -23,11 +26,13 @@ class Ope:
     """Estimates the returns of trained agents from held-out logged episodes, without playing.
 
     Prints an estimate for each agent and estimator, with its bootstrap interval, how many episodes it rests on, and why
-    not to trust it. Importance weights need the log-probabilities of what was said, recorded or of --behaviour.
+    not to trust it. Importance weights need the log-probabilities of what was said, recorded or of --behaviour. Agents
+    speak as eval has them speak, by default greedily: of an agent that says one thing alone, logs of long replies tell
+    little. With --set greedy=false, in both commands, it is estimated as it samples.
 
     Examples:
         lang-envs ope runs/a runs/b --data data/held-out
-        lang-envs ope runs/a --data data/held-out --behaviour runs/bc --set greedy=true --out ope.json
+        lang-envs ope runs/a --data data/held-out --behaviour runs/bc --set greedy=false --out ope.json
     """
 
     runs: Positional[tuple[Path, ...]]
@@ -44,8 +49,12 @@ class Ope:
     """discount per token of the agent; 1 compares with the returns that eval prints"""
     least: float = 30.0
     """effective episodes below which an estimate is called hopeless"""
+    returns: tuple[float, float] | None = None
+    """the least and the greatest return an episode can have: what intervals allow to all that an agent says and the log
+    never shows; by default those logged and the environment's reference scores"""
     options: SetOptions = ()
-    """how the agents speak, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip"""
+    """how the agents speak, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip; by
+    default as eval does"""
     seed: int = 0
     """of the bootstrap and of fitted Q"""
     out: Path | None = None
@@ -53,10 +62,6 @@ class Ope:
 
     def __call__(self) -> None:
         """Prints a table."""
-        import numpy as np
-
-        from agents.benchmark.running.evaluate import decoded
-        from agents.ope import evaluate
         from agents.training import runs
         from datasets_builders import EpisodeDataset
 
@@ -72,79 +77,139 @@ class Ope:
             recorded_by = runs.load(self.behaviour)
             data.require(recorded_by.lm.tokenizer)
             behaviour = recorded_by.policy()
-        found = {}
-        for run in self.runs:
-            found[str(run)] = evaluate(
-                decoded(runs.load(run), pairs(self.options)),
-                data,
-                np.random.default_rng(self.seed),
-                behaviour,
-                self.fitted_steps,
-                self.gamma,
-                self.least,
-                lr=self.lr,
-            )
+        found = {str(run): self._found(run, data, behaviour) for run in self.runs}
         _show(found)
         if self.out is not None:
             _write(rows(found), self.out)
 
+    def _found(self, run: Path, data: EpisodeDataset, behaviour: Policy | None) -> Found:
+        """Of one agent."""
+        import numpy as np
 
-def rows(found: dict[str, Evaluation]) -> list[dict[str, Any]]:
+        from agents.benchmark.running.evaluate import decoded
+        from agents.ope import evaluate
+        from agents.training import runs
+
+        agent = runs.load(run)
+        decoding = decoding_of(agent, self.options)
+        evaluation = evaluate(
+            decoded(agent, decoding),
+            data,
+            np.random.default_rng(self.seed),
+            behaviour,
+            self.fitted_steps,
+            self.gamma,
+            self.least,
+            self.returns,
+            progress=True,
+            lr=self.lr,
+        )
+        return Found(evaluation, decoding_in_words(decoding), _learned(run, data))
+
+
+class Found(NamedTuple):
+    """What is found of one agent."""
+
+    evaluation: Evaluation
+    decoding: str
+    """how it speaks"""
+    learned: tuple[str, ...]
+    """why the episodes are not held out from it"""
+
+    def warnings(self, estimate: Estimate) -> tuple[str, ...]:
+        """All that is to be said of one of its estimates."""
+        return (*self.learned, *estimate.warnings)
+
+
+def _learned(run: Path, data: EpisodeDataset) -> tuple[str, ...]:
+    """Whether an agent learned from some of the episodes, in words."""
+    from agents.ope.held_out import shared
+    from agents.training import runs
+    from datasets_builders import EpisodeDataset
+
+    said = []
+    for folder in runs.learned_from(run):
+        if folder.is_dir() and (count := shared(data, EpisodeDataset.load(folder))):
+            said.append(
+                f"not held out: {count} of these {len(data)} episodes are among those the agent learned from, in "
+                f"{folder}, and what it learned of them by heart counts for it here"
+            )
+    return tuple(said)
+
+
+def rows(found: dict[str, Found]) -> list[dict[str, Any]]:
     """One row for each run and estimator, as written with --out."""
     return [
         {
             "run": run,
+            "decoding": of_run.decoding,
             "estimator": estimate.name,
             "value": estimate.value,
             "low": estimate.interval.low,
             "high": estimate.interval.high,
             "effective_episodes": estimate.effective,
-            "warnings": list(estimate.warnings),
-            "episodes": evaluation.episodes,
-            "logged_return": evaluation.logged,
-            "mean_weight": evaluation.covered,
+            "warnings": list(of_run.warnings(estimate)),
+            "episodes": of_run.evaluation.episodes,
+            "logged_return": of_run.evaluation.logged,
+            "mean_weight": of_run.evaluation.covered,
         }
-        for run, evaluation in found.items()
-        for estimate in evaluation.estimates
+        for run, of_run in found.items()
+        for estimate in of_run.evaluation.estimates
     ]
 
 
-def _show(found: dict[str, Evaluation]) -> None:
+def _show(found: dict[str, Found]) -> None:
     screen = console()
-    first = next(iter(found.values()))
-    screen.print(f"{first.episodes} episodes, whose own mean return is {first.logged:.3f}.\n")
+    first = next(iter(found.values())).evaluation
+    low, high = first.returns
+    screen.print(f"{first.episodes} episodes, whose own mean return is {first.logged:.3f}.")
+    screen.print(f"Intervals allow what the agents say and the log never shows returns from {low:.3g} to {high:.3g}.")
+    for decoding in dict.fromkeys(of_run.decoding for of_run in found.values()):
+        names = ", ".join(run for run, of_run in found.items() if of_run.decoding == decoding)
+        screen.print(escape(f"Decoding, as in eval: {decoding} ({names})"))
+    screen.print()
     notes: dict[str, int] = {}
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     for name in ("run", "estimator", "value", "95% interval", "effective", "note"):
         text = name in ("run", "estimator", "note")
         table.add_column(name, justify="left" if text else "right", no_wrap=name != "run", overflow="fold")
-    for run, evaluation in found.items():
-        for i, estimate in enumerate(evaluation.estimates):
-            numbers = [str(notes.setdefault(why, len(notes) + 1)) for why in estimate.warnings]
-            interval = f"{estimate.interval.low:.3f} to {estimate.interval.high:.3f}"
+    for run, of_run in found.items():
+        for i, estimate in enumerate(of_run.evaluation.estimates):
+            warnings = of_run.warnings(estimate)
             table.add_row(
                 escape(run) if i == 0 else "",
                 estimate.name.replace("_", " "),
-                f"{estimate.value:.3f}",
-                interval,
+                _number(estimate.value),
+                f"{_number(estimate.interval.low)} to {_number(estimate.interval.high)}",
                 f"{estimate.effective:.1f}",
-                ", ".join(numbers),
-                style="dim" if estimate.warnings else None,
+                ", ".join(str(notes.setdefault(why, len(notes) + 1)) for why in warnings),
+                style="dim" if warnings else None,
             )
     screen.print(table)
     for why, number in notes.items():
         screen.print(f"  {number}: {escape(why)}")
 
 
+def _number(value: float) -> str:
+    """With three decimals, or in powers of ten where it is no return of anything."""
+    return f"{value:.3f}" if not abs(value) >= 1e6 else f"{value:.2g}"
+
+
 def _write(table: list[dict[str, Any]], out: Path) -> None:
-    """Writes beside the place and renames into it; what is NaN is null in JSON."""
+    """Writes beside the place and renames into it; what is no number, or too large for one, is null in JSON."""
     out.parent.mkdir(parents=True, exist_ok=True)
     from datasets_builders.atomic import replacing
     from datasets_builders.claim import Claim
 
     with Claim(out), replacing(out) as temporary:
         if out.suffix == ".json":
-            plain = [{name: None if value != value else value for name, value in row.items()} for row in table]
+            plain = [
+                {
+                    name: None if isinstance(value, float) and not math.isfinite(value) else value
+                    for name, value in row.items()
+                }
+                for row in table
+            ]
             temporary.write_text(json.dumps(plain, indent=2, allow_nan=False))
         else:
             import pyarrow as pa

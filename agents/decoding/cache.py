@@ -90,9 +90,9 @@ class RowLayer(CacheLayerMixin):
 def window_of(config: PreTrainedConfig) -> int | None:
     """How many tokens the narrowest layer of a model looks back on, where its configuration names such a window.
 
-    transformers' cache knows of windows by ``layer_types`` and ``sliding_window``, and ``RowCache`` refuses what it
-    makes of them. Older layouts (GPT-Neo) have a window inside ordinary layers, which count back from the last column
-    and not from a row's own place: beyond the window a row among longer ones would read something else than alone.
+    transformers' cache knows of windows by ``layer_types`` and ``sliding_window``, and ``RowCache`` refuses the layers
+    that it makes of them. Older layouts (GPT-Neo) have a window inside ordinary layers, which count back from the last
+    column and not from a row's own place: beyond it a row among longer ones would read something else than alone.
 
     Returns:
         Tokens; None where no layer has a window.

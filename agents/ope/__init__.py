@@ -8,8 +8,9 @@
 ``estimators`` is the statistics in numpy, ``fitted_q`` learns the values of a policy it did not see play.
 """
 
-from agents.ope.estimators import Estimate, Log, estimates
+from agents.ope.estimators import Estimate, estimates
 from agents.ope.evaluate import Evaluation, evaluate
 from agents.ope.fitted_q import FittedQ, FittedQConfig
+from agents.ope.logged import ActionValues, Log
 
-__all__ = ["Estimate", "Evaluation", "FittedQ", "FittedQConfig", "Log", "estimates", "evaluate"]
+__all__ = ["ActionValues", "Estimate", "Evaluation", "FittedQ", "FittedQConfig", "Log", "estimates", "evaluate"]

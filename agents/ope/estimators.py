@@ -10,77 +10,43 @@ With rho_t = pi(a_t | s_t) / mu(a_t | s_t) per token, w_t = rho_0 ... rho_t and 
     doubly_robust           (1 / B) sum_i  sum_t gamma^t (w_t (r_t - Q(s_t, a_t)) + w_t-1 V(s_t))
     fitted_q                (1 / B) sum_i  V(s_0)                                         as good as Q is
 
-Q and V are estimates of pi's own values, and doubly robust is unbiased whatever they are, as long as they were not
-fitted to the same episodes. An episode that has ended keeps its last weight. Precup, Sutton and Singh 2000
-("Eligibility traces for off-policy policy evaluation"); Jiang and Li 2016 (arXiv:1511.03722); Thomas and Brunskill 2016
-(arXiv:1604.00923).
+Doubly robust is unbiased for any Q that was not fitted to the same episodes, if V(s) = sum_a pi(a | s) Q(s, a): what
+w_t Q takes away on average is then what w_t-1 V adds. ``ActionValues`` computes V itself. An episode that has ended
+keeps its last weight. Precup, Sutton and Singh 2000 ("Eligibility traces for off-policy policy evaluation"); Jiang and
+Li 2016 (arXiv:1511.03722); Thomas and Brunskill 2016 (arXiv:1604.00923).
 
 The products w grow or vanish with every token, and with long episodes all weight comes to lie on a few of them. The
-effective sample size (sum w)^2 / sum w^2 counts those, and no interval means anything where it is small. What the log
-never shows has no weight at all: the mean of w, which is 1 where the log covers what pi says, is then below 1.
+effective sample size (sum w)^2 / sum w^2 counts those, and no interval means anything where it is small.
+
+What the log can never show has no weight at all. The first two hold of episodes that mu may play, and
+
+    E_mu[w_T] = 1 - m                      m is the mass that pi has on what mu never says
+    J = E_mu[w_T G] + m E_pi[G | rest]     G is the return, J the value of pi
+
+(Sachdeva, Su and Joachims 2020, arXiv:2006.09438). Nothing in the log tells the last factor, but it lies between the
+least and the greatest return, g and h (Manski 1990, "Nonparametric bounds on treatment effects"). m is estimated by
+1 - mean w_T where that is positive, and intervals of the bootstrap [low, high] are widened to hold
+
+    ordinary, per_decision             low + m g              high + m h
+    weighted, weighted_per_decision    (1 - m) low + m g      (1 - m) high + m h
+    doubly_robust, fitted_q            low - m (h - g)        high + m (h - g)         Q itself may be wrong of the rest
+
+(per decision, as if all were paid at the end). The estimates are left as they are: a value of pi on what mu may say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.evaluation.stats import Interval
+from agents.ope import trust
+from agents.ope.log_space import Statistic, effective_sizes, mean_and_error, plain_mean, self_normalised
+from agents.ope.logged import Floats, Log
 
-Floats = NDArray[np.float64]
-_LARGEST = 300.0  # logarithm of the largest weight; sums of squares of larger ones would overflow
 _AT_ONCE = 100  # bootstrap samples; bounds their memory
-
-
-@dataclass(frozen=True, eq=False)
-class Log:
-    """B logged episodes of at most A decisions, padded on the right; what is in the padding does not matter.
-
-    Attributes:
-        reward: [B, A].
-        mask: bool [B, A], True for real decisions.
-        target: [B, A], log-probability of what was said, under the policy that is evaluated; -inf: it never says that.
-        behaviour: [B, A], under the policy that said it; NaN where unknown.
-        q: [B, A], Q of the evaluated policy at what was said; None where there is none.
-        v: [B, A], V of it in the state before.
-
-    Raises:
-        ValueError: shapes that differ, no episode, Q without V.
-    """
-
-    reward: Floats
-    mask: NDArray[np.bool_]
-    target: Floats
-    behaviour: Floats
-    q: Floats | None = None
-    v: Floats | None = None
-
-    def __post_init__(self) -> None:
-        """Checks the shapes."""
-        given = {name: x.shape for name, x in vars(self).items() if x is not None}
-        if len(set(given.values())) != 1 or len(self.mask.shape) != 2 or not len(self.mask):
-            raise ValueError(f"A log needs arrays of one shape, episodes x decisions, with an episode; got {given}.")
-        if (self.q is None) != (self.v is None):
-            raise ValueError("Q and V belong together: pass both, or neither.")
-
-    def select(self, episodes: NDArray[Any]) -> Log:
-        """Some of the episodes."""
-        columns: dict[str, Any] = {name: None if x is None else x[episodes] for name, x in vars(self).items()}
-        return Log(**columns)
-
-    @property
-    def known(self) -> NDArray[np.bool_]:
-        """Whether the behaviour's log-probability of everything said in an episode is known, bool [B]."""
-        return np.asarray(~(np.isnan(self.behaviour) & self.mask).any(1))
-
-    def weights(self) -> Floats:
-        """w_t of every decision [B, A]; an episode that has ended keeps its last."""
-        ratio = np.where(self.mask, self.target - np.where(self.mask, self.behaviour, 0.0), 0.0)  # [B, A]
-        return np.exp(np.minimum(np.cumsum(ratio, 1), _LARGEST))
+_BY_WEIGHTS = ("ordinary", "weighted", "per_decision", "weighted_per_decision", "doubly_robust")
 
 
 @dataclass(frozen=True)
@@ -89,8 +55,9 @@ class Estimate:
 
     Attributes:
         name: of the estimator.
-        value: the estimate; NaN where there is none.
-        interval: of a bootstrap over episodes, 95%; it knows of no error but that of drawing the episodes.
+        value: the estimate; NaN where there is none, infinite where it is too large for a float.
+        interval: of a bootstrap over episodes, 95%, widened by what the policy says and the log never shows; it knows
+            of no other error than this and that of drawing the episodes.
         effective: how many episodes the estimate rests on; where weights differ per decision, at the worst of the
             decisions that were paid.
         warnings: why not to trust it, in words.
@@ -103,49 +70,26 @@ class Estimate:
     warnings: tuple[str, ...] = ()
 
 
-Statistic = Callable[[Floats], Floats]
-"""How often each episode counts [S, B] -> S estimates"""
-
-
 def estimators(log: Log, gamma: float) -> dict[str, Statistic]:
     """Every estimator the log allows, as a function of how often each of its episodes counts."""
     discount = gamma ** np.arange(log.mask.shape[1])  # [A]
     reward = np.where(log.mask, log.reward, 0.0) * discount  # [B, A]
     found: dict[str, Statistic] = {}
     if log.known.all():
-        w = log.weights()  # [B, A]
-        paid = reward.sum(1)  # [B]
-        found["ordinary"] = _mean(w[:, -1] * paid)
-        found["weighted"] = lambda counts: _ratio(counts, w[:, -1:], paid[:, None]).sum(1)
-        found["per_decision"] = _mean((w * reward).sum(1))
-        found["weighted_per_decision"] = lambda counts: _ratio(counts, w, reward).sum(1)
-        if log.q is not None and log.v is not None:
-            before = np.concatenate([np.ones_like(w[:, :1]), w[:, :-1]], 1)  # [B, A] w_t-1
-            q, v = (np.where(log.mask, x, 0.0) * discount for x in (log.q, log.v))  # [B, A] each
-            found["doubly_robust"] = _mean((w * (reward - q) + before * v).sum(1))
-    if log.v is not None:
-        found["fitted_q"] = _mean(np.where(log.mask[:, 0], log.v[:, 0], 0.0))
+        w = log.log_weights()  # [B, A]
+        paid = reward.sum(1, keepdims=True)  # [B, 1]
+        found["ordinary"] = plain_mean(w[:, -1:], paid)
+        found["weighted"] = lambda counts: self_normalised(counts, w[:, -1:], paid).sum(1)
+        found["per_decision"] = plain_mean(w, reward)
+        found["weighted_per_decision"] = lambda counts: self_normalised(counts, w, reward).sum(1)
+        if log.values is not None:
+            q, v = (np.where(log.mask, x, 0.0) * discount for x in (log.values.q, log.values.v))  # [B, A] each
+            before = np.concatenate([np.zeros_like(w[:, :1]), w[:, :-1]], 1)  # [B, A] log w_t-1
+            found["doubly_robust"] = plain_mean(np.concatenate([w, before], 1), np.concatenate([reward - q, v], 1))
+    if log.values is not None:
+        start = np.where(log.mask[:, 0], log.values.v[:, 0], 0.0)  # [B]
+        found["fitted_q"] = lambda counts: counts @ start / counts.sum(1)
     return found
-
-
-def _mean(values: Floats) -> Statistic:
-    """The mean of values [B]."""
-    return lambda counts: counts @ values / counts.sum(1)
-
-
-def _ratio(counts: Floats, w: Floats, x: Floats) -> Floats:
-    """The mean of x [B, n] by the weights w [B, n], in each sample and column: [S, n]; NaN where no weight is left."""
-    w = w / np.maximum(w.max(0), np.finfo(float).tiny)  # [B, n] a common factor does not matter
-    total = counts @ w  # [S, n]
-    return np.divide(counts @ (w * x), total, out=np.full_like(total, np.nan), where=total > 0)
-
-
-def effective_sizes(w: Floats) -> Floats:
-    """Effective sample size of weights [B, n] by column, [n]; 0 where all weights are."""
-    w = w / np.maximum(w.max(0), np.finfo(float).tiny)  # [B, n]
-    square = (w**2).sum(0)  # [n]
-    sizes: Floats = np.divide(w.sum(0) ** 2, square, out=np.zeros_like(square), where=square > 0)
-    return sizes
 
 
 def estimates(
@@ -154,6 +98,7 @@ def estimates(
     gamma: float = 1.0,
     least: float = 30.0,
     resamples: int = 1000,
+    returns: tuple[float, float] | None = None,
 ) -> list[Estimate]:
     """All six estimates, or why there is none.
 
@@ -165,77 +110,68 @@ def estimates(
         gamma: discount per token of the agent.
         least: effective episodes below which an estimate is called hopeless.
         resamples: bootstrap samples.
+        returns: the least and the greatest return that any episode can have; None: that the log has.
+
+    Raises:
+        ValueError: ``returns`` is no range.
     """
-    known = log.known  # [B]
+    known, discount = log.known, gamma ** np.arange(log.mask.shape[1])  # [B], [A]
+    logged = (np.where(log.mask, log.reward, 0.0) * discount).sum(1)  # [B]
+    bounds = Interval(*((logged.min(), logged.max()) if returns is None else returns))
+    if not bounds.low <= bounds.high:
+        raise ValueError(f"returns are the least and the greatest that an episode can have, not {returns}.")
+    unknown, missing = trust.of_unknown(log), 0.0
     found: list[Estimate] = []
     if known.any():
         part = log if known.all() else log.select(known)
-        w = part.weights()  # [K, A]
+        w = part.log_weights()  # [K, A]
         sizes = effective_sizes(w)  # [A]
+        missing = max(0.0, 1 - mean_and_error(w[:, -1])[0])
         paid = (np.where(part.mask, part.reward, 0.0) != 0).any(0)  # [A]
         smallest = float(sizes[paid].min()) if paid.any() else float(sizes[-1])
         for name, statistic in estimators(part, gamma).items():
             if name != "fitted_q":
                 size = smallest if "per_decision" in name else float(sizes[-1])
-                warnings = _warnings(size, w[:, -1], len(known), least)
-                found.append(_estimate(name, statistic, len(w), rng, resamples, size, warnings))
+                value, drawn = _bootstrapped(statistic, len(w), rng, resamples)
+                why = (*trust.of_size(value), *trust.of_weights(size, w[:, -1], least, bounds), *unknown)
+                found.append(Estimate(name, value, widened(name, drawn, missing, bounds), size, why))
     else:
-        why = "hopeless: the log has no log-probabilities of what was said; name the policy that said it"
-        for name in ("ordinary", "weighted", "per_decision", "weighted_per_decision", "doubly_robust"):
-            if name != "doubly_robust" or log.q is not None:
-                found.append(Estimate(name, np.nan, Interval(np.nan, np.nan), 0.0, (why,)))
-    if log.v is not None:
-        statistic = estimators(log, gamma)["fitted_q"]
-        fitted = _estimate("fitted_q", statistic, len(known), rng, resamples, float(len(known)), ())
-        missing = [why for other in found for why in other.warnings if why.startswith("what the policy says")]
-        found.append(replace(fitted, warnings=(*missing[:1], *_disagreement(fitted, found, least))))
+        none = "hopeless: the log has no log-probabilities of what was said; name the policy that said it"
+        for name in _BY_WEIGHTS:
+            if name != "doubly_robust" or log.values is not None:
+                found.append(Estimate(name, np.nan, Interval(np.nan, np.nan), 0.0, (none, *unknown)))
+    if log.values is not None:
+        value, drawn = _bootstrapped(estimators(log, gamma)["fitted_q"], len(known), rng, resamples)
+        fitted = Estimate("fitted_q", value, widened("fitted_q", drawn, missing, bounds), float(len(known)))
+        [weighted] = [other for other in found if other.name == "weighted"]
+        why = tuple(w for w in weighted.warnings if w.startswith("what the policy says"))
+        why += trust.of_fitted(value, weighted.interval, weighted.effective, least)
+        found.append(replace(fitted, warnings=why))
     return found
 
 
-def _disagreement(fitted: Estimate, others: list[Estimate], least: float) -> tuple[str, ...]:
-    """What is wrong with fitted values, by the weighted estimate where that is worth something."""
-    weighted = next((other for other in others if other.name == "weighted"), None)
-    if weighted is None or weighted.effective < least or np.isnan(weighted.interval.low):
-        return ("nothing checks the fitted values: no importance weights are worth anything here",)
-    low, high = weighted.interval
-    if low <= fitted.value <= high:
-        return ()
-    return (f"outside the weighted estimate's interval, {low:.3f} to {high:.3f}: fit Q for more steps",)
+def widened(name: str, drawn: Interval, missing: float, returns: Interval) -> Interval:
+    """The interval of an estimator, with what the mass that the log never shows could be paid (see the module)."""
+    low, high = drawn
+    if name in ("ordinary", "per_decision"):
+        ends = low + missing * returns.low, high + missing * returns.high
+    elif name in ("weighted", "weighted_per_decision"):
+        ends = (1 - missing) * low + missing * returns.low, (1 - missing) * high + missing * returns.high
+    else:
+        ends = low - missing * (returns.high - returns.low), high + missing * (returns.high - returns.low)
+    return Interval(min(low, ends[0]), max(high, ends[1]))
 
 
-def _warnings(size: float, w: Floats, logged: int, least: float) -> tuple[str, ...]:
-    """What is wrong with the weights w [K] of so many of the logged episodes, and with this effective sample size."""
-    said, used, average = [], len(w), float(w.mean())
-    if size == 0:
-        said.append("hopeless: the policy would have said nothing of what the log holds")
-    elif size < least:
-        said.append(f"hopeless: the weights leave {size:.1f} effective episodes of {used}, fewer than {least:g}")
-    error = float(w.std(ddof=1) / np.sqrt(used)) if used > 1 else np.inf
-    if size > 0 and 1 - average > max(0.01, 3 * error):  # too far below 1 for an accident of the draw
-        said.append(
-            f"what the policy says is not all in the log: the weights average {average:.2g} and not 1, and nothing "
-            "here knows what the rest would be paid"
-        )
-    if used < logged:
-        said.append(f"{logged - used} of {logged} episodes were left out: they lack log-probabilities")
-    return tuple(said)
-
-
-def _estimate(
-    name: str,
-    statistic: Statistic,
-    episodes: int,
-    rng: np.random.Generator,
-    resamples: int,
-    size: float,
-    warnings: tuple[str, ...],
-) -> Estimate:
+def _bootstrapped(
+    statistic: Statistic, episodes: int, rng: np.random.Generator, resamples: int
+) -> tuple[float, Interval]:
+    """The estimate and the interval of a bootstrap, NaN where samples are no numbers."""
     value = float(statistic(np.ones((1, episodes)))[0])
     even = np.full(episodes, 1 / episodes)
     sizes = [min(_AT_ONCE, resamples - at) for at in range(0, resamples, _AT_ONCE)]
-    samples = np.concatenate([statistic(rng.multinomial(episodes, even, n).astype(np.float64)) for n in sizes])
+    samples: Floats = np.concatenate([statistic(rng.multinomial(episodes, even, n).astype(np.float64)) for n in sizes])
     samples = samples[~np.isnan(samples)]  # a sample may hold none of the episodes with weight
-    if episodes < 2 or not len(samples):
-        return Estimate(name, value, Interval(np.nan, np.nan), size, warnings)
+    if episodes < 2 or not len(samples) or np.isinf(samples).any():
+        return value, Interval(np.nan, np.nan)
     low, high = np.quantile(samples, [0.025, 0.975])
-    return Estimate(name, value, Interval(float(low), float(high)), size, warnings)
+    return value, Interval(float(low), float(high))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from agents.data.batch import Batch, collate
 from agents.data.source import Logged
 from agents.decoding.distribution import next_token_logprobs, speaker
 from agents.decoding.policy import LMPolicy
-from agents.ope.estimators import Estimate, Floats, Log, estimates
+from agents.evaluation.stats import Interval
+from agents.ope.estimators import Estimate, estimates
 from agents.ope.fitted_q import FittedQ, FittedQConfig, places
+from agents.ope.log_space import mean_and_error
+from agents.ope.logged import ActionValues, Floats, Log
+from agents.training.fit import fit
+from agents.training.fit_config import FitConfig
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.progress import counted
-from lang_envs.episode import Episodes
+from datasets_builders.progress import progress_bar
 from lang_envs.rollout import Policy
 
 ROWS = 64  # episodes read at once
@@ -34,12 +38,14 @@ class Evaluation:
         episodes: how many were logged.
         logged: their mean discounted return: the value of the policy that played them.
         covered: mean weight of the episodes, about 1 where they hold what the policy would say; NaN where unknown.
+        returns: what intervals allow to the rest.
     """
 
     estimates: list[Estimate]
     episodes: int
     logged: float
     covered: float
+    returns: Interval
 
 
 def evaluate(
@@ -50,7 +56,9 @@ def evaluate(
     fitted_steps: int = 400,
     gamma: float = 1.0,
     least: float = 30.0,
-    **fit: Any,
+    returns: tuple[float, float] | None = None,
+    progress: bool = False,
+    **settings: Any,
 ) -> Evaluation:
     """Estimates what ``policy`` would be paid, from episodes that no part of it was trained on.
 
@@ -62,11 +70,15 @@ def evaluate(
         data: episodes held out from its training.
         rng: of the halves, of fitted Q and of the bootstrap.
         behaviour: who played the episodes, where they do not hold their log-probabilities or not those of all; an agent
-            trained by ``bc`` on the same log is the usual stand-in, and its errors are then the estimates' too.
+            trained by ``bc`` on the same log is the usual stand-in, and its errors are then the estimates' too. One
+            that is greedy tells nothing: episodes that need it count as unknown.
         fitted_steps: optimiser steps of each half's fitted Q; 0 does without Q, V and the doubly robust estimate.
         gamma: discount per token of the agent; 1 compares with returns as they are reported.
         least: effective episodes below which an estimate is called hopeless.
-        **fit: fields of ``FitConfig`` for fitted Q.
+        returns: the least and the greatest return that any episode can have, which intervals allow to what the policy
+            says and the log never shows; None: of the episodes and of the environment's reference scores.
+        progress: show how far it is, where it takes long.
+        **settings: fields of ``FitConfig`` for fitted Q.
 
     Raises:
         ValueError: a policy without a distribution of tokens, episodes in other tokens, or fewer than two to fit Q on.
@@ -74,31 +86,55 @@ def evaluate(
     data = data if isinstance(data, EpisodeDataset) else EpisodeDataset.load(data)
     target = speaker(policy)
     Logged(data).check_tokenizer(target.tokenizer)
-    columns = _columns(data, target, None if behaviour is None else speaker(behaviour))
+    columns = _columns(data, target, None if behaviour is None else speaker(behaviour), progress)
     if fitted_steps:
-        columns |= _fitted(data, target, FittedQConfig(gamma=gamma), rng, fitted_steps, fit)
+        columns["values"] = _fitted(data, target, FittedQConfig(gamma=gamma), rng, fitted_steps, progress, settings)
     log = Log(**columns)
     discounted = (np.where(log.mask, log.reward, 0.0) * gamma ** np.arange(log.mask.shape[1])).sum(1)  # [B]
-    known = log.known
+    bounds = _bounds(data, discounted) if returns is None else Interval(*returns)
+    found, known = estimates(log, rng, gamma, least, returns=bounds), log.known
     return Evaluation(
-        estimates=estimates(log, rng, gamma, least),
+        estimates=_of_greedy(found, least) if target.greedy else found,
         episodes=len(data),
         logged=float(discounted.mean()),
-        covered=float(log.select(known).weights()[:, -1].mean()) if known.any() else float("nan"),
+        covered=mean_and_error(log.select(known).log_weights()[:, -1])[0] if known.any() else float("nan"),
+        returns=bounds,
     )
 
 
-def _columns(data: EpisodeDataset, target: LMPolicy, behaviour: LMPolicy | None) -> dict[str, Any]:
-    """Everything of a ``Log`` but Q and V."""
+def _bounds(data: EpisodeDataset, returns: Floats) -> Interval:
+    """The least and the greatest of the logged returns [B] and of the scores that the environment is known to allow."""
+    scores = data.provenance.get("reference_scores") or {}
+    known = [score for name in ("random", "expert", "optimum") if isinstance(score := scores.get(name), int | float)]
+    return Interval(float(min([returns.min(), *known])), float(max([returns.max(), *known])))
+
+
+def _of_greedy(found: list[Estimate], least: float) -> list[Estimate]:
+    """Says why a greedy policy's weights are worth nothing, where they are."""
+    why = (
+        "a greedy policy says one thing after everything, which the log hardly ever holds: estimate it as it samples "
+        "(greedy=false)"
+    )
+    return [
+        replace(e, warnings=(*e.warnings, why)) if e.name != "fitted_q" and e.effective < least else e for e in found
+    ]
+
+
+def _columns(data: EpisodeDataset, target: LMPolicy, behaviour: LMPolicy | None, progress: bool) -> dict[str, Any]:
+    """Everything of a ``Log`` but the values."""
     found: dict[str, list[Any]] = {name: [] for name in ("reward", "mask", "target", "behaviour")}
-    for episodes, batch in _batches(data, np.arange(len(data)), target):
-        known = recorded_logprobs(episodes, batch)
-        if behaviour is not None:
-            known = np.where(np.isnan(known), logprobs(behaviour, batch), known)
-        found["reward"].append(batch.reward.double().numpy())
-        found["mask"].append(batch.mask.numpy() > 0)
-        found["target"].append(logprobs(target, batch))
-        found["behaviour"].append(known)
+    with progress_bar("Reading episodes", len(data), progress) as advance:
+        for done, batch in _batches(data, np.arange(len(data)), target):
+            known = np.where(batch.known.numpy() > 0, batch.logprob.double().numpy(), np.nan)  # [b, A]
+            if behaviour is not None and np.isnan(known[batch.mask.numpy() > 0]).any():
+                # A greedy policy has probability 0 or 1 of everything: where it agrees, it still may not have played.
+                others = np.full_like(known, -np.inf) if behaviour.greedy else logprobs(behaviour, batch)
+                known = np.where(np.isnan(known), others, known)
+            found["reward"].append(batch.reward.double().numpy())
+            found["mask"].append(batch.mask.numpy() > 0)
+            found["target"].append(logprobs(target, batch))
+            found["behaviour"].append(known)
+            advance(done)
     return {name: _joined(parts) for name, parts in found.items()}
 
 
@@ -108,31 +144,31 @@ def _fitted(
     config: FittedQConfig,
     rng: np.random.Generator,
     steps: int,
-    fit: dict[str, Any],
-) -> dict[str, Floats]:
+    progress: bool,
+    settings: dict[str, Any],
+) -> ActionValues:
     """Q and V of every decision, [B, A] each, by a model that was fitted to the other half of the episodes."""
     if len(data) < 2:
         raise ValueError("Fitted Q needs at least two episodes, one to fit and one to value; set fitted_steps=0.")
     halves = np.array_split(rng.permutation(len(data)), 2)
     place = np.argsort(np.concatenate(halves))  # [B] where each episode comes out below
-    q: list[Floats] = []
-    v: list[Floats] = []
-    for own, other in (halves, halves[::-1]):
-        seed = int(rng.integers(2**31))
-        model = FittedQ.of(target, config, seed)
-        model.learn(Logged(data.select(other), seed), steps, **{"seed": seed} | fit)
-        for _, batch in _batches(data, own, target):
-            for column, values in zip((q, v), model.values(batch.to(model.model.device)), strict=True):
-                column.append(values.double().cpu().numpy())
-    return {"q": _joined(q)[place], "v": _joined(v)[place]}
+    found: list[ActionValues] = []
+    with progress_bar("Fitting Q", 2 * steps, progress) as advance:
+        for i, (own, other) in enumerate((halves, halves[::-1])):
+            seed = int(rng.integers(2**31))
+            model = FittedQ.of(target, config, seed)
+            training = FitConfig(**{"progress": False, "seed": seed, "log_every": 10} | settings)
+            for row in fit(model, Logged(data.select(other), seed), steps, training):
+                advance(i * steps + int(row["step"]))
+            found += [model.values(batch.to(model.model.device)) for _, batch in _batches(data, own, target)]
+    return ActionValues.together(found, lambda arrays: _joined(arrays)[place])
 
 
-def _batches(data: EpisodeDataset, rows: NDArray[np.int64], policy: LMPolicy) -> Iterator[tuple[Episodes, Batch]]:
-    """The episodes ``rows``, in that order."""
-    starts = range(0, len(rows), ROWS)
-    for at in counted("reading episodes, in batches", len(starts), starts):
+def _batches(data: EpisodeDataset, rows: NDArray[np.int64], policy: LMPolicy) -> Iterator[tuple[int, Batch]]:
+    """The episodes ``rows``, in that order, and how many of them are done after each batch."""
+    for at in range(0, len(rows), ROWS):
         episodes = data.rows(rows[at : at + ROWS])
-        yield episodes, collate(episodes, policy.tokenizer.pad_token_id, policy.end_id)
+        yield at + len(episodes), collate(episodes, policy.tokenizer.pad_token_id, policy.end_id)
 
 
 def logprobs(policy: LMPolicy, batch: Batch) -> Floats:
@@ -142,20 +178,8 @@ def logprobs(policy: LMPolicy, batch: Batch) -> Floats:
     with torch.inference_mode():
         logp = next_token_logprobs(policy, there.input_ids, places(there))  # [K, V]
         taken = logp.gather(-1, there.action[there.mask > 0][:, None]).squeeze(-1)  # [K]
-    return _in_rows(batch, taken.double().cpu().numpy())
-
-
-def recorded_logprobs(episodes: Episodes, batch: Batch) -> Floats:
-    """What was recorded with the episodes, [B, A]: NaN where nothing was (``Batch.logprob`` is 0 there)."""
-    said = episodes.is_action
-    recorded = np.full(said.sum(), np.nan) if episodes.logprobs is None else episodes.logprobs[said].astype(np.float64)
-    return _in_rows(batch, recorded)
-
-
-def _in_rows(batch: Batch, values: Floats) -> Floats:
-    """Values of the K decisions [K] as [B, A], 0 in the padding."""
     out = np.zeros(batch.mask.shape)
-    out[batch.mask.numpy() > 0] = values
+    out[batch.mask.numpy() > 0] = taken.double().cpu().numpy()
     return out
 
 

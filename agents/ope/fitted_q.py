@@ -22,6 +22,7 @@ import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -32,6 +33,7 @@ from agents.decoding.policy import LMPolicy
 from agents.models.lm import LM
 from agents.models.reading import read
 from agents.models.value_lm import ValueLM
+from agents.ope.logged import ActionValues, Floats
 from lang_envs.rollout import Policy
 
 
@@ -107,22 +109,33 @@ class FittedQ(Agent):
         self.model.update_targets(self.config.target_rate)
 
     @torch.no_grad()
-    def values(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def values(self, batch: Batch) -> ActionValues:
         """Qbar of every token said and V of the state before it: [B, A] each, 0 in the padding."""
         self.model.eval()
-        q, v = torch.zeros_like(batch.mask), torch.zeros_like(batch.mask)  # [B, A] each
-        _, q[batch.mask > 0], v[batch.mask > 0] = self._values(batch, *self._decisions(batch))
-        return q, v
+        states, action = self._decisions(batch)
+        pi, q_bar = (x.cpu().numpy() for x in self._of_actions(batch, states))  # [K, V] each
+        there = batch.mask.cpu().numpy() > 0  # [B, A]
+
+        def in_rows(columns: list[Floats]) -> Floats:
+            out = np.zeros(there.shape)
+            [out[there]] = columns
+            return out
+
+        return ActionValues.together([ActionValues(pi, q_bar, action.cpu().numpy())], in_rows)
 
     def _decisions(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The states of the batch's K decisions [K, d], and what was said [K]."""
         states = read(self.model.lm.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
         return states[places(batch)], batch.action[batch.mask > 0]
 
+    def _of_actions(self, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
+        """The policy's probability and Qbar of every token in K states: [K, V] each."""
+        pi = next_token_logprobs(self.evaluated, batch.input_ids, places(batch)).exp()  # [K, V]
+        return pi, self.model.target_q.smallest(states)[:, : pi.shape[1]].float()  # [K, V] each
+
     def _values(self, batch: Batch, states: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The probability and Qbar of what was said, and V of the state before: [K] each."""
-        pi = next_token_logprobs(self.evaluated, batch.input_ids, places(batch)).exp()  # [K, V]
-        q_bar = self.model.target_q.smallest(states)[:, : pi.shape[1]].float()  # [K, V]
+        pi, q_bar = self._of_actions(batch, states)  # [K, V] each
         said = action[:, None]  # [K, 1]
         return pi.gather(1, said).squeeze(1), q_bar.gather(1, said).squeeze(1), (pi * q_bar).sum(-1)
 

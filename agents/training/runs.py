@@ -200,9 +200,8 @@ def environment_of(
 
 
 def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], rows: int) -> TokenVectorEnv:
-    folder = run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
     try:
-        config = read_config(folder)
+        config = read_config(_folder_of(run))
     except ValueError:
         if env is None:
             raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
@@ -210,6 +209,24 @@ def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], row
     if env not in (None, config.env):
         return environment(dataclasses.replace(config, env=env, env_options=env_options), rows)
     return environment(dataclasses.replace(config, env_options={**config.env_options, **env_options}), rows)
+
+
+def _folder_of(run: Path) -> Path:
+    """The folder of a run, from itself or from that of its agent."""
+    return run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
+
+
+def learned_from(run: Path) -> list[Path]:
+    """The folders of logs that a trained agent learned from: its own run's, and those of the agent it started from.
+
+    Empty where nothing says so, as of an agent that was saved outside of any run.
+    """
+    try:
+        config = read_config(_folder_of(run))
+    except ValueError:
+        return []
+    own = [] if config.data is None else [Path(config.data)]
+    return own + (learned_from(Path(config.lm)) if Path(config.lm).is_dir() else [])
 
 
 def load(run: Path) -> Agent:

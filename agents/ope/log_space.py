@@ -1,0 +1,70 @@
+"""Means by importance weights, whose logarithms are known: products over long episodes fit no float.
+
+Weights are divided by the largest of those they are compared with, which changes no self-normalised mean, so that none
+overflows and none is cut off. What is then 0 is at least 1e300 times smaller than what it is added to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from agents.ope.logged import Floats
+
+Statistic = Callable[[Floats], Floats]
+"""How often each episode counts [S, B] -> S estimates"""
+
+_ENOUGH = 1e-200  # relative weight of a sample below which its own largest weight is looked for
+
+
+def _relative(log_w: Floats) -> Floats:
+    """Weights [B, n] over the largest of each column; 0 where all are."""
+    top = log_w.max(0)  # [n]
+    return np.exp(log_w - np.where(np.isneginf(top), 0.0, top))
+
+
+def mean_and_error(log_w: Floats) -> tuple[float, float, float]:
+    """The mean of weights [B], its standard error, and the logarithm of the mean; the first two may be infinite."""
+    top, w = float(log_w.max()), _relative(log_w[:, None])[:, 0]
+    if np.isneginf(top):
+        return 0.0, 0.0, -np.inf
+    error = float(w.std(ddof=1) / np.sqrt(len(w))) if len(w) > 1 else np.inf
+    with np.errstate(over="ignore"):
+        return float(np.exp(top) * w.mean()), float(np.exp(top) * error), float(top + np.log(w.mean()))
+
+
+def effective_sizes(log_w: Floats) -> Floats:
+    """Effective sample size (sum w)^2 / sum w^2 of weights [B, n] by column, [n]; 0 where all weights are."""
+    w = _relative(log_w)  # [B, n]
+    square = (w**2).sum(0)  # [n]
+    sizes: Floats = np.divide(w.sum(0) ** 2, square, out=np.zeros_like(square), where=square > 0)
+    return sizes
+
+
+def self_normalised(counts: Floats, log_w: Floats, x: Floats) -> Floats:
+    """The mean of x [B, n] by the weights [B, n], in each sample and column: [S, n]; NaN where no weight is left."""
+    w = _relative(log_w)  # [B, n]
+    total = counts @ w  # [S, n]
+    mean = np.divide(counts @ (w * x), total, out=np.full_like(total, np.nan), where=total > _ENOUGH)
+    for sample, column in np.argwhere((total <= _ENOUGH) & w.any(0)):  # the largest weights were not drawn
+        drawn = counts[sample] > 0  # [B]
+        own = log_w[drawn, column]
+        if not np.isneginf(own.max()):
+            by = counts[sample, drawn] * np.exp(own - own.max())
+            mean[sample, column] = by @ x[drawn, column] / by.sum()
+    return mean
+
+
+def plain_mean(log_w: Floats, x: Floats) -> Statistic:
+    """(1 / B) sum_i sum_n w x of weights [B, n] and numbers [B, n]; infinite where that is too large for a float."""
+    counted = (x != 0) & ~np.isneginf(log_w)  # [B, n]
+    top = log_w[counted].max(initial=-np.inf)
+    scaled = (np.exp(np.where(counted, log_w - top, -np.inf)) * x).sum(1) if counted.any() else np.zeros(len(x))  # [B]
+
+    def statistic(counts: Floats) -> Floats:
+        mean = counts @ scaled / counts.sum(1)  # [S]
+        with np.errstate(over="ignore", divide="ignore"):
+            return np.sign(mean) * np.exp(top + np.log(abs(mean))) if counted.any() else mean
+
+    return statistic
