@@ -130,8 +130,6 @@ class Recording:
         blocks = sorted(self.partial.glob("data-*.arrow"))
         if (self.partial / "provenance.json").exists():
             self._check_same()
-        elif blocks:
-            raise DatasetError(f"{self.partial} holds {blocks[0].name} but no provenance.json; {_ANEW}")
         else:
             checksums.write_entries(self.partial, {})
             self._write_json("provenance.json", self.provenance)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 
+import gymnasium
 import pytest
 
 from agents import cli
@@ -253,6 +254,7 @@ def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, caps
     assert code == 2 and "--import reviews_of_mine" in err
     assert not (tmp_path / "imported").exists() and not (tmp_path / "out").exists()
     code, _, err = call(capsys, *how, "--import", "reviews_of_mine")
+    del gymnasium.registry["Reviews-v0"], sys.modules["reviews_of_mine"]
     assert code == 0 and (tmp_path / "imported").exists()
 
 

@@ -177,7 +177,11 @@ def test_the_files_of_a_data_set_lie_in_its_folder(tmp_path):
     state = json.loads((tmp_path / "d/state.json").read_text())
     state["_data_files"] = [{"filename": f"../{file.name}"}]
     (tmp_path / "d/state.json").write_text(json.dumps(state))
-    with pytest.raises(DatasetError, match="separates the parts of a path"):
+    (tmp_path / "d/checksums.json").unlink()
+    with (
+        pytest.warns(UserWarning, match=r"no checksums\.json"),
+        pytest.raises(DatasetError, match="separates the parts of a path"),
+    ):
         EpisodeDataset.load(tmp_path / "d")
 
 

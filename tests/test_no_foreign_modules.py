@@ -81,7 +81,7 @@ def test_what_the_command_names_is_imported(here, said):
 def test_an_id_that_is_registered_goes_without_its_module(here):
     assert of_file("evil_module:MovieReview-v0", {}, "x") == ("MovieReview-v0", {})
     assert of_file("MovieReview-v0", {"task": "lang_envs.tasks.movie_review:MovieReview"}, "x")[0] == "MovieReview-v0"
-    with pytest.raises(ValueError, match=r"^x names 'evil_module:Evil-v0'.*--env evil_module:Evil-v0"):
+    with pytest.raises(ValueError, match=r"^x names 'evil_module:Evil-v0'.*--import evil_module"):
         of_file("evil_module:Evil-v0", {}, "x")
     assert not imported(here)
 

@@ -19,6 +19,7 @@ from datasets_builders.trl import from_preference, from_sft, to_sft
 from lang_envs import TokenEnv, TokenVectorEnv, UtteranceEnv, check_env, rollout
 from lang_envs.make import language_vec
 from lang_envs.policies.any_task import RandomTokens, Say
+from lang_envs.policies.endpoint import Answer
 from lang_envs.policies.reddit import Logged as LoggedComments
 from lang_envs.policies.served import Served
 from lang_envs.scores import expert
@@ -232,8 +233,8 @@ def test_servers_and_reward_models_are_not_shown_it(chat, monkeypatch):
     env.reset(seed=0, options={"context": 4})
     history = env.history(0)
     policy, asked, rated = Served("http://localhost:1/v1", "m", env.task, LLAMA, chat=chat), [], []
-    for kind in ("chat", "complete"):
-        monkeypatch.setattr(policy._endpoint, kind, lambda request: asked.append(str(request)) or "fine")
+    answers = [Answer("fine", "")]
+    monkeypatch.setattr(policy._endpoint, "ask", lambda requests, _: asked.extend(map(str, requests)) or answers)
     policy.act([history], [np.random.default_rng(0)])
     assert len(asked) == 1 and "<s>" not in asked[0]
     score = TextReward(LLAMA, lambda texts: rated.extend(texts) or [0.0] * len(texts), with_history=True)
