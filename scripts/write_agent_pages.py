@@ -31,9 +31,9 @@ episodes. These pages are the docstrings of the algorithms' files and of their s
 SPEAKING = """
 ## How an agent speaks
 
-`agent.policy(...)` takes these, and so does `--set` of `lang-envs eval`, `explain` and `chat`, which are greedy by
-default. How much values matter is chosen after training: they speak with a weight of 1 unless told otherwise, and 4, 8
-or 16 is often better. `lang-envs eval RUN --set greedy=true advantage_weight=8` tries one on fresh episodes; report
+`agent.policy(...)` takes these, and so does `--set` of `lang-envs eval`, `ope`, `explain` and `chat`, which are greedy
+by default. How much values matter is chosen after training: they speak with a weight of 1 unless told otherwise, and 4,
+8 or 16 is often better. `lang-envs eval RUN --set greedy=true advantage_weight=8` tries one on fresh episodes; report
 others than those it was chosen on.
 
 """

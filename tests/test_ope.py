@@ -162,6 +162,7 @@ def test_weights_of_long_episodes_are_compared_and_not_cut_off():
     assert found["weighted"].value == pytest.approx(w @ reward.sum(1) / w.sum())
     assert found["weighted"].effective == pytest.approx(w.sum() ** 2 / (w**2).sum()) and w.sum() < 5
     assert found["ordinary"].value == pytest.approx(np.exp(x.max()) * (w @ reward.sum(1)) / 200)
+    assert found["ordinary"].warnings[0].startswith("far from every return")
     for e in found.values():
         assert any("hopeless: the weights leave" in why for why in e.warnings), e
         assert any("average e^3" in why and "not those of who played" in why for why in e.warnings), e

@@ -123,10 +123,10 @@ def off_policy(played: Played) -> dict[str, float]:
         raise ValueError("Off-policy estimates need logs that no agent learned from: set the experiment's held_out.")
     rng = np.random.default_rng(0)
     steps = _FITTED_EPOCHS * -(-len(played.held_out) // (2 * _FITTED_ROWS))  # Q is fitted to one half at a time
-    behaviour, fit = played.reference.policy(), {"batch_size": _FITTED_ROWS}
+    behaviour = played.reference.policy()
     sampled = copy.copy(played.policy)
     sampled.greedy = False
-    found = evaluate(sampled, played.held_out, rng, behaviour, steps, **fit)
+    found = evaluate(sampled, played.held_out, rng, behaviour, steps, batch_size=_FITTED_ROWS)
     estimates = {e.name: e for e in found.estimates if e.name in ("weighted", "doubly_robust", "fitted_q")}
     trusted = {name: e.value for name, e in estimates.items() if not e.warnings}
     return trusted | {"effective": estimates["weighted"].effective}

@@ -133,7 +133,7 @@ def estimates(
             if name != "fitted_q":
                 size = smallest if "per_decision" in name else float(sizes[-1])
                 value, drawn = _bootstrapped(statistic, len(w), rng, resamples)
-                why = (*trust.of_size(value), *trust.of_weights(size, w[:, -1], least, bounds), *unknown)
+                why = (*trust.of_value(value, bounds), *trust.of_weights(size, w[:, -1], least, bounds), *unknown)
                 found.append(Estimate(name, value, widened(name, drawn, missing, bounds), size, why))
     else:
         none = "hopeless: the log has no log-probabilities of what was said; name the policy that said it"

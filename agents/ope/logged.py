@@ -107,8 +107,7 @@ class Log:
     def select(self, episodes: NDArray[Any]) -> Log:
         """Some of the episodes."""
         values = self.values and ActionValues.together([self.values], lambda arrays: arrays[0][episodes])
-        columns = (self.reward, self.mask, self.target, self.behaviour)
-        return Log(*(column[episodes] for column in columns), values)
+        return Log(self.reward[episodes], self.mask[episodes], self.target[episodes], self.behaviour[episodes], values)
 
     @property
     def known(self) -> NDArray[np.bool_]:

@@ -48,9 +48,14 @@ def of_unknown(log: Log) -> tuple[str, ...]:
     return tuple(said)
 
 
-def of_size(value: float) -> tuple[str, ...]:
-    """Whether an estimate is a number at all."""
-    return ("too large for a number: the weights of single episodes are",) if np.isinf(value) else ()
+def of_value(value: float, returns: Interval) -> tuple[str, ...]:
+    """Whether an estimate is the return of anything."""
+    if np.isinf(value):
+        return ("too large for a number: its weights do not add up to 1",)
+    slack = max(map(abs, returns)) + returns.high - returns.low
+    if value < returns.low - slack or value > returns.high + slack:
+        return (f"far from every return, {returns.low:.3g} to {returns.high:.3g}: its weights do not add up to 1",)
+    return ()
 
 
 def of_fitted(value: float, weighted: Interval | None, effective: float, least: float) -> tuple[str, ...]:
