@@ -15,7 +15,6 @@ after it, unless it was drawn with another spelling of its text (``respelled`` c
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from datasets_builders.storage import DatasetError
 from lang_envs.corpora.files import json_lines
 from lang_envs.episode import Episode
 from lang_envs.messages import messages_of, turns_in
+from lang_envs.replies import check_reward
 from lang_envs.tokenizers import decode, encode, opening_tokens, transcripts
 from lang_envs.transcript import AGENT, prompt, turns_of
 
@@ -225,8 +225,10 @@ def _episode(
         raise DatasetError(f"{where}: {error}") from error
     if not heard:
         raise DatasetError(f"{where}, field 'prompt': expected some text, got none")
-    if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
-        raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number, got {reward!r}")
+    try:
+        check_reward(reward)
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number ({error})") from error
     heard = opening_tokens(tokenizer) + heard
     tokens = np.array([*heard, *spoken, tokenizer.eos_token_id], np.int32)
     rewards = np.zeros(len(tokens), np.float32)

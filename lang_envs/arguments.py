@@ -140,7 +140,7 @@ def token_ids(actions: Any, count: int) -> np.ndarray:
     return actions
 
 
-_PLAIN = (bool, int, float, str, bytes, list, tuple, dict, set, types.NoneType)
+_PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, types.NoneType)
 
 
 def typed(value: Any, hint: Any, name: str) -> Any:

@@ -25,9 +25,13 @@ class Reply(Generic[S]):
     Attributes:
         state: the next state. A value (never mutated), so an episode can be branched, pickled and replayed.
         text: what the environment says back; empty where it says nothing.
-        reward: paid for the whole utterance; it lands on the utterance's last token.
+        reward: paid for the whole utterance; it lands on the utterance's last token. A finite number, not a bool, that is
+            rounded to float32.
         terminated: whether the task itself is over.
-        info: facts about this turn, with the same keys in every reply of a task; numbers, booleans or strings.
+        info: facts about this turn, with the same keys in every reply of a task; finite numbers, booleans or strings.
+
+    An environment refuses a reply of another kind where it is given, with the turn and the utterance
+    (:func:`lang_envs.replies.check_reply`).
     """
 
     state: S

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import gymnasium as gym
+import numpy as np
 import pytest
 import spoken_seeds
 import write_agent_pages
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r'^```python(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FEWER = ("steps=400", "steps=20")  # the quick start's training is that of the README, which is run in full
-PAGES = ["quickstart", "concepts", "new_task", "new_agent", "datasets", "logs", "benchmark"]
+PAGES = ["quickstart", "concepts", "new_task", "new_agent", "datasets", "logs", "benchmark", "other_libraries"]
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -38,6 +39,23 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
         line = text[: block.start()].count("\n") + 1
         exec(compile("\n" * line + code, f"docs/{name}.md", "exec"), namespace)
     spoken_seeds.check(spoken, ["live training", "an evaluation", "the report", "selection"])
+
+
+def test_the_recipe_for_rllib_runs():
+    pytest.importorskip("ray.rllib.algorithms.ppo", reason="RLlib needs more than ray itself", exc_type=ImportError)
+    (code,) = re.findall(r"^```py\n(.*?)^```$", (DOCS / "other_libraries.md").read_text(), re.MULTILINE | re.DOTALL)
+    exec(compile(code, "docs/other_libraries.md", "exec"), {"__name__": "rllib_recipe"})
+
+
+def test_what_rllib_reads_is_one_array_of_numbers():
+    """The wrappers of the recipe, without RLlib."""
+    plain = gym.make("MovieReview-v0")
+    env = gym.wrappers.DtypeObservation(gym.wrappers.FlattenObservation(plain), np.float32)
+    observation, _ = env.reset(seed=0)
+    assert observation.dtype == np.float32 and observation in env.observation_space
+    flat = plain.unwrapped._observation()
+    assert sorted(observation.tolist()) == sorted([*flat["input_ids"].tolist(), *flat["attention_mask"].tolist()])
+    assert env.step(env.action_space.sample())[0].shape == (32,)
 
 
 def test_agent_pages_are_up_to_date():
