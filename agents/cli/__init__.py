@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import tyro
 from rich.markup import escape
@@ -18,6 +21,7 @@ from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
+from lang_envs.printable import printable
 from lang_envs.terminal import Terminal
 
 COMMANDS: dict[str, type] = {
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _overview()
         return 0
     try:
-        _parse(given[0], import_named(given[1:]))()
+        with _warnings_in_a_line():
+            _parse(given[0], import_named(given[1:]))()
     except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
         if os.environ.get("LANG_ENVS_TRACEBACK"):
             raise
@@ -57,6 +62,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Warnings are printed as what they say, and not where in the source."""
+
+    def line(message: Warning | str, *where: Any, **more: Any) -> str:
+        return printable(" ".join(str(message).split())) + "\n"
+
+    before, warnings.formatwarning = warnings.formatwarning, line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _parse(command: str, arguments: list[str]) -> Callable[[], None]:

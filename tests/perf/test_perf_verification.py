@@ -12,17 +12,16 @@ import pytest
 from datasets_builders import EpisodeDataset, build
 from datasets_builders.checksums import checksum
 
-GAMES = 100_000
-COPIES = 10  # of the games, so that there are a million of 65 tokens
+GAMES, COPIES = 100_000, 10  # a million games of 65 tokens
+FEW = 2_000  # where nothing is measured
 
 
 @pytest.fixture(scope="module")
 def million(tmp_path_factory, request):
-    """A million games, or a hundred thousand where nothing is measured."""
     folder = tmp_path_factory.mktemp("million")
-    copies = COPIES if request.config.getoption("--benchmark-enable") else 1
-    games = build("wordle-trap", GAMES, folder / "once", progress=False)
-    games.select(np.tile(np.arange(GAMES), copies)).save(folder / "d")
+    count = GAMES if request.config.getoption("--benchmark-enable") else FEW
+    games = build("wordle-trap", count, folder / "once", progress=False)
+    games.select(np.tile(np.arange(count), COPIES)).save(folder / "d")
     return folder / "d"
 
 
@@ -52,9 +51,10 @@ def test_loading_costs_less_than_one_reading(million):
         "checksums": seconds(lambda: [checksum(file) for file in files]),
         "cat": seconds(lambda: [file.read_bytes() for file in files]),
         "rows": seconds(lambda: read_all(dataset)),
-        "first 10,000 episodes one by one": seconds(lambda: [dataset[i] for i in range(10_000)], rounds=1),
+        "one in a hundred, one by one": seconds(lambda: [dataset[i] for i in range(0, len(dataset), 100)], rounds=1),
     }
     size = sum(file.stat().st_size for file in files) / 2**20
     told = ", ".join(f"{name} {value:.3f} s" for name, value in taken.items())
     sys.stdout.write(f"\n{len(dataset):,} episodes, {size:.0f} MB: {told}\n")
-    assert taken["verified"] < taken["rows"]
+    if len(dataset) >= 1_000_000:
+        assert taken["verified"] < taken["rows"]
