@@ -8,9 +8,13 @@ metadata as JSON, the provenance into the data set's.
 
 from __future__ import annotations
 
+import os
 import shutil
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -23,12 +27,14 @@ from datasets_builders.provenance import RESULTS, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema_of, to_json
 from lang_envs.corpora.files import CorpusError, parse
 from lang_envs.episode import Episode, Episodes
+from lang_envs.make import of_file
 from lang_envs.spaces import history_space
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _EPISODES = 256  # turned into observations at once
+_SHELF = "MINARI_DATASETS_PATH"  # where Minari keeps its data sets
 _PROVENANCE, _INFO, _LOGPROB = "lang_envs_provenance", "lang_envs_info", "logprob"
 
 
@@ -67,7 +73,7 @@ def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5
         facts = {"ref_min_score": scores["random"], "ref_max_score": scores["expert"]} | facts
     episodes = enumerate(dataset)
     first = list(islice(episodes, _EPISODES))
-    try:
+    with _aside(dataset_id, folder):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of every fact that nobody stated
             made = minari.create_dataset_from_buffers(
@@ -84,10 +90,32 @@ def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5
         while some := list(islice(episodes, _EPISODES)):
             made.storage.update_episodes([_buffer(index, episode, width, pad_id) for index, episode in some])
             _describe(made.storage, some)
-        return minari.load_dataset(dataset_id)
-    except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+    return minari.load_dataset(dataset_id)
+
+
+@contextmanager
+def _aside(dataset_id: str, folder: Path) -> Iterator[None]:
+    """Minari writes to a hidden folder meanwhile; the data set takes its place when it is whole."""
+    from minari.dataset.minari_dataset import parse_dataset_id
+    from minari.namespace import create_namespace, list_local_namespaces
+    from minari.storage.datasets_root_dir import get_dataset_path
+
+    namespace = parse_dataset_id(dataset_id)[0]
+    if namespace is not None and namespace not in list_local_namespaces():
+        create_namespace(namespace)
+    hidden = get_dataset_path() / f".unfinished-{dataset_id.replace('/', '-')}"
+    shutil.rmtree(hidden, ignore_errors=True)
+    before = os.environ.get(_SHELF)
+    os.environ[_SHELF] = str(hidden)
+    try:
+        yield
+        os.replace(hidden / dataset_id, folder)
+    finally:
+        if before is None:
+            del os.environ[_SHELF]
+        else:
+            os.environ[_SHELF] = before
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -> EpisodeDataset:
@@ -240,7 +268,8 @@ def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
     if found.get("id") not in gym.registry:
         return None
     try:
-        return gym.make(found["id"], **found.get("kwargs", {}))
+        env_id, options = of_file(found["id"], found.get("kwargs", {}), "the data set")
+        return gym.make(env_id, **options)
     except (ValueError, TypeError, OSError, ImportError):  # its corpus lies elsewhere, or its reward was a function
         return None
 

@@ -206,15 +206,20 @@ def check_facts(found: Any, where: str) -> None:
             "read it with the release that wrote it, or record it anew"
         )
     for names, kind in _KINDS.items():
-        value = found
+        value: Any = found
         for name in names:
             value = None if value is None else value.get(name)
-        right = type(value) is kind and (kind is not int or 0 <= value < 2**63)
-        if value is not None and not right:
+        if value is not None and not _is(value, kind):
             raise DatasetError(
                 f"{where}, field {'.'.join(names)!r}: expected {_IN_WORDS[kind]}, got {_shown(value)}; "
                 "copy it again or record it anew"
             )
+
+
+def _is(value: Any, kind: type) -> bool:
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+    return isinstance(value, kind)
 
 
 _IN_WORDS: dict[type, str] = {dict: "an object", str: "a text", int: "a whole number from 0 on"}

@@ -167,7 +167,7 @@ class Chunk:
         tokens, rewards = self.tokens[: self.offsets[-1]], self.rewards[: self.action_offsets[-1]]
         logprobs = nothing if self.logprobs is None else self.logprobs[: self.logprob_offsets[-1]]
         opening = self.is_action.at(self.offsets[:-1].astype(np.int64))
-        largest = np.finfo(np.float32).max
+        largest = float(np.finfo(np.float32).max)
         for field, expected, place, offsets in (
             (
                 "tokens",

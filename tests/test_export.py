@@ -2,12 +2,13 @@
 
 import json
 import math
+import os
 
 import numpy as np
 import pytest
 from test_dataset import assert_same, make_episodes, make_tokenizer
 
-from datasets_builders import DatasetError, EpisodeDataset
+from datasets_builders import DatasetError, EpisodeDataset, trl
 from lang_envs.episode import Episodes
 
 
@@ -143,3 +144,25 @@ def test_episodes_are_checked_as_files_are(change, message):
     columns.rewards[~columns.is_action] = 0
     with pytest.raises(DatasetError, match=f"episode 7, {message}"):
         EpisodeDataset.from_episodes(columns, tokenizer=make_tokenizer())
+
+
+@pytest.mark.parametrize("write", [EpisodeDataset.to_jsonl, EpisodeDataset.to_parquet, trl.to_sft])
+def test_an_export_that_was_killed_leaves_nothing_under_its_name(dataset, tmp_path, monkeypatch, write):
+    monkeypatch.setattr("datasets_builders.dataset._FETCHED", 10)
+    monkeypatch.setattr("datasets_builders.dataset._AT_ONCE", 10)
+    child = os.fork()
+    if child == 0:
+        fetch, count = EpisodeDataset._resolve, 0
+
+        def killed(self, indices):
+            nonlocal count
+            count += 1
+            return fetch(self, indices) if count < 3 else os._exit(9)
+
+        EpisodeDataset._resolve = killed
+        write(dataset, tmp_path / "out")
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not (tmp_path / "out").exists()
+    write(dataset, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -1,6 +1,7 @@
 """Minari: the environment's own observations there, and every field of an episode back."""
 
 import json
+import os
 import sys
 
 import gymnasium as gym
@@ -140,3 +141,28 @@ def test_the_extra_is_named(dataset, monkeypatch):
     monkeypatch.setitem(sys.modules, "minari", None)
     with pytest.raises(ImportError, match=r"pip install 'lang-envs\[minari\]'"):
         to_minari(dataset, "a-v0")
+
+
+def test_an_export_that_was_killed_leaves_nothing_under_its_name(dataset, shelf, monkeypatch):
+    monkeypatch.setattr("datasets_builders.minari._EPISODES", 5)
+    child = os.fork()
+    if child == 0:
+        monkeypatch.setattr("datasets_builders.minari._describe", lambda storage, some: os._exit(9))
+        to_minari(dataset, "test/all-v0")
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    assert not (shelf / "test" / "all-v0").exists() and minari.list_local_datasets() == {}
+    to_minari(dataset, "test/all-v0")
+    assert_same(from_minari("test/all-v0", make_tokenizer()), list(dataset))
+    assert [path.name for path in shelf.iterdir()] == ["test"]
+
+
+def test_an_export_that_fails_leaves_nothing(dataset, shelf, monkeypatch):
+    def full(*arguments):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("datasets_builders.minari._describe", full)
+    with pytest.raises(OSError, match="No space"):
+        to_minari(dataset, "all-v0")
+    assert not list(shelf.iterdir())
+    assert os.environ["MINARI_DATASETS_PATH"] == str(shelf)

@@ -3,6 +3,8 @@
 import io
 import json
 import re
+import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from test_dataset import make_episodes, make_tokenizer
 from agents.benchmark.report import theme
 from agents.benchmark.report.outcome import Table
 from agents.cli import main
+from agents.cli.commands import List
 from datasets_builders import EpisodeDataset, markdown
 from datasets_builders.card import card, front_matter
 from lang_envs.printable import printable
@@ -104,6 +107,16 @@ def test_errors_and_warnings_are_printed_and_not_obeyed(owned, tmp_path, capsys)
     assert main(["show", str(owned)]) == 2
     shown = capsys.readouterr().err
     assert "OWNED" in shown and not STEERING.search(shown)
+
+
+def test_warnings_of_a_command_are_lines(monkeypatch, capsys):
+    def warning(self):
+        sys.stderr.write(warnings.formatwarning(UserWarning("a\x1b[2J\nb"), UserWarning, "file.py", 3))
+
+    monkeypatch.setattr(List, "__call__", warning)
+    assert main(["list"]) == 0
+    assert capsys.readouterr().err == "a\\x1b[2J b\n"
+    assert "file.py" in warnings.formatwarning(UserWarning("a"), UserWarning, "file.py", 3)
 
 
 def test_a_rendered_history_is_not_obeyed(capsys):

@@ -5,7 +5,10 @@ from __future__ import annotations
 import inspect
 import os
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import tyro
 from rich.markup import escape
@@ -20,6 +23,7 @@ from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
+from lang_envs.printable import printable
 from lang_envs.terminal import Terminal
 
 COMMANDS: dict[str, type] = {
@@ -52,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with interrupts.heeded(given[0], to_the_end=arguments is None) as interruption:
         try:
-            _parse(given[0], import_named(given[1:]))()
+            with _warnings_in_a_line():
+                _parse(given[0], import_named(given[1:]))()
         except KeyboardInterrupt:
             interruption.say()
             return interruption.code or 130
@@ -66,6 +71,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 Terminal(stderr=True, soft_wrap=True).print(f"[red]{words}")
             return interruption.code or 2
         return interruption.code or 0
+
+
+@contextmanager
+def _warnings_in_a_line() -> Iterator[None]:
+    """Warnings are printed as what they say, and not where in the source."""
+
+    def line(message: Warning | str, *where: Any, **more: Any) -> str:
+        return printable(" ".join(str(message).split())) + "\n"
+
+    before, warnings.formatwarning = warnings.formatwarning, line
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _parse(command: str, arguments: list[str]) -> Callable[[], None]:

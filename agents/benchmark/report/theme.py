@@ -112,19 +112,19 @@ def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme, columns: int) -> N
 
 
 def _as_written(drawn: Figure) -> None:
-    """A dollar sign in a name is a dollar sign: no text of a picture is a formula."""
+    """A dollar sign in a name is a dollar sign: no text of a picture is a formula.
+
+    Texts that are made when the picture is drawn are told so by ``text.parse_math``.
+    """
     for text in drawn.findobj(Text):
         text.set_parse_math(False)
-
-
-_NO_FORMULAS = {"text.parse_math": False}  # in texts that are made when the picture is drawn
 
 
 def png(drawn: Figure, dpi: int = 150) -> bytes:
     """The picture as PNG, without the date and version that would make two equal pictures differ."""
     buffer = io.BytesIO()
     _as_written(drawn)
-    with mpl.rc_context({"savefig.facecolor": "auto", **_NO_FORMULAS}):
+    with mpl.rc_context({"savefig.facecolor": "auto", "text.parse_math": False}):
         drawn.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
@@ -133,6 +133,6 @@ def svg(drawn: Figure) -> bytes:
     """The picture as SVG with its text as outlines: it looks the same where no font is installed."""
     buffer = io.BytesIO()
     _as_written(drawn)
-    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "lang-envs", **_NO_FORMULAS}):
+    with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "lang-envs", "text.parse_math": False}):
         drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()
