@@ -125,6 +125,8 @@ def import_named(module: str) -> None:
 
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:
     """The task made from its share of the options, and the rest: the environment's own."""
+    if not isinstance(task, (Task, type, str)):
+        raise TypeError(f"task must be a task, its class, or where to find that, got {task!r}")
     own = {name: value for name, value in options.items() if name in own_options}
     rest = {name: value for name, value in options.items() if name not in own_options}
     if isinstance(task, Task):

@@ -23,4 +23,4 @@ def hint(name: Any, known: Iterable[str]) -> str:
 
 def unknown(kind: str, name: Any, known: Iterable[str]) -> str:
     """There is none of that kind with that name, and what there is."""
-    return f"There is no {kind} {name!r}; {hint(name, known)}"
+    return f"There is no {kind} {str(name)[:60]!r}; {hint(name, known)}"

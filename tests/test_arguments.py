@@ -9,7 +9,6 @@ from guess_task import TOKENS, Guess
 from test_contexts import Echo
 
 from lang_envs import Task, TokenEnv, TokenVectorEnv, UtteranceEnv
-from lang_envs.arguments import shown
 from lang_envs.make import _find, make_env, make_vec_env
 
 LARGE = 2**64
@@ -53,7 +52,7 @@ def test_every_odd_option_of_a_reset_is_refused(make, task):
     env.reset(seed=2**70, options={})
 
 
-@pytest.mark.parametrize("odd", [odd for odd in ODD if odd is not None], ids=shown)
+@pytest.mark.parametrize("odd", [odd for odd in ODD if odd is not None])
 def test_rows_are_masked_by_an_array_of_bools(odd):
     env = TokenVectorEnv(Guess(), 3)
     env.reset(seed=0)

@@ -223,6 +223,31 @@ def test_what_cannot_run_is_refused_before_anything_is_written(cell, changes, wo
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("seeds",), "three", "seeds must be of the type int, not 'three'"),
+        (("experiments",), {}, "expected a list of experiments, got {}"),
+        (("experiments", 0, "episodes"), "many", "the experiment 'tiny': episodes must be of the type int, not 'many'"),
+        (("experiments", 0, "cells", 1), 3, "the experiment 'tiny', a cell: expected an object"),
+        (
+            ("experiments", 0, "cells", 1, "live"),
+            "a",
+            "'tiny', the cell 'few': live must be of the type float, not 'a'",
+        ),
+        (("experiments", 0, "cells", 1, "lr"), 1, "the cell 'few': Cell has no field 'lr'"),
+        (("experiments", 0, "data", "episodes"), None, "the experiment 'tiny', data: episodes must be of the type int"),
+    ],
+)
+def test_a_file_that_describes_no_suite_is_told_where(place, value, words):
+    plain = part = SUITE.plain()
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    with pytest.raises(ValueError, match=words.replace("{", "[{]")):
+        Suite.from_plain(plain)
+
+
 def test_two_cells_at_one_place_of_a_line_are_refused():
     with pytest.raises(ValueError, match="two cells on the line 'BC' at 3"):
         with_cells(*(Cell(f"{i}", "bc", fit=FIT, line="BC", at=3) for i in range(2)))

@@ -232,30 +232,9 @@ class Suite:
         Raises:
             ValueError: it describes none.
         """
-        try:
-            experiments = [
-                {
-                    **e,
-                    "data": Data(**e["data"]),
-                    "held_out": e["held_out"] and Data(**e["held_out"]),
-                    "cells": tuple(_cell(c) for c in e["cells"]),
-                    "baselines": tuple(Baseline(**b) for b in e["baselines"]),
-                    "measures": tuple(e["measures"]),
-                    "elsewhere": tuple(Elsewhere(**x) for x in e["elsewhere"]),
-                    "compare_taus": tuple(e["compare_taus"]),
-                    "normalise": None if e["normalise"] is None else tuple(e["normalise"]),
-                }
-                for e in plain["experiments"]
-            ]
-            return cls(**{**plain, "experiments": tuple(Experiment(**e) for e in experiments)})
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"This is not the configuration of a benchmark: {error}.") from None
+        from agents.benchmark.reading import suite_of
 
-
-def _cell(plain: dict[str, Any]) -> Cell:
-    logs = plain["data"]
-    data = logs and (Samples if "of" in logs else Data)(**logs)
-    return Cell(**{**plain, "decodings": tuple(plain["decodings"]), "data": data})
+        return suite_of(plain)
 
 
 def _few(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:

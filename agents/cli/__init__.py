@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import gymnasium
 import tyro
 from rich.markup import escape
 from rich.table import Table
@@ -39,6 +40,9 @@ COMMANDS: dict[str, type] = {
     "explain": Explain,
     "chat": Chat,
 }
+EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
+"""what is told in words; an import fails where a module or an extra is missing"""
+_OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
 ORDER = ("list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat")
 
 
@@ -61,14 +65,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except KeyboardInterrupt:
             interruption.say()
             return interruption.code or 130
-        except (ValueError, TypeError, OSError, ImportError) as error:  # the last: a module or an extra that is missing
+        except EXPECTED as error:
             if interruption.code:  # what was interrupted fails in ways of its own
                 interruption.say()
             elif os.environ.get("LANG_ENVS_TRACEBACK"):
                 raise
             else:
-                words = escape(" ".join(str(error).split()))
-                Terminal(stderr=True, soft_wrap=True).print(f"[red]{words}")
+                words = " ".join(str(error).split()).partition(_OF_GYMNASIUM)[0]
+                Terminal(stderr=True, soft_wrap=True).print(f"[red]{escape(words)}")
             return interruption.code or 2
         return interruption.code or 0
 

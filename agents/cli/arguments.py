@@ -66,7 +66,7 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         name = name.replace("-", "_")
         if not equals or not name:
-            raise ValueError(f"--set takes NAME=VALUE, got {pair!r}; for instance --set words=english-200.")
+            raise ValueError(f"--set takes NAME=VALUE, got {pair[:60]!r}; for instance --set words=english-200.")
         if name in found:
             raise ValueError(f"{name} is given twice, as {found[name]!r} and as {text!r}; leave one of them out.")
         found[name] = _value(text)

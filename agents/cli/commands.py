@@ -159,7 +159,11 @@ class Play:
         """Plays one episode."""
         from lang_envs.policies.human import play
 
-        play(_known(self.env), self.seed, **pairs(self.options))
+        options = pairs(self.options)
+        for name in ("env_id", "seed", "read", "console", "level"):
+            if name in options:
+                raise ValueError(f"{name} is no option of an environment that --set can set here; leave it out.")
+        play(_known(self.env), self.seed, **options)
 
 
 @dataclass

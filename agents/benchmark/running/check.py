@@ -19,6 +19,7 @@ from agents.models.lm import SIZES
 from agents.models.value_config import SPOKEN
 from agents.training.fit_config import FitConfig
 from datasets_builders import recipes
+from datasets_builders.fields import typed
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
 from lang_envs.tasks.movie_review import MovieReview
@@ -125,10 +126,10 @@ def _check_cell(unit: Unit, cell: Cell) -> None:
     if not cell.trained:
         return
     fit = dict(cell.fit)
-    if fit.pop("steps", None) is None:
-        raise ValueError("fit must say how many steps it trains, as in fit={'steps': 300}.")
-    get_type_hints(AGENTS[cell.agent])["config"](**cell.config)
-    FitConfig(**fit)
+    if not isinstance(steps := fit.pop("steps", None), int) or steps < 1:
+        raise ValueError(f"fit must say how many steps it trains, as in fit={{'steps': 300}}, not {steps!r}.")
+    typed(get_type_hints(AGENTS[cell.agent])["config"], cell.config, "config")
+    typed(FitConfig, fit, "fit")
 
 
 def _check_decoding(unit: Unit, cell: Cell, decoding: dict[str, Any]) -> None:
@@ -138,7 +139,7 @@ def _check_decoding(unit: Unit, cell: Cell, decoding: dict[str, Any]) -> None:
     values = [name for name in decoding if name in SPOKEN]
     check_names(AGENTS[speaker.agent], values)
     check_names(AGENTS[proposer.agent], [name for name in decoding if name not in values])
-    if (by := decoding.get("rank")) is not None and by not in SCORES:
+    if (by := decoding.get("rank")) is not None and not (isinstance(by, str) and by in SCORES):
         raise ValueError(unknown("score to rank candidates by", by, SCORES))
 
 

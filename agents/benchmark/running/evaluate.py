@@ -90,6 +90,8 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
         check_spoken(**{**as_trained(agent), **own})
     for name, value in own.items():
         setattr(agent.model.config, name, value)
+    if "k" in plain and "rank" not in plain:
+        raise ValueError("k is of how many candidates the best is said: say by what they are ranked too, as rank=q.")
     if (by := plain.pop("rank", None)) is None:
         return agent.policy(**plain)
     if not isinstance(by, str) or by not in SCORES:

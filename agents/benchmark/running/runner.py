@@ -29,6 +29,7 @@ from datasets_builders.claim import Claim, Place, is_empty
 from lang_envs.printable import printable
 
 Say = Callable[[str], None]
+MOST_SEEDS = 1000
 EXECUTORS = ("processes", "ray")
 
 
@@ -62,6 +63,8 @@ def run(
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
+    if suite.seeds > MOST_SEEDS:
+        raise ValueError(f"seeds are training runs of every cell, at most {MOST_SEEDS} of them, not {suite.seeds}.")
     if executor not in EXECUTORS:
         raise ValueError(f"There is no executor {executor!r}; choose one of {', '.join(EXECUTORS)}.")
     from agents.benchmark.running.check import check

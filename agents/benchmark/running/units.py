@@ -138,8 +138,14 @@ def units(suite: Suite, out: Path) -> list[Unit]:
         if experiment.rank_test:
             work.append(Unit(f"{experiment.name}/yardsticks", folder / "yardsticks", experiment, data, None))
     _check_names(work)
-    work.sort(key=lambda unit: -(unit.part.fit.get("steps", 0) if isinstance(unit.part, Cell) else 0))
+    work.sort(key=lambda unit: -_steps(unit.part))
     return work
+
+
+def _steps(part: Cell | Samples | Baseline | None) -> float:
+    """How long its training is, as far as that is a number."""
+    steps = part.fit.get("steps") if isinstance(part, Cell) else None
+    return steps if isinstance(steps, int) else 0
 
 
 def _check_names(work: Sequence[Unit]) -> None:
