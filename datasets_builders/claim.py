@@ -67,7 +67,7 @@ def _let_go(lock: filelock.BaseFileLock, file: Path) -> None:
 
 def is_empty(folder: Path) -> bool:
     """Whether there is nothing in a folder but what claims leave."""
-    return not any(file for file in folder.iterdir() if not (file.name.startswith(".") and file.suffix == ".lock"))
+    return not any(file for file in folder.iterdir() if not (file.name.startswith(".") and file.name.endswith(".lock")))
 
 
 class Place:
