@@ -25,8 +25,8 @@ class Reply(Generic[S]):
     Attributes:
         state: the next state. A value (never mutated), so an episode can be branched, pickled and replayed.
         text: what the environment says back; empty where it says nothing.
-        reward: paid for the whole utterance; it lands on the utterance's last token. A finite number, not a bool, that is
-            rounded to float32.
+        reward: paid for the whole utterance; it lands on the utterance's last token. A finite number, not a bool, which
+            is rounded to float32.
         terminated: whether the task itself is over.
         info: facts about this turn, with the same keys in every reply of a task; finite numbers, booleans or strings.
 
