@@ -168,8 +168,9 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         given = infos, infos.get("final_info", {})
         columns = ((name, info[name], info[f"_{name}"]) for info in given for name in info if f"_{name}" in info)
         for name, values, there in columns:
-            if wrong is None and name not in _GYMNASIUMS:
-                wrong = first_unfit(np.where(there, values, None if values.dtype == object else 0), f"info[{name!r}]")
+            if wrong is None and name not in _GYMNASIUMS and values.dtype.kind in "fO":
+                known = np.asarray(np.where(there, values, None if values.dtype == object else 0))  # [N]
+                wrong = first_unfit(known, f"info[{name!r}]")
         if wrong is not None:
             row, error = wrong
             self._length[:] = 0  # what was recorded of the episodes under way lacks this step

@@ -56,7 +56,8 @@ def check_reward(reward: Any) -> None:
     """
     if isinstance(reward, (bool, np.bool_)) or not isinstance(reward, Real):
         raise TypeError(f"a reward must be a number, got {shown(reward)}; pass float(reward)")
-    if not -_LARGEST <= reward <= _LARGEST:
+    number: Any = reward  # Real has no order that type checkers know
+    if not -_LARGEST <= number <= _LARGEST:
         raise ValueError(f"a reward must be finite in float32 (up to {_LARGEST:.3g}), got {shown(reward)}")
 
 

@@ -42,9 +42,13 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
 
 
 def test_the_recipe_for_rllib_runs():
+    ray = pytest.importorskip("ray")
     pytest.importorskip("ray.rllib.algorithms.ppo", reason="RLlib needs more than ray itself", exc_type=ImportError)
     (code,) = re.findall(r"^```py\n(.*?)^```$", (DOCS / "other_libraries.md").read_text(), re.MULTILINE | re.DOTALL)
-    exec(compile(code, "docs/other_libraries.md", "exec"), {"__name__": "rllib_recipe"})
+    try:
+        exec(compile(code, "docs/other_libraries.md", "exec"), {"__name__": "rllib_recipe"})
+    finally:
+        ray.shutdown()
 
 
 def test_what_rllib_reads_is_one_array_of_numbers():
