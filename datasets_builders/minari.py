@@ -21,6 +21,7 @@ from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import RESULTS, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema_of, to_json
 from lang_envs.episode import Episode, Episodes
+from lang_envs.make import check_options
 from lang_envs.spaces import history_space
 
 if TYPE_CHECKING:
@@ -199,6 +200,7 @@ def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
     if found.get("id") not in gym.registry:
         return None
     try:
+        check_options(found.get("kwargs", {}))
         return gym.make(found["id"], **found.get("kwargs", {}))
     except (ValueError, TypeError, OSError, ImportError):  # its corpus lies elsewhere, or its reward was a function
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import gymnasium
@@ -21,7 +21,7 @@ def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEn
     """Builds an environment.
 
     Args:
-        task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
+        task: a task, its class, or where to find it ("module:Class").
         level: "token" for :class:`TokenEnv`, "utterance" for :class:`UtteranceEnv`.
         **options: of the environment (tokenizer, max_tokens, render_mode) and of the task.
 
@@ -40,7 +40,7 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
     """Builds a :class:`TokenVectorEnv`.
 
     Args:
-        task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
+        task: a task, its class, or where to find it ("module:Class").
         num_envs: how many episodes at once.
         level: only "token"; gymnasium's own vector environments serve the utterance level.
         **options: of :class:`TokenVectorEnv` and of the task.
@@ -60,8 +60,9 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     """``gymnasium.make_vec`` for the ids that are language environments.
 
     Raises:
-        ValueError: for an id of another kind, or one that nobody registered.
+        ValueError: for an id of another kind, or one that nobody registered; for an option that chooses the task.
     """
+    check_options(options)
     try:
         env = gymnasium.make_vec(env_id, num_envs, **options)
     except (gymnasium.error.Error, ImportError) as error:
@@ -69,6 +70,16 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     if not isinstance(env, TokenVectorEnv):
         raise ValueError(f"expected the id of a language environment (Wordle-v0, MovieReview-v0 ...), got {env_id!r}")
     return env
+
+
+def check_options(options: Iterable[str]) -> None:
+    """Refuses the option that names a class to import: options come out of files, where only the id chooses the task.
+
+    Raises:
+        ValueError: saying so.
+    """
+    if "task" in options:
+        raise ValueError("the id of an environment says which task it has: leave the option task out")
 
 
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:
@@ -94,10 +105,10 @@ def _find(task: str) -> type[Task[Any]]:
     """The class at "module:Class".
 
     Raises:
-        ValueError: no environment is registered with it: options come from files too, and those do not choose what is
-            imported.
+        TypeError: there is something else.
     """
-    if not any(spec.kwargs.get("task") == task for spec in gymnasium.registry.values()):
-        raise ValueError(f"no environment is registered with the task {task!r}; register it, or pass the class itself")
     module, _, name = task.partition(":")
-    return getattr(importlib.import_module(module), name)
+    found = getattr(importlib.import_module(module), name, None)
+    if not (isinstance(found, type) and issubclass(found, Task)):
+        raise TypeError(f"expected a task at {task!r}, its class as module:Class, got {found!r}")
+    return found

@@ -230,7 +230,11 @@ def test_what_cannot_run_is_refused_before_anything_is_written(cell, changes, wo
         (("experiments",), {}, "expected a list of experiments, got {}"),
         (("experiments", 0, "episodes"), "many", "the experiment 'tiny': episodes must be of the type int, not 'many'"),
         (("experiments", 0, "cells", 1), 3, "the experiment 'tiny', a cell: expected an object"),
-        (("experiments", 0, "cells", 1, "live"), "a", "'tiny', the cell 'few': live must be of the type float, not 'a'"),
+        (
+            ("experiments", 0, "cells", 1, "live"),
+            "a",
+            "'tiny', the cell 'few': live must be of the type float, not 'a'",
+        ),
         (("experiments", 0, "cells", 1, "lr"), 1, "the cell 'few': Cell has no field 'lr'"),
         (("experiments", 0, "data", "episodes"), None, "the experiment 'tiny', data: episodes must be of the type int"),
     ],
