@@ -97,3 +97,16 @@ def test_a_run_without_dropout_goes_on_without_it(tmp_path: Path) -> None:
     assert same_weights(weights(whole), weights(learned(4, schedule_steps=4, out=tmp_path)))
     with pytest.raises(ValueError, match=r"fit\.dropout is False there and True here"):
         learned(4, dropout=True, schedule_steps=4, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "dropout", "told"), [("dpo", None, True), ("dpo", True, False), ("bc", None, False)]
+)
+def test_who_asked_for_dropout_of_adapters_is_told_where_none_is_drawn(
+    algorithm: str, dropout: bool | None, told: bool, recwarn: pytest.WarningsRecorder
+) -> None:
+    lm = make_lm()
+    lm.lora = LoRAConfig(rank=2, dropout=0.3)
+    add_adapters(lm.model, lm.lora)
+    row_of(make_agent(algorithm, lm), Logged(make_episodes(16)), dropout=dropout)
+    assert any("dropout of 0.3 is not drawn: dpo" in str(warning.message) for warning in recwarn) == told

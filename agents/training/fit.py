@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -100,7 +101,7 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
     with ExitStack() as stack:
         agent.parallel = stack.enter_context(parallel(agent, config.shard))
         stack.callback(setattr, agent, "parallel", None)
-        if not (agent.dropout if config.dropout is None else config.dropout):
+        if not _draws_dropout(agent, config):
             stack.enter_context(without_dropout(agent.network))
         optimizer = adamw(agent.network, config)
         if found is not None:
@@ -139,6 +140,19 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
                 yield row
                 made, began = 0, time.perf_counter()
         processes.first_does(log.check)
+
+
+def _draws_dropout(agent: Agent, config: FitConfig) -> bool:
+    """As was asked for, or as the algorithm does; who asked for dropout of adapters is told where none is drawn."""
+    if config.dropout is not None:
+        return config.dropout
+    if not agent.dropout and agent.lm.lora is not None and agent.lm.lora.dropout > 0:
+        warnings.warn(
+            f"The adapters' dropout of {agent.lm.lora.dropout} is not drawn: {agent.name} compares one pass of the "
+            "model with another. Set dropout=True to draw it all the same.",
+            stacklevel=4,
+        )
+    return agent.dropout
 
 
 def _evaluate(agent: Agent, config: FitConfig) -> dict[str, float]:
