@@ -11,20 +11,19 @@ from __future__ import annotations
 import errno
 import json
 import os
-import re
 import shutil
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from datasets_builders import checksums
 from datasets_builders.atomic import write_text
+from datasets_builders.blocks import BlockFile, block_name, lock
 from datasets_builders.card import card, describe
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import RESULTS, read_provenance
@@ -41,26 +40,6 @@ FILE_BYTES = 128 * 2**20
 
 _ANEW = "delete the folder to record it anew"
 KEPT = "{episodes} episodes are safe in {partial}"
-
-
-class BlockFile(NamedTuple):
-    """Blocks ``first`` to ``last`` of a recording, as one record batch."""
-
-    first: int
-    last: int
-    path: Path
-
-    @classmethod
-    def of(cls, path: Path) -> BlockFile:
-        """Reads the numbers off the file's name.
-
-        Raises:
-            DatasetError: there are none.
-        """
-        numbers = re.fullmatch(r"data-(\d{8,})-(\d{8,})\.arrow", path.name)
-        if numbers is None:
-            raise DatasetError(f"{path}: expected a name such as {_name(0, 3)}; take the file away")
-        return cls(int(numbers[1]), int(numbers[2]), path)
 
 
 class Recording:
@@ -111,7 +90,7 @@ class Recording:
             self.partial = self.out.with_name(self.out.name + ".copying")
         with self._clear_when_full():
             self.partial.mkdir(parents=True, exist_ok=True)
-            self._unlock = weakref.finalize(self, _lock(self.partial))
+            self._unlock = weakref.finalize(self, lock(self.partial))
             try:
                 self._clear("*" if copy else "*.tmp")
                 self._take_up()
@@ -143,7 +122,7 @@ class Recording:
         """
         block = self.next_block
         with self._clear_when_full():
-            file = BlockFile(block, block, self.partial / _name(block, block))
+            file = BlockFile(block, block, self.partial / block_name(block, block))
             self._write(file, batch)
             self._files.append(file)
             self.next_block, self.episodes = block + 1, self.episodes + len(batch)
@@ -268,7 +247,7 @@ class Recording:
         if len(files) < 2:
             return
         batch = pa.concat_batches([batch for file in files for batch in self._read(file)])
-        joined = BlockFile(files[0].first, files[-1].last, self.partial / _name(files[0].first, files[-1].last))
+        joined = BlockFile(files[0].first, files[-1].last, self.partial / block_name(files[0].first, files[-1].last))
         self._write(joined, batch, instead_of=files)
         for file in files:
             file.path.unlink()
@@ -338,10 +317,6 @@ class Recording:
             ) from error
 
 
-def _name(first: int, last: int) -> str:
-    return f"data-{first:08d}-{last:08d}.arrow"
-
-
 def fingerprint_of(provenance: dict[str, Any]) -> str:
     """What ``datasets`` names its caches by: equal recordings, equal names."""
     import hashlib
@@ -352,20 +327,3 @@ def fingerprint_of(provenance: dict[str, Any]) -> str:
 def _short(value: Any) -> str:
     text = json.dumps(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def _lock(folder: Path) -> Callable[[], Any]:
-    """Keeps any other recording out until the returned function is called, or the process ends."""
-    try:
-        import fcntl
-    except ImportError:
-        return lambda: None  # a system without such locks
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise FileExistsError(
-            f"{folder} is being written by another recording; wait for it or choose another folder"
-        ) from error
-    return partial(os.close, handle)
