@@ -14,18 +14,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from datasets_builders import checksums, export, imports
-from datasets_builders.atomic import read_object
+from datasets_builders import export, imports, loading
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import check_facts, read_provenance, tokenizer_facts
-from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, read_arrow, schema, schema_of
+from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema, schema_of
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
-from lang_envs.file_names import component
 from lang_envs.printable import printable
-from lang_envs.tokenizers import adopt, fingerprint, vocabulary_size
+from lang_envs.tokenizers import fingerprint, vocabulary_size
 
 if TYPE_CHECKING:
     import datasets
@@ -79,8 +77,8 @@ class EpisodeDataset(Sequence[Episode]):
         folder = Path(path)
         provenance = read_provenance(folder)
         if verify:
-            _verify(folder)
-        chunks = _chunks(folder, provenance, verify)
+            loading.verify(folder)
+        chunks = loading.chunks(folder, provenance, verify)
         columns = Columns(chunks)
         if len(columns) != provenance.get("episodes"):
             raise DatasetError(
@@ -239,7 +237,7 @@ class EpisodeDataset(Sequence[Episode]):
                 "this data set carries no tokenizer; pass one to from_episodes, from_jsonl or from_parquet"
             )
         if isinstance(self._tokenizer, Path):
-            self._tokenizer = _tokenizer_in(self._tokenizer, self.provenance)
+            self._tokenizer = loading.tokenizer_in(self._tokenizer, self.provenance)
         return self._tokenizer
 
     def require(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -388,62 +386,3 @@ class EpisodeDataset(Sequence[Episode]):
     def _batches(self) -> Iterator[pa.RecordBatch]:
         for start in range(0, len(self), _AT_ONCE):
             yield self._columns.batch(self._resolve(np.arange(start, min(start + _AT_ONCE, len(self)))))
-
-
-def _verify(folder: Path) -> None:
-    try:
-        checksums.verify(folder)
-    except ValueError as error:
-        raise DatasetError(str(error)) from error
-
-
-def _chunks(folder: Path, provenance: dict[str, Any], verify: bool) -> list[Chunk]:
-    """The record batches of a folder, all of the same columns."""
-    vocabulary = (provenance.get("tokenizer") or {}).get("vocab_size")
-    chunks: list[Chunk] = []
-    for file in _data_files(folder):
-        for number, batch in enumerate(read_arrow(file)):
-            where = str(file) if number == 0 else f"{file}, record batch {number}"
-            chunk = Chunk.of(batch, where)
-            if chunks and batch.schema != chunks[0].batch.schema:
-                raise DatasetError(f"{where}: expected the columns of the file before, got those of another data set")
-            if verify:
-                chunk.check_episodes(where, vocabulary)
-            chunks.append(chunk)
-    return chunks
-
-
-def _tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """The tokenizer of a data set, which must be the one its episodes were written in."""
-    try:
-        tokenizer = adopt(folder)
-    except Exception as error:  # whatever the libraries raise at a damaged file, bare Exceptions among it
-        raise DatasetError(
-            f"{folder}: expected a tokenizer as save_pretrained writes it, but it cannot be loaded "
-            f"({type(error).__name__}: {error}); copy the folder again or record it anew"
-        ) from error
-    recorded, found = (provenance.get("tokenizer") or {}).get("fingerprint"), fingerprint(tokenizer)
-    if recorded not in (None, found):
-        raise DatasetError(
-            f"{folder} holds the tokenizer {found}, but the episodes are written in {recorded}, where the same ids are "
-            "other words; copy the folder again or record it anew"
-        )
-    return tokenizer
-
-
-def _data_files(folder: Path) -> list[Path]:
-    """The files that ``state.json`` lists, all there."""
-    state = folder / "state.json"
-    try:
-        names = [component(entry["filename"], "a data file") for entry in read_object(state)["_data_files"]]
-        if len(set(names)) < len(names):
-            raise ValueError(f"expected different names of files beside it, got {names}")
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{state}: expected the list of data files as datasets.save_to_disk writes it ({error!r}); copy the folder "
-            "again or record it anew"
-        ) from error
-    missing = [name for name in names if not (folder / name).is_file()]
-    if missing:
-        raise DatasetError(f"{folder}: the data files {missing} are missing; copy the folder again or record it anew")
-    return [folder / name for name in names]

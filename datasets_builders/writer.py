@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from datasets_builders import checksums
 from datasets_builders.atomic import tell_full_disk, write_text
+from datasets_builders.blocks import BlockFile, block_name
 from datasets_builders.card import card, describe
 from datasets_builders.claim import Claim, Place
 from datasets_builders.columns import Columns
@@ -39,26 +39,6 @@ FILE_BYTES = 128 * 2**20
 
 _ANEW = "delete the folder to record it anew"
 KEPT = "{episodes} episodes are safe in {partial}"
-
-
-class BlockFile(NamedTuple):
-    """Blocks ``first`` to ``last`` of a recording, as one record batch."""
-
-    first: int
-    last: int
-    path: Path
-
-    @classmethod
-    def of(cls, path: Path) -> BlockFile:
-        """Reads the numbers off the file's name.
-
-        Raises:
-            DatasetError: there are none.
-        """
-        numbers = re.fullmatch(r"data-(\d{8,})-(\d{8,})\.arrow", path.name)
-        if numbers is None:
-            raise DatasetError(f"{path}: expected a name such as {_name(0, 3)}; take the file away")
-        return cls(int(numbers[1]), int(numbers[2]), path)
 
 
 class Recording:
@@ -149,7 +129,7 @@ class Recording:
         block = self.next_block
         with self._clear_when_full():
             self._check_place()
-            file = BlockFile(block, block, self.partial / _name(block, block))
+            file = BlockFile(block, block, self.partial / block_name(block, block))
             self._write(file, batch)
             self._files.append(file)
             self.next_block, self.episodes = block + 1, self.episodes + len(batch)
@@ -278,7 +258,7 @@ class Recording:
         if len(files) < 2:
             return
         batch = pa.concat_batches([batch for file in files for batch in self._read(file)])
-        joined = BlockFile(files[0].first, files[-1].last, self.partial / _name(files[0].first, files[-1].last))
+        joined = BlockFile(files[0].first, files[-1].last, self.partial / block_name(files[0].first, files[-1].last))
         self._write(joined, batch, instead_of=files)
         for file in files:
             file.path.unlink()
@@ -363,10 +343,6 @@ def _check_ours(partial: Path) -> None:
             f"{partial}, where the recording would go until it is whole, was made by something else: move it away, or "
             "choose another folder"
         )
-
-
-def _name(first: int, last: int) -> str:
-    return f"data-{first:08d}-{last:08d}.arrow"
 
 
 def fingerprint_of(provenance: dict[str, Any]) -> str:

@@ -1,0 +1,93 @@
+"""What a data set's folder holds, made sure of before it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from datasets_builders import checksums
+from datasets_builders.atomic import read_object
+from datasets_builders.storage import DatasetError, read_arrow
+from datasets_builders.views import Chunk
+from lang_envs.file_names import component
+from lang_envs.tokenizers import adopt, fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+
+def verify(folder: Path) -> None:
+    """Holds the files of a folder against their checksums.
+
+    Raises:
+        DatasetError: one is not what was written.
+    """
+    try:
+        checksums.verify(folder)
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
+
+
+def chunks(folder: Path, provenance: dict[str, Any], content: bool) -> list[Chunk]:
+    """The record batches of a folder, all of the same columns.
+
+    Args:
+        folder: of the data set.
+        provenance: of the data set.
+        content: whether what is in every episode is checked, too.
+
+    Raises:
+        DatasetError: naming the file, the episode and the field.
+    """
+    vocabulary = (provenance.get("tokenizer") or {}).get("vocab_size")
+    found: list[Chunk] = []
+    for file in _data_files(folder):
+        for number, batch in enumerate(read_arrow(file)):
+            where = str(file) if number == 0 else f"{file}, record batch {number}"
+            chunk = Chunk.of(batch, where)
+            if found and batch.schema != found[0].batch.schema:
+                raise DatasetError(f"{where}: expected the columns of the file before, got those of another data set")
+            if content:
+                chunk.check_episodes(where, vocabulary)
+            found.append(chunk)
+    return found
+
+
+def tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenizerFast:
+    """The tokenizer of a data set.
+
+    Raises:
+        DatasetError: it is damaged, or is not the one that the episodes were written in.
+    """
+    try:
+        tokenizer = adopt(folder)
+    except Exception as error:  # whatever the libraries raise at a damaged file, bare Exceptions among it
+        raise DatasetError(
+            f"{folder}: expected a tokenizer as save_pretrained writes it, but it cannot be loaded "
+            f"({type(error).__name__}: {error}); copy the folder again or record it anew"
+        ) from error
+    recorded, found = (provenance.get("tokenizer") or {}).get("fingerprint"), fingerprint(tokenizer)
+    if recorded not in (None, found):
+        raise DatasetError(
+            f"{folder} holds the tokenizer {found}, but the episodes are written in {recorded}, where the same ids are "
+            "other words; copy the folder again or record it anew"
+        )
+    return tokenizer
+
+
+def _data_files(folder: Path) -> list[Path]:
+    """The files that ``state.json`` lists, all there."""
+    state = folder / "state.json"
+    try:
+        names = [component(entry["filename"], "a data file") for entry in read_object(state)["_data_files"]]
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected different names of files beside it, got {names}")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(
+            f"{state}: expected the list of data files as datasets.save_to_disk writes it ({error!r}); copy the folder "
+            "again or record it anew"
+        ) from error
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        raise DatasetError(f"{folder}: the data files {missing} are missing; copy the folder again or record it anew")
+    return [folder / name for name in names]
