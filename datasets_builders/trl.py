@@ -28,6 +28,7 @@ from datasets_builders.claim import Claim
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.storage import DatasetError
 from lang_envs.corpora.files import json_lines
+from lang_envs.corpora.records import shown
 from lang_envs.episode import Episode
 from lang_envs.messages import messages_of, turns_in
 from lang_envs.replies import check_reward
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Row = dict[str, Any]
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ def _rows(path: Path) -> Iterator[tuple[Row, str]]:
     """Each line with where it stands."""
     for number, row in json_lines(path):
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected an object, got {type(row).__name__}")
+            raise DatasetError(f"{path}, line {number}: expected an object, got {shown(row)}")
         yield row, f"{path}, line {number}"
 
 
@@ -242,13 +244,13 @@ def _text(row: Row, field: str, where: str) -> str:
     if isinstance(value, str):
         return value
     try:
-        turns = turns_in(value)  # type: ignore[arg-type]  # whatever else it is has no messages in it
-    except (ValueError, TypeError, AttributeError) as error:
+        turns = turns_in(value)
+    except ValueError as error:
         raise DatasetError(f"{where}, field {field!r}: expected a text or a list of messages ({error})") from error
     if field == "prompt":
         return prompt(turns)
     if [speaker for speaker, _ in turns] != ["agent"]:
-        raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {value!r}")
+        raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {shown(value)}")
     return turns[0][1]
 
 

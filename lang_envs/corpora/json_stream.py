@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import count
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -67,8 +68,12 @@ class JsonStream:
             CorpusError: where no object comes next, or it is cut short.
         """
         self._open("start_map")
+        self._text.begin()
         while (taken := self._take())[0] == "map_key":
-            yield from self._at(brief(taken[1]), taken[1])
+            self._places.append(brief(taken[1]))
+            yield taken[1]
+            self._places.pop()
+            self._text.begin()
 
     def elements(self) -> Iterator[None]:
         """One step for each value of the array that comes next; each must be read before the next is asked for.
@@ -77,10 +82,14 @@ class JsonStream:
             CorpusError: where no array comes next, or it is cut short.
         """
         self._open("start_array")
-        number = 0
-        while self._peek() != "end_array":
-            yield from self._at(f"record {number}", None)
-            number += 1
+        for number in count():
+            self._text.begin()
+            self._places.append(f"record {number}")
+            if self._peek() == "end_array":
+                break
+            yield
+            self._places.pop()
+        self._places.pop()
         self._take()
 
     def value(self) -> Any:
@@ -108,12 +117,6 @@ class JsonStream:
         """
         for _ in self._events:  # the parser raises
             raise AssertionError("the value was not read whole")
-
-    def _at(self, place: str, key: Any) -> Iterator[Any]:
-        self._places.append(place)
-        self._text.begin()
-        yield key
-        self._places.pop()
 
     def _open(self, event: str) -> None:
         found, value = self._take()
@@ -147,7 +150,8 @@ class _Text:
         r"(?:\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])(?=.{6})|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
         re.DOTALL,
     )
-    _SEEN_AGAIN = 64  # characters, more than an escape has
+    _PAIR = 12  # characters of two halves that make one
+    _SEEN_AGAIN = 64  # characters that are searched again with those that follow
 
     def __init__(self, file: TextIO, stream: JsonStream) -> None:
         self._file, self._stream, self._most = file, stream, largest_record()
@@ -174,12 +178,13 @@ class _Text:
             text = self._before_half(text)
         if self._has_half and not text:
             raise CorpusError(f"{self._stream.where}: a text holds half a character (\\ud800 to \\udfff); take it out")
-        self._tail = (self._tail + text)[-self._SEEN_AGAIN :].lstrip("\\")
+        self._tail = (self._tail + text)[-self._SEEN_AGAIN :]
         return text.encode()
 
     def _before_half(self, text: str) -> str:
         """The text up to the first half of a character, so that what stands before it is parsed before the error."""
-        found = self._HALF.search(self._tail + text + " " * 6 * (not text))
+        start = self._PAIR if len(self._tail) == self._SEEN_AGAIN else 0  # a second half may have lost its first
+        found = self._HALF.search(self._tail + text + " " * self._PAIR * (not text), start)
         if found is None:
             return text
         self._has_half = True
