@@ -36,6 +36,11 @@ def write_parquet(
 ) -> None:
     """One row an episode; the provenance is in the file's metadata."""
     columns = columns.with_metadata({KIND: json.dumps(provenance)})
-    with Claim(path), replacing(path) as temporary, pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+    with Claim(path), replacing(path) as temporary, _writer(temporary, columns) as writer:
         for batch in batches:
             writer.write_batch(batch)
+
+
+def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
+    """Pages carry checksums: readers of damaged ones would decode anything, or crash."""
+    return pq.ParquetWriter(path, columns, compression="zstd", write_page_checksum=True)

@@ -61,12 +61,13 @@ def tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenize
     """
     try:
         tokenizer = adopt(folder)
+        found = fingerprint(tokenizer)
     except Exception as error:  # whatever the libraries raise at a damaged file, bare Exceptions among it
         raise DatasetError(
             f"{folder}: expected a tokenizer as save_pretrained writes it, but it cannot be loaded "
             f"({type(error).__name__}: {error}); copy the folder again or record it anew"
         ) from error
-    recorded, found = (provenance.get("tokenizer") or {}).get("fingerprint"), fingerprint(tokenizer)
+    recorded = (provenance.get("tokenizer") or {}).get("fingerprint")
     if recorded not in (None, found):
         raise DatasetError(
             f"{folder} holds the tokenizer {found}, but the episodes are written in {recorded}, where the same ids are "

@@ -128,11 +128,23 @@ def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -
     Raises:
         ImportError: where Minari is not installed.
         FileNotFoundError: where there is no such data set.
-        DatasetError: where its observations are not the histories of tokens a language environment shows.
+        DatasetError: where it is damaged, or its observations are not the histories of tokens a language environment
+            shows.
     """
     minari = _minari()
-    found = minari.load_dataset(source) if isinstance(source, str) else source
-    name = found.spec.dataset_id
+    name = source if isinstance(source, str) else source.spec.dataset_id
+    try:
+        return _imported(minari.load_dataset(source) if isinstance(source, str) else source, name, tokenizer)
+    except (DatasetError, FileNotFoundError):
+        raise
+    except Exception as error:  # whatever Minari, HDF5 and Arrow raise at damaged files
+        raise DatasetError(
+            f"{name}: Minari cannot read it ({type(error).__name__}: {error}); copy it again or record it anew"
+        ) from error
+
+
+def _imported(found: Any, name: str, tokenizer: PreTrainedTokenizerFast | None) -> EpisodeDataset:
+    """The episodes of a Minari data set."""
     space = found.observation_space
     if not isinstance(space, gym.spaces.Dict) or set(space.spaces) != {"input_ids", "attention_mask"}:
         raise DatasetError(

@@ -135,7 +135,8 @@ def from_sft(path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast) -
         ValueError: where the file is not JSON lines.
     """
     episodes = [
-        _episode(tokenizer, row, "completion", row.get("reward", 0.0), {}, where) for row, where in _rows(Path(path))
+        _episode(tokenizer, row, "completion", row.get("reward", 0.0), {}, where)
+        for row, where in _rows(Path(path), ("reward",))
     ]
     return _dataset(episodes, "sft", tokenizer, str(path))
 
@@ -154,7 +155,7 @@ def from_preference(path: str | os.PathLike[str], tokenizer: PreTrainedTokenizer
     """
     episodes = [
         _episode(tokenizer, row, kind, row.get(f"score_{kind}", usual), {"context": place, "policy": kind}, where)
-        for place, (row, where) in enumerate(_rows(Path(path)))
+        for place, (row, where) in enumerate(_rows(Path(path), ("score_chosen", "score_rejected")))
         for kind, usual in (("chosen", 1.0), ("rejected", 0.0))
     ]
     return _dataset(episodes, "preference", tokenizer, str(path))
@@ -209,12 +210,29 @@ def _write(path: Path, rows: Iterable[Row]) -> int:
     return count
 
 
-def _rows(path: Path) -> Iterator[tuple[Row, str]]:
-    """Each line with where it stands."""
+def _rows(path: Path, rewards: tuple[str, ...]) -> Iterator[tuple[Row, str]]:
+    """Each line with where it stands.
+
+    Raises:
+        DatasetError: a line has none of the fields that ``rewards`` names, and numbers in others: a reward under
+            another name must not become one of 0.
+    """
     for number, row in json_lines(path):
         if not isinstance(row, dict):
             raise DatasetError(f"{path}, line {number}: expected an object, got {shown(row)}")
+        numbers = [name for name, value in row.items() if isinstance(value, int | float | list) and _is_score(value)]
+        if numbers and not any(name in row for name in rewards):
+            raise DatasetError(
+                f"{path}, line {number}: no field {' or '.join(map(repr, rewards))}, and numbers in "
+                f"{', '.join(numbers)}; call what is the reward {rewards[0]!r}, and take the others out"
+            )
         yield row, f"{path}, line {number}"
+
+
+def _is_score(value: Any) -> bool:
+    """Whether it is a number, or a list of them."""
+    values = value if isinstance(value, list) else [value]
+    return bool(values) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in values)
 
 
 def _episode(

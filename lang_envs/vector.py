@@ -74,7 +74,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
         self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
         self.max_episode_steps = max_episode_steps
-        self.autoreset_mode = AutoresetMode(typed(autoreset_mode, AutoresetMode | str, "autoreset_mode"))
+        self.autoreset_mode = _autoreset_mode(typed(autoreset_mode, AutoresetMode | str, "autoreset_mode"))
         self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": self.autoreset_mode}
         self.single_action_space = token_space(self.vocabulary_size, self.unused)
         self.single_observation_space = history_space(self.vocabulary_size, self.max_tokens)
@@ -312,6 +312,14 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
                 f"options['reset_mask'] must have shape ({self.num_envs},) and a True in it, got {shown(mask)}"
             )
         return np.flatnonzero(mask)
+
+
+def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
+    try:
+        return AutoresetMode(mode)
+    except ValueError:
+        known = ", ".join(repr(each.value) for each in AutoresetMode)
+        raise ValueError(f"autoreset_mode is one of {known}, got {shown(mode)}") from None
 
 
 def _distinct(rows: Sequence[int] | Rows) -> Rows:

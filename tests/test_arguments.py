@@ -52,7 +52,7 @@ def test_every_odd_option_of_a_reset_is_refused(make, task):
     env.reset(seed=2**70, options={})
 
 
-@pytest.mark.parametrize("odd", [odd for odd in ODD if odd is not None])
+@pytest.mark.parametrize("odd", [odd for odd in ODD if odd is not None], ids=lambda odd: type(odd).__name__)
 def test_rows_are_masked_by_an_array_of_bools(odd):
     env = TokenVectorEnv(Guess(), 3)
     env.reset(seed=0)

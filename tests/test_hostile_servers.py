@@ -18,6 +18,7 @@ from contextlib import closing, suppress
 
 import numpy as np
 import pytest
+from interrupted import heed_interrupts
 
 from agents import cli
 from agents.cli import bench_command
@@ -325,7 +326,11 @@ def test_an_interruption_ends_at_once(server):
     folder = os.path.dirname(__file__)
     paths = os.pathsep.join([folder, os.path.dirname(folder), *sys.path])
     process = subprocess.Popen(
-        [sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": paths}, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", script],
+        env=os.environ | {"PYTHONPATH": paths},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=heed_interrupts,
     )
     while len(server.asked) < 4 and process.poll() is None:
         time.sleep(0.02)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from interrupted import heed_interrupts
 
 from agents import cli
 from datasets_builders import build
@@ -24,6 +25,7 @@ def interrupted(sign, number, group, *arguments):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=heed_interrupts,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     try:
@@ -103,7 +105,11 @@ def test_a_command_that_does_not_let_go_is_ended(number, tmp_path):
         "interrupts.PATIENCE = 0.2\ncli._parse = lambda *arguments: deaf\nsys.exit(cli.main(['eval', 'x']))\n"
     )
     process = subprocess.Popen(
-        [sys.executable, "-c", script, tmp_path / "x"], stderr=subprocess.PIPE, text=True, cwd=Path.cwd()
+        [sys.executable, "-c", script, tmp_path / "x"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=Path.cwd(),
+        preexec_fn=heed_interrupts,
     )
     try:
         while not (tmp_path / "x").exists():

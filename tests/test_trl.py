@@ -196,3 +196,15 @@ def test_utterances_that_the_limit_ended_are_told_apart(tmp_path):
     said = [slice(start, start + 3) for start in range(found[0].num_actions)[::3]]
     to_sft(found, tmp_path / "a")
     assert len(lines(tmp_path / "a")) == len(said) == found.describe()["turns"]["mean"]
+
+
+@pytest.mark.parametrize("name", ["score", "label", "rewards", "chosen_score", "Reward", "reward "])
+def test_a_reward_under_another_name_does_not_become_0(tmp_path, name):
+    path = tmp_path / "a.jsonl"
+    path.write_text(
+        json.dumps({"prompt": "hello", "completion": "hi", name: [1.0] if name == "rewards" else 1.0}) + "\n"
+    )
+    with pytest.raises(DatasetError, match=rf"a\.jsonl, line 1: no field 'reward', and numbers in {name}"):
+        from_sft(path, TOKENIZER)
+    path.write_text(json.dumps({"prompt": "hello", "completion": "hi", "id": "7"}) + "\n")
+    assert from_sft(path, TOKENIZER)[0].ret == 0

@@ -48,7 +48,7 @@ def open_parquet(path: str | os.PathLike[str]) -> Any:
     if not path.is_file():
         raise CorpusError(f"there is no file {str(path)!r}")
     try:
-        file = pq.ParquetFile(path)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
         if any(g.column(c).num_values > largest_record() for g in groups for c in range(g.num_columns)):
             raise record_too_large()

@@ -92,7 +92,7 @@ def prepare(folder: Path) -> dict[tuple[str, str], tuple[Any, Any]]:
     return {(env, level): (_make(env, level), _make(env, level)) for env in IDS for level in LEVELS}
 
 
-def _make(env: str, level: str, **options: Any) -> Any:
+def _make(env: str, level: str, /, **options: Any) -> Any:
     if level == "vector":
         return gym.make_vec(env, num_envs=ROWS, **options)
     return gym.make(env, disable_env_checker=True, **{"level": level, **options})
