@@ -200,7 +200,7 @@ def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
     if found.get("id") not in gym.registry:
         return None
     try:
-        check_options(found.get("kwargs", {}))
+        check_options(found["id"], found.get("kwargs", {}))
         return gym.make(found["id"], **found.get("kwargs", {}))
     except (ValueError, TypeError, OSError, ImportError):  # its corpus lies elsewhere, or its reward was a function
         return None

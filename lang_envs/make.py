@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import gymnasium
@@ -62,7 +62,7 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     Raises:
         ValueError: for an id of another kind, or one that nobody registered; for an option that chooses the task.
     """
-    check_options(options)
+    check_options(env_id, options)
     try:
         env = gymnasium.make_vec(env_id, num_envs, **options)
     except (gymnasium.error.Error, ImportError) as error:
@@ -72,14 +72,15 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     return env
 
 
-def check_options(options: Iterable[str]) -> None:
-    """Refuses the option that names a class to import: options come out of files, where only the id chooses the task.
+def check_options(env_id: str, options: Mapping[str, Any]) -> None:
+    """Refuses an option that names another class to import than the id does: options come out of files.
 
     Raises:
         ValueError: saying so.
     """
-    if "task" in options:
-        raise ValueError("the id of an environment says which task it has: leave the option task out")
+    spec = gymnasium.registry.get(env_id)
+    if "task" in options and (":" in str(env_id) if spec is None else spec.kwargs.get("task") != options["task"]):
+        raise ValueError(f"the id {env_id!r} says which task it has: leave out the option task={options['task']!r}")
 
 
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:

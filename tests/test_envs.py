@@ -270,7 +270,7 @@ def test_make(name):
     [
         ({"max_token": 5}, TypeError, "MovieReview has no option 'max_token'; did you mean 'max_tokens'"),
         ({"lvel": "token"}, TypeError, "did you mean 'level'"),
-        ({"xyz": 1}, TypeError, r"there are \['level', 'max_tokens'"),
+        ({"xyz": 1}, TypeError, "choose one of level, max_tokens"),
         ({"level": "word"}, ValueError, "level must be 'token' or 'utterance', got 'word'"),
     ],
 )
