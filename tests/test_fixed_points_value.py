@@ -74,7 +74,7 @@ def overestimates(agent, env):
 
 @pytest.fixture(scope="module")
 def cql(env):
-    return trained(CQL, CQLConfig(**FAST | {"cql_weight": 0.1}), env, steps=300)
+    return trained(CQL, CQLConfig(**FAST | {"cql_weight": 0.1}), env, steps=450)
 
 
 def test_cql_bounds_the_optimum_from_below_where_plain_q_learning_overestimates(cql, env):
