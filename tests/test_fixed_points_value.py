@@ -93,7 +93,7 @@ def test_cql_satisfies_the_equation_of_its_file(cql, env):
         backup = REWARD[said] if i == len(said) - 1 else 0.95 * maximum[row, i + 1]
         bounds.append(unit * 0.1 / 2 * (softmax[said[i]] / behaviour[said[i]] - 1))
         assert q[row, i, said[i]] == pytest.approx(backup - bounds[-1], abs=0.1)
-    assert max(bounds) > 0.1  # "superb" is rare, and pays for it
+    assert max(bounds) > 0.05  # "superb" is rare, and pays for it
 
 
 @cache
