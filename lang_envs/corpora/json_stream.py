@@ -147,7 +147,7 @@ class _Text:
     # yajl reads an escaped half of a character as a question mark. Two halves make one; a backslash may be escaped.
     _HALF = re.compile(
         r"(?<!\\)(?:\\\\)*"
-        r"(?:\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])(?=.{6})|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
+        r"(\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
         re.DOTALL,
     )
     _PAIR = 12  # characters of two halves that make one
@@ -155,7 +155,7 @@ class _Text:
 
     def __init__(self, file: TextIO, stream: JsonStream) -> None:
         self._file, self._stream, self._most = file, stream, largest_record()
-        self._size, self._tail, self._has_half = 0, "", False
+        self._size, self._before, self._held, self._has_half = 0, "", "", False
 
     def begin(self) -> None:
         """A record begins."""
@@ -167,28 +167,40 @@ class _Text:
         Raises:
             CorpusError: where the file cannot be read, the record is too large, or holds half a character.
         """
+        ready, more = "", not self._has_half and size != 0
+        while more and not ready:
+            text = self._next(size)
+            known, more = self._held + text, bool(text)
+            may_go_on = text and "\\" in known[-self._PAIR :]  # an escape at the end
+            cut = max(0, len(known) - self._PAIR) if may_go_on else len(known)
+            ready, self._held = known[:cut], known[cut:]
+        ready = self._whole(ready)
+        if self._has_half and not ready:
+            raise CorpusError(f"{self._stream.where}: a text holds half a character (\\ud800 to \\udfff); take it out")
+        self._before = (self._before + ready)[-self._SEEN_AGAIN :]
+        return ready.encode()
+
+    def _next(self, size: int) -> str:
         try:
-            text = "" if self._has_half else self._file.read(size)
+            text = self._file.read(size)
             self._size += len(text)
             if self._size > self._most:
                 raise record_too_large()
         except faults() as error:
             raise unreadable(self._stream.where, error) from error
-        if size and ("\\ud" in text or "\\uD" in text or "\\" in self._tail):
-            text = self._before_half(text)
-        if self._has_half and not text:
-            raise CorpusError(f"{self._stream.where}: a text holds half a character (\\ud800 to \\udfff); take it out")
-        self._tail = (self._tail + text)[-self._SEEN_AGAIN :]
-        return text.encode()
+        return text
 
-    def _before_half(self, text: str) -> str:
-        """The text up to the first half of a character, so that what stands before it is parsed before the error."""
-        start = self._PAIR if len(self._tail) == self._SEEN_AGAIN else 0  # a second half may have lost its first
-        found = self._HALF.search(self._tail + text + " " * self._PAIR * (not text), start)
-        if found is None:
+    def _whole(self, text: str) -> str:
+        """The text up to the first half of a character: what stands before it is parsed before the error is raised."""
+        around = self._before + text + self._held
+        if "\\ud" not in around and "\\uD" not in around:
+            return text
+        start = self._PAIR if len(self._before) == self._SEEN_AGAIN else 0  # a second half may have lost its first
+        found = self._HALF.search(around, start)
+        if found is None or found.start(1) >= len(self._before) + len(text):
             return text
         self._has_half = True
-        return text[: max(0, found.start() - len(self._tail))]
+        return text[: max(0, found.start(1) - len(self._before))]
 
 
 def _words(error: Exception) -> str:
