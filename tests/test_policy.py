@@ -254,3 +254,12 @@ def test_whole_games_are_those_of_generate_reading_every_history_anew():
     again = list(rollout(env, Generating(agent.model, lm.end_id, lm.pad_id, lm.max_utterance_tokens), starts))
     assert [e.tokens.tolist() for e in kept] == [e.tokens.tolist() for e in again]
     assert len({len(e) for e in kept}) > 1 and len({e.tokens.tobytes() for e in kept}) > 5
+
+
+def test_scores_that_are_no_numbers_are_refused():
+    lm = make_lm()
+    with torch.no_grad():
+        lm.transformer.ln_f.weight.mul_(1e38).mul_(1e2)
+    for greedy in (False, True):
+        with pytest.raises(ValueError, match="scores of tokens are not finite"):
+            make_policy(lm, greedy=greedy).act(histories(), generators(6))

@@ -26,6 +26,7 @@ from lang_envs.tokenizers import vocabulary_size
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
+_NOT_FINITE = "The model's scores of tokens are not finite: its weights are damaged, or its training diverged."
 IDLE = 4  # rows that are done are set aside once they are one in so many
 
 
@@ -186,9 +187,14 @@ class LMPolicy:
     def _choose(self, scores: Tensor, u: NDArray[np.float64] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """One token per row of scores [n, V] and its log-probability: [n] each."""
         if u is None:
-            return scores.argmax(-1).cpu().numpy(), np.zeros(len(scores), np.float32)
+            best, token = scores.max(-1)  # [n] each
+            if not bool(best.isfinite().all()):
+                raise ValueError(_NOT_FINITE)
+            return token.cpu().numpy(), np.zeros(len(scores), np.float32)
         logp = shape_scores(scores.float(), self.temperature, self.top_k, self.top_p).log_softmax(-1)  # [n, V]
         token = draw(logp, torch.from_numpy(u).to(logp.device))  # [n]
+        if int(token.max()) == logp.shape[-1]:  # behind the last one: no quantile of what is not a number
+            raise ValueError(_NOT_FINITE)
         return token.cpu().numpy(), logp.gather(-1, token[:, None]).squeeze(-1).cpu().numpy()
 
     def _set_aside(self, row_of: NDArray[np.int64], done: NDArray[np.bool_], active: int) -> int:
