@@ -164,7 +164,10 @@ class EpisodeDataset(Sequence[Episode]):
             first += len(chunk)
         dataset = cls(found, provenance, tokenizer=tokenizer)
         if tokenizer is not None:
-            dataset.require(tokenizer)
+            try:
+                dataset.require(tokenizer)
+            except DatasetError as error:
+                raise DatasetError(f"{where}: {error}") from error
         return dataset
 
     # Reading

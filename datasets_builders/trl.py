@@ -15,7 +15,6 @@ after it, unless it was drawn with another spelling of its text (``respelled`` c
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from datasets_builders.atomic import replacing
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.storage import DatasetError
 from lang_envs.corpora.files import json_lines
+from lang_envs.corpora.records import shown
 from lang_envs.episode import Episode
 from lang_envs.messages import messages_of, turns_in
 from lang_envs.tokenizers import decode, encode
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Row = dict[str, Any]
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,7 @@ def _rows(path: Path) -> Iterator[tuple[Row, str]]:
     """Each line with where it stands."""
     for number, row in json_lines(path):
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected an object, got {type(row).__name__}")
+            raise DatasetError(f"{path}, line {number}: expected an object, got {shown(row)}")
         yield row, f"{path}, line {number}"
 
 
@@ -224,8 +225,8 @@ def _episode(
         raise DatasetError(f"{where}: {error}") from error
     if not heard:
         raise DatasetError(f"{where}, field 'prompt': expected some text, got none")
-    if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
-        raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number, got {reward!r}")
+    if isinstance(reward, bool) or not isinstance(reward, int | float) or not abs(reward) <= _LARGEST:
+        raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number, got {shown(reward)}")
     tokens = np.array([*heard, *spoken, tokenizer.eos_token_id], np.int32)
     rewards = np.zeros(len(tokens), np.float32)
     rewards[-1] = reward
@@ -238,13 +239,13 @@ def _text(row: Row, field: str, where: str) -> str:
     if isinstance(value, str):
         return value
     try:
-        turns = turns_in(value)  # type: ignore[arg-type]  # whatever else it is has no messages in it
-    except (ValueError, TypeError, AttributeError) as error:
+        turns = turns_in(value)
+    except ValueError as error:
         raise DatasetError(f"{where}, field {field!r}: expected a text or a list of messages ({error})") from error
     if field == "prompt":
         return prompt(turns)
     if [speaker for speaker, _ in turns] != ["agent"]:
-        raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {value!r}")
+        raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {shown(value)}")
     return turns[0][1]
 
 

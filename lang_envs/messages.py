@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 Message = dict[str, str]
 """``{"role": "system" | "user" | "assistant", "content": text}``"""
@@ -16,16 +17,22 @@ def messages_of(turns: Sequence[tuple[str, str]]) -> list[Message]:
     return [{"role": _ROLES[speaker], "content": text} for speaker, text in turns]
 
 
-def turns_in(messages: Sequence[Message]) -> list[tuple[str, str]]:
+def turns_in(messages: Any) -> list[tuple[str, str]]:
     """The reverse of :func:`messages_of`.
 
+    Args:
+        messages: a list of messages, as JSON has them.
+
     Raises:
-        ValueError: for another role, or a message without a text.
+        ValueError: for what is no list, another role, or a message without a text.
     """
+    if not isinstance(messages, list | tuple):
+        raise ValueError(f"messages are a list, got {repr(messages)[:80]}")
     turns = []
     for message in messages:
-        role, content = message.get("role"), message.get("content")
-        if role not in _SPEAKERS or not isinstance(content, str):
-            raise ValueError(f"a message has a role of {list(_SPEAKERS)} and a text as its content, got {message!r}")
+        role, content = (message.get("role"), message.get("content")) if isinstance(message, dict) else (None, None)
+        if not isinstance(role, str) or role not in _SPEAKERS or not isinstance(content, str):
+            got = repr(message)[:200]
+            raise ValueError(f"a message has a role of {list(_SPEAKERS)} and a text as its content, got {got}")
         turns.append((_SPEAKERS[role], content))
     return turns

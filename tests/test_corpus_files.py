@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zipfile
@@ -9,7 +10,11 @@ import zipfile
 import pytest
 import zstandard
 
-from lang_envs.corpora.files import CorpusError, data_folder, json_lines, lines, open_text, read_json
+from lang_envs.corpora import compressed
+from lang_envs.corpora.csv_files import rows
+from lang_envs.corpora.files import CorpusError, data_folder, json_lines, lines, open_text, read_json, read_text
+from lang_envs.corpora.json_stream import JsonStream
+from lang_envs.corpora.records import brief, field, name_of
 
 TEXT = '{"text": "Ça va"}\n\n{"text": "今日は"}\n'
 PACK = {
@@ -89,3 +94,227 @@ def test_the_folder_of_downloads(tmp_path, monkeypatch):
         data_folder("dialogue")
     (tmp_path / "dialogue").mkdir()
     assert data_folder("dialogue") == tmp_path / "dialogue"
+
+
+# What is made to do harm
+
+
+def streamed(path):
+    with JsonStream(path) as stream:
+        found = [stream.value() for _ in stream.elements()]
+        stream.end()
+    return found
+
+
+READERS = {"whole": read_json, "lines": lambda path: list(json_lines(path)), "streamed": streamed}
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000 + "]" * 100_000, "nested at most 200 deep"),
+        ('[{"a":' * 101 + "1" + "}]" * 101, "nested at most 200 deep"),
+        ("[" + "9" * 5_000 + "]", "expected (integers|numbers) of at most"),
+        ("[", "cut short"),
+        ("[1] [2]", "expected JSON|another follows"),
+        ('["\0"]', "expected JSON"),
+    ],
+)
+def test_json_that_breaks_a_parser_is_refused_in_words(tmp_path, read, text, message):
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(CorpusError, match=message) as caught:
+        READERS[read](path)
+    assert str(path) in str(caught.value) and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_json_nested_as_deep_as_is_allowed(tmp_path, read):
+    path = tmp_path / "a.json"
+    value = []
+    for _ in range(198):
+        value = [value]
+    path.write_text(json.dumps([value]))
+    assert READERS[read](path) == ([(1, [value])] if read == "lines" else [value])
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 2**16])
+def test_half_a_character_in_a_stream_is_refused_at_its_record(tmp_path, monkeypatch, chunk):
+    monkeypatch.setattr("lang_envs.corpora.json_stream._CHUNK", chunk)
+    path = tmp_path / "a.json"
+    path.write_text(r'["\ud83d\ude00", "\\ud800", "\\\\ud800 \\", "\ue000", "\uD83D\uDE00\ud83d\ude00"]')
+    assert streamed(path) == json.loads(path.read_text())
+    for half in (r"\ud800", r"\udc00", r"\uD83D\ud83d\ude00", r"\ud83d\ude00\ude00", r"\\\ud83d", r"\ud83dx"):
+        path.write_text('["fine", "' + half + '"]')
+        with pytest.raises(CorpusError, match=r"a\.json, record 1: .*half a character"):
+            streamed(path)
+
+
+@pytest.mark.parametrize("ending", [".gz", ".bz2", ".xz", ".zst", ".zip"])
+@pytest.mark.parametrize("read", [read_text, lambda path: list(lines(path)), streamed])
+def test_a_bomb_is_refused_unless_the_limits_are_raised(tmp_path, monkeypatch, ending, read):
+    path = tmp_path / f"a.json{ending}"
+    text = "[" + " " * 2**20 + "]"
+    if ending == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("a.json", text)
+    else:
+        path.write_bytes(PACK[ending](text.encode()))
+    monkeypatch.setattr(compressed, "_UNCHECKED", 2**17)
+    with pytest.raises(CorpusError, match=r"a\.json\.\w+.*200 times as large.*LANG_ENVS_MAX_EXPANSION"):
+        read(path)
+    monkeypatch.setenv("LANG_ENVS_MAX_EXPANSION", "1e6")
+    assert len(read(path)) < 2**20 + 3
+    monkeypatch.setenv("LANG_ENVS_MAX_RECORD_MIB", "0.5")
+    with pytest.raises(CorpusError, match=r"at most 0\.5 MiB of text in one record.*LANG_ENVS_MAX_RECORD_MIB"):
+        read(path)
+    for wrong in ("much", "0", "nan", "inf"):
+        monkeypatch.setenv("LANG_ENVS_MAX_RECORD_MIB", wrong)
+        with pytest.raises(ValueError, match=f"LANG_ENVS_MAX_RECORD_MIB must be a number.*'{wrong}'"):
+            read(path)
+
+
+def test_a_small_piece_of_a_zst_file_is_unpacked_at_once(tmp_path, monkeypatch):
+    path = tmp_path / "a.txt.zst"
+    path.write_bytes(PACK[".zst"](b"\0" * 2**28))  # the library would unpack all of it for one byte
+    seen = []
+    unpack = zstandard.ZstdDecompressor
+
+    class Watched:
+        def __init__(self, **options):
+            self.inner = unpack(**options)
+
+        def decompressobj(self):
+            frame = self.inner.decompressobj()
+
+            class Frame:
+                eof = property(lambda self: frame.eof)
+                unused_data = property(lambda self: frame.unused_data)
+
+                def decompress(self, data):
+                    found = frame.decompress(data)
+                    seen.append(len(found))
+                    return found
+
+            return Frame()
+
+    monkeypatch.setattr(zstandard, "ZstdDecompressor", Watched)
+    with pytest.raises(CorpusError, match="LANG_ENVS_MAX_EXPANSION"):
+        list(lines(path))
+    assert seen and max(seen) <= 2**26
+
+
+def zip_with(flag_bits=0, method=None):
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("a.json", "[1]")
+    data = bytearray(content.getvalue())
+    central = data.find(b"PK\x01\x02")
+    data[6] |= flag_bits
+    data[central + 8] |= flag_bits
+    if method is not None:
+        data[8] = data[central + 10] = method
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (zip_with(flag_bits=1), "is encrypted"),
+        (zip_with(method=99), "compression method"),
+        (zip_with(method=12), "cannot be decompressed"),
+        (zip_with().replace(b"PK\x03\x04", b"PK\x03\x05"), "cannot be decompressed"),
+        (zip_with()[:40] + b"\xff" * 8 + zip_with()[48:], "cannot be decompressed"),
+    ],
+)
+def test_zips_that_cannot_be_unpacked(tmp_path, data, message):
+    path = tmp_path / "a.json.zip"
+    path.write_bytes(data)
+    for read in (read_json, streamed):
+        with pytest.raises(CorpusError, match=rf"a\.json\.zip.*{message}"):
+            read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32"])
+def test_other_encodings_are_named(tmp_path, encoding):
+    path = tmp_path / "a.json"
+    path.write_bytes("[1]".encode(encoding))
+    for read in READERS.values():
+        with pytest.raises(CorpusError, match=r"expected UTF-8, got byte 0xff.*as UTF-16 does"):
+            read(path)
+
+
+def test_the_line_of_a_wrong_byte_is_exact(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"one\n" * 5_000 + b"\xe9\n" + b"one\n" * 5_000)
+    with pytest.raises(CorpusError, match=r"a\.txt, line 5001: expected UTF-8, got byte 0xe9"):
+        list(lines(path))
+
+
+def test_a_byte_order_mark_is_passed_over(tmp_path):
+    for ending, pack in PACK.items():
+        path = tmp_path / f"a.json{ending}"
+        path.write_bytes(pack(b"\xef\xbb\xbf[1]"))
+        assert read_json(path) == streamed(path) == [1]
+        assert list(json_lines(path)) == [(1, [1])]
+
+
+# Fields and tables
+
+
+def test_fields_have_the_type_that_was_asked_for():
+    record = {
+        "text": "hi",
+        "int": 3,
+        "float": 2.5,
+        "true": True,
+        "none": None,
+        "list": [1],
+        "half": "\ud800",
+        "nan": 1e999,
+    }
+    assert field(record, "text", str, "f") == "hi" and field(record, "float", float, "f") == 2.5
+    assert field(record, "int", float, "f") == 3.0 and name_of(record, "int", "f") == "3"
+    for key, kind, message in (
+        ("int", str, "expected str, got int 3"),
+        ("true", int, "expected int, got bool True"),
+        ("true", float, "expected float, got bool True"),
+        ("none", str, "expected str, got nothing"),
+        ("list", dict, r"expected dict, got list \[1\]"),
+        ("half", str, "the text .* holds half a character"),
+        ("nan", float, "expected a finite number, got inf"),
+        ("other", str, "missing; the record has"),
+    ):
+        with pytest.raises(CorpusError, match=f"file, record 7, field '{key}': {message}"):
+            field(record, key, kind, "file, record 7")
+    with pytest.raises(CorpusError, match="f, field 'x': expected an object that has it, got list"):
+        field([], "x", str, "f")
+    with pytest.raises(CorpusError, match="f, field 'list': expected str, got list"):
+        name_of(record, "list", "f")
+
+
+def test_whatever_a_value_is_an_error_shows_it_in_a_few_words():
+    deep = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, "x" * 10**6, list(range(10**6)), {str(i): "y" * 99 for i in range(10**4)}, 10**5000):
+        assert len(brief(value)) < 2_000
+
+
+def test_rows_of_a_table(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('\ufeffa,b\n1,"two\nlines"\n\n3\n4,5,6\n')
+    assert list(rows(path, ["b"])) == [
+        (1, {"a": "1", "b": "two\nlines"}),
+        (2, {"a": "3", "b": None}),
+        (3, {"a": "4", "b": "5"}),
+    ]
+    for text, message in (
+        ("a\n1\n", r"header: expected the columns \['b'\], got \['a'\]"),
+        ('b\n"' + "x" * 200_000 + '"\n', r"row 1: expected CSV \(field larger than field limit"),
+        ('"b', "header: expected CSV"),
+    ):
+        path.write_text(text)
+        with pytest.raises(CorpusError, match=rf"a\.csv, {message}"):
+            list(rows(path, ["b"]))

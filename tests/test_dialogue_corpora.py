@@ -231,6 +231,18 @@ WRONG = {
     "a context that is no JSON": (
         taskmaster.read_verdicts, "reward.json", [{**verdict("a"), "context": "["}], r"field 'context': expected JSON",
     ),
+    "a verdict that is a text": (
+        taskmaster.read_verdicts, "reward.json", [verdict("a", "good")],
+        r"record 0, field 'reward': expected float, got str 'good'",
+    ),
+    "a verdict of true": (
+        taskmaster.read_verdicts, "reward.json", [verdict("a", True)], r"'reward': expected float, got bool True",
+    ),
+    "a context too deep": (
+        taskmaster.read_verdicts, "reward.json", [{**verdict("a"), "context": "[" * 9_000 + "]" * 9_000}],
+        r"field 'context': expected JSON nested at most 200 deep",
+    ),
+    "an id that is a list": (plain.read, "d.jsonl", jsonl(own(["a"])), r"line 1, field 'id': expected str, got list"),
     "a verdict of two": (
         taskmaster.read_verdicts, "reward.json", [verdict("a", 2)], r"'reward': expected 0 or 1, got 2",
     ),

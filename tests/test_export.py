@@ -4,6 +4,7 @@ import json
 import math
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from test_dataset import assert_same, make_episodes, make_tokenizer
 
@@ -67,6 +68,18 @@ def test_a_line_that_is_cut_short_is_named(dataset, tmp_path):
             lambda row: row.update(is_action=[1, *row["is_action"][1:]], rewards=[5.0, *row["rewards"]], logprobs=None),
             "episode 1, field 'is_action'",
         ),
+        (lambda row: row.update(tokens="abc"), "line 3, field 'tokens': expected a list of ids, got str 'abc'"),
+        (lambda row: row.update(tokens=[True for _ in row["tokens"]]), "line 3, field 'tokens': .*got bool True"),
+        (lambda row: row.update(tokens=[1.0 for _ in row["tokens"]]), "line 3, field 'tokens': .*got float 1.0"),
+        (lambda row: row.update(is_action=["x" for _ in row["tokens"]]), "line 3, field 'is_action'"),
+        (lambda row: row.update(is_action=[2 for _ in row["tokens"]]), "line 3, field 'is_action': .* 0 and 1"),
+        (lambda row: row["rewards"].__setitem__(0, "1"), "line 3, field 'rewards': .*numbers, got str '1'"),
+        (lambda row: row["rewards"].__setitem__(0, 10**400), "line 3, field 'rewards': expected list"),
+        (lambda row: row.update(logprobs=[{}]), "line 3, field 'logprobs'"),
+        (lambda row: row.update(seed="1"), "line 3, field 'seed': expected int, got str '1'"),
+        (lambda row: row.update(seed=2**70), "line 3, field 'seed': expected int64"),
+        (lambda row: row.update(info={"a": math.nan}), "line 3, field 'info': expected finite numbers"),
+        (lambda row: row.update(info={"a": "\ud800"}), "line 3, field 'info': a text holds half a character"),
         (lambda row: row.update(info=None), "line 3, field 'info': expected an object, got nothing"),
     ],
 )
@@ -143,3 +156,56 @@ def test_episodes_are_checked_as_files_are(change, message):
     columns.rewards[~columns.is_action] = 0
     with pytest.raises(DatasetError, match=f"episode 7, {message}"):
         EpisodeDataset.from_episodes(columns, tokenizer=make_tokenizer())
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("[" * 100_000, "line 2: expected JSON nested at most 200 deep"),
+        ('{"seed": ' + "9" * 5_000 + "}", "line 2: expected integers of at most"),
+        ('{"a": ' * 201 + "1" + "}" * 201, "line 2: expected JSON nested at most 200 deep"),
+    ],
+)
+def test_a_line_that_breaks_a_parser_is_named(dataset, tmp_path, line, message):
+    path = tmp_path / "a.jsonl"
+    dataset.to_jsonl(path)
+    path.write_text("\n".join([path.read_text().splitlines()[0], line]) + "\n")
+    with pytest.raises(DatasetError, match=rf"a\.jsonl, {message}"):
+        EpisodeDataset.from_jsonl(path)
+
+
+def test_a_byte_order_mark_is_passed_over(dataset, tmp_path):
+    path = tmp_path / "a.jsonl"
+    dataset.to_jsonl(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert_same(EpisodeDataset.from_jsonl(path), list(dataset))
+
+
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+@pytest.mark.parametrize(
+    ("fact", "message"),
+    [
+        ({"tokenizer": "gpt2"}, "field 'tokenizer': expected dict, got str 'gpt2'"),
+        ({"tokenizer": {"vocab_size": "10"}}, "field 'tokenizer', field 'vocab_size': expected int, got str '10'"),
+        ({"tokenizer": {"vocab_size": 0}}, "field 'vocab_size': expected 1 to"),
+        ({"tokenizer": {"vocab_size": None}}, "field 'vocab_size': expected 1 to .*got None"),
+        ({"env": {"id": 3}}, "field 'env', field 'id': expected str, got int 3"),
+        ({"episodes": "all"}, "field 'episodes': expected int, got str 'all'"),
+        ({"max_utterance_tokens": [3]}, r"field 'max_utterance_tokens': expected int, got list \[3\]"),
+        ({"name": "\ud800"}, "half a character"),
+        ({"note": math.inf}, "expected finite numbers"),
+    ],
+)
+def test_a_provenance_of_wrong_types_is_refused(dataset, tmp_path, kind, fact, message):
+    path = tmp_path / f"a.{kind}"
+    getattr(dataset, f"to_{kind}")(path)
+    if kind == "jsonl":
+        first, *rest = path.read_text().splitlines()
+        header = json.loads(first)
+        path.write_text("\n".join([json.dumps({**header, "provenance": header["provenance"] | fact}), *rest]) + "\n")
+    else:
+        table = pq.read_table(path)
+        found = json.loads(table.schema.metadata[b"lang-envs episodes"]) | fact
+        pq.write_table(table.replace_schema_metadata({"lang-envs episodes": json.dumps(found)}), path)
+    with pytest.raises(DatasetError, match=rf"a\.{kind}, .*{message}"):
+        getattr(EpisodeDataset, f"from_{kind}")(path)

@@ -1,5 +1,6 @@
 """Wordle's feedback against a plain loop, and reading word lists."""
 
+import gzip
 import itertools
 
 import numpy as np
@@ -146,3 +147,18 @@ def test_bad_files(tmp_path, content):
     path.write_bytes(content)
     with pytest.raises(ValueError, match="one word per line"):
         Wordle(path)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_word(tmp_path):
+    path = tmp_path / "words.txt"
+    path.write_bytes("\ufeffcrane\r\nstare\r\n".encode())
+    assert word_lists.load(path) == (("crane", "stare"), 0)
+
+
+def test_a_word_list_may_be_compressed_but_is_no_bomb(tmp_path, monkeypatch):
+    path = tmp_path / "words.txt.gz"
+    path.write_bytes(gzip.compress(b"crane\nstare\n"))
+    assert word_lists.load(path) == (("crane", "stare"), 0)
+    monkeypatch.setenv("LANG_ENVS_MAX_RECORD_MIB", "1e-6")
+    with pytest.raises(ValueError, match=r"words\.txt\.gz.*LANG_ENVS_MAX_RECORD_MIB.*one word per line"):
+        word_lists.load(path)

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from lang_envs.corpora.files import CorpusError, read_json
-from lang_envs.corpora.limits import TooLarge, largest_record, record_too_large
+from lang_envs.corpora.limits import largest_record, record_too_large
 from lang_envs.corpora.records import brief, field
 
 Record = dict[str, Any]
-_AT_ONCE = 512  # records; a file may hold few bytes that stand for very many values
+_AT_ONCE = 512  # records
 
 
 def parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[tuple[int, Record]]:
@@ -40,7 +40,7 @@ def open_parquet(path: str | os.PathLike[str]) -> Any:
     """A ``pyarrow.parquet.ParquetFile``.
 
     Raises:
-        CorpusError: where there is no such file, it is damaged, or few bytes of it stand for too many values.
+        CorpusError: where there is no such file, or it is damaged.
     """
     import pyarrow.parquet as pq
 
@@ -48,13 +48,9 @@ def open_parquet(path: str | os.PathLike[str]) -> Any:
     if not path.is_file():
         raise CorpusError(f"there is no file {str(path)!r}")
     try:
-        file = pq.ParquetFile(path)
-        groups = (file.metadata.row_group(group) for group in range(file.metadata.num_row_groups))
-        if any(g.column(c).num_values > largest_record() for g in groups for c in range(g.num_columns)):
-            raise record_too_large()
+        return pq.ParquetFile(path)
     except _faults() as error:
         raise _damaged(path, error) from error
-    return file
 
 
 def batches(file: Any, path: str | os.PathLike[str], size: int, columns: Sequence[str] | None = None) -> Iterator[Any]:
@@ -76,6 +72,8 @@ def batches(file: Any, path: str | os.PathLike[str], size: int, columns: Sequenc
 
 def _plain(batch: Any, where: str) -> list[Record]:
     """The rows of a record batch, whose offsets are checked: wrong ones would be read from anywhere in memory."""
+    if batch.nbytes > largest_record():  # few bytes of a file may stand for very many values
+        raise CorpusError(f"{where}: {record_too_large()}")
     try:
         batch.validate(full=True)
         return batch.to_pylist()
@@ -84,8 +82,6 @@ def _plain(batch: Any, where: str) -> list[Record]:
 
 
 def _damaged(path: str | os.PathLike[str], error: Exception) -> CorpusError:
-    if isinstance(error, TooLarge):
-        return CorpusError(f"{path}: {error}")
     return CorpusError(f"{path}: expected a whole Parquet file ({error}); was the download cut short?")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from itertools import count
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -67,8 +68,12 @@ class JsonStream:
             CorpusError: where no object comes next, or it is cut short.
         """
         self._open("start_map")
+        self._text.begin()
         while (taken := self._take())[0] == "map_key":
-            yield from self._at(brief(taken[1]), taken[1])
+            self._places.append(brief(taken[1]))
+            yield taken[1]
+            self._places.pop()
+            self._text.begin()
 
     def elements(self) -> Iterator[None]:
         """One step for each value of the array that comes next; each must be read before the next is asked for.
@@ -77,10 +82,14 @@ class JsonStream:
             CorpusError: where no array comes next, or it is cut short.
         """
         self._open("start_array")
-        number = 0
-        while self._peek() != "end_array":
-            yield from self._at(f"record {number}", None)
-            number += 1
+        for number in count():
+            self._text.begin()
+            self._places.append(f"record {number}")
+            if self._peek() == "end_array":
+                break
+            yield
+            self._places.pop()
+        self._places.pop()
         self._take()
 
     def value(self) -> Any:
@@ -108,12 +117,6 @@ class JsonStream:
         """
         for _ in self._events:  # the parser raises
             raise AssertionError("the value was not read whole")
-
-    def _at(self, place: str, key: Any) -> Iterator[Any]:
-        self._places.append(place)
-        self._text.begin()
-        yield key
-        self._places.pop()
 
     def _open(self, event: str) -> None:
         found, value = self._take()
@@ -144,14 +147,15 @@ class _Text:
     # yajl reads an escaped half of a character as a question mark. Two halves make one; a backslash may be escaped.
     _HALF = re.compile(
         r"(?<!\\)(?:\\\\)*"
-        r"(?:\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])(?=.{6})|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
+        r"(\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
         re.DOTALL,
     )
-    _SEEN_AGAIN = 64  # characters, more than an escape has
+    _PAIR = 12  # characters of two halves that make one
+    _SEEN_AGAIN = 64  # characters that are searched again with those that follow
 
     def __init__(self, file: TextIO, stream: JsonStream) -> None:
         self._file, self._stream, self._most = file, stream, largest_record()
-        self._size, self._tail, self._has_half = 0, "", False
+        self._size, self._before, self._held, self._has_half = 0, "", "", False
 
     def begin(self) -> None:
         """A record begins."""
@@ -163,27 +167,40 @@ class _Text:
         Raises:
             CorpusError: where the file cannot be read, the record is too large, or holds half a character.
         """
+        ready, more = "", not self._has_half and size != 0
+        while more and not ready:
+            text = self._next(size)
+            known, more = self._held + text, bool(text)
+            may_go_on = text and "\\" in known[-self._PAIR :]  # an escape at the end
+            cut = max(0, len(known) - self._PAIR) if may_go_on else len(known)
+            ready, self._held = known[:cut], known[cut:]
+        ready = self._whole(ready)
+        if self._has_half and not ready:
+            raise CorpusError(f"{self._stream.where}: a text holds half a character (\\ud800 to \\udfff); take it out")
+        self._before = (self._before + ready)[-self._SEEN_AGAIN :]
+        return ready.encode()
+
+    def _next(self, size: int) -> str:
         try:
-            text = "" if self._has_half else self._file.read(size)
+            text = self._file.read(size)
             self._size += len(text)
             if self._size > self._most:
                 raise record_too_large()
         except faults() as error:
             raise unreadable(self._stream.where, error) from error
-        if size and ("\\ud" in text or "\\uD" in text or "\\" in self._tail):
-            text = self._before_half(text)
-        if self._has_half and not text:
-            raise CorpusError(f"{self._stream.where}: a text holds half a character (\\ud800 to \\udfff); take it out")
-        self._tail = (self._tail + text)[-self._SEEN_AGAIN :].lstrip("\\")
-        return text.encode()
+        return text
 
-    def _before_half(self, text: str) -> str:
-        """The text up to the first half of a character, so that what stands before it is parsed before the error."""
-        found = self._HALF.search(self._tail + text + " " * 6 * (not text))
-        if found is None:
+    def _whole(self, text: str) -> str:
+        """The text up to the first half of a character: what stands before it is parsed before the error is raised."""
+        around = self._before + text + self._held
+        if "\\ud" not in around and "\\uD" not in around:
+            return text
+        start = self._PAIR if len(self._before) == self._SEEN_AGAIN else 0  # a second half may have lost its first
+        found = self._HALF.search(around, start)
+        if found is None or found.start(1) >= len(self._before) + len(text):
             return text
         self._has_half = True
-        return text[: max(0, found.start() - len(self._tail))]
+        return text[: max(0, found.start(1) - len(self._before))]
 
 
 def _words(error: Exception) -> str:

@@ -21,7 +21,10 @@ _EXACT_INTEGERS = 2**53  # beyond, a float is not the integer that was written
 
 def brief(value: Any) -> str:
     """A value in a few words, however long or deeply nested it is."""
-    return _REPR.repr(value)
+    try:
+        return _REPR.repr(value)
+    except ValueError:  # it holds an integer of more digits than Python writes
+        return f"<{type(value).__name__}>"
 
 
 def shown(value: Any) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tokenize
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,6 +17,11 @@ from lang_envs.corpora.visdial.visdial import ImageDialogue
 from lang_envs.corpora.visdial.vispro import COCO_IDS
 
 Features = NDArray[np.float32]
+_NO_ARRAY = (
+    *(ValueError, OSError, EOFError, TypeError, KeyError, OverflowError),
+    *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile),
+)
+"""What numpy may raise of a file that is not as it writes them: its header is read as Python."""
 
 
 def from_file(path: str | os.PathLike[str], dialogues: Sequence[ImageDialogue]) -> Features:
@@ -76,7 +82,7 @@ def from_dialogues(
 def _npy(path: Path) -> NDArray[np.generic]:
     try:
         values = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a false shape takes no memory
-    except (ValueError, OSError, EOFError, TypeError, OverflowError, zipfile.BadZipFile) as error:
+    except _NO_ARRAY as error:
         raise CorpusError(f"{path}: expected an array of numbers as numpy.save writes it ({error})") from error
     if not isinstance(values, np.ndarray):
         raise CorpusError(f"{path}: expected one array as numpy.save writes it, got several")
