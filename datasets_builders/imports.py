@@ -88,7 +88,7 @@ def checked_provenance(found: Any, where: str) -> dict[str, Any]:
     for name, kinds in _INSIDE.items():
         _check_types(found.get(name) or {}, kinds, f"{where}, field {name!r}")
     size = (found.get("tokenizer") or {}).get("vocab_size", 1)
-    if not 0 < size <= _MOST_IDS:
+    if size is None or not 0 < size <= _MOST_IDS:
         raise DatasetError(f"{where}, field 'tokenizer', field 'vocab_size': expected 1 to {_MOST_IDS}, got {size}")
     return found
 

@@ -211,6 +211,7 @@ def test_a_byte_order_mark_is_passed_over(dataset, tmp_path):
         ({"tokenizer": "gpt2"}, "field 'tokenizer': expected dict, got str 'gpt2'"),
         ({"tokenizer": {"vocab_size": "10"}}, "field 'tokenizer', field 'vocab_size': expected int, got str '10'"),
         ({"tokenizer": {"vocab_size": 0}}, "field 'vocab_size': expected 1 to"),
+        ({"tokenizer": {"vocab_size": None}}, "field 'vocab_size': expected 1 to .*got None"),
         ({"env": {"id": 3}}, "field 'env', field 'id': expected str, got int 3"),
         ({"episodes": "all"}, "field 'episodes': expected int, got str 'all'"),
         ({"max_utterance_tokens": [3]}, r"field 'max_utterance_tokens': expected int, got list \[3\]"),

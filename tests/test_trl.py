@@ -162,6 +162,13 @@ def test_files_made_elsewhere_are_read(tmp_path):
         ('{"prompt": "", "completion": "b"}', "line 2, field 'prompt': expected some text"),
         ('{"prompt": "a", "completion": "b", "reward": "c"}', "line 2: expected the reward of 'completion'"),
         ('{"prompt": "a", "completion": "b", "reward": NaN}', "line 2: expected the reward of 'completion'"),
+        (
+            '{"prompt": "a", "completion": "b", "reward": 1' + "0" * 400 + "}",
+            "line 2: expected the reward .*got int 1000",
+        ),
+        ('{"prompt": null, "completion": "b"}', "line 2, field 'prompt'.*messages are a list, got None"),
+        ('{"prompt": ["a"], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
+        ('{"prompt": [{"role": ["user"], "content": "a"}], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
         ('{"prompt": "a", "completion": "b\\ud800"}', "line 2: the text .* holds half a character"),
         ('{"prompt": [{"role": "tool", "content": "a"}], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
         ('{"prompt": "a", "completion": [{"role": "user", "content": "b"}]}', "one message of the assistant"),
