@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Row = dict[str, Any]
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)

@@ -164,7 +164,7 @@ def test_files_made_elsewhere_are_read(tmp_path):
         ('{"prompt": "a", "completion": "b", "reward": NaN}', "line 2: expected the reward of 'completion'"),
         (
             '{"prompt": "a", "completion": "b", "reward": 1' + "0" * 400 + "}",
-            "line 2: expected the reward .*got int 1000",
+            "line 2: expected the reward .*got 1000",
         ),
         ('{"prompt": null, "completion": "b"}', "line 2, field 'prompt'.*messages are a list, got None"),
         ('{"prompt": ["a"], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
