@@ -66,8 +66,11 @@ def _let_go(lock: filelock.BaseFileLock, file: Path) -> None:
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder but what claims leave."""
-    return not any(file for file in folder.iterdir() if not (file.name.startswith(".") and file.name.endswith(".lock")))
+    """Whether there is nothing in a folder but what claims leave, and whoever was stopped in writing its first file."""
+    return all(
+        path.name == "config.json.tmp" or (path.name.startswith(".") and path.name.endswith(".lock"))
+        for path in folder.iterdir()
+    )
 
 
 class Place:

@@ -222,3 +222,11 @@ def test_a_place_whose_number_is_given_anew_does_not_stand(tmp_path: Path) -> No
         assert not place.stands()
     place.close()
     place.close()
+
+
+def test_a_folder_whose_first_file_was_not_finished_is_empty(tmp_path):
+    (tmp_path / "config.json.tmp").write_text("{")
+    (tmp_path / ".x.lock").touch()
+    assert is_empty(tmp_path)
+    (tmp_path / "notes.txt.tmp").touch()
+    assert not is_empty(tmp_path)

@@ -34,11 +34,11 @@ def command(*line: str | Path) -> None:
 
 
 def files(folder: Path) -> dict[str, str]:
-    """A hash of every file below."""
+    """A hash of every file below, but the empty ones by which places are claimed: those of the killed lock nothing."""
     return {
         str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()
         for file in sorted(folder.rglob("*"))
-        if file.is_file()
+        if file.is_file() and not (file.name.startswith(".") and file.suffix == ".lock")
     }
 
 
@@ -95,7 +95,7 @@ def _training(name: str, data: Path) -> Job:
         return {
             **files(folder / "run" / "agent"),
             "log": repr(log),
-            "left": repr(sorted(p.name for p in folder.iterdir())),
+            "left": repr(sorted(p.name for p in folder.iterdir() if p.suffix != ".lock")),
         }
 
     def run(folder: Path) -> None:
