@@ -112,7 +112,8 @@ def _read(source: Source, path: Path) -> tuple[str, str]:
             for name, value in vars(found).items()
             if name != "skipped"
         }
-    return repr(found.tolist() if hasattr(found, "tolist") else found), repr(skipped)
+    text = repr(found.tolist() if hasattr(found, "tolist") else found)
+    return text.replace(path.name, "the file"), repr(skipped)  # some readers number records by the file's name
 
 
 KIND = Kind("corpora", prepare, damages, attempt, always)

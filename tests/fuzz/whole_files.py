@@ -89,7 +89,9 @@ ATTACKS: dict[str, Attack] = {
     **{f"{ending} of noise": Attack(lambda _: os.urandom(500), ending, False, False) for ending in PACKED},
     "packed twice": Attack(lambda content: gzip.compress(gzip.compress(content)), ".gz", True, False),
     "a byte order mark": Attack(lambda content: b"\xef\xbb\xbf" + content, "", True, False),
-    "Windows line ends": Attack(lambda content: content.replace(b"\n", b"\r\n"), "", True, False),
+    "Windows line ends": Attack(
+        lambda content: content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), "", True, False
+    ),
     **{name: Attack(_encoded(name), "", True, False) for name in ("utf-16", "utf-32", "latin-1", "utf-7")},
     "an empty zip": Attack(lambda _: zipped({}), ".zip"),
     "a zip of two": Attack(lambda content: zipped({"a": content, "b": content}), ".zip", True, False),
