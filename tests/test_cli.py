@@ -258,6 +258,14 @@ def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, caps
     assert code == 0 and (tmp_path / "imported").exists()
 
 
+@pytest.mark.parametrize("odd", ["\x1b[2J", "a\0", "\x9b31m", "\u202e", "\ud800"])
+def test_an_argument_that_would_steer_the_terminal_is_refused(odd, capsys):
+    for arguments in (["list", odd], [odd], ["eval", "runs/x", "--set", f"greedy={odd}"]):
+        code, out, err = call(capsys, *arguments)
+        assert code == 2 and "an argument holds a control character or half a character" in err
+        assert odd not in out + err
+
+
 def test_the_module_runs_too():
     done = subprocess.run(
         [sys.executable, "-m", "agents.cli", "shwo"], capture_output=True, text=True, check=False, timeout=120

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from agents.cli import interrupts
 from agents.cli.agent_commands import Chat, Eval, Explain
-from agents.cli.arguments import check_once, import_named
+from agents.cli.arguments import check_once, check_printable, import_named
 from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     with interrupts.heeded(given[0], to_the_end=arguments is None) as interruption:
         try:
+            check_printable(given)
             with _warnings_in_a_line():
                 _parse(given[0], import_named(given[1:]))()
         except KeyboardInterrupt:

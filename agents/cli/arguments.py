@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 from tyro.conf import arg
 
 from lang_envs import make
+from lang_envs.printable import printable
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -80,6 +81,16 @@ def _value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):  # no JSON, or more of it than can be read
         return text
+
+
+def check_printable(arguments: Sequence[str]) -> None:
+    """Refuses arguments that the parser would print back as they are, and the terminal obey.
+
+    Raises:
+        ValueError: showing the first of them.
+    """
+    if odd := next((text for text in arguments if printable(text, keep="\n\t") != text), None):
+        raise ValueError(f"an argument holds a control character or half a character: {odd!r}; type it without.")
 
 
 def check_once(arguments: Sequence[str]) -> None:
