@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import SAMPLED, ranked, weights
+from agents.benchmark.suites.settings import SAMPLED, VALUES, ranked, weights
 
 # Which letter goes with what is wanted is learned last.
 BASE_FIT: dict[str, Any] = {
@@ -18,15 +18,6 @@ BASE_FIT: dict[str, Any] = {
 }
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 GENTLE: dict[str, Any] = {**FIT, "lr": 1e-4}
-VALUES = {
-    "gamma": 1.0,
-    "cql_weight": 0.001,
-    "bc_weight": 1.0,
-    "target_rate": 0.05,
-    "num_q": 1,
-    "zero_init": True,
-    "value_unit": 1.0,
-}
 VALUE_WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
 
 BASELINES = (

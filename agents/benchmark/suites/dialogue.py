@@ -6,21 +6,12 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
-from agents.benchmark.suites.settings import ranked, weights
+from agents.benchmark.suites.settings import VALUES, ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 2000, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
 # What comes after the base model: as many steps for every offline method, so that none is better for being longer.
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 GENTLE: dict[str, Any] = {**FIT, "lr": 1e-4}
-VALUES = {
-    "gamma": 1.0,
-    "cql_weight": 0.001,
-    "bc_weight": 1.0,
-    "target_rate": 0.05,
-    "num_q": 1,
-    "zero_init": True,
-    "value_unit": 1.0,
-}
 VALUE_WEIGHTS = weights(0, 1, 4, 16)
 
 HUMAN = Data("dialogue-human", episodes=15_760)

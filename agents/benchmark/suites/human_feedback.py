@@ -10,19 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import ranked, weights
+from agents.benchmark.suites.settings import VALUES, ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 600, "batch_size": 32, "lr": 2e-3, "warmup_steps": 50, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 150, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
-VALUES = {
-    "gamma": 1.0,
-    "cql_weight": 0.001,
-    "bc_weight": 1.0,
-    "target_rate": 0.05,
-    "num_q": 1,
-    "zero_init": True,
-    "value_unit": 1.0,
-}
 VALUE_WEIGHTS = weights(0, 1, 4, 16)
 FEEDBACK: dict[str, Any] = {"corpus": "taskmaster-feedback", "max_response_tokens": 96}
 

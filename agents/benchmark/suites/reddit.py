@@ -7,19 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import ONE_TOKEN, SAMPLED, Decodings, weights
+from agents.benchmark.suites.settings import ONE_TOKEN, SAMPLED, VALUES, Decodings, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
-VALUES = {
-    "gamma": 0.99,
-    "cql_weight": 0.01,
-    "bc_weight": 1.0,
-    "target_rate": 0.05,
-    "num_q": 1,
-    "zero_init": True,
-    "value_unit": 1.0,
-}
+DISCOUNTED = {**VALUES, "gamma": 0.99, "cql_weight": 0.01}
 RETURNS_FIRST = {"monte_carlo_steps": 200}
 """For two thirds of the training: bootstrapped, a reward behind forty tokens needs longer to reach the first."""
 WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
@@ -37,10 +29,10 @@ def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = WE
         base,
         Cell("BC, longer", "bc", fit=FIT, decodings=SAMPLED, start="BC"),
         Cell("%BC", "bc", {"keep_above": keep_above}, FIT, SAMPLED, start="BC"),
-        Cell("SARSA", "sarsa", {**VALUES, **ONE_TOKEN}, FIT, decodings, start="BC"),
-        Cell("Monte Carlo", "monte_carlo", VALUES, FIT, decodings, start="BC"),
-        Cell("ILQL", "ilql", {**VALUES, "tau": 0.6}, FIT, decodings, start="BC"),
-        Cell("ILQL, returns first", "ilql", {**VALUES, "tau": 0.6, **RETURNS_FIRST}, FIT, decodings, start="BC"),
+        Cell("SARSA", "sarsa", {**DISCOUNTED, **ONE_TOKEN}, FIT, decodings, start="BC"),
+        Cell("Monte Carlo", "monte_carlo", DISCOUNTED, FIT, decodings, start="BC"),
+        Cell("ILQL", "ilql", {**DISCOUNTED, "tau": 0.6}, FIT, decodings, start="BC"),
+        Cell("ILQL, returns first", "ilql", {**DISCOUNTED, "tau": 0.6, **RETURNS_FIRST}, FIT, decodings, start="BC"),
     )
 
 

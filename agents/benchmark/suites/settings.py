@@ -1,4 +1,4 @@
-"""What the suites have in common: how far values look ahead, and ways to decode."""
+"""What the suites have in common: how values are learned, and ways to decode."""
 
 from __future__ import annotations
 
@@ -8,6 +8,18 @@ Decodings = tuple[dict[str, Any], ...]
 
 ONE_TOKEN: dict[str, Any] = {"backup": "token"}
 """the paper's backup, which the committed results of SARSA were made with"""
+
+VALUES: dict[str, Any] = {
+    "gamma": 1.0,
+    "cql_weight": 0.001,
+    "bc_weight": 1.0,
+    "target_rate": 0.05,
+    "num_q": 1,
+    "zero_init": True,
+    "bias_init": 0.0,
+    "value_unit": 1.0,
+}
+"""how values were learned for the committed results, whatever the agents' defaults are"""
 
 GREEDY: Decodings = ({"greedy": True},)
 SAMPLED: Decodings = ({},)

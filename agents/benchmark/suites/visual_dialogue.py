@@ -6,19 +6,11 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, ONE_TOKEN, SAMPLED, Decodings, greedily, weights
+from agents.benchmark.suites.settings import GREEDY, ONE_TOKEN, SAMPLED, VALUES, Decodings, greedily, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 400, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
-VALUES = {
-    "gamma": 0.99,
-    "cql_weight": 0.01,
-    "bc_weight": 1.0,
-    "target_rate": 0.05,
-    "num_q": 1,
-    "zero_init": True,
-    "value_unit": 1.0,
-}
+DISCOUNTED = {**VALUES, "gamma": 0.99, "cql_weight": 0.01}
 
 REWARDS = {
     "standard": "VisualDialogue-v0",
@@ -69,7 +61,7 @@ def grid(scale: float) -> dict[str, list[Cell]]:
     temperature, psi's c a price in units of reward. Values begin at ``-scale``, about what a dialogue of the logs
     returns.
     """
-    values = {**VALUES, "bias_init": -scale}
+    values = {**DISCOUNTED, "bias_init": -scale}
 
     def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = EITHER) -> Cell:
         return Cell(label, agent, config, FIT, decodings, start="BC")
