@@ -28,13 +28,16 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import BootstrapConfig, bootstrapped_losses
+from agents.value_learning import BootstrapConfig, MeanBackup, bootstrapped_losses
 
 
 @dataclass
 class CQLConfig(BootstrapConfig):
     """The settings of every value-based agent, with a larger weight of the conservative term."""
 
+    backup: MeanBackup = "token"
+    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", or the lambda of
+    TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
     cql_weight: float = 1.0
     """weight of the conservative term"""
 

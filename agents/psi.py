@@ -28,13 +28,14 @@ of it; both in nats.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch.nn import functional as F
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import BootstrapConfig, targets, value_losses
+from agents.value_learning import BootstrapConfig, MeanBackup, targets, value_losses
 
 
 @dataclass
@@ -47,6 +48,9 @@ class PsiConfig(BootstrapConfig):
     """the constant the heads start from; at 0 the agent starts as the prior"""
     value_unit: float | None = 1.0
     """what values are learned in; they are in nats here, which have no need of another unit"""
+    backup: MeanBackup = "token"
+    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", or the lambda of
+    TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
     cql_weight: float = 0.0
     """weight of a conservative term on Q; the prior is conservative already"""
 
@@ -72,7 +76,9 @@ class Psi(Agent):
         """The losses above."""
         c, x = self.config, self.model.values(batch, state_value=soft_value)
         y = targets(c, batch, batch.reward / c.kl_weight, x.v_next)  # [B, A] without its log p
-        return value_losses(c, batch, x, target=y, q=x.backed_up, tau=0.5, regress=F.huber_loss)
+        return value_losses(
+            c, batch, x, target=y, q=x.backed_up, tau=0.5, error=partial(F.huber_loss, reduction="none")
+        )
 
     def after_step(self, step: int) -> None:
         """Moves the targets."""

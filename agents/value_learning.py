@@ -17,7 +17,16 @@ Agents that bootstrap look ahead over the agent's own tokens before they do (TD(
 
 After the end of an episode both V and y are 0; where it was cut, V of its last state is asked for. A longer look ahead
 carries a reward to the first token in one optimiser step. It carries the value of what the log went on to say, not of
-the best that the log says from there.
+the best that the log says from there. That is what the fourth backup is for:
+
+    backup = "implicit"   at an utterance's last token as with one step; inside it
+                          y_i = r_i + gamma y_{i+1},  where Qbar(s, a) of the utterance's last token is the last y,
+                          L_Q = 2 |tau - 1(y < Q(s, a))| ((y - Q(s, a)) / u)^2
+
+Inside an utterance nothing is left to chance but what is said next, so that the expectile over the log's own
+continuations is a maximum that asks for no token outside the log, as L_V's is over single tokens (Kostrikov et al.
+2022, arXiv:2110.06169). It is found in one optimiser step too. With tau = 1/2 it is the mean, as "utterance" finds. An
+utterance that the record cuts short counts as one that ends there.
 
 u, ``value_unit``, is the spread of the log's returns: the heads hold Q / u and V / u, so that rewards in hundreds or in
 hundredths are learned alike. Values, rewards, advantages and metrics are in units of reward everywhere.
@@ -31,7 +40,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args, get_type_hints
 
 import torch
 from torch.nn import functional as F
@@ -39,8 +49,14 @@ from torch.nn import functional as F
 from agents.data.batch import Batch, backward_sum
 from agents.models.value_lm import Values
 
-Backup = Literal["token", "utterance"] | float
+Backup = Literal["token", "utterance", "implicit"] | float
 """how far a target looks before it bootstraps; a number is the lambda of TD(lambda)"""
+
+MeanBackup = Literal["token", "utterance"] | float
+"""the same for agents without an expectile"""
+
+Error = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""The error of each estimate, Q [B, A] and target [B, A] -> [B, A]"""
 
 
 @dataclass
@@ -61,6 +77,8 @@ class ValueConfig:
     """Q heads; with two the smaller is used"""
     trunks: Literal["shared", "separate"] = "shared"
     """one transformer with target heads, or the paper's three (policy, value, target)"""
+    trunk_gradient: float = 1.0
+    """how much of the values' gradient reaches a shared trunk: at 0 the language model learns as in imitation alone"""
     zero_init: bool = True
     """start every head as a constant: no noise from tokens never seen"""
     bias_init: float | None = None
@@ -87,8 +105,8 @@ class BootstrapConfig(ValueConfig):
     """What agents add whose targets rest on their own values."""
 
     backup: Backup = "token"
-    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", or the lambda of
-    TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
+    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", there by an expectile
+    of what follows ("implicit"), or the lambda of TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
 
 
 def check_values(config: Any) -> None:
@@ -110,9 +128,12 @@ def check_values(config: Any) -> None:
     check("value_unit", lambda x: 0 < x < math.inf, "must be above 0")
     for name in ("cql_weight", "bc_weight", "monte_carlo_steps"):
         check(name, lambda x: x >= 0, "must be at least 0")
-    backup = getattr(config, "backup", "token")
-    if backup not in ("token", "utterance") and not (isinstance(backup, int | float) and 0 <= backup <= 1):
-        raise ValueError(f'backup is "token", "utterance" or a lambda from 0 to 1, not {backup!r}.')
+    if not isinstance(config, BootstrapConfig):
+        return
+    backup, named = config.backup, get_args(get_args(get_type_hints(type(config))["backup"])[0])
+    if backup not in named and not (isinstance(backup, int | float) and 0 <= backup <= 1):
+        known = ", ".join(f'"{name}"' for name in named)
+        raise ValueError(f"backup is {known} or a lambda from 0 to 1, not {backup!r}.")
 
 
 def nll(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
@@ -125,6 +146,11 @@ def taken(q: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
     return q.gather(-1, action[..., None]).squeeze(-1)
 
 
+def expectile_error(q: torch.Tensor, target: torch.Tensor, tau: torch.Tensor | float = 0.5) -> torch.Tensor:
+    """Whose mean is least where q is the tau-expectile of target: [B, A] each -> [B, A]; 1/2 is the squared error."""
+    return 2 * (tau - (target < q).float()).abs() * (target - q) ** 2  # [B, A]
+
+
 def value_losses(
     config: ValueConfig,
     batch: Batch,
@@ -133,7 +159,7 @@ def value_losses(
     q: torch.Tensor,
     tau: float,
     weight: torch.Tensor | None = None,
-    regress: Callable[..., torch.Tensor] = F.mse_loss,
+    error: Error = expectile_error,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss above and its parts.
 
@@ -145,14 +171,14 @@ def value_losses(
         q: [B, A], what V is an expectile of; carries no gradient.
         tau: the expectile; one half is the mean.
         weight: [B, A], of each token in L_BC; carries no gradient. None: all count alike.
-        regress: the error of L_Q, a loss of ``torch.nn.functional``.
+        error: of each estimate in L_Q, both divided by the unit.
     """
     cross_entropy = nll(x.logits, batch.action)  # [B, A]
     u = (q - x.v) / x.unit  # [B, A]
     q_taken = [taken(q_h, batch.action) / x.unit for q_h in x.q]  # num_q x [B, A]
     target = target / x.unit  # [B, A]
     parts = {
-        "loss/q": torch.stack([batch.mean(regress(q_h, target, reduction="none")) for q_h in q_taken]).sum(),
+        "loss/q": torch.stack([batch.mean(error(q_h, target)) for q_h in q_taken]).sum(),
         "loss/v": batch.mean((tau - (u < 0).float()).abs() * u**2),
         "loss/cql": torch.stack([batch.mean(nll(q_h / x.unit, batch.action)) for q_h in x.q]).sum(),
         "loss/bc": batch.mean(cross_entropy if weight is None else weight * cross_entropy),
@@ -165,7 +191,7 @@ def value_losses(
 
 
 def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next: torch.Tensor) -> torch.Tensor:
-    """The targets y of the equation above: reward [B, A], v_next [B, A] of each action's next state -> [B, A]."""
+    """The targets y of the first equation: reward [B, A], v_next [B, A] of each action's next state -> [B, A]."""
     follows = batch.gammas(config.gamma, config.discount_per) * batch.discount  # [B, A] gamma, 0 where it ended
     if config.backup == "token":
         return reward + follows * v_next  # [B, A]
@@ -175,10 +201,21 @@ def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next:
     return backward_sum(reward + follows * (1 - trace) * v_next, follows * trace)  # [B, A]
 
 
+def implicit_targets(config: BootstrapConfig, batch: Batch, x: Values) -> torch.Tensor:
+    """The targets y of the "implicit" backup, [B, A]."""
+    gamma, inside = batch.gammas(config.gamma, config.discount_per), batch.inside()  # [B, A] each
+    said = backward_sum(torch.where(inside, batch.reward, x.target_q), gamma * inside)  # [B, A] as if it goes on so
+    return torch.where(inside, said, batch.reward + gamma * batch.discount * x.v_next)  # [B, A]
+
+
 def bootstrapped_losses(
     config: BootstrapConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss with ``targets`` for y and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
+    """The loss with y as ``backup`` says and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
+    if config.backup == "implicit":
+        taus = torch.where(batch.inside(), tau, 0.5)  # [B, A]
+        y, error = implicit_targets(config, batch, x), partial(expectile_error, tau=taus)  # [B, A]
+        return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight, error=error)
     y = targets(config, batch, batch.reward, x.v_next)  # [B, A]
     return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight)
 

@@ -9,7 +9,9 @@ from agents import ILQL, LM, SARSA, ILQLConfig, Logged, SARSAConfig, collate
 from agents.cql import CQLConfig
 from agents.data.batch import backward_sum
 from agents.evaluation.tabular import tabular_values
-from agents.value_learning import targets
+from agents.models.value_lm import Values
+from agents.psi import PsiConfig
+from agents.value_learning import bootstrapped_losses, expectile_error, implicit_targets, targets
 from lang_envs import Episode, Episodes
 
 PAD, END = 0, 1
@@ -61,6 +63,64 @@ def test_targets_are_a_loop_over_each_episode(backup, per):
             assert got[row, i].item() == pytest.approx(y, rel=1e-4, abs=1e-5)
 
 
+def random_values(batch, seed):
+    """Values of a vocabulary of five tokens, as a model would give them."""
+    torch.manual_seed(seed)
+    rows = (*batch.mask.shape, 5)
+    target_q, v, v_next = (torch.randn(rows[:2]) * batch.mask for _ in range(3))
+    return Values([torch.randn(rows), torch.randn(rows)], target_q, v, v_next, torch.randn(rows), unit=2.0)
+
+
+@pytest.mark.parametrize("per", ["token", "turn"])
+def test_implicit_targets_are_a_loop_over_each_episode(per):
+    log = random_log(np.random.default_rng(4))
+    batch = collate(log, PAD, END)
+    x = random_values(batch, 4)
+    got = implicit_targets(ILQLConfig(gamma=0.9, discount_per=per, backup="implicit"), batch, x)
+    for row, told in enumerate(log):
+        at, ahead = np.flatnonzero(told.is_action), 0.0
+        for i in reversed(range(len(at))):
+            last = i == len(at) - 1
+            same = not last and at[i + 1] == at[i] + 1 and told.tokens[at[i]] != END
+            gamma = 0.9 if per == "token" or not same else 1.0
+            goes_on = 0.0 if last and told.terminated else 1.0
+            if same:
+                y = ahead = told.rewards[at[i]] + gamma * ahead
+            else:
+                y, ahead = told.rewards[at[i]] + gamma * goes_on * x.v_next[row, i].item(), x.target_q[row, i].item()
+            assert got[row, i].item() == pytest.approx(y, rel=1e-4, abs=1e-5)
+
+
+def test_the_implicit_loss_weighs_what_is_inside_an_utterance_by_the_expectile():
+    log = random_log(np.random.default_rng(5))
+    batch = collate(log, PAD, END)
+    config, x = ILQLConfig(tau=0.8, backup="implicit"), random_values(batch, 5)
+    _, parts = bootstrapped_losses(config, batch, x, tau=0.8)
+    y, inside = implicit_targets(config, batch, x), batch.inside()
+    expected = 0.0
+    for row, i in batch.mask.nonzero().tolist():
+        for q in x.q:
+            error = (y[row, i] - q[row, i, batch.action[row, i]]).item() / 2.0
+            weight = 2 * (0.8 if error >= 0 else 0.2) if inside[row, i] else 1.0
+            expected += weight * error**2
+    assert parts["loss/q"].item() == pytest.approx(expected / batch.mask.sum().item(), rel=1e-5)
+
+
+def test_the_expectile_error_is_least_at_the_expectile():
+    sample = torch.tensor([0.0, 1.0, 5.0])
+    q = torch.linspace(0, 5, 50_001)
+    best = q[torch.stack([expectile_error(q, y.expand(len(q)), torch.tensor(0.9)) for y in sample]).sum(0).argmin()]
+    best = best.item()
+    assert 0.9 * (5 - best) == pytest.approx(0.1 * (best + best - 1), abs=1e-3)
+    assert torch.equal(expectile_error(q, sample[1]), (1 - q) ** 2)
+
+
+def test_agents_without_an_expectile_have_no_implicit_backup():
+    for config in (CQLConfig, PsiConfig):
+        with pytest.raises(ValueError, match='backup is "token", "utterance" or a lambda from 0 to 1, not'):
+            config(backup="implicit")
+
+
 def test_lambda_one_backs_up_the_return_of_what_ended_and_zero_is_one_step():
     batch = collate([told for told in random_log(np.random.default_rng(2)) if told.terminated], PAD, END)
     v_next = torch.randn(batch.mask.shape, generator=torch.Generator().manual_seed(0))
@@ -80,7 +140,7 @@ def test_backward_sum_is_its_recurrence():
 
 @pytest.mark.parametrize("backup", ["tokens", -0.1, 1.1, float("nan"), None, [0.5]])
 def test_what_is_no_backup_is_refused(backup):
-    with pytest.raises(ValueError, match='backup is "token", "utterance" or a lambda from 0 to 1'):
+    with pytest.raises(ValueError, match='backup is "token", "utterance", "implicit" or a lambda from 0 to 1'):
         ILQLConfig(backup=backup)
 
 
@@ -102,6 +162,15 @@ def test_the_table_of_a_backup_to_the_end_of_the_utterance():
     assert one[1] == pytest.approx(5, abs=1e-6), "one step stitches inside of the utterance too"
 
 
+def test_the_table_of_an_implicit_backup():
+    q, v = tabular_values(TABLE, tau=1 - 1e-9, gamma=1.0, backup="implicit", end_id=END)
+    assert q[1] == pytest.approx(5, abs=1e-6), "the best of what the log said after it"
+    assert v[1] == pytest.approx(5, abs=1e-6) and v[4] == pytest.approx(4, abs=1e-6)
+    q, _ = tabular_values(TABLE, tau=0.75, gamma=1.0, backup="implicit", end_id=END)
+    good, bad = 1 + 4, -3.0  # what the two ends are worth
+    assert 0.75 * (good - q[1]) == pytest.approx(0.25 * (q[1] - bad), abs=1e-6)
+
+
 def test_the_table_of_td_lambda():
     q, _ = tabular_values(TABLE, tau=1 - 1e-9, gamma=1.0, backup=0.25)
     second = [4.0, 0.0]  # y of the second utterances' first tokens: 0.75 * V + 0.25 * y, both equal here
@@ -111,9 +180,12 @@ def test_the_table_of_td_lambda():
     assert q[1] == pytest.approx(np.mean([0.75 * best + 0.25 * ends[0], 0.75 * best + 0.25 * middle]), abs=1e-6)
 
 
-@pytest.mark.parametrize("backup", BACKUPS)
+@pytest.mark.parametrize("backup", [*BACKUPS, "implicit"])
 def test_half_gives_the_behaviours_values_with_every_backup(backup):
-    log = Episodes.from_list(random_log(np.random.default_rng(3)))
+    log = random_log(np.random.default_rng(3))
+    if backup == "implicit":  # where an utterance is cut short, what others said from there counts as its value
+        log = [told for told in log if told.terminated]
+    log = Episodes.from_list(log)
     expected, got = (tabular_values(log, 0.5, 0.9, b, END) for b in ("token", backup))
     np.testing.assert_allclose(got, expected, atol=1e-9)
 

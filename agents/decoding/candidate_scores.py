@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.decoding.distribution import continued, next_token_logprobs, speaker
 from agents.models.reading import read
@@ -63,15 +63,23 @@ class QValue:
     def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
         """Scores [n]."""
         model = _values_of(self.agent)
-        ids, said, owner = continued(histories, candidates, model.device)  # [n, T], [K], [K]
-        state = _states(model, 2, ids)  # [B * T, d]
         if model.config.q_head == "utterance":
-            return _numbers(model.target_q.smallest(state[said[_last(owner)]]).squeeze(-1))
-        if self.over == "end":
-            said = said[_last(owner)]  # [n]
-        rows = model.get_output_embeddings().weight  # [V, d], which tied heads read
-        q = torch.stack(model.target_q.at(state[said - 1], ids.flatten()[said], rows)).amin(0)  # [K] or [n]
-        return _numbers(q if self.over == "end" else q.new_zeros(len(ids)).index_add(0, owner, q))
+            ids, said, owner = continued(histories, candidates, model.device)  # [n, T], [K], [K]
+            return _numbers(model.target_q.smallest(_states(model, 2, ids)[said[_last(owner)]]).squeeze(-1))
+        of_tokens = token_values(model, histories, candidates)  # n x [tokens of the candidate]
+        return np.array([q[-1] if self.over == "end" else q.sum() for q in of_tokens])
+
+
+@torch.no_grad()
+def token_values(
+    model: ValueLM, histories: Sequence[Tokens], candidates: Sequence[Tokens]
+) -> list[NDArray[np.float64]]:
+    """Qbar of every token of n candidates, each after its history: n x [tokens of the candidate]."""
+    ids, said, owner = continued(histories, candidates, model.device)  # [n, T], [K], [K]
+    rows = cast(nn.Linear, model.get_output_embeddings()).weight  # [V, d], which tied heads read
+    state = _states(model, 2, ids)[said - 1]  # [K, d]
+    q = torch.stack(model.target_q.at(state, ids.flatten()[said], rows)).amin(0)  # [K]
+    return np.split(_numbers(q), np.cumsum(owner.bincount(minlength=len(ids)).cpu().numpy())[:-1])
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
     Q(s, a) = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')    (``value_learning``)
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
+With backup "implicit" Q(s, a) inside an utterance is the tau-expectile over the log of y = r + gamma y', where the
+last y' is Q(s, a) of the utterance's last token.
+
 The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
 behaviour's own values (SARSA, Monte-Carlo returns), whatever lambda. With tau -> 1 and one step they are the best the
 log shows; with a backup to the end of the utterance a token is worth what the log said after it on average, and only
@@ -30,7 +33,7 @@ def tabular_values(
         tau: the expectile, 0 < tau < 1.
         gamma: discount per agent token.
         backup: how far a target looks before it bootstraps, as in ``agents.value_learning``.
-        end_id: the token that ends an utterance, which "utterance" needs where two follow each other.
+        end_id: the token that ends an utterance, which "utterance" and "implicit" need where two follow each other.
 
     Returns:
         ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken
@@ -57,7 +60,12 @@ def tabular_values(
             continue
         next_value = (1 - trace[at]) * value[rows] + trace[at] * ahead[rows]
         ahead[rows] = episodes.rewards[at] + gamma * next_value
-        q[at] = group_mean(ahead[rows], prefix[t, rows])
+        if backup == "implicit":
+            inside = trace[at] == 1  # [rows]
+            q[at] = group_expectile(ahead[rows], prefix[t, rows], np.where(inside, tau, 0.5))
+            ahead[rows[~inside]] = q[at[~inside]]
+        else:
+            q[at] = group_mean(ahead[rows], prefix[t, rows])
         v[at] = value[rows] = group_expectile(q[at], prefix[t - 1, rows], tau)
     return q, v
 
@@ -66,7 +74,7 @@ def _traces(episodes: Episodes, backup: Backup, end_id: int | None) -> NDArray[n
     """The lambda of each token that the agent took, [N]."""
     taken = np.flatnonzero(episodes.is_action)  # [K]
     trace = np.zeros(len(episodes.tokens))  # [N]
-    if backup == "utterance":
+    if backup in ("utterance", "implicit"):
         trace[taken[:-1]] = ~turn_begins(taken, episodes.tokens[taken], end_id)[1:]
     elif backup != "token":
         trace[taken] = backup  # after an episode's last action both V and y are 0
@@ -92,8 +100,10 @@ def group_mean(x: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.f
     return (np.bincount(group, x) / np.maximum(np.bincount(group), 1))[group]
 
 
-def group_expectile(x: NDArray[np.float64], group: NDArray[np.int64], tau: float) -> NDArray[np.float64]:
-    """The tau-expectile of each element's group: x [n], group [n] -> [n].
+def group_expectile(
+    x: NDArray[np.float64], group: NDArray[np.int64], tau: float | NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """The tau-expectile of each element's group: x [n], group [n] -> [n]; each element may have a tau [n] of its own.
 
     Iterates the weighted mean whose weights it decides, which is Newton's method on a piecewise quadratic: it stops at
     the exact solution once no element changes sides.

@@ -51,6 +51,8 @@ class ValueLMConfig(PreTrainedConfig):
     trunks: str = "shared"
     """"shared": all heads read the language model's states, and targets are heads only; "separate": the paper's three
     transformers, for the policy, for the values, and for the targets of the values"""
+    trunk_gradient: float = 1.0
+    """how much of the values' gradient reaches a shared trunk; the language model's reaches it whole"""
     head_width: int = 2
     """hidden units of a head, as a multiple of the model's width"""
     q_head: str = "full"
@@ -90,6 +92,8 @@ class ValueLMConfig(PreTrainedConfig):
             raise ValueError(f"q_head is 'full', 'low_rank', 'tied' or 'utterance', not {self.q_head!r}.")
         if self.value_unit is not None and not 0 < self.value_unit < math.inf:
             raise ValueError(f"value_unit is a number above 0, not {self.value_unit}.")
+        if not 0 <= self.trunk_gradient <= 1:
+            raise ValueError(f"trunk_gradient is a share from 0 to 1, not {self.trunk_gradient}.")
         if self.q_rank < 1:
             raise ValueError(f"q_rank must be at least 1, not {self.q_rank}.")
         check_spoken(**{name: getattr(self, name) for name in SPOKEN})

@@ -168,7 +168,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in self.trunks
         ]  # 1 or 3 x [B * T, d]
         policy, value, target = states * (3 // len(states))  # [B * T, d] each
-        at_value = value[state]  # [K, d]
+        at_value = self._for_values(value[state])  # [K, d]
         v = in_rows(self.v(at_value)[0].squeeze(-1))  # [B, A]
         logits = self.get_output_embeddings()(policy[state])  # [K, V]
         action, backed_up = batch.action.flatten()[real], None  # [K]
@@ -186,6 +186,11 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             v_next = torch.cat([of_state[:, 1:], of_final], 1).scatter(1, last, of_final) * batch.mask  # [B, A]
         q = [in_rows(q_h) for q_h in self.q(at_value, self._rows)]  # num_q x [B, A, V]
         return Values(q, in_rows(target_q), v, v_next, in_rows(logits), self.config.value_unit or 1.0, backed_up)
+
+    def _for_values(self, states: Tensor) -> Tensor:
+        """The states that values are learned from, [K, d]: of a shared trunk part of their gradient is held back."""
+        share = self.config.trunk_gradient
+        return states if share == 1 or self.config.trunks == "separate" else states.detach().lerp(states, share)
 
     @property
     def _rows(self) -> Tensor | None:

@@ -1,0 +1,109 @@
+"""Advantage quality: do learned values order what can be said in one state as it should be ordered?
+
+    rho_k(s) = Spearman correlation over u of  Q(s u_0 .. u_{k-1}, u_k)  and  Q_ref(s u_0 .. u_{k-1}, u_k)
+
+s is a state in which an utterance begins, u runs over what can be said there. Of alternatives that agree up to u_k one
+counts. Advantages differ from Q by V(s) alone, so their order is that of Q. Reported are the means over states of
+rho_k, and of the same at the last token of each utterance ("end"). 1 is the reference's own order, 0 says nothing.
+
+Losses hide what this shows (QVal, arXiv:2606.32034): most of what values have to explain is how good a state is, and
+decoding asks only which token is better in it.
+
+The reference is exact where the task knows its values (``agents.evaluation.known_values``), and otherwise what was
+earned by playing on (``agents.evaluation.played_values``). Of the latter, ``ceiling`` says how far its own noise lets
+any values come: the correlation of two halves of the games, corrected for their number (Spearman and Brown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agents.decoding.candidate_scores import token_values
+from agents.models.value_lm import ValueLM
+
+Tokens = NDArray[np.int32]
+Floats = NDArray[np.float64]
+AT_ONCE = 256  # utterances that a model reads at once
+LEAST = 3  # alternatives below which an order says little
+
+
+@dataclass(frozen=True, eq=False)
+class Alternatives:
+    """What can be said in one state, and what a reference thinks of it; U utterances."""
+
+    history: Tokens
+    """all tokens before them [P]"""
+    utterances: Sequence[Tokens]
+    """U x [tokens of the utterance]"""
+    reference: Sequence[Floats]
+    """U x [tokens of the utterance], Q of each token; NaN where it is not known"""
+    halves: tuple[Sequence[Floats], Sequence[Floats]] | None = None
+    """the same from each half of the games, where the reference was played"""
+
+
+def advantage_quality(model: ValueLM, states: Sequence[Alternatives]) -> dict[str, float]:
+    """Mean Spearman correlation by token: ``0`` (the first), ``1`` .. and ``end``, as far as any state tells.
+
+    Beside each, ``ceiling/0`` .. where the reference was played. A token is left out where no state has three
+    alternatives that the reference tells apart.
+
+    Raises:
+        ValueError: the model has values of whole utterances, none of tokens.
+    """
+    if model.config.q_head == "utterance":
+        raise ValueError("Values of whole utterances have no advantage of tokens to compare.")
+    flat = [(state.history, u) for state in states for u in state.utterances]
+    learned: list[Floats] = []
+    for first in range(0, len(flat), AT_ONCE):
+        histories, utterances = zip(*flat[first : first + AT_ONCE], strict=True)
+        learned += token_values(model, histories, utterances)
+    found: dict[str, list[float]] = {}
+    of_state = iter(learned)
+    for state in states:
+        q = [next(of_state) for _ in state.utterances]
+        for name, alternatives in _compared(state.utterances):
+            reference, at = _there(state.reference, alternatives), _there(q, alternatives)
+            if (rho := spearman(at, reference)) is None:
+                continue
+            found.setdefault(name, []).append(rho)
+            if state.halves is not None:
+                both = spearman(*(_there(half, alternatives) for half in state.halves))
+                found.setdefault(f"ceiling/{name}", []).append(both or 0.0)
+    means = {name: float(np.mean(rhos)) for name, rhos in found.items()}
+    return {name: _ceiling(mean) if name.startswith("ceiling/") else mean for name, mean in sorted(means.items())}
+
+
+def _compared(utterances: Sequence[Tokens]) -> Iterator[tuple[str, list[tuple[int, int]]]]:
+    """What is compared at each token: places (utterance, token) of alternatives that differ up to there."""
+    for k in range(max(map(len, utterances))):
+        distinct = {u[: k + 1].tobytes(): (i, k) for i, u in enumerate(utterances) if len(u) > k}
+        yield str(k), list(distinct.values())
+    yield "end", [(i, len(u) - 1) for i, u in enumerate(utterances)]
+
+
+def _there(values: Sequence[Floats], places: Sequence[tuple[int, int]]) -> Floats:
+    return np.array([values[i][k] for i, k in places])
+
+
+def spearman(x: Floats, y: Floats) -> float | None:
+    """The rank correlation of x [U] and y [U] where both are known; 0 where x tells nothing apart.
+
+    None where fewer than three are known, or y tells nothing apart.
+    """
+    from scipy.stats import spearmanr
+
+    known = ~(np.isnan(x) | np.isnan(y))
+    x, y = x[known], y[known]
+    if len(y) < LEAST or np.ptp(y) == 0:
+        return None
+    return float(spearmanr(x, y).statistic) if np.ptp(x) > 0 else 0.0
+
+
+def _ceiling(half: float) -> float:
+    """The most that anything correlates with a reference whose halves correlate by so much."""
+    half = max(0.0, half)
+    return float(np.sqrt(2 * half / (1 + half)))
