@@ -196,7 +196,7 @@ def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next:
     if config.backup == "token":
         return reward + follows * v_next  # [B, A]
     trace = batch.inside().to(reward.dtype)  # [B, A] lambda
-    if config.backup != "utterance":
+    if not isinstance(config.backup, str):
         trace[:, :-1] = config.backup * batch.mask[:, 1:]
     return backward_sum(reward + follows * (1 - trace) * v_next, follows * trace)  # [B, A]
 

@@ -96,7 +96,9 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "wordle-tweets",
             "Wordle-Paper-v0",
-            "Games with the colours that people shared in tweets (tweets= names the table) and words that fit them.",
+            "Games with the colours of shared grids and words that fit them. tweets= names a table of people's; "
+            "without one people are simulated: 40,000 games of a player who guesses any of 2,268 words that agrees "
+            "with all feedback.",
             wordle_tweets.retrofitted,
             {"tweets": None, "answers": None, "player": "independent"},
         ),

@@ -4,6 +4,9 @@ A game is drawn, then a hidden word, then for each row a word whose feedback aga
 colours; where a row has none, both are drawn anew. The players are people, so the colours improve from row to row as
 people's do. The words are not theirs: of the independent player each is drawn for its row alone, and may contradict the
 feedback to earlier ones.
+
+Without tweets the grids are simulated: those of a player who guesses any word of the packaged list ``english`` that
+agrees with all feedback (``lang_envs.corpora.simulated_grids``), whatever words the games are then played with.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datasets_builders.recorder import Block, first_seed
+from lang_envs.corpora.simulated_grids import simulated_grids
 from lang_envs.corpora.wordle_tweets import MOST_ROWS, SharedGames, read_answers, read_tweets
 from lang_envs.episode import Episode
 from lang_envs.tasks.wordle import END, OVER, REPLY_END, START, VOCABULARY, Wordle
@@ -36,19 +40,20 @@ def retrofitted(
     answers: str | os.PathLike[str] | None = None,
     player: Player = "independent",
 ) -> Block:
-    """Games with the colours of people's and words that fit them.
+    """Games with the colours of shared grids and words that fit them.
 
     Args:
         env: a game of Wordle; hidden words and guesses are of its list, under its rule of feedback.
         seed: of the recording.
-        tweets: a CSV of tweets with the columns ``wordle_id`` and ``tweet_text`` (:func:`read_tweets`).
+        tweets: a CSV of tweets with the columns ``wordle_id`` and ``tweet_text`` (:func:`read_tweets`);
+            None: 40,000 simulated grids (:func:`simulated_grids`).
         answers: a CSV with the columns ``wordle_id`` and ``word``: the hidden words are then the true ones, and games
             of other days are left out. By default any word of the list is hidden.
         player: "consistent" draws each guess among the words that agree with all feedback before it, where one of them
             has the row's colours.
 
     Raises:
-        ValueError: for another task or player, without tweets, or where no game can be had.
+        ValueError: for another task or player, for answers without tweets, or where no game can be had.
         CorpusError: where a file is not what it should be.
     """
     task = env.task
@@ -56,22 +61,20 @@ def retrofitted(
         raise ValueError(f"this recipe needs a game of Wordle, got the task {type(task).__name__}")
     if len(env.tokenizer) != len(VOCABULARY):
         raise ValueError("this recipe writes its games in Wordle's own tokenizer; leave out tokenizer=")
-    if tweets is None:
-        raise ValueError(
-            "this recipe needs tweets='tweets.csv': a table with the columns wordle_id and tweet_text, such as that of "
-            "benhamner/wordle-tweets on Kaggle"
-        )
+    if tweets is None and answers is not None:
+        raise ValueError("answers= are the true words of the days in tweets=, which is not given; leave out answers=")
     if player not in get_args(Player):
         raise ValueError(f"player must be one of {get_args(Player)}, got {player!r}")
-    games, hidden = read_tweets(tweets), None
+    games, hidden = simulated_grids() if tweets is None else read_tweets(tweets), None
     if answers is not None:
         games, hidden = _with_answers(games, read_answers(answers), task.words)
     retrofit, first = Retrofit(task, games, hidden, player), first_seed(seed)
+    name = f"{'simulated-' if tweets is None else ''}tweets-{player}"
 
     def block(k: int) -> Iterator[Episode]:
         rng = np.random.default_rng((first + k * _BLOCK_GAMES, 4))
         for _ in range(_BLOCK_GAMES // _CHUNK):
-            yield from _episodes(task, games, *retrofit.draw(_CHUNK, rng), player)
+            yield from _episodes(task, games, *retrofit.draw(_CHUNK, rng), name)
 
     return block
 
@@ -146,7 +149,7 @@ def _episodes(
     game: NDArray[np.int64],
     hidden: NDArray[np.int64],
     guesses: NDArray[np.int64],
-    player: Player,
+    name: str,
 ) -> Iterator[Episode]:
     """The games [n] as the environment would have recorded them."""
     n, rows, patterns = len(game), games.rows[game], games.patterns[game]  # [n], [n, 6]
@@ -159,7 +162,7 @@ def _episodes(
         rewards = np.tile(_REWARDS, count)
         rewards[-_TURN + 5] += solved[i]
         info = {
-            "policy": f"tweets-{player}",
+            "policy": name,
             "wordle_id": int(games.puzzle[game[i]]),
             "hidden": task.words[hidden[i]],
             "success": bool(solved[i]),

@@ -11,6 +11,7 @@ from datasets_builders.wordle import utterances
 from datasets_builders.wordle_tweets import Retrofit, retrofitted
 from lang_envs import Start, rollout
 from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.simulated_grids import simulated_grids
 from lang_envs.corpora.wordle_tweets import grid_of, read_answers, read_tweets
 from lang_envs.make import language_vec
 from lang_envs.policies.wordle import RandomMixture
@@ -202,6 +203,27 @@ def test_true_words_are_used_where_they_are_known(tmp_path, tweets):
     assert len(words) > 60  # any word of the list, not the 40 of those days
 
 
+def test_simulated_grids_are_those_of_a_player_who_guesses_any_consistent_word():
+    games = simulated_grids(6000)
+    rows, last = games.rows, games.patterns[np.arange(6000), games.rows - 1]
+    assert ((games.patterns == SOLVED).sum(axis=1) == (last == SOLVED)).all() and (rows[last != SOLVED] == 6).all()
+    returns = np.where(last == SOLVED, 1.0 - rows, -6.0)
+    assert returns.mean() == pytest.approx(-3.125, abs=4 * returns.std() / 6000**0.5)  # RandomConsistent's
+    assert (simulated_grids(6000).patterns == games.patterns).all()
+
+
+def test_without_tweets_people_are_simulated(tmp_path):
+    logs = build("wordle-tweets", 50, tmp_path / "d", env_id="Wordle-v0", words="english-30", progress=False)
+    assert {episode.info["policy"] for episode in logs} == {"simulated-tweets-independent"}
+    assert logs.provenance["recipe"]["options"]["tweets"] is None and "simulated" in logs.provenance["description"]
+    judge = Wordle("english-30")
+    for episode in logs:
+        state = WordleState(hidden=episode.info["hidden"])
+        for word in words_of(episode):
+            state = judge.reply(state, word, np.random.default_rng(0)).state
+        assert state.solved is episode.info["success"]
+
+
 def test_a_recording_is_repeatable_and_blocks_differ(tweets):
     env = language_vec("Wordle-Paper-v0", 1, words=WORDS)
     block = retrofitted(env, 3, tweets[0])
@@ -214,7 +236,7 @@ def test_the_recipe_refuses(tmp_path, tweets):
         with pytest.raises(ValueError, match=message):
             record(tmp_path, tweets, 4, **options)
 
-    refused("needs tweets='tweets.csv'", tweets=None)
+    refused("leave out answers=", tweets=None, answers=tweets[1])
     refused("player must be one of", player="clever")
     with pytest.raises(ValueError, match="needs a game of Wordle"):
         build("wordle-tweets", 4, tmp_path / "d", env_id="MovieReview-v0", tweets=tweets[0], progress=False)

@@ -1,12 +1,17 @@
-"""The exact fixed point of ILQL on a log, for a learner that generalises nothing: one table entry per history.
+"""The exact fixed point of ILQL on a log, for a learner that generalises nothing: one table entry per state.
 
     Q(s, a) = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')    (``value_learning``)
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
+<<<<<<< HEAD
 With backup "implicit" Q(s, a) inside an utterance is the tau-expectile over the log of y = r + gamma y', where the
 last y' is Q(s, a) of the utterance's last token.
 
 The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
+=======
+By default every history is a state of its own: the table is the prefix tree of the logged tokens. It is solved
+backwards, so nothing is trained. With tau = 1/2 these are the
+>>>>>>> w/wordle
 behaviour's own values (SARSA, Monte-Carlo returns), whatever lambda. With tau -> 1 and one step they are the best the
 log shows; with a backup to the end of the utterance a token is worth what the log said after it on average, and only
 the choice between tokens is the best. A network that scores otherwise does so by generalising, or by not having
@@ -24,7 +29,12 @@ from lang_envs.turns import turn_begins
 
 
 def tabular_values(
-    episodes: Episodes, tau: float, gamma: float, backup: Backup = "token", end_id: int | None = None
+    episodes: Episodes,
+    tau: float,
+    gamma: float,
+    backup: Backup = "token",
+    end_id: int | None = None,
+    states: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Q and V of every logged action.
 
@@ -34,6 +44,8 @@ def tabular_values(
         gamma: discount per agent token.
         backup: how far a target looks before it bootstraps, as in ``agents.value_learning``.
         end_id: the token that ends an utterance, which "utterance" and "implicit" need where two follow each other.
+        states: [T, B] numbers the state that each episode is in after token t, below T the longest episode's length;
+            only those before and after an agent's token are read. None: every history is one (:func:`prefixes`).
 
     Returns:
         ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken
@@ -45,13 +57,13 @@ def tabular_values(
     if not 0 < tau < 1:
         raise ValueError(f"tau is an expectile and lies strictly between 0 and 1, got {tau}; 0.5 is the mean.")
     lengths = np.diff(episodes.offsets)  # [B]
-    prefix = prefixes(episodes)  # [T, B]
+    state = prefixes(episodes) if states is None else states  # [T, B]
     trace = _traces(episodes, backup, end_id)  # [N] lambda
     value = np.zeros(len(lengths))  # [B] V of the episode's next decision, 0 after its last
     ahead = np.zeros(len(lengths))  # [B] and its y
     q = np.full(len(episodes.tokens), np.nan)  # [N]
     v = np.full(len(episodes.tokens), np.nan)  # [N]
-    for t in range(len(prefix) - 1, 0, -1):
+    for t in range(len(state) - 1, 0, -1):
         rows = np.flatnonzero(lengths > t)
         at = episodes.offsets[rows] + t
         chosen = episodes.is_action[at]
@@ -62,11 +74,11 @@ def tabular_values(
         ahead[rows] = episodes.rewards[at] + gamma * next_value
         if backup == "implicit":
             inside = trace[at] == 1  # [rows]
-            q[at] = group_expectile(ahead[rows], prefix[t, rows], np.where(inside, tau, 0.5))
+            q[at] = group_expectile(ahead[rows], state[t, rows], np.where(inside, tau, 0.5))
             ahead[rows[~inside]] = q[at[~inside]]
         else:
-            q[at] = group_mean(ahead[rows], prefix[t, rows])
-        v[at] = value[rows] = group_expectile(q[at], prefix[t - 1, rows], tau)
+            q[at] = group_mean(ahead[rows], state[t, rows])
+        v[at] = value[rows] = group_expectile(q[at], state[t - 1, rows], tau)
     return q, v
 
 

@@ -103,7 +103,7 @@ class Wordle(Task[WordleState]):
     `require_dictionary=False`, `hidden="resample"`.
 
     ## Reference Scores
-    Mean returns over 40,000 games; the standard errors are below 0.008. Nobody knows the optimum of these lists.
+    Mean returns over 40,000 games; the standard errors are below 0.008. Nobody knows the optimum of `english`.
 
     | policy (`lang_envs.policies.wordle`), list `english` | `Wordle-v0` | `Wordle-Paper-v0` |
     |---|---|---|
@@ -115,7 +115,7 @@ class Wordle(Task[WordleState]):
     | uniformly random tokens | -6.000 | -6.000 |
 
     The expert on `english-400`, `english-200`, `english-100` and `english-30`: -1.933, -1.723, -1.541 and -1.167
-    (`Wordle-v0`).
+    (`Wordle-v0`); the exact optimum: -1.915, -1.725, -1.540 and -1.167.
 
     ## Version History
     * v0: first version.

@@ -159,3 +159,11 @@ def choose(mask: NDArray[np.bool_], rngs: Sequence[np.random.Generator]) -> NDAr
     before = np.where(octet > 0, counts[rows, octet - 1], 0)
     inside = padded.reshape(n, -1, 8)[rows, octet].cumsum(axis=1)  # [n, 8]
     return octet * 8 + (inside > (drawn - before)[:, None]).argmax(axis=1)
+
+
+def choose_with(mask: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.int64]:
+    """As :func:`choose`, with one generator for all rows."""
+    counts = mask.sum(axis=1)  # [n]
+    columns = np.flatnonzero(mask) % mask.shape[1]
+    first = np.cumsum(counts) - counts
+    return columns[first + (rng.random(len(mask)) * counts).astype(np.int64)]
