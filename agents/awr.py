@@ -26,13 +26,16 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import BootstrapConfig, bootstrapped_losses
+from agents.value_learning import Backup, BootstrapConfig, bootstrapped_losses
 
 
 @dataclass
 class AWRConfig(BootstrapConfig):
     """What AWR adds to the settings of every value-based agent."""
 
+    backup: Backup = "implicit"
+    """how far a target looks before it bootstraps: to the end of the utterance, by the expectile of what can follow
+    ("implicit") or by its mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
     tau: float = 0.7
     """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
     awr_temperature: float = 0.25

@@ -1,6 +1,6 @@
 """Implicit Language Q-Learning, per token (Snell et al. 2023, arXiv:2206.11871, section 4).
 
-    y     = r + gamma V(s')                                    one token ahead, or further: ``backup``
+    y     = r + gamma V(s')                                    one token ahead (the paper), or further: ``backup``
     L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads
     L_V   = |tau - 1(Qbar(s, a) < V(s))| (Qbar(s, a) - V(s))^2  expectile; Qbar is the smaller target head
     L_CQL = -log softmax(Q(s, .))[a]                           keeps tokens the data do not take low; each Q head
@@ -12,7 +12,8 @@
 Conventions of the paper's code that are kept: losses are summed over the Q heads, squares carry no 1/2, environment
 tokens are skipped in the backup (s' is the state of the agent's next decision), targets follow by Polyak averaging
 after every optimiser step. Not kept: padded transitions in the loss, truncated episodes treated as ended.
-Ours: ``monte_carlo_steps``, an optional start on Monte-Carlo returns, off by default.
+Ours: the "implicit" backup inside an utterance, by default (``value_learning`` has its equations); and
+``monte_carlo_steps``, an optional start on Monte-Carlo returns, off by default.
 """
 
 from __future__ import annotations
@@ -23,13 +24,16 @@ import torch
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.value_learning import BootstrapConfig, bootstrapped_losses, return_losses
+from agents.value_learning import Backup, BootstrapConfig, bootstrapped_losses, return_losses
 
 
 @dataclass
 class ILQLConfig(BootstrapConfig):
     """What ILQL adds to the settings of every value-based agent."""
 
+    backup: Backup = "implicit"
+    """how far a target looks before it bootstraps: to the end of the utterance, by the expectile of what can follow
+    ("implicit") or by its mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
     tau: float = 0.7
     """expectile of the value: 0.5 is the mean over the data (SARSA), towards 1 the best the data show"""
     monte_carlo_steps: int = 0

@@ -77,8 +77,9 @@ class ValueConfig:
     """Q heads; with two the smaller is used"""
     trunks: Literal["shared", "separate"] = "shared"
     """one transformer with target heads, or the paper's three (policy, value, target)"""
-    trunk_gradient: float = 1.0
-    """how much of the values' gradient reaches a shared trunk: at 0 the language model learns as in imitation alone"""
+    trunk_gradient: float = 0.3
+    """how much of the values' gradient reaches a shared trunk: at 0 the language model learns as in imitation alone,
+    and values learn little; 1 is the paper's code"""
     zero_init: bool = True
     """start every head as a constant: no noise from tokens never seen"""
     bias_init: float | None = None

@@ -1,5 +1,7 @@
 """Targets that look further ahead than one token: against a loop, in a table, and on a long chain."""
 
+import warnings
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from agents.data.batch import backward_sum
 from agents.evaluation.tabular import tabular_values
 from agents.models.value_lm import Values
 from agents.psi import PsiConfig
+from agents.training.horizon import check_horizon
 from agents.value_learning import bootstrapped_losses, expectile_error, implicit_targets, targets
 from lang_envs import Episode, Episodes
 
@@ -226,3 +229,23 @@ def test_sarsa_as_it_is_tells_good_first_words_from_bad_ones_forty_tokens_before
     with torch.inference_mode():
         q = agent.model.values(collate([log[0], log[-1]], env.pad_id, env.end_id)).target_q[:, 0]
     assert q.tolist() == pytest.approx([-10, 0], abs=2.5)
+
+
+@pytest.mark.parametrize(
+    ("backup", "rate", "warned"),
+    [("token", 0.1, "4 backups of one token each need about 40 steps"), ("token", 1.0, None), ("implicit", 0.1, None)],
+)
+def test_a_training_too_short_for_values_to_cross_an_episode_is_warned_about(backup, rate, warned):
+    source = Logged([episode([0, 2, 3, 2, END], [0, 0, 0, 0, 1]), episode([0, 2, END], [0, 0, 1])])
+    config = ILQLConfig(backup=backup, target_rate=rate)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        check_horizon(config, source, 30, END)
+    assert [warned in str(w.message) for w in told] == ([True] if warned else [])
+
+
+@pytest.mark.parametrize(("backup", "most"), [("utterance", 2.0), ("token", 5.0), (0.5, 2.5)])
+def test_how_many_backups_an_episode_has(backup, most):
+    source = Logged([episode([0, 2, 3, END, 4, 2, END], [0] * 7), episode([0, 2, END], [0, 0, 1])])
+    with pytest.warns(UserWarning, match=f"{most:.0f} backups"):
+        check_horizon(ILQLConfig(backup=backup), source, 1, END)

@@ -74,9 +74,22 @@ def test_sarsa_and_monte_carlo_find_the_behaviours_values_and_choose_was(cls, co
 
 
 def test_ilql_near_one_finds_the_optimum_and_takes_the_wasnt_path(env):
-    config = ILQLConfig(tau=0.99, **VALUES)
+    config = ILQLConfig(tau=0.99, backup="token", **VALUES)
     agent = trained(ILQL, config, env, steps=600, lr=1e-3)
     worst, mean = worst_and_mean(errors(agent, env, TASK.optimal_q))
+    assert worst < 0.15
+    assert mean < 0.08
+    assert review_of(agent, env) == "the movie wasn't good it was superb"
+
+
+def test_ilql_that_looks_to_the_end_of_the_utterance_finds_its_table_and_takes_the_wasnt_path(env):
+    log = Episodes.from_list(LOG)
+    q, _ = tabular_values(log, 0.99, VALUES["gamma"], "implicit", env.end_id)
+    starts = log.offsets.searchsorted(np.arange(len(q)), side="right") - 1
+    table = {(log.tokens[log.offsets[b] : i].tobytes(), log.tokens[i]): q[i] for i, b in enumerate(starts)}
+    agent = trained(ILQL, ILQLConfig(tau=0.99, **VALUES), env, steps=600, lr=1e-3)
+    exact = errors(agent, env, lambda history, gamma: {t: table[h, t] for h, t in table if h == history.tobytes()})
+    worst, mean = worst_and_mean(exact)
     assert worst < 0.15
     assert mean < 0.08
     assert review_of(agent, env) == "the movie wasn't good it was superb"

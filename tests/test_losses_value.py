@@ -93,6 +93,7 @@ def test_awr_is_its_equations(batch, per, temperature, most):
         tau=0.8,
         gamma=0.9,
         discount_per=per,
+        backup="token",
         cql_weight=0.3,
         bc_weight=0.7,
         awr_temperature=temperature,

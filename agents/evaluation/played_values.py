@@ -114,7 +114,7 @@ def _gathered(states: Sequence[_State], returns: Floats) -> Iterator[Alternative
         whole, odd, even = (
             [
                 _at_both_ends(u, first[part].mean(), last[part].mean())
-                for u, (first, last) in zip(state.alternatives, of)
+                for u, (first, last) in zip(state.alternatives, of, strict=True)
             ]
             for part in (slice(None), slice(0, None, 2), slice(1, None, 2))
         )

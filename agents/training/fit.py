@@ -25,6 +25,7 @@ from agents.models.lm import checkpoint_gradients, native_bf16
 from agents.training import checkpoint, processes
 from agents.training.dropout import without_dropout
 from agents.training.fit_config import FREE, FitConfig
+from agents.training.horizon import check_horizon
 from agents.training.log import Log, progress_bar
 from agents.training.parallel import parallel, unsharded
 from agents.training.update import adamw, learning_rate
@@ -87,6 +88,7 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
         )
     agent.fit_config = config
     source = agent.prepare(source)
+    check_horizon(agent.config, source, steps, agent.lm.end_id)
     source.check_tokenizer(agent.lm.tokenizer)
     checkpoint_gradients(agent.model, config.gradient_checkpointing)
     if processes.count() > 1:
@@ -114,7 +116,7 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
         for step in range(start + 1, steps + 1):
             lr = learning_rate(config, step, total)
             for group in optimizer.param_groups:
-                group["lr"] = lr
+                group["lr"] = lr * group["times"]
             window.append(agent.update(source, optimizer, step, total))
             made += 1
             # By its version ``LMPolicy`` sees that what it has read is out of date; fused AdamW leaves it as it was.

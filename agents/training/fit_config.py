@@ -28,6 +28,8 @@ class FitConfig:
 
     lr: float = 3e-4
     """learning rate at its highest"""
+    head_lr: float = 5.0
+    """that of the heads of values, as a multiple of ``lr``: they start from nothing, on a model that has learned much"""
     batch_size: int = 64
     """episodes in each optimiser step, over all processes"""
     accumulate: int = 1
@@ -78,7 +80,7 @@ class FitConfig:
             ValueError: in words, for a setting that cannot be meant.
         """
         check_types(self)
-        for name in ("lr", "warmup_steps", "final_lr", "weight_decay"):
+        for name in ("lr", "head_lr", "warmup_steps", "final_lr", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, not {getattr(self, name)}.")
         for name in ("batch_size", "accumulate", "log_every", "eval_every", "checkpoint_every", "schedule_steps"):

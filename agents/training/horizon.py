@@ -1,0 +1,53 @@
+"""Whether values can cross an episode in the steps that a training has.
+
+A target moves by ``target_rate`` of its distance in each optimiser step, so that half the value of a reward T backups
+away arrives after about T / target_rate steps. A backup crosses one token, an utterance, or 1 / (1 - lambda) tokens.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from agents.data.source import Logged, Mixed, Source
+from agents.value_learning import BootstrapConfig
+from lang_envs.turns import turn_begins
+
+LOOKED_AT = 4096  # episodes of the log, from the first on
+
+
+def check_horizon(config: Any, source: Source, steps: int, end_id: int) -> None:
+    """Warns where the log's longest episodes need more steps than there are; only agents that bootstrap can.
+
+    Args:
+        config: the agent's.
+        source: what it learns from; of live episodes nothing is known before.
+        steps: of the whole training.
+        end_id: the token that ends an utterance.
+    """
+    logged = source.logged if isinstance(source, Mixed) else source
+    if not isinstance(config, BootstrapConfig) or not isinstance(logged, Logged) or not len(logged):
+        return
+    far, by = _longest(logged, config.backup, end_id)
+    needed = far / config.target_rate
+    if steps < needed:
+        warnings.warn(
+            f"Values will hardly cross the log's longest episodes: {far:.0f} backups of one {by} each need about "
+            f"{needed:.0f} steps at target_rate={config.target_rate:g}, and there are {steps}. Train for longer, raise "
+            'target_rate, or look further ahead (backup="implicit" or "utterance").',
+            stacklevel=2,
+        )
+
+
+def _longest(logged: Logged, backup: str | float, end_id: int) -> tuple[float, str]:
+    """Backups from the end of the longest episode to its start, and what each of them crosses."""
+    episodes = logged.data.rows(np.arange(min(LOOKED_AT, len(logged))))
+    taken = np.flatnonzero(episodes.is_action)  # [K]
+    if backup in ("utterance", "implicit"):
+        counted, by = taken[turn_begins(taken, episodes.tokens[taken], end_id)], "utterance"
+    else:
+        counted, by = taken, "token"
+    most = float(np.bincount(episodes.offsets[1:].searchsorted(counted, side="right"), minlength=1).max())
+    return (most if isinstance(backup, str) else max(1.0, most * (1 - backup))), by
