@@ -248,6 +248,24 @@ def test_logs_of_no_environment_leave_the_usual_decoding(
     assert train(tmp_path / "mine", tmp_path / "live", *env, "--logged-fraction", 0.5) == 0 and counted == [2]
 
 
+@pytest.mark.parametrize("harm", ["cut", "another", "row", "alone"])
+def test_a_damaged_choice_is_named_before_training(
+    data: Path, tmp_path: Path, harm: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"decoding": {}, "return": 1.0, "error": 0.0, "episodes": 2}
+    whole = {"decoding": {}, "episodes": 2, "alone": 0, "tried": [row]}
+    other = {"another": {"decoding": {"top_k": 1}}, "row": {"tried": [{"decoding": {}}]}, "alone": {"alone": 7}}
+    text = json.dumps({**whole, **other.get(harm, {})})
+    config, out = parse(["bc", "--data", str(data), "--out", str(tmp_path / "r"), "--steps", "1"])
+    runs._begin(config, out)
+    (out / "decoding.json").write_text(text[:-9] if harm == "cut" else text)
+    with pytest.raises(ValueError, match=r"decoding\.json.*Delete it, and the run chooses again"):
+        runs.train(config, out)
+    assert not (out / "metrics.jsonl").exists()
+    (out / "decoding.json").write_text(json.dumps(whole))
+    assert chosen.read(out) is not None
+
+
 def test_a_number_of_episodes_below_none_is_refused(data: Path, tmp_path: Path) -> None:
     config, out = parse(["bc", "--data", str(data), "--out", str(tmp_path / "r"), "--decoding-episodes", "-1"])
     with pytest.raises(ValueError, match="decoding_episodes is a number from 0 on"):

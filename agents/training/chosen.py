@@ -32,6 +32,20 @@ class Chosen:
     tried: list[dict[str, Any]]
     """``decoding``, ``return``, ``error`` and ``episodes`` of each"""
 
+    def __post_init__(self) -> None:
+        """Checks that its parts belong together.
+
+        Raises:
+            ValueError: they do not.
+        """
+        if any(row.keys() != {"decoding", "return", "error", "episodes"} for row in self.tried):
+            raise ValueError("a row of tried should have decoding, return, error and episodes.")
+        if all(row["decoding"] != self.decoding for row in self.tried) or self.alone not in (
+            None,
+            *range(len(self.tried)),
+        ):
+            raise ValueError("what was chosen, or is said to speak alone, is not among tried.")
+
     @property
     def best(self) -> dict[str, Any]:
         """What is known of the one chosen."""
@@ -45,7 +59,10 @@ def read(out: Path) -> Chosen | None:
         ValueError: the file is damaged.
     """
     path = out / FILE
-    return typed(Chosen, read_object(path), path) if path.exists() else None
+    try:
+        return typed(Chosen, read_object(path), path) if path.exists() else None
+    except ValueError as error:
+        raise ValueError(f"{error} Delete it, and the run chooses again.") from None
 
 
 def why_not(config: RunConfig) -> str | None:

@@ -133,11 +133,11 @@ def train(config: RunConfig, out: Path) -> Agent:
     source = _source(config, env)
     with claimed(out):
         processes.first_does(lambda: _begin(config, out))
+        before = processes.first_does(lambda: chosen.read(out))
         place = Place(out)
         for _ in make_steps(agent, source, config.steps, settings):
             pass
         place.check()
-        before = processes.first_does(lambda: chosen.read(out))
         agent.decoding = None if before is None else before.decoding
         agent.save(out / "agent")
         wanted = config.decoding_episodes and (before is None or before.episodes != config.decoding_episodes)
