@@ -40,10 +40,8 @@ class Chosen:
         """
         if any(row.keys() != {"decoding", "return", "error", "episodes"} for row in self.tried):
             raise ValueError("a row of tried should have decoding, return, error and episodes.")
-        if all(row["decoding"] != self.decoding for row in self.tried) or self.alone not in (
-            None,
-            *range(len(self.tried)),
-        ):
+        known = self.alone is None or 0 <= self.alone < len(self.tried)
+        if not known or all(row["decoding"] != self.decoding for row in self.tried):
             raise ValueError("what was chosen, or is said to speak alone, is not among tried.")
 
     @property
