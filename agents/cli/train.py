@@ -123,17 +123,17 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
 
 def show_choice(screen: Console, chosen: Chosen) -> None:
     """Prints which decodings were tried, and in a sentence what came of it."""
+    best = chosen.best
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("decoding", no_wrap=True, overflow="fold")
     for name in ("return", "error"):
         table.add_column(name, justify="right")
     table.add_column("")
     for row in chosen.tried:
-        best = row is chosen.best
-        numbers = (f"{row['return']:.3f}", f"{row['error']:.3f}", "chosen" if best else "")
-        table.add_row(escape(decoding_in_words(row["decoding"])), *numbers, style="bold" if best else None)
+        marked = row is best
+        numbers = (f"{row['return']:.3f}", f"{row['error']:.3f}", "chosen" if marked else "")
+        table.add_row(escape(decoding_in_words(row["decoding"])), *numbers, style="bold" if marked else None)
     screen.print(table)
-    best = chosen.best
     said = f"Chosen: {decoding_in_words(chosen.decoding)} earns {best['return']:.3f} on {best['episodes']} episodes"
     if chosen.alone is not None:
         alone = chosen.tried[chosen.alone]

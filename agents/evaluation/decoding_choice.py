@@ -77,8 +77,8 @@ def grid_of(agent: Agent) -> list[dict[str, Any]]:
     plain: list[dict[str, Any]] = [{"greedy": True}, {}, *({"top_p": p} for p in TOP_P)]
     if isinstance(agent, UtteranceILQL):
         some = agent.config.candidates
-        return [{**one, "candidates": k} for k in (some, 2 * some) for one in plain[1:]] + [
-            {**one, "candidates": 1} for one in plain
+        return [{**one, "candidates": 1} for one in plain] + [
+            {**one, "candidates": k} for k in (some, 2 * some) for one in plain[1:]
         ]
     if agent.needs_values:
         ruled_out: list[dict[str, Any]] = [{"lm_top_p": p} for p in TOP_P]
@@ -115,7 +115,7 @@ def choose(
     counts = [_episodes(env, decoding, episodes) for decoding in decodings]
     config = agent.model.config
     own = {name: getattr(config, name) for name in SPOKEN if agent.needs_values}
-    tried = []
+    tried: list[Tried] = []
     try:
         with progress_bar("choosing how to speak", sum(counts)) as show:
             for decoding, count in zip(decodings, counts, strict=True):
