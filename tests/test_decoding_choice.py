@@ -14,7 +14,8 @@ from toy_agent import make_env as make_toy_env
 from transformers import AutoModelForCausalLM
 
 from agents import ILQL, LM, Agent, Logged, LoRAConfig, cli
-from agents.cli.train import parse
+from agents.cli.show import console
+from agents.cli.train import parse, show_choice
 from agents.evaluation import decoding_choice
 from agents.evaluation.decoding_choice import Choice, Tried, choose, grid_of
 from agents.training import chosen, runs
@@ -208,7 +209,7 @@ def test_the_command_chooses_once_and_eval_goes_by_it(
     assert found is not None and found.decoding == Agent.load(out / "agent").decoding == found.best["decoding"]
     assert found.best["return"] == max(row["return"] for row in found.tried)
     assert found.alone is not None and found.tried[found.alone]["decoding"]["advantage_weight"] == 0
-    assert f"earns {found.best['return']:.3f} on 2 episodes; the language model alone" in said
+    assert f"earns {found.best['return']:.3f} on 2 episodes; the language model" in said
     assert said.count(" chosen ") == 1 and "advantage_weight=32" in said
     found.tried.clear()
 
@@ -220,6 +221,30 @@ def test_the_command_chooses_once_and_eval_goes_by_it(
     for asked, where in (([], "chosen after training"), (["--set", "greedy=true"], "as asked")):
         assert cli.main(["eval", str(out), "--episodes", "2", *asked]) == 0
         assert where in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("alone", "words"),
+    [
+        (0, "earns 0.900 on 7 episodes; the language model alone (greedy=true) earns 0.250. The best"),
+        (1, "earns 0.900 on 7 episodes; the language model speaks alone in it, so its values do not help"),
+        (None, "earns 0.900 on 7 episodes. The best of many looks better than it is"),
+    ],
+)
+def test_a_sentence_says_what_values_are_good_for(
+    alone: int | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [
+        {"decoding": decoding, "return": earned, "error": 0.125, "episodes": 7}
+        for decoding, earned in (({"greedy": True}, 0.25), ({"top_p": 0.8}, 0.9))
+    ]
+    show_choice(console(), chosen.Chosen({"top_p": 0.8}, 7, alone, rows))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines[1:3]] == [
+        ["greedy=true", "0.250", "0.125"],
+        ["top_p=0.8", "0.900", "0.125", "chosen"],
+    ]
+    assert f"Chosen: top_p=0.8 {words}" in lines[3]
 
 
 def test_interrupted_while_choosing_it_chooses_again(

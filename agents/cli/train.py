@@ -135,8 +135,10 @@ def show_choice(screen: Console, chosen: Chosen) -> None:
         table.add_row(escape(decoding_in_words(row["decoding"])), *numbers, style="bold" if marked else None)
     screen.print(table)
     said = f"Chosen: {decoding_in_words(chosen.decoding)} earns {best['return']:.3f} on {best['episodes']} episodes"
-    if chosen.alone is not None:
-        alone = chosen.tried[chosen.alone]
+    alone = None if chosen.alone is None else chosen.tried[chosen.alone]
+    if alone is best:
+        said += "; the language model speaks alone in it, so its values do not help (see docs/settings.md)"
+    elif alone is not None:
         said += f"; the language model alone ({decoding_in_words(alone['decoding'])}) earns {alone['return']:.3f}"
     said += ". The best of many looks better than it is: lang-envs eval plays other episodes."
     screen.print(escape(said), soft_wrap=True)
