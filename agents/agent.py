@@ -16,6 +16,7 @@ from agents.data.source import Source, returns_of
 from agents.models.lm import LM
 from agents.models.lora import checksum, merged
 from agents.models.silence import silence
+from agents.models.speaking import speaking
 from agents.models.value_lm import ValueLM, ValueLMConfig
 from agents.saved import DESCRIPTION, FORMAT_VERSION, opening, read_description, read_lm, read_reference
 from agents.training.fit import fit
@@ -43,6 +44,8 @@ class Agent:
     Attributes:
         model: what is trained: the language model, or a ``ValueLM`` around it where the algorithm ``needs_values``.
         step: optimiser steps made so far, over all calls of ``learn``.
+        decoding: arguments of ``policy`` that were chosen for it (``agents.evaluation.decoding_choice``), or None. They
+            are saved, and ``generate`` of the saved model goes by them; training and ``policy()`` do not.
         adapted: checksum of the weights below adapters, where there are any.
         reference: a frozen copy of the model as it was when training began, in algorithms that look back at it.
         parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.training.parallel``.
@@ -71,6 +74,7 @@ class Agent:
         check_types(config)
         self.lm, self.config, self.step = lm, config, 0
         self.fit_config: FitConfig | None = None
+        self.decoding: dict[str, Any] | None = None
         self.parallel: torch.nn.Module | None = None
         self.reference: PreTrainedModel | None = None
         # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
@@ -154,6 +158,7 @@ class Agent:
         """A policy that plays with the model as it is then; ``decoding`` are the keywords of ``LMPolicy``.
 
         How much a ``ValueLM`` listens to its values is a setting of the model: ``agent.model.config.advantage_weight``.
+        Where a decoding was chosen, as ``lang-envs train`` does, ``agent.policy(**agent.decoding)`` speaks by it.
         """
         from agents.decoding.policy import LMPolicy
 
@@ -183,7 +188,9 @@ class Agent:
             with replacing_folder(folder) as new:
                 for part, where in ((model, new), (self.reference, new / "reference")):
                     if part is not None:
-                        (merged(part) if self.lm.lora else part).save_pretrained(where)
+                        whole = merged(part) if self.lm.lora else part
+                        with speaking(whole, self.decoding if part is model else None):
+                            whole.save_pretrained(where)
                 self.lm.tokenizer.save_pretrained(new)
                 (new / DESCRIPTION).write_text(json.dumps(self._description(), indent=2))
 
@@ -195,6 +202,7 @@ class Agent:
             "lora": None if self.lm.lora is None else dataclasses.asdict(self.lm.lora),
             "fit": None if self.fit_config is None else self.fit_config.to_dict(),
             "step": self.step,
+            "decoding": self.decoding,
             "max_utterance_tokens": self.lm.max_utterance_tokens,
             "versions": {package: version(package) for package in ("torch", "transformers", "numpy")},
         }
@@ -226,7 +234,7 @@ class Agent:
             agent = agent_class(lm, typed(get_type_hints(agent_class)["config"], saved.config, file))
             for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
                 setattr(agent.model.config, name, value)
-            agent.step, agent.reference = saved.step, read_reference(folder)
+            agent.step, agent.decoding, agent.reference = saved.step, saved.decoding, read_reference(folder)
             agent.fit_config = None if saved.fit is None else typed(FitConfig, saved.fit, file)
         return agent
 

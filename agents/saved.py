@@ -17,6 +17,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agents.models.lm import LM
 from agents.models.lora import LoRAConfig, add_adapters
+from agents.models.speaking import put_back
 from datasets_builders.atomic import read_object
 from datasets_builders.checksums import verify
 from datasets_builders.fields import typed
@@ -44,6 +45,8 @@ class Description:
     """settings of its adapters (``LoRAConfig``), where it was trained by any"""
     fit: dict[str, Any] | None = None
     """how it was trained last (``FitConfig``)"""
+    decoding: dict[str, Any] | None = None
+    """how it speaks, where that was chosen after training: arguments of its ``policy``"""
     versions: dict[str, str] = field(default_factory=dict)
     """of libraries"""
 
@@ -78,8 +81,10 @@ def read_lm(folder: Path, saved: Description) -> LM:
     Raises:
         ValueError: it is damaged, or its parts do not belong together.
     """
+    model = load_model(AutoModelForCausalLM, folder, exact=True)
+    put_back(model)
     lm = LM(
-        model=load_model(AutoModelForCausalLM, folder, exact=True),
+        model=model,
         tokenizer=adopt(load_tokenizer(folder, plain=True)),
         max_utterance_tokens=saved.max_utterance_tokens,
         lora=None if saved.lora is None else typed(LoRAConfig, saved.lora, folder / DESCRIPTION),

@@ -79,7 +79,7 @@ YARDSTICKS = Seeds("the rank test", 1 << 28, 1)
 """Games by which the benchmark's rank test values optimal play."""
 
 SELECTION = Seeds("selection", 1 << 29, 1)
-"""Episodes by which the benchmark chooses a decoding."""
+"""Episodes by which a decoding is chosen: by the benchmark, and at the end of ``lang-envs train``."""
 
 LIVE = Seeds("live training", (1 << 29) + (1 << 28), 1 << 28)
 """What an agent plays that learns from its own episodes (``agents.Live``); run s belongs to the source with seed s."""

@@ -31,10 +31,13 @@ episodes. These pages are the docstrings of the algorithms' files and of their s
 SPEAKING = """
 ## How an agent speaks
 
-`agent.policy(...)` takes these, and so does `--set` of `lang-envs eval`, `ope`, `explain` and `chat`, which are greedy
-by default. How much values matter is chosen after training: they speak with a weight of 1 unless told otherwise, and 4,
-8 or 16 is often better. `lang-envs eval RUN --set greedy=true advantage_weight=8` tries one on fresh episodes; report
-others than those it was chosen on.
+`agent.policy(...)` takes these, and so does `--set` of `lang-envs eval`, `ope`, `explain` and `chat`. Without it they
+speak as was chosen after training, or where nothing was chosen, greedily. `lang-envs train` ends with that choice: it
+plays a grid of these settings and keeps the best with the agent, as `agent.decoding`; in a program
+`agents.evaluation.decoding_choice.choose(agent, env, episodes)` plays it. `agent.policy(**agent.decoding)` speaks so,
+and `generate` of the saved model too; `agent.policy()` samples, with the settings that the model was trained with.
+`lang-envs eval RUN --set greedy=true advantage_weight=8` tries another. [Choosing the settings](../settings.md) says
+more.
 
 """
 TRAINING = """

@@ -177,7 +177,7 @@ def main(out: Path) -> None:
     for name in ("whole", "in two", "sharded in two"):
         tensors = {k: v.contiguous().clone() for k, v in with_dropout(out, name).items()}
         save_file(tensors, mine / f"dropout {name}.safetensors")
-    train = ["train", "bc", "--data", f"{out}/data", "--steps", "2", "--out"]
+    train = ["train", "bc", "--data", f"{out}/data", "--steps", "2", "--decoding-episodes", "2", "--out"]
     assert command([*train, f"{out}/run", "--batch-size", "8"]) == 0
     said["command"] = f"exit {command([*train, f'{out}/odd', '--batch-size', '7'])}"
     sys.argv = ["distributed", "--steps", "10"]

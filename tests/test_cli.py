@@ -47,6 +47,8 @@ def trained(data, tmp_path_factory):
         8,
         "--seed",
         5,
+        "--decoding-episodes",
+        2,
     ]
     assert cli.main([str(a) for a in arguments]) == 0
     return out
@@ -69,11 +71,11 @@ def test_every_command_explains_itself(name, capsys):
 def test_the_options_of_an_agent_come_from_its_configuration(capsys):
     code, out, _ = call(capsys, "train", "ilql", "--help")
     assert code == 0
-    for option in ("--tau", "--cql-weight", "--lr", "--batch-size", "--data", "--logged-fraction"):
+    for option in ("--tau", "--cql-weight", "--lr", "--batch-size", "--data", "--decoding-episodes"):
         assert option in out
     assert "expectile of the value" in out
     assert "AdamW" in out
-    assert "--evaluators" not in out
+    assert "--evaluators" not in out and "--logged-fraction" in out
 
 
 def test_names_shown_without_torch_are_the_names_there_are():
@@ -135,7 +137,8 @@ def test_eval_explain_and_chat(trained, data, capsys, monkeypatch):
 def test_who_chooses_among_samples_is_evaluated_so(data, tmp_path, capsys, monkeypatch):
     from agents.utterance_ilql import BestUtterance
 
-    code, _, _ = call(capsys, "train", "utterance_ilql", "--data", data, "--out", tmp_path / "u", "--steps", 1)
+    few = ("--steps", 1, "--decoding-episodes", 0)
+    code, _, _ = call(capsys, "train", "utterance_ilql", "--data", data, "--out", tmp_path / "u", *few)
     assert code == 0
     asked = []
     values = BestUtterance.values

@@ -25,7 +25,7 @@ def data(tmp_path_factory):
 @pytest.fixture(scope="module")
 def run(data, tmp_path_factory):
     out = tmp_path_factory.mktemp("runs") / "bc"
-    arguments = ("train", "bc", "--data", data, "--out", out, "--steps", 3, "--batch-size", 8)
+    arguments = ("train", "bc", "--data", data, "--out", out, "--steps", 3, "--batch-size", 8, "--decoding-episodes", 0)
     assert cli.main([str(a) for a in arguments]) == 0
     return out
 

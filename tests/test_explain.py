@@ -24,7 +24,7 @@ def command(line):
     words = shlex.split(line)[1:]
     for before, word in enumerate(words[:-1]):
         words[before + 1] = FEW.get(word, words[before + 1])
-    return words
+    return words + (["--decoding-episodes", "2"] if words[0] == "train" else [])
 
 
 @pytest.fixture(scope="module")

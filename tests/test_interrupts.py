@@ -79,7 +79,7 @@ def test_a_training(tmp_path):
     build("movie-review", 60, tmp_path / "data", progress=False)
 
     def how(out, steps=200):
-        data = ("--data", tmp_path / "data", "--batch-size", 8)
+        data = ("--data", tmp_path / "data", "--batch-size", 8, "--decoding-episodes", 2)
         return [str(x) for x in ("train", "bc", *data, "--out", out, "--steps", steps, "--checkpoint-every", 10)]
 
     out = tmp_path / "run"

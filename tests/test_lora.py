@@ -180,7 +180,15 @@ def test_the_command_trains_adapters(tmp_path: Path, capsys: pytest.CaptureFixtu
     lm.tokenizer.save_pretrained(tmp_path / "lm")
     capsys.readouterr()
     run = ["train", "ilql", "--env", "MovieReview-v0", "--steps", "2", "--batch-size", "4", "--lora-rank", "2"]
-    more = ["--lm", str(tmp_path / "lm"), "--gradient-checkpointing", "--out", str(tmp_path / "run")]
+    more = [
+        "--lm",
+        str(tmp_path / "lm"),
+        "--gradient-checkpointing",
+        "--out",
+        str(tmp_path / "run"),
+        "--decoding-episodes",
+        "2",
+    ]
     assert cli.main([*run, *more]) == 0
     agent = Agent.load(tmp_path / "run" / "agent")
     assert agent.lm.lora == LORA and agent.fit_config is not None and agent.fit_config.gradient_checkpointing

@@ -425,6 +425,7 @@ def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys):
     assert cli.main(["record", "movie-review", "--episodes", "40", "--out", str(data)]) == 0
     for run in runs:
         train = ["train", run.name, "--data", str(data), "--out", str(run), "--steps", "2", "--batch-size", "8"]
+        train += ["--decoding-episodes", "0"]
         assert cli.main(train) == 0
     capsys.readouterr()
     common = [*map(str, runs), "--data", str(data), "--fitted-steps", "2"]
@@ -458,7 +459,7 @@ def test_the_command_says_what_was_learned_from(tmp_path, capsys):
     assert (
         cli.main(["record", "movie-review", "--episodes", "30", "--seed", "1", "--out", str(tmp_path / "other")]) == 0
     )
-    train = ["train", "bc", "--steps", "1", "--batch-size", "8"]
+    train = ["train", "bc", "--steps", "1", "--batch-size", "8", "--decoding-episodes", "0"]
     assert cli.main([*train, "--data", str(data), "--out", str(run)]) == 0
     again = ["--data", str(tmp_path / "other"), "--lm", str(run / "agent"), "--out", str(next_run)]
     assert cli.main([*train, *again]) == 0

@@ -47,7 +47,9 @@ def test_the_seed_is_that_of_the_heads_too(tmp_path, monkeypatch):
     monkeypatch.setattr("agents.training.fit.make_steps", lambda *args: [])
 
     def heads(seed):
-        config = runs.RunConfig("ilql", {}, {}, 1, str(data), lm=str(tmp_path / "start"), seed=seed)
+        config = runs.RunConfig(
+            "ilql", {}, {}, 1, str(data), lm=str(tmp_path / "start"), seed=seed, decoding_episodes=0
+        )
         return runs.train(config, tmp_path / f"{seed}").model.q.state_dict()
 
     first, second = heads(0), heads(1)

@@ -108,7 +108,7 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 def _train(arguments: list[str]) -> Callable[[], None]:
     """``train AGENT ...``: which options there are depends on the agent."""
     from agents.cli import train
-    from agents.training import processes, runs
+    from agents.training import chosen, processes, runs
 
     if not arguments or arguments[0] in ("-h", "--help"):
         agents = ", ".join(AGENT_NAMES)
@@ -119,6 +119,10 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     def command() -> None:
         runs.train(config, out)
         if processes.is_first():
+            if (found := chosen.read(out)) is not None:
+                train.show_choice(console(), found)
+            elif config.decoding_episodes and (reason := chosen.why_not(config)):
+                console().print(escape(reason), soft_wrap=True)
             console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
 
     return command

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_in_words, decoding_of, pairs
+from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_from, decoding_in_words, decoding_of, pairs
 from agents.cli.show import console
 from lang_envs.seeds import EVALUATION
 
@@ -26,7 +26,7 @@ class Eval:
 
     Examples:
         lang-envs eval runs/ilql
-        lang-envs eval runs/ilql --episodes 1024 --set greedy=true advantage_weight=4
+        lang-envs eval runs/ilql --episodes 1024 --set greedy=true advantage_weight=4 lm_top_p=0.8
     """
 
     run: Positional[Path]
@@ -40,8 +40,8 @@ class Eval:
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
-    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip; by default
-    greedy, or for utterance_ilql the best of its samples"""
+    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip, lm_top_p; by
+    default as was chosen after training, else greedy, or for utterance_ilql the best of its samples"""
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
@@ -56,7 +56,7 @@ class Eval:
         policy = evaluate.decoded(agent, decoding)
         measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        table.add_row("decoding", escape(decoding_in_words(decoding)))
+        table.add_row("decoding", escape(f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"))
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
         console().print(table)

@@ -105,8 +105,16 @@ def check_once(arguments: Sequence[str]) -> None:
 
 
 def decoding_of(agent: Agent, given: Sequence[str]) -> dict[str, Any]:
-    """How an agent speaks in every command: as asked, or by default as it is meant to (``Agent.usual_decoding``)."""
-    return pairs(given) or dict(agent.usual_decoding)
+    """How an agent speaks in every command.
+
+    As asked; else as was chosen for it (``Agent.decoding``); else as its kind is meant to (``Agent.usual_decoding``).
+    """
+    return pairs(given) or dict(agent.usual_decoding if agent.decoding is None else agent.decoding)
+
+
+def decoding_from(agent: Agent, given: Sequence[str]) -> str:
+    """Which of these it is, in words."""
+    return "as asked" if given else "usual" if agent.decoding is None else "chosen after training"
 
 
 def decoding_in_words(decoding: dict[str, Any]) -> str:

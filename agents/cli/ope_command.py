@@ -27,8 +27,8 @@ class Ope:
 
     Prints an estimate for each agent and estimator, with its bootstrap interval, how many episodes it rests on, and why
     not to trust it. Importance weights need the log-probabilities of what was said, recorded or of --behaviour. Agents
-    speak as eval has them speak, by default greedily: of an agent that says one thing alone, logs of long replies tell
-    little. With --set greedy=false, in both commands, it is estimated as it samples.
+    speak as eval has them speak, as was chosen after training or else greedily: of an agent that says one thing alone,
+    logs of long replies tell little. With --set greedy=false, in both commands, it is estimated as it samples.
 
     Examples:
         lang-envs ope runs/a runs/b --data data/held-out

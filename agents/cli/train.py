@@ -8,15 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 from tyro.conf import arg
 
-from agents.cli.arguments import Options, joined, pairs
+from agents.cli.arguments import Options, decoding_in_words, joined, pairs
 from lang_envs.misspelt import unknown
 
 if TYPE_CHECKING:
+    from agents.training.chosen import Chosen
     from agents.training.runs import RunConfig
 
 HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
+
+After the last step it chooses how the agent speaks. How much its values count (advantage_weight), greedy or sampled,
+and which tokens its language model rules out (lm_top_p) often matter more than longer training, and no step learns
+them: each of a grid of decodings plays the same episodes, and the best is kept with the agent. `lang-envs eval`,
+`ope`, `explain` and `chat` go by it, and so does `generate`. --decoding-episodes 0 chooses nothing.
 
 Examples:
     lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
@@ -55,6 +64,9 @@ class TrainOptions:
     """dropout of what adapters read, where training draws any (--dropout)"""
     seed: int = 0
     """of the model's weights, of the order of the data and of dropout"""
+    decoding_episodes: int = 256
+    """episodes that each decoding plays after the last step, to choose how the agent speaks; 0 chooses none, and eval
+    has it speak greedily. A finished run that is started again with another number chooses again"""
 
 
 @dataclass
@@ -104,5 +116,29 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         lm=run.lm,
         lora={"rank": run.lora_rank, "alpha": run.lora_alpha, "dropout": run.lora_dropout} if run.lora_rank else None,
         seed=run.seed,
+        decoding_episodes=run.decoding_episodes,
     )
     return config, run.out
+
+
+def show_choice(screen: Console, chosen: Chosen) -> None:
+    """Prints which decodings were tried, and in a sentence what came of it."""
+    best = chosen.best
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("decoding", no_wrap=True, overflow="fold")
+    for name in ("return", "error"):
+        table.add_column(name, justify="right")
+    table.add_column("")
+    for row in chosen.tried:
+        marked = row is best
+        numbers = (f"{row['return']:.3f}", f"{row['error']:.3f}", "chosen" if marked else "")
+        table.add_row(escape(decoding_in_words(row["decoding"])), *numbers, style="bold" if marked else None)
+    screen.print(table)
+    said = f"Chosen: {decoding_in_words(chosen.decoding)} earns {best['return']:.3f} on {best['episodes']} episodes"
+    alone = None if chosen.alone is None else chosen.tried[chosen.alone]
+    if alone is best:
+        said += "; the language model speaks alone in it, so its values do not help (see docs/settings.md)"
+    elif alone is not None:
+        said += f"; the language model alone ({decoding_in_words(alone['decoding'])}) earns {alone['return']:.3f}"
+    said += ". The best of many looks better than it is: lang-envs eval plays other episodes."
+    screen.print(escape(said), soft_wrap=True)

@@ -27,6 +27,7 @@ from agents.decoding.cache import RowCache, window_of
 from agents.models.lora import LoRAConfig, add_adapters
 from agents.models.reading import read
 from agents.models.silence import silence
+from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify
 from lang_envs.pretrained import load_model, load_tokenizer
 from lang_envs.tokenizers import unused_ids, vocabulary_size
@@ -112,6 +113,8 @@ class LM:
     def from_pretrained(cls, path: str | Path, env: Any, lora: LoRAConfig | None = None, seed: int = 0) -> LM:
         """Any causal language model transformers can load, in float32.
 
+        A decoding that was chosen for a saved agent is not taken over: its model has the settings it was trained with.
+
         Its vocabulary must be that of the environment: make the environment with the model's own tokenizer
         (``gym.make(id, tokenizer=path)``). Where tokens were added to that tokenizer, the model gets new embeddings for
         them; those behind the last token are dropped, and ids between tokens that belong to none are never said.
@@ -135,6 +138,7 @@ class LM:
             if (Path(path) / CHECKSUMS).exists():  # an agent's
                 verify(Path(path))
             model = load_model(AutoModelForCausalLM, path)
+            put_back(model)
         except ValueError as error:
             raise ValueError(
                 f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only "

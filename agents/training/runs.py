@@ -3,6 +3,7 @@
 runs/x/config.json          everything needed to repeat it
 runs/x/metrics.jsonl        the log; checkpoints/ while it trains
 runs/x/agent/               what ``Agent.load`` and ``AutoModelForCausalLM.from_pretrained`` open
+runs/x/decoding.json        how the agent speaks, and what was tried (``agents.training.chosen``)
 """
 
 from __future__ import annotations
@@ -54,6 +55,12 @@ class RunConfig:
     """settings of adapters (``LoRAConfig``); None trains the model's own weights"""
     seed: int = 0
     """of the model's weights and of the order of the data"""
+    decoding_episodes: int = 256
+    """episodes of each decoding that is tried after the last step, to choose how the agent speaks; 0 chooses none"""
+
+
+FREE = ("decoding_episodes",)
+"""what may change from one start of a run to the next"""
 
 
 def read_config(path: Path) -> RunConfig:
@@ -96,14 +103,16 @@ def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
 def train(config: RunConfig, out: Path) -> Agent:
     """Trains as ``config`` says and saves everything in ``out``; an interrupted run there is continued.
 
-    It takes a graphics card where there is one. Under torchrun every process calls it, and the first one writes.
+    The agent is saved after the last step, and again once it is chosen how it speaks. A run that has chosen does so
+    again only where it is asked for another number of episodes. It takes a graphics card where there is one. Under
+    torchrun every process calls it, and the first one chooses and writes.
 
     Raises:
         OSError: another run is at work in ``out``, or it was deleted meanwhile, or the disk is full.
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
     from agents import AGENTS, FitConfig
-    from agents.training import processes
+    from agents.training import chosen, processes
     from agents.training.fit import claimed, make_steps
 
     _no_bars()
@@ -111,6 +120,8 @@ def train(config: RunConfig, out: Path) -> Agent:
         raise ValueError(f"logged_fraction is a share between 0 and 1, not {config.logged_fraction}.")
     if config.seed < 0:
         raise ValueError(f"seed is a number from 0 on, not {config.seed}.")
+    if config.decoding_episodes < 0:
+        raise ValueError(f"decoding_episodes is a number from 0 on, not {config.decoding_episodes}.")
     if config.agent not in AGENTS:
         raise ValueError(f"There is no agent {config.agent!r}; choose one of {', '.join(AGENTS)}.")
     agent_class = AGENTS[config.agent]
@@ -122,11 +133,17 @@ def train(config: RunConfig, out: Path) -> Agent:
     source = _source(config, env)
     with claimed(out):
         processes.first_does(lambda: _begin(config, out))
+        before = processes.first_does(lambda: chosen.read(out))
         place = Place(out)
         for _ in make_steps(agent, source, config.steps, settings):
             pass
         place.check()
+        agent.decoding = None if before is None else before.decoding
         agent.save(out / "agent")
+        wanted = config.decoding_episodes and (before is None or before.episodes != config.decoding_episodes)
+        if wanted and chosen.why_not(config) is None:
+            agent.decoding = processes.first_does(lambda: chosen.choose(agent, env, config.decoding_episodes, out))
+            agent.save(out / "agent")
         place.check()
     return agent
 
@@ -140,7 +157,7 @@ def _begin(config: RunConfig, out: Path) -> None:
     path, ours = out / "config.json", json.loads(json.dumps(dataclasses.asdict(config)))
     if path.exists():
         theirs = read_object(path)
-        if differ := ", ".join(key for key in ours if theirs.get(key) != ours[key]):
+        if differ := ", ".join(key for key in ours if key not in FREE and theirs.get(key) != ours[key]):
             raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
     elif out.exists() and not is_empty(out):
         raise ValueError(f"{out} is not empty and holds no run. Choose another folder.")

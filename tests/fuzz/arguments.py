@@ -95,6 +95,7 @@ OPTIONS: dict[str, dict[str, Sequence[str]]] = {
         "--env": ENV, "--env-options": PAIR, "--lm": ("d64-l2", "d0-l0", "x", "", "DATA", "BC/agent", "/dev/null"),
         "--lora-rank": COUNT, "--logged-fraction": NUMBER, "--checkpoint-every": NUMBER, "--log-every": NUMBER,
         "--tau": NUMBER, "--gamma": NUMBER, "--from": INPUT, "--keep-top": NUMBER, "--accumulate": COUNT,
+        "--decoding-episodes": COUNT,
     },
     "eval": {"--episodes": COUNT, "--seed": NUMBER, "--set": PAIR, "--env": ENV, "--env-options": PAIR},
     "ope": {
@@ -133,7 +134,7 @@ SOUND = {
 NEEDED = {
     "record": ("--out", "out", "--episodes", "2"),
     "export": ("--to", "jsonl", "--out", "out.jsonl"),
-    "train": ("--data", "DATA", "--out", "out", "--steps", "1", "--batch-size", "2"),
+    "train": ("--data", "DATA", "--out", "out", "--steps", "1", "--batch-size", "2", "--decoding-episodes", "1"),
     "eval": ("--episodes", "2"),
     "ope": ("--data", "DATA", "--fitted-steps", "1"),
     "bench": ("--out", "out", "--from", "SUITE"),
@@ -147,7 +148,7 @@ def prepare(folder: Path) -> Path:
     with contextlib.redirect_stdout(io.StringIO()):
         assert not main(["record", "movie-review", "--episodes", "20", "--out", str(folder / "DATA")])
         for name in ("bc", "ilql"):
-            few = ["--steps", "2", "--batch-size", "4"]
+            few = ["--steps", "2", "--batch-size", "4", "--decoding-episodes", "2"]
             assert not main(["train", name, "--data", str(folder / "DATA"), "--out", str(folder / name.upper()), *few])
     quick = SUITES["quick"].smoke()
     tiny = dataclasses.replace(quick.experiments[0], cells=(), baselines=quick.experiments[0].baselines[:2])

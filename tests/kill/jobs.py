@@ -88,18 +88,20 @@ def _whole_or_absent(name: str) -> Callable[[Path], Any]:
 def _training(name: str, data: Path) -> Job:
     """A log and a checkpoint every few steps."""
     few = ("--steps", "40", "--batch-size", "8", "--log-every", "3", "--checkpoint-every", "4")
+    choosing = ("--decoding-episodes", "4")
 
     def contents(folder: Path) -> Any:
         rows = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
         log = [{key: value for key, value in row.items() if not key.startswith("time/")} for row in rows]
         return {
             **files(folder / "run" / "agent"),
+            "decoding": (folder / "run" / "decoding.json").read_text(),
             "log": repr(log),
             "left": repr(sorted(p.name for p in folder.iterdir() if p.suffix != ".lock")),
         }
 
     def run(folder: Path) -> None:
-        command("train", name, "--data", data, "--out", folder / "run", *few)
+        command("train", name, "--data", data, "--out", folder / "run", *few, *choosing)
 
     return Job("train", run, contents)
 

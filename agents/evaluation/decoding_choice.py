@@ -1,0 +1,138 @@
+"""Choosing how a trained agent speaks: a grid of decodings, each of them played.
+
+How much learned values count, how sharply an agent speaks, and which tokens its language model rules out matter as much
+as training does, and no loss tells them: what each earns is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from agents.benchmark.running.evaluate import decoded, starts
+from agents.decision_transformer import DecisionTransformer
+from agents.models.value_config import SPOKEN
+from agents.utterance_ilql import UtteranceILQL
+from datasets_builders.progress import progress_bar
+from lang_envs.rollout import rollout
+from lang_envs.seeds import SELECTION
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from lang_envs.vector import TokenVectorEnv
+
+WEIGHTS = (4, 16, 32)
+"""of the advantage, in the grid, beside 0 and 1"""
+TOP_P = (0.95, 0.8)
+"""how much of the language model's probability can be said, in the grid, beside all of it"""
+TARGETS = 3
+"""returns asked of a Decision Transformer, the best ones"""
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A decoding, and what it earned."""
+
+    decoding: dict[str, Any]
+    """arguments of ``Agent.policy``"""
+    mean: float
+    """mean return"""
+    error: float
+    """its standard error over episodes; 0 where all of them earned the same"""
+    episodes: int
+    """how many were played"""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was tried, in order."""
+
+    tried: tuple[Tried, ...]
+
+    @property
+    def best(self) -> Tried:
+        """The highest mean return, the first of equals: grids begin with what is simplest.
+
+        Nothing is asked of the lead over the others, which may be noise: whoever is chosen then is as good as they are.
+        Of many the best looks better than it is, so its return here flatters it: report other episodes.
+        """
+        return max(self.tried, key=lambda one: one.mean)
+
+    @property
+    def alone(self) -> Tried | None:
+        """The best of those in which the language model speaks alone, where others listen to values."""
+        plain = [d for d in self.tried if d.decoding.get("advantage_weight") == 0 or d.decoding.get("candidates") == 1]
+        return max(plain, key=lambda one: one.mean, default=None)
+
+
+def grid_of(agent: Agent) -> list[dict[str, Any]]:
+    """The decodings to try for an agent, the simplest first; each can be given to ``agent.policy``.
+
+    Left out is what measured little: what the language model rules out changes nothing in a greedy agent whose values
+    count little, and where they count much, sampling from all of the vocabulary was never best.
+    """
+    plain: list[dict[str, Any]] = [{"greedy": True}, {}, *({"top_p": p} for p in TOP_P)]
+    if isinstance(agent, UtteranceILQL):
+        some = agent.config.candidates
+        return [{**one, "candidates": 1} for one in plain] + [
+            {**one, "candidates": k} for k in (some, 2 * some) for one in plain[1:]
+        ]
+    if agent.needs_values:
+        ruled_out: list[dict[str, Any]] = [{"lm_top_p": p} for p in TOP_P]
+        gentle: list[dict[str, Any]] = [{"greedy": True}, {}, *ruled_out]
+        strong = [{"greedy": True}, *({"greedy": True, **one} for one in ruled_out), *ruled_out]
+        return [{**one, "advantage_weight": weight} for weight in (0, 1) for one in gentle] + [
+            {**one, "advantage_weight": weight} for weight in WEIGHTS for one in strong
+        ]
+    if isinstance(agent, DecisionTransformer) and agent.config.form == "tokens" and agent.edges:
+        return [{**one, "target": target} for target in agent.edges[: -TARGETS - 1 : -1] for one in plain]
+    return plain
+
+
+def choose(
+    agent: Agent, env: TokenVectorEnv, episodes: int, decodings: Sequence[dict[str, Any]] | None = None
+) -> Choice:
+    """Plays each decoding from the same starts, and says what it earned; the agent stays as it is.
+
+    The starts are those of :data:`lang_envs.seeds.SELECTION`: ``lang-envs eval`` plays others. Where the task has
+    contexts each comes as often as any other, or one time less, and greedy decodings play none of them twice.
+
+    Args:
+        agent: a trained one.
+        env: where to play.
+        episodes: how many for each decoding.
+        decodings: arguments of ``agent.policy``; ``grid_of(agent)`` by default.
+
+    Raises:
+        ValueError: no episodes or no decodings, or one that the agent cannot have.
+    """
+    decodings = grid_of(agent) if decodings is None else decodings
+    if episodes < 1 or not decodings:
+        raise ValueError(f"Choosing needs episodes and decodings, not {episodes} and {len(decodings)}.")
+    counts = [_episodes(env, decoding, episodes) for decoding in decodings]
+    config = agent.model.config
+    own = {name: getattr(config, name) for name in SPOKEN if agent.needs_values}
+    tried: list[Tried] = []
+    try:
+        with progress_bar("choosing how to speak", sum(counts)) as show:
+            for decoding, count in zip(decodings, counts, strict=True):
+                returns = np.zeros(count)
+                played = rollout(env, decoded(agent, {**own, **decoding}), starts(env, SELECTION.first(), count))
+                for i, episode in enumerate(played):
+                    returns[i] = episode.ret
+                    show(sum(one.episodes for one in tried) + i + 1)
+                error = float(returns.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
+                tried.append(Tried(dict(decoding), float(returns.mean()), error, count))
+    finally:
+        for name, value in own.items():
+            setattr(config, name, value)
+    return Choice(tuple(tried))
+
+
+def _episodes(env: TokenVectorEnv, decoding: dict[str, Any], episodes: int) -> int:
+    """How many to play: in a context that came before, a greedy policy would say the same again."""
+    contexts = env.task.num_contexts
+    return episodes if contexts is None or not decoding.get("greedy") else min(episodes, contexts)
