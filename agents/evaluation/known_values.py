@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agents.evaluation.advantage import Alternatives, Floats, Tokens
+from agents.evaluation.wordle_optimum import MOST_WORDS, WordleOptimum
+from agents.evaluation.wordle_tables import WordleTable
+from datasets_builders.dataset import EpisodeDataset
+from lang_envs.task import Task
 from lang_envs.tasks.movie_review import MovieReview
+from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
 
 QOf = Callable[[Tokens], Floats]
 """``q(history)`` -> [V], Q of each next token; NaN where it is not known"""
 
+Known = dict[str, list[Alternatives]]
+"""whose values -> the states they are known in"""
 
-def of_movie_review(task: MovieReview, gamma: float) -> dict[str, list[Alternatives]]:
+
+def known_values(task: Task[Any], log: EpisodeDataset | None, gamma: float) -> Known:
+    """The values of a task that knows its own; none of another. Those of Wordle are known with a log alone."""
+    if isinstance(task, MovieReview):
+        return of_movie_review(task, gamma)
+    if isinstance(task, Wordle) and log is not None:
+        return of_wordle(task, log, gamma)
+    return {}
+
+
+def of_movie_review(task: MovieReview, gamma: float) -> Known:
     """All reviews in the only state there is, with the ``optimal`` values and those of the ``behaviour``."""
     opening = np.array(task.opening, np.int32)  # [P]
     reviews = [np.array(review, np.int32) for review in task.reviews]
@@ -27,8 +44,60 @@ def of_movie_review(task: MovieReview, gamma: float) -> dict[str, list[Alternati
 
 def alternatives(history: Tokens, utterances: Sequence[Tokens], q: QOf) -> Alternatives:
     """The values of every token of what could be said after a history."""
-    return Alternatives(history, utterances, [_along(history, utterance, q) for utterance in utterances])
+    return Alternatives(history, utterances, [along(history, utterance, q) for utterance in utterances])
 
 
-def _along(history: Tokens, utterance: Tokens, q: QOf) -> NDArray[np.float64]:
+def along(history: Tokens, utterance: Tokens, q: QOf) -> Floats:
+    """Q of every token of an utterance."""
     return np.array([q(np.append(history, utterance[:k]))[token] for k, token in enumerate(utterance)])
+
+
+def of_wordle(task: Wordle, log: EpisodeDataset, gamma: float, states: int = 64, seed: int = 0) -> Known:
+    """What the log says in some of its states after the first guess, with the values of the ``behaviour``: who played.
+
+    They are those of a table of the log (``wordle_tables``); tables of its halves say how sure they are. With a list
+    that is short enough there are the values of the ``optimal`` game too.
+
+    Args:
+        task: the game that was played.
+        log: recorded games.
+        gamma: discount per token of the agent.
+        states: how many, at most.
+        seed: of the states, and of which games are in which half.
+    """
+    rng = np.random.default_rng(seed)
+    half = rng.random(len(log)) < 0.5  # [N]
+    parts = (np.arange(len(log)), np.flatnonzero(half), np.flatnonzero(~half))
+    whole, *halves = (WordleTable.of(task, log.rows(part), gamma=gamma) for part in parts)
+    behaviour = []
+    for history in _later_states(log, rng, states):
+        words = list(_said_after(whole.q_after, history, np.empty(0, np.int32)))
+        values, first, second = ([along(history, word, t.q_after) for word in words] for t in (whole, *halves))
+        behaviour.append(Alternatives(history, words, values, (first, second)))
+    known = {"behaviour": behaviour}
+    if len(task.words) <= MOST_WORDS and task.require_dictionary:
+        best = WordleOptimum(task, gamma)
+        known["optimal"] = [alternatives(s.history, s.utterances, best.q_after) for s in behaviour]
+    return known
+
+
+def _later_states(log: EpisodeDataset, rng: np.random.Generator, count: int) -> list[Tokens]:
+    """Different histories up to the beginning of a guess that is not the first, each from another game."""
+    found: dict[bytes, Tokens] = {}
+    for episode in log.rows(rng.permutation(len(log))[: 8 * count]):
+        begins = np.flatnonzero(np.diff(episode.is_action.astype(np.int8)) == 1) + 1  # first letters of guesses
+        if len(begins) > 1:
+            history = episode.tokens[: begins[rng.integers(1, len(begins))]]
+            found.setdefault(history.tobytes(), history)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def _said_after(q: QOf, history: Tokens, said: Tokens) -> Iterator[Tokens]:
+    """All guesses that begin with ``said`` and whose values are known."""
+    if len(said) and said[-1] == VOCABULARY[END]:
+        yield said
+        return
+    for token in np.flatnonzero(~np.isnan(q(np.append(history, said)))):
+        yield from _said_after(q, history, np.append(said, token).astype(np.int32))

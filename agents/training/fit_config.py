@@ -29,7 +29,7 @@ class FitConfig:
     lr: float = 3e-4
     """learning rate at its highest"""
     head_lr: float = 5.0
-    """that of the heads of values, as a multiple of ``lr``: they start from nothing, on a model that has learned much"""
+    """that of the heads of values, as a multiple of ``lr``: they begin with nothing, on a model that knows much"""
     batch_size: int = 64
     """episodes in each optimiser step, over all processes"""
     accumulate: int = 1
