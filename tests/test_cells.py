@@ -15,7 +15,7 @@ from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.running.evaluate import SCORES, as_trained, decoded
 from agents.benchmark.running.protocols import Speaker, Tried, best, best_of_each, try_decodings
-from agents.benchmark.running.starts import Part, starts
+from agents.benchmark.running.starts import Part
 from agents.benchmark.running.training import source_of
 from agents.benchmark.running.units import units
 from agents.decoding.rank import Ranked
@@ -377,14 +377,14 @@ def test_every_protocol_is_reported_and_imitation_beside_it(tmp_path):
     assert found["starts"] == {"split": False, "selection": 1, "report": 1}
 
 
-def test_imitation_is_what_leaves_the_values_out(tmp_path):
-    agent = Agent.load(saved(tmp_path, language_vec("MovieReview-v0", 1)))
-    speaker = Speaker(agent, agent, {**as_trained(agent), "advantage_weight": 0})
-    assert speaker.imitates({}) and speaker.imitates({"lm_top_p": 0.5})
-    assert not speaker.imitates({"advantage_weight": 1}) and not speaker.imitates({"rank": "q"})
-    tried = [Tried({"advantage_weight": 1}, 2.0), Tried({}, 1.0), Tried({"lm_top_p": 0.5}, 1.0)]
-    assert best_of_each(speaker, tried) == {"sampled": {"best": {"advantage_weight": 1}, "imitation": {}}}
-    assert best(tried) == {"advantage_weight": 1}
+def test_the_first_of_equals_is_chosen_and_imitation_says_that_it_leaves_values_out():
+    loud, alone, narrow = {"advantage_weight": 1}, {"advantage_weight": 0}, {"advantage_weight": 0, "lm_top_p": 0.5}
+    ranked = {"advantage_weight": 0, "rank": "q"}
+    tried = [Tried(loud, 2.0), Tried(alone, 1.0), Tried(narrow, 1.0), Tried(ranked, 1.5), Tried({}, 1.5)]
+    assert best_of_each(tried) == {"sampled": {"best": loud, "imitation": alone}}
+    assert best(tried) == loud
+    greedy = Tried({"greedy": True, "rank": "q", "k": 2}, 3.0)  # its candidates are all the same
+    assert best_of_each([*tried, greedy])["greedy"] == {"best": greedy.decoding}
 
 
 def test_a_ranker_is_not_trained_and_says_what_its_proposer_could(finished):

@@ -76,7 +76,7 @@ def measured(
     one = len(cell.decodings) == 1 and not cell.group
     tried = untried(cell.decodings) if one else try_decodings(choosing, speaker, cell.decodings, chosen_by)
     decoding = best(tried)
-    beside, played = _play_protocols(env, speaker, best_of_each(speaker, tried), decoding, reported)
+    beside, played = _play_protocols(env, speaker, best_of_each(tried), decoding, reported)
     policy = speaker.policy(decoding)  # the last: its settings are those that the agent is saved with
     reference = agent if experiment.reference == cell.label else others.get("reference")
     kept_away = None if held_out is None else EpisodeDataset.load(held_out)
@@ -136,7 +136,7 @@ def _play_protocols(
 
 
 def _flat(beside: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
-    """The protocols as metrics: ``greedy/return`` and others of the best, ``greedy/imitation`` the imitator's return."""
+    """As metrics: ``greedy/return`` and others of the best, ``greedy/imitation``, the imitator's return."""
     metrics: dict[str, float] = {}
     for protocol, kinds in beside.items():
         metrics |= {f"{protocol}/{name}": x for name, x in kinds["best"].items() if name != "decoding"}

@@ -3,8 +3,8 @@
     greedy    decodings with ``greedy``: they say the same in the same context, and play each context once
     sampled   all others, those that rank or choose among candidates too: the candidates are drawn
 
-Beside the best of a protocol stands, where the agent has values, the best that leaves them out: what imitation alone
-earns with the same weights, the same sampling and as careful a choice.
+Beside the best of a protocol stands, where there are any, the best of the decodings that leave the agent's values out:
+what imitation alone earns with the same language model and as careful a choice.
 """
 
 from __future__ import annotations
@@ -31,6 +31,11 @@ def protocol_of(decoding: Mapping[str, Any]) -> str:
     return "greedy" if decoding.get("greedy") else "sampled"
 
 
+def imitates(decoding: Mapping[str, Any]) -> bool:
+    """Whether it leaves out values that it could have used: it says so by an ``advantage_weight`` of 0."""
+    return decoding.get("advantage_weight") == 0 and "rank" not in decoding
+
+
 @dataclass(frozen=True)
 class Speaker:
     """An agent that can be decoded in several ways."""
@@ -44,11 +49,6 @@ class Speaker:
     def policy(self, decoding: Mapping[str, Any]) -> Policy:
         """Its policy; the settings of the values are on its model until another policy is made."""
         return evaluate.decoded(self.agent, {**self.before, **decoding}, self.proposer)
-
-    def imitates(self, decoding: Mapping[str, Any]) -> bool:
-        """Whether it has values and leaves them out."""
-        weight = {**self.before, **decoding}.get("advantage_weight")
-        return self.agent.needs_values and weight == 0 and "rank" not in decoding
 
 
 class Tried(NamedTuple):
@@ -78,12 +78,12 @@ def best(tried: Sequence[Tried]) -> Decoding:
     return max(tried, key=lambda one: one.mean).decoding
 
 
-def best_of_each(speaker: Speaker, tried: Sequence[Tried]) -> dict[str, dict[str, Decoding]]:
-    """For each protocol that was tried its best decoding as ``"best"``, and the best that imitates as ``"imitation"``."""
+def best_of_each(tried: Sequence[Tried]) -> dict[str, dict[str, Decoding]]:
+    """For each protocol that was tried its best decoding, ``"best"``, and the best that imitates, ``"imitation"``."""
     found: dict[str, dict[str, Decoding]] = {}
     for protocol in PROTOCOLS:
         if own := [one for one in tried if protocol_of(one.decoding) == protocol]:
             found[protocol] = {"best": best(own)}
-            if alone := [one for one in own if speaker.imitates(one.decoding)]:
+            if alone := [one for one in own if imitates(one.decoding)]:
                 found[protocol]["imitation"] = best(alone)
     return found
