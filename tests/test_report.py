@@ -13,8 +13,8 @@ from agents.benchmark.report.outcome import Outcome, Table, number
 from agents.benchmark.report.pictures import pictures
 from agents.benchmark.report.plots import of_runs, scores
 from agents.benchmark.report.report import write_report
-from agents.benchmark.report.returns_table import returns_table
-from agents.benchmark.report.tables import rank_table, value_table
+from agents.benchmark.report.returns_table import returns_table, said
+from agents.benchmark.report.tables import long_rows, rank_table, value_table
 from agents.benchmark.report.theme import DARK, LIGHT, MOST_LOOKS, looks
 
 OFFSETS = range(3)
