@@ -190,9 +190,7 @@ def test_greedy_and_sampled_stand_side_by_side_with_imitation_alone():
     assert rows["ILQL"]["greedy"] == f"-2.00 ± {error}" and rows["ILQL"]["sampled"] == f"-3.00 ± {error}"
     assert rows["ILQL"]["greedy, imitation alone"] == rows["ILQL"]["sampled, imitation alone"] == f"-4.00 ± {error}"
     assert (rows["BC"]["greedy"], rows["BC"]["greedy, imitation alone"]) == ("-4.00 (0.20)", "–")
-    assert rows["ILQL"]["decoding"] == (
-        "greedy: β 8, top-p 0.8 (2 of 3) / β 2, top-p 0.8 (1 of 3); sampled: β 4, sampled"
-    )
+    assert rows["ILQL"]["decoding"] == ("greedy: β 8, top-p 0.8 (2 of 3) / β 2, top-p 0.8 (1 of 3); sampled: β 4")
     assert rows["ILQL"]["runs × distinct episodes"] == "3 × 15"
     for told in ("30 starting points are split: decodings are chosen from 15", "rests on 15 distinct", "too few"):
         assert told in table.note
@@ -230,6 +228,16 @@ def test_decodings_in_words(decoding, words):
     assert said(decoding) == words
 
 
+def test_a_decoding_whose_protocol_is_known_does_not_repeat_it():
+    ways = ({}, {"greedy": True}, {"temperature": 0.5}, {"advantage_weight": 2, "lm_top_p": 0.8})
+    assert [said(way, named=True) for way in ways] == [
+        "all tokens",
+        "likeliest token",
+        "temperature 0.5",
+        "β 2, top-p 0.8",
+    ]
+
+
 def test_rows_say_how_many_episodes_each_protocol_played():
     rows = {(r["label"], r["seed"], r["metric"]): r for r in long_rows(outcome_of_both())}
     assert rows["ILQL", 0, "greedy/return"]["episodes"] == rows["ILQL", 0, "return"]["episodes"] == 15
@@ -250,7 +258,9 @@ def test_the_picture_shows_greedy_filled_and_sampled_hollow():
 
 
 def test_the_best_agent_and_the_next():
-    [row] = best_table([outcome_of(experiment(rank_test=False))]).rows
+    table = best_table([outcome_of(experiment(rank_test=False))])
+    [row] = table.rows
+    assert len(row) == len(table.header) == len(set(table.header))
     # 3 x 3 pairs of runs: (-3, -2, -1) beats (-4, -3, -2) in 6, ties in 2
     shown = ("ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3 × 16")
     assert row == ("made-up", "return", *shown)

@@ -78,9 +78,7 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
         "chosen on the very episodes that are shown, which flatters it: how likely one of its runs beats one of the "
         "next agent's says more. Not trained: the best such policy."
     )
-    return Table(
-        "The best agent of each experiment", (*header, "not trained", "runs × distinct episodes"), tuple(rows), note
-    )
+    return Table("The best agent of each experiment", header, tuple(rows), note)
 
 
 def scores(outcome: Outcome) -> dict[str, list[float]]:

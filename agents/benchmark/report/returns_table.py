@@ -11,8 +11,7 @@ import numpy as np
 from agents.benchmark.report.outcome import DASH, Outcome, Result, Table, interval, number
 from agents.evaluation import stats
 
-PROTOCOLS = {"greedy": "likeliest token", "sampled": "sampled"}
-"""in the order of the columns, and what a decoding of each is called that says nothing else"""
+PROTOCOLS = ("greedy", "sampled")  # in the order of the columns
 FEW = 30  # greedy games below which their number is a reason for doubt
 
 
@@ -75,33 +74,34 @@ def _decodings(results: Sequence[Result]) -> str:
     for protocol in PROTOCOLS:
         tried = [r["protocols"][protocol] for r in results if protocol in r.get("protocols", {})]
         if tried:
-            told[protocol] = _counted([kinds["best"]["decoding"] for kinds in tried])
+            told[protocol] = _counted([kinds["best"]["decoding"] for kinds in tried], named=True)
     if len(told) > 1:
         return "; ".join(f"{protocol}: {words}" for protocol, words in told.items())
     return _counted([r["decoding"] for r in results])
 
 
-def _counted(chosen: Sequence[Mapping[str, Any]]) -> str:
-    """Decodings in words, the most frequent first."""
-    counts = Counter(said(decoding) for decoding in chosen).most_common()
+def _counted(chosen: Sequence[Mapping[str, Any]], named: bool = False) -> str:
+    """Decodings in words, the most frequent first; ``named`` where their protocol is said before."""
+    counts = Counter(said(decoding, named) for decoding in chosen).most_common()
     return counts[0][0] if len(counts) == 1 else " / ".join(f"{words} ({n} of {len(chosen)})" for words, n in counts)
 
 
-def said(decoding: Mapping[str, Any]) -> str:
-    """A decoding in words."""
-    protocol = "greedy" if decoding.get("greedy") else "sampled"
-    words = [PROTOCOLS[protocol]]
+def said(decoding: Mapping[str, Any], named: bool = False) -> str:
+    """A decoding in words; ``named`` where it was said before whether it is greedy or sampled."""
+    words = []
     if by := decoding.get("rank"):
         words = [f"best of {decoding.get('k', 5)} by {by}"]
     elif count := decoding.get("candidates"):
         words = [f"best of {count}"]
     elif (weight := decoding.get("advantage_weight")) is not None:
-        words = [f"β {weight:g}", *([] if protocol == "greedy" else ["sampled"])]
+        words = [f"β {weight:g}", *(["sampled"] if not (decoding.get("greedy") or named) else [])]
+    elif not named:
+        words = ["likeliest token" if decoding.get("greedy") else "sampled"]
     if (target := decoding.get("target")) is not None:
         words.append(f"told {target:g}")
     for name, short in (("top_p", "top-p"), ("top_k", "top-k"), ("temperature", "temperature")):
         words += [f"{short} {decoding[key]:g}" for key in (name, f"lm_{name}") if key in decoding]
-    return ", ".join(words)
+    return ", ".join(words) or ("likeliest token" if decoding.get("greedy") else "all tokens")
 
 
 def _note(outcome: Outcome) -> str:
