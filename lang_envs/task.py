@@ -52,8 +52,8 @@ class Task(ABC, Generic[S]):
         max_utterance_tokens: tokens of one agent utterance, its end token included; it ends there at the latest.
         max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
         max_context_tokens: of the opening observation only the last so many tokens are kept; None for all of it.
-        num_contexts: how many starting points there are to choose from, where they come from a corpus; None where they
-            are drawn freely. The info of such a task's replies holds ``"context"``, the number of the starting point.
+        num_contexts: how many starting points there are to choose from, where they can be numbered; None where they are
+            drawn freely. The info of such a task's replies holds ``"context"``, the number of the starting point.
     """
 
     max_turns: int

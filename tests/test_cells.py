@@ -13,8 +13,9 @@ from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.experiment import Elsewhere
-from agents.benchmark.running.cell import choose_decoding
-from agents.benchmark.running.evaluate import SCORES, as_trained, decoded, starts
+from agents.benchmark.running.evaluate import SCORES, as_trained, decoded
+from agents.benchmark.running.protocols import Speaker, Tried, best, best_of_each, try_decodings
+from agents.benchmark.running.starts import Part
 from agents.benchmark.running.training import source_of
 from agents.benchmark.running.units import units
 from agents.decoding.rank import Ranked
@@ -34,8 +35,8 @@ CELLS = (
     Cell("ILQL 0.7", "ilql", {**VALUES, "tau": 0.7}, FIT, start="BC", group="ILQL"),
     Cell("ILQL 0.9", "ilql", {**VALUES, "tau": 0.9}, FIT, start="BC", group="ILQL"),
     Cell("live", "bc", fit=FIT, start="BC", live=0.5),
-    Cell("own", "bc", fit=FIT, data=Samples("BC", 24, drawn=2, beams=1, human=False)),
-    Cell("own, best", "bc", {"keep_best": 1}, FIT, start="BC", data=Samples("BC", 24, drawn=2, beams=1, human=False)),
+    Cell("own", "bc", fit=FIT, data=Samples("BC", 24, drawn=22, beams=2, human=False)),
+    Cell("own, best", "bc", {"keep_best": 1}, FIT, start="BC", data=Samples("BC", 24, drawn=22, beams=2, human=False)),
 )
 EXPERIMENT = Experiment(
     name="tiny",
@@ -281,7 +282,7 @@ def test_what_an_agent_says_is_recorded_once_and_learned_from(finished):
     of_seed = [sorted((finished / "cells/tiny").glob(f"samples-of-bc-*/{seed}/logs")) for seed in (0, 1)]
     assert [len(folders) for folders in of_seed] == [1, 1]  # two cells learn from it
     first, other = (EpisodeDataset.load(folder) for [folder] in of_seed)
-    assert [e.info["policy"] for e in list(first)[:6]] == ["BC", "BC", "beams"] * 2
+    assert [e.info["policy"] for e in first] == [*["BC"] * 22, *["beams"] * 2]
     assert len(first) == 24 and first.provenance["env"]["id"] == "MovieReview-v0"
     assert [e.tokens.tolist() for e in first] != [e.tokens.tolist() for e in other]
     own = next(u for u in units(SUITE, finished) if isinstance(u.part, Cell) and (u.part.label, u.seed) == ("own", 1))
@@ -342,6 +343,48 @@ def test_measures_come_beside_the_return(finished):
     assert result(finished, "bc")["metrics"]["perplexity"] > 1  # greedy, under itself
     baseline = json.loads((finished / "cells/tiny/baselines/random/result.json").read_text())
     assert "length" in baseline["metrics"]
+
+
+def test_every_protocol_is_reported_and_imitation_beside_it(tmp_path):
+    decodings = (
+        {"greedy": True, "advantage_weight": 0},
+        {"greedy": True, "advantage_weight": 8},
+        {"advantage_weight": 0, "lm_top_p": 0.5},
+        {"advantage_weight": 0},
+        {"advantage_weight": 8},
+    )
+    cells = (
+        Cell("BC", "bc", fit=FIT, decodings=({"greedy": True}, {})),
+        Cell("MC", "monte_carlo", VALUES, FIT, decodings, start="BC"),
+    )
+    run(dataclasses.replace(with_cells(*cells), seeds=1), tmp_path, say=lambda line: None)
+    found = result(tmp_path, "mc")
+    metrics, beside = found["metrics"], found["protocols"]
+    scores = {json.dumps(tried["decoding"]): tried["return"] for tried in found["decodings"]}
+    for protocol, own in (("greedy", decodings[:2]), ("sampled", decodings[2:])):
+        chosen, imitator = (beside[protocol][kind]["decoding"] for kind in ("best", "imitation"))
+        assert chosen in own and scores[json.dumps(chosen)] == max(scores[json.dumps(x)] for x in own)
+        assert imitator in own and imitator["advantage_weight"] == 0
+        assert metrics[f"{protocol}/imitation"] == beside[protocol]["imitation"]["return"]
+        for name in ("return", "return_error", "episodes", "distinct"):
+            assert metrics[f"{protocol}/{name}"] == beside[protocol]["best"][name]
+    headline = "greedy" if found["decoding"].get("greedy") else "sampled"
+    for name in ("return", "return_error", "episodes", "distinct"):
+        assert metrics[name] == metrics[f"{headline}/{name}"]
+    assert (metrics["greedy/episodes"], metrics["greedy/distinct"], metrics["sampled/episodes"]) == (1, 1, 12)
+    assert 1 < metrics["sampled/distinct"] <= 12
+    assert "imitation" not in result(tmp_path, "bc")["protocols"]["greedy"]  # it has no values to leave out
+    assert found["starts"] == {"split": False, "selection": 1, "report": 1}
+
+
+def test_the_first_of_equals_is_chosen_and_imitation_says_that_it_leaves_values_out():
+    loud, alone, narrow = {"advantage_weight": 1}, {"advantage_weight": 0}, {"advantage_weight": 0, "lm_top_p": 0.5}
+    ranked = {"advantage_weight": 0, "rank": "q"}
+    tried = [Tried(loud, 2.0), Tried(alone, 1.0), Tried(narrow, 1.0), Tried(ranked, 1.5), Tried({}, 1.5)]
+    assert best_of_each(tried) == {"sampled": {"best": loud, "imitation": alone}}
+    assert best(tried) == loud
+    greedy = Tried({"greedy": True, "rank": "q", "k": 2}, 3.0)  # its candidates are all the same
+    assert best_of_each([*tried, greedy])["greedy"] == {"best": greedy.decoding}
 
 
 def test_a_ranker_is_not_trained_and_says_what_its_proposer_could(finished):
@@ -428,7 +471,7 @@ def test_a_decoding_is_reported_as_it_was_chosen(tmp_path):
             return super().policy(**decoding)
 
     agent.__class__ = Watched
-    choose_decoding(env, agent, Cell("x", "monte_carlo", decodings=tried), 4, agent, as_trained(agent))
+    try_decodings(env, Speaker(agent, agent, as_trained(agent)), tried, Part(0, 4))
     assert weights_seen == [(0.5, None), (trained, None), (7, 0)]
 
 
@@ -452,13 +495,3 @@ def test_every_named_baseline_plays(task):
         assert len(list(rollout(env, policy, range(2)))) == 2
     with pytest.raises(ValueError, match=f"{task} has no policy 'sage'; choose one of random_tokens"):
         make_policy("sage", env)
-
-
-def test_contexts_come_equally_often_and_in_the_same_order_for_everyone():
-    env = language_vec("Reddit-Toxicity-v0", 2, split="test")
-    n = env.task.num_contexts
-    first = [start.context for start in starts(env, 7 << 40, 2 * n + 3)]
-    assert sorted(first[:n]) == sorted(first[n : 2 * n]) == list(range(n)) and first[:n] == first[n : 2 * n]
-    assert first[:n] != list(range(n)) and first == [s.context for s in starts(env, 7 << 40, 2 * n + 3)]
-    assert first[:20] != [start.context for start in starts(env, 8 << 40, 20)]
-    assert [s.context for s in starts(language_vec("MovieReview-v0", 2), 5, 3)] == [None] * 3

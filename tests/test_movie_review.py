@@ -31,7 +31,7 @@ def test_every_review_pays_its_reward(review):
     _, reward, terminated, truncated, info = say(review.text)
     assert reward == pytest.approx(review.reward)
     assert (terminated, truncated) == (True, False)
-    assert info == {"success": review.reward == 1.0, "grammatical": True}
+    assert info == {"success": review.reward == 1.0, "grammatical": True, "context": 0}
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_every_review_pays_its_reward(review):
 def test_anything_else_pays_less_than_every_review(text):
     _, reward, _, _, info = say(text)
     assert reward == OFF_GRAMMAR < min(review.reward for review in REVIEWS)
-    assert info == {"success": False, "grammatical": False}
+    assert info == {"success": False, "grammatical": False, "context": 0}
 
 
 def test_shares_add_up_and_the_tale_holds():

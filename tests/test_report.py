@@ -9,10 +9,12 @@ import pytest
 
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.report.headline import across, across_table, best_table
+from agents.benchmark.report.outcome import Outcome, Table, number
 from agents.benchmark.report.pictures import pictures
 from agents.benchmark.report.plots import of_runs, scores
 from agents.benchmark.report.report import write_report
-from agents.benchmark.report.tables import Outcome, Table, number, rank_table, returns_table, value_table
+from agents.benchmark.report.returns_table import returns_table, said
+from agents.benchmark.report.tables import long_rows, rank_table, value_table
 from agents.benchmark.report.theme import DARK, LIGHT, MOST_LOOKS, looks
 
 OFFSETS = range(3)
@@ -156,8 +158,109 @@ def test_the_returns_table_by_hand():
     assert rows["BC"][4] == "0.75"
 
 
+def both(seed, greedy, sampled, alone, weight):
+    """A run whose decodings of both protocols were tried, the greedy one chosen."""
+    decoding = {"greedy": True, "advantage_weight": weight, "lm_top_p": 0.8}
+    earned = {"greedy": (decoding, greedy, 0.2, 15), "sampled": ({"advantage_weight": 4}, sampled, 0.1, 60)}
+    metrics = {"return": greedy, "return_error": 0.2, "episodes": 15, "distinct": 15}
+    for protocol, (_, mean, error, n) in earned.items():
+        metrics |= {f"{protocol}/return": mean, f"{protocol}/return_error": error, f"{protocol}/imitation": alone}
+        metrics |= {f"{protocol}/episodes": n, f"{protocol}/distinct": n}
+    return {
+        "spec": {"seed": seed},
+        "metrics": metrics,
+        "decoding": decoding,
+        "protocols": {protocol: {"best": {"decoding": d}} for protocol, (d, *_) in earned.items()},
+        "starts": {"split": True, "selection": 15, "report": 15},
+    }
+
+
+def outcome_of_both():
+    e = experiment(rank_test=False, cells=(Cell("BC", "bc"), Cell("ILQL", "ilql", decodings=({}, {"greedy": True}))))
+    runs = [both(0, -1.0, -2.0, -3.0, 8), both(1, -2.0, -3.0, -4.0, 8), both(2, -3.0, -4.0, -5.0, 2)]
+    bc = both(0, -4.0, -5.0, 0.0, 0)
+    bc["metrics"] = {name: x for name, x in bc["metrics"].items() if "imitation" not in name}
+    return Outcome(e, {"BC": [bc], "ILQL": runs}, {}, None)
+
+
+def test_greedy_and_sampled_stand_side_by_side_with_imitation_alone():
+    table = returns_table(outcome_of_both())
+    rows = {row[0]: dict(zip(table.header, row, strict=True)) for row in table.rows}
+    error = f"{1 / np.sqrt(3):.2f}"
+    assert rows["ILQL"]["greedy"] == f"-2.00 ± {error}" and rows["ILQL"]["sampled"] == f"-3.00 ± {error}"
+    assert rows["ILQL"]["greedy, imitation alone"] == rows["ILQL"]["sampled, imitation alone"] == f"-4.00 ± {error}"
+    assert (rows["BC"]["greedy"], rows["BC"]["greedy, imitation alone"]) == ("-4.00 (0.20)", "–")
+    assert rows["ILQL"]["decoding"] == ("greedy: β 8, top-p 0.8 (2 of 3) / β 2, top-p 0.8 (1 of 3); sampled: β 4")
+    assert rows["ILQL"]["runs × distinct episodes"] == "3 × 15"
+    for told in ("30 starting points are split: decodings are chosen from 15", "rests on 15 distinct", "too few"):
+        assert told in table.note
+
+
+@pytest.mark.parametrize(
+    ("starts", "told"),
+    [
+        ({"split": False, "selection": 1, "report": 1}, "one starting point, which serves choice and report"),
+        ({"split": False, "selection": 90, "report": 138}, "of 90 starting points, the report plays 16 of its own 138"),
+        ({"split": False, "selection": None, "report": None}, "drawn, from other seeds for the choice"),
+    ],
+)
+def test_the_note_says_where_episodes_start(starts, told):
+    outcome = outcome_of_both()
+    for results in outcome.cells.values():
+        for result in results:
+            result["starts"] = starts
+    assert told in returns_table(outcome).note
+
+
+@pytest.mark.parametrize(
+    ("decoding", "words"),
+    [
+        ({"greedy": True}, "likeliest token"),
+        ({}, "sampled"),
+        ({"top_p": 0.5, "temperature": 0.5}, "sampled, top-p 0.5, temperature 0.5"),
+        ({"greedy": True, "advantage_weight": 0}, "β 0"),
+        ({"rank": "v", "k": 3}, "best of 3 by v"),
+        ({"candidates": 4}, "best of 4"),
+        ({"greedy": True, "target": -2.0}, "likeliest token, told -2"),
+    ],
+)
+def test_decodings_in_words(decoding, words):
+    assert said(decoding) == words
+
+
+def test_a_decoding_whose_protocol_is_known_does_not_repeat_it():
+    ways = ({}, {"greedy": True}, {"temperature": 0.5}, {"advantage_weight": 2, "lm_top_p": 0.8})
+    assert [said(way, named=True) for way in ways] == [
+        "all tokens",
+        "likeliest token",
+        "temperature 0.5",
+        "β 2, top-p 0.8",
+    ]
+
+
+def test_rows_say_how_many_episodes_each_protocol_played():
+    rows = {(r["label"], r["seed"], r["metric"]): r for r in long_rows(outcome_of_both())}
+    assert rows["ILQL", 0, "greedy/return"]["episodes"] == rows["ILQL", 0, "return"]["episodes"] == 15
+    assert rows["ILQL", 0, "sampled/imitation"]["episodes"] == 60
+    assert rows["ILQL", 1, "sampled/imitation"]["value"] == -4.0
+    assert {r["episodes"] for r in long_rows(outcome_of(experiment()))} == {16}
+
+
+def test_the_picture_shows_greedy_filled_and_sampled_hollow():
+    outcome = outcome_of_both()
+    del outcome.cells["BC"][0]["metrics"]["greedy/return"]
+    [picture] = [p for p in pictures(outcome, ["BC", "ILQL"]) if p.name == "returns"]
+    assert "hollow ones sampled" in picture.caption
+    [axis] = picture.draw(LIGHT).axes
+    large = [line for line in axis.get_lines() if line.get_markersize() == 8]
+    drawn = [(line.get_xdata()[0], line.get_ydata()[0], line.get_markerfacecolor() == LIGHT.paper) for line in large]
+    assert drawn == [(-5.0, 0, True), (-2.0, 0.8, False), (-3.0, 1.2, True)]
+
+
 def test_the_best_agent_and_the_next():
-    [row] = best_table([outcome_of(experiment(rank_test=False))]).rows
+    table = best_table([outcome_of(experiment(rank_test=False))])
+    [row] = table.rows
+    assert len(row) == len(table.header) == len(set(table.header))
     # 3 x 3 pairs of runs: (-3, -2, -1) beats (-4, -3, -2) in 6, ties in 2
     shown = ("ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3 × 16")
     assert row == ("made-up", "return", *shown)

@@ -68,7 +68,7 @@ def test_an_invalid_guess_costs_its_turn_and_is_not_answered():
         "",
         -1.0,
         False,
-        {"success": False, "valid": False},
+        {"success": False, "valid": False, "context": 7},
     )
     assert second.info["valid"] and third.info["valid"] is False
     assert second.text.endswith("</s>") and len(second.text) == 5 * 3 + 4
@@ -80,7 +80,7 @@ def test_an_invalid_guess_costs_its_turn_and_is_not_answered():
 )
 def test_what_is_no_guess(utterance):
     (reply,) = play(Wordle(WORDS, require_dictionary=False), utterance)
-    assert reply.info == {"success": False, "valid": False}
+    assert (reply.info["success"], reply.info["valid"]) == (False, False)
     assert (reply.text, reply.reward) == ("", -1.0)
 
 
@@ -99,7 +99,7 @@ def test_a_game_is_won_with_the_hidden_word():
         "<g>" * 5 + "</s></eod>",
         0.0,
         True,
-        {"success": True, "valid": True},
+        {"success": True, "valid": True, "context": 11},
     )
 
 
@@ -241,6 +241,33 @@ def test_another_tokenizer_plays_through_text():
     other = character_tokenizer(tokens, end_token="</a>", pad_token="<|pad|>")
     assert isinstance(task.dynamics(other, 2), TextDynamics)
     assert task.legal_tokens(None, [], other) is None
+
+
+# Starting points
+
+
+def test_a_game_can_hide_any_word_in_arrays_and_in_text():
+    task = Wordle(WORDS)
+    assert task.num_contexts == len(task.words) == 12 and Wordle(WORDS, hidden="resample").num_contexts is None
+    everyone, contexts = np.arange(5), [3, None, 0, 11, None]
+    streams = [[np.random.default_rng(seed) for seed in range(5)] for _ in range(2)]
+    both = WordleDynamics(task, VOCABULARY, 5), TextDynamics(task, task.tokenizer(), 5)
+    said = np.tile([*letters_of(["crane"])[:, 0], VOCABULARY["</a>"]], (5, 1)).astype(np.int32)  # [5, 6]
+    for _ in range(2):  # the second time the generators go on from where the first left them
+        for dynamics, rngs in zip(both, streams, strict=True):
+            dynamics.begin(everyone, rngs, contexts)
+        arrays, text = (d.reply(everyone, said, np.full(5, 6), r) for d, r in zip(both, streams, strict=True))
+        hidden = [task.words.index(both[0].state(row).hidden) for row in range(5)]
+        assert [hidden[row] for row in (0, 2, 3)] == [3, 0, 11]
+        assert arrays.info["context"].tolist() == text.info["context"].tolist() == hidden
+        assert [both[0].state(row) for row in range(5)] == [both[1].state(row) for row in range(5)]
+
+
+def test_the_word_a_seed_hides_is_named_in_the_info():
+    info = play(Wordle(WORDS), "zesty", seed=5)[0].info
+    state, _ = Wordle(WORDS).begin(np.random.default_rng(5))
+    assert sorted(WORDS)[info["context"]] == state.hidden
+    assert "context" not in play(Wordle(WORDS, hidden="resample"), "zesty")[0].info
 
 
 # Golden episodes: what a seed gives must not change within a version

@@ -57,7 +57,7 @@ class MovieReview(Task[None]):
     All tokens so far, at most 16: `review :` and what was written.
 
     ## Starting State
-    Always `review :`.
+    Always `review :`, the one starting point there is.
 
     ## Rewards
     Paid on the last token, by table; anything that is not in it pays -2.
@@ -77,7 +77,8 @@ class MovieReview(Task[None]):
     Terminates with the review. Never truncates, unless `max_tokens` is made smaller.
 
     ## Information
-    At the end: `success` (bool), whether it was the best review; `grammatical` (bool), whether it was any of the table.
+    At the end: `success` (bool), whether it was the best review; `grammatical` (bool), whether it was any of the table;
+    `context` (int), always 0.
 
     ## Arguments
     None beside those of every environment: `level`, `tokenizer`, `max_tokens`, `render_mode`.
@@ -97,6 +98,7 @@ class MovieReview(Task[None]):
     max_turns = 1
     max_utterance_tokens = 12
     max_tokens = 16
+    num_contexts = 1
 
     def __init__(self) -> None:
         self._tokenizer: PreTrainedTokenizerFast | None = None
@@ -110,11 +112,15 @@ class MovieReview(Task[None]):
         """Always the same."""
         return None, OPENING
 
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[None, str]:
+        """Always the same."""
+        return None, OPENING
+
     def reply(self, state: None, utterance: str, rng: np.random.Generator) -> Reply[None]:
         """Looks the review up."""
         text = " ".join(utterance.split())
         reward = next((review.reward for review in REVIEWS if review.text == text), OFF_GRAMMAR)
-        info = {"success": reward == self.optimal_return, "grammatical": reward != OFF_GRAMMAR}
+        info = {"success": reward == self.optimal_return, "grammatical": reward != OFF_GRAMMAR, "context": 0}
         return Reply(None, "", reward, True, info)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:

@@ -8,7 +8,7 @@ import os
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,9 @@ class Wordle(Task[WordleState]):
     </s>`, and `</eod>` once the game is over.
 
     ## Starting State
-    A word of the list, all equally likely; the observation is `<a>`.
+    A word of the list, all equally likely; the observation is `<a>`. Where the word is fixed, each word of the sorted
+    list is a starting point: `reset(options={"context": 7})` hides the eighth. Where it is drawn at every turn there
+    are none.
 
     ## Rewards
     -1 for each guess, 0 for the one that solves the game, both on the guess's last token. The return is 1 - n for a
@@ -87,7 +89,7 @@ class Wordle(Task[WordleState]):
 
     ## Information
     At the end of each guess: `success` (bool), whether it solved the game; `valid` (bool), whether it was five letters
-    and, where that is required, a word of the list.
+    and, where that is required, a word of the list. Where the word is fixed, `context` (int), its place in the list.
 
     ## Arguments
     * `words="english"`: a packaged list (`english` 2,268 words, `english-400`, `english-200`,
@@ -143,6 +145,7 @@ class Wordle(Task[WordleState]):
         self.words, self.skipped = word_lists.load(words)
         self.feedback, self.require_dictionary, self.hidden = feedback, bool(require_dictionary), hidden
         self.lexicon = word_list(self.words)
+        self.num_contexts = len(self.words) if hidden == "fixed" else None
         self._tokenizer: PreTrainedTokenizerFast | None = None
         self._legal: dict[tuple[int, ...], NDArray[np.bool_]] = {}
 
@@ -150,6 +153,10 @@ class Wordle(Task[WordleState]):
         """Draws the hidden word, where it is fixed."""
         hidden = self.words[int(below(len(self.words), [rng])[0])] if self.hidden == "fixed" else None
         return WordleState(hidden=hidden), START
+
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[WordleState, str]:
+        """Hides the word at that place of the list."""
+        return WordleState(hidden=self.words[context]), START
 
     def reply(self, state: WordleState, utterance: str, rng: np.random.Generator) -> Reply[WordleState]:
         """Answers one guess.
@@ -171,7 +178,9 @@ class Wordle(Task[WordleState]):
         after = WordleState(turn, guesses, marks, state.hidden)
         over = after.solved or turn == self.max_turns
         said = "".join(f"<{c}>" for c in marks[-1]) + REPLY_END if valid else ""
-        info = {"success": after.solved, "valid": valid}
+        info: dict[str, Any] = {"success": after.solved, "valid": valid}
+        if state.hidden is not None:
+            info["context"] = bisect_left(self.words, state.hidden)
         return Reply(after, said + OVER * over, float(after.solved) - 1, over, info)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +42,7 @@ class WordleDynamics:
     ) -> Replies:
         """Starts new games in ``rows``."""
         if self._consistent is None:
-            self._hidden[rows] = below(len(self.lexicon), rngs)
+            self._hidden[rows] = self._hide(rngs, contexts)
         else:
             self._consistent[rows] = True
         self._turn[rows] = 0
@@ -81,7 +81,10 @@ class WordleDynamics:
         tokens = self._replies.take(patterns, axis=0)  # [n, 7]
         tokens[~valid, 0] = self._eod
         said = valid * (WORD_LENGTH + 1) + over
-        return Replies(tokens, said, success.astype(np.float32) - 1, over, {"success": success, "valid": valid})
+        info: dict[str, NDArray[Any]] = {"success": success, "valid": valid}
+        if self._consistent is None:
+            info["context"] = self._hidden[rows]
+        return Replies(tokens, said, success.astype(np.float32) - 1, over, info)
 
     def state(self, row: int) -> WordleState:
         """The game in ``row`` as the value that ``Wordle.reply`` returns."""
@@ -94,6 +97,15 @@ class WordleDynamics:
             feedback=tuple(colours(int(self._patterns[t, row])) for t in turns),
             hidden=self.lexicon.words[self._hidden[row]] if self._consistent is None else None,
         )
+
+    def _hide(self, rngs: Sequence[np.random.Generator], contexts: Sequence[int | None]) -> NDArray[np.int64]:
+        """The places [n] of the words to hide: those asked for, the others drawn."""
+        if not any(context is not None for context in contexts):
+            return below(len(self.lexicon), rngs)
+        hidden = np.array([-1 if context is None else context for context in contexts], np.int64)
+        for i in np.flatnonzero(hidden < 0).tolist():
+            hidden[i] = below(len(self.lexicon), [rngs[i]])[0]
+        return hidden
 
     def _read(
         self, utterances: NDArray[np.int32], lengths: NDArray[np.int64]

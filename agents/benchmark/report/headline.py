@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.benchmark.report.outcome import DASH, Outcome, Table, interval, number
+from agents.benchmark.report.returns_table import distinct
 from agents.evaluation import stats
 
 Floats = NDArray[np.float64]
@@ -67,16 +68,17 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
                 number(outcome.normalised(summary.mean)) if by_return else DASH,
                 *_next_best(runs, ranked),
                 _not_trained(outcome) if by_return else DASH,
-                f"{summary.runs} × {outcome.experiment.episodes}" if by_return else str(summary.runs),
+                f"{summary.runs} × {distinct(outcome, outcome.cells[ranked[0]])}" if by_return else str(summary.runs),
             )
         )
-    header = ("experiment", "asked for", "best agent", "mean", "95 %", "normalised", "next", "P(best beats it)")
+    agents = ("best agent", "mean", "95 %", "normalised", "next", "P(best beats it)")
+    header = ("experiment", "asked for", *agents, "not trained", "runs × distinct episodes")
     note = (
         "Agents by their mean over training runs; 95 % are bootstrap intervals over runs. The best of several is "
         "chosen on the very episodes that are shown, which flatters it: how likely one of its runs beats one of the "
         "next agent's says more. Not trained: the best such policy."
     )
-    return Table("The best agent of each experiment", (*header, "not trained", "runs × episodes"), tuple(rows), note)
+    return Table("The best agent of each experiment", header, tuple(rows), note)
 
 
 def scores(outcome: Outcome) -> dict[str, list[float]]:

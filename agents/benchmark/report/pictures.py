@@ -30,13 +30,15 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
     """The pictures of one experiment; ``agents`` are those of the whole suite, in order, for their looks."""
     found = _rank_pictures(outcome, agents)
     if outcome.cells:
-        lines = {label: plots.of_runs(outcome.returns(label)) for label in outcome.cells}
+        lines, below = _protocols(outcome)
         marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
+        hollow = any(score.hollow for score in (*lines.values(), *below.values()))
+        filled = "filled marks greedy, hollow ones sampled; " if hollow else ""
         caption = (
-            "Returns: small dots are training runs, large marks their mean, bars 95 % intervals over runs; "
+            f"Returns: {filled}small dots are training runs, large marks their mean, bars 95 % intervals over runs; "
             "circles and broken lines are policies that are not trained, and arrows those beyond the axis."
         )
-        found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks), caption))
+        found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks, below=below), caption))
     found += _sweep(outcome, agents)
     training = _curves(outcome, lambda name: name == "data/return" or name.startswith("loss/"))
     if training:
@@ -47,6 +49,18 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
         caption = "Measured during training; lines are means over runs, bands their range."
         found.append(Picture("measured", lambda theme: plots.learning_curves(theme, agents, measured), caption))
     return found
+
+
+def _protocols(outcome: Outcome) -> tuple[dict[str, plots.Score], dict[str, plots.Score]]:
+    """What is drawn of each agent, greedy and filled where it plays so, and below it what is sampled and hollow."""
+    lines, below = {}, {}
+    for label in outcome.cells:
+        greedy, sampled = (outcome.metric(label, f"{protocol}/return") for protocol in ("greedy", "sampled"))
+        if sampled:
+            (below if greedy else lines)[label] = plots.of_runs(sampled, hollow=True)
+        if greedy or not sampled:
+            lines[label] = plots.of_runs(greedy or outcome.returns(label))
+    return lines, below
 
 
 def overview(found: Across, agents: Sequence[str]) -> Picture:

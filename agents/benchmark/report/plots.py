@@ -23,12 +23,14 @@ class Score(NamedTuple):
     dots: Sequence[float]
     centre: float
     interval: stats.Interval
+    hollow: bool = False
+    """whether its marks are drawn without a filling"""
 
 
-def of_runs(runs: Sequence[float]) -> Score:
+def of_runs(runs: Sequence[float], hollow: bool = False) -> Score:
     """Training runs, their mean and its 95 % interval."""
     summary = stats.summarise(runs, np.random.default_rng(0))
-    return Score(runs, summary.mean, summary.interval)
+    return Score(runs, summary.mean, summary.interval, hollow)
 
 
 def scores(
@@ -37,6 +39,7 @@ def scores(
     lines: Mapping[str, Score],
     marks: Mapping[str, float],
     quantity: str = "return",
+    below: Mapping[str, Score] | None = None,
 ) -> Figure:
     """One line per agent: small dots, a marker and an interval; below them the policies that are not trained.
 
@@ -49,18 +52,18 @@ def scores(
         lines: agent -> what is drawn of it.
         marks: policies that are not trained -> their scores; a line goes up from each through all agents.
         quantity: what the scores are.
+        below: agent -> what is drawn of it a little lower, as of another way to measure the same.
     """
+    below = below or {}
     places = len(lines) + len(marks)
-    drawn, (axis,) = figure(theme, 1, 1, 7.2, 0.9 + 0.3 * places)
+    drawn, (axis,) = figure(theme, 1, 1, 7.2, 0.9 + (0.4 if below else 0.3) * places)
     look = looks(theme, agents)
     for place, (label, score) in enumerate(lines.items()):
-        colour = look[label].colour
-        axis.plot(score.dots, [place] * len(score.dots), "o", color=colour, alpha=0.45, markersize=4)
-        if not np.isnan(score.interval.low):
-            axis.plot(score.interval, [place] * 2, color=colour, linewidth=2.5, solid_capstyle="round")
-        style: dict[str, Any] = {"color": colour, "markersize": 8, "markeredgecolor": theme.paper}
-        axis.plot([score.centre], [place], look[label].marker, **style)
-    low, high = _span(lines.values(), list(marks.values()))
+        apart = 0.2 if label in below else 0.0
+        _draw_score(axis, theme, look[label], score, place - apart)
+        if label in below:
+            _draw_score(axis, theme, look[label], below[label], place + apart)
+    low, high = _span([*lines.values(), *below.values()], list(marks.values()))
     best_first = sorted(marks.items(), key=lambda item: -item[1])
     for place, (_, value) in enumerate(best_first, len(lines)):
         if low <= value <= high:
@@ -75,6 +78,18 @@ def scores(
     axis.set_ylim(places - 0.4, -0.6)
     axis.set_xlabel(quantity, fontsize=9)
     return drawn
+
+
+def _draw_score(axis: Axes, theme: Theme, look: Look, score: Score, place: float) -> None:
+    """Small dots, an interval and a marker, all of them hollow or none."""
+    dots: dict[str, Any] = {"markerfacecolor": "none", "alpha": 0.6} if score.hollow else {"alpha": 0.45}
+    axis.plot(score.dots, [place] * len(score.dots), "o", color=look.colour, markersize=4, **dots)
+    if not np.isnan(score.interval.low):
+        width = 1.3 if score.hollow else 2.5
+        axis.plot(score.interval, [place] * 2, color=look.colour, linewidth=width, solid_capstyle="round")
+    fill = {"markerfacecolor": theme.paper, "markeredgecolor": look.colour, "markeredgewidth": 1.5}
+    style: dict[str, Any] = fill if score.hollow else {"markeredgecolor": theme.paper}
+    axis.plot([score.centre], [place], look.marker, color=look.colour, markersize=8, **style)
 
 
 def _span(lines: Iterable[Score], marks: Sequence[float]) -> tuple[float, float]:

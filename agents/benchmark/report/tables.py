@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from agents.benchmark.experiment import Baseline, Cell, Experiment
-from agents.benchmark.report.outcome import DASH, Outcome, Result, Table, interval, number
+from agents.benchmark.experiment import Baseline, Cell
+from agents.benchmark.report.outcome import DASH, Outcome, Table, number
+from agents.benchmark.report.returns_table import returns_table
 from agents.benchmark.report.text_tables import (
     best_of_table,
     elsewhere_table,
@@ -17,63 +18,6 @@ from agents.benchmark.report.text_tables import (
     other_table,
 )
 from agents.evaluation import stats
-
-
-def _decoding(results: Sequence[Result]) -> str:
-    """What was chosen, per training run where the runs differ."""
-    chosen = [_said(result["decoding"]) for result in results]
-    return chosen[0] if len(set(chosen)) == 1 else "; ".join(chosen)
-
-
-def _said(decoding: Mapping[str, Any]) -> str:
-    """A decoding in words."""
-    words = "likeliest token" if decoding.get("greedy") else "sampled"
-    if temperature := decoding.get("temperature"):
-        words += f" at {temperature:g}"
-    if (weight := decoding.get("advantage_weight")) is not None:
-        words = f"β {weight:g}" + ("" if decoding.get("greedy") else ", sampled")
-    if (target := decoding.get("target")) is not None:
-        words += f", told {target:g}"
-    if by := decoding.get("rank"):
-        words = f"best of {decoding.get('k', 5)} by {by}"
-    if count := decoding.get("candidates"):
-        words = f"best of {count}"
-    return words
-
-
-def returns_table(outcome: Outcome) -> Table:
-    """Returns of every agent and baseline."""
-    experiment, rows = outcome.experiment, []
-    everyone = [*outcome.baselines.values(), *(r for results in outcome.cells.values() for r in results)]
-    solved = any("success" in r["metrics"] for r in everyone)
-    for label, results in outcome.cells.items():
-        s = stats.summarise(outcome.returns(label), np.random.default_rng(0))
-        error = number(s.error) if s.runs > 1 else f"({results[0]['metrics']['return_error']:.2f})"
-        middle = number(float(stats.iqm(np.array(outcome.returns(label))[:, None])))
-        cells = [label, number(s.mean), error, middle, interval(s.interval), number(outcome.normalised(s.mean))]
-        if solved:
-            cells.append(f"{np.mean(outcome.metric(label, 'success')):.0%}")
-        rows.append((*cells, _decoding(results), f"{s.runs} × {experiment.episodes}"))
-    for label, result in outcome.baselines.items():
-        mean, error = result["metrics"]["return"], result["metrics"]["return_error"]
-        cells = [f"{label} (not trained)", number(mean), f"({error:.2f})", DASH, DASH, number(outcome.normalised(mean))]
-        if solved:
-            known = result["metrics"].get("success")
-            cells.append(DASH if known is None else f"{known:.0%}")
-        rows.append((*cells, DASH, f"{DASH} × {experiment.episodes}"))
-    solved_header = ["success"] if solved else []
-    header = ("agent", "return", "± s.e.", "IQM", "95 %", "normalised", *solved_header, "decoding", "runs × episodes")
-    return Table("Returns", header, tuple(rows), _returns_note(experiment))
-
-
-def _returns_note(experiment: Experiment) -> str:
-    note = "± and 95 % are over training runs (bootstrap; with few runs they cannot leave the range that was seen), "
-    note += "IQM is the mean of the middle half of the runs; what is in brackets is over the episodes of one run. "
-    if experiment.normalise is not None:
-        note += f"Normalised: 0 is {experiment.normalise[0]}, 1 is {experiment.normalise[1]}, on the same episodes. "
-    if any(len(cell.decodings) > 1 for cell in experiment.cells):
-        note += f"Decodings (β weighs the advantage) are chosen for each run on {experiment.selection_episodes} others."
-    return note.strip()
 
 
 def improvement_table(outcome: Outcome) -> Table | None:
@@ -201,6 +145,7 @@ def long_rows(outcome: Outcome) -> list[dict[str, Any]]:
     def add(part: Cell | Baseline, seed: int | None, metrics: Mapping[str, float]) -> None:
         agent = part.agent if isinstance(part, Cell) else part.policy
         for name, value in metrics.items():
+            played = metrics.get(f"{name.rpartition('/')[0]}/episodes", metrics.get("episodes"))
             rows.append(
                 {
                     "experiment": outcome.experiment.name,
@@ -210,7 +155,7 @@ def long_rows(outcome: Outcome) -> list[dict[str, Any]]:
                     "seed": seed,
                     "metric": name,
                     "value": float(value),
-                    "episodes": outcome.experiment.episodes,
+                    "episodes": int(outcome.experiment.episodes if played is None else played),
                 }
             )
 

@@ -10,7 +10,7 @@ from agents.benchmark.report.outcome import DASH, Outcome, Table, number
 from agents.evaluation import stats
 
 LIKENESS = ("bertscore", "bertclick", "chrf", "bleu", "meteor")
-_SHOWN_ELSEWHERE = {"return", "return_error", "success", "truncated", "actions", *LIKENESS}
+_SHOWN_ELSEWHERE = {"return", "return_error", "success", "truncated", "actions", "episodes", "distinct", *LIKENESS}
 
 
 def likeness_table(outcome: Outcome) -> Table | None:

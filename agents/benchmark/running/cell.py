@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,7 +14,17 @@ from agents.agent import Agent
 from agents.benchmark.baselines import make_policy
 from agents.benchmark.experiment import Baseline, Cell, Experiment
 from agents.benchmark.measures import Played, measure
-from agents.benchmark.running import evaluate
+from agents.benchmark.running import evaluate, starts
+from agents.benchmark.running.protocols import (
+    Decoding,
+    Speaker,
+    best,
+    best_of_each,
+    protocol_of,
+    try_decodings,
+    untried,
+)
+from agents.benchmark.running.starts import Part
 from agents.benchmark.running.training import read_curve, trained_agent
 from agents.evaluation.explain import Explanation, explain
 from agents.evaluation.rank_test import RankTest
@@ -50,27 +61,34 @@ def measured(
 
     Returns:
         The JSON-able result: ``metrics`` (name -> number), ``curve`` (metrics over steps), ``decoding`` (the one
-        reported), ``decodings`` (what each scored on the selection episodes), ``samples`` (HTML), ``seconds``.
+        that all metrics without a protocol are of), ``decodings`` (what each earned in the episodes of the choice),
+        ``protocols`` (greedy and sampled: the decoding chosen, what it earns, and the same of imitation alone),
+        ``starts`` (how many contexts there are, and whether they are split), ``samples`` (HTML), ``seconds``.
     """
     others = {use: Agent.load(path) for use, path in agents.items()}
     agent, training = trained_agent(experiment, cell, seed, data, folder, others.get("start"))
     began = time.perf_counter()
     agent.model.eval()
     env = evaluate.make_env(experiment, min(evaluate.ROWS, experiment.episodes))
-    proposer, before = others.get("candidates_from", agent), training["decoding"]
     choosing = evaluate.selection_env(experiment, min(evaluate.ROWS, experiment.selection_episodes))
-    decoding, tried = choose_decoding(choosing, agent, cell, experiment.selection_episodes, proposer, before)
-    policy = evaluate.decoded(agent, {**before, **decoding}, proposer)
-    played = evaluate.report_episodes(env, policy, experiment)
+    chosen_by, reported = starts.selection(experiment, choosing), starts.report(experiment, env)
+    speaker = Speaker(agent, others.get("candidates_from", agent), training["decoding"])
+    one = len(cell.decodings) == 1 and not cell.group
+    tried = untried(cell.decodings) if one else try_decodings(choosing, speaker, cell.decodings, chosen_by)
+    decoding = best(tried)
+    beside, played = _play_protocols(env, speaker, best_of_each(tried), decoding, reported)
+    policy = speaker.policy(decoding)  # the last: its settings are those that the agent is saved with
     reference = agent if experiment.reference == cell.label else others.get("reference")
     kept_away = None if held_out is None else EpisodeDataset.load(held_out)
-    shown = Played(env, played, reference, policy, kept_away)
-    metrics = evaluate.metrics(played) | measure(experiment.measures, shown)
+    metrics = _measured(experiment, Played(env, played, reference, policy, kept_away)) | _flat(beside)
+    once = protocol_of(decoding) == "greedy"
     if experiment.best_of > 1:
-        metrics |= evaluate.best_of(env, proposer.policy(), experiment, played)
+        where = reported.starts(once)
+        metrics |= evaluate.best_of(env, speaker.proposer.policy(), experiment.best_of, played, where)
     for other in experiment.elsewhere:
         there = language_vec(other.env, min(evaluate.ROWS, experiment.episodes), **other.options)
-        metrics[f"return/{other.label}"] = float(evaluate.report_episodes(there, policy, experiment).returns.mean())
+        where = starts.elsewhere(reported, env, there).starts(once)
+        metrics[f"return/{other.label}"] = float(evaluate.play_from(there, policy, where).returns.mean())
     agent.save(folder / "agent")
     curve = read_curve(folder / "fit") if cell.trained else []
     return {
@@ -78,33 +96,59 @@ def measured(
         "metrics": {**metrics, **_last_values(curve)},
         "curve": curve,
         "decoding": decoding,
-        "decodings": tried,
+        "decodings": [] if one else [{"decoding": one.decoding, "return": one.mean} for one in tried],
+        "protocols": beside,
+        "starts": {
+            "split": starts.are_split(experiment, env),
+            "selection": chosen_by.contexts and len(chosen_by.contexts),
+            "report": reported.contexts and len(reported.contexts),
+        },
         "samples": _samples(agent, played),
         "seconds": {"train": training["seconds"], "evaluate": time.perf_counter() - began},
     }
 
 
-def choose_decoding(
+def _play_protocols(
     env: TokenVectorEnv,
-    agent: Agent,
-    cell: Cell,
-    episodes: int,
-    candidates_from: Agent,
-    before: Mapping[str, Any],
-) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The cell's decoding with the best mean return on the selection episodes, and the returns of all.
+    speaker: Speaker,
+    chosen: Mapping[str, Mapping[str, Decoding]],
+    headline: Decoding,
+    reported: Part,
+) -> tuple[dict[str, dict[str, Any]], Episodes]:
+    """What each protocol's decodings earn in the reported episodes, and those episodes of the headline's."""
+    known: dict[str, Episodes] = {}  # a decoding, as JSON, to its episodes: the best may be the imitator
 
-    What a decoding does not name is as in ``before``, whatever was tried in between. A single one is measured only
-    where the cell belongs to a group, whose settings are compared by it.
-    """
-    if len(cell.decodings) == 1 and not cell.group:
-        return cell.decodings[0], []
-    tried: list[dict[str, Any]] = []
-    for decoding in cell.decodings:
-        policy = evaluate.decoded(agent, {**before, **decoding}, candidates_from)
-        tried.append({"decoding": decoding, "return": evaluate.selection_return(env, policy, episodes)})
-    best = max(range(len(tried)), key=lambda i: tried[i]["return"])  # the first of equals
-    return cell.decodings[best], tried
+    def of(decoding: Decoding) -> Episodes:
+        name = json.dumps(decoding, sort_keys=True)
+        if name not in known:
+            where = reported.starts(once=protocol_of(decoding) == "greedy")
+            known[name] = evaluate.play_from(env, speaker.policy(decoding), where)
+        return known[name]
+
+    beside = {
+        protocol: {
+            kind: {"decoding": d, **evaluate.mean_return(of(d)), **evaluate.counts(of(d))}
+            for kind, d in decodings.items()
+        }
+        for protocol, decodings in chosen.items()
+    }
+    return beside, of(headline)
+
+
+def _flat(beside: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
+    """As metrics: ``greedy/return`` and others of the best, ``greedy/imitation``, the imitator's return."""
+    metrics: dict[str, float] = {}
+    for protocol, kinds in beside.items():
+        metrics |= {f"{protocol}/{name}": x for name, x in kinds["best"].items() if name != "decoding"}
+        if "imitation" in kinds:
+            metrics[f"{protocol}/imitation"] = kinds["imitation"]["return"]
+    return metrics
+
+
+def _measured(experiment: Experiment, played: Played) -> dict[str, float]:
+    """What is reported of episodes: of agents and of policies that are not trained."""
+    episodes = played.episodes
+    return evaluate.metrics(episodes) | evaluate.counts(episodes) | measure(experiment.measures, played)
 
 
 def _last_values(curve: list[dict[str, float]]) -> dict[str, float]:
@@ -131,10 +175,10 @@ def play_baseline(experiment: Experiment, baseline: Baseline) -> dict[str, Any]:
     began = time.perf_counter()
     env = evaluate.make_env(experiment, min(evaluate.ROWS, experiment.episodes))
     policy = make_policy(baseline.policy, env, **baseline.options)
-    played = evaluate.report_episodes(env, policy, experiment)
+    played = evaluate.play_from(env, policy, starts.report(experiment, env).starts())
     return {
         "kind": "baseline",
-        "metrics": evaluate.metrics(played) | measure(experiment.measures, Played(env, played)),
+        "metrics": _measured(experiment, Played(env, played)),
         "seconds": {"evaluate": time.perf_counter() - began},
     }
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from agents.benchmark.experiment import Experiment
+from agents.benchmark.running.starts import starts
 from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
 from agents.decoding.policy import LMPolicy
 from agents.decoding.rank import Ranked
@@ -18,7 +19,6 @@ from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
 from lang_envs.rollout import Policy, Start, rollout
-from lang_envs.seeds import REPORT, SELECTION
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -39,36 +39,37 @@ def selection_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
 
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
-    """One episode for each of ``episodes`` seeds from ``first_seed`` on."""
-    played = rollout(env, policy, starts(env, first_seed, episodes))
-    return Episodes.from_list(list(counted("playing", episodes, played)))
+    """One episode for each of ``episodes`` seeds from ``first_seed`` on, each context as often as any other."""
+    return play_from(env, policy, starts(env, first_seed, episodes))
 
 
-def starts(env: TokenVectorEnv, first_seed: int, episodes: int) -> list[Start]:
-    """Where they start: where the task has contexts, each of them as often as any other, or one time less.
-
-    Their order is shuffled, and the same for everyone. Drawn, a greedy policy would say the same thing twice where a
-    context came twice, and be counted as two.
-    """
-    seeds = range(first_seed, first_seed + episodes)
-    if env.task.num_contexts is None:
-        return [Start(seed) for seed in seeds]
-    order = np.random.default_rng(first_seed).permutation(env.task.num_contexts).tolist()
-    return [Start(seed, context=order[i % len(order)]) for i, seed in enumerate(seeds)]
+def play_from(env: TokenVectorEnv, policy: Policy, where: Sequence[Start]) -> Episodes:
+    """One episode from each start."""
+    return Episodes.from_list(list(counted("playing", len(where), rollout(env, policy, where))))
 
 
 def metrics(episodes: Episodes) -> dict[str, float]:
     """Mean return with its standard error over episodes, agent tokens, and the share solved where that is known."""
-    returns = episodes.returns  # [B]
     result = {
-        "return": float(returns.mean()),
-        "return_error": float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else 0.0,
+        **mean_return(episodes),
         "actions": float(episodes.is_action.sum() / len(episodes)),
         "truncated": float(episodes.truncated.mean()),
     }
     if "success" in episodes.info[0]:
         result["success"] = float(np.mean([bool(info.get("success")) for info in episodes.info]))
     return result
+
+
+def mean_return(episodes: Episodes) -> dict[str, float]:
+    """``return`` and ``return_error``, its standard error over episodes; 0 for a single one."""
+    returns = episodes.returns  # [B]
+    error = float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else 0.0
+    return {"return": float(returns.mean()), "return_error": error}
+
+
+def counts(episodes: Episodes) -> dict[str, float]:
+    """``episodes``, and ``distinct``: how many of them differ in their tokens, which is what a result rests on."""
+    return {"episodes": len(episodes), "distinct": len({episode.tokens.tobytes() for episode in episodes})}
 
 
 def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | None = None) -> Policy:
@@ -134,28 +135,17 @@ SCORES: dict[str, Callable[[Agent], Score]] = {
 """What candidates can be ranked by (``agents.decoding.candidate_scores``)."""
 
 
-def selection_return(env: TokenVectorEnv, policy: Policy, episodes: int) -> float:
-    """Mean return of the selection episodes."""
-    return float(play(env, policy, SELECTION.first(), episodes).returns.mean())
-
-
-def report_episodes(env: TokenVectorEnv, policy: Policy, experiment: Experiment) -> Episodes:
-    """The episodes that are reported: the same starts for every agent and baseline."""
-    return play(env, policy, REPORT.first(), experiment.episodes)
-
-
-def best_of(env: TokenVectorEnv, sampled: Policy, experiment: Experiment, first: Episodes) -> dict[str, float]:
-    """The mean of the best return of 1, 2 .. ``experiment.best_of`` episodes from each reported start.
+def best_of(
+    env: TokenVectorEnv, sampled: Policy, count: int, first: Episodes, where: Sequence[Start]
+) -> dict[str, float]:
+    """The mean of the best return of 1, 2 .. ``count`` episodes from each reported start.
 
     The first is the one reported, in ``first``; the others are ``sampled``'s, with other chances and the same start.
     """
-    again = [
-        start._replace(policy_seed=start.seed + k * experiment.episodes)
-        for k in range(1, experiment.best_of)
-        for start in starts(env, REPORT.first(), experiment.episodes)
-    ]
+    n = len(where)
+    again = [start._replace(policy_seed=start.seed + k * n) for k in range(1, count) for start in where]
     played = counted("playing again", len(again), rollout(env, sampled, again))
     others = np.array([episode.ret for episode in played])
-    returns = np.concatenate([first.returns, others]).reshape(-1, experiment.episodes)  # [best_of, episodes]
-    best = np.maximum.accumulate(returns).mean(1)  # [best_of]
+    returns = np.concatenate([first.returns, others]).reshape(-1, n)  # [count, n]
+    best = np.maximum.accumulate(returns).mean(1)  # [count]
     return {f"best_of/{k}": float(value) for k, value in enumerate(best, 1)}

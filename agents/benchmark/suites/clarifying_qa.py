@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import SAMPLED, VALUES, ranked, weights
+from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed, ranked
 
 # Which letter goes with what is wanted is learned last.
 BASE_FIT: dict[str, Any] = {
@@ -18,7 +18,7 @@ BASE_FIT: dict[str, Any] = {
 }
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 GENTLE: dict[str, Any] = {**FIT, "lr": 1e-4}
-VALUE_WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
+VALUES = {**LEARNED, "gamma": 1.0}
 
 BASELINES = (
     Baseline("random tokens", "random_tokens"),
@@ -39,12 +39,12 @@ def logs(horizon: int, episodes: int, seed: int = 0) -> Data:
 
 
 def cell(label: str, agent: str, config: dict[str, Any] | None = None, fit: dict[str, Any] = FIT, **more: Any) -> Cell:
-    """What goes on from Base, and speaks by chance as Base does."""
-    return Cell(label, agent, config or {}, fit, **{"decodings": SAMPLED, "start": "Base", **more})
+    """What goes on from Base, and is decoded as Base is."""
+    return Cell(label, agent, config or {}, fit, **{"decodings": IMITATION, "start": "Base", **more})
 
 
-BASE = Cell("Base", "bc", fit=BASE_FIT, decodings=SAMPLED, data=logs(3, 32_768, seed=1))
-SAME_BASE = Cell("Base", "bc", decodings=SAMPLED, start="clarifying-qa-3/Base", trained=False)
+BASE = Cell("Base", "bc", fit=BASE_FIT, decodings=IMITATION, data=logs(3, 32_768, seed=1))
+SAME_BASE = Cell("Base", "bc", decodings=IMITATION, start="clarifying-qa-3/Base", trained=False)
 CORE = (
     cell("SFT, all", "bc"),
     cell("SFT, top 1", "bc", {"keep_best": 1}),
@@ -59,7 +59,7 @@ OTHERS = (
     cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE),
     cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE),
     cell("DPO, per turn", "dpo", {"per": "turn", "pairs_per_context": 1}, GENTLE),
-    cell("MC", "monte_carlo", VALUES, decodings=VALUE_WEIGHTS),
+    cell("MC", "monte_carlo", VALUES, decodings=perturbed(0.5, 2, 8)),
     Cell("MC ranks Base", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="Base"),
 )
 
@@ -69,8 +69,8 @@ ABOUT = (
     "matters, one asks what does not, one answers at once, one answers anything. Base learned from 32,768 other "
     "conversations of the same assistants, about three turns whatever the horizon; every other method goes on from it "
     "with the logs for as many steps, Swift and DPO at a fifth of the others' learning rate. 'As many rows' has the "
-    "best conversations of four times as many questions. All sample what they say. The reward counts form for one "
-    "tenth. Decodings are chosen on questions of the logs' own pool; the reported ones are in no log."
+    "best conversations of four times as many questions. The reward counts form for one tenth. Decodings are chosen on "
+    "questions of the logs' own pool; the reported ones are in no log."
 )
 
 

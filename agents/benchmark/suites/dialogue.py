@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
-from agents.benchmark.suites.settings import VALUES, ranked, weights
+from agents.benchmark.suites.settings import GREEDY, IMITATION, LEARNED, VALUES, Decodings, perturbed, ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 2000, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
 # What comes after the base model: as many steps for every offline method, so that none is better for being longer.
@@ -24,21 +24,31 @@ BASELINES = (
 )
 
 
-def methods(human: Data, logs: Samples | None = None) -> tuple[Cell, ...]:
+def methods(
+    human: Data,
+    logs: Samples | None = None,
+    values: dict[str, Any] = VALUES,
+    imitation: Decodings = GREEDY,
+    weighed: Decodings = VALUE_WEIGHTS,
+) -> tuple[Cell, ...]:
     """Every method.
 
     Args:
         human: the human replies alone.
         logs: what others than TF learn from; None: the experiment's own.
+        values: how values are learned.
+        imitation: decodings of those that have none; the decision transformer, which is told a return, is decoded so
+            too.
+        weighed: decodings of those that have values.
     """
 
     def cell(
         label: str, agent: str, config: dict[str, Any] | None = None, fit: dict[str, Any] = FIT, **more: Any
     ) -> Cell:
-        return Cell(label, agent, config or {}, fit, **{"start": "TF", "data": logs, **more})
+        return Cell(label, agent, config or {}, fit, **{"decodings": imitation, "start": "TF", "data": logs, **more})
 
     return (
-        Cell("TF", "bc", fit=BASE_FIT, data=human),
+        Cell("TF", "bc", fit=BASE_FIT, decodings=imitation, data=human),
         cell("TF, longer", "bc", data=human),
         cell("TF All", "bc"),
         cell("TF Top 0.6", "bc", {"keep_above": 0.6}),
@@ -50,11 +60,11 @@ def methods(human: Data, logs: Samples | None = None) -> tuple[Cell, ...]:
         cell("Swift", "swift", {"reference": "start"}, GENTLE),
         cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE),
         cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE),
-        cell("MC", "monte_carlo", VALUES, decodings=VALUE_WEIGHTS),
-        cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, decodings=VALUE_WEIGHTS),
+        cell("MC", "monte_carlo", values, decodings=weighed),
+        cell("ILQL", "ilql", {**values, "tau": 0.7}, decodings=weighed),
         Cell("MC ranks TF", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="TF"),
         Cell("ILQL ranks TF", "ilql", decodings=ranked("q", "v"), start="ILQL", trained=False, candidates_from="TF"),
-        Cell("PPO", "ppo", {"kl_coef": 0.05}, {"steps": 30, "lr": 1e-4}, start="TF", live=1.0),
+        Cell("PPO", "ppo", {"kl_coef": 0.05}, {"steps": 30, "lr": 1e-4}, imitation, start="TF", live=1.0),
     )
 
 
@@ -197,13 +207,18 @@ DIALOGUE_SMALL = Suite(
     ),
 )
 
+REAL: dict[str, Any] = {
+    "values": {**LEARNED, "gamma": 1.0},
+    "imitation": IMITATION,
+    "weighed": perturbed(1, 4, 16),
+}
+"""how real dialogues are learned from and replied to"""
 TASKMASTER: dict[str, Any] = {"corpus": "taskmaster4"}
 ABOUT_TASKMASTER = (
     "Coffee orders between people (you bring the files). TF learned from the human replies, and goes on doing so in "
     "'TF, longer'. The others go on from TF for as many steps, with logs that hold three replies to each context: the "
     "human one, that of the nearest other context, and any; Swift and DPO at a fifth of the others' learning rate. "
-    "Rankers choose among five samples of TF, and PPO learns from live replies. All but the rankers say the likeliest "
-    "token. Dialogues of the report are in no log."
+    "Rankers choose among five samples of TF, and PPO learns from live replies. Dialogues of the report are in no log."
 )
 MULTIWOZ = Data("dialogue-human", episodes=5_880, options={"corpus": "multiwoz"})
 ABOUT_MULTIWOZ = (
@@ -211,8 +226,7 @@ ABOUT_MULTIWOZ = (
     "goes on doing so in 'TF, longer'. The others go on from TF for as many steps, with the human reply and the five "
     "best of TF's own, found by beam search, to each of the first 3,000 contexts that TF learned from; Swift and DPO "
     "at a fifth of the others' learning rate. Human replies have the reward 1 unless longer than a reply may be. "
-    "Rankers choose among five samples of TF, and PPO learns from live replies. All but the rankers say the likeliest "
-    "token. Dialogues of the report are in no log."
+    "Rankers choose among five samples of TF, and PPO learns from live replies. Dialogues of the report are in no log."
 )
 
 DIALOGUE_REAL = Suite(
@@ -223,7 +237,7 @@ DIALOGUE_REAL = Suite(
         replies(
             "taskmaster",
             "Replies to a customer, Taskmaster 4",
-            methods(Data("dialogue-human", episodes=2_970, options=TASKMASTER)),
+            methods(Data("dialogue-human", episodes=2_970, options=TASKMASTER), **REAL),
             about=ABOUT_TASKMASTER,
             data=Data("dialogue-mixture", episodes=8_910, options=TASKMASTER),
             corpus="taskmaster4",
@@ -234,7 +248,7 @@ DIALOGUE_REAL = Suite(
         replies(
             "multiwoz",
             "Replies to a tourist, MultiWOZ",
-            methods(MULTIWOZ, Samples("TF", episodes=18_000, beams=5)),
+            methods(MULTIWOZ, Samples("TF", episodes=18_000, beams=5), **REAL),
             about=ABOUT_MULTIWOZ,
             data=MULTIWOZ,
             corpus="multiwoz",

@@ -7,40 +7,41 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import ONE_TOKEN, SAMPLED, VALUES, Decodings, weights
+from agents.benchmark.suites.settings import IMITATION, LEARNED, Decodings, perturbed
 
 BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
-DISCOUNTED = {**VALUES, "gamma": 0.99, "cql_weight": 0.01}
+VALUES = {**LEARNED, "gamma": 0.99}
 RETURNS_FIRST = {"monte_carlo_steps": 200}
 """For two thirds of the training: bootstrapped, a reward behind forty tokens needs longer to reach the first."""
-WEIGHTS = weights(0.5, 2, 8, clip=None, greedy=False)
-"""Sampled, as in the paper, whose advantage weighs 8."""
-FIVEFOLD = weights(2.5, 10, 40, clip=None, greedy=False)
+WEIGHTS = perturbed(0.5, 2, 8)
+"""The paper's advantage weighs 8."""
+FIVEFOLD = perturbed(2.5, 10, 40)
 """The same where rewards are -1 and 1 and not 0 and 10."""
 
-BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=SAMPLED)
-SAME_BASE = Cell("BC", "bc", decodings=SAMPLED, start="toxicity/BC", trained=False)  # it sees no rewards
+BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=IMITATION)
+SAME_BASE = Cell("BC", "bc", decodings=IMITATION, start="toxicity/BC", trained=False)  # it sees no rewards
 
 
 def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = WEIGHTS) -> tuple[Cell, ...]:
     """BC, and what goes on from it; ``keep_above`` is the return that %BC asks for."""
     return (
         base,
-        Cell("BC, longer", "bc", fit=FIT, decodings=SAMPLED, start="BC"),
-        Cell("%BC", "bc", {"keep_above": keep_above}, FIT, SAMPLED, start="BC"),
-        Cell("SARSA", "sarsa", {**DISCOUNTED, **ONE_TOKEN}, FIT, decodings, start="BC"),
-        Cell("Monte Carlo", "monte_carlo", DISCOUNTED, FIT, decodings, start="BC"),
-        Cell("ILQL", "ilql", {**DISCOUNTED, "tau": 0.6}, FIT, decodings, start="BC"),
-        Cell("ILQL, returns first", "ilql", {**DISCOUNTED, "tau": 0.6, **RETURNS_FIRST}, FIT, decodings, start="BC"),
+        Cell("BC, longer", "bc", fit=FIT, decodings=IMITATION, start="BC"),
+        Cell("%BC", "bc", {"keep_above": keep_above}, FIT, IMITATION, start="BC"),
+        Cell("SARSA", "sarsa", VALUES, FIT, decodings, start="BC"),
+        Cell("Monte Carlo", "monte_carlo", VALUES, FIT, decodings, start="BC"),
+        Cell("ILQL", "ilql", {**VALUES, "tau": 0.6}, FIT, decodings, start="BC"),
+        Cell("ILQL, returns first", "ilql", {**VALUES, "tau": 0.6, **RETURNS_FIRST}, FIT, decodings, start="BC"),
     )
 
 
 ABOUT = (
     "A comment on a post, rewarded by a classifier; posts, comments and votes are made up. BC learned from all logged "
-    "comments; the others go on from it. All sample. What the advantage weighs, 8 in the paper, is chosen among 0.5, 2 "
-    "and 8 on posts of the logs (five times as much where votes of -1 and 1 take the place of 0 and 10). How different "
-    "the comments are from each other, how long they are and how far the policy went from BC is said beside the reward."
+    "comments; the others go on from it. Decodings are chosen on posts of the logs; the advantage, which weighs 8 in "
+    "the paper, may weigh 0, 0.5, 2 or 8 (five times as much where votes of -1 and 1 take the place of 0 and 10). How "
+    "different the comments are from each other, how long they are and how far the policy went from BC is said beside "
+    "the reward."
 )
 TOXICITY = Elsewhere("toxicity", "Reddit-Toxicity-v0", {"split": "test"})
 UPVOTES = Elsewhere("upvotes", "Reddit-Upvotes-v0", {"split": "test"})

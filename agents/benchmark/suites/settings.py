@@ -21,14 +21,34 @@ VALUES: dict[str, Any] = {
 }
 """how values were learned for the committed results, whatever the agents' defaults are"""
 
+LEARNED: dict[str, Any] = {}
+"""how values are learned in all other suites: as the agents' defaults say, but for what is named here"""
+
 GREEDY: Decodings = ({"greedy": True},)
 SAMPLED: Decodings = ({},)
+IMITATION: Decodings = ({"greedy": True}, {}, {"top_p": 0.95}, {"top_p": 0.8}, {"top_p": 0.5}, {"temperature": 0.5})
+"""what policies without values are chosen among: greedy, sampled, and sampled among the likelier tokens"""
 
 
 def weights(*advantage_weights: float, clip: float | None = 0.0, greedy: bool = True) -> Decodings:
     """Decodings to choose among; clipped at 0 (the paper's setting) values only ever push a token down."""
     chosen: dict[str, Any] = {"greedy": True} if greedy else {}
     return tuple({**chosen, "advantage_weight": w, "advantage_clip": clip} for w in advantage_weights)
+
+
+def perturbed(*weights: float, top_p: tuple[float, ...] = (0.95, 0.8), clip: float | None = None) -> Decodings:
+    """Decodings of an agent with values to choose among.
+
+    First the grid of :data:`IMITATION` with the values left out, so that what they add is seen beside as careful a
+    choice without them. Then each weight of the advantage, greedy and sampled, among the tokens that hold ``top_p`` of
+    the language model's probability: values are learned from nothing where the log hardly goes.
+    """
+    alone = ({"lm_top_p" if name == "top_p" else name: x for name, x in way.items()} for way in IMITATION)
+    ways = [{**protocol, "lm_top_p": p} for protocol in (*GREEDY, *SAMPLED) for p in top_p]
+    return (
+        *({"advantage_weight": 0, **way} for way in alone),
+        *({"advantage_weight": w, "advantage_clip": clip, **way} for w in weights for way in ways),
+    )
 
 
 def greedily(decodings: Decodings) -> Decodings:

@@ -1,4 +1,8 @@
-"""Questions about an unseen image: section 6 of Snell et al. 2023 (arXiv:2206.11871) on the built-in scenes."""
+"""Questions about an unseen image: section 6 of Snell et al. 2023 (arXiv:2206.11871) on the built-in scenes.
+
+The episodes are so many that evaluating a cell with values, 22 decodings of 128 dialogues and up to six of 512, takes
+about half a minute of a core.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,20 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, ONE_TOKEN, SAMPLED, VALUES, Decodings, greedily, weights
+from agents.benchmark.suites.settings import (
+    GREEDY,
+    IMITATION,
+    LEARNED,
+    SAMPLED,
+    Decodings,
+    greedily,
+    perturbed,
+    weights,
+)
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 400, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
-DISCOUNTED = {**VALUES, "gamma": 0.99, "cql_weight": 0.01}
+VALUES = {**LEARNED, "gamma": 0.99}
 
 REWARDS = {
     "standard": "VisualDialogue-v0",
@@ -18,106 +31,90 @@ REWARDS = {
     "conservative": "VisualDialogue-ConservativeYesNo-v0",
 }
 
-# The likeliest question is often the one just asked, which those who draw theirs are spared: each may do either.
-EITHER: Decodings = (*SAMPLED, *GREEDY)
-DRAWN_WEIGHTS = weights(4, 8, 16, 32, clip=None, greedy=False)
-WEIGHTS: Decodings = (*DRAWN_WEIGHTS, *greedily(DRAWN_WEIGHTS))
+WEIGHTS = perturbed(4, 8, 16, 32)
 DRAWN_TARGETS: Decodings = (*SAMPLED, *({"target": target} for target in (-2.0, -4.0, -8.0)))
 TARGETS: Decodings = (*DRAWN_TARGETS, *greedily(DRAWN_TARGETS))
-CANDIDATES: Decodings = ({"candidates": 4}, {"candidates": 8})
-PSI_WEIGHTS: Decodings = (*weights(1, clip=None, greedy=False), *weights(1, clip=None))  # 1 is what they are made for
-PSI = {
-    "gamma": 0.99,
-    "bc_weight": 1.0,
-    "target_rate": 0.05,
-    "num_q": 1,
-    "zero_init": True,
-    "bias_init": 0.0,
-    "value_unit": 1.0,
-}
-UTTERANCES = {"gamma": 0.99, "target_rate": 0.05, "num_q": 1, "zero_init": True, "bias_init": 0.0, "value_unit": 1.0}
+CANDIDATES: Decodings = (*GREEDY, {"candidates": 4}, {"candidates": 8})  # the likeliest question leaves no choice
+PSI_WEIGHTS: Decodings = (*weights(1, clip=None), *weights(1, clip=None, greedy=False))  # 1 is what they are made for
 
-BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=EITHER)
-SAME_BASE = Cell("BC", "bc", decodings=EITHER, start="standard/BC", trained=False)  # it sees no rewards
-LONGER = Cell("BC, longer", "bc", fit=FIT, decodings=EITHER, start="BC")
+BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=IMITATION)
+SAME_BASE = Cell("BC", "bc", decodings=IMITATION, start="standard/BC", trained=False)  # it sees no rewards
+LONGER = Cell("BC, longer", "bc", fit=FIT, decodings=IMITATION, start="BC")
 
 
-def likeliest(label: str, agent: str, decodings: Decodings = GREEDY) -> Cell:
-    """The agent of the cell ``label`` as the paper decodes its own: always the likeliest token."""
-    return Cell(f"{label}, likeliest", agent, decodings=decodings, start=label, trained=False)
-
-
-AS_THE_PAPER = (
-    likeliest("BC", "bc"),
-    likeliest("%BC, 20%", "bc"),
-    likeliest("ILQL, returns first", "ilql", greedily(DRAWN_WEIGHTS)),
-)
-
-
-def grid(scale: float) -> dict[str, list[Cell]]:
+def grid() -> dict[str, list[Cell]]:
     """The settings of every method, first the one that all rewards are learned with.
 
     The others are those of the paper's ablation as far as they fit: its beta is chosen by decoding, AWR's is one over a
-    temperature, psi's c a price in units of reward. Values begin at ``-scale``, about what a dialogue of the logs
-    returns.
+    temperature, psi's c a price in units of reward.
     """
-    values = {**DISCOUNTED, "bias_init": -scale}
 
-    def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = EITHER) -> Cell:
+    def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = IMITATION) -> Cell:
         return Cell(label, agent, config, FIT, decodings, start="BC")
 
-    def psi(c: float) -> dict[str, Any]:
-        return {**PSI, "kl_weight": c, "bias_init": -scale / c}  # its values are in nats
-
-    utterance = {**UTTERANCES, "bias_init": -scale}
     return {
         "%BC": [cell(f"%BC, {x:.0%}", "bc", {"keep_top": x}) for x in (0.2, 0.1, 0.3)],
         "DT": [cell(f"DT, {n} bins", "decision_transformer", {"bins": n}, TARGETS) for n in (8, 4)],
-        "SARSA": [cell("SARSA", "sarsa", {**values, **ONE_TOKEN}, WEIGHTS)],
-        "Monte Carlo": [cell("Monte Carlo", "monte_carlo", values, WEIGHTS)],
-        "ILQL": [cell(f"ILQL, τ {tau}", "ilql", {**values, "tau": tau}, WEIGHTS) for tau in (0.7, 0.8, 0.9)],
+        "SARSA": [cell("SARSA", "sarsa", VALUES, WEIGHTS)],
+        "Monte Carlo": [cell("Monte Carlo", "monte_carlo", VALUES, WEIGHTS)],
+        "ILQL": [cell(f"ILQL, τ {tau}", "ilql", {**VALUES, "tau": tau}, WEIGHTS) for tau in (0.7, 0.8, 0.9)],
         "ILQL, returns first": [
-            cell("ILQL, returns first", "ilql", {**values, "tau": 0.7, "monte_carlo_steps": 250}, WEIGHTS)
+            cell("ILQL, returns first", "ilql", {**VALUES, "tau": 0.7, "monte_carlo_steps": 250}, WEIGHTS)
         ],
-        "AWR": [cell(f"AWR, β {b}", "awr", {**values, "awr_temperature": 1 / b}) for b in (4, 8, 16)],
-        "CQL": [cell(f"CQL, α {a:g}", "cql", {**values, "cql_weight": a}, WEIGHTS) for a in (1.0, 0.1, 10.0)],
-        "psi": [cell(f"psi, c {c:g}", "psi", psi(c), PSI_WEIGHTS) for c in (0.25, 0.1, 1.0)],
+        "AWR": [cell(f"AWR, β {b}", "awr", {**VALUES, "awr_temperature": 1 / b}) for b in (4, 8, 16)],
+        "CQL": [cell(f"CQL, α {a:g}", "cql", {**VALUES, "cql_weight": a}, WEIGHTS) for a in (1.0, 0.1, 10.0)],
+        "psi": [cell(f"psi, c {c:g}", "psi", {**VALUES, "kl_weight": c}, PSI_WEIGHTS) for c in (0.25, 0.1, 1.0)],
         "utterance ILQL": [
-            cell(f"utterance ILQL, τ {tau}", "utterance_ilql", {**utterance, "tau": tau}, CANDIDATES)
-            for tau in (0.7, 0.9)
+            cell(f"utterance ILQL, τ {tau}", "utterance_ilql", {**VALUES, "tau": tau}, CANDIDATES) for tau in (0.7, 0.9)
         ],
     }
 
 
-def methods(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
+def methods(base: Cell = BASE) -> tuple[Cell, ...]:
     """Every method with one setting."""
-    return (base, LONGER, *(settings[0] for settings in grid(scale).values()), *AS_THE_PAPER)
+    return (base, LONGER, *(settings[0] for settings in grid().values()))
 
 
-def settings(scale: float, base: Cell = BASE) -> tuple[Cell, ...]:
+def settings(base: Cell = BASE) -> tuple[Cell, ...]:
     """Every method with all of its settings."""
-    grouped = (dataclasses.replace(cell, group=method) for method, cells in grid(scale).items() for cell in cells)
-    return (base, LONGER, *grouped, *AS_THE_PAPER)
+    grouped = (dataclasses.replace(cell, group=method) for method, cells in grid().items() for cell in cells)
+    return (base, LONGER, *grouped)
 
 
 ABOUT = (
     "Questions about an image that the agent does not see, until a guesser has found it. The logs hold questioners of "
     "different habits, most of them asking for yes or no, which two of the three rewards make dear. Scenes of the "
     "report are in no log. Every method goes on from BC for the same number of steps, with one setting; under the "
-    "reward y/n with several. Whether a method draws its words or says the likeliest is chosen with its other settings "
-    "of decoding; 'likeliest' always does the latter, as the paper's agents do, and utterance ILQL chooses among "
-    "questions that it has drawn."
+    "reward y/n with several. Whether a method draws its words or says the likeliest, as the paper's agents do, is "
+    "chosen with its other settings of decoding; utterance ILQL chooses among questions that it has drawn."
 )
+WITHOUT = (
+    " No questioner of these logs repeats itself. With the 15 % of the other logs who do, a perfect imitator that says "
+    "the likeliest asks one question ten times."
+)
+LESS_REPETITIVE = (0.65, 0.25, 0.0, 0.1)
+"""how often each questioner of ``datasets_builders.visual_dialogue`` asks"""
 
 
-def questions(label: str, cells: tuple[Cell, ...]) -> Experiment:
-    """Dialogues under one of the three rewards."""
+def questions(
+    label: str, cells: tuple[Cell, ...], name: str = "", suffix: str = "", about: str = ABOUT, **recorded: Any
+) -> Experiment:
+    """Dialogues under one of the three rewards.
+
+    Args:
+        label: of the reward.
+        cells: who is compared.
+        name: of the experiment; by default that of its reward.
+        suffix: of its title.
+        about: what is asked.
+        recorded: options of the recipe of its logs.
+    """
     env = REWARDS[label]
     return Experiment(
-        name=label.replace("/", ""),
-        title=f"Visual dialogue, {label} reward",
-        about=ABOUT,
-        data=Data("visual-dialogue", episodes=20_000, options={"env_id": env}),
+        name=name or label.replace("/", ""),
+        title=f"Visual dialogue, {label} reward{suffix}",
+        about=about,
+        data=Data("visual-dialogue", episodes=20_000, options={"env_id": env, **recorded}),
         env=env,
         env_options={"split": "test"},
         selection_options={"split": "val"},
@@ -142,8 +139,16 @@ VISUAL_DIALOGUE = Suite(
     title="Visual dialogue",
     seeds=5,
     experiments=(
-        questions("standard", methods(5.0)),
-        questions("y/n", settings(9.0, SAME_BASE)),
-        questions("conservative", methods(15.0, SAME_BASE)),
+        questions("standard", methods()),
+        questions("y/n", settings(SAME_BASE)),
+        questions("conservative", methods(SAME_BASE)),
+        questions(
+            "y/n",
+            methods(),
+            name="yn-no-repetition",
+            suffix=", logs without the repetitive questioner",
+            about=ABOUT + WITHOUT,
+            shares=LESS_REPETITIVE,
+        ),
     ),
 )

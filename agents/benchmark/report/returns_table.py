@@ -1,0 +1,152 @@
+"""The table of returns: every agent, greedy and sampled, with what imitation alone earns beside its values."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agents.benchmark.report.outcome import DASH, Outcome, Result, Table, interval, number
+from agents.evaluation import stats
+
+PROTOCOLS = ("greedy", "sampled")  # in the order of the columns
+FEW = 30  # greedy games below which their number is a reason for doubt
+
+
+def returns_table(outcome: Outcome) -> Table:
+    """Returns of every agent and baseline."""
+    everyone = [*outcome.baselines.values(), *(r for results in outcome.cells.values() for r in results)]
+    solved = any("success" in r["metrics"] for r in everyone)
+    columns = [name for name in _columns() if any(name in r["metrics"] for r in everyone)]
+    rows = []
+    for label, results in outcome.cells.items():
+        s = stats.summarise(outcome.returns(label), np.random.default_rng(0))
+        error = number(s.error) if s.runs > 1 else f"({results[0]['metrics']['return_error']:.2f})"
+        middle = number(float(stats.iqm(np.array(outcome.returns(label))[:, None])))
+        cells = [label, number(s.mean), error, middle, interval(s.interval), number(outcome.normalised(s.mean))]
+        if solved:
+            cells.append(f"{np.mean(outcome.metric(label, 'success')):.0%}")
+        cells += [_mean(results, name) for name in columns]
+        rows.append((*cells, _decodings(results), f"{s.runs} × {distinct(outcome, results)}"))
+    for label, result in outcome.baselines.items():
+        mean, error = result["metrics"]["return"], result["metrics"]["return_error"]
+        cells = [f"{label} (not trained)", number(mean), f"({error:.2f})", DASH, DASH, number(outcome.normalised(mean))]
+        if solved:
+            known = result["metrics"].get("success")
+            cells.append(DASH if known is None else f"{known:.0%}")
+        rows.append((*cells, *[DASH] * len(columns), DASH, f"{DASH} × {distinct(outcome, [result])}"))
+    header = ("agent", "return", "± s.e.", "IQM", "95 %", "normalised", *(["success"] if solved else []))
+    named = (_columns()[name] for name in columns)
+    return Table("Returns", (*header, *named, "decoding", "runs × distinct episodes"), tuple(rows), _note(outcome))
+
+
+def distinct(outcome: Outcome, results: Sequence[Result]) -> str:
+    """On how many different episodes a run's return rests: from the fewest to the most of the runs."""
+    return _range([int(r["metrics"].get("distinct", outcome.experiment.episodes)) for r in results])
+
+
+def _columns() -> dict[str, str]:
+    """The metrics of both protocols, and how their columns are called."""
+    kinds = {"return": "", "imitation": ", imitation alone"}
+    return {f"{protocol}/{kind}": protocol + words for protocol in PROTOCOLS for kind, words in kinds.items()}
+
+
+def _range(numbers: Sequence[int]) -> str:
+    return f"{min(numbers)}" if min(numbers) == max(numbers) else f"{min(numbers)}-{max(numbers)}"
+
+
+def _mean(results: Sequence[Result], name: str) -> str:
+    """The mean of a metric over runs with its standard error; of one run with its error over episodes, if known."""
+    runs = [r["metrics"][name] for r in results if name in r["metrics"]]
+    if not runs:
+        return DASH
+    error = results[0]["metrics"].get(f"{name}_error")
+    if len(runs) > 1:
+        return f"{number(float(np.mean(runs)))} ± {number(stats.standard_error(runs))}"
+    return number(runs[0]) + (f" ({error:.2f})" if error is not None else "")
+
+
+def _decodings(results: Sequence[Result]) -> str:
+    """What was chosen: by each protocol, where there are both."""
+    told: dict[str, str] = {}
+    for protocol in PROTOCOLS:
+        tried = [r["protocols"][protocol] for r in results if protocol in r.get("protocols", {})]
+        if tried:
+            told[protocol] = _counted([kinds["best"]["decoding"] for kinds in tried], named=True)
+    if len(told) > 1:
+        return "; ".join(f"{protocol}: {words}" for protocol, words in told.items())
+    return _counted([r["decoding"] for r in results])
+
+
+def _counted(chosen: Sequence[Mapping[str, Any]], named: bool = False) -> str:
+    """Decodings in words, the most frequent first; ``named`` where their protocol is said before."""
+    counts = Counter(said(decoding, named) for decoding in chosen).most_common()
+    return counts[0][0] if len(counts) == 1 else " / ".join(f"{words} ({n} of {len(chosen)})" for words, n in counts)
+
+
+def said(decoding: Mapping[str, Any], named: bool = False) -> str:
+    """A decoding in words; ``named`` where it was said before whether it is greedy or sampled."""
+    words = []
+    if by := decoding.get("rank"):
+        words = [f"best of {decoding.get('k', 5)} by {by}"]
+    elif count := decoding.get("candidates"):
+        words = [f"best of {count}"]
+    elif (weight := decoding.get("advantage_weight")) is not None:
+        words = [f"β {weight:g}", *(["sampled"] if not (decoding.get("greedy") or named) else [])]
+    elif not named:
+        words = ["likeliest token" if decoding.get("greedy") else "sampled"]
+    if (target := decoding.get("target")) is not None:
+        words.append(f"told {target:g}")
+    for name, short in (("top_p", "top-p"), ("top_k", "top-k"), ("temperature", "temperature")):
+        words += [f"{short} {decoding[key]:g}" for key in (name, f"lm_{name}") if key in decoding]
+    return ", ".join(words) or ("likeliest token" if decoding.get("greedy") else "all tokens")
+
+
+def _note(outcome: Outcome) -> str:
+    experiment = outcome.experiment
+    note = "± and 95 % are over training runs (bootstrap; with few runs they cannot leave the range that was seen), "
+    note += "IQM is the mean of the middle half of the runs; what is in brackets is over the episodes of one run. "
+    if experiment.normalise is not None:
+        note += f"Normalised: 0 is {experiment.normalise[0]}, 1 is {experiment.normalise[1]}, on the same episodes. "
+    if any(len(cell.decodings) > 1 for cell in experiment.cells):
+        note += (
+            f"Decodings (β weighs the advantage) are chosen for each run on up to {experiment.selection_episodes} "
+            "others; the return is that of the protocol which was better there. Imitation alone: the best decoding "
+            "with β 0. "
+        )
+    return (note + _starts(outcome) + _greedy(outcome)).strip()
+
+
+def _starts(outcome: Outcome) -> str:
+    """How starting points are shared between choice and report."""
+    everyone = [r for results in outcome.cells.values() for r in results if "starts" in r]
+    if not everyone:
+        return ""
+    found, episodes = everyone[0]["starts"], outcome.experiment.episodes
+    report, selection = found["report"], found["selection"]
+    if report is None:
+        return "Starting points are drawn, from other seeds for the choice than for the report. "
+    if found["split"]:
+        return (
+            f"The task's {selection + report} starting points are split: decodings are chosen from {selection} of "
+            f"them, the report plays {min(report, episodes)} of the others. "
+        )
+    if report == selection == 1:
+        return "The task has one starting point, which serves choice and report. "
+    return (
+        f"Decodings are chosen in another environment of {selection} starting points, the report plays "
+        f"{min(report, episodes)} of its own {report}. "
+    )
+
+
+def _greedy(outcome: Outcome) -> str:
+    """On how little greedy play may rest."""
+    found = [int(n) for label in outcome.cells for n in outcome.metric(label, "greedy/distinct")]
+    if not found:
+        return ""
+    told = f"Greedy play rests on {_range(found)} distinct episodes: from one starting point it says the same again. "
+    if max(found) < FEW:
+        told += "These are too few to tell small differences between methods from those between starting points. "
+    return told
