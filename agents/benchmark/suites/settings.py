@@ -23,6 +23,27 @@ VALUES: dict[str, Any] = {
 
 GREEDY: Decodings = ({"greedy": True},)
 SAMPLED: Decodings = ({},)
+IMITATION: Decodings = (*GREEDY, *SAMPLED, *({"top_p": p} for p in (0.95, 0.8, 0.5)), {"temperature": 0.5})
+"""for agents without values, or that are decoded without them"""
+
+
+def perturbed(
+    *advantage_weights: float, top_p: tuple[float, ...] = (0.95, 0.8), clip: float | None = None
+) -> Decodings:
+    """Decodings of agents with values to choose among: without them as ``IMITATION``, and with each weight.
+
+    ``top_p`` is what is left of the language model's probability before an advantage is added.
+    """
+    renamed = ({"lm_top_p" if name == "top_p" else name: x for name, x in d.items()} for d in IMITATION)
+    return (
+        *({**decoding, "advantage_weight": 0.0} for decoding in renamed),
+        *(
+            {**way, "advantage_weight": w, "advantage_clip": clip, "lm_top_p": p}
+            for w in advantage_weights
+            for way in ({"greedy": True}, {})
+            for p in top_p
+        ),
+    )
 
 
 def weights(*advantage_weights: float, clip: float | None = 0.0, greedy: bool = True) -> Decodings:
