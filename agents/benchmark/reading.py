@@ -46,9 +46,9 @@ def _cell(plain: Any, experiment: str) -> Cell:
 
 
 def _exact(plain: Any, experiment: str) -> ExactLearner:
-    grids = {name: plain[name] for name in ("weights", "top_p") if isinstance(plain, dict) and name in plain}
-    listed = {name: tuple(grid) for name, grid in grids.items() if isinstance(grid, list)}
-    return _labelled(ExactLearner, {**plain, **listed} if listed else plain, experiment)
+    where = f"{experiment}, exact learner {_object(plain, f'{experiment}, exact learner').get('label')!r}"
+    grids = {name: tuple(plain[name]) for name in ("weights", "top_p") if isinstance(plain.get(name), list)}
+    return typed(ExactLearner, {**plain, **grids}, where)
 
 
 def _labelled(kind: type[T], plain: Any, experiment: str) -> T:

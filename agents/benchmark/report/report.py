@@ -193,7 +193,7 @@ def _settings(experiment: Experiment) -> str:
         f"evaluation: {experiment.episodes:,} episodes; decodings chosen on {experiment.selection_episodes:,} others",
         *(f"{cell.label}: {_said(cell, Cell('', ''))}" for cell in experiment.cells),
         *(f"{baseline.label}, not trained: {_said(baseline, Baseline('', ''))}" for baseline in experiment.baselines),
-        *(f"{learner.label}, exact: {_said(learner, ExactLearner('', 'bc'))}" for learner in experiment.exact),
+        *(f"{x.label}, exact {x.method}: {_said(x, ExactLearner('', x.method))}" for x in experiment.exact),
     ]
     return f"<details><summary>Settings</summary><pre>{escape(chr(10).join(lines))}</pre></details>"
 
