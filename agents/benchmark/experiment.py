@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from lang_envs.file_names import component, folded
 
@@ -94,6 +94,42 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class ExactLearner:
+    """What a method learns from the log if it knows every state by heart, where the task has few states: Wordle.
+
+    It is shown beside the agents: what it earns says how much the log leaves to be gained before anyone trains.
+
+    Raises:
+        ValueError: a setting that cannot be meant.
+    """
+
+    label: str
+    method: Literal["bc", "sarsa", "monte_carlo", "ilql"]
+    keep_top: float = 1.0
+    """fraction of the logged episodes that it learns from, best returns first; among equal ones the earlier"""
+    tau: float = 0.7
+    """expectile of ILQL's values"""
+    gamma: float = 0.99
+    """discount per token of the agent"""
+    backup: Literal["token", "utterance"] | float = "token"
+    """how far a target of SARSA or ILQL looks ahead (``agents.value_learning``)"""
+    weights: tuple[float, ...] = (0.0, 2.0, 8.0, 16.0, 32.0)
+    """weights of the advantage that are tried; those without values are decoded with a weight of 0"""
+    top_p: tuple[float, ...] = (1.0, 0.95, 0.8, 0.5)
+    """what is tried of the language model's probability where tokens are sampled"""
+
+    def __post_init__(self) -> None:
+        for name in ("keep_top", "tau", "gamma"):
+            if not 0 < (value := getattr(self, name)) <= 1 or (name == "tau" and value == 1):
+                raise ValueError(f"{name} of the exact learner {self.label!r} must lie between 0 and 1, not {value}.")
+        if not self.weights or not self.top_p or not all(0 < p <= 1 for p in self.top_p):
+            raise ValueError(
+                f"the exact learner {self.label!r} needs weights and probabilities top_p above 0, at most 1; got "
+                f"{self.weights} and {self.top_p}."
+            )
+
+
+@dataclass(frozen=True)
 class Elsewhere:
     """Another environment, with the same tokens, in which the trained agents are measured too."""
 
@@ -122,6 +158,8 @@ class Experiment:
     lm: str = "d64-l2"
     """size of the language model, trained from scratch"""
     baselines: tuple[Baseline, ...] = ()
+    exact: tuple[ExactLearner, ...] = ()
+    """learners without generalisation that the agents are shown beside"""
     normalise: tuple[str, str] | None = None
     """labels of the baselines whose returns become 0 and 1 in the normalised score"""
     episodes: int = 1024
@@ -156,7 +194,7 @@ class Experiment:
 
     def __post_init__(self) -> None:
         component(self.name, "the name of an experiment")
-        for kind, parts in (("cell", self.cells), ("baseline", self.baselines)):
+        for kind, parts in (("cell", self.cells), ("baseline", self.baselines), ("exact learner", self.exact)):
             for part in parts:
                 where = f"the experiment {self.name!r}, the label of a {kind}"
                 component(part.label, where)
@@ -269,6 +307,7 @@ def _shrink(experiment: Experiment) -> Experiment:
         held_out=experiment.held_out and dataclasses.replace(experiment.held_out, episodes=20),
         lm="d64-l2",
         cells=cells,
+        exact=experiment.exact[:2],
         env_options=few_words(experiment.env_options),
         selection_options=experiment.selection_options and few_words(experiment.selection_options),
         best_of=min(2, experiment.best_of),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Samples, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, ExactLearner, Experiment, Samples, Suite
 from datasets_builders.fields import typed
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ def _experiment(plain: Any) -> Experiment:
         made["held_out"] = _part(Data, plain["held_out"], f"{where}, held_out")
     for name, kind in (("baselines", Baseline), ("elsewhere", Elsewhere)):
         made[name] = tuple(_labelled(kind, part, where) for part in _list(plain, name, where))
+    made["exact"] = tuple(_exact(part, where) for part in _list({"exact": [], **plain}, "exact", where))
     made |= {name: tuple(plain[name]) for name in _LISTS if isinstance(plain.get(name), list)}
     return typed(Experiment, {**plain, **made}, where)
 
@@ -42,6 +43,12 @@ def _cell(plain: Any, experiment: str) -> Cell:
     kind = Samples if isinstance(logs, dict) and "of" in logs else Data
     made = {} if logs is None else {"data": _part(kind, logs, f"{where}, data")}
     return typed(Cell, {**plain, **made, "decodings": tuple(_list(plain, "decodings", where))}, where)
+
+
+def _exact(plain: Any, experiment: str) -> ExactLearner:
+    where = f"{experiment}, exact learner {_object(plain, f'{experiment}, exact learner').get('label')!r}"
+    grids = {name: tuple(plain[name]) for name in ("weights", "top_p") if isinstance(plain.get(name), list)}
+    return typed(ExactLearner, {**plain, **grids}, where)
 
 
 def _labelled(kind: type[T], plain: Any, experiment: str) -> T:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -64,6 +64,8 @@ class Outcome:
     """label -> one result per training seed"""
     baselines: dict[str, Result]
     yardsticks: Result | None
+    exact: dict[str, Result] = field(default_factory=dict)
+    """label -> what that exact learner earned"""
 
     def returns(self, label: str) -> list[float]:
         """Mean return of each training run."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from matplotlib.figure import Figure
 
 from agents.benchmark.report import plots
+from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.headline import Across
 from agents.benchmark.report.outcome import Outcome
 from agents.benchmark.report.theme import Theme, looks
@@ -31,13 +32,15 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
     found = _rank_pictures(outcome, agents)
     if outcome.cells:
         lines, below = _protocols(outcome)
-        marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
+        marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()} | exact_marks(outcome)
         hollow = any(score.hollow for score in (*lines.values(), *below.values()))
         filled = "filled marks greedy, hollow ones sampled; " if hollow else ""
         caption = (
             f"Returns: {filled}small dots are training runs, large marks their mean, bars 95 % intervals over runs; "
             "circles and broken lines are policies that are not trained, and arrows those beyond the axis."
         )
+        if outcome.exact:
+            caption += " An exact learner knows the log by heart, decoded as pays best, greedy or sampled."
         found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks, below=below), caption))
     found += _sweep(outcome, agents)
     training = _curves(outcome, lambda name: name == "data/return" or name.startswith("loss/"))

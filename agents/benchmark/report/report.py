@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agents.benchmark.experiment import Baseline, Cell, Experiment, Suite
+from agents.benchmark.experiment import Baseline, Cell, ExactLearner, Experiment, Suite
 from agents.benchmark.report import theme
 from agents.benchmark.report.headline import Across, across, across_table, best_table
 from agents.benchmark.report.outcome import Outcome, Result, Table
@@ -64,7 +64,7 @@ def write_report(
         The path of ``report.html``.
     """
     outcomes = [_outcome(e, results) for e in suite.experiments]
-    outcomes = [o for o in outcomes if o.cells or o.baselines]
+    outcomes = [o for o in outcomes if o.cells or o.baselines or o.exact]
     rows = [row for outcome in outcomes for row in long_rows(outcome)]
     parquet = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows, SCHEMA), parquet)
@@ -114,7 +114,8 @@ def _outcome(experiment: Experiment, results: Sequence[tuple[Unit, Result]]) -> 
             cells[cell.label] = [r for _, r in runs]
     baselines = {part.label: r for part, _, r in own if isinstance(part, Baseline)}
     yardsticks = next((r for part, _, r in own if part is None), None)
-    return Outcome(experiment, cells, baselines, yardsticks)
+    exact = {part.label: r for part, _, r in own if isinstance(part, ExactLearner)}
+    return Outcome(experiment, cells, baselines, yardsticks, exact)
 
 
 def _markdown(suite: Suite, headline: Sequence[Table], outcomes: Sequence[Outcome], command: str) -> str:
@@ -192,11 +193,12 @@ def _settings(experiment: Experiment) -> str:
         f"evaluation: {experiment.episodes:,} episodes; decodings chosen on {experiment.selection_episodes:,} others",
         *(f"{cell.label}: {_said(cell, Cell('', ''))}" for cell in experiment.cells),
         *(f"{baseline.label}, not trained: {_said(baseline, Baseline('', ''))}" for baseline in experiment.baselines),
+        *(f"{x.label}, exact {x.method}: {_said(x, ExactLearner('', x.method))}" for x in experiment.exact),
     ]
     return f"<details><summary>Settings</summary><pre>{escape(chr(10).join(lines))}</pre></details>"
 
 
-def _said(part: Cell | Baseline, usual: Cell | Baseline) -> str:
+def _said(part: Cell | Baseline | ExactLearner, usual: Cell | Baseline | ExactLearner) -> str:
     """Every setting that is not the usual one."""
     before = dataclasses.asdict(usual)
     said = {k: v for k, v in dataclasses.asdict(part).items() if k != "label" and v != before[k]}

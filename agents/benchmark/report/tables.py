@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.benchmark.experiment import Baseline, Cell
+from agents.benchmark.experiment import Baseline, Cell, ExactLearner
+from agents.benchmark.report.exact_learners import exact_learners_table
 from agents.benchmark.report.outcome import DASH, Outcome, Table, number
 from agents.benchmark.report.returns_table import returns_table
 from agents.benchmark.report.text_tables import (
@@ -127,6 +128,7 @@ def tables(outcome: Outcome) -> list[Table]:
         rank_table(outcome),
         value_table(outcome),
         returns_table(outcome),
+        exact_learners_table(outcome),
         likeness_table(outcome),
         other_table(outcome),
         best_of_table(outcome),
@@ -142,8 +144,8 @@ def long_rows(outcome: Outcome) -> list[dict[str, Any]]:
     """One row per cell, seed and metric; the seed of a policy that is not trained is null."""
     rows: list[dict[str, Any]] = []
 
-    def add(part: Cell | Baseline, seed: int | None, metrics: Mapping[str, float]) -> None:
-        agent = part.agent if isinstance(part, Cell) else part.policy
+    def add(part: Cell | Baseline | ExactLearner, seed: int | None, metrics: Mapping[str, float]) -> None:
+        agent = part.policy if isinstance(part, Baseline) else part.agent if isinstance(part, Cell) else part.method
         for name, value in metrics.items():
             played = metrics.get(f"{name.rpartition('/')[0]}/episodes", metrics.get("episodes"))
             rows.append(
@@ -165,4 +167,7 @@ def long_rows(outcome: Outcome) -> list[dict[str, Any]]:
     for baseline in outcome.experiment.baselines:
         if baseline.label in outcome.baselines:
             add(baseline, None, outcome.baselines[baseline.label]["metrics"])
+    for learner in outcome.experiment.exact:
+        if learner.label in outcome.exact:
+            add(learner, None, outcome.exact[learner.label]["metrics"])
     return rows

@@ -14,12 +14,13 @@ from agents.benchmark.baselines import check_policy
 from agents.benchmark.experiment import Cell, Data, Experiment, Suite
 from agents.benchmark.measures import MEASURES
 from agents.benchmark.running.evaluate import SCORES, check_names
+from agents.benchmark.running.exact_learners import game_of
 from agents.benchmark.running.units import Unit, recorded_data, units
 from agents.models.lm import SIZES
 from agents.models.value_config import SPOKEN
 from agents.training.fit_config import FitConfig
 from datasets_builders import recipes
-from datasets_builders.fields import typed
+from datasets_builders.fields import check_types, typed
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
 from lang_envs.tasks.movie_review import MovieReview
@@ -84,6 +85,10 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
     for baseline in experiment.baselines:
         with _named(f"the baseline {baseline.label!r}"):
             check_policy(baseline.policy, env, baseline.options)
+    for learner in experiment.exact:
+        with _named(f"the exact learner {learner.label!r}"):
+            game_of(env.task)
+            check_types(learner)
     labels = [baseline.label for baseline in experiment.baselines]
     for label in experiment.normalise or ():
         if label not in labels:

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite, folder_name
+from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Samples, Suite, folder_name
 from datasets_builders.atomic import read_object
 from lang_envs.file_names import folded
 
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", "rank_test", "exact_values", "measure_every")
+
+Part = Cell | Samples | Baseline | ExactLearner | None
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Unit:
     folder: Path
     experiment: Experiment
     data: Path
-    part: Cell | Samples | Baseline | None
-    """an agent, logs of one, a baseline, or None for the yardsticks"""
+    part: Part
+    """an agent, logs of one, a baseline, an exact learner, or None for the yardsticks"""
     seed: int = 0
     needs: dict[str, Unit] = field(default_factory=dict)
     """pieces that this one uses, by what for: trained agents as ``start``, ``candidates_from`` and ``reference``, the
@@ -53,7 +55,7 @@ class Unit:
 
     def spec(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON-able data."""
-        read_later = {"cells", "baselines", "title", "about", "normalise", "varies"}
+        read_later = {"cells", "baselines", "exact", "title", "about", "normalise", "varies"}
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
         shared = {name: x for name, x in dataclasses.asdict(self.experiment).items() if name not in read_later}
@@ -132,9 +134,10 @@ def units(suite: Suite, out: Path) -> list[Unit]:
         work += grid.recordings.values()
     for experiment in suite.experiments:
         data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
-        for baseline in experiment.baselines:
-            name, at = f"{experiment.name}/baselines/{baseline.label}", folder / "baselines"
-            work.append(Unit(name, at / folder_name(baseline.label), experiment, data, baseline))
+        for kind, parts in (("baselines", experiment.baselines), ("exact", experiment.exact)):
+            for part in parts:
+                name = f"{experiment.name}/{kind}/{part.label}"
+                work.append(Unit(name, folder / kind / folder_name(part.label), experiment, data, part))
         if experiment.rank_test:
             work.append(Unit(f"{experiment.name}/yardsticks", folder / "yardsticks", experiment, data, None))
     _check_names(work)
@@ -142,7 +145,7 @@ def units(suite: Suite, out: Path) -> list[Unit]:
     return work
 
 
-def _steps(part: Cell | Samples | Baseline | None) -> float:
+def _steps(part: Part) -> float:
     """How long its training is, as far as that is a number."""
     steps = part.fit.get("steps") if isinstance(part, Cell) else None
     return steps if isinstance(steps, int) else 0

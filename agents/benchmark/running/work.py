@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-from agents.benchmark.experiment import Baseline, Cell, Samples
+from agents.benchmark.experiment import Baseline, Cell, ExactLearner, Samples
 from agents.benchmark.running.unit_folder import FAILURE, prepare
 from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
@@ -58,7 +58,7 @@ def work(unit: Unit) -> None:
 
     from agents.agent import Agent
     from agents.benchmark.running import cell as cells
-    from agents.benchmark.running import logs
+    from agents.benchmark.running import exact_learners, logs
 
     logging.disable_progress_bar()  # one bar for each small model that is saved
     prepare(unit.folder, unit.training())
@@ -74,6 +74,8 @@ def work(unit: Unit) -> None:
             result = logs.sampled(samples, unit.seed, speaker, unit.data, unit.recorded)
         case Baseline():
             result = cells.play_baseline(unit.experiment, unit.part)
+        case ExactLearner():
+            result = exact_learners.learned(unit.experiment, unit.part, unit.data)
         case None:
             result = cells.yardsticks(unit.experiment, unit.data)
     place.check()

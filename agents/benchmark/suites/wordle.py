@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import ONE_TOKEN, SAMPLED, weights
+from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Suite
+from agents.benchmark.suites.settings import IMITATION, ONE_TOKEN, Decodings, perturbed, weights
 
 TRAP_FIT: dict[str, Any] = {
     "steps": 2500,
@@ -106,44 +106,115 @@ TRAP_PAPER = Suite(
 
 # Which words agree with the feedback is learned all at once, after about 1,000 steps of this size.
 PLAY_FIT = {**TRAP_FIT, "steps": 2000, "batch_size": 64, "lr": 5e-3}
-GO_ON_FIT = {**PLAY_FIT, "steps": 500, "lr": 1e-3, "warmup_steps": 20}
+GO_ON_FIT = {**PLAY_FIT, "steps": 800, "lr": 1e-3, "warmup_steps": 20}
 PLAY_VALUES = {**TRAP_VALUES, "bc_weight": 1.0, "bias_init": -2.0}
-PLAY_WEIGHTS = weights(0.25, 0.5, 1, 2, clip=None)
+PLAY_WEIGHTS = perturbed(2, 8, 16, 32)
+AHEAD: dict[str, Any] = {"backup": "utterance"}
+"""a reward reaches the first letter in one step; one token a step takes as many as a game is long"""
 
-WORDLE_OPTIONS: dict[str, Any] = {"words": "english-30"}
+EXACT = (
+    ExactLearner("BC", "bc"),
+    ExactLearner("%BC, 20%", "bc", keep_top=0.2),
+    ExactLearner("%BC, 50%", "bc", keep_top=0.5),
+    ExactLearner("SARSA", "sarsa"),
+    ExactLearner("Monte Carlo", "monte_carlo"),
+    ExactLearner("ILQL, τ 0.8", "ilql", tau=0.8),
+)
+
+TWEETS_ABOUT = (
+    "The logs hold games with the colours that people share after theirs (simulated) and words that fit them. Their "
+    "words are drawn without regard to what was said before, so that the likeliest guess is not yet a good one: this "
+    "leaves something to learn from the returns, sampled or not. "
+)
+MIXED_ABOUT = (
+    "The logs hold players of mixed skill. Their mistakes are drawn from all words alike, so that the likeliest guess "
+    "is free of them: played greedily, imitation leaves nothing to gain here. "
+)
+PLAY_ABOUT = (
+    "Every method goes on from BC for as many steps. The decoding of each agent is chosen on other games than those "
+    "reported. Exact learners know every state of the log by heart: they show how much the log leaves to be gained "
+    "before anyone trains."
+)
+
+
+def methods(fit: dict[str, Any]) -> tuple[Cell, ...]:
+    """Every method with one setting, each from the same BC."""
+
+    def imitation(label: str, **config: Any) -> Cell:
+        return Cell(label, "bc", config, GO_ON_FIT, IMITATION, start="BC")
+
+    def values(label: str, agent: str, decodings: Decodings = PLAY_WEIGHTS, **config: Any) -> Cell:
+        return Cell(label, agent, {**PLAY_VALUES, **config}, GO_ON_FIT, decodings, start="BC")
+
+    return (
+        Cell("BC", "bc", fit=fit, decodings=IMITATION),
+        imitation("BC, longer"),
+        imitation("%BC, 20%", keep_top=0.2),
+        imitation("%BC, 50%", keep_top=0.5),
+        values("SARSA", "sarsa", **AHEAD),
+        values("Monte Carlo", "monte_carlo"),
+        values("ILQL, τ 0.8", "ilql", tau=0.8, **AHEAD),
+        values("AWR", "awr", IMITATION, tau=0.8, awr_temperature=0.25, **AHEAD),
+        values("CQL", "cql", cql_weight=0.1, **AHEAD),
+    )
+
+
+def returns(
+    name: str, title: str, about: str, recipe: str, words: str, games: int, fit: dict[str, Any], **settings: Any
+) -> Experiment:
+    """What every method earns on a word list, learned from the games of a recipe."""
+    options: dict[str, Any] = {"words": words}
+    return Experiment(
+        name=name,
+        title=title,
+        about=about + PLAY_ABOUT,
+        data=Data(recipe, episodes=games, options={"env_id": "Wordle-v0", **options}),
+        env="Wordle-v0",
+        env_options=options,
+        cells=methods(fit),
+        baselines=(
+            Baseline("random letters", "random"),
+            Baseline("random word", "random_word"),
+            Baseline("random consistent", "random_consistent"),
+            Baseline("optimal", "optimal"),
+        ),
+        exact=EXACT,
+        normalise=("random letters", "optimal"),
+        **settings,
+    )
+
+
 WORDLE = Suite(
     name="wordle",
     title="Wordle on a short word list",
     seeds=5,
     experiments=(
-        Experiment(
-            name="wordle",
-            title="Wordle on a short list: returns from mixed-skill logs",
-            about=(
-                "The logs hold players of mixed skill, as tweets would, on a list of 30 words, so that a small model "
-                "learns to play within minutes. Every method goes on from BC for as many steps. All say the likeliest "
-                "letter but 'BC, sampled'. The strength of the values is chosen on other games than those reported, "
-                "whose hidden words are drawn with fresh seeds."
-            ),
-            data=Data("wordle-mixed", episodes=50_000, options={"env_id": "Wordle-v0", **WORDLE_OPTIONS}),
-            env="Wordle-v0",
-            env_options=WORDLE_OPTIONS,
-            cells=(
-                Cell("BC", "bc", fit=PLAY_FIT),
-                Cell("BC, sampled", "bc", decodings=SAMPLED, start="BC", trained=False),
-                Cell("BC, longer", "bc", fit=GO_ON_FIT, start="BC"),
-                Cell("%BC", "bc", {"keep_top": 0.2}, GO_ON_FIT, start="BC"),
-                Cell("SARSA", "sarsa", {**PLAY_VALUES, **ONE_TOKEN}, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
-                Cell("Monte Carlo", "monte_carlo", PLAY_VALUES, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
-                Cell("ILQL", "ilql", {**PLAY_VALUES, "tau": 0.8}, GO_ON_FIT, PLAY_WEIGHTS, start="BC"),
-            ),
-            baselines=(
-                Baseline("random letters", "random"),
-                Baseline("random word", "random_word"),
-                Baseline("random consistent", "random_consistent"),
-                Baseline("optimal", "optimal"),
-            ),
-            normalise=("random letters", "optimal"),
+        returns(
+            "tweets-30",
+            "Wordle of 30 words: returns from logs like tweets",
+            TWEETS_ABOUT,
+            "wordle-tweets",
+            "english-30",
+            100_000,
+            PLAY_FIT,
+        ),
+        returns(
+            "tweets-200",
+            "Wordle of 200 words: returns from logs like tweets",
+            TWEETS_ABOUT,
+            "wordle-tweets",
+            "english-200",
+            200_000,
+            {**PLAY_FIT, "steps": 8000},
+        ),
+        returns(
+            "mixed-30",
+            "Wordle of 30 words: returns from mixed-skill logs",
+            MIXED_ABOUT,
+            "wordle-mixed",
+            "english-30",
+            50_000,
+            PLAY_FIT,
         ),
     ),
 )

@@ -1,0 +1,117 @@
+"""Exact learners in a benchmark: measured once, shown beside the agents, of no consequence to anything else."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from agents.benchmark import Baseline, Cell, Data, ExactLearner, Experiment, Suite, run
+from agents.benchmark.report.exact_learners import exact_marks
+from agents.benchmark.report.report import _outcome
+from agents.benchmark.running.exact_learners import decodings
+from agents.benchmark.running.units import units
+from agents.evaluation.wordle_play import returns
+from agents.evaluation.wordle_tables import WordleTable
+from datasets_builders import EpisodeDataset
+from lang_envs.tasks.wordle import Wordle
+
+WORDS = {"words": "english-30"}
+LEARNERS = (
+    ExactLearner("imitation", "bc", keep_top=0.3),
+    ExactLearner("returns", "monte_carlo", weights=(4.0,), top_p=(1.0,)),
+    ExactLearner("ILQL", "ilql", tau=0.8, backup="utterance", weights=(0.0, 8.0), top_p=(1.0, 0.5)),
+)
+EXPERIMENT = Experiment(
+    name="tiny",
+    title="Tiny",
+    about="Whether it runs.",
+    data=Data("wordle-mixed", episodes=400, options={"env_id": "Wordle-v0", **WORDS}),
+    env="Wordle-v0",
+    env_options=WORDS,
+    cells=(Cell("BC", "bc", fit={"steps": 2, "batch_size": 4}),),
+    baselines=(Baseline("random", "random"),),
+    exact=LEARNERS,
+    episodes=4,
+    selection_episodes=2,
+)
+SUITE = Suite("tiny", "Tiny", (EXPERIMENT,), seeds=1)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    run(SUITE, out, say=lambda line: None)
+    return out
+
+
+def result(out, label):
+    return json.loads((out / "cells/tiny/exact" / label / "result.json").read_text())
+
+
+def test_each_is_measured_with_the_best_of_its_decodings(finished):
+    found, (folder,) = result(finished, "ilql"), (finished / "data").glob("wordle-mixed-*")
+    logs, task = EpisodeDataset.load(folder), Wordle("english-30")
+    table = WordleTable.of(task, logs.rows(np.arange(len(logs))), 0.8, 0.99, "utterance")
+    for way, grid in decodings(LEARNERS[2]).items():
+        means = [returns(table, decoding).mean() for decoding in grid]
+        assert found["decodings"][way] == grid[int(np.argmax(means))]
+        assert found["metrics"][f"{way}/return"] == pytest.approx(max(means), abs=0.03)
+    assert found["metrics"]["return"] == max(found["metrics"][f"{way}/return"] for way in ("greedy", "sampled"))
+
+
+def test_a_method_is_its_table(finished):
+    (folder,) = (finished / "data").glob("wordle-mixed-*")
+    logs, task = EpisodeDataset.load(folder), Wordle("english-30")
+    best = logs.filter(top_fraction=0.3)
+    few = WordleTable.of(task, best.rows(np.arange(len(best))))
+    assert result(finished, "imitation")["metrics"]["greedy/return"] == returns(few, {"greedy": True}, seed=1).mean()
+    ahead = WordleTable.of(task, logs.rows(np.arange(len(logs))), 0.5, 0.99, 1.0)
+    spoken = {"advantage_weight": 4.0, "lm_top_p": 1.0}
+    assert result(finished, "returns")["metrics"]["sampled/return"] == returns(ahead, spoken, seed=1).mean()
+
+
+def test_the_report_shows_them(finished):
+    table, metrics = (finished / "table.md").read_text(), result(finished, "ilql")["metrics"]
+    shown = f"| ILQL | {metrics['greedy/return']:.2f} | {metrics['sampled/return']:.2f} | greedy: β".replace("-", "\\-")
+    assert "### Exact learners" in table and shown in table
+    assert "imitation, exact bc: keep_top 0.3" in (finished / "report.html").read_text()
+    rows = pq.read_table(finished / "results.parquet").to_pylist()
+    (row,) = [row for row in rows if row["label"] == "returns" and row["metric"] == "greedy/return"]
+    assert (row["agent"], row["trained"], row["seed"]) == ("monte_carlo", False, None)
+    outcome = _outcome(EXPERIMENT, [(unit, unit.result()) for unit in units(SUITE, finished)])
+    assert exact_marks(outcome)["exact ILQL"] == metrics["return"]
+
+
+def test_they_change_nothing_else(tmp_path):
+    without = dataclasses.replace(SUITE, experiments=(dataclasses.replace(EXPERIMENT, exact=()),))
+    alone = {unit.name: unit.spec() for unit in units(without, tmp_path)}
+    assert alone.items() < {unit.name: unit.spec() for unit in units(SUITE, tmp_path)}.items()
+
+
+def test_they_are_read_from_a_file_and_old_files_have_none():
+    plain = SUITE.plain()
+    assert Suite.from_plain(plain) == SUITE
+    plain["experiments"][0]["exact"][0]["method"] = "dreams"
+    with pytest.raises(ValueError, match=r"exact learner 'imitation'.*method must be 'bc' or"):
+        Suite.from_plain(plain)
+    plain["experiments"][0]["exact"] = ["x"]
+    with pytest.raises(ValueError, match="expected an object"):
+        Suite.from_plain(plain)
+    del plain["experiments"][0]["exact"]
+    assert Suite.from_plain(plain).experiments[0].exact == ()
+
+
+def test_what_cannot_be_is_refused(tmp_path):
+    for settings, words in (({"keep_top": 0.0}, "keep_top of"), ({"tau": 1.0}, "tau of"), ({"weights": ()}, "weights")):
+        with pytest.raises(ValueError, match=words):
+            ExactLearner("x", "ilql", **settings)
+    reviews = Experiment("r", "r", "r", Data("movie-review", 10), "MovieReview-v0", EXPERIMENT.cells, exact=LEARNERS)
+    with pytest.raises(ValueError, match=r"'imitation': exact learners know the states of Wordle alone, not .*Review"):
+        run(Suite("r", "r", (reviews,)), tmp_path / "r")
+    wrong = dataclasses.replace(EXPERIMENT, exact=(ExactLearner("x", "dreams"),))
+    with pytest.raises(ValueError, match="method must be 'bc' or"):
+        run(Suite("r", "r", (wrong,)), tmp_path / "r")
+    with pytest.raises(ValueError, match=r"exact learner.*'../x'"):
+        dataclasses.replace(EXPERIMENT, exact=(ExactLearner("../x", "bc"),))
