@@ -33,7 +33,7 @@ def run(data, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sampled(run, tmp_path_factory):
     out = tmp_path_factory.mktemp("samples") / "d"
-    asked = ("--policy", run, "--per-context", 3, "--temperatures", 0, 0.7, "--beams", 2, "--episodes", 40)
+    asked = ("--policy", run, "--per-context", 19, "--temperatures", 0, 0.7, "--beams", 2, "--episodes", 40)
     assert cli.main([str(a) for a in ("record", "samples", *asked, "--out", out)]) == 0
     return out
 
@@ -41,8 +41,8 @@ def sampled(run, tmp_path_factory):
 def test_samples_of_a_run_are_recorded(sampled, run):
     dataset = EpisodeDataset.load(sampled)
     kinds = [(info["policy"], info["sample"], info["temperature"]) for info in (e.info for e in dataset)]
-    greedy, drawn = [("bc-0", i, 0.0) for i in range(3)], [("bc-0.7", i, 0.7) for i in range(3)]
-    assert kinds == ([*greedy, *drawn, ("beams", 0, None), ("beams", 1, None)] * 5)
+    greedy, drawn = [("bc-0", i, 0.0) for i in range(19)], [("bc-0.7", i, 0.7) for i in range(19)]
+    assert kinds == [*greedy, *drawn, ("beams", 0, None), ("beams", 1, None)]
     assert len({episode.tokens.tobytes() for episode in dataset.select(range(3))}) == 1
     found = dataset.provenance
     assert found["source"] == {"run": str(run)} and found["env"]["id"] == "MovieReview-v0"

@@ -60,8 +60,8 @@ class Cell:
     fit: dict[str, Any] = field(default_factory=dict)
     """``steps`` and fields of ``FitConfig``"""
     decodings: tuple[dict[str, Any], ...] = ({"greedy": True},)
-    """ways to read a policy out of the model, see ``evaluate.decoded``; of several, the best on the selection episodes
-    is reported"""
+    """ways to read a policy out of the model, see ``evaluate.decoded``; the best greedy and the best sampled one on the
+    selection episodes are reported (``protocols``), and the better of the two is measured"""
     start: str | None = None
     """label of the cell whose trained language model this one starts from, seed by seed; ``experiment/label`` for one
     of another experiment; None: a model from scratch"""
@@ -163,11 +163,12 @@ class Experiment:
     normalise: tuple[str, str] | None = None
     """labels of the baselines whose returns become 0 and 1 in the normalised score"""
     episodes: int = 1024
-    """evaluation episodes of each trained agent"""
+    """evaluation episodes of each trained agent that samples; one that is greedy plays each context once"""
     selection_episodes: int = 256
     """episodes on which a cell's decodings, and the settings of a group, are compared"""
     selection_options: dict[str, Any] | None = None
-    """options of the environment of those episodes, such as another split; None: as for the report"""
+    """options of the environment of those episodes, such as another split; None: as for the report, and the contexts
+    are split between the two (``starts``)"""
     rank_test: bool = False
     """whether to compare the values of experts' and others' first words (``agents.evaluation.rank_test``)"""
     compare_taus: tuple[float, ...] = ()
@@ -295,7 +296,7 @@ def _shrink(experiment: Experiment) -> Experiment:
         dataclasses.replace(
             c,
             fit={**c.fit, "steps": 4, "batch_size": 8},
-            decodings=c.decodings[:2],
+            decodings=(*c.decodings[:1], *c.decodings[1:][-1:]),
             data=few_logs(c.data),
             first=c.first and min(c.first, 50),
         )

@@ -56,7 +56,8 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
 
 def _protocols(outcome: Outcome) -> tuple[dict[str, plots.Score], dict[str, plots.Score]]:
     """What is drawn of each agent, greedy and filled where it plays so, and below it what is sampled and hollow."""
-    lines, below = {}, {}
+    lines: dict[str, plots.Score] = {}
+    below: dict[str, plots.Score] = {}
     for label in outcome.cells:
         greedy, sampled = (outcome.metric(label, f"{protocol}/return") for protocol in ("greedy", "sampled"))
         if sampled:

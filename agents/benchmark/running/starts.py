@@ -82,7 +82,7 @@ def are_split(experiment: Experiment, env: TokenVectorEnv) -> bool:
 
 def _split(experiment: Experiment, env: TokenVectorEnv) -> tuple[Contexts, Contexts]:
     """Contexts for the choice, at most half of all and one for each of its episodes, and the others for the report."""
-    contexts = np.random.default_rng(_SPLIT).permutation(_all(env))
+    contexts = np.random.default_rng(_SPLIT).permutation(env.task.num_contexts or 0)
     chosen = min(experiment.selection_episodes, len(contexts) // 2)
     return contexts[:chosen], contexts[chosen:]
 
