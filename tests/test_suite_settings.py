@@ -14,11 +14,12 @@ from agents.benchmark import SUITES, Suite
 from agents.benchmark.running.protocols import imitates
 from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
 
-DECIDED = ("target_rate", "zero_init", "bias_init", "value_unit", "backup", "cql_weight")
+DECIDED = ("target_rate", "zero_init", "bias_init", "value_unit", "backup", "cql_weight", "trunk_gradient")
 BEFORE = {"target_rate": 0.005, "zero_init": False, "bias_init": 0.0, "value_unit": 1.0, "backup": "token"}
+BEFORE["trunk_gradient"] = 1.0
 CONSERVATIVE = {"cql": 1.0, "psi": 0.0}
 """the defaults when the results were made; other agents' weight of the conservative term was 0.01"""
-STAYING = ("quick", "trap", "trap-paper", "dialogue", "dialogue-small", "human-feedback")
+STAYING = ("trap", "trap-paper", "dialogue", "dialogue-small", "human-feedback")
 COMMITTED = sorted(Path(__file__).parents[1].glob("docs/results/*/config.json"))
 
 
@@ -34,6 +35,7 @@ def test_suites_learn_values_as_they_did_for_their_results(name):
             for setting in (setting for setting in DECIDED if hasattr(config, setting)):
                 expected = cell.config.get(setting, before[setting])
                 assert getattr(config, setting) == expected, (experiment.name, cell.label, setting)
+                assert cell.fit.get("head_lr") == 1.0, (experiment.name, cell.label)
 
 
 @pytest.mark.parametrize("name", sorted({*SUITES} - {*STAYING, "wordle"}))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from agents.benchmark.experiment import ExactLearner, Experiment
-from agents.benchmark.running import evaluate
+from agents.benchmark.running import evaluate, starts
 from agents.evaluation.wordle_play import returns
 from agents.evaluation.wordle_tables import WordleTable
 from agents.value_learning import Backup
@@ -22,6 +23,9 @@ METHODS = ("bc", "sarsa", "monte_carlo", "ilql")
 
 def learned(experiment: Experiment, learner: ExactLearner, data: Path) -> dict[str, Any]:
     """Learns the table of one method and plays it, greedily and sampled, each decoded as pays best.
+
+    Decodings are chosen on the hidden words that agents' are chosen on, and what is reported is of those that agents
+    are reported on.
 
     Returns:
         The JSON-able result: ``metrics`` (``greedy/return``, ``sampled/return``, and ``return``, the better of them),
@@ -39,8 +43,9 @@ def learned(experiment: Experiment, learner: ExactLearner, data: Path) -> dict[s
     tau, backup = _values(learner)
     table = WordleTable.of(task, logs.rows(np.arange(len(logs))), tau, learner.gamma, backup)
     trained, began = time.perf_counter() - began, time.perf_counter()
-    chosen = {way: max(grid, key=lambda d: _mean(table, d, 0)) for way, grid in decodings(learner).items()}
-    means = {way: _mean(table, decoding, 1) for way, decoding in chosen.items()}  # in other games
+    choosing, reported = starts.selection(experiment, env).contexts, starts.report(experiment, env).contexts
+    chosen = {way: max(grid, key=lambda d: _mean(table, d, choosing, 0)) for way, grid in decodings(learner).items()}
+    means = {way: _mean(table, decoding, reported, 1) for way, decoding in chosen.items()}
     return {
         "kind": "exact",
         "metrics": {"return": max(means.values()), **{f"{way}/return": mean for way, mean in means.items()}},
@@ -76,5 +81,5 @@ def _values(learner: ExactLearner) -> tuple[float, Backup]:
     return 0.5, 1.0 if learner.method == "monte_carlo" else learner.backup
 
 
-def _mean(table: WordleTable, decoding: dict[str, Any], seed: int) -> float:
-    return float(returns(table, decoding, seed=seed).mean())
+def _mean(table: WordleTable, decoding: dict[str, Any], hidden: Sequence[int] | None, seed: int) -> float:
+    return float(returns(table, decoding, hidden, seed=seed).mean())

@@ -6,7 +6,18 @@ import dataclasses
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
-from agents.benchmark.suites.settings import GREEDY, IMITATION, LEARNED, VALUES, Decodings, perturbed, ranked, weights
+from agents.benchmark.suites.settings import (
+    GREEDY,
+    IMITATION,
+    LEARNED,
+    ONE_TOKEN,
+    SLOW_HEADS,
+    VALUES,
+    Decodings,
+    perturbed,
+    ranked,
+    weights,
+)
 
 BASE_FIT: dict[str, Any] = {"steps": 2000, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
 # What comes after the base model: as many steps for every offline method, so that none is better for being longer.
@@ -28,6 +39,8 @@ def methods(
     human: Data,
     logs: Samples | None = None,
     values: dict[str, Any] = VALUES,
+    ahead: dict[str, Any] = ONE_TOKEN,
+    heads: dict[str, Any] = SLOW_HEADS,
     imitation: Decodings = GREEDY,
     weighed: Decodings = VALUE_WEIGHTS,
 ) -> tuple[Cell, ...]:
@@ -37,6 +50,8 @@ def methods(
         human: the human replies alone.
         logs: what others than TF learn from; None: the experiment's own.
         values: how values are learned.
+        ahead: how far ILQL looks before it bootstraps.
+        heads: how fast heads of values learn.
         imitation: decodings of those that have none; the decision transformer, which is told a return, is decoded so
             too.
         weighed: decodings of those that have values.
@@ -60,8 +75,8 @@ def methods(
         cell("Swift", "swift", {"reference": "start"}, GENTLE),
         cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE),
         cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE),
-        cell("MC", "monte_carlo", values, decodings=weighed),
-        cell("ILQL", "ilql", {**values, "tau": 0.7}, decodings=weighed),
+        cell("MC", "monte_carlo", values, {**FIT, **heads}, decodings=weighed),
+        cell("ILQL", "ilql", {**values, **ahead, "tau": 0.7}, {**FIT, **heads}, decodings=weighed),
         Cell("MC ranks TF", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="TF"),
         Cell("ILQL ranks TF", "ilql", decodings=ranked("q", "v"), start="ILQL", trained=False, candidates_from="TF"),
         Cell("PPO", "ppo", {"kl_coef": 0.05}, {"steps": 30, "lr": 1e-4}, imitation, start="TF", live=1.0),
@@ -209,6 +224,8 @@ DIALOGUE_SMALL = Suite(
 
 REAL: dict[str, Any] = {
     "values": {**LEARNED, "gamma": 1.0},
+    "ahead": {},
+    "heads": {},
     "imitation": IMITATION,
     "weighed": perturbed(1, 4, 16),
 }

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment
-from agents.benchmark.suites.settings import ONE_TOKEN, weights
+from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
 
 REVIEW_FIT = {"steps": 400, "batch_size": 64, "lr": 1e-3, "warmup_steps": 20}
-REVIEW_VALUES = {
-    "cql_weight": 0.01,
-    "target_rate": 0.1,
-    "num_q": 1,
-    "zero_init": True,
-    "bias_init": 0.0,
-    "value_unit": 1.0,
-}
-REVIEW_WEIGHTS = weights(2, 4, 8, 16, clip=None)
+REVIEW_WEIGHTS = perturbed(4, 16, 32, top_p=(1.0, 0.95))
 
 MOVIE_REVIEW = Experiment(
     name="movie-review",
@@ -27,11 +19,11 @@ MOVIE_REVIEW = Experiment(
     data=Data("movie-review", episodes=4000),
     env="MovieReview-v0",
     cells=(
-        Cell("BC", "bc", fit=REVIEW_FIT),
-        Cell("%BC", "bc", {"keep_top": 0.1}, REVIEW_FIT),
-        Cell("SARSA", "sarsa", {**REVIEW_VALUES, **ONE_TOKEN}, REVIEW_FIT, REVIEW_WEIGHTS),
-        Cell("Monte Carlo", "monte_carlo", REVIEW_VALUES, REVIEW_FIT, REVIEW_WEIGHTS),
-        Cell("ILQL", "ilql", {**REVIEW_VALUES, "tau": 0.99}, REVIEW_FIT, REVIEW_WEIGHTS),
+        Cell("BC", "bc", fit=REVIEW_FIT, decodings=IMITATION),
+        Cell("%BC", "bc", {"keep_top": 0.1}, REVIEW_FIT, IMITATION),
+        Cell("SARSA", "sarsa", LEARNED, REVIEW_FIT, REVIEW_WEIGHTS),
+        Cell("Monte Carlo", "monte_carlo", LEARNED, REVIEW_FIT, REVIEW_WEIGHTS),
+        Cell("ILQL", "ilql", {**LEARNED, "tau": 0.99}, REVIEW_FIT, REVIEW_WEIGHTS),
     ),
     baselines=(Baseline("random", "random"), Baseline("logged reviewers", "reviewer"), Baseline("optimal", "optimal")),
     normalise=("random", "optimal"),

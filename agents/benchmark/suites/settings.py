@@ -7,7 +7,10 @@ from typing import Any
 Decodings = tuple[dict[str, Any], ...]
 
 ONE_TOKEN: dict[str, Any] = {"backup": "token"}
-"""the paper's backup, which the committed results of SARSA were made with"""
+"""the paper's backup, which results that stay were made with"""
+
+SLOW_HEADS: dict[str, Any] = {"head_lr": 1.0}
+"""heads that learn at the language model's rate, as in results that stay"""
 
 VALUES: dict[str, Any] = {
     "gamma": 1.0,
@@ -18,8 +21,9 @@ VALUES: dict[str, Any] = {
     "zero_init": True,
     "bias_init": 0.0,
     "value_unit": 1.0,
+    "trunk_gradient": 1.0,
 }
-"""how values were learned for the committed results, whatever the agents' defaults are"""
+"""how values were learned for results that stay, whatever the agents' defaults are"""
 
 LEARNED: dict[str, Any] = {}
 """how values are learned in all other suites: as the agents' defaults say, but for what is named here"""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Suite
-from agents.benchmark.suites.settings import IMITATION, ONE_TOKEN, Decodings, perturbed, weights
+from agents.benchmark.suites.settings import IMITATION, LEARNED, ONE_TOKEN, SLOW_HEADS, Decodings, perturbed, weights
 
 TRAP_FIT: dict[str, Any] = {
     "steps": 2500,
@@ -15,6 +15,7 @@ TRAP_FIT: dict[str, Any] = {
     "warmup_steps": 100,
     "betas": (0.9, 0.95),
     "weight_decay": 0.01,
+    **SLOW_HEADS,
 }
 # For those without values, which the rank test is not about; all that have values train equally long.
 TRAP_SHORT_FIT: dict[str, Any] = {**TRAP_FIT, "steps": 400, "batch_size": 64}
@@ -27,6 +28,7 @@ TRAP_VALUES = {
     "zero_init": True,
     "bias_init": -3.0,
     "value_unit": 1.0,
+    "trunk_gradient": 1.0,
 }
 TRAP_WEIGHTS = weights(1, 4, 16)
 
@@ -63,7 +65,7 @@ def trap(name: str, words: str, data: Data, cells: tuple[Cell, ...], **settings:
     )
 
 
-TRAP_ILQL = {**TRAP_VALUES, "tau": 0.95, "monte_carlo_steps": 400}
+TRAP_ILQL = {**TRAP_VALUES, **ONE_TOKEN, "tau": 0.95, "monte_carlo_steps": 400}
 TRAP_SARSA = {**TRAP_VALUES, "monte_carlo_steps": 400}
 
 TRAP = Suite(
@@ -97,7 +99,7 @@ TRAP_PAPER = Suite(
             "trap-paper",
             "english",
             Data("wordle-trap", episodes=200_000, options={"words": "english"}),
-            (Cell("ILQL", "ilql", {**TRAP_VALUES, "tau": 0.7}, TRAP_FIT, weights(4)),),
+            (Cell("ILQL", "ilql", {**TRAP_VALUES, **ONE_TOKEN, "tau": 0.7}, TRAP_FIT, weights(4)),),
             episodes=128,
             selection_episodes=64,
         ),
@@ -105,12 +107,20 @@ TRAP_PAPER = Suite(
 )
 
 # Which words agree with the feedback is learned all at once, after about 1,000 steps of this size.
-PLAY_FIT = {**TRAP_FIT, "steps": 2000, "batch_size": 64, "lr": 5e-3}
-GO_ON_FIT = {**PLAY_FIT, "steps": 800, "lr": 1e-3, "warmup_steps": 20}
-PLAY_VALUES = {**TRAP_VALUES, "bc_weight": 1.0, "bias_init": -2.0}
+PLAY_FIT: dict[str, Any] = {
+    "steps": 2000,
+    "batch_size": 64,
+    "lr": 5e-3,
+    "final_lr": 0.1,
+    "warmup_steps": 100,
+    "betas": (0.9, 0.95),
+    "weight_decay": 0.01,
+}
+GO_ON_FIT = {**PLAY_FIT, "steps": 800, "batch_size": 128, "lr": 1e-3, "warmup_steps": 20}
+PLAY_VALUES: dict[str, Any] = {**LEARNED, "gamma": 0.99}
 PLAY_WEIGHTS = perturbed(2, 8, 16, 32)
 AHEAD: dict[str, Any] = {"backup": "utterance"}
-"""a reward reaches the first letter in one step; one token a step takes as many as a game is long"""
+"""by the mean of what follows: what a guess earns is largely chance, and an expectile takes luck for skill"""
 
 EXACT = (
     ExactLearner("BC", "bc"),
