@@ -10,11 +10,13 @@ import pytest
 from agents.benchmark import Baseline, Cell, Data, ExactLearner, Experiment, Suite, run
 from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.report import _outcome
+from agents.benchmark.running import starts
 from agents.benchmark.running.exact_learners import decodings
 from agents.benchmark.running.units import units
 from agents.evaluation.wordle_play import returns
 from agents.evaluation.wordle_tables import WordleTable
 from datasets_builders import EpisodeDataset
+from lang_envs.make import language_vec
 from lang_envs.tasks.wordle import Wordle
 
 WORDS = {"words": "english-30"}
@@ -50,14 +52,21 @@ def result(out, label):
     return json.loads((out / "cells/tiny/exact" / label / "result.json").read_text())
 
 
+def parts():
+    """Hidden words that decodings are chosen on, and those that are reported."""
+    env = language_vec(EXPERIMENT.env, 1, **EXPERIMENT.env_options)
+    return [part(EXPERIMENT, env).contexts for part in (starts.selection, starts.report)]
+
+
 def test_each_is_measured_with_the_best_of_its_decodings(finished):
     found, (folder,) = result(finished, "ilql"), (finished / "data").glob("wordle-mixed-*")
     logs, task = EpisodeDataset.load(folder), Wordle("english-30")
     table = WordleTable.of(task, logs.rows(np.arange(len(logs))), 0.8, 0.99, "utterance")
+    chosen_by, reported = parts()
     for way, grid in decodings(LEARNERS[2]).items():
-        means = [returns(table, decoding).mean() for decoding in grid]
-        assert found["decodings"][way] == grid[int(np.argmax(means))]
-        assert found["metrics"][f"{way}/return"] == pytest.approx(max(means), abs=0.03)
+        best = grid[int(np.argmax([returns(table, decoding, chosen_by).mean() for decoding in grid]))]
+        assert found["decodings"][way] == best
+        assert found["metrics"][f"{way}/return"] == pytest.approx(returns(table, best, reported).mean(), abs=0.03)
     assert found["metrics"]["return"] == max(found["metrics"][f"{way}/return"] for way in ("greedy", "sampled"))
 
 
@@ -66,10 +75,13 @@ def test_a_method_is_its_table(finished):
     logs, task = EpisodeDataset.load(folder), Wordle("english-30")
     best = logs.filter(top_fraction=0.3)
     few = WordleTable.of(task, best.rows(np.arange(len(best))))
-    assert result(finished, "imitation")["metrics"]["greedy/return"] == returns(few, {"greedy": True}, seed=1).mean()
+    assert (
+        result(finished, "imitation")["metrics"]["greedy/return"]
+        == returns(few, {"greedy": True}, parts()[1], seed=1).mean()
+    )
     ahead = WordleTable.of(task, logs.rows(np.arange(len(logs))), 0.5, 0.99, 1.0)
     spoken = {"advantage_weight": 4.0, "lm_top_p": 1.0}
-    assert result(finished, "returns")["metrics"]["sampled/return"] == returns(ahead, spoken, seed=1).mean()
+    assert result(finished, "returns")["metrics"]["sampled/return"] == returns(ahead, spoken, hidden, seed=1).mean()
 
 
 def test_the_report_shows_them(finished):

@@ -186,6 +186,12 @@ class Experiment:
     """other environments to measure the agents in"""
     exact_values: bool = False
     """whether the task knows its optimal values, for the learned ones to be compared with"""
+    advantage_quality: bool = False
+    """whether the order of learned advantages is held against known ones during training, in a task that knows its
+    own (``agents.evaluation.known_values``)"""
+    advantage_states: int = 0
+    """in how many states the order of learned advantages is held against what was earned by playing on from there
+    (``agents.evaluation.played_values``); 0: in none"""
     measure_every: int = 100
     """training steps between two measurements of the values"""
     yardstick_games: int = 2000

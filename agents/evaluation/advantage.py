@@ -16,7 +16,7 @@ any values come: the correlation of two halves of the games, corrected for their
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,6 +75,15 @@ def advantage_quality(model: ValueLM, states: Sequence[Alternatives]) -> dict[st
                 found.setdefault(f"ceiling/{name}", []).append(both or 0.0)
     means = {name: float(np.mean(rhos)) for name, rhos in found.items()}
     return {name: _ceiling(mean) if name.startswith("ceiling/") else mean for name, mean in sorted(means.items())}
+
+
+def quality_beside(model: ValueLM, references: Mapping[str, Sequence[Alternatives]]) -> dict[str, float]:
+    """``advantage_quality`` beside each of several references, as ``behaviour/end`` and so on."""
+    return {
+        f"{name}/{token}": rho
+        for name, states in references.items()
+        for token, rho in advantage_quality(model, states).items()
+    }
 
 
 def _compared(utterances: Sequence[Tokens]) -> Iterator[tuple[str, list[tuple[int, int]]]]:

@@ -47,11 +47,18 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
     if training:
         caption = "Losses and the returns of the episodes trained on; lines are means over runs, bands their range."
         found.append(Picture("training", lambda theme: plots.learning_curves(theme, agents, training), caption))
-    measured = _curves(outcome, lambda name: name.startswith("eval/") and not name.startswith("eval/rank/"))
+    measured = _curves(outcome, _is_drawn)
     if measured:
         caption = "Measured during training; lines are means over runs, bands their range."
         found.append(Picture("measured", lambda theme: plots.learning_curves(theme, agents, measured), caption))
     return found
+
+
+def _is_drawn(name: str) -> bool:
+    """Whether a measurement during training has a panel: the rank test has a picture of its own."""
+    if name.startswith("eval/advantage/"):
+        return name.endswith(("/0", "/end")) and "/ceiling/" not in name
+    return name.startswith("eval/") and not name.startswith("eval/rank/")
 
 
 def _protocols(outcome: Outcome) -> tuple[dict[str, plots.Score], dict[str, plots.Score]]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.benchmark.experiment import Baseline, Cell, ExactLearner
+from agents.benchmark.report.advantage_table import advantage_table
 from agents.benchmark.report.exact_learners import exact_learners_table
 from agents.benchmark.report.outcome import DASH, Outcome, Table, number
 from agents.benchmark.report.returns_table import returns_table
@@ -135,6 +136,7 @@ def tables(outcome: Outcome) -> list[Table]:
         elsewhere_table(outcome),
         groups_table(outcome),
         improvement_table(outcome),
+        advantage_table(outcome),
         exact_table(outcome),
     ]
     return [table for table in found if table is not None]

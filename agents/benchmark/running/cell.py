@@ -26,12 +26,14 @@ from agents.benchmark.running.protocols import (
 )
 from agents.benchmark.running.starts import Part
 from agents.benchmark.running.training import read_curve, trained_agent
+from agents.evaluation.advantage import quality_beside
 from agents.evaluation.explain import Explanation, explain
+from agents.evaluation.played_values import played_values
 from agents.evaluation.rank_test import RankTest
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
-from lang_envs.seeds import YARDSTICKS
+from lang_envs.seeds import REPORT, YARDSTICKS
 
 if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
@@ -81,6 +83,10 @@ def measured(
     reference = agent if experiment.reference == cell.label else others.get("reference")
     kept_away = None if held_out is None else EpisodeDataset.load(held_out)
     metrics = _measured(experiment, Played(env, played, reference, policy, kept_away)) | _flat(beside)
+    if experiment.advantage_states and agent.needs_values and agent.model.config.q_head != "utterance":
+        states = Part(REPORT.first(), experiment.advantage_states, reported.contexts).starts()
+        known = {"played": played_values(agent, env, states)}
+        metrics |= {f"advantage/{name}": rho for name, rho in quality_beside(agent.model, known).items()}
     once = protocol_of(decoding) == "greedy"
     if experiment.best_of > 1:
         where = reported.starts(once)

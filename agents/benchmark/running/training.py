@@ -21,6 +21,8 @@ from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import Cell, Experiment
 from agents.benchmark.running import evaluate
 from agents.data.source import Live, Logged, Mixed, Source
+from agents.evaluation.advantage import quality_beside
+from agents.evaluation.known_values import known_values
 from agents.evaluation.rank_test import RankTest
 from agents.models.value_config import SPOKEN, ValueLMConfig
 from agents.models.value_lm import ValueLM
@@ -136,6 +138,11 @@ def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -
             return exact.compare(agent.model, pad_id, end_id)
 
         evaluators["values"] = values
+    if experiment.advantage_quality and agent.model.config.q_head != "utterance":
+        known = known_values(evaluate.make_env(experiment, 1).task, dataset, gamma)
+        if not known:
+            raise ValueError(f"{experiment.env} does not know its values; leave advantage_quality out.")
+        evaluators["advantage"] = lambda agent: quality_beside(agent.model, known)
     return evaluators
 
 

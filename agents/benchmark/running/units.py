@@ -15,7 +15,8 @@ from datasets_builders.atomic import read_object
 from lang_envs.file_names import folded
 
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
-_TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", "rank_test", "exact_values", "measure_every")
+_MEASURED_IN_TRAINING = ("rank_test", "exact_values", "advantage_quality", "measure_every")
+_TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", *_MEASURED_IN_TRAINING)
 
 Part = Cell | Samples | Baseline | ExactLearner | None
 

@@ -13,7 +13,7 @@ from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.suites.settings import ONE_TOKEN, SLOW_HEADS, VALUES, ranked, weights
 
 BASE_FIT: dict[str, Any] = {"steps": 600, "batch_size": 32, "lr": 2e-3, "warmup_steps": 50, "final_lr": 0.1}
-ILQL_VALUES = {**VALUES, **ONE_TOKEN}
+ILQL_VALUES = {**VALUES, **ONE_TOKEN, "tau": 0.7}
 FIT: dict[str, Any] = {"steps": 150, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 VALUE_WEIGHTS = weights(0, 1, 4, 16)
 FEEDBACK: dict[str, Any] = {"corpus": "taskmaster-feedback", "max_response_tokens": 96}
@@ -46,14 +46,7 @@ HUMAN_FEEDBACK = Suite(
                 Cell("DT", "decision_transformer", {"edges": (0.5,)}, FIT, start="Base"),
                 Cell("Refit", "refit", fit=FIT, start="Base"),
                 Cell("MC", "monte_carlo", VALUES, {**FIT, **SLOW_HEADS}, VALUE_WEIGHTS, start="Base"),
-                Cell(
-                    "ILQL",
-                    "ilql",
-                    {**VALUES, **ONE_TOKEN, "tau": 0.7},
-                    {**FIT, **SLOW_HEADS},
-                    VALUE_WEIGHTS,
-                    start="Base",
-                ),
+                Cell("ILQL", "ilql", ILQL_VALUES, {**FIT, **SLOW_HEADS}, VALUE_WEIGHTS, start="Base"),
                 Cell(
                     "MC ranks Base",
                     "monte_carlo",

@@ -29,4 +29,5 @@ MOVIE_REVIEW = Experiment(
     normalise=("random", "optimal"),
     episodes=512,
     exact_values=True,
+    advantage_quality=True,
 )

@@ -189,6 +189,8 @@ def returns(
             Baseline("optimal", "optimal"),
         ),
         exact=EXACT,
+        advantage_quality=True,
+        measure_every=200,
         normalise=("random letters", "optimal"),
         **settings,
     )

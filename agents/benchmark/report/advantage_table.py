@@ -1,0 +1,53 @@
+"""Whether learned advantages order tokens as known or played values do, by agent."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from agents.benchmark.report.outcome import DASH, Outcome, Table, number
+
+REFERENCES = {
+    "optimal": "optimal play",
+    "behaviour": "the log's players",
+    "played": "playing on by imitation",
+}
+"""whose values learned ones are held against"""
+_PLACES = {"0": "first token", "end": "last token"}
+
+
+def advantage_table(outcome: Outcome) -> Table | None:
+    """The rank correlation at the first and at the last token of an utterance; None where none was measured."""
+    columns = [
+        (f"advantage/{reference}/{place}", f"{words}, {where}")
+        for reference, words in REFERENCES.items()
+        for place, where in _PLACES.items()
+        if any(outcome.metric(label, f"advantage/{reference}/{place}") for label in outcome.cells)
+    ]
+    if not columns:
+        return None
+    rows = []
+    for label, results in outcome.cells.items():
+        runs = [outcome.metric(label, name) for name, _ in columns]
+        if any(runs):
+            rows.append((label, *map(_mean_and_range, runs), str(len(results))))
+    if any(ceilings := [_ceiling(outcome, name) for name, _ in columns]):
+        rows.append(("attainable, as far as the reference is sure", *(text or DASH for text in ceilings), DASH))
+    note = (
+        "Spearman correlation of learned advantages with reference advantages, over what can be said in one state, "
+        "averaged over states: 1 is the right order, 0 none. In brackets the lowest and the highest training run."
+    )
+    return Table("Advantage quality", ("", *(title for _, title in columns), "runs"), tuple(rows), note)
+
+
+def _mean_and_range(runs: list[float]) -> str:
+    if not runs:
+        return DASH
+    shown = number(float(np.mean(runs)))
+    return f"{shown} [{min(runs):.2f}, {max(runs):.2f}]" if len(runs) > 1 else shown
+
+
+def _ceiling(outcome: Outcome, name: str) -> str:
+    """The mean over agents of what the reference's own noise allows, where that is known."""
+    head, _, place = name.rpartition("/")
+    found = [x for label in outcome.cells for x in outcome.metric(label, f"{head}/ceiling/{place}")]
+    return number(float(np.mean(found))) if found else ""
