@@ -79,6 +79,7 @@ def test_a_method_is_its_table(finished):
         result(finished, "imitation")["metrics"]["greedy/return"]
         == returns(few, {"greedy": True}, parts()[1], seed=1).mean()
     )
+    _, hidden = parts()
     ahead = WordleTable.of(task, logs.rows(np.arange(len(logs))), 0.5, 0.99, 1.0)
     spoken = {"advantage_weight": 4.0, "lm_top_p": 1.0}
     assert result(finished, "returns")["metrics"]["sampled/return"] == returns(ahead, spoken, hidden, seed=1).mean()

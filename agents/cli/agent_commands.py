@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from agents.cli.advantage_rows import quality_rows
 from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_from, decoding_in_words, decoding_of, pairs
 from agents.cli.show import console
 from lang_envs.seeds import EVALUATION
@@ -27,6 +28,7 @@ class Eval:
     Examples:
         lang-envs eval runs/ilql
         lang-envs eval runs/ilql --episodes 1024 --set greedy=true advantage_weight=4 lm_top_p=0.8
+        lang-envs eval runs/ilql --advantage-states 32
     """
 
     run: Positional[Path]
@@ -37,6 +39,9 @@ class Eval:
     """how many"""
     seed: int = 0
     """another seed, other episodes; no data set holds them, and no agent has learned from them"""
+    advantage_states: int = 0
+    """in so many states, compare the order of learned advantages with what playing on earns there (thousands of
+    episodes); where the task knows its values they are compared with those anyway"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
@@ -59,6 +64,8 @@ class Eval:
         table.add_row("decoding", escape(f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"))
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
+        for whose, told in quality_rows(agent, env, runs.learned_from(self.run), self.advantage_states, self.seed):
+            table.add_row(whose, told)
         console().print(table)
 
 

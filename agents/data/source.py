@@ -79,15 +79,19 @@ def returns_of(source: Source) -> tuple[float, float]:
 
     Where all are equal, their size stands for the deviation, which must be above 0.
     """
-    match source:
-        case Logged():
-            mean, deviation = float(source.data.returns.mean()), float(source.data.returns.std())
-            return mean, deviation if deviation > 1e-6 * abs(mean) else abs(mean) or 1.0
-        case Mixed():
-            return returns_of(source.logged)
-        case Around():
-            return returns_of(source.source)
-    return 0.0, 1.0
+    if (logged := logged_of(source)) is None:
+        return 0.0, 1.0
+    mean, deviation = float(logged.data.returns.mean()), float(logged.data.returns.std())
+    return mean, deviation if deviation > 1e-6 * abs(mean) else abs(mean) or 1.0
+
+
+def logged_of(source: Source) -> Logged | None:
+    """The logged episodes that a source hands out, alone or among others; None where all are live."""
+    if isinstance(source, Around):
+        return logged_of(source.source)
+    if isinstance(source, Mixed):
+        return source.logged
+    return source if isinstance(source, Logged) else None
 
 
 class Logged:

@@ -18,16 +18,29 @@ from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
 QOf = Callable[[Tokens], Floats]
 """``q(history)`` -> [V], Q of each next token; NaN where it is not known"""
 
+_MOST_GAMES = 100_000
+
 Known = dict[str, list[Alternatives]]
 """whose values -> the states they are known in"""
 
 
 def known_values(task: Task[Any], log: EpisodeDataset | None, gamma: float) -> Known:
-    """The values of a task that knows its own; none of another. Those of Wordle are known with a log alone."""
+    """The values of a task that knows its own, none of another.
+
+    Wordle knows them with a log, where guesses must be words of a list of at most 400.
+
+    Args:
+        task: what is played.
+        log: what was played, where anything was logged; of long logs the first 100,000 episodes are read.
+        gamma: discount per token of the agent.
+
+    Raises:
+        ValueError: a logged guess is no word of the list.
+    """
     if isinstance(task, MovieReview):
         return of_movie_review(task, gamma)
-    if isinstance(task, Wordle) and log is not None:
-        return of_wordle(task, log, gamma)
+    if isinstance(task, Wordle) and log is not None and task.require_dictionary and len(task.words) <= MOST_WORDS:
+        return of_wordle(task, log.select(np.arange(min(len(log), _MOST_GAMES))), gamma)
     return {}
 
 
@@ -55,8 +68,8 @@ def along(history: Tokens, utterance: Tokens, q: QOf) -> Floats:
 def of_wordle(task: Wordle, log: EpisodeDataset, gamma: float, states: int = 64, seed: int = 0) -> Known:
     """What the log says in some of its states after the first guess, with the values of the ``behaviour``: who played.
 
-    They are those of a table of the log (``wordle_tables``); tables of its halves say how sure they are. With a list
-    that is short enough there are the values of the ``optimal`` game too.
+    They are those of a table of the log (``wordle_tables``); tables of its halves say how sure they are. The values of
+    the ``optimal`` game stand beside them.
 
     Args:
         task: the game that was played.
@@ -64,6 +77,9 @@ def of_wordle(task: Wordle, log: EpisodeDataset, gamma: float, states: int = 64,
         gamma: discount per token of the agent.
         states: how many, at most.
         seed: of the states, and of which games are in which half.
+
+    Raises:
+        ValueError: a logged guess is no word of the list, or the list is too long for its optimum.
     """
     rng = np.random.default_rng(seed)
     half = rng.random(len(log)) < 0.5  # [N]
@@ -74,11 +90,9 @@ def of_wordle(task: Wordle, log: EpisodeDataset, gamma: float, states: int = 64,
         words = list(_said_after(whole.q_after, history, np.empty(0, np.int32)))
         values, first, second = ([along(history, word, t.q_after) for word in words] for t in (whole, *halves))
         behaviour.append(Alternatives(history, words, values, (first, second)))
-    known = {"behaviour": behaviour}
-    if len(task.words) <= MOST_WORDS and task.require_dictionary:
-        best = WordleOptimum(task, gamma)
-        known["optimal"] = [alternatives(s.history, s.utterances, best.q_after) for s in behaviour]
-    return known
+    best = WordleOptimum(task, gamma)
+    optimal = [alternatives(s.history, s.utterances, best.q_after) for s in behaviour]
+    return {"behaviour": behaviour, "optimal": optimal}
 
 
 def _later_states(log: EpisodeDataset, rng: np.random.Generator, count: int) -> list[Tokens]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from agents.data.source import Logged, Mixed, Source
+from agents.data.source import Logged, Source, logged_of
 from agents.value_learning import BootstrapConfig
 from lang_envs.turns import turn_begins
 
@@ -27,8 +27,8 @@ def check_horizon(config: Any, source: Source, steps: int, end_id: int) -> None:
         steps: of the whole training.
         end_id: the token that ends an utterance.
     """
-    logged = source.logged if isinstance(source, Mixed) else source
-    if not isinstance(config, BootstrapConfig) or not isinstance(logged, Logged) or not len(logged):
+    logged = logged_of(source)
+    if not isinstance(config, BootstrapConfig) or not logged:
         return
     far, by = _longest(logged, config.backup, end_id)
     needed = far / config.target_rate

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -25,7 +26,7 @@ from lang_envs.tokenizers import fingerprint
 if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.data.source import Source
-    from agents.training.fit_config import FitConfig
+    from agents.training.fit_config import Evaluator, FitConfig
     from lang_envs.vector import TokenVectorEnv
 
 
@@ -128,9 +129,10 @@ def train(config: RunConfig, out: Path) -> Agent:
     env = environment(config)
     settings_of = get_type_hints(agent_class)["config"]
     agent = agent_class(_language_model(config, env), settings_of(**config.config), config.seed)
-    settings: FitConfig = FitConfig(**{**config.fit, "out": out, "seed": config.seed})
-    agent.model.to(processes.device())
     source = _source(config, env)
+    measured = {"evaluators": _evaluators(agent, env, source)}
+    settings: FitConfig = FitConfig(**{**config.fit, **measured, "out": out, "seed": config.seed})
+    agent.model.to(processes.device())
     with claimed(out):
         processes.first_does(lambda: _begin(config, out))
         before = processes.first_does(lambda: chosen.read(out))
@@ -146,6 +148,23 @@ def train(config: RunConfig, out: Path) -> Agent:
             agent.save(out / "agent")
         place.check()
     return agent
+
+
+def _evaluators(agent: Agent, env: TokenVectorEnv, source: Source) -> dict[str, Evaluator]:
+    """What is measured during training: advantage quality, in a task that knows its values."""
+    from agents.data.source import logged_of
+    from agents.evaluation.advantage import quality_beside
+    from agents.evaluation.known_values import known_values
+
+    if not agent.needs_values or agent.model.config.q_head == "utterance":
+        return {}
+    logged = logged_of(source)
+    try:
+        known = known_values(env.task, None if logged is None else logged.data, agent.config.gamma)
+    except ValueError as error:
+        warnings.warn(f"Advantage quality is not measured: {error}", stacklevel=3)
+        return {}
+    return {"advantage": lambda agent: quality_beside(agent.model, known)} if known else {}
 
 
 def _begin(config: RunConfig, out: Path) -> None:

@@ -1,0 +1,64 @@
+"""What ``lang-envs eval`` says of learned advantages: whether they order tokens as a reference does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lang_envs.seeds import EVALUATION
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from lang_envs.vector import TokenVectorEnv
+
+_WHOSE = {"optimal": "optimal play", "behaviour": "the log's players", "played": "playing on by imitation"}
+
+
+def quality_rows(
+    agent: Agent, env: TokenVectorEnv, logs: Sequence[Path], states: int, seed: int
+) -> Iterator[tuple[str, str]]:
+    """A line for each reference: the correlation at the first and the last token, beside what is attainable.
+
+    Args:
+        agent: any; nothing is said of one without values of tokens.
+        env: where it plays.
+        logs: what it learned from; the first that is there counts.
+        states: in how many states playing on is a reference too; 0: in none.
+        seed: of those states.
+
+    Raises:
+        ValueError: the number of states is below 0, or there are no values to compare.
+    """
+    from agents.benchmark.running.evaluate import starts
+    from agents.evaluation.advantage import advantage_quality
+    from agents.evaluation.known_values import known_values
+    from agents.evaluation.played_values import played_values
+    from datasets_builders.dataset import EpisodeDataset
+
+    if states < 0:
+        raise ValueError(f"--advantage-states is a number from 0 on, not {states}.")
+    if not agent.needs_values or agent.model.config.q_head == "utterance":
+        if states:
+            raise ValueError(f"--advantage-states compares values of tokens, and {agent.name} has none.")
+        return
+    log = next((EpisodeDataset.load(folder) for folder in logs if folder.is_dir()), None)
+    try:
+        references = known_values(env.task, log, agent.config.gamma)
+    except ValueError as error:  # it learned from other games than it plays now
+        references = {}
+        yield "advantages", f"not compared with known values: {error}"
+    if states:
+        references["played"] = played_values(agent, env, starts(env, EVALUATION.first(seed), states))
+    for name, alternatives in references.items():
+        found = advantage_quality(agent.model, alternatives)
+        first = min(filter(str.isdecimal, found), key=int, default=None)
+        told = [_told(found, token, f"{words} token") for token, words in ((first, "first"), ("end", "last")) if token]
+        yield f"advantages beside {_WHOSE[name]}", ", ".join(filter(None, told)) or "nothing to compare"
+
+
+def _told(found: dict[str, float], token: str, words: str) -> str:
+    if token not in found:
+        return ""
+    most = found.get(f"ceiling/{token}")
+    return f"{words} {found[token]:.2f}" + ("" if most is None else f" of {most:.2f} attainable")
