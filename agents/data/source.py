@@ -90,7 +90,7 @@ def logged_of(source: Source) -> Logged | None:
     if isinstance(source, Around):
         return logged_of(source.source)
     if isinstance(source, Mixed):
-        return source.logged
+        return logged_of(source.logged)
     return source if isinstance(source, Logged) else None
 
 
