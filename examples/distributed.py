@@ -29,7 +29,7 @@ def main(steps: int = 100, shard: bool = False, out: Path | None = None) -> None
     """
     env = language_vec("MovieReview-v0", 64)
     logged = Logged(list(rollout(env, Reviewer(), RECORDING.episodes(1000))))  # the same in every process
-    agent = AWR(LM.from_scratch("d64-l2", env), AWRConfig(num_q=1, target_rate=0.1, zero_init=True))
+    agent = AWR(LM.from_scratch("d64-l2", env), AWRConfig())
 
     def play(agent: Agent) -> Mapping[str, float]:  # the first process plays while the others wait
         return {"return": sum(e.ret for e in rollout(env, agent.policy(), EVALUATION.episodes(256))) / 256}

@@ -65,7 +65,7 @@ def main(steps: int = 600, episodes: int = 4000) -> None:
     logs = list(rollout(env, AnyPrice(env.task), RECORDING.episodes(episodes)))
     print(f"Asking any price earns {np.mean([e.ret for e in logs]):.2f} on average.")
 
-    agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(gamma=1.0, tau=0.7, num_q=1, target_rate=0.1))
+    agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(gamma=1.0))
     agent.learn(Logged(logs), steps, lr=2e-3)
     played = list(rollout(env, agent.policy(greedy=True, advantage_weight=8), EVALUATION.episodes(500)))
     print(f"The agent earns {np.mean([e.ret for e in played]):.2f} on average. Three times:")

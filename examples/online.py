@@ -20,7 +20,7 @@ def main(steps: int = 200) -> None:
     """
     env = gym.make_vec("MovieReview-v0", num_envs=64)
     logged, live = Logged(list(rollout(env, Reviewer(env.task), RECORDING.episodes(1000)))), Live(env)
-    agent = AWR(LM.from_scratch("d64-l2", env), AWRConfig(num_q=1, target_rate=0.1, zero_init=True))
+    agent = AWR(LM.from_scratch("d64-l2", env), AWRConfig())
     phases = {"logged": logged, "half of each": Mixed(logged, live, logged_fraction=0.5), "live": live}
     for name, source in phases.items():
         agent.learn(source, steps, lr=1e-3, batch_size=32)

@@ -26,7 +26,7 @@ def main(steps: int = 400, data: Path = Path("data/movie-review")) -> None:
     print(f"{len(logs)} logged reviews earned {logs.returns.mean():.2f} on average. One of them:")
     print(f"  {env.tokenizer.decode(logs[0].tokens)}  {logs[0].ret:+.1f}")
 
-    agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(tau=0.99, num_q=1, target_rate=0.1, zero_init=True))
+    agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(tau=0.99))
     agent.learn(Logged(logs), steps, lr=2e-3)
 
     [episode] = rollout(env, agent.policy(greedy=True, advantage_weight=8), EVALUATION.episodes(1))

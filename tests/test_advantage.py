@@ -6,6 +6,9 @@ import pytest
 import torch
 
 from agents import ILQL, LM, ILQLConfig, Logged
+from agents.benchmark import Cell, Data, Experiment
+from agents.benchmark.report.advantage_table import advantage_table
+from agents.benchmark.report.outcome import Outcome
 from agents.evaluation.advantage import LEAST, Alternatives, advantage_quality, quality_beside, spearman
 from agents.evaluation.known_values import known_values, of_movie_review, of_wordle
 from agents.evaluation.played_values import played_values
@@ -117,3 +120,17 @@ def test_values_of_utterances_have_no_advantage_of_tokens(env):
     agent = UtteranceILQL(LM.from_scratch("d64-l2", gym.make_vec("MovieReview-v0", 1)))
     with torch.inference_mode(), pytest.raises(ValueError, match="have no advantage of tokens"):
         advantage_quality(agent.model, [])
+
+
+def test_the_table_shows_each_reference_that_was_measured_and_what_its_noise_allows():
+    experiment = Experiment(
+        "e", "E", "", Data("movie-review", 1), "MovieReview-v0", (Cell("BC", "bc"), Cell("ILQL", "ilql"))
+    )
+    played = {"advantage/played/0": 0.25, "advantage/played/ceiling/0": 0.8}
+    runs = [{"metrics": {"return": 0.0, "advantage/optimal/end": x, **played}} for x in (0.5, 0.7)]
+    table = advantage_table(Outcome(experiment, {"BC": [{"metrics": {"return": 0.0}}], "ILQL": runs}, {}, None))
+    assert table.header == ("", "optimal play, last token", "playing on by imitation, first token", "runs")
+    assert table.rows[0] == ("ILQL", "0.60 [0.50, 0.70]", "0.25 [0.25, 0.25]", "2")
+    assert table.rows[1][1:] == ("–", "0.80", "–")
+    nothing = [{"metrics": {"return": 0.0}}]
+    assert advantage_table(Outcome(experiment, {"BC": nothing, "ILQL": nothing}, {}, None)) is None
