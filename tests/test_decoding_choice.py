@@ -209,7 +209,9 @@ def test_the_command_chooses_once_and_eval_goes_by_it(
     assert found is not None and found.decoding == Agent.load(out / "agent").decoding == found.best["decoding"]
     assert found.best["return"] == max(row["return"] for row in found.tried)
     assert found.alone is not None and found.tried[found.alone]["decoding"]["advantage_weight"] == 0
-    assert f"earns {found.best['return']:.3f} on 2 episodes; the language model" in said
+    episodes = found.best["episodes"]
+    told = "1 episode" if episodes == 1 else f"{episodes} episodes"
+    assert f"earns {found.best['return']:.3f} on {told}; the language model" in said
     assert said.count(" chosen ") == 1 and "advantage_weight=32" in said
     found.tried.clear()
 

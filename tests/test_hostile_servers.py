@@ -563,7 +563,7 @@ def everything(folder):
 def test_secrets_are_in_no_recorded_file(server, tmp_path, monkeypatch, capfd, caplog):
     monkeypatch.setenv("OPENAI_API_KEY", SECRETS[3])
     server.answer = saying(http("", "500 Broken"), http(chat("great")))
-    out = ["--per-context", "1", "--episodes", "2", "--out", str(tmp_path / "d")]
+    out = ["--per-context", "2", "--episodes", "2", "--out", str(tmp_path / "d")]
     asked = ["--server", address(server), "--model", "m", "--env", "MovieReview-v0", "--max-tokens", "77"]
     assert cli.main(["record", "samples", *asked, *out]) == 0
     data = EpisodeDataset.load(tmp_path / "d")

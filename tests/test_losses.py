@@ -109,7 +109,7 @@ def numpy_returns(c):
 @pytest.mark.parametrize("per", ["token", "turn"])
 @pytest.mark.parametrize("tau", [0.3, 0.7, 0.95])
 def test_ilql_is_its_equations(batch, values, per, tau):
-    config = ILQLConfig(tau=tau, gamma=0.9, discount_per=per, cql_weight=0.3, bc_weight=0.7)
+    config = ILQLConfig(tau=tau, gamma=0.9, discount_per=per, cql_weight=0.3, bc_weight=0.7, backup="token")
     loss, _ = agent(ILQL, config, values).loss(batch)
     assert loss.item() == pytest.approx(numpy_loss(values, config, tau), rel=1e-5)
 

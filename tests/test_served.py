@@ -338,10 +338,10 @@ def test_bad_options_are_told():
 def test_a_served_model_can_be_recorded_from_the_command_line(server, tmp_path):
     server.answer = lambda path, body: (200, chat("great" if body["temperature"] else "bad"))
     asked = ["--server", server.url, "--model", "m", "--env", "MovieReview-v0", "--temperatures", "0", "1"]
-    out = ["--per-context", "2", "--episodes", "8", "--instruction", "Go on.", "--out", str(tmp_path / "d")]
+    out = ["--per-context", "2", "--episodes", "4", "--instruction", "Go on.", "--out", str(tmp_path / "d")]
     assert cli.main(["record", "samples", *asked, *out]) == 0
     dataset = EpisodeDataset.load(tmp_path / "d")
-    assert [episode.info["policy"] for episode in dataset] == ["m-0", "m-0", "m-1", "m-1"] * 2
+    assert [episode.info["policy"] for episode in dataset] == ["m-0", "m-0", "m-1", "m-1"]
     assert dataset.provenance["source"] == {"server": server.url, "model": "m"}
     assert dataset.provenance["policies"]["m-1"]["config"]["instruction"] == "Go on."
     assert server.asked[0][1]["messages"] == [

@@ -33,10 +33,11 @@ def check_horizon(config: Any, source: Source, steps: int, end_id: int) -> None:
     far, by = _longest(logged, config.backup, end_id)
     needed = far / config.target_rate
     if steps < needed:
+        further = ', or look further ahead (backup="utterance")' if by == "token" else ""
         warnings.warn(
-            f"Values will hardly cross the log's longest episodes: {far:.0f} backups of one {by} each need about "
-            f"{needed:.0f} steps at target_rate={config.target_rate:g}, and there are {steps}. Train for longer, raise "
-            'target_rate, or look further ahead (backup="implicit" or "utterance").',
+            f"Values will hardly cross the longest episodes of the log: backups of one {by} each, up to {far:.0f} of "
+            f"them, take about {needed:.0f} steps at target_rate={config.target_rate:g}, and there are {steps}. Train "
+            f"for longer, or raise target_rate{further}.",
             stacklevel=2,
         )
 
