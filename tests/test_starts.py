@@ -94,14 +94,16 @@ def test_elsewhere_the_same_contexts_are_played_where_there_are_as_many(words, s
 def test_contexts_come_equally_often_and_in_the_same_order_for_everyone():
     env = language_vec("Reddit-Toxicity-v0", 2, split="test")
     n = env.task.num_contexts
-    first = [start.context for start in starts.starts(env, 7 << 40, 2 * n + 3)]
+    first = [start.context for start in starts.anywhere(env, 7 << 40, 2 * n + 3).starts()]
     assert sorted(first[:n]) == sorted(first[n : 2 * n]) == list(range(n)) and first[:n] == first[n : 2 * n]
-    assert first[:n] != list(range(n)) and first == [s.context for s in starts.starts(env, 7 << 40, 2 * n + 3)]
-    assert first[:20] != [start.context for start in starts.starts(env, 8 << 40, 20)]
-    assert [s.context for s in starts.starts(language_vec("Wordle-Paper-v0", 2), 5, 3)] == [None] * 3
+    assert first[:n] != list(range(n)) and first == [
+        s.context for s in starts.anywhere(env, 7 << 40, 2 * n + 3).starts()
+    ]
+    assert first[:20] != [start.context for start in starts.anywhere(env, 8 << 40, 20).starts()]
+    assert [s.context for s in starts.anywhere(language_vec("Wordle-Paper-v0", 2), 5, 3).starts()] == [None] * 3
 
 
 def test_distinct_episodes_are_those_that_say_something_else():
     env = language_vec("MovieReview-v0", 8)
-    played = play_from(env, Reviewer(env.task), starts.starts(env, 0, 200))
+    played = play_from(env, Reviewer(env.task), starts.anywhere(env, 0, 200).starts())
     assert counts(played) == {"episodes": 200, "distinct": 8}  # all reviews there are

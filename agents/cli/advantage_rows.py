@@ -30,7 +30,7 @@ def quality_rows(
     Raises:
         ValueError: the number of states is below 0, or there are no values to compare.
     """
-    from agents.benchmark.running.evaluate import starts
+    from agents.benchmark.running.starts import anywhere
     from agents.evaluation.advantage import advantage_quality
     from agents.evaluation.known_values import known_values
     from agents.evaluation.played_values import played_values
@@ -49,7 +49,7 @@ def quality_rows(
         references = {}
         yield "advantages", f"not compared with known values: {error}"
     if states:
-        references["played"] = played_values(agent, env, starts(env, EVALUATION.first(seed), states))
+        references["played"] = played_values(agent, env, anywhere(env, EVALUATION.first(seed), states).starts())
     for name, alternatives in references.items():
         found = advantage_quality(agent.model, alternatives)
         first = min(filter(str.isdecimal, found), key=int, default=None)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from agents.benchmark.running.evaluate import decoded, starts
+from agents.benchmark.running.evaluate import decoded
+from agents.benchmark.running.starts import anywhere
 from agents.decision_transformer import DecisionTransformer
 from agents.models.value_config import SPOKEN
 from agents.utterance_ilql import UtteranceILQL
@@ -112,16 +113,17 @@ def choose(
     decodings = grid_of(agent) if decodings is None else decodings
     if episodes < 1 or not decodings:
         raise ValueError(f"Choosing needs episodes and decodings, not {episodes} and {len(decodings)}.")
-    counts = [_episodes(env, decoding, episodes) for decoding in decodings]
+    part = anywhere(env, SELECTION.first(), episodes)
+    plays = [(decoding, part.starts(once=bool(decoding.get("greedy")))) for decoding in decodings]
     config = agent.model.config
     own = {name: getattr(config, name) for name in SPOKEN if agent.needs_values}
     tried: list[Tried] = []
     try:
-        with progress_bar("choosing how to speak", sum(counts)) as show:
-            for decoding, count in zip(decodings, counts, strict=True):
+        with progress_bar("choosing how to speak", sum(len(where) for _, where in plays)) as show:
+            for decoding, where in plays:
+                count = len(where)
                 returns = np.zeros(count)
-                played = rollout(env, decoded(agent, {**own, **decoding}), starts(env, SELECTION.first(), count))
-                for i, episode in enumerate(played):
+                for i, episode in enumerate(rollout(env, decoded(agent, {**own, **decoding}), where)):
                     returns[i] = episode.ret
                     show(sum(one.episodes for one in tried) + i + 1)
                 error = float(returns.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
@@ -130,9 +132,3 @@ def choose(
         for name, value in own.items():
             setattr(config, name, value)
     return Choice(tuple(tried))
-
-
-def _episodes(env: TokenVectorEnv, decoding: dict[str, Any], episodes: int) -> int:
-    """How many to play: in a context that came before, a greedy policy would say the same again."""
-    contexts = env.task.num_contexts
-    return episodes if contexts is None or not decoding.get("greedy") else min(episodes, contexts)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from agents.benchmark.experiment import Experiment
-from agents.benchmark.running.starts import starts
+from agents.benchmark.running.starts import anywhere
 from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateValue
 from agents.decoding.policy import LMPolicy
 from agents.decoding.rank import Ranked
@@ -40,7 +40,7 @@ def selection_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
     """One episode for each of ``episodes`` seeds from ``first_seed`` on, each context as often as any other."""
-    return play_from(env, policy, starts(env, first_seed, episodes))
+    return play_from(env, policy, anywhere(env, first_seed, episodes).starts())
 
 
 def play_from(env: TokenVectorEnv, policy: Policy, where: Sequence[Start]) -> Episodes:

@@ -65,9 +65,9 @@ def elsewhere(reported: Part, env: TokenVectorEnv, other: TokenVectorEnv) -> Par
     return _part(reported.first_seed, reported.episodes, _all(other))
 
 
-def starts(env: TokenVectorEnv, first_seed: int, episodes: int) -> list[Start]:
-    """Starts from all contexts of an environment, for the seeds from ``first_seed`` on."""
-    return _part(first_seed, episodes, _all(env)).starts()
+def anywhere(env: TokenVectorEnv, first_seed: int, episodes: int) -> Part:
+    """Episodes from all contexts of an environment, for the seeds from ``first_seed`` on."""
+    return _part(first_seed, episodes, _all(env))
 
 
 def are_split(experiment: Experiment, env: TokenVectorEnv) -> bool:
