@@ -34,7 +34,7 @@ class AWRConfig(BootstrapConfig):
     """What AWR adds to the settings of every value-based agent."""
 
     backup: Backup = "implicit"
-    """how far a target looks before it bootstraps: to the end of the utterance, by the expectile of what can follow
+    """how far a target looks before it bootstraps: to the end of the utterance, towards the best of what can follow
     ("implicit") or by its mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
     tau: float = 0.7
     """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""

@@ -19,14 +19,15 @@ After the end of an episode both V and y are 0; where it was cut, V of its last 
 carries a reward to the first token in one optimiser step. It carries the value of what the log went on to say, not of
 the best that the log says from there. That is what the fourth backup is for:
 
-    backup = "implicit"   at an utterance's last token as with one step; inside it
-                          y_i = r_i + gamma y_{i+1},  where Qbar(s, a) of the utterance's last token is the last y,
-                          L_Q = 2 |tau - 1(y < Q(s, a))| ((y - Q(s, a)) / u)^2
+    backup = "implicit"   y as "utterance" has it, and beside it inside an utterance
+                          e_i = r_i + gamma e_{i+1},  where the last e is Qbar(s, a) of the utterance's last token:
+                          L_Q = 2 (1 - tau) ((y - Q) / u)^2  +  (2 tau - 1) 2 |tau - 1(e < Q)| ((e - Q) / u)^2
 
-Inside an utterance nothing is left to chance but what is said next, so that the expectile over the log's own
-continuations is a maximum that asks for no token outside the log, as L_V's is over single tokens (Kostrikov et al.
-2022, arXiv:2110.06169). It is found in one optimiser step too. With tau = 1/2 it is the mean, as "utterance" finds. An
-utterance that the record cuts short counts as one that ends there.
+From tau = 1/2, the mean of what the log went on to say, to tau = 1, the best of it. Inside an utterance nothing is left
+to chance but what is said next, so that the expectile of e is a maximum that asks for nothing outside the log, as L_V's
+is over single tokens (Kostrikov et al. 2022, arXiv:2110.06169). What chance did after the utterance is in y alone,
+whose error is symmetric: luck is not taken for skill. An utterance that the record cuts short counts as one that ends
+there.
 
 u, ``value_unit``, is the spread of the log's returns: the heads hold Q / u and V / u, so that rewards in hundreds or in
 hundredths are learned alike. Values, rewards, advantages and metrics are in units of reward everywhere.
@@ -106,7 +107,7 @@ class BootstrapConfig(ValueConfig):
     """What agents add whose targets rest on their own values."""
 
     backup: Backup = "token"
-    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", there by an expectile
+    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", there towards the best
     of what follows ("implicit"), or the lambda of TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
 
 
@@ -132,6 +133,8 @@ def check_values(config: Any) -> None:
     if not isinstance(config, BootstrapConfig):
         return
     backup, named = config.backup, get_args(get_args(get_type_hints(type(config))["backup"])[0])
+    if backup == "implicit" and (tau := getattr(config, "tau", 0.5)) < 0.5:
+        raise ValueError(f'backup "implicit" looks for the best of what follows: it takes a tau from 0.5, not {tau}.')
     if backup not in named and not (isinstance(backup, int | float) and 0 <= backup <= 1):
         known = ", ".join(f'"{name}"' for name in named)
         raise ValueError(f"backup is {known} or a lambda from 0 to 1, not {backup!r}.")
@@ -196,29 +199,34 @@ def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next:
     follows = batch.gammas(config.gamma, config.discount_per) * batch.discount  # [B, A] gamma, 0 where it ended
     if config.backup == "token":
         return reward + follows * v_next  # [B, A]
-    trace = batch.inside().to(reward.dtype)  # [B, A] lambda
+    trace = batch.inside().to(reward.dtype)  # [B, A] lambda; of "utterance" and "implicit"
     if not isinstance(config.backup, str):
         trace[:, :-1] = config.backup * batch.mask[:, 1:]
     return backward_sum(reward + follows * (1 - trace) * v_next, follows * trace)  # [B, A]
 
 
-def implicit_targets(config: BootstrapConfig, batch: Batch, x: Values) -> torch.Tensor:
-    """The targets y of the "implicit" backup, [B, A]."""
+def ends(config: BootstrapConfig, batch: Batch, x: Values) -> torch.Tensor:
+    """What each action's utterance was worth at its end, e of the equation above: [B, A]."""
     gamma, inside = batch.gammas(config.gamma, config.discount_per), batch.inside()  # [B, A] each
-    said = backward_sum(torch.where(inside, batch.reward, x.target_q), gamma * inside)  # [B, A] as if it goes on so
-    return torch.where(inside, said, batch.reward + gamma * batch.discount * x.v_next)  # [B, A]
+    return backward_sum(torch.where(inside, batch.reward, x.target_q), gamma * inside)  # [B, A]
 
 
 def bootstrapped_losses(
     config: BootstrapConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss with y as ``backup`` says and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
+    y, error = targets(config, batch, batch.reward, x.v_next), expectile_error  # [B, A]
     if config.backup == "implicit":
-        taus = torch.where(batch.inside(), tau, 0.5)  # [B, A]
-        y, error = implicit_targets(config, batch, x), partial(expectile_error, tau=taus)  # [B, A]
-        return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight, error=error)
-    y = targets(config, batch, batch.reward, x.v_next)  # [B, A]
-    return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight)
+        best = torch.where(batch.inside(), 2 * tau - 1, 0.0)  # [B, A] how much the expectile of e counts
+        error = partial(_implicit_error, end=ends(config, batch, x) / x.unit, best=best, tau=tau)
+    return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight, error=error)
+
+
+def _implicit_error(
+    q: torch.Tensor, target: torch.Tensor, end: torch.Tensor, best: torch.Tensor, tau: float
+) -> torch.Tensor:
+    """The error of the "implicit" backup: [B, A] each -> [B, A]."""
+    return (1 - best) * expectile_error(q, target) + best * expectile_error(q, end, tau)  # [B, A]
 
 
 def return_losses(config: ValueConfig, batch: Batch, x: Values) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:

@@ -14,7 +14,7 @@ from agents.evaluation.tabular import tabular_values
 from agents.models.value_lm import Values
 from agents.psi import PsiConfig
 from agents.training.horizon import check_horizon
-from agents.value_learning import bootstrapped_losses, expectile_error, implicit_targets, targets
+from agents.value_learning import bootstrapped_losses, ends, expectile_error, targets
 from lang_envs import Episode, Episodes
 
 PAD, END = 0, 1
@@ -75,38 +75,43 @@ def random_values(batch, seed):
 
 
 @pytest.mark.parametrize("per", ["token", "turn"])
-def test_implicit_targets_are_a_loop_over_each_episode(per):
+def test_what_an_utterance_is_worth_at_its_end_is_a_loop_over_each_episode(per):
     log = random_log(np.random.default_rng(4))
     batch = collate(log, PAD, END)
     x = random_values(batch, 4)
-    got = implicit_targets(ILQLConfig(gamma=0.9, discount_per=per, backup="implicit"), batch, x)
+    got = ends(ILQLConfig(gamma=0.9, discount_per=per), batch, x)
     for row, told in enumerate(log):
-        at, ahead = np.flatnonzero(told.is_action), 0.0
+        at, worth = np.flatnonzero(told.is_action), 0.0
         for i in reversed(range(len(at))):
-            last = i == len(at) - 1
-            same = not last and at[i + 1] == at[i] + 1 and told.tokens[at[i]] != END
-            gamma = 0.9 if per == "token" or not same else 1.0
-            goes_on = 0.0 if last and told.terminated else 1.0
-            if same:
-                y = ahead = told.rewards[at[i]] + gamma * ahead
-            else:
-                y, ahead = told.rewards[at[i]] + gamma * goes_on * x.v_next[row, i].item(), x.target_q[row, i].item()
-            assert got[row, i].item() == pytest.approx(y, rel=1e-4, abs=1e-5)
+            same = i < len(at) - 1 and at[i + 1] == at[i] + 1 and told.tokens[at[i]] != END
+            gamma = 0.9 if per == "token" else 1.0
+            worth = told.rewards[at[i]] + gamma * worth if same else x.target_q[row, i].item()
+            assert got[row, i].item() == pytest.approx(worth, rel=1e-4, abs=1e-5)
 
 
-def test_the_implicit_loss_weighs_what_is_inside_an_utterance_by_the_expectile():
+def test_the_implicit_loss_is_between_the_mean_of_what_followed_and_the_best_end():
     log = random_log(np.random.default_rng(5))
     batch = collate(log, PAD, END)
-    config, x = ILQLConfig(tau=0.8, backup="implicit"), random_values(batch, 5)
+    config, x = ILQLConfig(tau=0.8), random_values(batch, 5)
     _, parts = bootstrapped_losses(config, batch, x, tau=0.8)
-    y, inside = implicit_targets(config, batch, x), batch.inside()
-    expected = 0.0
+    y = targets(ILQLConfig(backup="utterance"), batch, batch.reward, x.v_next)
+    worth, inside, expected = ends(config, batch, x), batch.inside(), 0.0
     for row, i in batch.mask.nonzero().tolist():
-        for q in x.q:
-            error = (y[row, i] - q[row, i, batch.action[row, i]]).item() / 2.0
-            weight = 2 * (0.8 if error >= 0 else 0.2) if inside[row, i] else 1.0
-            expected += weight * error**2
+        for head in x.q:
+            q = head[row, i, batch.action[row, i]].item()
+            error, short = (y[row, i].item() - q) / 2, (worth[row, i].item() - q) / 2  # in units of 2
+            if inside[row, i]:
+                expected += 2 * 0.2 * error**2 + (2 * 0.8 - 1) * 2 * (0.8 if short >= 0 else 0.2) * short**2
+            else:
+                expected += error**2
     assert parts["loss/q"].item() == pytest.approx(expected / batch.mask.sum().item(), rel=1e-5)
+
+
+def test_at_one_half_the_implicit_loss_is_that_of_the_utterances():
+    batch = collate(random_log(np.random.default_rng(6)), PAD, END)
+    x = random_values(batch, 6)
+    implicit, plain = (bootstrapped_losses(SARSAConfig(backup=b), batch, x, 0.5)[0] for b in ("implicit", "utterance"))
+    torch.testing.assert_close(implicit, plain)
 
 
 def test_the_expectile_error_is_least_at_the_expectile():
@@ -116,6 +121,12 @@ def test_the_expectile_error_is_least_at_the_expectile():
     best = best.item()
     assert 0.9 * (5 - best) == pytest.approx(0.1 * (best + best - 1), abs=1e-3)
     assert torch.equal(expectile_error(q, sample[1]), (1 - q) ** 2)
+
+
+def test_an_implicit_backup_looks_for_the_best_and_not_for_the_worst():
+    with pytest.raises(ValueError, match=r"takes a tau from 0\.5, not 0\.4"):
+        ILQLConfig(tau=0.4)
+    assert ILQLConfig(tau=0.4, backup="utterance").tau == 0.4
 
 
 def test_agents_without_an_expectile_have_no_implicit_backup():
@@ -170,8 +181,9 @@ def test_the_table_of_an_implicit_backup():
     assert q[1] == pytest.approx(5, abs=1e-6), "the best of what the log said after it"
     assert v[1] == pytest.approx(5, abs=1e-6) and v[4] == pytest.approx(4, abs=1e-6)
     q, _ = tabular_values(TABLE, tau=0.75, gamma=1.0, backup="implicit", end_id=END)
-    good, bad = 1 + 4, -3.0  # what the two ends are worth
-    assert 0.75 * (good - q[1]) == pytest.approx(0.25 * (q[1] - bad), abs=1e-6)
+    good, bad = 1 + 4, -3.0  # what the two ends are worth, and what followed: here nothing was chance
+    mean, best = good + bad - 2 * q[1], 2 * (0.75 * (good - q[1]) + 0.25 * (bad - q[1]))
+    assert 2 * 0.25 * mean + (2 * 0.75 - 1) * best == pytest.approx(0)
 
 
 def test_the_table_of_td_lambda():
@@ -185,10 +197,7 @@ def test_the_table_of_td_lambda():
 
 @pytest.mark.parametrize("backup", [*BACKUPS, "implicit"])
 def test_half_gives_the_behaviours_values_with_every_backup(backup):
-    log = random_log(np.random.default_rng(3))
-    if backup == "implicit":  # where an utterance is cut short, what others said from there counts as its value
-        log = [told for told in log if told.terminated]
-    log = Episodes.from_list(log)
+    log = Episodes.from_list(random_log(np.random.default_rng(3)))
     expected, got = (tabular_values(log, 0.5, 0.9, b, END) for b in ("token", backup))
     np.testing.assert_allclose(got, expected, atol=1e-9)
 

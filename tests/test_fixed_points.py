@@ -84,10 +84,11 @@ def test_ilql_near_one_finds_the_optimum_and_takes_the_wasnt_path(env):
 
 def test_ilql_that_looks_to_the_end_of_the_utterance_finds_its_table_and_takes_the_wasnt_path(env):
     log = Episodes.from_list(LOG)
-    q, _ = tabular_values(log, 0.99, VALUES["gamma"], "implicit", env.end_id)
+    values = {**VALUES, "gamma": 0.99}
+    q, _ = tabular_values(log, 0.99, values["gamma"], "implicit", env.end_id)
     starts = log.offsets.searchsorted(np.arange(len(q)), side="right") - 1
     table = {(log.tokens[log.offsets[b] : i].tobytes(), log.tokens[i]): q[i] for i, b in enumerate(starts)}
-    agent = trained(ILQL, ILQLConfig(tau=0.99, **VALUES), env, steps=600, lr=1e-3)
+    agent = trained(ILQL, ILQLConfig(tau=0.99, **values), env, steps=600, lr=1e-3)
     exact = errors(agent, env, lambda history, gamma: {t: table[h, t] for h, t in table if h == history.tobytes()})
     worst, mean = worst_and_mean(exact)
     assert worst < 0.15

@@ -4,8 +4,8 @@
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
 <<<<<<< HEAD
-With backup "implicit" Q(s, a) inside an utterance is the tau-expectile over the log of y = r + gamma y', where the
-last y' is Q(s, a) of the utterance's last token.
+With backup "implicit" Q(s, a) inside an utterance is where L_Q of ``value_learning`` is least: between the mean over
+the log of y and the tau-expectile of e, what the utterances that go on from there are worth at their ends.
 
 The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
 =======
@@ -61,6 +61,7 @@ def tabular_values(
     trace = _traces(episodes, backup, end_id)  # [N] lambda
     value = np.zeros(len(lengths))  # [B] V of the episode's next decision, 0 after its last
     ahead = np.zeros(len(lengths))  # [B] and its y
+    end = np.zeros(len(lengths))  # [B] and what its utterance is worth at the end
     q = np.full(len(episodes.tokens), np.nan)  # [N]
     v = np.full(len(episodes.tokens), np.nan)  # [N]
     for t in range(len(state) - 1, 0, -1):
@@ -74,8 +75,9 @@ def tabular_values(
         ahead[rows] = episodes.rewards[at] + gamma * next_value
         if backup == "implicit":
             inside = trace[at] == 1  # [rows]
-            q[at] = group_expectile(ahead[rows], state[t, rows], np.where(inside, tau, 0.5))
-            ahead[rows[~inside]] = q[at[~inside]]
+            end[rows] = episodes.rewards[at] + gamma * end[rows]
+            q[at] = _implicit(ahead[rows], end[rows], inside, state[t, rows], tau)
+            end[rows[~inside]] = q[at[~inside]]
         else:
             q[at] = group_mean(ahead[rows], state[t, rows])
         v[at] = value[rows] = group_expectile(q[at], state[t - 1, rows], tau)
@@ -112,10 +114,26 @@ def group_mean(x: NDArray[np.float64], group: NDArray[np.int64]) -> NDArray[np.f
     return (np.bincount(group, x) / np.maximum(np.bincount(group), 1))[group]
 
 
-def group_expectile(
-    x: NDArray[np.float64], group: NDArray[np.int64], tau: float | NDArray[np.float64]
+def _implicit(
+    y: NDArray[np.float64],
+    end: NDArray[np.float64],
+    inside: NDArray[np.bool_],
+    group: NDArray[np.int64],
+    tau: float,
 ) -> NDArray[np.float64]:
-    """The tau-expectile of each element's group: x [n], group [n] -> [n]; each element may have a tau [n] of its own.
+    """The q of each element's group at which the error of the "implicit" backup is least: [n] each -> [n]."""
+    best = np.where(inside, 2 * tau - 1, 0.0)  # [n] how much the expectile of ``end`` counts
+    rounding = 1e-9 * max(np.abs(y).max(), np.abs(end).max())
+    q, before = group_mean(y, group), None
+    while before is None or not np.allclose(q, before, rtol=0, atol=rounding):
+        weight = 2 * best * np.where(end > q, tau, 1 - tau)  # [n]
+        total = np.bincount(group, weight * end + (1 - best) * y)
+        q, before = (total / np.maximum(np.bincount(group, weight + 1 - best), 1e-300))[group], q
+    return q
+
+
+def group_expectile(x: NDArray[np.float64], group: NDArray[np.int64], tau: float) -> NDArray[np.float64]:
+    """The tau-expectile of each element's group: x [n], group [n] -> [n].
 
     Iterates the weighted mean whose weights it decides, which is Newton's method on a piecewise quadratic: it stops at
     the exact solution once no element changes sides.
