@@ -12,17 +12,11 @@ REFERENCES = {
     "played": "playing on by imitation",
 }
 """whose values learned ones are held against"""
-_PLACES = {"0": "first token", "end": "last token"}
 
 
 def advantage_table(outcome: Outcome) -> Table | None:
-    """The rank correlation at the first and at the last token of an utterance; None where none was measured."""
-    columns = [
-        (f"advantage/{reference}/{place}", f"{words}, {where}")
-        for reference, words in REFERENCES.items()
-        for place, where in _PLACES.items()
-        if any(outcome.metric(label, f"advantage/{reference}/{place}") for label in outcome.cells)
-    ]
+    """The rank correlation at the first token that tells and at the last; None where none was measured."""
+    columns = [column for reference in REFERENCES for column in _columns(outcome, reference)]
     if not columns:
         return None
     rows = []
@@ -34,9 +28,20 @@ def advantage_table(outcome: Outcome) -> Table | None:
         rows.append(("attainable, as far as the reference is sure", *(text or DASH for text in ceilings), DASH))
     note = (
         "Spearman correlation of learned advantages with reference advantages, over what can be said in one state, "
-        "averaged over states: 1 is the right order, 0 none. In brackets the lowest and the highest training run."
+        "averaged over states: 1 is the right order, 0 none. The first token is the first in which what can be said "
+        "differs. In brackets the lowest and the highest training run."
     )
     return Table("Advantage quality", ("", *(title for _, title in columns), "runs"), tuple(rows), note)
+
+
+def _columns(outcome: Outcome, reference: str) -> list[tuple[str, str]]:
+    """The metrics that are shown of a reference, and their titles."""
+    head = f"advantage/{reference}/"
+    measured = {name for results in outcome.cells.values() for r in results for name in r["metrics"]}
+    tokens = {name.removeprefix(head) for name in measured if name.startswith(head)}
+    first = min(filter(str.isdecimal, tokens), key=int, default=None)
+    shown = ((first, "first token"), ("end", "last token"))
+    return [(f"{head}{token}", f"{REFERENCES[reference]}, {place}") for token, place in shown if token in tokens]
 
 
 def _mean_and_range(runs: list[float]) -> str:
