@@ -29,7 +29,7 @@ def main(steps: int = 400, data: Path = Path("data/movie-review")) -> None:
     agent = ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(tau=0.99))
     agent.learn(Logged(logs), steps, lr=2e-3)
 
-    [episode] = rollout(env, agent.policy(greedy=True, advantage_weight=8), EVALUATION.episodes(1))
+    [episode] = rollout(env, agent.policy(greedy=True, advantage_weight=32), EVALUATION.episodes(1))
     print("After training the agent writes:")
     print(f"  {env.tokenizer.decode(episode.tokens)}  {episode.ret:+.1f}")
 

@@ -59,7 +59,7 @@ def values(agent, env, state_value):
 
 
 def test_awr_near_one_teaches_the_language_model_the_wasnt_path(env):
-    config = AWRConfig(**VALUES | {"bc_weight": 1.0}, tau=0.99, awr_temperature=0.1, max_weight=2.0)
+    config = AWRConfig(**VALUES | {"bc_weight": 1.0}, tau=0.99, backup="token", awr_temperature=0.1, max_weight=2.0)
     agent = trained(AWR, config, env, steps=350, lr=3e-3)
     (episode,) = rollout(env, agent.policy(greedy=True), [0])
     assert agent.model.config.advantage_weight == 0
