@@ -31,7 +31,7 @@ def played_values(
     Args:
         agent: one with values; ``gamma`` and ``discount_per`` of its configuration count.
         env: where to play.
-        starts: of the episodes that states are drawn from.
+        starts: of the episodes that states are drawn from; those in which nothing could be said have none.
         utterances: how many are drawn in each state; equal ones count once.
         games: how many are played for each value, an even number.
 
@@ -44,7 +44,8 @@ def played_values(
     if not isinstance(imitation, LMPolicy):
         raise ValueError(f"{agent.name} speaks by no language model whose values could be played.")
     played = list(counted("playing for reference values", len(starts), rollout(env, imitation, starts)))
-    states = [_State(env, episode, start) for episode, start in zip(played, starts, strict=True)]
+    spoken = [(episode, start) for episode, start in zip(played, starts, strict=True) if episode.is_action.any()]
+    states = [_State(env, episode, start) for episode, start in spoken]
     for state in states:
         state.alternatives = _distinct(_drawn(imitation, [state.history] * utterances, state.rng))
     asked = [(s, k, first) for s in states for k in range(len(s.alternatives)) for first in (True, False)]
