@@ -126,6 +126,11 @@ class Agent:
         raise NotImplementedError(f"{type(self).__name__} has no loss: an algorithm overrides Agent.loss.")
 
     @property
+    def values_tokens(self) -> bool:
+        """Whether it has values of tokens; those of whole utterances, and none, are the other kinds."""
+        return self.needs_values and self.model.config.q_head != "utterance"
+
+    @property
     def network(self) -> torch.nn.Module:
         """What is trained and kept in checkpoints: the model, and what an algorithm learns or remembers beside it."""
         return self.model

@@ -14,12 +14,14 @@ from toy_agent import make_env as make_toy_env
 from transformers import AutoModelForCausalLM
 
 from agents import ILQL, LM, Agent, Logged, LoRAConfig, cli
+from agents.benchmark.running import protocols
 from agents.cli.show import console
 from agents.cli.train import parse, show_choice
 from agents.evaluation import decoding_choice
 from agents.evaluation.decoding_choice import Choice, Tried, choose, grid_of
 from agents.training import chosen, runs
 from datasets_builders import EpisodeDataset
+from lang_envs import Episode
 from lang_envs.seeds import SELECTION
 
 HISTORY = [3, 7, 1, 5]
@@ -31,6 +33,12 @@ def ilql() -> Agent:
     return ILQL(LM(make_model("shared", advantage_weight=1.0), TOKENIZER, 7))
 
 
+def paid(reward: float) -> Episode:
+    """An episode of one action."""
+    rewards = np.array([0, reward], np.float32)
+    return Episode(np.array([0, 1], np.int32), np.array([False, True]), rewards, terminated=True)
+
+
 @pytest.fixture
 def played(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Where episodes would have begun: they are not played, and earn the decoding's top_k, 1 more or less."""
@@ -38,10 +46,10 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     def rollout(env: Any, policy: Any, starts: Any) -> Any:
         asked.append(starts)
-        return (SimpleNamespace(ret=policy + (1 if i % 2 else -1)) for i in range(len(starts)))
+        return (paid(policy + (1 if i % 2 else -1)) for i in range(len(starts)))
 
-    monkeypatch.setattr(decoding_choice, "rollout", rollout)
-    monkeypatch.setattr(decoding_choice, "decoded", lambda agent, decoding: decoding.get("top_k", 0))
+    monkeypatch.setattr(protocols, "rollout", rollout)
+    monkeypatch.setattr(protocols.evaluate, "decoded", lambda agent, decoding, proposer: decoding.get("top_k", 0))
     return asked
 
 
@@ -261,7 +269,8 @@ def test_interrupted_while_choosing_it_chooses_again(
     assert "Run the same command again" in capsys.readouterr().err
     assert Agent.load(tmp_path / "run" / "agent").decoding is None
     assert train(data, tmp_path / "run") == 0
-    assert Agent.load(tmp_path / "run" / "agent").decoding == chosen.read(tmp_path / "run").decoding  # type: ignore[union-attr]
+    found = chosen.read(tmp_path / "run")
+    assert found is not None and Agent.load(tmp_path / "run" / "agent").decoding == found.decoding
 
 
 def test_logs_of_no_environment_leave_the_usual_decoding(

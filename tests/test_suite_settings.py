@@ -15,8 +15,9 @@ from agents.benchmark.running.protocols import imitates
 from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
 
 DECIDED = ("target_rate", "zero_init", "bias_init", "value_unit", "backup", "cql_weight", "trunk_gradient")
-BEFORE = {"target_rate": 0.005, "zero_init": False, "bias_init": 0.0, "value_unit": 1.0, "backup": "token"}
-BEFORE["trunk_gradient"] = 1.0
+BEFORE = {"target_rate": 0.005, "zero_init": False, "bias_init": 0.0, "value_unit": 1.0, "backup": "token"} | {
+    "trunk_gradient": 1.0
+}
 CONSERVATIVE = {"cql": 1.0, "psi": 0.0}
 """the defaults when the results were made; other agents' weight of the conservative term was 0.01"""
 STAYING = ("trap", "trap-paper", "dialogue", "dialogue-small", "human-feedback")

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from agents.agent import Agent
     from lang_envs.vector import TokenVectorEnv
 
-_WHOSE = {"optimal": "optimal play", "behaviour": "the log's players", "played": "playing on by imitation"}
-
 
 def quality_rows(
     agent: Agent, env: TokenVectorEnv, logs: Sequence[Path], states: int, seed: int
@@ -31,14 +29,14 @@ def quality_rows(
         ValueError: the number of states is below 0, or there are no values to compare.
     """
     from agents.benchmark.running.starts import anywhere
-    from agents.evaluation.advantage import advantage_quality
+    from agents.evaluation.advantage import REFERENCES, advantage_quality, first_token
     from agents.evaluation.known_values import known_values
     from agents.evaluation.played_values import played_values
     from datasets_builders.dataset import EpisodeDataset
 
     if states < 0:
         raise ValueError(f"--advantage-states is a number from 0 on, not {states}.")
-    if not agent.needs_values or agent.model.config.q_head == "utterance":
+    if not agent.values_tokens:
         if states:
             raise ValueError(f"--advantage-states compares values of tokens, and {agent.name} has none.")
         return
@@ -52,9 +50,9 @@ def quality_rows(
         references["played"] = played_values(agent, env, anywhere(env, EVALUATION.first(seed), states).starts())
     for name, alternatives in references.items():
         found = advantage_quality(agent.model, alternatives)
-        first = min(filter(str.isdecimal, found), key=int, default=None)
-        told = [_told(found, token, f"{words} token") for token, words in ((first, "first"), ("end", "last")) if token]
-        yield f"advantages beside {_WHOSE[name]}", ", ".join(filter(None, told)) or "nothing to compare"
+        places = ((first_token(found), "first token"), ("end", "last token"))
+        told = [_told(found, token, words) for token, words in places if token]
+        yield f"advantages beside {REFERENCES[name]}", ", ".join(filter(None, told)) or "nothing to compare"
 
 
 def _told(found: dict[str, float], token: str, words: str) -> str:

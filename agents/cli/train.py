@@ -134,7 +134,8 @@ def show_choice(screen: Console, chosen: Chosen) -> None:
         numbers = (f"{row['return']:.3f}", f"{row['error']:.3f}", "chosen" if marked else "")
         table.add_row(escape(decoding_in_words(row["decoding"])), *numbers, style="bold" if marked else None)
     screen.print(table)
-    said = f"Chosen: {decoding_in_words(chosen.decoding)} earns {best['return']:.3f} on {_episodes(best['episodes'])}"
+    episodes = "1 episode" if best["episodes"] == 1 else f"{best['episodes']} episodes"
+    said = f"Chosen: {decoding_in_words(chosen.decoding)} earns {best['return']:.3f} on {episodes}"
     alone = None if chosen.alone is None else chosen.tried[chosen.alone]
     if alone is best:
         said += "; the language model speaks alone in it, so its values do not help (see docs/settings.md)"
@@ -142,7 +143,3 @@ def show_choice(screen: Console, chosen: Chosen) -> None:
         said += f"; the language model alone ({decoding_in_words(alone['decoding'])}) earns {alone['return']:.3f}"
     said += ". The best of many looks better than it is: lang-envs eval plays other episodes."
     screen.print(escape(said), soft_wrap=True)
-
-
-def _episodes(count: int) -> str:
-    return "1 episode" if count == 1 else f"{count} episodes"

@@ -16,7 +16,7 @@ any values come: the correlation of two halves of the games, corrected for their
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,13 @@ Tokens = NDArray[np.int32]
 Floats = NDArray[np.float64]
 AT_ONCE = 256  # utterances that a model reads at once
 LEAST = 3  # alternatives below which an order says little
+
+REFERENCES = {
+    "optimal": "optimal play",
+    "behaviour": "the log's players",
+    "played": "playing on by imitation",
+}
+"""whose values learned ones are held against, in words"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +91,11 @@ def quality_beside(model: ValueLM, references: Mapping[str, Sequence[Alternative
         for name, states in references.items()
         for token, rho in advantage_quality(model, states).items()
     }
+
+
+def first_token(names: Iterable[str]) -> str | None:
+    """Of the names of what was measured, that of the first token in which what can be said differs."""
+    return min(filter(str.isdecimal, names), key=int, default=None)
 
 
 def _compared(utterances: Sequence[Tokens]) -> Iterator[tuple[str, list[tuple[int, int]]]]:

@@ -10,15 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from agents.benchmark.running.evaluate import decoded
+from agents.benchmark.running.protocols import Speaker, Tried, try_decodings
 from agents.benchmark.running.starts import anywhere
 from agents.decision_transformer import DecisionTransformer
 from agents.models.value_config import SPOKEN
 from agents.utterance_ilql import UtteranceILQL
-from datasets_builders.progress import progress_bar
-from lang_envs.rollout import rollout
 from lang_envs.seeds import SELECTION
 
 if TYPE_CHECKING:
@@ -31,20 +27,6 @@ TOP_P = (0.95, 0.8)
 """how much of the language model's probability can be said, in the grid, beside all of it"""
 TARGETS = 3
 """returns asked of a Decision Transformer, the best ones"""
-
-
-@dataclass(frozen=True)
-class Tried:
-    """A decoding, and what it earned."""
-
-    decoding: dict[str, Any]
-    """arguments of ``Agent.policy``"""
-    mean: float
-    """mean return"""
-    error: float
-    """its standard error over episodes; 0 where all of them earned the same"""
-    episodes: int
-    """how many were played"""
 
 
 @dataclass(frozen=True)
@@ -113,21 +95,10 @@ def choose(
     decodings = grid_of(agent) if decodings is None else decodings
     if episodes < 1 or not decodings:
         raise ValueError(f"Choosing needs episodes and decodings, not {episodes} and {len(decodings)}.")
-    part = anywhere(env, SELECTION.first(), episodes)
-    plays = [(decoding, part.starts(once=bool(decoding.get("greedy")))) for decoding in decodings]
     config = agent.model.config
     own = {name: getattr(config, name) for name in SPOKEN if agent.needs_values}
-    tried: list[Tried] = []
     try:
-        with progress_bar("choosing how to speak", sum(len(where) for _, where in plays)) as show:
-            for decoding, where in plays:
-                count = len(where)
-                returns = np.zeros(count)
-                for i, episode in enumerate(rollout(env, decoded(agent, {**own, **decoding}), where)):
-                    returns[i] = episode.ret
-                    show(sum(one.episodes for one in tried) + i + 1)
-                error = float(returns.std(ddof=1) / np.sqrt(count)) if count > 1 else 0.0
-                tried.append(Tried(dict(decoding), float(returns.mean()), error, count))
+        tried = try_decodings(env, Speaker(agent, agent, own), decodings, anywhere(env, SELECTION.first(), episodes))
     finally:
         for name, value in own.items():
             setattr(config, name, value)

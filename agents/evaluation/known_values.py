@@ -18,7 +18,7 @@ from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
 QOf = Callable[[Tokens], Floats]
 """``q(history)`` -> [V], Q of each next token; NaN where it is not known"""
 
-_MOST_GAMES = 100_000
+_MOST_GAMES = 100_000  # of which a table is made: it takes seconds
 
 Known = dict[str, list[Alternatives]]
 """whose values -> the states they are known in"""

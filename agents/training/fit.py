@@ -88,7 +88,8 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
         )
     agent.fit_config = config
     source = agent.prepare(source)
-    check_horizon(agent.config, source, steps, agent.lm.end_id)
+    if processes.is_first():
+        check_horizon(agent.config, source, steps, agent.lm.end_id)
     source.check_tokenizer(agent.lm.tokenizer)
     checkpoint_gradients(agent.model, config.gradient_checkpointing)
     if processes.count() > 1:

@@ -156,7 +156,7 @@ def _evaluators(agent: Agent, env: TokenVectorEnv, source: Source) -> dict[str, 
     from agents.evaluation.advantage import quality_beside
     from agents.evaluation.known_values import known_values
 
-    if not agent.needs_values or agent.model.config.q_head == "utterance":
+    if not agent.values_tokens:
         return {}
     logged = logged_of(source)
     try:

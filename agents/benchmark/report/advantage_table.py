@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from agents.benchmark.report.outcome import DASH, Outcome, Table, number
-
-REFERENCES = {
-    "optimal": "optimal play",
-    "behaviour": "the log's players",
-    "played": "playing on by imitation",
-}
-"""whose values learned ones are held against"""
+from agents.evaluation.advantage import REFERENCES, first_token
 
 
 def advantage_table(outcome: Outcome) -> Table | None:
@@ -39,8 +33,7 @@ def _columns(outcome: Outcome, reference: str) -> list[tuple[str, str]]:
     head = f"advantage/{reference}/"
     measured = {name for results in outcome.cells.values() for r in results for name in r["metrics"]}
     tokens = {name.removeprefix(head) for name in measured if name.startswith(head)}
-    first = min(filter(str.isdecimal, tokens), key=int, default=None)
-    shown = ((first, "first token"), ("end", "last token"))
+    shown = ((first_token(tokens), "first token"), ("end", "last token"))
     return [(f"{head}{token}", f"{REFERENCES[reference]}, {place}") for token, place in shown if token in tokens]
 
 

@@ -18,11 +18,11 @@ from agents.benchmark.running import evaluate, starts
 from agents.benchmark.running.protocols import (
     Decoding,
     Speaker,
+    Tried,
     best,
     best_of_each,
     protocol_of,
     try_decodings,
-    untried,
 )
 from agents.benchmark.running.starts import Part
 from agents.benchmark.running.training import read_curve, trained_agent
@@ -76,14 +76,14 @@ def measured(
     chosen_by, reported = starts.selection(experiment, choosing), starts.report(experiment, env)
     speaker = Speaker(agent, others.get("candidates_from", agent), training["decoding"])
     one = len(cell.decodings) == 1 and not cell.group
-    tried = untried(cell.decodings) if one else try_decodings(choosing, speaker, cell.decodings, chosen_by)
+    tried = [Tried(cell.decodings[0])] if one else try_decodings(choosing, speaker, cell.decodings, chosen_by)
     decoding = best(tried)
     beside, played = _play_protocols(env, speaker, best_of_each(tried), decoding, reported)
     policy = speaker.policy(decoding)  # the last: its settings are those that the agent is saved with
     reference = agent if experiment.reference == cell.label else others.get("reference")
     kept_away = None if held_out is None else EpisodeDataset.load(held_out)
     metrics = _measured(experiment, Played(env, played, reference, policy, kept_away)) | _flat(beside)
-    if experiment.advantage_states and agent.needs_values and agent.model.config.q_head != "utterance":
+    if experiment.advantage_states and agent.values_tokens:
         states = Part(REPORT.first(), experiment.advantage_states, reported.contexts).starts()
         known = {"played": played_values(agent, env, states)}
         metrics |= {f"advantage/{name}": rho for name, rho in quality_beside(agent.model, known).items()}

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.benchmark.running import evaluate
 from agents.benchmark.running.starts import Part
+from datasets_builders.progress import progress_bar
+from lang_envs.episode import Episodes
+from lang_envs.rollout import rollout
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -52,29 +55,36 @@ class Speaker:
 
 
 class Tried(NamedTuple):
-    """A decoding, and its mean return in the episodes of the choice; NaN where there was nothing to choose."""
+    """A decoding, and what it earned in the episodes of the choice; NaN where there was nothing to choose."""
 
     decoding: Decoding
-    mean: float
+    mean: float = math.nan
+    """mean return"""
+    error: float = math.nan
+    """its standard error over episodes; 0 of a single one"""
+    episodes: int = 0
+    """how many were played"""
 
 
 def try_decodings(env: TokenVectorEnv, speaker: Speaker, decodings: Sequence[Decoding], part: Part) -> list[Tried]:
     """What each of the decodings earns in the episodes of the choice."""
-    tried = []
-    for decoding in decodings:
-        where = part.starts(once=protocol_of(decoding) == "greedy")
-        played = evaluate.play_from(env, speaker.policy(decoding), where)
-        tried.append(Tried(decoding, float(played.returns.mean())))
+    plays = [(decoding, part.starts(once=protocol_of(decoding) == "greedy")) for decoding in decodings]
+    tried: list[Tried] = []
+    before = 0  # episodes of the decodings that are done
+    with progress_bar("choosing how to speak", sum(len(where) for _, where in plays)) as show:
+        for decoding, where in plays:
+            played = []
+            for done, episode in enumerate(rollout(env, speaker.policy(decoding), where), before + 1):
+                played.append(episode)
+                show(done)
+            before += len(where)
+            earned = evaluate.mean_return(Episodes.from_list(played))
+            tried.append(Tried(decoding, earned["return"], earned["return_error"], len(where)))
     return tried
 
 
-def untried(decodings: Sequence[Decoding]) -> list[Tried]:
-    """Decodings that nothing is to be chosen among."""
-    return [Tried(decoding, math.nan) for decoding in decodings]
-
-
 def best(tried: Sequence[Tried]) -> Decoding:
-    """The decoding with the highest mean, the first of equals."""
+    """The decoding with the highest mean, the first of equals; the first where none was tried."""
     return max(tried, key=lambda one: one.mean).decoding
 
 

@@ -138,7 +138,7 @@ def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -
             return exact.compare(agent.model, pad_id, end_id)
 
         evaluators["values"] = values
-    if experiment.advantage_quality and agent.model.config.q_head != "utterance":
+    if experiment.advantage_quality and agent.values_tokens:
         known = known_values(evaluate.make_env(experiment, 1).task, dataset, gamma)
         if not known:
             raise ValueError(f"{experiment.env} does not know its values; leave advantage_quality out.")

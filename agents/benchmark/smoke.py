@@ -1,0 +1,63 @@
+"""A suite shrunk to seconds, which shows that everything runs and nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from agents.benchmark.experiment import Cell, Data, Experiment, Samples, Suite
+
+
+def shrunk(suite: Suite) -> Suite:
+    """The same suite with few steps and episodes.
+
+    Of the experiments after the first two cells are left, since they differ in their logs and environments, and one
+    that learns from what another says.
+    """
+    first, *others = suite.experiments
+    fewer = [dataclasses.replace(e, cells=_few(e.cells)) for e in others]
+    small = tuple(_shrink(e) for e in (first, *fewer))
+    return dataclasses.replace(suite, name=f"{suite.name}-smoke", seeds=1, experiments=small)
+
+
+def _few(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
+    return (*cells[:2], *[cell for cell in cells[2:] if isinstance(cell.data, Samples)][:1])
+
+
+def _shrink(experiment: Experiment) -> Experiment:
+    def few_words(options: dict[str, Any]) -> dict[str, Any]:
+        return {**options, "words": "english-100"} if "words" in options else options
+
+    def few(data: Data) -> Data:
+        return dataclasses.replace(data, episodes=min(100, data.episodes), options=few_words(data.options))
+
+    def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
+        if isinstance(logs, Samples):
+            return dataclasses.replace(logs, episodes=min(100, logs.episodes or 100))
+        return logs and few(logs)
+
+    cells = tuple(
+        dataclasses.replace(
+            c,
+            fit={**c.fit, "steps": 4, "batch_size": 8},
+            decodings=(*c.decodings[:1], *c.decodings[1:][-1:]),
+            data=few_logs(c.data),
+            first=c.first and min(c.first, 50),
+        )
+        for c in experiment.cells
+    )
+    return dataclasses.replace(
+        experiment,
+        data=few(experiment.data),
+        held_out=experiment.held_out and dataclasses.replace(experiment.held_out, episodes=20),
+        lm="d64-l2",
+        cells=cells,
+        exact=experiment.exact[:2],
+        env_options=few_words(experiment.env_options),
+        selection_options=experiment.selection_options and few_words(experiment.selection_options),
+        best_of=min(2, experiment.best_of),
+        episodes=4,
+        selection_episodes=2,
+        measure_every=2,
+        yardstick_games=8,
+    )
