@@ -14,7 +14,7 @@ A policy sees no rewards and conditions each turn on the same bin. Where each tu
 log's distinct returns: where these are few, each gets its own. They are fixed by the first log that is learned from.
 
 The two bins of Sodhi et al. are ``edges=(1.0,)``: REWARD_ONE from there on, REWARD_ZERO below. Where the observation
-itself holds turns of an agent (the marker ``<|agent|>`` of ``lang_envs.transcript``), the best bin's token stands
+itself holds turns of an agent (``Markup.prompt`` of ``lang_envs.markup`` opens them), the best bin's token stands
 before those, as theirs does. There each utterance is an example of its own; here those of an episode are read at once,
 each with its own bin.
 
@@ -43,13 +43,13 @@ from transformers import PreTrainedModel
 from agents.agent import Agent
 from agents.data.batch import Batch, collate
 from agents.data.contexts import pieces
-from agents.data.return_tokens import Prefixed, PrefixTable, Prompted, begins, grow, insert
+from agents.data.return_tokens import Prefixed, PrefixTable, Prompted, begins, grow, insert, prompts
 from agents.data.source import Logged, Mixed, Source
 from agents.decoding.policy import LMPolicy
 from agents.value_learning import nll
+from lang_envs.markup import markup_of
 from lang_envs.rollout import Policy
 from lang_envs.tokenizers import vocabulary_size
-from lang_envs.transcript import AGENT
 
 
 @dataclass
@@ -106,7 +106,8 @@ class DecisionTransformer(Agent):
             ValueError: the model has value heads, or another vocabulary.
         """
         model, c = super()._build(model, seed), self.config
-        self.marker: int | None = self.lm.tokenizer.get_vocab().get(AGENT)  # an agent speaks behind it
+        markup = markup_of(self.lm.tokenizer)
+        self.prompt = [] if markup is None else markup.prompt  # an agent speaks behind these tokens
         tokens = self.first_token = vocabulary_size(self.lm.tokenizer)
         have = model.config.get_text_config().vocab_size
         extra = 2 if c.form == "prefix" else c.bins if c.edges is None else len(c.edges) + 1
@@ -193,8 +194,8 @@ class DecisionTransformer(Agent):
         row, i = batch.mask.nonzero(as_tuple=True)  # [K] each
         said = torch.zeros_like(before, dtype=torch.bool)  # [B, T]
         said[row, batch.state[row, i] + 1] = True
-        if self.marker is not None:
-            opens = (batch.input_ids == self.marker) & ~said  # [B, T]
+        if self.prompt:
+            opens = prompts(batch.input_ids, self.prompt) & ~said  # [B, T]
             before[:, 1:][opens[:, :-1] & (batch.attention_mask[:, 1:] > 0)] = self.token_of()
         row, i = begins(batch).nonzero(as_tuple=True)  # [U] each
         before[row, batch.state[row, i] + 1] = self._tokens(batch)[row, i]
@@ -236,7 +237,7 @@ class DecisionTransformer(Agent):
         """
         target = self.config.target if target is None else target
         if self.config.form == "tokens":
-            return Prompted(super().policy(**decoding), self.token_of(target), self.marker, self.token_of())
+            return Prompted(super().policy(**decoding), self.token_of(target), self.prompt, self.token_of())
         target = self.model.config.best_return if target is None else target
         if target is None:
             raise ValueError("No log was learned from, so the best return is not known: pass target=... .")

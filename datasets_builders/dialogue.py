@@ -10,14 +10,15 @@ import numpy as np
 from datasets_builders.recorder import Block, first_seed
 from datasets_builders.samples import Sampling, samples
 from lang_envs.corpora.dialogues import by_name
+from lang_envs.corpora.dialogues.dialogue import conversation
 from lang_envs.corpora.dialogues.taskmaster import Verdict
 from lang_envs.episode import Episode
 from lang_envs.policies.dialogue import NearestReply, Paraphrase, RandomReply
 from lang_envs.rollout import Policy
+from lang_envs.speech import Speech
 from lang_envs.tasks.dialogue import Dialogue
-from lang_envs.tokenizers import encode, opening_tokens
-from lang_envs.transcript import prompt
-from lang_envs.utterances import opening, spell
+from lang_envs.tokenizers import encode
+from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 
 if TYPE_CHECKING:
@@ -68,13 +69,12 @@ def feedback(env: TokenVectorEnv, seed: int, api_calls: bool = False) -> Block:
         api_calls: whether requests to a program, as JSON, are written too.
     """
     task, tokenizer = _dialogue(env), env.tokenizer
-    first, judged, before = first_seed(seed), _judged(env, api_calls), opening_tokens(tokenizer)
+    first, judged, speech = first_seed(seed), _judged(env, api_calls), Speech(task, tokenizer)
 
     def block(k: int) -> Iterator[Episode]:
         span = range(k * _BLOCK_EPISODES, min((k + 1) * _BLOCK_EPISODES, len(judged)))
-        contexts = encode(tokenizer, [prompt(judged[i].context) for i in span])
-        for i, context in zip(span, contexts, strict=True):
-            heard = opening(context, before, task.max_context_tokens)
+        openings = speech.openings([conversation(judged[i].context) for i in span])
+        for i, heard in zip(span, openings, strict=True):
             said = spell(tokenizer, judged[i].reply, task.max_utterance_tokens)
             yield _episode(np.array(heard, np.int32), said, judged[i], first + i)
 
@@ -99,7 +99,9 @@ def _judged(env: TokenVectorEnv, api_calls: bool) -> list[Verdict]:
             f"this recipe needs the corpus {by_name.FEEDBACK!r}, got {task.corpus!r}; pass corpus={by_name.FEEDBACK!r}"
         )
     found = [v for v in by_name.verdicts(task.split, task.path) if api_calls or not v.is_api_call]
-    lengths = [len(tokens) + 1 for tokens in encode(env.tokenizer, [verdict.reply for verdict in found])]
+    lengths = [
+        len(tokens) + 1 for tokens in encode(env.tokenizer, [verdict.reply for verdict in found], literally=True)
+    ]
     return [v for v, length in zip(found, lengths, strict=True) if length <= task.max_utterance_tokens]
 
 

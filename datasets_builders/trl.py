@@ -27,18 +27,21 @@ from datasets_builders.atomic import replacing
 from datasets_builders.claim import Claim
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.storage import DatasetError
+from lang_envs.conversation import assistant, from_json, to_json
 from lang_envs.corpora.files import json_lines
 from lang_envs.corpora.records import shown
 from lang_envs.episode import Episode
-from lang_envs.messages import messages_of, turns_in
+from lang_envs.markup import markup_of
 from lang_envs.replies import check_reward
 from lang_envs.tokenizers import decode, encode, opening_tokens, transcripts
-from lang_envs.transcript import AGENT, prompt, turns_of
+from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Row = dict[str, Any]
+
+_NO_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,10 @@ def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = F
     Args:
         dataset: episodes with their tokenizer.
         path: of the file.
-        chat: write messages, for episodes of a text task (see ``lang_envs.transcript``).
+        chat: write messages, for episodes whose tokenizer has a chat template (``lang_envs.markup``).
 
     Raises:
-        ValueError: where ``chat`` is asked for and an episode is no transcript of turns.
+        ValueError: where ``chat`` is asked for and the tokenizer has no chat template to read turns by.
     """
     text, limit = _Text(dataset.tokenizer(), chat), dataset.provenance.get("max_utterance_tokens")
 
@@ -94,8 +97,8 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
         chat: write messages, for episodes of a text task.
 
     Raises:
-        ValueError: for an episode of several utterances or none, or one that is no transcript where ``chat`` is asked
-            for.
+        ValueError: for an episode of several utterances or none, or, where ``chat`` is asked for, a tokenizer without a
+            chat template.
     """
     text = _Text(dataset.tokenizer(), chat)
     limit = dataset.provenance.get("max_utterance_tokens")
@@ -166,25 +169,27 @@ class _Text:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, chat: bool) -> None:
         self.tokenizer, self.chat, self.respelled = tokenizer, chat, 0
         self.end_id, self.end = int(tokenizer.eos_token_id), str(tokenizer.eos_token)
+        self.markup = markup_of(tokenizer)
+        if chat and self.markup is None:
+            raise ValueError(
+                "messages need a tokenizer with a chat template, by which turns are read; this task writes its text in "
+                "another way: export plain text"
+            )
 
     def prompt(self, episode: Episode, start: int) -> str | list[dict[str, str]]:
         """What is read before token ``start``."""
-        text = transcripts(self.tokenizer, [episode.tokens[:start]])[0]
-        if not self.chat:
-            return text
-        if not text.endswith(AGENT):
-            raise ValueError(
-                f"messages need a transcript in which the agent's turn opens with {AGENT!r}, got {text[-80:]!r}; "
-                "this task writes its turns in another way: export plain text"
-            )
-        return messages_of(turns_of(text))
+        if self.chat and self.markup:
+            return to_json(self.markup.read(episode.tokens[:start]))
+        return transcripts(self.tokenizer, [episode.tokens[:start]])[0]
 
     def completion(self, episode: Episode, said: slice) -> str | list[dict[str, str]]:
         """What is said in the tokens ``said``."""
         tokens = episode.tokens[said]
-        text = decode(self.tokenizer, [tokens])[0]
-        self.respelled += encode(self.tokenizer, [text])[0] != tokens.tolist()
-        return messages_of([("agent", text.removesuffix(self.end))]) if self.chat else text
+        ended = tokens[-1] == self.end_id
+        text = decode(self.tokenizer, [tokens[: len(tokens) - ended]])[0]
+        text = self.markup.said(text) if self.markup else text
+        self.respelled += not np.array_equal(spell(self.tokenizer, text, len(tokens)), tokens)
+        return to_json([assistant(text)]) if self.chat else text + self.end * bool(ended)
 
 
 def _by_context(dataset: EpisodeDataset, end_id: int, limit: int | None) -> list[list[int]]:
@@ -237,9 +242,12 @@ def _is_score(value: Any) -> bool:
 def _episode(
     tokenizer: PreTrainedTokenizerFast, row: Row, field: str, reward: Any, info: dict[str, Any], where: str
 ) -> Episode:
-    opening, said = _text(row, "prompt", where), _text(row, field, where).removesuffix(tokenizer.eos_token)
+    prompt, said = row.get("prompt"), _answer(row, field, where).removesuffix(tokenizer.eos_token)
     try:
-        heard, spoken = encode(tokenizer, [opening, said])
+        heard = _heard(prompt, tokenizer, where)
+        spoken = spell(tokenizer, said, _NO_LIMIT)
+    except DatasetError:
+        raise
     except ValueError as error:
         raise DatasetError(f"{where}: {error}") from error
     if not heard:
@@ -248,27 +256,39 @@ def _episode(
         check_reward(reward)
     except (ValueError, TypeError) as error:
         raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number ({error})") from error
-    heard = opening_tokens(tokenizer) + heard
-    tokens = np.array([*heard, *spoken, tokenizer.eos_token_id], np.int32)
+    tokens = np.array([*heard, *spoken], np.int32)
     rewards = np.zeros(len(tokens), np.float32)
     rewards[-1] = reward
     return Episode(tokens, np.arange(len(tokens)) >= len(heard), rewards, terminated=True, info=info)
 
 
-def _text(row: Row, field: str, where: str) -> str:
-    """A field as the environment would write it."""
+def _heard(prompt: Any, tokenizer: PreTrainedTokenizerFast, where: str) -> list[int]:
+    """The tokens of a prompt: a text as the agent reads it, markup and all, or messages."""
+    if isinstance(prompt, str):
+        tokens = encode(tokenizer, [prompt])[0]
+        return [*opening_tokens(tokenizer), *tokens] if tokens else []
+    try:
+        messages = from_json(prompt)
+    except ValueError as error:
+        raise DatasetError(f"{where}, field 'prompt': expected a text or a list of messages ({error})") from error
+    markup = markup_of(tokenizer)
+    if markup is None:
+        raise DatasetError(f"{where}, field 'prompt': the tokenizer has no chat template to write messages by")
+    return markup.opening(messages)
+
+
+def _answer(row: Row, field: str, where: str) -> str:
+    """What the agent says."""
     value = row.get(field)
     if isinstance(value, str):
         return value
     try:
-        turns = turns_in(value)
+        messages = from_json(value)
     except ValueError as error:
         raise DatasetError(f"{where}, field {field!r}: expected a text or a list of messages ({error})") from error
-    if field == "prompt":
-        return prompt(turns)
-    if [speaker for speaker, _ in turns] != ["agent"]:
+    if [role for role, _ in messages] != ["assistant"]:
         raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {shown(value)}")
-    return turns[0][1]
+    return messages[0].content
 
 
 def _dataset(episodes: list[Episode], kind: str, tokenizer: PreTrainedTokenizerFast, where: str) -> EpisodeDataset:

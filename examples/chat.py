@@ -13,10 +13,9 @@ import tyro
 
 from agents import BC, LM, Agent, Logged
 from datasets_builders import EpisodeDataset, build
+from lang_envs.conversation import Conversation, assistant, user
 from lang_envs.make import language_vec
-from lang_envs.tokenizers import decode
-from lang_envs.transcript import END, prompt
-from lang_envs.utterances import spell_opening
+from lang_envs.markup import markup_of
 
 
 def train(steps: int, folder: Path) -> Agent:
@@ -47,16 +46,16 @@ def main(steps: int = 800, folder: Path = Path("runs/chat")) -> None:
         train(steps, folder).save(folder / "agent")
     agent = Agent.load(folder / "agent")
     policy, rng = agent.policy(temperature=0.5), np.random.default_rng(0)
-    turns: list[tuple[str, str]] = []
+    markup, turns = markup_of(agent.lm.tokenizer), Conversation()
+    assert markup is not None  # the tokenizer of every conversation has a chat template
     print("Ask about a hotel, a taxi, a parcel, a refund ... An empty line ends the conversation.")
     while said := ask():
-        turns.append(("user", said))
-        heard = spell_opening(agent.lm.tokenizer, prompt(turns), limit=96)  # as much as it was shown
-        history = np.array(heard, np.int32)
+        turns = (*turns, user(said))
+        history = np.array(markup.opening(turns, limit=96), np.int32)  # as much as it was shown
         [turn] = policy.act([history], [rng])
-        reply = decode(agent.lm.tokenizer, [turn.tokens])[0].removesuffix(END)
-        turns.append(("agent", reply))
-        print(f"agent > {reply}")
+        *_, reply = markup.read([*history, *turn.tokens])
+        turns = (*turns, assistant(reply.content))
+        print(f"agent > {reply.content}")
 
 
 if __name__ == "__main__":

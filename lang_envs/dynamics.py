@@ -11,16 +11,12 @@ from numpy.typing import NDArray
 
 from lang_envs.arguments import shown, whole_number
 from lang_envs.replies import check_reply
-from lang_envs.tokenizers import decode, encode, opening_tokens
-from lang_envs.utterances import opening
+from lang_envs.speech import Observation, Speech
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from lang_envs.task import Task
-
-MOST_SPELLINGS = 2**17
-"""Texts whose tokens are remembered: some tens of megabytes."""
 
 
 @dataclass
@@ -68,8 +64,7 @@ class TextDynamics:
         self.task, self.tokenizer = task, tokenizer
         self.states: list[Any] = [None] * num_envs
         self.turns = [0] * num_envs  # answered so far in each episode
-        self._pad_id, self._before = int(tokenizer.pad_token_id), opening_tokens(tokenizer)
-        self._spellings: dict[str, list[int]] = {}  # of texts met before: a corpus says the same things again and again
+        self._pad_id, self._speech = int(tokenizer.pad_token_id), Speech(task, tokenizer)
 
     def begin(
         self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator], contexts: Sequence[int | None] = ()
@@ -80,9 +75,7 @@ class TextDynamics:
             self.states[row], text = begin(self.task, rng, context)
             self.turns[row] = 0
             texts.append(text)
-        limit = self.task.max_context_tokens
-        tokens = [opening(text, self._before, limit) for text in self._spelled(texts)]
-        return Replies(*pad(tokens, self._pad_id), np.zeros(n, np.float32), np.zeros(n, np.bool_))
+        return Replies(*pad(self._speech.openings(texts), self._pad_id), np.zeros(n, np.float32), np.zeros(n, np.bool_))
 
     def reply(
         self,
@@ -102,7 +95,7 @@ class TextDynamics:
         ended = utterances[np.arange(len(rows)), lengths - 1] == end  # [n]; one cut at its limit has no end token
         said = [u[:n] for u, n in zip(utterances, (lengths - ended).tolist(), strict=True)]
         states = [self.states[row] for row in rows.tolist()]
-        texts, name = decode(self.tokenizer, said), type(self.task).__name__
+        texts, name = self._speech.heard(said), type(self.task).__name__
         replies = self.task.reply_batch(states, texts, rngs)
         if len(replies) != len(rows):
             raise ValueError(f"{name}.reply_batch must answer {len(rows)} utterances, got {len(replies)} replies")
@@ -114,12 +107,14 @@ class TextDynamics:
         keys = replies[0].info.keys()
         if any(reply.info.keys() != keys for reply in replies):
             raise ValueError(f"{name}: every reply must have the same info keys, {list(keys)} at first")
-        tokens, reply_lengths = pad(self._spelled([reply.text for reply in replies]), self._pad_id)
+        over = [bool(reply.terminated) for reply in replies]
+        answers = self._speech.answers([reply.text for reply in replies], ended.tolist(), over)
+        tokens, reply_lengths = pad(answers, self._pad_id)
         return Replies(
             tokens,
             reply_lengths,
             np.array([reply.reward for reply in replies], np.float32),
-            np.array([reply.terminated for reply in replies], np.bool_),
+            np.array(over, np.bool_),
             {key: _column([reply.info[key] for reply in replies]) for key in keys},
         )
 
@@ -127,16 +122,8 @@ class TextDynamics:
         """The task's state of one episode."""
         return self.states[row]
 
-    def _spelled(self, texts: Sequence[str]) -> list[list[int]]:
-        unknown = [text for text in dict.fromkeys(texts) if text not in self._spellings]
-        if unknown:
-            if len(self._spellings) + len(unknown) > MOST_SPELLINGS:
-                self._spellings = {text: self._spellings[text] for text in texts if text in self._spellings}
-            self._spellings |= zip(unknown, encode(self.tokenizer, unknown), strict=True)
-        return [self._spellings[text] for text in texts]
 
-
-def begin(task: Task[Any], rng: np.random.Generator, context: int | None) -> tuple[Any, str]:
+def begin(task: Task[Any], rng: np.random.Generator, context: int | None) -> tuple[Any, Observation]:
     """The initial state and the opening observation, from a starting point that was checked, or from any."""
     return task.begin(rng) if context is None else task.begin_at(context, rng)
 

@@ -14,9 +14,10 @@ from lang_envs.arguments import options_of, seed_of, shown, token_id
 from lang_envs.replies import check_reply
 from lang_envs.screen import Screen
 from lang_envs.spaces import Utterance, history_space, max_tokens_of, said_ids, token_space
+from lang_envs.speech import Observation, Speech, tokenizer_of
 from lang_envs.task import Task
-from lang_envs.tokenizers import adopt, decode, encode, transcripts, unused_ids, vocabulary_size
-from lang_envs.utterances import spell, spell_opening
+from lang_envs.tokenizers import decode, transcripts, unused_ids, vocabulary_size
+from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -42,8 +43,10 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
     Args:
         task: the rules.
         tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
-        max_tokens: of a whole episode; the task's by default.
+        max_tokens: of a whole episode; the task's by default, and room for what another tokenizer's markup takes.
         render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
+        markup: how conversations are written (:func:`lang_envs.tokenizers.set_markup`); by default as the tokenizer's
+            chat template says, and in plain text where it has none.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
@@ -54,10 +57,12 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         tokenizer: TokenizerLike | None = None,
         max_tokens: int | None = None,
         render_mode: str | None = None,
+        markup: str | None = None,
     ) -> None:
         self.task = task
-        self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
-        self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
+        self.tokenizer = tokenizer_of(task, tokenizer, markup)
+        self._speech = Speech(task, self.tokenizer)
+        self.max_tokens = max_tokens_of(self._speech.max_tokens if max_tokens is None else max_tokens)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = _checked_mode(render_mode)
         self._screen = Screen(self.tokenizer, render_mode == "human")
@@ -82,7 +87,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         context = dynamics.check_context(self.task, options_of(options).get("context"))
         super().reset(seed=seed_of(seed))
         self._state, text = dynamics.begin(self.task, self.np_random, context)
-        self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
+        self._tokens = _opening(self._speech, text, self.max_tokens)
         self._said, self._turns, self._over = [], 0, False
         self._screen.begin(self._tokens)
         return self._observation(), {}
@@ -118,14 +123,14 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
 
     def _end_utterance(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         ended = self._said[-1] == self.end_id
-        text = decode(self.tokenizer, [self._said[:-1] if ended else self._said])[0]
+        text = self._speech.heard([self._said[:-1] if ended else self._said])[0]
         reply = self.task.reply(self._state, text, self.np_random)
         check_reply(reply, type(self.task).__name__, self._turns + 1, text)
         self._state, self._said, self._turns = reply.state, [], self._turns + 1
-        answer = encode(self.tokenizer, [reply.text])[0][: self.max_tokens - len(self._tokens)]
-        self._tokens += answer
-        cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         terminated = bool(reply.terminated)
+        answer = self._speech.answers([reply.text], [ended], [terminated])[0]
+        self._tokens += answer[: self.max_tokens - len(self._tokens)]
+        cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         self._over = terminated or cut
         self._screen.show(self._tokens, self._over)
         return (
@@ -165,8 +170,10 @@ class UtteranceEnv(gym.Env[str, str]):
     Args:
         task: the rules.
         tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
-        max_tokens: of a whole episode; the task's by default.
+        max_tokens: of a whole episode; the task's by default, and room for what another tokenizer's markup takes.
         render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
+        markup: how conversations are written (:func:`lang_envs.tokenizers.set_markup`); by default as the tokenizer's
+            chat template says, and in plain text where it has none.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
@@ -177,10 +184,12 @@ class UtteranceEnv(gym.Env[str, str]):
         tokenizer: TokenizerLike | None = None,
         max_tokens: int | None = None,
         render_mode: str | None = None,
+        markup: str | None = None,
     ) -> None:
         self.task = task
-        self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
-        self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
+        self.tokenizer = tokenizer_of(task, tokenizer, markup)
+        self._speech = Speech(task, self.tokenizer)
+        self.max_tokens = max_tokens_of(self._speech.max_tokens if max_tokens is None else max_tokens)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = _checked_mode(render_mode)
         self._screen = Screen(self.tokenizer, render_mode == "human")
@@ -204,10 +213,11 @@ class UtteranceEnv(gym.Env[str, str]):
         context = dynamics.check_context(self.task, options_of(options).get("context"))
         super().reset(seed=seed_of(seed))
         self._state, text = dynamics.begin(self.task, self.np_random, context)
-        self._tokens = _opening(self.task, self.tokenizer, text, self.max_tokens)
+        self._tokens = _opening(self._speech, text, self.max_tokens)
         self._turns, self._over = 0, False
         self._screen.begin(self._tokens)
-        return text if self.task.max_context_tokens is None else transcripts(self.tokenizer, [self._tokens])[0], {}
+        as_said = isinstance(text, str) and self._speech.markup is None and self.task.max_context_tokens is None
+        return text if as_said else transcripts(self.tokenizer, [self._tokens])[0], {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says one utterance.
@@ -226,15 +236,18 @@ class UtteranceEnv(gym.Env[str, str]):
             self._over = True
             self._screen.show(self._tokens, self._over)
             return "", 0.0, False, True, {}
-        text = decode(self.tokenizer, [said[:-1] if said[-1] == self.end_id else said])[0]
+        ended = said[-1] == self.end_id
+        text = self._speech.heard([said[:-1] if ended else said])[0]
         reply = self.task.reply(self._state, text, self.np_random)
         check_reply(reply, type(self.task).__name__, self._turns + 1, text)
         self._state, self._turns = reply.state, self._turns + 1
-        answer, room = encode(self.tokenizer, [reply.text])[0], self.max_tokens - len(self._tokens)
-        heard = reply.text if len(answer) <= room else decode(self.tokenizer, [answer[:room]])[0]
+        terminated = bool(reply.terminated)
+        answer = self._speech.answers([reply.text], [ended], [terminated])[0]
+        room = self.max_tokens - len(self._tokens)
+        as_said = isinstance(reply.text, str) and self._speech.markup is None and len(answer) <= room
+        heard = reply.text if as_said else decode(self.tokenizer, [answer[:room]])[0]
         self._tokens += answer[:room]
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
-        terminated = bool(reply.terminated)
         self._over = terminated or cut
         self._screen.show(self._tokens, self._over)
         return heard, float(np.float32(reply.reward)), terminated, cut and not terminated, dict(reply.info)
@@ -252,8 +265,8 @@ class UtteranceEnv(gym.Env[str, str]):
         return spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
 
 
-def _opening(task: Task[Any], tokenizer: PreTrainedTokenizerFast, text: str, max_tokens: int) -> list[int]:
-    tokens = spell_opening(tokenizer, text, task.max_context_tokens)
+def _opening(speech: Speech, text: Observation, max_tokens: int) -> list[int]:
+    tokens = [*speech.openings([text])[0]]
     if not 1 <= len(tokens) < max_tokens:
         raise ValueError(
             f"the opening observation has {len(tokens)} tokens; it needs at least 1 and must leave room in "

@@ -25,7 +25,8 @@ def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEn
     Args:
         task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
         level: "token" for :class:`TokenEnv`, "utterance" for :class:`UtteranceEnv`.
-        **options: of the environment (tokenizer, max_tokens, render_mode) and of the task.
+        **options: of the environment (tokenizer, max_tokens, render_mode, markup), of the task, and ``instruction``:
+            whether what a person would be told is the system message, or another text for it.
 
     Raises:
         ValueError: for an unknown level.
@@ -34,7 +35,7 @@ def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEn
     levels: dict[str, type[TokenEnv] | type[UtteranceEnv]] = {"token": TokenEnv, "utterance": UtteranceEnv}
     if not isinstance(level, str) or level not in levels:
         raise ValueError(f"level must be 'token' or 'utterance', got {shown(level)}")
-    made, own = _make_task(task, options, own_options=("tokenizer", "max_tokens", "render_mode"))
+    made, own = _make_task(task, options, own_options=("tokenizer", "max_tokens", "render_mode", "markup"))
     return levels[level](made, **own)
 
 
@@ -53,7 +54,7 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
     """
     if not isinstance(level, str) or level != "token":
         raise ValueError(f"TokenVectorEnv has level 'token' only, got {shown(level)}; pass vectorization_mode='sync'")
-    names = ("tokenizer", "max_tokens", "autoreset_mode", "copy", "max_episode_steps", "render_mode")
+    names = ("tokenizer", "max_tokens", "autoreset_mode", "copy", "max_episode_steps", "render_mode", "markup")
     made, own = _make_task(task, options, own_options=names)
     return TokenVectorEnv(made, num_envs, **own)
 
@@ -134,13 +135,24 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
             raise TypeError(f"the task is already made; give it {sorted(rest)} where that happens")
         return task, own
     make: type[Task[Any]] = _find(task) if isinstance(task, str) else task
+    told = {name: rest.pop(name) for name in ("instruction",) if name in rest}
     known, hints = list(inspect.signature(make).parameters), _hints(make)
     for option in rest:
         if option not in known:
-            known = sorted({*known, *own_options, "level"})
+            known = sorted({*known, *own_options, "instruction", "level"})
             raise TypeError(f"{make.__name__} has no option {option!r}; {hint(option, known)}")
     checked = {k: typed(v, hints[k], f"{make.__name__}'s {k}") if k in hints else v for k, v in rest.items()}
-    return make(**checked), own
+    made = make(**checked)
+    for instruction in told.values():
+        _instruct(made, instruction)
+    return made, own
+
+
+def _instruct(task: Task[Any], instruction: Any) -> None:
+    """Gives a task another instruction (a text), or has it say its own or not (True or False)."""
+    if isinstance(instruction, str):
+        task.instruction = instruction
+    task.instructs = bool(typed(instruction, bool | str, "instruction"))
 
 
 def _hints(make: type[Task[Any]]) -> dict[str, Any]:

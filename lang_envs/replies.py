@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.arguments import shown
+from lang_envs.conversation import is_conversation
 from lang_envs.task import Reply
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
         if not isinstance(reply, Reply):
             raise TypeError(f"expected a Reply, got {shown(reply)}")
         check_reward(reply.reward)
-        if not isinstance(reply.text, str):
-            raise TypeError(f"the text of a reply must be a str, got {shown(reply.text)}")
+        if not isinstance(reply.text, str) and not is_conversation(reply.text):
+            raise TypeError(f"the text of a reply must be a str or a tuple of messages, got {shown(reply.text)}")
         if not isinstance(reply.terminated, (bool, np.bool_)):
             raise TypeError(f"terminated must be True or False, got {shown(reply.terminated)}")
         _check_info(reply.info)

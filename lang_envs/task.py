@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from lang_envs.conversation import Conversation
+
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
@@ -24,7 +26,7 @@ class Reply(Generic[S]):
 
     Attributes:
         state: the next state. A value (never mutated), so an episode can be branched, pickled and replayed.
-        text: what the environment says back; empty where it says nothing.
+        text: what the environment says back: messages, or plain text; empty where it says nothing.
         reward: paid for the whole utterance; it lands on the utterance's last token. A finite number, not a bool, which
             is rounded to float32.
         terminated: whether the task itself is over.
@@ -35,7 +37,7 @@ class Reply(Generic[S]):
     """
 
     state: S
-    text: str
+    text: str | Conversation
     reward: float
     terminated: bool
     info: dict[str, Any] = field(default_factory=dict)
@@ -51,9 +53,14 @@ class Task(ABC, Generic[S]):
         max_turns: agent utterances after which an episode is truncated, where the task has not ended it before.
         max_utterance_tokens: tokens of one agent utterance, its end token included; it ends there at the latest.
         max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
-        max_context_tokens: of the opening observation only the last so many tokens are kept; None for all of it.
+        max_context_tokens: the opening observation has at most so many tokens: of a conversation the oldest turns are
+            left out, of a plain text the first tokens; None for no limit.
         num_contexts: how many starting points there are to choose from, where they can be numbered; None where they are
             drawn freely. The info of such a task's replies holds ``"context"``, the number of the starting point.
+        conversational: whether it says messages (:mod:`lang_envs.conversation`) and not plain texts.
+        instruction: what a person would be told: the rules, and the form of an answer.
+        instructs: whether the instruction is the system message; None where that is left to the tokenizer: it is,
+            unless conversations are written as by the packaged one.
     """
 
     max_turns: int
@@ -61,12 +68,18 @@ class Task(ABC, Generic[S]):
     max_tokens: int
     max_context_tokens: int | None = None
     num_contexts: int | None = None
+    conversational: bool = False
+    instruction: str = ""
+    instructs: bool | None = None
 
     @abstractmethod
-    def begin(self, rng: np.random.Generator) -> tuple[S, str]:
-        """Draws the initial state and the opening observation (not empty: the agent acts from some text)."""
+    def begin(self, rng: np.random.Generator) -> tuple[S, str | Conversation]:
+        """Draws the initial state and the opening observation, messages or plain text.
 
-    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[S, str]:
+        A plain text is not empty: the agent acts from some text. Messages may be none, where the agent opens.
+        """
+
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[S, str | Conversation]:
         """As :meth:`begin`, from starting point ``context``, 0 <= context < ``num_contexts``.
 
         Override it where ``num_contexts`` is set. Every sample of one context can then be compared with the others.
@@ -86,6 +99,10 @@ class Task(ABC, Generic[S]):
     @abstractmethod
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """The task's own tokenizer, whose ``eos_token`` ends an utterance; ``make`` takes any other."""
+
+    def in_words(self, observation: str) -> str:
+        """A plain text of this task as a person would read it: how it is said in a conversation."""
+        return observation
 
     def legal_tokens(
         self, state: S, said: Sequence[int], tokenizer: PreTrainedTokenizerFast

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.transcript import END, PAD
+from lang_envs.chat_templates import CHATML, END, NAMED, PACKAGED, PAD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast
@@ -79,8 +79,8 @@ def word_tokenizer(
 def text_tokenizer() -> PreTrainedTokenizerFast:
     """The packaged tokenizer for any text: byte-level BPE of 2,048 tokens, about 1.4 to an English word.
 
-    Its special tokens are the markers of :mod:`lang_envs.transcript`; ``<|end|>`` ends an utterance. Learned from the
-    letters of task-oriented, visual and Reddit dialogues (``scripts/train_vocabulary.py``).
+    Its special tokens are the markers of :mod:`lang_envs.chat_templates`; ``<|end|>`` ends an utterance. Learned from
+    the letters of task-oriented, visual and Reddit dialogues (``scripts/train_vocabulary.py``).
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -89,6 +89,7 @@ def text_tokenizer() -> PreTrainedTokenizerFast:
         tokenizer_object=Tokenizer.from_file(str(VOCABULARY)),
         eos_token=END,
         pad_token=PAD,
+        chat_template=PACKAGED,
         model_max_length=NO_LIMIT,
         clean_up_tokenization_spaces=False,
     )
@@ -138,8 +139,9 @@ def _word_level(
 def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
     """Makes any tokenizer fit for an environment; a tokenizer passed in is left as it is, a copy is changed.
 
-    Its ``eos_token`` becomes the end-of-utterance token. Where it has no pad token, eos pads as well: the attention
-    mask and the recorded lengths tell the two apart, and the model's vocabulary stays as it is.
+    Its ``eos_token`` becomes the end-of-utterance token; where its chat template closes the agent's turns with another
+    special token, that one does. Where it has no pad token, eos pads as well: the attention mask and the recorded
+    lengths tell the two apart, and the model's vocabulary stays as it is.
 
     Args:
         source: a tokenizer, a folder, or a name on the Hugging Face hub.
@@ -159,10 +161,57 @@ def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTraine
         raise ValueError(
             "the tokenizer has no eos_token to end an utterance with; set tokenizer.eos_token to one of its own"
         )
-    if tokenizer.pad_token_id is None or tokenizer.clean_up_tokenization_spaces:
+    from lang_envs.markup import markup_of
+
+    markup = markup_of(tokenizer)
+    end = tokenizer.eos_token if markup is None else markup.end
+    if tokenizer.pad_token_id is None or tokenizer.clean_up_tokenization_spaces or end != tokenizer.eos_token:
         tokenizer = copy.deepcopy(tokenizer)
+        tokenizer.eos_token = end
         tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
         tokenizer.clean_up_tokenization_spaces = False
+    return tokenizer
+
+
+def set_markup(tokenizer: PreTrainedTokenizerFast, markup: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
+    """Has conversations written in another way.
+
+    Args:
+        tokenizer: is changed: its chat template, and its end token where the template closes turns with another one.
+        markup: "chat", the tokenizer's own chat template; "markers", that of the packaged tokenizer; "chatml" or
+            "plain" (:mod:`lang_envs.chat_templates`); or the path of a file with a chat template.
+
+    Raises:
+        ValueError: there is no such markup, or the tokenizer cannot write it.
+    """
+    if markup == "chat":
+        if not tokenizer.chat_template:
+            raise ValueError("the tokenizer has no chat template of its own: choose markup='plain', or name a file")
+        return tokenizer
+    template = NAMED.get(str(markup))
+    if template is None:
+        file = Path(markup)
+        if not file.is_file():
+            raise ValueError(
+                f"markup is 'chat', one of {[*NAMED]}, or the path of a chat template, got {str(markup)!r}"
+            )
+        template = file.read_text(encoding="utf-8")
+    needed = {PACKAGED: (END,), CHATML: ("<|im_start|>", "<|im_end|>")}.get(template, ())
+    missing = [token for token in needed if token not in tokenizer.get_vocab()]
+    if missing:
+        raise ValueError(f"the tokenizer has no token {missing[0]!r}, which the markup {str(markup)!r} needs")
+    opens = template in NAMED.values() and opening_tokens(tokenizer)
+    tokenizer.chat_template = "{{ bos_token }}" * bool(opens) + template
+    return _ending_turns(tokenizer)
+
+
+def _ending_turns(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
+    """Makes the token by which the chat template closes the agent's turns the end token."""
+    from lang_envs.markup import markup_of
+
+    markup = markup_of(tokenizer)
+    if markup is not None and markup.end != tokenizer.eos_token:
+        tokenizer.eos_token = markup.end
     return tokenizer
 
 
@@ -171,8 +220,13 @@ def whole(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: bool = False) -> list[list[int]]:
     """The tokens of each text, nothing added around them.
+
+    Args:
+        tokenizer: that spells them.
+        texts: what is said.
+        literally: whether the names of special tokens are text like any other, as in whatever somebody says.
 
     Raises:
         ValueError: for a text that is not :func:`whole`.
@@ -180,7 +234,9 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[lis
     if not texts:
         return []
     try:
-        return tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        return tokenizer(list(texts), add_special_tokens=False, verbose=False, split_special_tokens=literally)[
+            "input_ids"
+        ]
     except TypeError as error:
         broken = next((text for text in texts if not whole(text)), None)
         if broken is None:
@@ -234,7 +290,11 @@ def transcripts(
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A hash of what turns text into ids (vocabulary, merges, special tokens, template); saving and loading keep it."""
+    """A hash of what turns text into ids; saving and loading keep it.
+
+    That is the vocabulary, the merges, the special tokens, and how conversations are written, where that is not as the
+    packaged tokenizer has it.
+    """
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     facts = {
         "vocabulary": sorted(tokenizer.get_vocab().items()),
@@ -243,4 +303,6 @@ def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     }
     if before := opening_tokens(tokenizer):
         facts["opening"] = before
+    if tokenizer.chat_template and tokenizer.chat_template != PACKAGED:
+        facts["chat_template"] = str(tokenizer.chat_template)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]

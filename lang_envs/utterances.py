@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.tokenizers import encode, opening_tokens
+from lang_envs.markup import markup_of
+from lang_envs.tokenizers import encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -17,9 +18,13 @@ NO_IDS = np.empty(0, np.int64)
 
 
 def spell(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> NDArray[np.int32]:
-    """The tokens of an utterance [n], its end token last, cut where it has ``limit`` of them."""
-    tokens = [*encode(tokenizer, [text])[0], int(tokenizer.eos_token_id)]
-    return np.array(tokens[: min(tokens.index(tokenizer.eos_token_id) + 1, limit)], np.int32)
+    """The tokens of an utterance [n], its end token last, cut where it has ``limit`` of them.
+
+    All of it is text: the names of special tokens in it are letters and signs.
+    """
+    markup = markup_of(tokenizer)
+    tokens = encode(tokenizer, [text], literally=True)[0] if markup is None else markup.reply(text)
+    return np.array([*tokens, int(tokenizer.eos_token_id)][:limit], np.int32)
 
 
 def opening(tokens: Sequence[int], before: Sequence[int], limit: int | None) -> list[int]:
@@ -39,11 +44,6 @@ def opening(tokens: Sequence[int], before: Sequence[int], limit: int | None) -> 
     if room < 1:
         raise ValueError(f"an opening of at most {limit} tokens has no room beside the tokenizer's own {list(before)}")
     return [*before, *tokens[-room:]]
-
-
-def spell_opening(tokenizer: PreTrainedTokenizerFast, text: str, limit: int | None = None) -> list[int]:
-    """The tokens of an episode that opens with ``text``: :func:`opening`, with the template of ``tokenizer``."""
-    return opening(encode(tokenizer, [text])[0], opening_tokens(tokenizer), limit)
 
 
 def check_tokens(

@@ -20,7 +20,8 @@ from lang_envs.infos import collect, collect_final, column, widened
 from lang_envs.record import Record, Rows
 from lang_envs.replies import check_replies
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
-from lang_envs.tokenizers import adopt, decode, transcripts, unused_ids, vocabulary_size
+from lang_envs.speech import Speech, tokenizer_of
+from lang_envs.tokenizers import decode, transcripts, unused_ids, vocabulary_size
 from lang_envs.utterances import check_tokens, stack_utterances
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         copy: whether observations are copies; without, they are one buffer that the next step overwrites.
         max_episode_steps: agent tokens after which an episode is truncated; None for no limit beside the task's.
         render_mode: "ansi" or None.
+        markup: how conversations are written, as :class:`lang_envs.envs.TokenEnv` takes it.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         copy: bool = True,
         max_episode_steps: int | None = None,
         render_mode: str | None = None,
+        markup: str | None = None,
     ) -> None:
         num_envs = whole_number(num_envs, "num_envs", least=1, most=MOST_ENVS)
         if max_episode_steps is not None:
@@ -69,10 +72,11 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             raise ValueError(f"render_mode of a vector environment is 'ansi' or None, got {shown(render_mode)}")
         self.task, self.num_envs, self.render_mode = task, num_envs, render_mode
         self.copy = typed(copy, bool, "copy")
-        self.tokenizer = task.tokenizer() if tokenizer is None else adopt(tokenizer)
+        self.tokenizer = tokenizer_of(task, tokenizer, markup)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
-        self.max_tokens = max_tokens_of(task.max_tokens if max_tokens is None else max_tokens)
+        most = Speech(task, self.tokenizer).max_tokens if max_tokens is None else max_tokens
+        self.max_tokens = max_tokens_of(most)
         self.max_episode_steps = max_episode_steps
         self.autoreset_mode = _autoreset_mode(typed(autoreset_mode, AutoresetMode | str, "autoreset_mode"))
         self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": self.autoreset_mode}

@@ -9,8 +9,8 @@ from safetensors.numpy import save
 from scipy.stats import rankdata
 from torch import nn
 
+from lang_envs.chat_templates import MARKERS
 from lang_envs.tokenizers import text_tokenizer
-from lang_envs.transcript import MARKERS
 
 WEIGHTS = Path(__file__).parent.parent / "lang_envs" / "rewards" / "weights"
 HIDDEN = 128

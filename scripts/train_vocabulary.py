@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
+from lang_envs.chat_templates import MARKERS
 from lang_envs.corpora.files import json_lines, open_text, read_json
-from lang_envs.transcript import MARKERS
 
 VOCABULARY = 2_048
 OUT = Path(__file__).parent.parent / "lang_envs" / "vocabularies" / "english.json"

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
+from lang_envs.transcript import turns_of
 
 from datasets_builders import build
 from lang_envs import Start, TokenVectorEnv, check_env, rollout
@@ -16,7 +17,6 @@ from lang_envs.policies.clarifying_qa import AnswerAtOnce, AskIrrelevant, AskThe
 from lang_envs.tasks.clarifying_qa import LAST_CALL, ClarifyingQA
 from lang_envs.tasks.clarifying_speech import read
 from lang_envs.tokenizers import decode, encode
-from lang_envs.transcript import turns_of
 
 TASK = ClarifyingQA()
 POOLS = {"train": TASK, "test": ClarifyingQA("ambiguous-test")}

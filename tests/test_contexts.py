@@ -4,11 +4,11 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from guess_task import Guess
+from lang_envs.transcript import heard, prompt
 
 from lang_envs import Reply, Start, Task, TokenEnv, TokenVectorEnv, UtteranceEnv, rollout
 from lang_envs.policies.any_task import Say
 from lang_envs.tokenizers import decode, encode, text_tokenizer
-from lang_envs.transcript import heard, prompt
 
 CORPUS = ("what is the capital of France?", "Ça va ? 今日は", "and a much longer opening, " * 12)
 TOKENIZER = text_tokenizer()

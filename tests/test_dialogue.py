@@ -3,6 +3,7 @@
 import gymnasium as gym
 import numpy as np
 import pytest
+from lang_envs.transcript import prompt, turns_of
 
 from datasets_builders import build
 from lang_envs import Start, TokenVectorEnv, rollout, scores
@@ -11,7 +12,6 @@ from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.dialogue import HumanReply, NearestReply, Paraphrase, RandomReply
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tokenizers import character_tokenizer, decode, encode, text_tokenizer
-from lang_envs.transcript import prompt, turns_of
 from lang_envs.utterances import spell
 
 

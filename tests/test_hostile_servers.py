@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 import numpy as np
 import pytest
 from interrupted import heed_interrupts
+from lang_envs.transcript import heard, prompt
 
 from agents import cli
 from agents.cli import bench_command
@@ -30,7 +31,6 @@ from lang_envs.policies.address import Address, without_secrets
 from lang_envs.policies.served import Served
 from lang_envs.policies.thoughts import apart
 from lang_envs.tokenizers import text_tokenizer
-from lang_envs.transcript import heard, prompt
 from lang_envs.vector import TokenVectorEnv
 
 TOKENIZER = text_tokenizer()

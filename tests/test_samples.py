@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from guess_task import Guess
+from lang_envs.transcript import MARKERS, prompt
 
 from datasets_builders import EpisodeDataset
 from datasets_builders.samples import Sampling, record_samples, samples, size
@@ -10,7 +11,6 @@ from lang_envs import Reply, Task
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.rollout import Turn
 from lang_envs.tokenizers import character_tokenizer
-from lang_envs.transcript import MARKERS, prompt
 from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
+from lang_envs.transcript import MARKERS, heard, prompt
 
 from agents import cli
 from datasets_builders import EpisodeDataset
@@ -16,7 +17,6 @@ from datasets_builders.provenance import config_of
 from lang_envs import Reply, Task, rollout
 from lang_envs.policies.served import Served
 from lang_envs.tokenizers import character_tokenizer
-from lang_envs.transcript import MARKERS, heard, prompt
 from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 

@@ -3,9 +3,9 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from lang_envs.transcript import AGENT, END, MARKERS, PAD, USER, heard, prompt, turns_of
 
 from lang_envs.tokenizers import decode, encode, fingerprint, text_tokenizer
-from lang_envs.transcript import AGENT, END, MARKERS, PAD, USER, heard, prompt, turns_of
 from lang_envs.utterances import spell
 
 TURNS = [("context", "a dog"), ("user", "hi"), ("agent", "hello"), ("user", "bye")]

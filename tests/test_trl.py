@@ -5,6 +5,7 @@ import json
 import datasets
 import numpy as np
 import pytest
+from lang_envs.transcript import END, heard, prompt
 
 from datasets_builders import DatasetError, EpisodeDataset, record
 from datasets_builders.trl import Exported, from_preference, from_sft, to_preference, to_sft
@@ -12,7 +13,6 @@ from lang_envs.episode import Episode
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import encode, text_tokenizer
-from lang_envs.transcript import END, heard, prompt
 
 TOKENIZER = text_tokenizer()
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from lang_envs.transcript import AGENT, USER, turns_of
 
 from lang_envs import rollout
 from lang_envs.make import language_vec
@@ -11,7 +12,6 @@ from lang_envs.scores import expert
 from lang_envs.tasks.visual_dialogue import GOAL, VisualDialogue
 from lang_envs.tasks.visual_dialogue_rewards import penalised
 from lang_envs.tokenizers import decode
-from lang_envs.transcript import AGENT, USER, turns_of
 
 IDS = {
     "standard": "VisualDialogue-v0",

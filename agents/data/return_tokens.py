@@ -51,6 +51,16 @@ def begins(batch: Batch) -> Tensor:
     return (batch.mask > 0) & first
 
 
+def prompts(input_ids: Tensor, prompt: Sequence[int]) -> Tensor:
+    """Where the tokens ``prompt`` end, bool [B, T]."""
+    found = torch.zeros_like(input_ids, dtype=torch.bool)  # [B, T]
+    k = len(prompt)
+    if input_ids.shape[1] >= k:
+        wanted = torch.tensor(prompt, device=input_ids.device)  # [k]
+        found[:, k - 1 :] = (input_ids.unfold(1, k, 1) == wanted).all(-1)
+    return found
+
+
 def insert(batch: Batch, before: Tensor, pad_id: int) -> Batch:
     """Puts ``before[b, t]`` before token t of episode b, nothing where it is -1: [B, T] -> a batch of longer rows.
 
@@ -80,17 +90,17 @@ class Prompted:
     """A policy that puts ``token`` before each turn of its own and lets another policy speak.
 
     Where its turns began it knows of those it spoke itself, the newest ``REMEMBERED``; what others said, such as
-    utterances that are replayed, is observation to it. With a ``marker``, ``best`` stands behind each one observed.
+    utterances that are replayed, is observation to it. Where it holds ``prompt``, ``best`` stands behind it.
 
     Args:
         speaker: reads what was inserted, and never says it.
         token: stands before the turn that is spoken.
-        marker: the token of the environment after which some agent speaks, if it has one.
+        prompt: the tokens of the environment after which some agent speaks; none where it has none.
         best: the token for turns in the observation.
     """
 
-    def __init__(self, speaker: Policy, token: int, marker: int | None, best: int) -> None:
-        self.speaker, self.token, self.marker, self.best = speaker, token, marker, best
+    def __init__(self, speaker: Policy, token: int, prompt: Sequence[int], best: int) -> None:
+        self.speaker, self.token, self.prompt, self.best = speaker, token, prompt, best
         self._known: dict[bytes, NDArray[np.int32]] = {}  # episode up to a turn's end -> with what is put in
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
@@ -115,8 +125,9 @@ class Prompted:
         known = next((n for n in lengths if said[:n] in self._known and n <= len(said)), 0)
         past = self._known[said[:known]] if known else history[:0]
         heard = history[known // history.itemsize :]
-        opens = np.flatnonzero(heard == self.marker) + 1 if self.marker is not None else np.empty(0, np.int64)
-        opens = opens[opens < len(heard)]  # the marker of this very turn gets ``token``
+        ends = prompts(torch.from_numpy(heard)[None].long(), self.prompt)[0].numpy() if self.prompt else heard < 0
+        opens = np.flatnonzero(ends) + 1
+        opens = opens[opens < len(heard)]  # the prompt of this very turn gets ``token``
         return np.concatenate([past, np.insert(heard, opens, self.best), [self.token]], dtype=np.int32)
 
 

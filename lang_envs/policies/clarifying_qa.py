@@ -16,12 +16,11 @@ import numpy as np
 from lang_envs.corpora.questions import LETTERS
 from lang_envs.corpora.questions.ambiguous import AmbiguousCase
 from lang_envs.corpora.questions.hinted import HintedCase
+from lang_envs.markup import conversations
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.clarifying_speech import THINK, THOUGHT, read
-from lang_envs.tokenizers import transcripts
-from lang_envs.transcript import AGENT, turns_of
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
@@ -33,7 +32,7 @@ _MOST_CONVERSATIONS = 2**14
 
 
 @dataclass(frozen=True)
-class Conversation:
+class Reading:
     """A history, read."""
 
     case: AmbiguousCase | HintedCase
@@ -49,7 +48,7 @@ class _Script:
 
     def __init__(self, task: ClarifyingQA, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.task, self._tokenizer = task, task.tokenizer() if tokenizer is None else tokenizer
-        self._numbers = {opening: i for i, opening in enumerate(task.openings)}
+        self._numbers = {question: i for i, (_, (_, question)) in enumerate(task.openings)}
         self._turns: dict[str, Turn] = {}
         self._read = lru_cache(maxsize=_MOST_CONVERSATIONS)(self._conversation)
 
@@ -60,13 +59,13 @@ class _Script:
             for history, rng in zip(histories, rngs, strict=True)
         ]
 
-    def _next(self, conversation: Conversation, rng: np.random.Generator) -> str:
+    def _next(self, conversation: Reading, rng: np.random.Generator) -> str:
         if not self.task.thinking:
             return self._spoken(conversation, rng)
         left = len(conversation.case.remaining(conversation.replies))
         return f"{THINK}choices left: {left}{THOUGHT}{self._spoken(conversation, rng)}"
 
-    def _spoken(self, conversation: Conversation, rng: np.random.Generator) -> str:
+    def _spoken(self, conversation: Reading, rng: np.random.Generator) -> str:
         if conversation.answer is not None:
             return _answer(conversation.answer, rng)
         asked = self._questions(conversation) if conversation.turns_left > 1 else ()
@@ -80,11 +79,11 @@ class _Script:
         reason = _REASONS[int(rng.random() * len(_REASONS))].format(conversation.case.question.choices[choice])
         return f"{reason} {answer}"
 
-    def _questions(self, conversation: Conversation) -> Sequence[str]:
+    def _questions(self, conversation: Reading) -> Sequence[str]:
         """The questions of which it asks one; none where it answers."""
         return ()
 
-    def _choices(self, conversation: Conversation) -> Sequence[int]:
+    def _choices(self, conversation: Reading) -> Sequence[int]:
         """The choices of which it answers one."""
         return conversation.case.remaining(conversation.replies)
 
@@ -93,29 +92,29 @@ class _Script:
             self._turns[text] = Turn(spell(self._tokenizer, text, self.task.max_utterance_tokens))
         return self._turns[text]
 
-    def _conversation(self, history: bytes) -> Conversation:
-        text = transcripts(self._tokenizer, [np.frombuffer(history, np.int32)])[0]
-        opening, marker, later = text.partition(AGENT)
-        turns = turns_of(AGENT + later)
-        said = [words for speaker, words in turns if speaker == "agent"]
-        replies = tuple(words for speaker, words in turns if speaker == "user")
+    def _conversation(self, history: bytes) -> Reading:
+        [turns] = conversations(self._tokenizer, [np.frombuffer(history, np.int32)])
+        said = [words for role, words in turns if role == "assistant"]
+        question, *replies = [words for role, words in turns if role == "user"] or [""]
         answer = read(said[-1]).letter if said else None
-        return Conversation(self._case(opening + marker), replies, self.task.max_turns - len(said), answer)
+        return Reading(self._case(question), tuple(replies), self.task.max_turns - len(said), answer)
 
-    def _case(self, opening: str) -> AmbiguousCase | HintedCase:
-        number = self._numbers.get(opening)
-        if number is None:  # a long opening is cut, at worst in the middle of a letter
-            end = opening.lstrip("\N{REPLACEMENT CHARACTER}")
-            number = next((i for whole, i in self._numbers.items() if end and whole.endswith(end)), None)
+    def _case(self, question: str) -> AmbiguousCase | HintedCase:
+        number = self._numbers.get(question)
+        if number is None:  # of a long question the first words are left out; some templates put the rules before it
+            ends = ((whole, i) for whole, i in self._numbers.items() if question)
+            number = next((i for whole, i in ends if whole.endswith(question) or question.endswith(whole)), None)
         if number is None:
-            raise ValueError(f"{type(self).__name__}: the history opens with no question of the task: {opening[:80]!r}")
+            raise ValueError(
+                f"{type(self).__name__}: the history opens with no question of the task: {question[:80]!r}"
+            )
         return self.task.cases[number]
 
 
 class AskThenAnswer(_Script):
     """Asks about each need in which the choices still differ, then answers: the expert."""
 
-    def _questions(self, conversation: Conversation) -> Sequence[str]:
+    def _questions(self, conversation: Reading) -> Sequence[str]:
         return conversation.case.worth_asking(conversation.replies)
 
 
@@ -126,7 +125,7 @@ class AnswerAtOnce(_Script):
 class RandomAnswer(_Script):
     """Answers any choice, whatever the question says."""
 
-    def _choices(self, conversation: Conversation) -> Sequence[int]:
+    def _choices(self, conversation: Reading) -> Sequence[int]:
         return range(len(conversation.case.question.choices))
 
 
@@ -142,7 +141,7 @@ class AskIrrelevant(_Script):
             raise ValueError("AskIrrelevant needs a built-in corpus: where questions are read from a file none is idle")
         super().__init__(task, tokenizer)
 
-    def _questions(self, conversation: Conversation) -> Sequence[str]:
+    def _questions(self, conversation: Reading) -> Sequence[str]:
         return conversation.case.idle_questions
 
 

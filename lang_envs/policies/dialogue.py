@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lang_envs.conversation import Conversation
 from lang_envs.corpora.dialogues import service
+from lang_envs.markup import conversations
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
 from lang_envs.tasks.dialogue import Dialogue
-from lang_envs.tokenizers import transcripts
-from lang_envs.transcript import prompt, turns_of
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
@@ -115,11 +115,9 @@ class NearestReply:
         said: list[str] = []
         for start in range(0, len(histories), _AT_ONCE):
             some = histories[start : start + _AT_ONCE]
-            texts = transcripts(self._tokenizer, some)
-            nearness = (
-                self._weighted(self._counts([_last_words(turns_of(t)) for t in texts])) @ self._logged
-            ).toarray()
-            for row, own in enumerate(self._contexts.among(texts)):
+            read = conversations(self._tokenizer, some)
+            nearness = (self._weighted(self._counts([_last_words(turns) for turns in read])) @ self._logged).toarray()
+            for row, own in enumerate(self._contexts.among(read)):
                 nearness[row, own] = -1
             said += [self.logged.examples[i].response for i in nearness.argmax(axis=1).tolist()]
         return _turns(said, self.task, self._tokenizer)
@@ -146,13 +144,13 @@ class NearestReply:
 
 
 class _Contexts:
-    """Which contexts of a task a history may be: it holds their last tokens."""
+    """Which contexts of a task a history may be: it holds their last turns, or the last words of the last one."""
 
     def __init__(self, task: Dialogue, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
-        self._prompts = [prompt(example.context) for example in task.examples]
+        self._contexts = [_as_text(example.context) for example in task.examples]
         self._ending: dict[str, list[int]] = defaultdict(list)
-        for context, text in enumerate(self._prompts):
+        for context, text in enumerate(self._contexts):
             self._ending[text[-_KEY:]].append(context)
 
     def of(self, histories: Histories) -> list[list[int]]:
@@ -161,28 +159,34 @@ class _Contexts:
         Raises:
             ValueError: where it is none of the task's.
         """
-        texts = transcripts(self._tokenizer, histories)
-        found = self.among(texts)
-        for text, some in zip(texts, found, strict=True):
+        read = conversations(self._tokenizer, histories)
+        found = self.among(read)
+        for turns, some in zip(read, found, strict=True):
             if not some:
-                raise ValueError(f"the history is no context of the task: {text!r}; is it the same corpus and split?")
+                raise ValueError(f"the history is no context of the task: {turns!r}; is it the same corpus and split?")
         return found
 
-    def among(self, texts: list[str]) -> list[list[int]]:
-        """The same for texts, and none where there is none."""
-        return [self._of(text) for text in texts]
+    def among(self, read: list[Conversation]) -> list[list[int]]:
+        """The same for conversations, and none where there is none."""
+        return [self._of(_as_text(turns)) for turns in read]
 
     def _of(self, text: str) -> list[int]:
-        whole = [i for i in self._ending.get(text[-_KEY:], ()) if self._prompts[i] == text]
+        whole = [i for i in self._ending.get(text[-_KEY:], ()) if self._contexts[i] == text]
         if whole:
             return whole
-        text = text.lstrip("\ufffd")  # what is left of a character that was cut through
-        near = self._ending.get(text[-_KEY:], ()) if len(text) >= _KEY else range(len(self._prompts))
-        return [i for i in near if self._prompts[i].endswith(text)]
+        text = text.removeprefix("\n")  # words that were left out may have stood before it
+        near = self._ending.get(text[-_KEY:], ()) if len(text) >= _KEY else range(len(self._contexts))
+        return [i for i in near if self._contexts[i].endswith(text)]
 
 
-def _last_words(turns: Any) -> list[str]:
-    return [word for _, text in turns[-2:] for word in re.findall(r"\w+", text.lower())]
+def _as_text(turns: Conversation) -> str:
+    """What was said, a line to each turn, without who said it: some templates join turns, or open with an empty one."""
+    return "\n".join(["", *(content for role, content in turns if role != "system" and content)])
+
+
+def _last_words(turns: Conversation) -> list[str]:
+    spoken = [message for message in turns if message.role != "system"]
+    return [word for _, text in spoken[-2:] for word in re.findall(r"\w+", text.lower())]
 
 
 def _turns(said: list[str], task: Dialogue, tokenizer: PreTrainedTokenizerFast) -> list[Turn]:

@@ -12,9 +12,10 @@ from lang_envs.corpora.reddit.generated import Tone, pick, subject_of, write
 from lang_envs.corpora.reddit.topics import TOPICS
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
+from lang_envs.speech import Speech
 from lang_envs.tasks.reddit import Reddit
-from lang_envs.tokenizers import encode, opening_tokens, transcripts
-from lang_envs.utterances import opening, spell
+from lang_envs.tokenizers import transcripts
+from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -55,10 +56,9 @@ class Logged:
         self.limit = task.max_utterance_tokens
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
         self._comments: dict[bytes, list[str]] = {}  # by the tokens the agent reads
-        spelled, before = encode(self._tokenizer, [o.text for o in task.openings]), opening_tokens(self._tokenizer)
+        spelled = Speech(task, self._tokenizer).openings([opening.heard for opening in task.openings])
         for context, tokens in enumerate(spelled):
-            read = _key(opening(tokens, before, task.max_context_tokens))
-            self._comments.setdefault(read, []).extend(task.logged_replies(context))
+            self._comments.setdefault(_key(tokens), []).extend(task.logged_replies(context))
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One comment for each history.

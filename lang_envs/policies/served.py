@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.messages import messages_of
+from lang_envs.conversation import Conversation, Message, system, to_json, user
+from lang_envs.markup import markup_of
 from lang_envs.policies.address import without_secrets
 from lang_envs.policies.endpoint import Answer, Endpoint
 from lang_envs.rollout import Turn
+from lang_envs.speech import Speech
 from lang_envs.task import Task
-from lang_envs.tokenizers import transcripts, whole
-from lang_envs.transcript import AGENT, END, USER, turns_of
+from lang_envs.tokenizers import decode, transcripts, whole
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-Turns = Sequence[tuple[str, str]]
 
 _TOKEN = 128  # characters; no token of the usual vocabularies has more
 
@@ -59,8 +58,8 @@ class Served:
         task: what is played; its limit of tokens cuts an utterance.
         tokenizer: the environment's, where it is not the task's own.
         chat: whether to send messages rather than plain text.
-        instruction: what the model is told first (in chat only): the rules of the game, say.
-        turns: how the text of a history becomes (speaker, text) turns, for tasks that write theirs in another way.
+        instruction: what the model is told first (in chat only); by default the task's own, where the environment does
+            not say it.
         temperature: of the server's sampling; 0 is greedy.
         max_tokens: the server's tokens in one reply; by default the task's limit.
         concurrency: requests at a time.
@@ -79,8 +78,7 @@ class Served:
         tokenizer: PreTrainedTokenizerFast | None = None,
         *,
         chat: bool = True,
-        instruction: str = "",
-        turns: Callable[[str], Turns] = turns_of,
+        instruction: str | None = None,
         temperature: float = 1.0,
         max_tokens: int | None = None,
         concurrency: int = 8,
@@ -94,13 +92,16 @@ class Served:
                 f"concurrency must be at least 1, retries and temperature at least 0; got {concurrency}, {retries} and "
                 f"{temperature}"
             )
-        if not (whole(model) and whole(instruction)):
+        if not (whole(model) and whole(instruction or "")):
             raise ValueError(f"model and instruction must be whole texts, got {model!r} and {instruction!r}")
+        self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
+        if instruction is None:
+            instruction = "" if Speech(task, self._tokenizer).instructs else task.instruction
         self.url, self.model, self.chat, self.instruction = without_secrets(url), model, chat, instruction
         self.temperature, self.concurrency = temperature, concurrency
         self.max_tokens = task.max_utterance_tokens if max_tokens is None else max_tokens
-        self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
-        self._limit, self._longest, self._turns = task.max_utterance_tokens, task.max_tokens, turns
+        self._limit, self._longest = task.max_utterance_tokens, task.max_tokens
+        self._markup = markup_of(self._tokenizer)
         key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
         self._endpoint = Endpoint(url, key, timeout, retries, backoff)
 
@@ -117,57 +118,79 @@ class Served:
                 spell(self._tokenizer, reply.said, self._limit),
                 info={"thoughts": reply.thoughts} if reply.thoughts else None,
             )
-            for reply in self._replies(transcripts(self._tokenizer, histories), seeds, self._limit)
+            for reply in self._replies(self._asked(histories), seeds, self._limit)
         ]
 
-    def answer(self, transcripts: Sequence[str]) -> list[str]:
-        """What the model says next in each transcript: how it plays the user of ``ClarifyingQA``.
+    def answer(self, conversations: Sequence[Conversation]) -> list[str]:
+        """What the model says next in each conversation: how it plays the user of ``ClarifyingQA``.
 
-        Equal transcripts get equal seeds. Thoughts are dropped.
+        Equal conversations get equal seeds. Thoughts are dropped.
 
         Raises:
             ConnectionError, ValueError: as :meth:`act`.
         """
-        seeds = [crc32(text.encode(errors="replace")) % 2**31 for text in transcripts]
-        return [reply.said for reply in self._replies(transcripts, seeds, self._longest)]
+        seeds = [crc32(repr(conversation).encode(errors="replace")) % 2**31 for conversation in conversations]
+        asked = [
+            self._messages(conversation) if self.chat else self._text(conversation) for conversation in conversations
+        ]
+        return [reply.said for reply in self._replies(asked, seeds, self._longest)]
 
-    def _replies(self, texts: Sequence[str], seeds: Sequence[int], limit: int) -> list[Answer]:
+    def _asked(self, histories: Sequence[NDArray[np.int32]]) -> list[dict[str, Any]]:
+        """Histories as a request has them."""
+        if not self.chat:
+            return [self._prompt(text) for text in transcripts(self._tokenizer, histories)]
+        if self._markup is None:
+            return [self._messages((user(text),)) for text in transcripts(self._tokenizer, histories)]
+        return [self._messages(self._markup.read(history)) for history in histories]
+
+    def _replies(self, asked: Sequence[dict[str, Any]], seeds: Sequence[int], limit: int) -> list[Answer]:
         """What the model says and thinks, each no longer than ``limit`` or ``max_tokens`` tokens can be."""
-        asked = [self._request(text, seed) for text, seed in zip(texts, seeds, strict=True)]
-        answers = self._endpoint.ask(asked, self.concurrency) if asked else []
+        fixed = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
+        requests = [fixed | {"seed": seed} | one for one, seed in zip(asked, seeds, strict=True)]
+        answers = self._endpoint.ask(requests, self.concurrency) if requests else []
         return [
-            Answer(_utterance(answer.said[: limit * _TOKEN]), answer.thoughts[: self.max_tokens * _TOKEN])
+            Answer(self._utterance(answer.said[: limit * _TOKEN]), answer.thoughts[: self.max_tokens * _TOKEN])
             for answer in answers
         ]
 
-    def _request(self, history: str, seed: int) -> dict[str, Any]:
-        if not whole(history):
-            raise ValueError(
-                f"a transcript holds half a character (a lone surrogate), which no request can: {history!r}"
-            )
-        request = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens, "seed": seed}
-        if self.chat:
-            return request | {"messages": self._messages(history)}
-        return request | {"prompt": history, "stop": [END, USER]}
-
-    def _messages(self, history: str) -> list[dict[str, str]]:
-        turns, told = list(self._turns(history)), [self.instruction]
-        if turns and turns[0][0] == "context":
-            text = turns.pop(0)[1]
-            if text.endswith(END):  # a history cut to its last tokens begins inside of a turn: here the agent's
-                turns.insert(0, ("agent", text.removesuffix(END)))
-            elif turns and turns[0][0] == "user":
+    def _messages(self, conversation: Conversation) -> dict[str, Any]:
+        """What is told without a speaker is the system's where the user speaks next, else the user's."""
+        turns, told = list(conversation), [self.instruction]
+        while turns and turns[0].role == "system":
+            text = turns.pop(0).content
+            if turns and turns[0].role != "assistant":
                 told.append(text)
             else:
-                turns.insert(0, ("user", text))
-        if not turns or turns[0][0] == "agent":
-            turns.insert(0, ("user", ""))
-        system = "\n\n".join(filter(None, told))
-        return messages_of([("context", system), *turns] if system else turns)
+                turns.insert(0, user(text))
+        if not turns or turns[0].role == "assistant":
+            turns.insert(0, user(""))
+        said = "\n\n".join(filter(None, told))
+        messages: list[Message] = [system(said), *turns] if said else turns
+        for message in messages:
+            _check_whole(message.content)
+        return {"messages": to_json(messages)}
+
+    def _text(self, conversation: Conversation) -> dict[str, Any]:
+        if self._markup is None:
+            raise ValueError("the tokenizer has no chat template to write conversations by: pass chat=True")
+        return self._prompt(decode(self._tokenizer, [self._markup.opening(conversation)])[0])
+
+    def _prompt(self, text: str) -> dict[str, Any]:
+        _check_whole(text)
+        return {"prompt": text, "stop": self._stops}
+
+    @property
+    def _stops(self) -> list[str]:
+        """What ends an utterance in plain text: the end token, and whatever opens a turn."""
+        return [str(self._tokenizer.eos_token), *(self._markup.opens if self._markup else ())]
+
+    def _utterance(self, text: str) -> str:
+        """What is said; in plain text up to the first marker: some servers hand over the text that stopped them."""
+        for marker in () if self.chat else self._stops:
+            text = text.partition(marker)[0]
+        return text.strip()
 
 
-def _utterance(text: str) -> str:
-    """What is said up to the first marker: some servers hand over the text that stopped them."""
-    for marker in (END, USER, AGENT):
-        text = text.partition(marker)[0]
-    return text.strip()
+def _check_whole(text: str) -> None:
+    if not whole(text):
+        raise ValueError(f"a transcript holds half a character (a lone surrogate), which no request can: {text!r}")

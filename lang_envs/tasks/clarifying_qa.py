@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
+from lang_envs.conversation import Conversation, assistant, mirrored, system, user
 from lang_envs.corpora.questions import LETTERS, Question, ambiguous, read_questions
 from lang_envs.corpora.questions.ambiguous import AmbiguousCase
 from lang_envs.corpora.questions.hinted import HintedCase
 from lang_envs.task import Reply, Task
 from lang_envs.tasks.clarifying_speech import THINK, THOUGHT, Said, read
 from lang_envs.tokenizers import text_tokenizer
-from lang_envs.transcript import heard, prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -35,12 +35,11 @@ _GO_ON, _NOTED, _I_SEE = "Go on.", "Noted.", "I see."
 class User(Protocol):
     """Who asked the question, and answers the agent's own ones: a served model, say."""
 
-    def answer(self, transcripts: Sequence[str]) -> list[str]:
+    def answer(self, conversations: Sequence[Conversation]) -> list[str]:
         """What the user says next in each conversation.
 
-        A transcript is written as in :mod:`lang_envs.transcript` from the user's point of view: the context says who
-        they are, what they know and what they must not tell; "user" turns are the assistant's words, "agent" turns
-        their own earlier ones.
+        It is written from the user's point of view: the system message says who they are, what they know and what they
+        must not tell; the "user" is the assistant they talk with, and the "assistant" they themselves.
         """
         ...
 
@@ -56,8 +55,8 @@ class QAState(NamedTuple):
     """clarifying questions among them"""
     thought: bool = True
     """whether every one of them held a thought"""
-    said: tuple[tuple[str, str], ...] = ()
-    """(speaker, text) after the opening, without the agent's thoughts"""
+    said: Conversation = ()
+    """after the opening, without the agent's thoughts"""
     over: bool = False
 
 
@@ -113,7 +112,7 @@ class ClarifyingQA(Task[QAState]):
     * `format_weight=0.0`: the share of the reward that is paid for form.
     * `thinking=False`: whether form asks for a thought in every turn.
     * `user=None`: who answers the questions in place of the script: an object with
-      `answer(transcripts) -> list[str]`.
+      `answer(conversations) -> list[str]`.
 
     ## Reference Scores
     Mean returns over all questions of the pool, exact but for random tokens (20,000 episodes).
@@ -135,6 +134,7 @@ class ClarifyingQA(Task[QAState]):
         cases: the questions with their askers.
     """
 
+    conversational = True
     max_utterance_tokens = 64
     max_context_tokens = 320
 
@@ -165,11 +165,11 @@ class ClarifyingQA(Task[QAState]):
         self.format_weight, self.thinking, self.user = format_weight, thinking, user
         self._rules = _rules(horizon, thinking)
 
-    def begin(self, rng: np.random.Generator) -> tuple[QAState, str]:
+    def begin(self, rng: np.random.Generator) -> tuple[QAState, Conversation]:
         """Any question."""
         return self.begin_at(int(rng.random() * len(self.cases)), rng)
 
-    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[QAState, str]:
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[QAState, Conversation]:
         """Question number ``context``."""
         return QAState(context), self.openings[context]
 
@@ -197,9 +197,9 @@ class ClarifyingQA(Task[QAState]):
         return text_tokenizer()
 
     @cached_property
-    def openings(self) -> Sequence[str]:
+    def openings(self) -> Sequence[Conversation]:
         """The opening observation of each question."""
-        return [prompt([("context", self._rules), ("user", _written(case.question))]) for case in self.cases]
+        return [(system(self._rules), user(_written(case.question))) for case in self.cases]
 
     def _over(self, state: QAState, said: Said) -> bool:
         if state.over:
@@ -209,12 +209,12 @@ class ClarifyingQA(Task[QAState]):
     def _answers(self, states: Sequence[QAState], turns: Sequence[Said], going_on: Sequence[int]) -> list[str]:
         """What the user says in each of the conversations that go on."""
         if self.user is not None:
-            briefed = [self._transcript(states[i], turns[i]) for i in going_on]
+            briefed = [self._briefed(states[i], turns[i]) for i in going_on]
             answers = self.user.answer(briefed) if briefed else []
             if len(answers) != len(briefed):
                 raise ValueError(
-                    f"{type(self.user).__name__}.answer must return a text for each of {len(briefed)} transcripts, got "
-                    f"{len(answers)}"
+                    f"{type(self.user).__name__}.answer must return a text for each of {len(briefed)} conversations, "
+                    f"got {len(answers)}"
                 )
         else:
             answers = [self._scripted(states[i], turns[i]) for i in going_on]
@@ -237,7 +237,7 @@ class ClarifyingQA(Task[QAState]):
         formed = said.formed and (thought or not self.thinking)
         asked = state.asked + said.asks
         over = answer is None
-        spoken: tuple[tuple[str, str], ...] = (("agent", said.spoken), ("user", answer or ""))
+        spoken = (assistant(said.spoken), user(answer or ""))
         after = QAState(state.context, state.turn + 1, asked, thought, state.said + spoken, over)
         reward = (1 - self.format_weight) * correct + self.format_weight * formed if over else 0.0
         info: dict[str, Any] = {
@@ -247,13 +247,11 @@ class ClarifyingQA(Task[QAState]):
             "asked": asked,
             "answered": said.letter is not None,
         }
-        return Reply(after, "" if answer is None else heard(answer), reward, over, info)
+        return Reply(after, () if answer is None else (user(answer),), reward, over, info)
 
-    def _transcript(self, state: QAState, said: Said) -> str:
+    def _briefed(self, state: QAState, said: Said) -> Conversation:
         """The conversation from the user's point of view, for whoever plays them."""
-        mirrored = {"agent": "user", "user": "agent"}
-        turns = [(mirrored[speaker], text) for speaker, text in (*state.said, ("agent", said.spoken))]
-        return prompt([("context", _brief(self.cases[state.context].question)), *turns])
+        return system(_brief(self.cases[state.context].question)), *mirrored((*state.said, assistant(said.spoken)))
 
 
 def _rules(horizon: int, thinking: bool) -> str:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lang_envs.conversation import Conversation
 from lang_envs.corpora.dialogues import by_name
 from lang_envs.rewards.bertscore import BERTClick, BERTScore
 from lang_envs.task import Reply, Task
 from lang_envs.tokenizers import text_tokenizer
-from lang_envs.transcript import prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -118,6 +118,11 @@ class Dialogue(Task[int]):
     """
 
     max_turns = 1
+    conversational = True
+    instruction = (
+        "You are the agent of a service and talk with a customer. Say the agent's next turn, as a person would: one or "
+        "two short sentences."
+    )
 
     def __init__(
         self,
@@ -143,13 +148,13 @@ class Dialogue(Task[int]):
         self.similarity = pays.similarity if isinstance(pays, BERTClick) else pays
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
-    def begin(self, rng: np.random.Generator) -> tuple[int, str]:
+    def begin(self, rng: np.random.Generator) -> tuple[int, Conversation]:
         """Draws a context, all equally likely."""
         return self.begin_at(int(rng.integers(len(self.examples))), rng)
 
-    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[int, str]:
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[int, Conversation]:
         """What was said before the reply of example ``context``; the state is its number."""
-        return context, prompt(self.examples[context].context)
+        return context, self.examples[context].context
 
     def reply(self, state: int, utterance: str, rng: np.random.Generator) -> Reply[int]:
         """Compares the reply with the human's."""
@@ -172,7 +177,7 @@ class Dialogue(Task[int]):
         similarity = similarity.round(_DECIMALS)
         rewards = similarity if self.threshold is None else (similarity > self.threshold).astype(np.float64)
         return [
-            Reply(state, "", reward, True, {"context": state, "similarity": near})
+            Reply(state, (), reward, True, {"context": state, "similarity": near})
             for state, reward, near in zip(states, rewards.tolist(), similarity.tolist(), strict=True)
         ]
 

@@ -96,6 +96,7 @@ class MovieReview(Task[None]):
     """
 
     max_turns = 1
+    instruction = "Go on with the review of a movie, in a few small words, without a full stop."
     max_utterance_tokens = 12
     max_tokens = 16
     num_contexts = 1

@@ -13,6 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
+from lang_envs.conversation import Conversation, system, user
 from lang_envs.corpora.reddit.comment import Comment, Comments
 from lang_envs.corpora.reddit.generated import generate
 from lang_envs.corpora.reddit.read import read_comments
@@ -20,7 +21,6 @@ from lang_envs.rewards import toxicity, upvotes
 from lang_envs.rewards.text_classifier import Classifier, load_classifier
 from lang_envs.task import Reply, Task
 from lang_envs.tokenizers import text_tokenizer
-from lang_envs.transcript import prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -43,7 +43,7 @@ class RedditState:
 class Opening(NamedTuple):
     """What the agent reads, and what was said to it in the corpus."""
 
-    text: str
+    heard: Conversation
     comments: list[Comment]
 
 
@@ -120,6 +120,10 @@ class Reddit(Task[RedditState]):
     """
 
     max_turns = 1
+    conversational = True
+    instruction = (
+        "You read posts on Reddit. Write a comment on the one you are shown, in one or two sentences."
+    )
 
     def __init__(
         self,
@@ -153,13 +157,13 @@ class Reddit(Task[RedditState]):
             raise ValueError(f"the split {split!r} of {corpus!r} is empty: expected more comments; try split='all'")
         self.num_contexts = len(self.openings)
 
-    def begin(self, rng: np.random.Generator) -> tuple[RedditState, str]:
+    def begin(self, rng: np.random.Generator) -> tuple[RedditState, Conversation]:
         """Draws a text to comment on."""
         return self.begin_at(int(rng.integers(len(self.openings))), rng)
 
-    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[RedditState, str]:
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[RedditState, Conversation]:
         """The text number ``context``."""
-        return RedditState(context), self.openings[context].text
+        return RedditState(context), self.openings[context].heard
 
     def reply(self, state: RedditState, utterance: str, rng: np.random.Generator) -> Reply[RedditState]:
         """Judges one comment.
@@ -176,7 +180,7 @@ class Reddit(Task[RedditState]):
         if any(state.over for state in states):
             raise ValueError("The comment has been written: begin a new episode before the next one.")
         return [
-            Reply(RedditState(state.context, over=True), "", reward, True, {"context": state.context, **info})
+            Reply(RedditState(state.context, over=True), (), reward, True, {"context": state.context, **info})
             for state, (reward, info) in zip(states, self._judge(utterances, rngs), strict=True)
         ]
 
@@ -207,17 +211,17 @@ class Reddit(Task[RedditState]):
 
 def _openings(comments: Comments, split: Split, condition_on_parent: bool) -> list[Opening]:
     """The comments by what the agent reads before them, in the order it first comes up."""
-    found: dict[str, Opening] = {}
+    found: dict[Conversation, Opening] = {}
     for comment in comments.rows:
         in_test = crc32((comment.parent or comment.id).encode()) % 10 == 0
         if split != "all" and in_test != (split == "test"):
             continue
-        text = _opening(comment) if condition_on_parent else prompt([])
-        found.setdefault(text, Opening(text, [])).comments.append(comment)
+        heard = _opening(comment) if condition_on_parent else ()
+        found.setdefault(heard, Opening(heard, [])).comments.append(comment)
     return list(found.values())
 
 
-def _opening(comment: Comment) -> str:
+def _opening(comment: Comment) -> Conversation:
     if comment.parent:
-        return prompt([("user", comment.parent)])
-    return prompt([("context", f"r/{comment.subreddit}")] if comment.subreddit else [])
+        return (user(comment.parent),)
+    return (system(f"r/{comment.subreddit}"),) if comment.subreddit else ()

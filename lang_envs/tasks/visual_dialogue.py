@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from lang_envs.arguments import seed_of
+from lang_envs.conversation import Conversation, system, user
 from lang_envs.corpora.scenes.world import SceneWorld
 from lang_envs.task import Reply, Task
 from lang_envs.tasks.visual_dialogue_rewards import PENALTY, RewardName, Rule, penalised
 from lang_envs.tasks.visual_dialogue_worlds import World, make_world
 from lang_envs.tokenizers import text_tokenizer
-from lang_envs.transcript import USER, heard, prompt
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -137,6 +137,11 @@ class VisualDialogue(Task[VisualDialogueState]):
     """
 
     max_turns = 10
+    conversational = True
+    instruction = (
+        "Somebody looks at an image that you cannot see. Ask short questions about it, one at a time, until you know "
+        "which image it is. You are told what it shows:"
+    )
     max_utterance_tokens = 40
     max_tokens = 640
 
@@ -163,17 +168,15 @@ class VisualDialogue(Task[VisualDialogueState]):
         self.num_contexts = len(self.world.captions)
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
-    def begin(self, rng: np.random.Generator) -> tuple[VisualDialogueState, str]:
+    def begin(self, rng: np.random.Generator) -> tuple[VisualDialogueState, Conversation]:
         """Draws an image and shows its caption."""
         return self.begin_at(int(rng.random() * len(self.world.captions)), rng)
 
-    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[VisualDialogueState, str]:
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[VisualDialogueState, Conversation]:
         """Shows the caption of image ``context``."""
         views, percentiles = self.world.begin([context])
         opening = float(percentiles[0])
-        return VisualDialogueState(context, opening, opening, views[0]), prompt(
-            [("context", self.world.captions[context])]
-        )
+        return VisualDialogueState(context, opening, opening, views[0]), (system(self.world.captions[context]),)
 
     def reply(self, state: VisualDialogueState, utterance: str, rng: np.random.Generator) -> Reply[VisualDialogueState]:
         """Answers one question.
@@ -231,5 +234,4 @@ class VisualDialogue(Task[VisualDialogueState]):
         after = VisualDialogueState(state.context, state.opening, percentile, view, questions, over)
         bad = self.penalised(answer)
         info = {"context": state.context, "success": found, "percentile": percentile, "penalised": bad}
-        text = USER + answer if over else heard(answer)
-        return Reply(after, text, (0.0 if over else -1.0) + (PENALTY if bad else 0.0), over, info)
+        return Reply(after, (user(answer),), (0.0 if over else -1.0) + (PENALTY if bad else 0.0), over, info)

@@ -128,6 +128,11 @@ class Wordle(Task[WordleState]):
     """
 
     max_turns = 6
+    instruction = (
+        "Find a hidden English word of five letters in six guesses. Say one word of five small letters at a time, and "
+        "nothing else. You are answered with five letters: g where your letter is right and in its place, y where the "
+        "word has it elsewhere, b where the word does not have it."
+    )
     max_utterance_tokens = WORD_LENGTH + 1
     max_tokens = 74  # <a>, 6 x (5 letters, </a>, 5 colours, </s>), </eod>
 
@@ -188,6 +193,11 @@ class Wordle(Task[WordleState]):
         if self._tokenizer is None:
             self._tokenizer = character_tokenizer(list(VOCABULARY), end_token=END, pad_token=PAD)
         return self._tokenizer
+
+    def in_words(self, observation: str) -> str:
+        """The colours of a guess as five letters g, y, b; nothing at the opening, and of the game's end."""
+        marks = observation.removesuffix(OVER).removesuffix(REPLY_END).removeprefix(START)
+        return marks.replace("<", "").replace(">", "")
 
     def legal_tokens(
         self, state: WordleState | None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast

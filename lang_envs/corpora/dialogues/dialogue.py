@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lang_envs.conversation import Conversation, assistant, user
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.records import brief, shown
 from lang_envs.tokenizers import whole
-from lang_envs.transcript import MARKERS
 
 Turns = tuple[tuple[str, str], ...]
 """(speaker, text) in order; the speaker is "user" or "agent"."""
@@ -41,14 +41,19 @@ class Example(NamedTuple):
     """which of them is the agent's response"""
 
     @property
-    def context(self) -> Turns:
+    def context(self) -> Conversation:
         """What was said before."""
-        return self.turns[: self.at]
+        return conversation(self.turns[: self.at])
 
     @property
     def response(self) -> str:
         """What the agent said."""
         return self.turns[self.at][1]
+
+
+def conversation(turns: Turns) -> Conversation:
+    """The turns as messages."""
+    return tuple(assistant(text) if speaker == "agent" else user(text) for speaker, text in turns)
 
 
 def examples(dialogues: Iterable[Dialogue]) -> Iterator[Example]:
@@ -110,15 +115,10 @@ def spoken(text: str, where: str) -> str:
     """A text as it is said: white space collapsed.
 
     Raises:
-        CorpusError: where it holds a marker of the transcripts, which would be taken for a change of speaker, or half a
-            character, which cannot be written.
+        CorpusError: where it holds half a character, which cannot be written.
     """
     if not whole(text):
         raise CorpusError(f"{where}: the text {brief(text)} holds half a character; take it out")
-    if any(marker in text for marker in MARKERS):
-        raise CorpusError(
-            f"{where}: the text {brief(text)} holds one of the markers {MARKERS}; take it out of the file"
-        )
     return " ".join(text.split())
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from lang_envs.corpora.records import brief, shown
 from lang_envs.tokenizers import whole
-from lang_envs.transcript import MARKERS
 
 LETTERS = "ABCDE"
 FEWEST, MOST = 3, len(LETTERS)
@@ -45,8 +44,6 @@ class Question:
         for piece in (self.text, *self.choices, self.context, self.hint):
             if not whole(piece):
                 raise ValueError(f"the text {brief(piece)} holds half a character; take it out of the file")
-            if any(marker in piece for marker in MARKERS):
-                raise ValueError(f"the text {brief(piece)} holds one of the markers {MARKERS}; take it out of the file")
         if not 0 <= self.answer < len(self.choices):
             raise ValueError(f"field 'answer': expected a place below {len(self.choices)}, got {self.answer}")
 

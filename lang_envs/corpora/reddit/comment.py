@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from lang_envs.tokenizers import whole
-from lang_envs.transcript import MARKERS
 
 DELETED = ("[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]")
 """What Reddit shows in place of a text that its author or a moderator took back."""
@@ -75,8 +74,6 @@ class Tidy:
             return "NUL bytes"
         if not (whole(both) and whole(named)):
             return "broken characters"
-        if any(marker in both for marker in MARKERS):
-            return "conversation markers"
         return "duplicate id" if comment.id in self._seen else None
 
 

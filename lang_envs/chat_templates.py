@@ -1,0 +1,38 @@
+"""How conversations are written, as chat templates (Jinja2) of the kind that tokenizers carry.
+
+A template sees ``messages`` (roles and contents), ``add_generation_prompt``, and the tokenizer's special tokens. The
+agent's turn must close with one special token, and no past turn may be written in another way once others follow.
+"""
+
+from __future__ import annotations
+
+USER, AGENT, END, PAD = "<|user|>", "<|agent|>", "<|end|>", "<|pad|>"
+MARKERS = (PAD, END, USER, AGENT)
+"""the special tokens of :func:`lang_envs.tokenizers.text_tokenizer`"""
+
+PACKAGED = (
+    "{% for message in messages %}"
+    "{% if message.role == 'user' %}<|user|>{{ message.content }}"
+    "{% elif message.role == 'assistant' %}<|agent|>{{ message.content }}<|end|>"
+    "{% else %}{% if not loop.first and loop.previtem.role != 'assistant' %}<|end|>{% endif %}{{ message.content }}"
+    "{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}<|agent|>{% endif %}"
+)
+"""that of the packaged tokenizer: ``a caption<|user|>is it free?<|agent|>yes, today<|end|><|user|>thanks<|agent|>``"""
+
+CHATML = (
+    "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+"""for tokenizers that have ``<|im_start|>`` and ``<|im_end|>`` and a template of another kind, such as Qwen3's"""
+
+PLAIN = (
+    "{% for message in messages %}{% if message.role == 'user' %}User: {{ message.content }}{{ eos_token }}\n"
+    "{% elif message.role == 'assistant' %}Assistant: {{ message.content }}{{ eos_token }}\n"
+    "{% else %}{{ message.content }}{{ eos_token }}\n{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+"""for models that have no template: each turn ends with the tokenizer's end token, which no text can hold"""
+
+NAMED = {"markers": PACKAGED, "chatml": CHATML, "plain": PLAIN}
+"""what ``markup=`` may be called, beside "chat", the tokenizer's own"""

@@ -1,0 +1,447 @@
+"""How a conversation becomes tokens, and tokens a conversation again: a tokenizer's chat template, taken apart.
+
+A template (Jinja2, ``tokenizer.chat_template``) writes a whole conversation at once. An episode is written as it goes:
+what the model said stays as it was said, what the environment says is spelled once and appended. So the template is
+rendered for short conversations of every kind, and what it writes before, between and behind the contents is kept; a
+longer conversation is put together from these. A template for which that is not the same is refused.
+
+Texts are no control: contents are spelled without special tokens, so that a user's ``<|im_end|>`` is ten letters and
+signs. Every turn of the agent closes with one special token, the environment's end token.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.conversation import Conversation, Message, Role, assistant, to_json, user
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+MOST_SPELLINGS = 2**17
+"""Pieces of text whose tokens are remembered: some tens of megabytes."""
+
+_PROBED = 4  # the longest conversation that the template is rendered for, in messages
+_FIRST_MARK = 0xD800  # half characters, which no text holds, stand for special tokens
+_MOST_MARKS = 2048
+
+
+class MarkupError(ValueError):
+    """A chat template that episodes cannot be written by."""
+
+
+class Markup:
+    """A tokenizer's chat template as episodes are written by it; get one from :func:`markup_of`.
+
+    Attributes:
+        end: the special token that closes a turn of the agent.
+        prompt: tokens after which the agent speaks, from the last special one on; no text of others can hold them.
+        lead: text between the prompt to speak and a reply, said by the agent: a blank, in some templates.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self._tokenizer = tokenizer
+        self._specials = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+        ordered = sorted(self._specials, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+        self._marks: dict[str, str] = {}  # special token -> the half character that stands for it
+        self._between: dict[tuple[Role | None, Role | None], str] = {}  # None: before the first, or behind the last
+        self._closing: dict[Role, str] = {}  # behind the last content where the agent is not to speak
+        self._strips: dict[Role, bool] = {}
+        self._ids: dict[tuple[str, str, str], list[int]] = {}
+        self._openings: dict[tuple[Conversation, int | None], list[int]] = {}
+        self._answers: dict[tuple[Conversation, bool, bool], list[int]] = {}
+        self._take_apart()
+        self._named = {mark: token for token, mark in self._marks.items()}
+        self._mark_of_id = {self._specials[token]: mark for token, mark in self._marks.items()}
+        self._a_mark = re.compile(f"[{''.join(map(re.escape, self._named))}]" if self._named else r"(?!)")
+        self.end, self.lead = self._end(), self._lead()
+        prompt = self._piece("user", None)
+        self.prompt = self._spelled(prompt[[mark.start() for mark in self._a_mark.finditer(prompt)][-1] :])
+
+    @property
+    def opens(self) -> list[str]:
+        """The special tokens that open a turn."""
+        pieces = [self._between.get((None, role), "") for role in ("user", "assistant")]
+        return list(dict.fromkeys(self._named[piece[0]] for piece in pieces if piece and piece[0] in self._named))
+
+    # From conversations to tokens
+
+    def opening(self, conversation: Conversation, limit: int | None = None) -> list[int]:
+        """The tokens an episode opens with, up to where the agent speaks.
+
+        Where they are more than ``limit``, the oldest turns are left out, and of a turn that alone is too long its
+        first words. System messages stay.
+
+        Raises:
+            ValueError: where the limit leaves no room for a single word, or the template has no such conversation.
+        """
+        key = (conversation, limit)
+        if key not in self._openings:
+            if len(self._openings) >= MOST_SPELLINGS:
+                self._openings.clear()
+            self._openings[key] = self._opening(self.fitted(conversation), limit)
+        return self._openings[key]
+
+    def answer(self, messages: Conversation, ended: bool, over: bool) -> list[int]:
+        """What the environment appends behind a turn of the agent.
+
+        Args:
+            messages: what is said in between.
+            ended: whether the agent said the end token; where its turn was cut, it is appended first.
+            over: whether the agent does not speak again.
+        """
+        key = (messages, ended, over)
+        if key not in self._answers:
+            if len(self._answers) >= MOST_SPELLINGS:
+                self._answers.clear()
+            written = self._written((assistant(""), *self._merged(messages)), over)
+            behind = written[len(self._piece(None, "assistant")) :]
+            ids = self._spelled(behind)
+            self._answers[key] = ids[1:] if ended else ids
+        return self._answers[key]
+
+    def reply(self, text: str) -> list[int]:
+        """The tokens of an agent's turn, its end token left out."""
+        prompt = self._piece("user", None)
+        *_, heard = self._a_mark.split(prompt)
+        before = prompt[: len(prompt) - len(heard)][-1:]  # the last special token of the prompt
+        text = self.lead + (text.strip() if self._strips["assistant"] else text)
+        alone, whole = (
+            self._segment(before, heard, ""),
+            self._segment(before, heard + text, self._marks[self.end]),
+        )
+        return whole[len(alone) :] if whole[: len(alone)] == alone else self._segment("", text, self._marks[self.end])
+
+    def said(self, text: str) -> str:
+        """What a turn of the agent says, by the text of its tokens without the end token."""
+        return text.removeprefix(self.lead)
+
+    def fitted(self, conversation: Conversation) -> Conversation:
+        """The conversation as the template can write it.
+
+        Where it has no system role, system messages open the next turn of the user; where turns must take turns,
+        neighbours of one role are one; where the user must speak first, they say nothing.
+
+        Raises:
+            ValueError: where a system message stands at a place that the template does not have.
+        """
+        if (None, "system") not in self._between:
+            conversation = _without_system(conversation)
+        conversation = self._merged(conversation)
+        first = conversation[0].role if conversation else None
+        if first == "assistant" and (None, "assistant") not in self._between:
+            conversation = (user(""), *conversation)
+        if not conversation and (None, None) not in self._between:
+            conversation = (user(""),)
+        for a, b in itertools.pairwise(m.role for m in conversation):
+            if (a, b) not in self._between:
+                raise ValueError(f"the chat template has no {b!r} message behind one of {a!r}; choose another markup")
+        return conversation
+
+    # From tokens to conversations
+
+    def read(self, history: Sequence[int] | NDArray[np.int32]) -> Conversation:
+        """The messages of an episode so far, the reverse of :meth:`opening` and :meth:`answer`.
+
+        What the agent has begun to say is its last message; where it has not, there is none.
+        """
+        text, found, at = self._marked(history), [], 0
+        role, at = self._first(text)
+        while role is not None:
+            content, following, at = self._content(text, role, at)
+            found.append(Message(role, self.said(content) if role == "assistant" else content))
+            role = following
+        if found and found[-1] == ("assistant", "") and not text.endswith(self._marks[self.end]):
+            found.pop()
+        return tuple(found)
+
+    def _first(self, text: str) -> tuple[Role | None, int]:
+        starts = [(len(piece), b) for (a, b), piece in self._between.items() if a is None and text.startswith(piece)]
+        length, role = max(starts, key=lambda start: start[0], default=(0, "system"))
+        return ("assistant" if role is None else role), length  # type: ignore[return-value]
+
+    def _content(self, text: str, role: Role, at: int) -> tuple[str, Role | None, int]:
+        """The content that begins at ``at``, the role of what follows, and where that begins."""
+        for mark in self._a_mark.finditer(text, at):
+            j = mark.start()
+            found = [
+                (len(piece), j - before, b)
+                for b, piece in self._behind(role)
+                if (before := self._a_mark.search(piece).start()) <= j - at and text.startswith(piece, j - before)
+            ]
+            if found:
+                length, stop, following = max(found, key=lambda one: one[0])
+                return self._plain(text[at:stop]), following, stop + length
+            if role == "assistant" and text[j] == self._marks[self.end] and j + 1 >= len(text):
+                return self._plain(text[at:j]), None, j + 1
+        return self._plain(text[at:]), None, len(text)
+
+    def _behind(self, role: Role) -> list[tuple[Role | None, str]]:
+        """What may stand behind a content of that role, with the role of what comes next."""
+        pieces: list[tuple[Role | None, str]] = [
+            ("assistant" if b is None else b, piece) for (a, b), piece in self._between.items() if a == role
+        ]
+        return [(b, piece) for b, piece in [*pieces, (None, self._closing[role])] if self._a_mark.search(piece)]
+
+    def _marked(self, history: Sequence[int] | NDArray[np.int32]) -> str:
+        """The text of tokens, with a mark for each special token of the template."""
+        ids, runs, run = np.asarray(history, np.int64).tolist(), [], []
+        for token in ids:
+            mark = self._mark_of_id.get(token)
+            if mark is None:
+                run.append(token)
+            else:
+                runs += [self._decoded(run), mark]
+                run = []
+        return "".join([*runs, self._decoded(run)])
+
+    def _decoded(self, ids: list[int]) -> str:
+        return self._tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=False) if ids else ""
+
+    def _plain(self, text: str) -> str:
+        return self._a_mark.sub(lambda mark: self._named[mark[0]], text)
+
+    # Spelling
+
+    def _opening(self, conversation: Conversation, limit: int | None) -> list[int]:
+        ids = self._spelled(self._written(conversation, over=False))
+        while limit is not None and len(ids) > limit:
+            conversation = self.fitted(self._shortened(conversation, limit, len(ids)))
+            ids = self._spelled(self._written(conversation, over=False))
+        return ids
+
+    def _shortened(self, conversation: Conversation, limit: int, length: int) -> Conversation:
+        """Without its oldest turn, or without the first words of the only one."""
+        turns = [i for i, message in enumerate(conversation) if message.role != "system"]
+        if len(turns) > 1:
+            return (*conversation[: turns[0]], *conversation[turns[0] + 1 :])
+        place = turns[0] if turns else len(conversation) - 1
+        words = conversation[place].content.split(" ") if conversation else []
+        if not any(words):
+            raise ValueError(f"an opening of at most {limit} tokens has no room for a word: {length} is the least")
+        fewer = max(1, min(len(words) - 1, (length - limit) // 8))  # no word has many more tokens
+        rest = Message(conversation[place].role, " ".join(words[fewer:]) if len(words) > 1 else "")
+        return (*conversation[:place], rest, *conversation[place + 1 :])
+
+    def _merged(self, conversation: Conversation) -> Conversation:
+        """Neighbours of one role as one message, where the template has no two."""
+        found: list[Message] = []
+        for message in conversation:
+            pair = (found[-1].role, message.role) if found else None
+            if pair and pair[0] == pair[1] and pair not in self._between:
+                found[-1] = Message(message.role, f"{found[-1].content}\n\n{message.content}".strip())
+            else:
+                found.append(message)
+        return tuple(found)
+
+    def _written(self, conversation: Conversation, over: bool) -> str:
+        """A fitted conversation as the template writes it, marks in the place of special tokens."""
+        if not conversation:
+            return self._piece(None, None)
+        roles = [message.role for message in conversation]
+        pieces = [self._piece(None, roles[0])]
+        for (role, content), following in zip(conversation, [*roles[1:], None], strict=True):
+            pieces.append(content.strip() if self._strips[role] else content)
+            closes = following is None and over
+            pieces.append(self._closing[role] if closes else self._piece(role, following))
+        return "".join(pieces)
+
+    def _piece(self, a: Role | None, b: Role | None) -> str:
+        return self._between[a, b]
+
+    def _spelled(self, written: str) -> list[int]:
+        ids: list[int] = []
+        texts, marks = self._a_mark.split(written), ["", *self._a_mark.findall(written), ""]
+        for i, text in enumerate(texts):
+            if text:
+                ids += self._segment(marks[i], text, marks[i + 1])
+            if marks[i + 1]:
+                ids.append(self._specials[self._named[marks[i + 1]]])
+        return ids
+
+    def _segment(self, before: str, text: str, after: str) -> list[int]:
+        """The tokens of a text between two special tokens, or none: as the tokenizer spells it there."""
+        if not text:
+            return []
+        key = (before, text, after)
+        if key not in self._ids:
+            if len(self._ids) >= MOST_SPELLINGS:
+                self._ids.clear()
+            if self._special.search(text):
+                self._ids[key] = self._encoded(text, split_special_tokens=True)
+            else:
+                ids = self._encoded("".join([self._named.get(before, ""), text, self._named.get(after, "")]))
+                self._ids[key] = ids[bool(before) : len(ids) - bool(after)]
+        return self._ids[key]
+
+    def _encoded(self, text: str, **options: Any) -> list[int]:
+        try:
+            return self._tokenizer(text, add_special_tokens=False, verbose=False, **options)["input_ids"]
+        except TypeError as error:
+            raise ValueError(f"the text {text[:60]!r} holds half a character, which no tokenizer can spell") from error
+
+    # Taking the template apart
+
+    def _take_apart(self) -> None:
+        """Renders the template for every short conversation.
+
+        Raises:
+            MarkupError: where it writes the same turns in another way when others follow, or fails for all.
+        """
+        told: Exception | None = None
+        for roles in _conversations(("user", "assistant")):
+            told = self._probe(roles) or told
+        if (None, "user") not in self._between or ("user", None) not in self._between:
+            raise MarkupError(f"the chat template cannot be rendered ({told})")
+        before = dict(self._between), dict(self._closing), dict(self._marks)
+        try:
+            for roles in _conversations(("system", "user", "assistant")):
+                self._probe(roles)
+            if (None, "system") not in self._between:
+                raise MarkupError("it has no system messages")
+        except MarkupError:  # system messages are unknown to it, or written elsewhere: into the user's turn, say
+            self._between, self._closing, self._marks = before
+        self._strips = {role: self._stripped(role) for role in ("system", "user", "assistant")}
+        self._check_thoughts()
+
+    def _probe(self, roles: Sequence[Role]) -> Exception | None:
+        """Keeps what stands around the contents of one conversation; what the template said where it has none such."""
+        contents = [f"\u27e8{i}\u27e9" for i in range(len(roles))]
+        messages = [Message(role, content) for role, content in zip(roles, contents, strict=True)]
+        try:
+            text, closed = self._render(messages, True), self._render(messages, False)
+        except Exception as error:  # templates raise what they like
+            return error
+        around: list[str] = []
+        for content in contents:
+            piece, found, text = text.partition(content)
+            if not found:
+                raise MarkupError(_REWRITES)
+            around.append(piece)
+        ends: list[Role | None] = [None, *roles, None]
+        for pair, piece in zip(itertools.pairwise(ends), [*around, text], strict=True):
+            if self._between.setdefault(pair, piece) != piece:
+                raise MarkupError(_REWRITES)
+        if roles:
+            behind = closed.rpartition(contents[-1])[2]
+            self._closing.setdefault(roles[-1], _common(text, behind))
+        return None
+
+    def _render(self, messages: Iterable[Message], prompts: bool) -> str:
+        [text] = self._tokenizer.apply_chat_template(
+            [to_json(messages)], tokenize=False, add_generation_prompt=prompts, continue_final_message=False
+        )
+        return self._special.sub(lambda token: self._mark(token[0]), text)
+
+    def _mark(self, token: str) -> str:
+        if token not in self._marks and len(self._marks) >= _MOST_MARKS:
+            raise MarkupError(f"the chat template has more than {_MOST_MARKS} special tokens")
+        return self._marks.setdefault(token, chr(_FIRST_MARK + len(self._marks)))
+
+    def _stripped(self, role: Role) -> bool:
+        """Whether the template takes blanks off the ends of such contents."""
+        padded = Message(role, " \u27e80\u27e9 ")
+        turns = {"system": [padded, user("x")], "user": [padded], "assistant": [user("x"), padded, user("x")]}[role]
+        try:
+            return padded.content not in self._render(turns, True)
+        except Exception:  # it has no such role
+            return False
+
+    def _check_thoughts(self) -> None:
+        thought = "<think>\u27e80\u27e9</think>\u27e81\u27e9"
+        if thought not in self._render([user("x"), assistant(thought), user("x")], True):
+            raise MarkupError(_REWRITES)
+
+    def _end(self) -> str:
+        """The special token that closes the agent's turn."""
+        piece = self._between.get(("assistant", "user"), "")
+        if not piece or not self._a_mark.match(piece):
+            raise MarkupError(
+                "the chat template does not close the agent's turn with a special token: nobody could tell its end "
+                "from what is said. Choose another markup: markup='plain', or 'chatml' where the tokenizer has it"
+            )
+        for a, b in (("user", "assistant"), ("user", None)):
+            if not self._a_mark.search(self._between.get((a, b), "")):  # type: ignore[arg-type]
+                raise MarkupError(
+                    "the chat template closes the user's turn with plain text, which a user could say. Choose another "
+                    "markup: markup='plain', or 'chatml' where the tokenizer has it"
+                )
+        return self._named[piece[0]]
+
+    def _lead(self) -> str:
+        prompt, piece = self._piece("user", None), self._piece("user", "assistant")
+        lead = piece.removeprefix(prompt)
+        if not piece.startswith(prompt) or self._a_mark.search(lead):
+            raise MarkupError(_REWRITES)
+        return lead
+
+
+_REWRITES = (
+    "the chat template writes what was said in another way once the conversation goes on (it drops thoughts, or moves "
+    "the system's words), so that no episode could be kept as it was said. Choose another markup: markup='chatml', or "
+    "'plain', or the path of a template of your own"
+)
+
+_MARKUPS: WeakKeyDictionary[Any, tuple[tuple[Any, Any], Markup]] = WeakKeyDictionary()
+
+
+def markup_of(tokenizer: PreTrainedTokenizerFast) -> Markup | None:
+    """How conversations are written for a tokenizer; None where it has no chat template.
+
+    Raises:
+        MarkupError: where episodes cannot be written by its template.
+    """
+    if not tokenizer.chat_template:
+        return None
+    made_from = (str(tokenizer.chat_template), tokenizer.eos_token)
+    known = _MARKUPS.get(tokenizer)
+    if known is None or known[0] != made_from:
+        known = _MARKUPS[tokenizer] = (made_from, Markup(tokenizer))
+    return known[1]
+
+
+def conversations(
+    tokenizer: PreTrainedTokenizerFast, histories: Sequence[Sequence[int] | NDArray[np.int32]]
+) -> list[Conversation]:
+    """The messages of each history.
+
+    Raises:
+        ValueError: where the tokenizer has no chat template to read them by.
+    """
+    markup = markup_of(tokenizer)
+    if markup is None:
+        raise ValueError("the tokenizer has no chat template: histories cannot be read as conversations")
+    return [markup.read(history) for history in histories]
+
+
+def _conversations(roles: Sequence[Role]) -> Iterable[tuple[Role, ...]]:
+    return (some for n in range(_PROBED + 1) for some in itertools.product(roles, repeat=n))
+
+
+def _without_system(conversation: Conversation) -> Conversation:
+    """System messages as the beginning of the user's next turn, or as turns of the user."""
+    found: list[Message] = []
+    told: list[str] = []
+    for message in conversation:
+        if message.role == "system":
+            told.append(message.content)
+        elif message.role == "user":
+            found.append(user("\n\n".join([*told, message.content])))
+            told = []
+        else:
+            found += [user("\n\n".join(told))] * bool(told) + [message]
+            told = []
+    return (*found, *([user("\n\n".join(told))] if told else []))
+
+
+def _common(a: str, b: str) -> str:
+    """What both begin with."""
+    return "".join(x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

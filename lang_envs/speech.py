@@ -1,0 +1,138 @@
+"""What a task and an agent say, as tokens: the one place where an environment's texts are spelled."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from lang_envs.chat_templates import PACKAGED
+from lang_envs.conversation import Conversation, system, user
+from lang_envs.markup import MOST_SPELLINGS, markup_of
+from lang_envs.tokenizers import adopt, decode, encode, opening_tokens, set_markup
+from lang_envs.utterances import opening
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from lang_envs.task import Task
+
+Observation = str | Conversation
+
+_TURNS_BESIDE = 4  # of a context that is as long as the task's own limit, whose markup is not counted
+
+
+def tokenizer_of(
+    task: Task[Any], tokenizer: PreTrainedTokenizerFast | str | os.PathLike[str] | None, markup: str | None = None
+) -> PreTrainedTokenizerFast:
+    """The tokenizer that a task is played with: its own, or another one made fit for it.
+
+    Args:
+        task: what is played.
+        tokenizer: where it is not the task's own: a tokenizer, a folder, or a name on the hub.
+        markup: how conversations are written; see :func:`lang_envs.tokenizers.set_markup`. By default as the
+            tokenizer's own chat template says, and in plain text where it has none and the task is a conversation.
+
+    Raises:
+        ValueError: where conversations cannot be written that way.
+    """
+    found = task.tokenizer() if tokenizer is None else adopt(tokenizer)
+    if markup is None and not found.chat_template and task.conversational:
+        markup = "plain"
+    if markup is not None:
+        found = set_markup(copy.deepcopy(found), markup)
+    return found
+
+
+class Speech:
+    """What is said in one task, in the tokens of one tokenizer.
+
+    A task that says plain texts (``str``) is spelled as it stands where the tokenizer has no chat template; else what
+    it says is the user's, in the words of ``Task.in_words``. Where conversations are written in another way than the
+    packaged tokenizer's, the task's instruction is the system message, unless ``Task.instructs`` says otherwise.
+
+    Attributes:
+        context_limit: tokens of an opening, of which the oldest turns are left out; None for no limit.
+        max_tokens: of a whole episode. Both are the task's own, and room for what its tokenizer does not need: the
+            instruction, and what stands around each turn.
+    """
+
+    def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast) -> None:
+        self.task, self.tokenizer, self.markup = task, tokenizer, markup_of(tokenizer)
+        self._before = opening_tokens(tokenizer) if self.markup is None else []
+        packaged = self.markup is None or tokenizer.chat_template == PACKAGED
+        self.instructs = bool(task.instruction) and (not packaged if task.instructs is None else task.instructs)
+        around = 0 if packaged or self.markup is None else len(self.markup.answer((user(""),), False, False))
+        told = len(encode(tokenizer, [task.instruction])[0]) + around if self.instructs else 0
+        beside = told + _TURNS_BESIDE * around
+        self.context_limit = None if task.max_context_tokens is None else task.max_context_tokens + beside
+        self.max_tokens = task.max_tokens + beside + task.max_turns * around
+        self._texts: dict[str, list[int]] = {}  # of texts met before: a corpus says the same things again and again
+
+    def openings(self, said: Sequence[Observation]) -> list[list[int]]:
+        """The tokens of opening observations.
+
+        Raises:
+            ValueError: where one has no room within the limit, or the tokenizer cannot spell it.
+        """
+        if self.markup is None:
+            spelled = self._spelled([self._text(text) for text in said])
+            return [opening(tokens, self._before, self.context_limit) for tokens in spelled]
+        return [self.markup.opening(self._opening(text), self.context_limit) for text in said]
+
+    def answers(self, said: Sequence[Observation], ended: Sequence[bool], over: Sequence[bool]) -> list[list[int]]:
+        """The tokens of what the environment says back.
+
+        Args:
+            said: by the task, to each utterance.
+            ended: whether the utterance has its end token; one that was cut at its limit has not.
+            over: whether the episode is.
+        """
+        if self.markup is None:
+            return self._spelled([self._text(text) for text in said])
+        return [
+            self.markup.answer(self._messages(text), bool(whole), bool(last))
+            for text, whole, last in zip(said, ended, over, strict=True)
+        ]
+
+    def heard(self, utterances: Sequence[Sequence[int] | NDArray[Any]]) -> list[str]:
+        """What the task hears of the agent's utterances, their end tokens left out."""
+        texts = decode(self.tokenizer, utterances)
+        return texts if self.markup is None else [self.markup.said(text) for text in texts]
+
+    def conversation(self, said: Observation) -> Conversation:
+        """An opening observation as the messages that are spelled, the instruction first."""
+        return self._opening(said)
+
+    def _opening(self, said: Observation) -> Conversation:
+        messages = self._messages(said)
+        if not self.instructs:
+            return messages
+        if messages and messages[0].role == "system":
+            return (system(f"{self.task.instruction}\n\n{messages[0].content}"), *messages[1:])
+        return (system(self.task.instruction), *messages)
+
+    def _messages(self, said: Observation) -> Conversation:
+        if not isinstance(said, str):
+            return said
+        words = self.task.in_words(said)
+        return (user(words),) if words else ()
+
+    def _text(self, said: Observation) -> str:
+        if isinstance(said, str):
+            return said
+        raise ValueError(
+            f"{type(self.task).__name__} speaks in messages, and its tokenizer has no chat template to write them by: "
+            "set tokenizer.chat_template, or make the environment with markup='plain'"
+        )
+
+    def _spelled(self, texts: Sequence[str]) -> list[list[int]]:
+        unknown = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        if unknown:
+            if len(self._texts) + len(unknown) > MOST_SPELLINGS:
+                self._texts = {text: self._texts[text] for text in texts if text in self._texts}
+            self._texts |= zip(unknown, encode(self.tokenizer, unknown), strict=True)
+        return [self._texts[text] for text in texts]
