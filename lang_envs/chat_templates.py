@@ -29,7 +29,7 @@ CHATML = (
 PLAIN = (
     "{% for message in messages %}{% if message.role == 'user' %}User: {{ message.content }}{{ eos_token }}\n"
     "{% elif message.role == 'assistant' %}Assistant: {{ message.content }}{{ eos_token }}\n"
-    "{% else %}{{ message.content }}{{ eos_token }}\n{% endif %}{% endfor %}"
+    "{% else %}System: {{ message.content }}{{ eos_token }}\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
 """for models that have no template: each turn ends with the tokenizer's end token, which no text can hold"""

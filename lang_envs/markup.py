@@ -51,6 +51,7 @@ class Markup:
         self._specials = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
         ordered = sorted(self._specials, key=len, reverse=True)
         self._special = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
+        self._takes_blanks = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.rstrip]
         self._marks: dict[str, str] = {}  # special token -> the half character that stands for it
         self._between: dict[tuple[Role | None, Role | None], str] = {}  # None: before the first, or behind the last
         self._closing: dict[Role, str] = {}  # behind the last content where the agent is not to speak
@@ -63,8 +64,7 @@ class Markup:
         self._mark_of_id = {self._specials[token]: mark for token, mark in self._marks.items()}
         self._a_mark = re.compile(f"[{''.join(map(re.escape, self._named))}]" if self._named else r"(?!)")
         self.end, self.lead = self._end(), self._lead()
-        prompt = self._piece("user", None)
-        self.prompt = self._spelled(prompt[[mark.start() for mark in self._a_mark.finditer(prompt)][-1] :])
+        self.prompt = self._spelled(self._asking())
 
     @property
     def opens(self) -> list[str]:
@@ -87,7 +87,7 @@ class Markup:
         if key not in self._openings:
             if len(self._openings) >= MOST_SPELLINGS:
                 self._openings.clear()
-            self._openings[key] = self._opening(self.fitted(conversation), limit)
+            self._openings[key] = self._opening(conversation, limit)
         return self._openings[key]
 
     def answer(self, messages: Conversation, ended: bool, over: bool) -> list[int]:
@@ -102,17 +102,14 @@ class Markup:
         if key not in self._answers:
             if len(self._answers) >= MOST_SPELLINGS:
                 self._answers.clear()
-            written = self._written((assistant(""), *self._merged(messages)), over)
-            behind = written[len(self._piece(None, "assistant")) :]
-            ids = self._spelled(behind)
+            ids = self._spelled(self._written("assistant", self._merged(messages), over))
             self._answers[key] = ids[1:] if ended else ids
         return self._answers[key]
 
     def reply(self, text: str) -> list[int]:
         """The tokens of an agent's turn, its end token left out."""
-        prompt = self._piece("user", None)
-        *_, heard = self._a_mark.split(prompt)
-        before = prompt[: len(prompt) - len(heard)][-1:]  # the last special token of the prompt
+        asking = self._asking()
+        before, heard = asking[0], asking[1:]
         text = self.lead + (text.strip() if self._strips["assistant"] else text)
         alone, whole = (
             self._segment(before, heard, ""),
@@ -170,26 +167,23 @@ class Markup:
 
     def _content(self, text: str, role: Role, at: int) -> tuple[str, Role | None, int]:
         """The content that begins at ``at``, the role of what follows, and where that begins."""
+        ends = {self._closing[role], *([self._marks[self.end]] if role == "assistant" else [])}
         for mark in self._a_mark.finditer(text, at):
-            j = mark.start()
-            found = [
-                (len(piece), j - before, b)
-                for b, piece in self._behind(role)
-                if (before := self._a_mark.search(piece).start()) <= j - at and text.startswith(piece, j - before)
-            ]
+            found: list[tuple[int, int, Role | None]] = []
+            for piece, following in [*self._behind(role), *((end, None) for end in ends)]:
+                first = self._a_mark.search(piece)
+                start = mark.start() - first.start() if first else -1
+                if start >= at and text.startswith(piece, start) and (following or start + len(piece) == len(text)):
+                    found.append((len(piece), start, following))
             if found:
-                length, stop, following = max(found, key=lambda one: one[0])
-                return self._plain(text[at:stop]), following, stop + length
-            if role == "assistant" and text[j] == self._marks[self.end] and j + 1 >= len(text):
-                return self._plain(text[at:j]), None, j + 1
+                length, start, following = max(found, key=lambda one: (one[2] is None, one[0]))
+                return self._plain(text[at:start]), following, start + length
         return self._plain(text[at:]), None, len(text)
 
-    def _behind(self, role: Role) -> list[tuple[Role | None, str]]:
+    def _behind(self, role: Role) -> list[tuple[str, Role]]:
         """What may stand behind a content of that role, with the role of what comes next."""
-        pieces: list[tuple[Role | None, str]] = [
-            ("assistant" if b is None else b, piece) for (a, b), piece in self._between.items() if a == role
-        ]
-        return [(b, piece) for b, piece in [*pieces, (None, self._closing[role])] if self._a_mark.search(piece)]
+        pieces = [(piece, b) for (a, b), piece in self._between.items() if a == role]
+        return [(piece, b or "assistant") for piece, b in pieces if b or piece.endswith(self._asking())]
 
     def _marked(self, history: Sequence[int] | NDArray[np.int32]) -> str:
         """The text of tokens, with a mark for each special token of the template."""
@@ -212,10 +206,10 @@ class Markup:
     # Spelling
 
     def _opening(self, conversation: Conversation, limit: int | None) -> list[int]:
-        ids = self._spelled(self._written(conversation, over=False))
+        ids = self._spelled(self._written(None, self.fitted(conversation), over=False))
         while limit is not None and len(ids) > limit:
-            conversation = self.fitted(self._shortened(conversation, limit, len(ids)))
-            ids = self._spelled(self._written(conversation, over=False))
+            conversation = self._shortened(conversation, limit, len(ids))
+            ids = self._spelled(self._written(None, self.fitted(conversation), over=False))
         return ids
 
     def _shortened(self, conversation: Conversation, limit: int, length: int) -> Conversation:
@@ -242,16 +236,13 @@ class Markup:
                 found.append(message)
         return tuple(found)
 
-    def _written(self, conversation: Conversation, over: bool) -> str:
-        """A fitted conversation as the template writes it, marks in the place of special tokens."""
-        if not conversation:
-            return self._piece(None, None)
-        roles = [message.role for message in conversation]
-        pieces = [self._piece(None, roles[0])]
-        for (role, content), following in zip(conversation, [*roles[1:], None], strict=True):
-            pieces.append(content.strip() if self._strips[role] else content)
-            closes = following is None and over
-            pieces.append(self._closing[role] if closes else self._piece(role, following))
+    def _written(self, before: Role | None, messages: Conversation, over: bool) -> str:
+        """Fitted messages behind a content of the role ``before``, marks in the place of special tokens."""
+        pieces: list[str] = []
+        for role, content in messages:
+            pieces += [self._piece(before, role), content.strip() if self._strips[role] else content]
+            before = role
+        pieces.append(self._closing[before] if over and before else self._piece(before, None))
         return "".join(pieces)
 
     def _piece(self, a: Role | None, b: Role | None) -> str:
@@ -309,6 +300,8 @@ class Markup:
                 raise MarkupError("it has no system messages")
         except MarkupError:  # system messages are unknown to it, or written elsewhere: into the user's turn, say
             self._between, self._closing, self._marks = before
+        if not self._between.get((None, None), "").endswith(self._asking()):
+            self._between.pop((None, None), None)  # nobody is asked to speak where nobody has spoken
         self._strips = {role: self._stripped(role) for role in ("system", "user", "assistant")}
         self._check_thoughts()
 
@@ -339,7 +332,13 @@ class Markup:
         [text] = self._tokenizer.apply_chat_template(
             [to_json(messages)], tokenize=False, add_generation_prompt=prompts, continue_final_message=False
         )
-        return self._special.sub(lambda token: self._mark(token[0]), text)
+        marked = self._special.sub(lambda token: self._mark(token[0]), text)
+        return re.sub(f"([{self._greedy}])\\s+", r"\1", marked) if self._greedy else marked
+
+    @property
+    def _greedy(self) -> str:
+        """The marks of special tokens that take the blanks behind them."""
+        return "".join(self._marks[token] for token in self._takes_blanks if token in self._marks)
 
     def _mark(self, token: str) -> str:
         if token not in self._marks and len(self._marks) >= _MOST_MARKS:
@@ -362,19 +361,25 @@ class Markup:
 
     def _end(self) -> str:
         """The special token that closes the agent's turn."""
-        piece = self._between.get(("assistant", "user"), "")
-        if not piece or not self._a_mark.match(piece):
-            raise MarkupError(
-                "the chat template does not close the agent's turn with a special token: nobody could tell its end "
-                "from what is said. Choose another markup: markup='plain', or 'chatml' where the tokenizer has it"
-            )
-        for a, b in (("user", "assistant"), ("user", None)):
-            if not self._a_mark.search(self._between.get((a, b), "")):  # type: ignore[arg-type]
+        for b in ("assistant", None):
+            if not self._a_mark.search(self._between.get(("user", b), "")):  # type: ignore[call-overload]
                 raise MarkupError(
                     "the chat template closes the user's turn with plain text, which a user could say. Choose another "
                     "markup: markup='plain', or 'chatml' where the tokenizer has it"
                 )
+        piece = self._between.get(("assistant", "user"), "")
+        if not self._a_mark.match(piece):
+            raise MarkupError(
+                "the chat template does not close the agent's turn with a special token: nobody could tell its end "
+                "from what is said. Choose another markup: markup='plain', or 'chatml' where the tokenizer has it"
+            )
         return self._named[piece[0]]
+
+    def _asking(self) -> str:
+        """What asks the agent to speak, from its last special token on."""
+        piece = self._between["user", None]
+        marks = [place for place, letter in enumerate(piece) if letter in self._marks.values()]
+        return piece[marks[-1] :] if marks else piece
 
     def _lead(self) -> str:
         prompt, piece = self._piece("user", None), self._piece("user", "assistant")
