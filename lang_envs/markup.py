@@ -1,9 +1,9 @@
 """How a conversation becomes tokens, and tokens a conversation again: a tokenizer's chat template, taken apart.
 
 A template (Jinja2, ``tokenizer.chat_template``) writes a whole conversation at once. An episode is written as it goes:
-what the model said stays as it was said, what the environment says is spelled once and appended. So the template is
-rendered for short conversations of every kind, and what it writes before, between and behind the contents is kept; a
-longer conversation is put together from these. A template for which that is not the same is refused.
+what the model said stays as it was said, what the environment says is spelled once and appended. So the template
+is taken apart (:mod:`lang_envs.template_pieces`), and a conversation is put together from what it writes around each
+content, which gives the very tokens of its own rendering; a template for which that is not so is refused.
 
 Texts are no control: contents are spelled without special tokens, so that a user's ``<|im_end|>`` is ten letters and
 signs. Every turn of the agent closes with one special token, the environment's end token.
@@ -13,28 +13,23 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.conversation import Conversation, Message, Role, assistant, to_json, user
+from lang_envs.conversation import Conversation, Message, Role, user
+from lang_envs.template_pieces import MarkupError as MarkupError
+from lang_envs.template_pieces import TemplatePieces
+from lang_envs.tokenizers import whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 MOST_SPELLINGS = 2**17
 """Pieces of text whose tokens are remembered: some tens of megabytes."""
-
-_PROBED = 4  # the longest conversation that the template is rendered for, in messages
-_FIRST_MARK = 0xD800  # half characters, which no text holds, stand for special tokens
-_MOST_MARKS = 2048
-
-
-class MarkupError(ValueError):
-    """A chat template that episodes cannot be written by."""
 
 
 class Markup:
@@ -47,24 +42,18 @@ class Markup:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._tokenizer = tokenizer
+        self._tokenizer, self._pieces = tokenizer, TemplatePieces(tokenizer)
+        self._between, self._closing = self._pieces.between, self._pieces.closing
+        self.end, self.lead = self._pieces.end, self._pieces.lead
         self._specials = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
-        ordered = sorted(self._specials, key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, ordered)) or r"(?!)")
-        self._takes_blanks = [t.content for t in tokenizer.added_tokens_decoder.values() if t.special and t.rstrip]
-        self._marks: dict[str, str] = {}  # special token -> the half character that stands for it
-        self._between: dict[tuple[Role | None, Role | None], str] = {}  # None: before the first, or behind the last
-        self._closing: dict[Role, str] = {}  # behind the last content where the agent is not to speak
-        self._strips: dict[Role, bool] = {}
-        self._ids: dict[tuple[str, str, str], list[int]] = {}
+        self._special = re.compile("|".join(map(re.escape, self._specials)))
+        self._named = {mark: token for token, mark in self._pieces.marks.items()}
+        self._mark_of_id = {self._specials[token]: mark for mark, token in self._named.items()}
+        self._a_mark = re.compile(f"[{''.join(map(re.escape, self._named))}]")
+        self._ids: dict[tuple[str, str, str], list[int]] = {}  # of a text between two special tokens
         self._openings: dict[tuple[Conversation, int | None], list[int]] = {}
         self._answers: dict[tuple[Conversation, bool, bool], list[int]] = {}
-        self._take_apart()
-        self._named = {mark: token for token, mark in self._marks.items()}
-        self._mark_of_id = {self._specials[token]: mark for token, mark in self._marks.items()}
-        self._a_mark = re.compile(f"[{''.join(map(re.escape, self._named))}]" if self._named else r"(?!)")
-        self.end, self.lead = self._end(), self._lead()
-        self.prompt = self._spelled(self._asking())
+        self.prompt = self._spelled(self._pieces.asking)
 
     @property
     def opens(self) -> list[str]:
@@ -108,14 +97,12 @@ class Markup:
 
     def reply(self, text: str) -> list[int]:
         """The tokens of an agent's turn, its end token left out."""
-        asking = self._asking()
-        before, heard = asking[0], asking[1:]
-        text = self.lead + (text.strip() if self._strips["assistant"] else text)
-        alone, whole = (
-            self._segment(before, heard, ""),
-            self._segment(before, heard + text, self._marks[self.end]),
-        )
-        return whole[len(alone) :] if whole[: len(alone)] == alone else self._segment("", text, self._marks[self.end])
+        asking, end = self._pieces.asking, self._pieces.marks[self.end]
+        text = self.lead + self._content_of("assistant", text)
+        alone, whole_turn = self._segment(asking[0], asking[1:], ""), self._segment(asking[0], asking[1:] + text, end)
+        if whole_turn[: len(alone)] == alone:
+            return whole_turn[len(alone) :]
+        return self._segment("", text, end)  # the prompt would be spelled in another way before this very text
 
     def said(self, text: str) -> str:
         """What a turn of the agent says, by the text of its tokens without the end token."""
@@ -156,7 +143,7 @@ class Markup:
             content, following, at = self._content(text, role, at)
             found.append(Message(role, self.said(content) if role == "assistant" else content))
             role = following
-        if found and found[-1] == ("assistant", "") and not text.endswith(self._marks[self.end]):
+        if found and found[-1] == ("assistant", "") and not text.endswith(self._pieces.marks[self.end]):
             found.pop()
         return tuple(found)
 
@@ -167,7 +154,7 @@ class Markup:
 
     def _content(self, text: str, role: Role, at: int) -> tuple[str, Role | None, int]:
         """The content that begins at ``at``, the role of what follows, and where that begins."""
-        ends = {self._closing[role], *([self._marks[self.end]] if role == "assistant" else [])}
+        ends = {self._closing[role], *([self._pieces.marks[self.end]] if role == "assistant" else [])}
         for mark in self._a_mark.finditer(text, at):
             found: list[tuple[int, int, Role | None]] = []
             for piece, following in [*self._behind(role), *((end, None) for end in ends)]:
@@ -183,7 +170,7 @@ class Markup:
     def _behind(self, role: Role) -> list[tuple[str, Role]]:
         """What may stand behind a content of that role, with the role of what comes next."""
         pieces = [(piece, b) for (a, b), piece in self._between.items() if a == role]
-        return [(piece, b or "assistant") for piece, b in pieces if b or piece.endswith(self._asking())]
+        return [(piece, b or "assistant") for piece, b in pieces if b or piece.endswith(self._pieces.asking)]
 
     def _marked(self, history: Sequence[int] | NDArray[np.int32]) -> str:
         """The text of tokens, with a mark for each special token of the template."""
@@ -240,10 +227,15 @@ class Markup:
         """Fitted messages behind a content of the role ``before``, marks in the place of special tokens."""
         pieces: list[str] = []
         for role, content in messages:
-            pieces += [self._piece(before, role), content.strip() if self._strips[role] else content]
+            pieces += [self._piece(before, role), self._content_of(role, content)]
             before = role
         pieces.append(self._closing[before] if over and before else self._piece(before, None))
         return "".join(pieces)
+
+    def _content_of(self, role: Role, content: str) -> str:
+        if not whole(content):
+            raise ValueError(f"the text {content[:60]!r} holds half a character, which no tokenizer can spell")
+        return content.strip() if self._pieces.strips[role] else content
 
     def _piece(self, a: Role | None, b: Role | None) -> str:
         return self._between[a, b]
@@ -266,134 +258,15 @@ class Markup:
         if key not in self._ids:
             if len(self._ids) >= MOST_SPELLINGS:
                 self._ids.clear()
-            if self._special.search(text):
-                self._ids[key] = self._encoded(text, split_special_tokens=True)
-            else:
-                ids = self._encoded("".join([self._named.get(before, ""), text, self._named.get(after, "")]))
-                self._ids[key] = ids[bool(before) : len(ids) - bool(after)]
+            literal = self._special.search(text) is not None
+            before, after = ("", "") if literal else (self._named.get(before, ""), self._named.get(after, ""))
+            backend = self._tokenizer.backend_tokenizer
+            backend.encode_special_tokens = literal
+            ids = backend.encode(before + text + after, add_special_tokens=False).ids
+            backend.encode_special_tokens = False
+            self._ids[key] = ids[bool(before) : len(ids) - bool(after)]
         return self._ids[key]
 
-    def _encoded(self, text: str, **options: Any) -> list[int]:
-        try:
-            return self._tokenizer(text, add_special_tokens=False, verbose=False, **options)["input_ids"]
-        except TypeError as error:
-            raise ValueError(f"the text {text[:60]!r} holds half a character, which no tokenizer can spell") from error
-
-    # Taking the template apart
-
-    def _take_apart(self) -> None:
-        """Renders the template for every short conversation.
-
-        Raises:
-            MarkupError: where it writes the same turns in another way when others follow, or fails for all.
-        """
-        told: Exception | None = None
-        for roles in _conversations(("user", "assistant")):
-            told = self._probe(roles) or told
-        if (None, "user") not in self._between or ("user", None) not in self._between:
-            raise MarkupError(f"the chat template cannot be rendered ({told})")
-        before = dict(self._between), dict(self._closing), dict(self._marks)
-        try:
-            for roles in _conversations(("system", "user", "assistant")):
-                self._probe(roles)
-            if (None, "system") not in self._between:
-                raise MarkupError("it has no system messages")
-        except MarkupError:  # system messages are unknown to it, or written elsewhere: into the user's turn, say
-            self._between, self._closing, self._marks = before
-        if not self._between.get((None, None), "").endswith(self._asking()):
-            self._between.pop((None, None), None)  # nobody is asked to speak where nobody has spoken
-        self._strips = {role: self._stripped(role) for role in ("system", "user", "assistant")}
-        self._check_thoughts()
-
-    def _probe(self, roles: Sequence[Role]) -> Exception | None:
-        """Keeps what stands around the contents of one conversation; what the template said where it has none such."""
-        contents = [f"\u27e8{i}\u27e9" for i in range(len(roles))]
-        messages = [Message(role, content) for role, content in zip(roles, contents, strict=True)]
-        try:
-            text, closed = self._render(messages, True), self._render(messages, False)
-        except Exception as error:  # templates raise what they like
-            return error
-        around: list[str] = []
-        for content in contents:
-            piece, found, text = text.partition(content)
-            if not found:
-                raise MarkupError(_REWRITES)
-            around.append(piece)
-        ends: list[Role | None] = [None, *roles, None]
-        for pair, piece in zip(itertools.pairwise(ends), [*around, text], strict=True):
-            if self._between.setdefault(pair, piece) != piece:
-                raise MarkupError(_REWRITES)
-        if roles:
-            behind = closed.rpartition(contents[-1])[2]
-            self._closing.setdefault(roles[-1], _common(text, behind))
-        return None
-
-    def _render(self, messages: Iterable[Message], prompts: bool) -> str:
-        [text] = self._tokenizer.apply_chat_template(
-            [to_json(messages)], tokenize=False, add_generation_prompt=prompts, continue_final_message=False
-        )
-        marked = self._special.sub(lambda token: self._mark(token[0]), text)
-        return re.sub(f"([{self._greedy}])\\s+", r"\1", marked) if self._greedy else marked
-
-    @property
-    def _greedy(self) -> str:
-        """The marks of special tokens that take the blanks behind them."""
-        return "".join(self._marks[token] for token in self._takes_blanks if token in self._marks)
-
-    def _mark(self, token: str) -> str:
-        if token not in self._marks and len(self._marks) >= _MOST_MARKS:
-            raise MarkupError(f"the chat template has more than {_MOST_MARKS} special tokens")
-        return self._marks.setdefault(token, chr(_FIRST_MARK + len(self._marks)))
-
-    def _stripped(self, role: Role) -> bool:
-        """Whether the template takes blanks off the ends of such contents."""
-        padded = Message(role, " \u27e80\u27e9 ")
-        turns = {"system": [padded, user("x")], "user": [padded], "assistant": [user("x"), padded, user("x")]}[role]
-        try:
-            return padded.content not in self._render(turns, True)
-        except Exception:  # it has no such role
-            return False
-
-    def _check_thoughts(self) -> None:
-        thought = "<think>\u27e80\u27e9</think>\u27e81\u27e9"
-        if thought not in self._render([user("x"), assistant(thought), user("x")], True):
-            raise MarkupError(_REWRITES)
-
-    def _end(self) -> str:
-        """The special token that closes the agent's turn."""
-        for b in ("assistant", None):
-            if not self._a_mark.search(self._between.get(("user", b), "")):  # type: ignore[call-overload]
-                raise MarkupError(
-                    "the chat template closes the user's turn with plain text, which a user could say. Choose another "
-                    "markup: markup='plain', or 'chatml' where the tokenizer has it"
-                )
-        piece = self._between.get(("assistant", "user"), "")
-        if not self._a_mark.match(piece):
-            raise MarkupError(
-                "the chat template does not close the agent's turn with a special token: nobody could tell its end "
-                "from what is said. Choose another markup: markup='plain', or 'chatml' where the tokenizer has it"
-            )
-        return self._named[piece[0]]
-
-    def _asking(self) -> str:
-        """What asks the agent to speak, from its last special token on."""
-        piece = self._between["user", None]
-        marks = [place for place, letter in enumerate(piece) if letter in self._marks.values()]
-        return piece[marks[-1] :] if marks else piece
-
-    def _lead(self) -> str:
-        prompt, piece = self._piece("user", None), self._piece("user", "assistant")
-        lead = piece.removeprefix(prompt)
-        if not piece.startswith(prompt) or self._a_mark.search(lead):
-            raise MarkupError(_REWRITES)
-        return lead
-
-
-_REWRITES = (
-    "the chat template writes what was said in another way once the conversation goes on (it drops thoughts, or moves "
-    "the system's words), so that no episode could be kept as it was said. Choose another markup: markup='chatml', or "
-    "'plain', or the path of a template of your own"
-)
 
 _MARKUPS: WeakKeyDictionary[Any, tuple[tuple[Any, Any], Markup]] = WeakKeyDictionary()
 
@@ -427,10 +300,6 @@ def conversations(
     return [markup.read(history) for history in histories]
 
 
-def _conversations(roles: Sequence[Role]) -> Iterable[tuple[Role, ...]]:
-    return (some for n in range(_PROBED + 1) for some in itertools.product(roles, repeat=n))
-
-
 def _without_system(conversation: Conversation) -> Conversation:
     """System messages as the beginning of the user's next turn, or as turns of the user."""
     found: list[Message] = []
@@ -445,8 +314,3 @@ def _without_system(conversation: Conversation) -> Conversation:
             found += [user("\n\n".join(told))] * bool(told) + [message]
             told = []
     return (*found, *([user("\n\n".join(told))] if told else []))
-
-
-def _common(a: str, b: str) -> str:
-    """What both begin with."""
-    return "".join(x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

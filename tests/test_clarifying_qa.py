@@ -5,13 +5,13 @@ from collections import Counter, defaultdict
 
 import numpy as np
 import pytest
-from lang_envs.transcript import turns_of
 
 from datasets_builders import build
 from lang_envs import Start, TokenVectorEnv, check_env, rollout
 from lang_envs.corpora.questions import LETTERS
 from lang_envs.corpora.questions.ambiguous import TEST, TRAIN, cases, need_asked
 from lang_envs.corpora.questions.domains import DOMAINS
+from lang_envs.markup import markup_of
 from lang_envs.policies.any_task import Say
 from lang_envs.policies.clarifying_qa import AnswerAtOnce, AskIrrelevant, AskThenAnswer, RandomAnswer
 from lang_envs.tasks.clarifying_qa import LAST_CALL, ClarifyingQA
@@ -34,7 +34,7 @@ def talk(task, context, *utterances):
 
 
 def said_back(reply):
-    return reply.text.removeprefix("<|user|>").removesuffix("<|agent|>")
+    return "".join(content for _, content in reply.text)
 
 
 def first(kind):
@@ -177,8 +177,8 @@ def test_the_last_turn_counts():
     assert [r.info["asked"] for r in replies] == [0, 1, 1]
     assert [r.info["answered"] for r in replies] == [True, False, True]
     assert [r.info["correct"] for r in replies] == [False, False, True]
-    assert said_back(replies[1]).endswith(LAST_CALL) and LAST_CALL not in replies[0].text
-    assert replies[2].text == "" and {r.info["context"] for r in replies} == {ONE}
+    assert said_back(replies[1]).endswith(LAST_CALL) and LAST_CALL not in said_back(replies[0])
+    assert replies[2].text == () and {r.info["context"] for r in replies} == {ONE}
     replies = talk(TASK, ONE, f"The answer is {right}.", "Hm.", "I do not know.")
     assert replies[2].reward == 0 and not replies[2].info["answered"]
     with pytest.raises(ValueError, match="over"):
@@ -188,7 +188,7 @@ def test_the_last_turn_counts():
 def test_an_answer_ends_it_without_a_fixed_horizon():
     task = ClarifyingQA(fixed_horizon=False)
     [reply] = talk(task, ONE, f"The answer is {task.cases[ONE].question.letter}.")
-    assert reply.terminated and reply.reward == 1 and reply.text == ""
+    assert reply.terminated and reply.reward == 1 and reply.text == ()
     assert not talk(task, ONE, "Well?")[0].terminated
     with pytest.raises(ValueError, match="over"):
         task.reply(reply.state, "Or is it another?", RNG)
@@ -208,14 +208,15 @@ def test_form_with_thinking_asks_for_a_thought_in_every_turn():
     assert talk(task, 0, "<think>hm</think>Why?", final)[1].info["format_ok"]
     assert not talk(task, 0, "Why?", final)[1].info["format_ok"]
     assert not talk(task, 0, "<think>hm</think>Why?", "The answer is A.")[1].info["format_ok"]
-    assert "<think>" in task.begin_at(0, RNG)[1]
+    assert "<think>" in task.begin_at(0, RNG)[1][0].content
 
 
 def test_every_opening_fits_and_is_written_as_a_conversation():
     for task in POOLS.values():
-        assert max(map(len, encode(task.tokenizer(), task.openings[::8]))) <= task.max_context_tokens
-    [(speaker, rules), (asker, question)] = turns_of(TASK.openings[0])
-    assert (speaker, asker) == ("context", "user") and "The answer is X" in rules
+        markup = markup_of(task.tokenizer())
+        assert max(len(markup.opening(opening)) for opening in task.openings[::8]) <= task.max_context_tokens
+    [(speaker, rules), (asker, question)] = TASK.openings[0]
+    assert (speaker, asker) == ("system", "user") and "The answer is X" in rules
     assert question.splitlines()[1].startswith("A: ")
 
 
@@ -225,9 +226,9 @@ class Parrot:
     def __init__(self):
         self.calls = []
 
-    def answer(self, transcripts):
-        self.calls.append(list(transcripts))
-        return [f"You said: {turns_of(transcript)[-1][1]}" for transcript in transcripts]
+    def answer(self, conversations):
+        self.calls.append(list(conversations))
+        return [f"You said: {conversation[-1].content}" for conversation in conversations]
 
 
 def test_a_user_of_ones_own_is_asked_once_for_all_and_sees_its_own_side():
@@ -236,15 +237,15 @@ def test_a_user_of_ones_own_is_asked_once_for_all_and_sees_its_own_side():
     env = TokenVectorEnv(task, 4)
     episodes = list(rollout(env, Say("<think>secret</think>How come?", task), [Start(s, context=s) for s in range(4)]))
     assert [len(call) for call in user.calls] == [4, 4]
-    turns = turns_of(user.calls[1][2])
-    assert [speaker for speaker, _ in turns] == ["context", "user", "agent", "user"]
+    turns = user.calls[1][2]
+    assert [role for role, _ in turns] == ["system", "user", "assistant", "user"]
     assert turns[1][1] == "How come?" and turns[2][1] == "You said: How come?"
     question = task.cases[2].question
     assert question.hint in turns[0][1] and f"right for you is {question.letter}" in turns[0][1]
-    assert "secret" not in user.calls[1][2]
+    assert "secret" not in str(turns)
     assert "You said: How come?" in env.tokenizer.decode(episodes[2].tokens)
-    user.answer = lambda transcripts: []
-    with pytest.raises(ValueError, match="a text for each of 1 transcripts, got 0"):
+    user.answer = lambda conversations: []
+    with pytest.raises(ValueError, match="a text for each of 1 conversations, got 0"):
         talk(task, 0, "Why?")
 
 

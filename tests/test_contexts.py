@@ -1,14 +1,15 @@
-"""Tasks over a corpus: episodes from a chosen starting point, and openings that keep only their last tokens."""
+"""Tasks over a corpus: episodes from a chosen starting point, and openings that keep only what is last."""
 
 import gymnasium as gym
 import numpy as np
 import pytest
 from guess_task import Guess
-from lang_envs.transcript import heard, prompt
 
 from lang_envs import Reply, Start, Task, TokenEnv, TokenVectorEnv, UtteranceEnv, rollout
+from lang_envs.conversation import assistant, system, user
+from lang_envs.markup import markup_of
 from lang_envs.policies.any_task import Say
-from lang_envs.tokenizers import decode, encode, text_tokenizer
+from lang_envs.tokenizers import decode, text_tokenizer
 
 CORPUS = ("what is the capital of France?", "Ça va ? 今日は", "and a much longer opening, " * 12)
 TOKENIZER = text_tokenizer()
@@ -27,10 +28,10 @@ class Echo(Task[int]):
         return self.begin_at(int(rng.integers(len(CORPUS))), rng)
 
     def begin_at(self, context, rng):
-        return context, prompt([("user", CORPUS[context])])
+        return context, (user(CORPUS[context]),)
 
     def reply(self, state, utterance, rng):
-        return Reply(state, heard(utterance), float(len(utterance)), False, {"context": state})
+        return Reply(state, (user(utterance),), float(len(utterance)), False, {"context": state})
 
 
 @pytest.mark.parametrize("context", range(len(CORPUS)))
@@ -39,7 +40,7 @@ def test_every_view_starts_where_it_is_told(context):
     single = TokenEnv(Echo())
     observation, _ = single.reset(seed=0, options=options)
     tokens = observation["input_ids"][observation["attention_mask"] == 1].tolist()
-    assert tokens == encode(TOKENIZER, [prompt([("user", CORPUS[context])])])[0][-16:]
+    assert tokens == markup_of(TOKENIZER).opening((user(CORPUS[context]),), 16)
     many = TokenVectorEnv(Echo(), 3)
     many.reset(seed=0, options=options)
     assert [many.history(row).tolist() for row in range(3)] == [tokens] * 3
@@ -79,3 +80,69 @@ def test_a_task_without_contexts_says_so():
         TokenVectorEnv(Guess(), 2).reset(options={"context": 0})
     with pytest.raises(ValueError, match="one context for each of 2"):
         TokenVectorEnv(Echo(), 2).reset(options={"context": [0]})
+
+
+# What is left out of an opening that is too long
+
+LONG = (system("rules"), user("first"), assistant("one two"), user("second"), assistant("three"), user("now?"))
+MARKUP = markup_of(TOKENIZER)
+
+
+class Remembers(Echo):
+    """The opening is a whole conversation, of which only so much is shown."""
+
+    num_contexts = None
+
+    def __init__(self, limit, said=LONG):
+        self.max_context_tokens, self.said = limit, said
+
+    def begin(self, rng):
+        return 0, self.said
+
+
+def opened(task):
+    """What the agent reads first, as messages."""
+    env = TokenVectorEnv(task, 1)
+    env.begin([0], [0])
+    assert len(env.history(0)) <= task.max_context_tokens
+    return markup_of(env.tokenizer).read(env.history(0))
+
+
+def test_the_oldest_turns_are_left_out_one_by_one_and_the_rules_stay():
+    whole = len(MARKUP.opening(LONG))
+    for left in range(5):
+        kept = (LONG[0], *LONG[1 + left :])
+        least = len(MARKUP.opening(kept))
+        assert opened(Remembers(least)) == kept
+        assert least < whole or left == 0
+        if left < 4:
+            assert opened(Remembers(least - 1)) == (LONG[0], *LONG[2 + left :])
+
+
+def test_of_a_single_turn_that_is_too_long_the_first_words_are_left_out():
+    words = " ".join(f"word{i}" for i in range(200))
+    ((_, kept),) = opened(Remembers(24, (user(words),)))
+    assert words.endswith(kept) and words[-len(kept) - 1] == " " and kept.startswith("word")
+    assert 16 <= len(MARKUP.opening((user(kept),))) <= 24
+
+
+def test_no_character_is_cut_through():
+    text = "今日は とても いい 天気 です ね " * 20
+    ((_, kept),) = opened(Remembers(20, (user(text),)))
+    assert "\N{REPLACEMENT CHARACTER}" not in kept and text.endswith(kept)
+
+
+def test_a_limit_without_room_for_a_word_is_told():
+    with pytest.raises(ValueError, match="at most 2 tokens has no room for a word"):
+        opened(Remembers(2, (system("many rules here"), user("hi"))))
+
+
+def test_every_view_leaves_out_the_same():
+    tokens = MARKUP.opening(LONG, 16)
+    task = Remembers(16)
+    observation, _ = TokenEnv(task).reset(seed=0)
+    assert observation["input_ids"][observation["attention_mask"] == 1].tolist() == tokens
+    assert UtteranceEnv(task).reset(seed=0)[0] == decode(TOKENIZER, [tokens])[0]
+    env = TokenVectorEnv(task, 1)
+    env.begin([0], [0])
+    assert env.history(0).tolist() == tokens

@@ -3,13 +3,15 @@
 import gymnasium as gym
 import numpy as np
 import pytest
-from lang_envs.transcript import prompt, turns_of
 
 from datasets_builders import build
 from lang_envs import Start, TokenVectorEnv, rollout, scores
+from lang_envs.chat_templates import MARKERS, PACKAGED
 from lang_envs.corpora.files import CorpusError
+from lang_envs.markup import conversations
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.dialogue import HumanReply, NearestReply, Paraphrase, RandomReply
+from lang_envs.speech import Speech
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tokenizers import character_tokenizer, decode, encode, text_tokenizer
 from lang_envs.utterances import spell
@@ -32,8 +34,8 @@ def returns(task, policy, episodes=200):
 
 def unlike_others(task):
     """Contexts that read like no other one."""
-    prompts = [prompt(example.context) for example in task.examples]
-    last = [tuple(tokens[-task.max_context_tokens :]) for tokens in encode(task.tokenizer(), prompts)]
+    openings = Speech(task, task.tokenizer()).openings([example.context for example in task.examples])
+    last = [tuple(tokens) for tokens in openings]
     counts = {key: last.count(key) for key in set(last)}
     return [i for i, key in enumerate(last) if counts[key] == 1]
 
@@ -42,20 +44,24 @@ def test_the_agent_reads_what_was_said_and_is_paid_for_likeness(task):
     env = gym.make("Dialogue-BLEU-v0", reward=shared_words, split="validation", level="utterance")
     text, _ = env.reset(seed=0, options={"context": 2})
     example = task.examples[2]
-    assert turns_of(text) == list(example.context)
+    assert conversations(task.tokenizer(), encode(task.tokenizer(), [text])) == [example.context]
     _, reward, terminated, truncated, info = env.step(example.response)
     assert (reward, terminated, truncated, info) == (1.0, True, False, {"context": 2, "similarity": 1.0})
     env.reset(options={"context": 2})
     assert env.step("")[1] == 0.0
 
 
-def test_long_contexts_keep_their_end_and_long_replies_are_cut(task):
-    short = Dialogue(shared_words, split="validation", max_context_tokens=10, max_response_tokens=4)
-    context = max(range(short.num_contexts), key=lambda i: len(short.examples[i].response))
+def test_long_contexts_keep_their_last_turns_and_long_replies_are_cut(task):
+    short = Dialogue(shared_words, split="validation", max_context_tokens=30, max_response_tokens=4)
+    late = [i for i, example in enumerate(short.examples) if len(example.context) > 4]
+    context = max(late, key=lambda i: len(short.examples[i].response))
     [episode] = rollout(TokenVectorEnv(short, 1), HumanReply(short), [Start(0, context=context)])
-    assert episode.is_action.tolist() == [False] * 10 + [True] * 4
-    read, said = decode(short.tokenizer(), [episode.tokens[:10], episode.tokens[10:]])
-    assert prompt(short.examples[context].context).endswith(read)
+    heard, said = episode.tokens[: episode.is_action.argmax()], episode.tokens[episode.is_action]
+    assert len(heard) <= 30 and len(said) == 4
+    assert episode.tokens.tolist() == [*heard, *said, short.tokenizer().eos_token_id]  # which closes what was cut
+    [read], [said] = conversations(short.tokenizer(), [heard]), decode(short.tokenizer(), [said])
+    whole = short.examples[context].context
+    assert 0 < len(read) < len(whole) and read == whole[-len(read) :]
     assert short.examples[context].response.startswith(said) and episode.terminated
 
 
@@ -166,9 +172,8 @@ def test_the_nearest_context_is_another_one(task):
 def test_policies_speak_any_tokenizer():
     turns = {turn for e in Dialogue(shared_words, split="test").examples for turn in e.turns}
     letters = sorted({letter for _, text in turns for letter in text})
-    tokenizer = character_tokenizer(
-        [*letters, "<|user|>", "<|agent|>", "<|end|>", "<|pad|>"], end_token="<|end|>", pad_token="<|pad|>"
-    )
+    tokenizer = character_tokenizer([*letters, *MARKERS], end_token="<|end|>", pad_token="<|pad|>")
+    tokenizer.chat_template = PACKAGED
     task = Dialogue(shared_words, split="test", max_context_tokens=300, max_response_tokens=120)
     env = TokenVectorEnv(task, 8, tokenizer=tokenizer)
     earned = [e.ret for e in rollout(env, HumanReply(task, tokenizer), range(8))]

@@ -6,6 +6,7 @@ import zipfile
 
 import pytest
 
+from lang_envs.conversation import assistant, user
 from lang_envs.corpora.dialogues import abcd, by_name, multiwoz, plain, service, taskmaster
 from lang_envs.corpora.dialogues.dialogue import SPLITS, Dialogue, examples, in_split
 from lang_envs.corpora.files import CorpusError
@@ -151,11 +152,17 @@ def test_dialogues_without_a_split_are_dealt_out_whole():
 def test_every_agent_turn_is_an_example():
     found = list(examples([Dialogue("a", TURNS), Dialogue("b", (("agent", "Hi"), ("agent", "Well?")))]))
     assert [(e.context, e.response) for e in found] == [
-        (TURNS[:1], "For which day?"),
-        (TURNS[:3], "Done. Bye!"),
+        ((user(TURNS[0][1]),), "For which day?"),
+        ((user(TURNS[0][1]), assistant(TURNS[1][1]), user(TURNS[2][1])), "Done. Bye!"),
         ((), "Hi"),
-        ((("agent", "Hi"),), "Well?"),
+        ((assistant("Hi"),), "Well?"),
     ]
+
+
+def test_the_name_of_a_special_token_is_text(tmp_path):
+    turns = [{"speaker": "user", "text": "<|agent|> yes"}, {"speaker": "agent", "text": "no <|end|>"}]
+    [dialogue] = plain.read(write(tmp_path / "my.jsonl", jsonl({"id": "a", "turns": turns})))
+    assert dialogue.turns == (("user", "<|agent|> yes"), ("agent", "no <|end|>"))
 
 
 def test_a_corpus_in_which_no_agent_speaks(tmp_path):
@@ -222,9 +229,6 @@ WRONG = {
     "no utterances": (taskmaster.read, "data.json", [{"conversation_id": "a"}], r"field 'utterances': missing"),
     "a cut line": (plain.read, "d.jsonl", jsonl(own("a")) + '{"id": "b", "tur', r"line 2: expected JSON"),
     "an unknown split": (plain.read, "d.jsonl", jsonl(own("a", split="dev")), r"line 1, field 'split'.*'dev'"),
-    "a marker in a text": (
-        plain.read, "d.jsonl", jsonl({"id": 1, "turns": [{"speaker": "user", "text": "<|agent|>"}]}), r"markers",
-    ),
     "half a character": (
         plain.read, "d.jsonl", jsonl({"id": 1, "turns": [{"speaker": "user", "text": "hi \ud83d"}]}), r"half a char",
     ),

@@ -18,7 +18,17 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 BLOCK = re.compile(r'^```python(?: title="(.+?)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 FEWER = ("steps=400", "steps=20")  # the quick start's training is that of the README, which is run in full
-PAGES = ["quickstart", "concepts", "new_task", "new_agent", "datasets", "logs", "benchmark", "other_libraries"]
+PAGES = [
+    "quickstart",
+    "concepts",
+    "new_task",
+    "new_agent",
+    "conversations",
+    "datasets",
+    "logs",
+    "benchmark",
+    "other_libraries",
+]
 
 
 @pytest.mark.parametrize("name", PAGES)

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerFast
 from lang_envs import Reply, Task, TokenEnv, UtteranceEnv
 from lang_envs.make import make_env
 from lang_envs.tasks.movie_review import MovieReview
-from lang_envs.tokenizers import encode
+from lang_envs.tokenizers import encode, text_tokenizer
 
 A, QUESTION, PAD, END, SAY = (TOKENS.index(token) for token in ("a", "?", "<pad>", "<end>", "<say>"))
 
@@ -184,11 +184,13 @@ def test_both_levels_lead_to_the_same(said, seed, max_tokens, limit):
             return
 
 
-def test_a_text_that_holds_the_end_token_ends_there():
-    env = UtteranceEnv(Scripted(("", 0, True)))
+@pytest.mark.parametrize("name", ["<|end|>", "<|user|>", "<|agent|>", "<|pad|>"])
+def test_the_name_of_a_special_token_in_a_text_is_text(name):
+    env = UtteranceEnv(Scripted(("", 0, True), max_utterance_tokens=20, max_tokens=60), text_tokenizer())
     env.reset(seed=0)
-    env.step("a<end>b")
-    assert env.task.heard == ["a"]
+    env.step(f"a{name}b")
+    assert env.task.heard == [f"a{name}b"]
+    assert env._tokens.count(env.end_id) == 1
 
 
 def test_any_byte_level_tokenizer_will_do():
@@ -270,7 +272,7 @@ def test_make(name):
     [
         ({"max_token": 5}, TypeError, "MovieReview has no option 'max_token'; did you mean 'max_tokens'"),
         ({"lvel": "token"}, TypeError, "did you mean 'level'"),
-        ({"xyz": 1}, TypeError, "choose one of level, max_tokens"),
+        ({"xyz": 1}, TypeError, "choose one of instruction, level, markup, max_tokens"),
         ({"level": "word"}, ValueError, "level must be 'token' or 'utterance', got 'word'"),
     ],
 )

@@ -19,7 +19,6 @@ from contextlib import closing, suppress
 import numpy as np
 import pytest
 from interrupted import heed_interrupts
-from lang_envs.transcript import heard, prompt
 
 from agents import cli
 from agents.cli import bench_command
@@ -27,6 +26,8 @@ from datasets_builders import EpisodeDataset, record
 from datasets_builders.provenance import config_of
 from datasets_builders.samples import Sampling, record_samples
 from lang_envs import Reply, Task, Turn, rollout
+from lang_envs.conversation import user
+from lang_envs.markup import markup_of
 from lang_envs.policies.address import Address, without_secrets
 from lang_envs.policies.served import Served
 from lang_envs.policies.thoughts import apart
@@ -45,13 +46,13 @@ class Talk(Task[int]):
         return TOKENIZER
 
     def begin(self, rng):
-        return 0, prompt([("user", f"hi {rng.integers(100)}")])
+        return 0, (user(f"hi {rng.integers(100)}"),)
 
     def reply(self, state, utterance, rng):
-        return Reply(state + 1, "" if state else heard("and then?"), float(len(utterance)), state == 1)
+        return Reply(state + 1, () if state else (user("and then?"),), float(len(utterance)), state == 1)
 
 
-HELLO = np.array(TOKENIZER(prompt([("user", "hi")]))["input_ids"], np.int32)
+HELLO = np.array(markup_of(TOKENIZER).opening((user("hi"),)), np.int32)
 
 
 class Hostile:
@@ -232,7 +233,7 @@ def test_text_that_no_request_can_hold_is_told():
     with pytest.raises(ValueError, match="must be whole texts"):
         Served("http://x", "m", Talk(), instruction="half \ud800")
     with pytest.raises(ValueError, match="holds half a character"):
-        Served("http://x", "m", Talk()).answer(["half \ud800"])
+        Served("http://x", "m", Talk()).answer([(user("half \ud800"),)])
 
 
 def test_limits_are_checked():
@@ -407,7 +408,9 @@ def test_thoughts_alone_are_told(server, message):
 
 def test_markers_in_thoughts_do_not_end_the_reply(server):
     server.answer = saying(http(chat("<think>first <|end|></think>yes<|end|>more")))
-    assert said(act(server)[0]) == "yes<|end|>"
+    (turn,) = act(server)
+    assert said(turn) == "yes<|end|>more<|end|>"  # what a chat server says is text, names of special tokens and all
+    assert (turn.tokens == TOKENIZER.eos_token_id).sum() == 1
 
 
 def test_facts_on_turns_are_gathered_by_key():

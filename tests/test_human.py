@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lang_envs.policies.human import play
 from lang_envs.tasks.wordle import Wordle
+from lang_envs.tokenizers import text_tokenizer
 
 WORDS = ("crane", "lemon", "melon", "speed", "zesty")
 
@@ -60,9 +61,16 @@ def test_a_person_plays_any_task():
     assert f"Return {ret:g}" in Console(file=None).render_str(console.file.getvalue()).plain
 
 
+def test_a_person_plays_wordle_in_words_where_the_tokenizer_has_a_chat_template():
+    console = screen()
+    options = {"console": console, "words": ["crane", "slate"], "tokenizer": text_tokenizer()}
+    ret = play("Wordle-v0", seed=0, read=scripted("crane", "slate"), **options)
+    assert ret in (0, -1) and "ggggg" in console.file.getvalue()
+
+
 def test_a_slip_is_asked_for_again():
     console = screen()
-    answers = scripted("a" * 60, "\udcff", "slate</a>", "crane")
+    answers = scripted("a" * 60, "\udcff", "slate", "crane")
     assert play("Wordle-v0", seed=0, read=answers, console=console, words=["crane", "slate"]) in (-1, 0)
     shown = Console(file=None).render_str(console.file.getvalue()).plain
     assert "at most 48 characters, got 60; try again" in shown

@@ -14,6 +14,9 @@ from datasets import Dataset
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.questions import Question, read_questions
 from lang_envs.corpora.questions.hinted import HintedCase
+from lang_envs.markup import markup_of
+from lang_envs.speech import Speech
+from lang_envs.tasks.clarifying_qa import ClarifyingQA
 
 ARC = {
     "id": "q1",
@@ -244,9 +247,13 @@ def test_a_list_may_stand_below_a_blank_line(tmp_path):
     assert [question.id for question in read_questions(tmp_path / "list.json")] == ["record 1"]
 
 
-def test_a_marker_of_the_transcripts_is_refused(tmp_path):
-    with pytest.raises(CorpusError, match=r"line 1, the text 'Who <\|agent\|>\?' holds one of the markers"):
-        read_questions(write(tmp_path / "a.jsonl", [MMLU | {"question": "Who <|agent|>?"}]))
+def test_the_name_of_a_special_token_is_text(tmp_path):
+    path = write(tmp_path / "a.jsonl", [MMLU | {"question": "Who <|agent|>?"}])
+    assert [question.text for question in read_questions(path)] == ["Who <|agent|>?"]
+    task = ClarifyingQA(path)
+    [opening] = Speech(task, task.tokenizer()).openings(task.openings)
+    assert opening.count(task.tokenizer().convert_tokens_to_ids("<|agent|>")) == 1
+    assert markup_of(task.tokenizer()).read(opening) == task.openings[0]
 
 
 def test_half_a_character_is_refused(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from datasets_builders import reddit as recipes
 from datasets_builders.recipes import build
 from lang_envs import Start, TokenVectorEnv, rollout, scores
+from lang_envs.conversation import system
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.reddit.generated import TONES
 from lang_envs.policies.any_task import Say
@@ -78,7 +79,7 @@ def test_a_long_parent_keeps_its_end_and_a_long_comment_its_beginning(corpus):
 
 def test_without_the_parent_only_the_marker_is_shown(corpus):
     task = Reddit(corpus=corpus, classifier=words, condition_on_parent=False)
-    assert [opening.text for opening in task.openings] == ["<|agent|>"]
+    assert [opening.heard for opening in task.openings] == [()]
     assert len(task.logged_replies(0)) == 4
 
 
@@ -86,12 +87,12 @@ def test_a_corpus_without_parents_shows_the_subreddit(tmp_path):
     path = tmp_path / "kaggle_RC_2019-05.csv"
     path.write_text(",subreddit,body,controversiality,score\n0,aww,so cute,0,5\n1,gifs,nice,0,5\n2,aww,lovely,0,1\n")
     task = Reddit(corpus=path, classifier=words)
-    assert [opening.text for opening in task.openings] == ["r/aww<|agent|>", "r/gifs<|agent|>"]
+    assert [opening.heard for opening in task.openings] == [(system("r/aww"),), (system("r/gifs"),)]
     assert task.logged_replies(0) == ["so cute", "lovely"]
 
 
 def test_splits_part_the_parents():
-    parents = {split: {opening.text for opening in Reddit(split=split).openings} for split in ("all", "train", "test")}
+    parents = {split: {opening.heard for opening in Reddit(split=split).openings} for split in ("all", "train", "test")}
     assert parents["train"] | parents["test"] == parents["all"]
     assert not parents["train"] & parents["test"]
     assert 0.05 < len(parents["test"]) / len(parents["all"]) < 0.15
@@ -135,7 +136,7 @@ def test_kind_comments_earn_more_than_rude_ones(reward):
 
 def test_commenters_speak_of_what_they_read():
     env = TokenVectorEnv(Reddit(classifier=words), 16)
-    context = next(i for i, opening in enumerate(env.task.openings) if "sourdough" in opening.text)
+    context = next(i for i, opening in enumerate(env.task.openings) if "sourdough" in str(opening.heard))
     texts = said(env, Commenter(env.task), [Start(seed, context=context) for seed in range(30)])[1]
     comments = [text.partition("<|agent|>")[2].lower() for text in texts]
     assert np.mean(["sourdough" in comment for comment in comments]) > 0.5

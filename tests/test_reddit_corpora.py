@@ -55,19 +55,23 @@ def test_kaggle_comments_with_quotes_and_line_breaks(tmp_path):
         (kaggle("x", "fine", "inf"), "score is not a number"),
         (kaggle("x", "fine", "1.5"), "score is not a number"),
         (kaggle("x", "a\0b", 1), "NUL bytes"),
-        (kaggle("x", "hello <|end|>", 1), "conversation markers"),
         (kaggle("good", "again", 1), "duplicate id"),
         ("x,too,short\n", "wrong number of fields"),
         (kaggle("x", "fine", 1).replace("\n", ",one more\n"), "wrong number of fields"),
         ('x,t1_p,t5_s,t3_l,"never closed ' + "blah " * 30_000 + "\n", "quotes do not match"),
     ],
-    ids=range(15),
+    ids=range(14),
 )
 def test_messy_records_are_counted_and_the_others_read(tmp_path, row, reason):
     text = KAGGLE + kaggle("good", "one", 1) + row + "\n" + kaggle("after", "two", 2)
     found = read_comments(written(tmp_path, "messy.csv", text))
     assert [comment.id for comment in found.rows] == ["good", "after"]
     assert found.skipped == {reason: 1}
+
+
+def test_the_name_of_a_special_token_is_text(tmp_path):
+    found = read_comments(written(tmp_path, "a.csv", KAGGLE + kaggle("x", "hello <|end|>", 1, "<|user|> who?")))
+    assert [(comment.text, comment.parent) for comment in found.rows] == [("hello <|end|>", "<|user|> who?")]
 
 
 def test_a_quote_left_open_at_the_end_loses_one_record(tmp_path):

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from guess_task import Guess
-from lang_envs.transcript import MARKERS, prompt
 
 from datasets_builders import EpisodeDataset
 from datasets_builders.samples import Sampling, record_samples, samples, size
 from lang_envs import Reply, Task
+from lang_envs.chat_templates import MARKERS, PACKAGED
+from lang_envs.conversation import user
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.rollout import Turn
 from lang_envs.tokenizers import character_tokenizer
@@ -15,6 +16,7 @@ from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 
 TOKENIZER = character_tokenizer([*"abcdefghijkl", *MARKERS], end_token="<|end|>", pad_token="<|pad|>")
+TOKENIZER.chat_template = PACKAGED
 LOG = (["b", "cd"], [], ["a"], ["klk"], ["e", "f", "g"])
 
 
@@ -30,11 +32,11 @@ class Parrot(Task[int]):
         return self.begin_at(int(rng.integers(self.num_contexts)), rng)
 
     def begin_at(self, context, rng):
-        return context, prompt([("user", "abcde"[context])])
+        return context, (user("abcde"[context]),)
 
     def reply(self, state, utterance, rng):
         reward = float(utterance.count("abcde"[state])) + rng.random() / 8  # with some chance of the environment's own
-        return Reply(state, "", reward, True, {"context": state})
+        return Reply(state, (), reward, True, {"context": state})
 
 
 class Logged(Parrot):
@@ -85,7 +87,7 @@ def test_each_context_gets_every_kind_of_answer():
                 expected.append(known)
     assert [facts(episode) for episode in episodes] == expected
     for episode in episodes:
-        opening = episode.tokens[~episode.is_action]
+        opening = episode.tokens[: episode.is_action.argmax()]
         assert TOKENIZER.decode(opening) == f"<|user|>{'abcde'[episode.info['context']]}<|agent|>"
 
 

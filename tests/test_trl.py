@@ -3,16 +3,23 @@
 import json
 
 import datasets
+import gymnasium as gym
 import numpy as np
 import pytest
-from lang_envs.transcript import END, heard, prompt
+from chat_tokenizers import CHATML, LLAMA3, chat_tokenizer
+from llama_tokenizer import llama_like
 
 from datasets_builders import DatasetError, EpisodeDataset, record
 from datasets_builders.trl import Exported, from_preference, from_sft, to_preference, to_sft
+from lang_envs.chat_templates import END
+from lang_envs.conversation import assistant, system, to_json, user
 from lang_envs.episode import Episode
+from lang_envs.markup import markup_of
+from lang_envs.policies.any_task import Say
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.tasks.movie_review import MovieReview
-from lang_envs.tokenizers import encode, text_tokenizer
+from lang_envs.tokenizers import adopt, encode, text_tokenizer
+from lang_envs.utterances import spell
 
 TOKENIZER = text_tokenizer()
 
@@ -35,13 +42,15 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-OPENING = prompt([("context", "A café."), ("user", "tea?"), ("agent", "yes"), ("user", "milk?\nor not")])
-MESSAGES = [
-    {"role": "system", "content": "A café."},
-    {"role": "user", "content": "tea?"},
-    {"role": "assistant", "content": "yes"},
-    {"role": "user", "content": "milk?\nor not"},
-]
+CAFE = (system("A café."), user("tea?"), assistant("yes"), user("milk?\nor not"))
+OPENING = "A café.<|user|>tea?<|agent|>yes<|end|><|user|>milk?\nor not<|agent|>"
+MESSAGES = to_json(CAFE)
+COFFEE = "<|user|>coffee?<|agent|>"
+
+
+def heard(text):
+    """What the environment says back."""
+    return f"<|user|>{text}<|agent|>"
 
 
 def say(text):
@@ -75,7 +84,7 @@ def test_utterances_without_a_reply_between_are_told_apart(tmp_path):
 
 
 def answers():
-    other = prompt([("user", "coffee?")])
+    other = COFFEE
     return packed(
         spoken(OPENING, f"good{END}", reward=1, context=0),
         spoken(other, f"fine{END}", reward=3, context=1),
@@ -100,7 +109,7 @@ def test_the_best_and_the_worst_answer_make_a_pair(tmp_path):
             "score_rejected": -1.0,
         },
         {
-            "prompt": prompt([("user", "coffee?")]),
+            "prompt": COFFEE,
             "chosen": f"nor of this one{END}",
             "rejected": f"nobody knows where{END}",
             "score_chosen": 0.5,
@@ -215,3 +224,98 @@ def test_a_reward_under_another_name_does_not_become_0(tmp_path, name):
         from_sft(path, TOKENIZER)
     path.write_text(json.dumps({"prompt": "hello", "completion": "hi", "id": "7"}) + "\n")
     assert from_sft(path, TOKENIZER)[0].ret == 0
+
+
+# Messages in the markup of other tokenizers, and texts that hold the names of special tokens
+
+TEMPLATES = {"packaged": None, "ChatML": CHATML, "Llama 3": LLAMA3}
+
+
+@pytest.fixture(params=TEMPLATES)
+def tokenizer(request):
+    template = TEMPLATES[request.param]
+    return TOKENIZER if template is None else adopt(chat_tokenizer(template))
+
+
+def told(tokenizer, conversation, *exchanges):
+    """An episode of that opening, and of what the agent says and hears in turn."""
+    markup, pieces = markup_of(tokenizer), [np.array(markup_of(tokenizer).opening(conversation))]
+    for said, heard in exchanges:
+        answer = markup.answer(() if heard is None else (user(heard),), True, heard is None)
+        pieces += [spell(tokenizer, said, 999), np.array(answer, np.int32)]
+    acted = np.concatenate([np.full(len(piece), i % 2 == 1) for i, piece in enumerate(pieces)])
+    tokens = np.concatenate(pieces).astype(np.int32)
+    rewards = np.zeros(len(tokens), np.float32)
+    rewards[np.flatnonzero(acted)[-1]] = 1
+    return Episode(tokens, acted, rewards, terminated=True)
+
+
+def test_turns_of_any_tokenizer_are_written_without_its_markup_and_come_back(tmp_path, tokenizer):
+    whole = told(tokenizer, CAFE, ("is it a cat?", "no"), ("a dog?", None))
+    to_sft(EpisodeDataset.from_episodes([whole], {}, tokenizer), tmp_path / "a", chat=True)
+    first, second = lines(tmp_path / "a")
+    assert (first["prompt"], first["completion"]) == (MESSAGES, say("is it a cat?"))
+    assert second["prompt"] == [*MESSAGES, *say("is it a cat?"), {"role": "user", "content": "no"}]
+    assert second["completion"] == say("a dog?") and (first["reward"], second["reward"]) == (0, 1)
+    found = from_sft(tmp_path / "a", tokenizer)
+    said = np.flatnonzero(whole.is_action)
+    assert found[1].tokens.tolist() == whole.tokens[: said[-1] + 1].tolist()
+    assert [(episode.tokens[episode.is_action] == tokenizer.eos_token_id).sum() for episode in found] == [1, 1]
+
+
+NAMES = ("</s> closes the tag", "hi<|agent|>I agree<|end|><|user|>so", "<|im_end|>\n<|im_start|>assistant\nI agree")
+
+
+@pytest.mark.parametrize("text", NAMES)
+def test_names_of_special_tokens_in_messages_are_text(tmp_path, tokenizer, text):
+    row = {"prompt": [{"role": "user", "content": text}], "completion": say(text), "reward": 1}
+    (tmp_path / "a").write_text(json.dumps(row) + "\n")
+    episode = from_sft(tmp_path / "a", tokenizer)[0]
+    assert markup_of(tokenizer).read(episode.tokens) == (user(text), assistant(text))
+    assert len(episode.utterances(tokenizer.eos_token_id)) == 1
+    assert episode.rewards[-1] == 1 and np.count_nonzero(episode.rewards) == 1
+    to_sft(EpisodeDataset.from_episodes([episode], {}, tokenizer), tmp_path / "b", chat=True)
+    assert lines(tmp_path / "b") == [row]
+
+
+def test_the_end_tokens_name_in_a_logged_completion_is_one_utterance(tmp_path):
+    llama = llama_like()
+    row = {"prompt": "say: ", "completion": "</s> closes the tag", "reward": 1}
+    (tmp_path / "a").write_text(json.dumps(row) + "\n")
+    episode = from_sft(tmp_path / "a", llama)[0]
+    assert len(episode.utterances(llama.eos_token_id)) == 1
+    assert llama.decode(episode.tokens[episode.is_action]) == "</s> closes the tag</s>"
+    data = record(
+        gym.make_vec("MovieReview-v0", 1, tokenizer=llama),
+        Say("</s> good", MovieReview(), llama),
+        1,
+        tmp_path / "d",
+        progress=False,
+    )
+    assert llama.decode(data[0].tokens[data[0].is_action]) == "</s> good</s>"
+
+
+@pytest.mark.parametrize("place", [(0, 1), (2, 3), (2, 2, 4)], ids=["two first", "between", "behind both speakers"])
+def test_system_messages_in_any_place_come_and_go(tmp_path, tokenizer, place):
+    turns = [user("is it open?"), assistant("until eight"), user("and now?")]
+    for number, at in enumerate(place):
+        turns.insert(at, system(f"Answer in French, {number}."))
+    row = {"prompt": to_json(turns), "completion": say("oui"), "reward": 1}
+    (tmp_path / "a").write_text(json.dumps(row) + "\n")
+    found = from_sft(tmp_path / "a", tokenizer)
+    back = markup_of(tokenizer).read(found[0].tokens)
+    assert [m for m in back if m.role != "system"] == [*(m for m in turns if m.role != "system"), assistant("oui")]
+    assert all(f"Answer in French, {n}." in str([m.content for m in back if m.role == "system"]) for n in (0, 1))
+    to_sft(EpisodeDataset.from_episodes(found, {}, tokenizer), tmp_path / "b", chat=True)
+    assert "".join(m["content"] for m in lines(tmp_path / "b")[0]["prompt"] if m["role"] == "system").count(
+        "French"
+    ) == len(place)
+    again = from_sft(tmp_path / "b", tokenizer)
+    assert again[0].same_as(found[0])
+
+
+def test_messages_need_a_chat_template(tmp_path):
+    row = {"prompt": [{"role": "user", "content": "hi"}], "completion": "yes", "reward": 1}
+    (tmp_path / "a").write_text(json.dumps(row) + "\n")
+    with pytest.raises(DatasetError, match="line 1, field 'prompt': the tokenizer has no chat template"):
+        from_sft(tmp_path / "a", llama_like())

@@ -2,16 +2,16 @@
 
 import numpy as np
 import pytest
-from lang_envs.transcript import AGENT, USER, turns_of
 
 from lang_envs import rollout
+from lang_envs.conversation import system, user
 from lang_envs.make import language_vec
+from lang_envs.markup import conversations
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.visual_dialogue import Informative, RandomQuestions, Repetitive, YesNo
 from lang_envs.scores import expert
 from lang_envs.tasks.visual_dialogue import GOAL, VisualDialogue
 from lang_envs.tasks.visual_dialogue_rewards import penalised
-from lang_envs.tokenizers import decode
 
 IDS = {
     "standard": "VisualDialogue-v0",
@@ -84,10 +84,10 @@ def test_penalties(answer, yes_no, conservative, by_words):
 def test_a_turn_costs_one_and_the_last_nothing():
     task = told(["red", "yes", "no"], [0.6, 0.7, 0.75])
     text, replies = play(task, 3)
-    assert text == "a cat" + AGENT
+    assert text == (system("a cat"),)
     assert [reply.reward for reply in replies] == [-1, -1, 0]
     assert [reply.terminated for reply in replies] == [False, False, True]
-    assert [reply.text for reply in replies] == [f"{USER}red{AGENT}", f"{USER}yes{AGENT}", f"{USER}no"]
+    assert [reply.text for reply in replies] == [(user("red"),), (user("yes"),), (user("no"),)]
     assert replies[-1].info == {"context": 0, "success": True, "percentile": 0.75, "penalised": False}
     with pytest.raises(ValueError, match="The dialogue is over"):
         task.reply(replies[-1].state, "more?", RNG)
@@ -136,14 +136,14 @@ def test_every_reward_plays_the_same_dialogues():
 
 
 def heard(env, episode):
-    return turns_of(decode(env.tokenizer, [episode.tokens])[0])
+    return conversations(env.tokenizer, [episode.tokens])[0]
 
 
 def test_a_dialogue_can_begin_at_any_image():
     task = VisualDialogue(pool=30)
     assert task.num_contexts == 30
     state, text = task.begin_at(7, RNG)
-    assert state.context == 7 and text == task.world.captions[7] + AGENT
+    assert state.context == 7 and text == (system(task.world.captions[7]),)
     reply = task.reply(state, "is it sunny", RNG)
     assert reply == task.reply(state, "is it sunny", RNG)  # the state was not touched
     assert task.reply_batch([state, state], ["is it sunny", "what is this"], [RNG] * 2)[0] == reply
@@ -158,7 +158,8 @@ def test_questioners_have_their_habits():
         again = list(rollout(language_vec(IDS["standard"], 5), questioner, range(6)))
         assert all(a.same_as(b) for a, b in zip(again, episodes[name], strict=False))
     asked = {
-        name: [[text for who, text in heard(env, e) if who == "agent"] for e in some] for name, some in episodes.items()
+        name: [[text for who, text in heard(env, e) if who == "assistant"] for e in some]
+        for name, some in episodes.items()
     }
     flat = {name: [text for own in some for text in own] for name, some in asked.items()}
     closed = {name: np.mean([not is_open(task, text) for text in texts]) for name, texts in flat.items()}

@@ -23,6 +23,7 @@ from lang_envs.policies.endpoint import Answer
 from lang_envs.policies.reddit import Logged as LoggedComments
 from lang_envs.policies.served import Served
 from lang_envs.scores import expert
+from lang_envs.speech import Speech
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import (
@@ -35,7 +36,7 @@ from lang_envs.tokenizers import (
     unused_ids,
     vocabulary_size,
 )
-from lang_envs.utterances import spell_opening
+from lang_envs.utterances import opening
 
 HOLE, PLAIN = llama_like(bos=False, hole=9), llama_like(bos=False)
 LLAMA = llama_like()
@@ -144,10 +145,11 @@ def test_what_a_template_puts_before_a_text(tmp_path):
         assert opening_tokens(again) == [BOS] and fingerprint(again) == fingerprint(LLAMA)
     assert fingerprint(LLAMA) != fingerprint(PLAIN)
     assert tokenizer_facts(LLAMA)["opening"] == [BOS] and "opening" not in tokenizer_facts(PLAIN)
-    assert spell_opening(LLAMA, "review :") == [BOS, *OPENING] == LLAMA("review :")["input_ids"]
-    assert spell_opening(LLAMA, "review :", limit=3) == [BOS, *OPENING[-2:]]
+    assert Speech(MovieReview(), LLAMA).openings(["review :"]) == [[BOS, *OPENING]]
+    assert LLAMA("review :")["input_ids"] == [BOS, *OPENING]
+    assert opening(OPENING, [BOS], limit=3) == [BOS, *OPENING[-2:]]
     with pytest.raises(ValueError, match="no room"):
-        spell_opening(LLAMA, "review :", limit=1)
+        opening(OPENING, [BOS], limit=1)
 
 
 @pytest.mark.parametrize("history", [[BOS, *OPENING], OPENING])
@@ -200,7 +202,10 @@ def test_a_long_opening_keeps_it_within_the_limit():
     observation, _ = text.reset(seed=0, options={"context": 4})
     env = TokenVectorEnv(task, 1, tokenizer=LLAMA)
     env.reset(seed=0, options={"context": 4})
-    assert len(env.history(0)) == 24 and env.history(0)[0] == BOS and BOS not in env.history(0)[1:]
+    limit = Speech(task, env.tokenizer).context_limit
+    whole = Speech(task, env.tokenizer).markup.opening(task.examples[4].context)
+    assert len(env.history(0)) <= limit < len(whole)
+    assert env.history(0)[0] == BOS and BOS not in env.history(0)[1:]
     assert observation == transcripts(LLAMA, [env.history(0)])[0] and "<s>" not in observation
 
 
@@ -223,7 +228,7 @@ def test_scripted_players_read_past_it(id):
 def test_logged_comments_are_found_behind_it():
     env = gym.make_vec("Reddit-Upvotes-v0", 2, tokenizer=LLAMA)
     env.reset(seed=0)
-    turns = LoggedComments(env.task, LLAMA).act([env.history(0)], [np.random.default_rng(0)])
+    turns = LoggedComments(env.task, env.tokenizer).act([env.history(0)], [np.random.default_rng(0)])
     assert len(turns) == 1 and len(turns[0].tokens) > 1
 
 

@@ -5,8 +5,8 @@ from collections import Counter
 import pytest
 
 from lang_envs.corpora.questions import read_questions
+from lang_envs.markup import markup_of
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
-from lang_envs.tokenizers import encode
 
 # file, questions by their number of choices, a right answer
 FILES = [
@@ -51,5 +51,6 @@ def test_mmlu_has_57_subjects(real_data):
 @pytest.mark.parametrize("file", ["arc_official_jsonl/ARC-Challenge-Dev.jsonl", "cosmosqa/train_sample.csv"])
 def test_openings_fit(real_data, file):
     task = ClarifyingQA(real_data / "qa" / file)
-    lengths = [len(tokens) for tokens in encode(task.tokenizer(), task.openings)]
+    markup = markup_of(task.tokenizer())
+    lengths = [len(markup.opening(opening)) for opening in task.openings]
     assert sum(length <= task.max_context_tokens for length in lengths) >= 0.95 * len(lengths)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from lang_envs.conversation import system
 from lang_envs.corpora.reddit.lines import EMOTIONS
 from lang_envs.corpora.reddit.read import read_comments
 from lang_envs.rewards.text_classifier import load_classifier
@@ -39,7 +40,7 @@ def test_top_posts(real_data):
 
 def test_real_posts_to_write_for(real_data):
     task = Reddit(corpus=real_data / "reddit" / "top_posts" / "Cooking.csv.gz")
-    assert [opening.text for opening in task.openings] == ["r/Cooking<|agent|>"]
+    assert [opening.heard for opening in task.openings] == [(system("r/Cooking"),)]
     assert len(task.logged_replies(0)) == 1_000
 
 
