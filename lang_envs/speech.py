@@ -52,7 +52,8 @@ class Speech:
 
     A task that says plain texts (``str``) is spelled as it stands where the tokenizer has no chat template; else what
     it says is the user's, in the words of ``Task.in_words``. Where conversations are written in another way than the
-    packaged tokenizer's, the task's instruction is the system message, unless ``Task.instructs`` says otherwise.
+    packaged tokenizer's, the task's instruction is the system message, unless ``Task.instructs`` says otherwise; and a
+    user opens them, with what the task shows (a caption), or else with the instruction.
 
     Attributes:
         context_limit: tokens of an opening, of which the oldest turns are left out; None for no limit.
@@ -103,17 +104,33 @@ class Speech:
         texts = decode(self.tokenizer, utterances)
         return texts if self.markup is None else [self.markup.said(text) for text in texts]
 
-    def conversation(self, said: Observation) -> Conversation:
-        """An opening observation as the messages that are spelled, the instruction first."""
-        return self._opening(said)
+    def read(self, histories: Sequence[Sequence[int] | NDArray[Any]]) -> list[Conversation]:
+        """The messages of each history, the instruction left out.
+
+        Raises:
+            ValueError: where the tokenizer has no chat template to read them by.
+        """
+        if self.markup is None:
+            raise ValueError("the tokenizer has no chat template: histories cannot be read as conversations")
+        return [self._without_instruction(self.markup.read(history)) for history in histories]
+
+    def _without_instruction(self, messages: Conversation) -> Conversation:
+        told = self.task.instruction
+        if not told or not messages or not messages[0].content.startswith(told):
+            return messages
+        first = messages[0]._replace(content=messages[0].content[len(told) :].lstrip("\n"))
+        return (first, *messages[1:]) if first.content else messages[1:]
 
     def _opening(self, said: Observation) -> Conversation:
         messages = self._messages(said)
         if not self.instructs:
             return messages
-        if messages and messages[0].role == "system":
-            return (system(f"{self.task.instruction}\n\n{messages[0].content}"), *messages[1:])
-        return (system(self.task.instruction), *messages)
+        told = [message.content for message in messages if message.role == "system"]
+        turns = tuple(message for message in messages if message.role != "system")
+        if turns:
+            return (system("\n\n".join([self.task.instruction, *told])), *turns)
+        # Nobody has spoken: chat models answer a user, who shows what there is to see, or just asks.
+        return (system(self.task.instruction), user("\n\n".join(told))) if told else (user(self.task.instruction),)
 
     def _messages(self, said: Observation) -> Conversation:
         if not isinstance(said, str):

@@ -16,9 +16,9 @@ import numpy as np
 from lang_envs.corpora.questions import LETTERS
 from lang_envs.corpora.questions.ambiguous import AmbiguousCase
 from lang_envs.corpora.questions.hinted import HintedCase
-from lang_envs.markup import conversations
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
+from lang_envs.speech import Speech
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.clarifying_speech import THINK, THOUGHT, read
 from lang_envs.utterances import spell
@@ -49,7 +49,7 @@ class _Script:
     def __init__(self, task: ClarifyingQA, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.task, self._tokenizer = task, task.tokenizer() if tokenizer is None else tokenizer
         self._numbers = {question: i for i, (_, (_, question)) in enumerate(task.openings)}
-        self._turns: dict[str, Turn] = {}
+        self._speech, self._turns = Speech(task, self._tokenizer), dict[str, Turn]()
         self._read = lru_cache(maxsize=_MOST_CONVERSATIONS)(self._conversation)
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
@@ -93,7 +93,7 @@ class _Script:
         return self._turns[text]
 
     def _conversation(self, history: bytes) -> Reading:
-        [turns] = conversations(self._tokenizer, [np.frombuffer(history, np.int32)])
+        [turns] = self._speech.read([np.frombuffer(history, np.int32)])
         said = [words for role, words in turns if role == "assistant"]
         question, *replies = [words for role, words in turns if role == "user"] or [""]
         answer = read(said[-1]).letter if said else None

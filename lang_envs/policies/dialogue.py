@@ -13,9 +13,9 @@ import numpy as np
 
 from lang_envs.conversation import Conversation
 from lang_envs.corpora.dialogues import service
-from lang_envs.markup import conversations
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.rollout import Turn
+from lang_envs.speech import Speech
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.utterances import spell
 
@@ -115,7 +115,7 @@ class NearestReply:
         said: list[str] = []
         for start in range(0, len(histories), _AT_ONCE):
             some = histories[start : start + _AT_ONCE]
-            read = conversations(self._tokenizer, some)
+            read = self._contexts.speech.read(some)
             nearness = (self._weighted(self._counts([_last_words(turns) for turns in read])) @ self._logged).toarray()
             for row, own in enumerate(self._contexts.among(read)):
                 nearness[row, own] = -1
@@ -147,7 +147,7 @@ class _Contexts:
     """Which contexts of a task a history may be: it holds their last turns, or the last words of the last one."""
 
     def __init__(self, task: Dialogue, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._tokenizer = tokenizer
+        self.speech = Speech(task, tokenizer)
         self._contexts = [_as_text(example.context) for example in task.examples]
         self._ending: dict[str, list[int]] = defaultdict(list)
         for context, text in enumerate(self._contexts):
@@ -159,7 +159,7 @@ class _Contexts:
         Raises:
             ValueError: where it is none of the task's.
         """
-        read = conversations(self._tokenizer, histories)
+        read = self.speech.read(histories)
         found = self.among(read)
         for turns, some in zip(read, found, strict=True):
             if not some:

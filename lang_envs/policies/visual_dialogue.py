@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from lang_envs.corpora.scenes.bank import bank
 from lang_envs.corpora.scenes.world import SceneWorld
 from lang_envs.corpora.visdial.world import VisdialWorld
-from lang_envs.markup import conversations
 from lang_envs.policies.any_task import Generators, Histories
 from lang_envs.policies.visual_dialogue_beliefs import Beliefs
 from lang_envs.rollout import Turn
+from lang_envs.speech import Speech
 from lang_envs.tasks.visual_dialogue import VisualDialogue
 from lang_envs.utterances import spell
 
@@ -147,7 +147,7 @@ class _Voice:
 
     def __init__(self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
-        self._limit, self._instruction = task.max_utterance_tokens, task.instruction
+        self._limit, self._speech = task.max_utterance_tokens, Speech(task, self._tokenizer)
         self._spelled: dict[str, Turn] = {}
 
     def say(self, question: str) -> Turn:
@@ -157,11 +157,7 @@ class _Voice:
 
     def read(self, histories: Histories) -> list[list[str]]:
         """The caption of each dialogue, then questions and answers in turn."""
-        return [self._captioned([m.content for m in c]) for c in conversations(self._tokenizer, histories)]
-
-    def _captioned(self, texts: list[str]) -> list[str]:
-        """Without the task's instruction, which may stand before the caption."""
-        return [texts[0].removeprefix(self._instruction).lstrip("\n"), *texts[1:]] if texts else texts
+        return [[message.content for message in messages] for messages in self._speech.read(histories)]
 
     def asked(self, histories: Histories) -> list[list[str]]:
         return [texts[1::2] for texts in self.read(histories)]

@@ -140,7 +140,7 @@ class VisualDialogue(Task[VisualDialogueState]):
     conversational = True
     instruction = (
         "Somebody looks at an image that you cannot see. Ask short questions about it, one at a time, until you know "
-        "which image it is. You are told what it shows:"
+        "which image it is. You are told what it shows."
     )
     max_utterance_tokens = 40
     max_tokens = 640
