@@ -33,15 +33,13 @@ from lang_envs.corpora.records import shown
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
 from lang_envs.replies import check_reward
-from lang_envs.tokenizers import decode, encode, opening_tokens, transcripts
+from lang_envs.tokenizers import NO_LIMIT, decode, encode, opening_tokens, transcripts
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 Row = dict[str, Any]
-
-_NO_LIMIT = 2**31
 
 
 @dataclass(frozen=True)
@@ -245,7 +243,7 @@ def _episode(
     prompt, said = row.get("prompt"), _answer(row, field, where).removesuffix(tokenizer.eos_token)
     try:
         heard = _heard(prompt, tokenizer, where)
-        spoken = spell(tokenizer, said, _NO_LIMIT)
+        spoken = spell(tokenizer, said, NO_LIMIT)
     except DatasetError:
         raise
     except ValueError as error:

@@ -24,6 +24,7 @@ from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy, Start, Turn, rollout
 from lang_envs.spaces import said_ids
 from lang_envs.tokenizers import decode, encode
+from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 
 SEEDS = range(12)
@@ -136,7 +137,7 @@ def _check_utterances(id: str, env: gym.Env[Any, Any], token_env: TokenEnv, epis
         text, *outcome = env.step(words)
         heard.append(text)
         total = 0.0
-        for token in [*encode(env.tokenizer, [words])[0], end][:limit]:
+        for token in spell(env.tokenizer, words, limit).tolist():
             _, reward, terminated, truncated, info = token_env.step(token)
             total += reward
             if token == end or terminated or truncated:

@@ -286,7 +286,7 @@ def test_the_end_tokens_name_in_a_logged_completion_is_one_utterance(tmp_path):
     assert len(episode.utterances(llama.eos_token_id)) == 1
     assert llama.decode(episode.tokens[episode.is_action]) == "</s> closes the tag</s>"
     data = record(
-        gym.make_vec("MovieReview-v0", 1, tokenizer=llama),
+        gym.make_vec("MovieReview-v0", 1, tokenizer=llama, max_tokens=64),
         Say("</s> good", MovieReview(), llama),
         1,
         tmp_path / "d",

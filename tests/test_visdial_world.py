@@ -18,7 +18,7 @@ from lang_envs.corpora.visdial.vispro import joined, read_vispro
 from lang_envs.corpora.visdial.world import VisdialWorld
 from lang_envs.rewards import encoder
 from lang_envs.tasks.visual_dialogue import VisualDialogue
-from lang_envs.tokenizers import character_tokenizer, decode
+from lang_envs.tokenizers import character_tokenizer, decode, set_markup
 
 OFFICIAL = {
     "version": "1.0",
@@ -295,7 +295,7 @@ def test_what_people_asked_becomes_a_data_set(tmp_path, logged):
 
 def test_questioners_speak_the_tokens_of_the_environment():
     letters = [*map(chr, range(32, 127)), "<pad>", "<end>"]
-    characters = character_tokenizer(letters, end_token="<end>", pad_token="<pad>")
+    characters = set_markup(character_tokenizer(letters, end_token="<end>", pad_token="<pad>"), "plain")
     for questioner in QUESTIONERS.values():
         [turn] = questioner(VisualDialogue(pool=30), characters).act(
             [np.zeros(1, np.int32)], [np.random.default_rng(0)]

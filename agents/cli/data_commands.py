@@ -46,8 +46,8 @@ class RecordSamples:
     address are sent to the server and written nowhere"""
     model: str | None = None
     """name of a model on that server"""
-    instruction: str = ""
-    """what the model on the server is told first"""
+    instruction: str | None = None
+    """what the model on the server is told first; by default the task's own instruction"""
     max_tokens: int | None = None
     """the server's tokens in one reply; by default the environment's limit. A model that thinks first needs more"""
     timeout: float = 60.0

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from lang_envs.episode import Episode
 from lang_envs.misspelt import hint
-from lang_envs.tokenizers import decode, encode
+from lang_envs.tokenizers import NO_LIMIT, decode, encode
+from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -199,7 +200,7 @@ def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: boo
         ValueError: the tokenizer lacks a word, or the episode is over before the last text.
     """
     env.begin([0], [seed])
-    utterances = [np.array(said, np.int32) for said in encode(env.tokenizer, texts)]
+    utterances = [spell(env.tokenizer, text, NO_LIMIT)[:-1] for text in texts]
     unknown = {env.tokenizer.pad_token_id, env.tokenizer.unk_token_id}
     for turn, (text, tokens) in enumerate(zip(texts, utterances, strict=True)):
         if env.finished[0]:
@@ -219,7 +220,11 @@ def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: boo
 def _lacking(tokenizer: PreTrainedTokenizerFast, text: str, unknown: set[int | None]) -> str:
     """Which words of the text the tokenizer has no tokens for, and which it has instead."""
     words = text.split()
-    missing = [word for word, tokens in zip(words, encode(tokenizer, words), strict=True) if unknown & {*tokens}]
+    missing = [
+        word
+        for word, tokens in zip(words, encode(tokenizer, words, literally=True), strict=True)
+        if unknown & {*tokens}
+    ]
     missing = missing or [text]
     known = sorted(tokenizer.get_vocab().keys() - {*tokenizer.all_special_tokens})
     return f"The agent has no tokens for {', '.join(map(repr, missing))}; {hint(missing[0], known)}"

@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from lang_envs.markup import markup_of
 from lang_envs.tasks.wordle import OVER, REPLY_END, START, Wordle, WordleState
 from lang_envs.terminal import Terminal
 
@@ -40,8 +41,8 @@ def play(
     """
     console = console or Terminal()
     env = gym.make(env_id, level="utterance", **options)
-    task = env.unwrapped.task  # type: ignore[attr-defined]  # every environment of this package has one
-    board = WordleBoard(task) if isinstance(task, Wordle) else Transcript()
+    task, tokenizer = env.unwrapped.task, env.unwrapped.tokenizer  # type: ignore[attr-defined]  # all of this package have
+    board = WordleBoard(task) if isinstance(task, Wordle) and markup_of(tokenizer) is None else Transcript()
     try:
         observation, _ = env.reset(seed=seed)
         board.open(observation, console)
@@ -105,7 +106,6 @@ class WordleBoard:
             return
         marks = observation.removesuffix(OVER).removesuffix(REPLY_END).replace("<", "").replace(">", "")
         tiles = Text()
-        said = said[: len(marks)]  # an end token after it is not shown
         for letter, mark in zip(said, marks, strict=True):
             tiles.append(f" {letter.upper()} ", _STYLES[mark])
             tiles.append(" ")

@@ -76,8 +76,8 @@ class ClarifyingQA(Task[QAState]):
     Any other turn with a question mark is a question.
 
     ## Observation Space
-    All tokens so far, at most 800 (320 and 160 for each turn): the rules, the question with its choices from A on (of
-    which the last 320 tokens are kept), and the turns.
+    All tokens so far, at most 800 (320 and 160 for each turn): the rules, the question with its choices from A on, and
+    the turns. Where rules and question are more than 320, the first words of the question are left out.
 
     ## Starting State
     A question of the corpus, all equally likely, or the one of `options={"context": i}`. The built-in world has 4,096

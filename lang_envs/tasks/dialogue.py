@@ -40,8 +40,10 @@ class Dialogue(Task[int]):
     which ends after 32 tokens at the latest (`max_response_tokens`, the end token included).
 
     ## Observation Space
-    All tokens so far, at most 128: the last 96 (`max_context_tokens`) of the conversation, written as
-    `<|user|>a room please<|agent|>For which day?<|end|><|user|>Friday<|agent|>`, and the reply.
+    All tokens so far, at most 128: the conversation, written as
+    `<|user|>a room please<|agent|>For which day?<|end|><|user|>Friday<|agent|>`, and the reply. Of a conversation of
+    more than 96 tokens (`max_context_tokens`) the oldest turns are left out; of a single turn that alone is too long,
+    its first words.
 
     ## Starting State
     Any turn of an agent in the corpus, all equally likely; or the one that `reset(options={"context": i})` names. An

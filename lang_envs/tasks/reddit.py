@@ -57,7 +57,8 @@ class Reddit(Task[RedditState]):
     after 64 tokens at the latest.
 
     ## Observation Space
-    All tokens so far: `<|user|>`, the text to comment on (its last 192 tokens), `<|agent|>`, and the comment.
+    All tokens so far: `<|user|>`, the text to comment on, `<|agent|>`, and the comment. Up to `<|agent|>` they are at
+    most 192: the first words of a longer text are left out.
     A corpus whose comments come without the text they answer shows the name of the subreddit in its place.
 
     ## Starting State

@@ -17,7 +17,7 @@ class Question:
 
     Raises:
         ValueError: naming the field, where one is empty, the choices are too few or too many, or there is no such
-            answer; where a text holds a marker of the transcripts or half a character.
+            answer; where a text holds half a character.
     """
 
     id: str
