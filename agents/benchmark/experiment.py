@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agents.models.sizes import SIZES
 from lang_envs.file_names import component, folded
 
 
@@ -64,9 +65,10 @@ class Cell:
     selection episodes are reported (``protocols``), and the better of the two is measured"""
     start: str | None = None
     """label of the cell whose trained language model this one starts from, seed by seed; ``experiment/label`` for one
-    of another experiment; None: a model from scratch"""
+    of another experiment; None: the experiment's own, from scratch or as it was trained elsewhere"""
     trained: bool = True
-    """whether there is anything to train; if not, it is the agent of ``start`` that plays, decoded in another way"""
+    """whether there is anything to train; if not, it is the agent of ``start`` that plays, decoded in another way, or
+    a language model that was trained elsewhere, as it is"""
     candidates_from: str | None = None
     """label of the cell whose agent proposes what a decoding ranks; None: the agent itself"""
     data: Data | Samples | None = None
@@ -156,7 +158,14 @@ class Experiment:
     cells: tuple[Cell, ...]
     env_options: dict[str, Any] = field(default_factory=dict)
     lm: str = "d64-l2"
-    """size of the language model, trained from scratch"""
+    """the language model: a size to train from scratch (``agents.models.sizes``), or one that was trained elsewhere:
+    ``smollm2``, a folder, a GGUF file, a name on the hub. All environments and logs are then in its tokens"""
+    lora: dict[str, Any] | None = None
+    """settings of ``LoRAConfig``: train adapters of a model that was trained elsewhere; None: its own weights"""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """of a model that was trained elsewhere"""
+    markup: str = ""
+    """how conversations are written (``lang_envs.tokenizers.set_markup``); empty: as the tokenizer says"""
     baselines: tuple[Baseline, ...] = ()
     exact: tuple[ExactLearner, ...] = ()
     """learners without generalisation that the agents are shown beside"""
@@ -200,6 +209,7 @@ class Experiment:
     """what differs along the ``line`` of its cells, in words; empty: there is no such picture"""
 
     def __post_init__(self) -> None:
+        self._speak_as_the_model()
         component(self.name, "the name of an experiment")
         for kind, parts in (("cell", self.cells), ("baseline", self.baselines), ("exact learner", self.exact)):
             for part in parts:
@@ -212,6 +222,32 @@ class Experiment:
         places = [(cell.line, cell.at) for cell in self.cells if cell.line]
         if twice := next((place for place in places if places.count(place) > 1), None):
             raise ValueError(f"{self.name!r} has two cells on the line {twice[0]!r} at {twice[1]}; give each its at=.")
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether its language model was trained elsewhere."""
+        return self.lm not in SIZES
+
+    def _speak_as_the_model(self) -> None:
+        """Makes every environment and every log of it one in the model's tokens."""
+        spoken = {"tokenizer": self.lm} if self.pretrained else {}
+        spoken |= {"markup": self.markup} if self.markup else {}
+        if not spoken:
+            return
+
+        def logs(data: Any) -> Any:
+            return dataclasses.replace(data, options=spoken | data.options) if isinstance(data, Data) else data
+
+        own: dict[str, Any] = {
+            "env_options": spoken | self.env_options,
+            "selection_options": None if self.selection_options is None else spoken | self.selection_options,
+            "elsewhere": tuple(dataclasses.replace(e, options=spoken | e.options) for e in self.elsewhere),
+            "data": logs(self.data),
+            "held_out": logs(self.held_out),
+            "cells": tuple(dataclasses.replace(cell, data=logs(cell.data)) for cell in self.cells),
+        }
+        for name, value in own.items():
+            object.__setattr__(self, name, value)
 
 
 def folder_name(label: str) -> str:

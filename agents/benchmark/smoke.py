@@ -50,7 +50,9 @@ def _shrink(experiment: Experiment) -> Experiment:
         experiment,
         data=few(experiment.data),
         held_out=experiment.held_out and dataclasses.replace(experiment.held_out, episodes=20),
-        lm="d64-l2",
+        lm="d64-l2",  # in the tokens of the suite's own model, which its environments name
+        lora=None,
+        dtype="fp32",
         cells=cells,
         exact=experiment.exact[:2],
         env_options=few_words(experiment.env_options),

@@ -183,12 +183,19 @@ def _samples(outcome: Outcome) -> str:
     return f"<details><summary>Sample transcripts</summary>{ADVANTAGE_KEY}{''.join(parts)}</details>"
 
 
+def _model(experiment: Experiment) -> str:
+    if not experiment.pretrained:
+        return f"{experiment.lm}, from scratch"
+    how = "all weights" if experiment.lora is None else f"adapters {json.dumps(experiment.lora)}"
+    return f"{experiment.lm}, trained elsewhere, {experiment.dtype}, {how}"
+
+
 def _settings(experiment: Experiment) -> str:
     """Data, model, environment, and every agent's settings."""
     data = experiment.data
     lines = [
         f"data: {data.episodes:,} episodes of {data.recipe} {json.dumps(data.options)}, seed {data.seed}",
-        f"model: {experiment.lm}, from scratch",
+        f"model: {_model(experiment)}",
         f"environment: {experiment.env} {json.dumps(experiment.env_options)}",
         f"evaluation: {experiment.episodes:,} episodes; decodings chosen on {experiment.selection_episodes:,} others",
         *(f"{cell.label}: {_said(cell, Cell('', ''))}" for cell in experiment.cells),

@@ -16,13 +16,15 @@ from agents.benchmark.measures import MEASURES
 from agents.benchmark.running.evaluate import SCORES, check_names
 from agents.benchmark.running.exact_learners import game_of
 from agents.benchmark.running.units import Unit, recorded_data, units
-from agents.models.lm import SIZES
+from agents.models.lora import LoRAConfig
+from agents.models.sizes import SIZES
 from agents.models.value_config import SPOKEN
 from agents.training.fit_config import FitConfig
 from datasets_builders import recipes
 from datasets_builders.fields import check_types, typed
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
+from lang_envs.pretrained import load_config
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import fingerprint
 
@@ -74,8 +76,7 @@ class _Environments:
 
 
 def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
-    if experiment.lm not in SIZES:
-        raise ValueError(unknown("size of a model", experiment.lm, SIZES))
+    _check_model(experiment)
     env = envs(experiment.env, experiment.env_options)
     if experiment.selection_options is not None:
         envs(experiment.env, experiment.selection_options)
@@ -101,6 +102,19 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
             raise ValueError(f"{name} must be at least 1, not {number}.")
     if experiment.exact_values and not isinstance(env.task, MovieReview):
         raise ValueError(f"only MovieReview knows its exact values, not {type(env.task).__name__}; set it to false.")
+
+
+def _check_model(experiment: Experiment) -> None:
+    """Whether the language model is there, and has the settings that only one trained elsewhere can have."""
+    if experiment.pretrained:
+        try:
+            load_config(experiment.lm)
+        except ValueError as error:
+            raise ValueError(f"{unknown('size of a model', experiment.lm, SIZES)} As a model: {error}") from None
+        if experiment.lora is not None:
+            typed(LoRAConfig, experiment.lora, "lora")
+    elif experiment.lora is not None or experiment.dtype != "fp32":
+        raise ValueError(f"lora and dtype are of a model that was trained elsewhere; {experiment.lm!r} is made here.")
 
 
 def _check_data(data: Data, envs: _Environments) -> None:
@@ -129,6 +143,8 @@ def _check_cell(unit: Unit, cell: Cell) -> None:
     if cell.first is not None and cell.first < 1:
         raise ValueError(f"first must be at least 1, not {cell.first}.")
     if not cell.trained:
+        if cell.start is None and not unit.experiment.pretrained:
+            raise ValueError("it is not trained, so it must start from one that is.")
         return
     fit = dict(cell.fit)
     if not isinstance(steps := fit.pop("steps", None), int) or steps < 1:

@@ -24,6 +24,7 @@ from agents.data.source import Live, Logged, Mixed, Source
 from agents.evaluation.advantage import quality_beside
 from agents.evaluation.known_values import known_values
 from agents.evaluation.rank_test import RankTest
+from agents.models.lora import LoRAConfig
 from agents.models.value_config import SPOKEN, ValueLMConfig
 from agents.models.value_lm import ValueLM
 from agents.training.fit import fit
@@ -31,6 +32,7 @@ from agents.training.fit_config import FitConfig
 from agents.training.log import read_log
 from datasets_builders.atomic import read_object, write_text
 from datasets_builders.dataset import EpisodeDataset
+from datasets_builders.fields import typed
 from lang_envs.make import language_vec, of_file
 from lang_envs.seeds import BENCHMARK_LIVE
 from lang_envs.tasks.movie_review import MovieReview
@@ -53,19 +55,15 @@ def trained_agent(
 
     Returns:
         The agent, and about its training: ``seconds``, and ``decoding``, the one it has of itself.
-
-    Raises:
-        ValueError: the cell is not trained and starts from none.
     """
     if not cell.trained:
-        if start is None:
-            raise ValueError(f"The cell {cell.label!r} is not trained, so it must start from one that is.")
+        start = start or make_agent(cell, _first_model(experiment, seed), seed)
         return start, {"seconds": 0.0, "decoding": evaluate.as_trained(start)}
     done = folder / "trained.json"
     if done.exists() and (folder / "agent").exists():
         return Agent.load(folder / "agent"), read_object(done)
     began = time.perf_counter()
-    lm = start.lm if start else LM.from_scratch(experiment.lm, evaluate.make_env(experiment, 1), seed=seed)
+    lm = start.lm if start else _first_model(experiment, seed)
     if isinstance(lm.model, ValueLM):  # the start was saved with the decoding chosen for it, not for this one
         for name in SPOKEN:
             setattr(lm.model.config, name, getattr(ValueLMConfig(), name))
@@ -75,6 +73,15 @@ def trained_agent(
     about = {"seconds": time.perf_counter() - began, "decoding": evaluate.as_trained(agent)}
     write_text(done, json.dumps(about))
     return agent, about
+
+
+def _first_model(experiment: Experiment, seed: int) -> LM:
+    """The language model that the first cells begin with."""
+    env = evaluate.make_env(experiment, 1)
+    if not experiment.pretrained:
+        return LM.from_scratch(experiment.lm, env, seed=seed)
+    lora = None if experiment.lora is None else typed(LoRAConfig, experiment.lora, "lora")
+    return LM.from_pretrained(experiment.lm, env, lora=lora, dtype=experiment.dtype, seed=seed)
 
 
 def _fit(experiment: Experiment, cell: Cell, agent: Agent, seed: int, dataset: EpisodeDataset, out: Path) -> None:

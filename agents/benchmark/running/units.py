@@ -17,6 +17,7 @@ from lang_envs.file_names import folded
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _MEASURED_IN_TRAINING = ("rank_test", "exact_values", "advantage_quality", "measure_every")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", *_MEASURED_IN_TRAINING)
+_OF_A_PRETRAINED_MODEL = ("lora", "dtype", "markup")  # no result of a model from scratch depends on them
 
 Part = Cell | Samples | Baseline | ExactLearner | None
 
@@ -59,6 +60,7 @@ class Unit:
         read_later = {"cells", "baselines", "exact", "title", "about", "normalise", "varies"}
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
+        read_later |= set() if self.experiment.pretrained else {*_OF_A_PRETRAINED_MODEL}
         shared = {name: x for name, x in dataclasses.asdict(self.experiment).items() if name not in read_later}
         if self.part is None:  # the yardsticks follow the cells' discount and expectile
             shared["settings"] = [
@@ -77,7 +79,8 @@ class Unit:
         match self.part:
             case Cell():
                 cell = {name: getattr(self.part, name) for name in _TRAINING_OF_A_CELL}
-                shared = {name: getattr(self.experiment, name) for name in _TRAINING_IN_AN_EXPERIMENT}
+                names = _TRAINING_IN_AN_EXPERIMENT + _OF_A_PRETRAINED_MODEL * self.experiment.pretrained
+                shared = {name: getattr(self.experiment, name) for name in names}
                 spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.data.name}
             case Samples():
                 spec = {"samples": dataclasses.asdict(self.part), "seed": self.seed}
