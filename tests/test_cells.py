@@ -395,7 +395,7 @@ def test_a_ranker_is_not_trained_and_says_what_its_proposer_could(finished):
 
 def test_who_is_not_trained_and_starts_from_nobody_is_told(tmp_path):
     alone = Cell("alone", "bc", trained=False)
-    with pytest.raises(ValueError, match="'alone' is not trained, so it must start from one that is"):
+    with pytest.raises(ValueError, match="alone: it is not trained, so it must start from one that is"):
         run(with_cells(alone, reference=None), tmp_path, say=lambda line: None)
 
 
