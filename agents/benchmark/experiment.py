@@ -205,6 +205,8 @@ class Experiment:
     """training steps between two measurements of the values"""
     yardstick_games: int = 2000
     """games played to estimate the optimal values that the rank test is shown beside"""
+    seeds: int | None = None
+    """training runs of its cells, where they are fewer than the suite's; None: as many"""
     varies: str = ""
     """what differs along the ``line`` of its cells, in words; empty: there is no such picture"""
 

@@ -23,6 +23,7 @@ from agents.benchmark.report.headline import Across, across, across_table, best_
 from agents.benchmark.report.outcome import Outcome, Result, Table
 from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
 from agents.benchmark.report.pictures import Picture, overview, pictures
+from agents.benchmark.report.replies import replies_section
 from agents.benchmark.report.tables import long_rows, tables
 from datasets_builders import markdown
 from datasets_builders.atomic import replacing
@@ -72,7 +73,9 @@ def write_report(
     found = across(outcomes)
     headline = [best_table(outcomes), *([across_table(found)] if found else []), _failures_table(failures or {})]
     _write(out / "table.md", _markdown(suite, headline, outcomes, command).encode())
-    sections = [_headline_section(headline, found, _agents(suite), out)]
+    replies = [replies_section(outcome) for outcome in outcomes if outcome.experiment.pretrained]
+    sections = [section for section in replies if section is not None]  # a language model's are looked at first
+    sections.append(_headline_section(headline, found, _agents(suite), out))
     for outcome in outcomes:
         drawn = pictures(outcome, _agents(suite, outcome.experiment))
         for picture in drawn:

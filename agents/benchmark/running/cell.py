@@ -31,8 +31,10 @@ from agents.evaluation.explain import Explanation, explain
 from agents.evaluation.played_values import played_values
 from agents.evaluation.rank_test import RankTest
 from datasets_builders.dataset import EpisodeDataset
+from lang_envs.conversation import to_json
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
+from lang_envs.markup import markup_of
 from lang_envs.seeds import REPORT, YARDSTICKS
 
 if TYPE_CHECKING:
@@ -164,15 +166,18 @@ def _last_values(curve: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _samples(agent: Agent, played: Episodes) -> list[dict[str, Any]]:
-    """The first reported episodes that differ, as HTML, coloured by advantage where the agent has values."""
-    samples = []
+    """The first reported episodes that differ, as HTML, coloured by advantage where the agent has values, and, where it
+    talks with somebody, as messages.
+    """
+    samples, markup = [], markup_of(agent.lm.tokenizer)
     distinct = {episode.tokens.tobytes(): episode for episode in played}
     for episode in list(distinct.values())[:SAMPLES]:
         if agent.needs_values:
             explanation = explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
         else:
             explanation = Explanation.without_values(agent.lm.tokenizer, episode)
-        samples.append({"html": explanation.html(), "return": episode.ret})
+        messages = {} if markup is None else {"messages": to_json(markup.read(episode.tokens))}
+        samples.append({"html": explanation.html(), "return": episode.ret, **messages})
     return samples
 
 

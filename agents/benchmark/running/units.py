@@ -57,7 +57,7 @@ class Unit:
 
     def spec(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON-able data."""
-        read_later = {"cells", "baselines", "exact", "title", "about", "normalise", "varies"}
+        read_later = {"cells", "baselines", "exact", "title", "about", "normalise", "varies", "seeds"}
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
         read_later |= set() if self.experiment.pretrained else {*_OF_A_PRETRAINED_MODEL}
@@ -134,7 +134,8 @@ def units(suite: Suite, out: Path) -> list[Unit]:
     work: list[Unit] = []
     for seed in range(suite.seeds):
         grid = _Grid(suite, out, seed)
-        work += [grid.unit(e.name, cell.label) for e in suite.experiments for cell in e.cells]
+        running = [e for e in suite.experiments if e.seeds is None or seed < e.seeds]
+        work += [grid.unit(e.name, cell.label) for e in running for cell in e.cells]
         work += grid.recordings.values()
     for experiment in suite.experiments:
         data, folder = data_folder(out, experiment.data), out / "cells" / experiment.name
