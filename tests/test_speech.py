@@ -44,13 +44,17 @@ class Shop(Task[int]):
         return Reply(state + 1, () if state else (user("and then?"),), 0.5, state == 1)
 
 
-gym.register(
-    "Shop-v0",
-    entry_point="lang_envs.make:make_env",
-    vector_entry_point="lang_envs.make:make_vec_env",
-    order_enforce=False,
-    kwargs={"task": f"{__name__}:Shop"},
-)
+@pytest.fixture(scope="module", autouse=True)
+def registered():
+    gym.register(
+        "Shop-v0",
+        entry_point="lang_envs.make:make_env",
+        vector_entry_point="lang_envs.make:make_vec_env",
+        order_enforce=False,
+        kwargs={"task": f"{__name__}:Shop"},
+    )
+    yield
+    del gym.registry["Shop-v0"]
 
 
 def opened(**options):
@@ -227,8 +231,9 @@ def test_wordle_is_said_in_words_where_the_tokenizer_has_a_chat_template():
     text, _ = env.reset(seed=0)
     assert "Find a hidden English word" in text and "<a>" not in text
     env.task.max_utterance_tokens = 20
-    answer, *_ = env.step("crone")
-    assert set(markup_of(env.tokenizer).read(env._tokens)[-1].content) <= set("gyb")
+    wrong = "slate" if env._state.hidden == "crane" else "crane"  # the third and the last letter are in both
+    answer, *_ = env.step(wrong)
+    assert markup_of(env.tokenizer).read(env._tokens)[-2:] == (assistant(wrong), user("bbgbg"))
     assert answer.endswith("<|im_start|>assistant\n")
 
 

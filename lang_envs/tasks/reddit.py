@@ -122,9 +122,7 @@ class Reddit(Task[RedditState]):
 
     max_turns = 1
     conversational = True
-    instruction = (
-        "You read posts on Reddit. Write a comment on the one you are shown, in one or two sentences."
-    )
+    instruction = "You read posts on Reddit. Write a comment on the one you are shown, in one or two sentences."
 
     def __init__(
         self,
