@@ -216,8 +216,9 @@ class UtteranceEnv(gym.Env[str, str]):
         self._tokens = _opening(self._speech, text, self.max_tokens)
         self._turns, self._over = 0, False
         self._screen.begin(self._tokens)
-        as_said = isinstance(text, str) and self._speech.markup is None and self.task.max_context_tokens is None
-        return text if as_said else transcripts(self.tokenizer, [self._tokens])[0], {}
+        if isinstance(text, str) and self._speech.markup is None and self.task.max_context_tokens is None:
+            return text, {}
+        return transcripts(self.tokenizer, [self._tokens])[0], {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says one utterance.
@@ -244,8 +245,10 @@ class UtteranceEnv(gym.Env[str, str]):
         terminated = bool(reply.terminated)
         answer = self._speech.answers([reply.text], [ended], [terminated])[0]
         room = self.max_tokens - len(self._tokens)
-        as_said = isinstance(reply.text, str) and self._speech.markup is None and len(answer) <= room
-        heard = reply.text if as_said else decode(self.tokenizer, [answer[:room]])[0]
+        if isinstance(reply.text, str) and self._speech.markup is None and len(answer) <= room:
+            heard = reply.text
+        else:
+            heard = decode(self.tokenizer, [answer[:room]])[0]
         self._tokens += answer[:room]
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         self._over = terminated or cut

@@ -66,7 +66,7 @@ class MonteCarlo:
             said = decode(tokenizer, [turn.tokens[turn.tokens != VOCABULARY[END]] for turn in turns])
             states, rngs = [game.state for game in playing], [game.rng for game in playing]
             replies = self.task.reply_batch(states, said, rngs)
-            answers = encode(tokenizer, [reply.text for reply in replies])
+            answers = encode(tokenizer, [str(reply.text) for reply in replies])
             for game, turn, reply, answer in zip(playing, turns, replies, answers, strict=True):
                 game.state, game.over = reply.state, reply.terminated
                 game.history = np.concatenate([game.history, turn.tokens, np.array(answer, np.int32)])
