@@ -29,6 +29,7 @@ from agents.models.reading import read
 from agents.models.silence import silence
 from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify
+from lang_envs.model_files import located
 from lang_envs.pretrained import load_model, load_tokenizer
 from lang_envs.tokenizers import unused_ids, vocabulary_size
 
@@ -124,7 +125,7 @@ class LM:
         work side by side instead, started by ``torchrun``, with ``FitConfig.shard`` where one cannot hold the model.
 
         Args:
-            path: a folder, or a name on the Hugging Face hub.
+            path: a folder, a ``.gguf`` file, ``"smollm2"``, or a name on the Hugging Face hub.
             env: an environment of lang_envs, or a vector of them.
             lora: train adapters (``agents.models.lora``), not the model's own weights; None: train those.
             seed: of the adapters' first weights, where there are any.
@@ -199,7 +200,9 @@ def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrai
     """Gives the model one embedding for each id of the environment, whose tokenizer must contain the model's own."""
     size, wanted = model.get_input_embeddings().num_embeddings, vocabulary_size(tokenizer)
     try:
-        cached_file(path, "tokenizer_config.json")  # without one, AutoTokenizer would make up an empty tokenizer
+        cached_file(
+            located(path), "tokenizer_config.json"
+        )  # without one, AutoTokenizer would make up an empty tokenizer
         own = load_tokenizer(path).get_vocab()
     except (OSError, ValueError):  # a model saved without its tokenizer: only the sizes can be compared
         own = tokenizer.get_vocab() if size == wanted else {}
