@@ -1,4 +1,4 @@
-"""Sources of a model: GGUF files are converted once and whole, names are found, and what is missing is told in words."""
+"""Sources of a model: GGUF files are converted once and whole, names are found, what is missing is told in words."""
 
 import json
 import shutil

@@ -24,13 +24,15 @@ from transformers.utils import cached_file
 
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache, window_of
-from agents.models.lora import LoRAConfig, add_adapters
+from agents.models.adapter_files import Origin, holds_adapters, origin_of, read_adapters
+from agents.models.lora import LoRAConfig, add_adapters, merged
+from agents.models.precision import round_weights
 from agents.models.reading import read
 from agents.models.silence import silence
 from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify
 from lang_envs.model_files import located
-from lang_envs.pretrained import load_model, load_tokenizer
+from lang_envs.pretrained import Precision, load_model, load_tokenizer
 from lang_envs.tokenizers import unused_ids, vocabulary_size
 
 SIZES: dict[str, dict[str, Any]] = {
@@ -52,12 +54,14 @@ class LM:
         tokenizer: the environment's.
         max_utterance_tokens: the environment's limit, the end token included.
         lora: of the model's adapters, where it has any.
+        origin: the model below them, where it can be opened again.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     max_utterance_tokens: int
     lora: LoRAConfig | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         """Keeps the model from saying ids that belong to no token."""
@@ -111,10 +115,18 @@ class LM:
         return cls(model, tokenizer, env.task.max_utterance_tokens)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, env: Any, lora: LoRAConfig | None = None, seed: int = 0) -> LM:
-        """Any causal language model transformers can load, in float32.
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        env: Any,
+        lora: LoRAConfig | None = None,
+        seed: int = 0,
+        dtype: Precision = "fp32",
+    ) -> LM:
+        """Any causal language model transformers can load, or that of a saved agent.
 
         A decoding that was chosen for a saved agent is not taken over: its model has the settings it was trained with.
+        Adapters that it was saved with are added to its weights.
 
         Its vocabulary must be that of the environment: make the environment with the model's own tokenizer
         (``gym.make(id, tokenizer=path)``). Where tokens were added to that tokenizer, the model gets new embeddings for
@@ -129,6 +141,8 @@ class LM:
             env: an environment of lang_envs, or a vector of them.
             lora: train adapters (``agents.models.lora``), not the model's own weights; None: train those.
             seed: of the adapters' first weights, where there are any.
+            dtype: of the weights, "fp32" or "bf16". Adapters and value heads are in float32 in any case, and so is what
+                the optimiser keeps of weights in bfloat16 (``agents.models.precision``).
 
         Raises:
             ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has,
@@ -138,13 +152,14 @@ class LM:
         try:
             if (Path(path) / CHECKSUMS).exists():  # an agent's
                 verify(Path(path))
-            model = load_model(AutoModelForCausalLM, path)
-            put_back(model)
+            model = _opened(path)
         except ValueError as error:
             raise ValueError(
                 f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only "
                 "folders and models downloaded before can be loaded."
             ) from error
+        agent = (Path(path) / CHECKSUMS).exists()  # may be saved again, as another one
+        origin = None if lora is None or agent else origin_of(model, path)
         _check_layout(model)
         before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
         _fit_vocabulary(model, path, env.tokenizer)
@@ -166,7 +181,21 @@ class LM:
             if vocabulary_size(env.tokenizer) > before:  # embeddings that nothing has trained yet
                 lora = dataclasses.replace(lora, embeddings=True)
             add_adapters(model, lora, seed)
-        return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora)
+        round_weights(model, dtype)
+        return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora, origin)
+
+
+def _opened(path: str | Path) -> PreTrainedModel:
+    """The model, in float32 and without adapters.
+
+    Raises:
+        ValueError: it cannot be loaded.
+    """
+    if holds_adapters(path):
+        return merged(read_adapters(Path(path))[0])
+    model = load_model(AutoModelForCausalLM, path)
+    put_back(model)
+    return model
 
 
 def _check_layout(model: PreTrainedModel) -> None:
