@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
 from agents.models.adapter_files import REFERENCE, holds_adapters, read_adapters, read_start
@@ -93,7 +94,8 @@ def read_lm(folder: Path, saved: Description, dtype: Precision) -> LM:
     else:
         model = load_model(AutoModelForCausalLM, folder, exact=True)
         put_back(model)
-    embeddings, last = model.get_input_embeddings().num_embeddings, max(tokenizer.get_vocab().values())
+    embeddings = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
+    last = max(tokenizer.get_vocab().values())
     if last >= embeddings:
         raise ValueError(f"{folder}: the tokenizer has a token {last}, and the model has embeddings of {embeddings}.")
     if lora is not None and origin is None:

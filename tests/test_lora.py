@@ -15,10 +15,11 @@ from test_layouts import check, make_layout
 from toy_agent import OFFLINE, TOKENIZER, make_agent, make_env, make_episodes, needs_sb3, same_weights, weights
 from transformers import AutoModelForCausalLM
 
-from agents import AGENTS, LM, Agent, ILQLConfig, Live, Logged, Mixed, cli
+from agents import AGENTS, BC, LM, Agent, ILQLConfig, Live, Logged, Mixed, cli
 from agents.models.lora import LoRAConfig, checksum
 from lang_envs import rollout
 from lang_envs.make import language_vec
+from lang_envs.policies.any_task import Say
 
 LORA = LoRAConfig(rank=2)
 ADAPTERS = ("lora_A", "lora_B")
@@ -286,3 +287,17 @@ def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ValueError, match=r"pip install 'lang-envs\[lora\]'"):
         adapted(tmp_path)
+
+
+@pytest.mark.usefixtures("smollm2")
+def test_adapters_of_a_real_model_take_megabytes_and_speak_alike(tmp_path: Path) -> None:
+    env = language_vec("Dialogue-BLEU-v0", 2, tokenizer="smollm2", max_response_tokens=8)
+    agent = BC(LM.from_pretrained("smollm2", env, LORA, dtype="bf16"))
+    logs = list(rollout(env, Say("Thank you, good bye.", env.task, env.tokenizer), range(2)))
+    agent.learn(Logged(logs), 1, lr=1e-3, batch_size=2, progress=False)
+    folder = agent.save(tmp_path / "agent")
+    assert sum(file.stat().st_size for file in folder.rglob("*")) < 16e6
+    loaded = Agent.load(folder)
+    assert loaded.lm.origin is not None and loaded.lm.origin.source == "smollm2"
+    played = [list(rollout(env, a.policy(greedy=True), range(2))) for a in (agent, loaded)]
+    assert all(np.array_equal(a.tokens, b.tokens) for a, b in zip(*played, strict=True))

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -78,7 +78,7 @@ def write_adapters(
         reference: a copy of the model with other weights in the same places, or None.
     """
     trained = changing(model)
-    facts = _Description(asdict(origin), asdict(lora), cast(GenerationConfig, model.generation_config).to_diff_dict())
+    facts = _Description(asdict(origin), asdict(lora), model.generation_config.to_diff_dict())
     write_text(folder / DESCRIPTION, json.dumps(asdict(facts), indent=2))
     save_file(_separate(trained), folder / ADAPTERS)
     model.config.save_pretrained(folder)
@@ -105,7 +105,7 @@ def read_adapters(folder: Path, dtype: Precision = "fp32") -> tuple[PreTrainedMo
     described = typed(_Description, read_object(file), file)
     origin, lora = typed(Origin, described.origin, file), typed(LoRAConfig, described.lora, file)
     model, config = _opened(origin, folder), load_config(folder)
-    text = config.lm if isinstance(config, ValueLMConfig) else config
+    text: Any = config.lm if isinstance(config, ValueLMConfig) else config
     with torch.random.fork_rng(devices=[]):
         resize(model, text.vocab_size, getattr(text, "max_position_embeddings", None))
         add_adapters(model, lora)
