@@ -13,8 +13,10 @@ from transformers import PreTrainedModel
 
 from agents.data.batch import Batch
 from agents.data.source import Source, returns_of
+from agents.models.adapter_files import REFERENCE, write_adapters
 from agents.models.lm import LM
 from agents.models.lora import checksum, merged
+from agents.models.precision import precision_of
 from agents.models.silence import silence
 from agents.models.speaking import speaking
 from agents.models.value_lm import ValueLM, ValueLMConfig
@@ -30,6 +32,7 @@ from datasets_builders.folders import WAIT, read_whole, replacing_folder
 from lang_envs.tokenizers import unused_ids
 
 if TYPE_CHECKING:
+    from lang_envs.pretrained import Precision
     from lang_envs.rollout import Policy
 
 
@@ -169,13 +172,21 @@ class Agent:
 
         return LMPolicy(self.model, self.lm.tokenizer, self.lm.end_id, self.lm.max_utterance_tokens, **decoding)
 
-    def save(self, folder: str | Path) -> Path:
-        """Writes a folder that ``Agent.load`` and transformers' ``AutoModelForCausalLM`` open.
+    def save(self, folder: str | Path, merge: bool = False) -> Path:
+        """Writes a folder that ``Agent.load`` opens, and but for adapters transformers' ``AutoModelForCausalLM`` too.
 
-        Adapters are added to the weights (``agents.models.lora``): it opens without peft and without the model it began
-        as. An agent saved there before is replaced once the new one is whole; ``load`` finds one of the two at every
-        instant. Two processes that save to one folder take turns. Of several processes the first one
-        writes; in the middle of training with ``FitConfig.shard`` all must call it.
+        Of an agent with adapters it holds those alone, with value heads and the name of the model below, which must be
+        where it was to open it (``agents.models.adapter_files``). With ``merge`` they are added to the weights: the
+        folder is whole, and opens without peft. So it is, too, where the model below has no name to go back to: one
+        that was made in memory, or another agent's.
+
+        An agent saved there before is replaced once the new one is whole; ``load`` finds one of the two at every
+        instant. Two processes that save to one folder take turns. Of several processes the first one writes; in the
+        middle of training with ``FitConfig.shard`` all must call it.
+
+        Args:
+            folder: is made; it may hold an agent.
+            merge: whether adapters become part of the weights.
 
         Raises:
             OSError: the disk is full, or the folder was deleted meanwhile.
@@ -183,21 +194,28 @@ class Agent:
         """
         model = plain_model(self)
         if is_first():
-            self._save(Path(folder), model)
+            self._save(Path(folder), model, merge)
         return Path(folder)
 
-    def _save(self, folder: Path, model: PreTrainedModel) -> None:
+    def _save(self, folder: Path, model: PreTrainedModel, merge: bool) -> None:
         with Claim(folder, wait=WAIT):
             if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
                 raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
             with replacing_folder(folder) as new:
-                for part, where in ((model, new), (self.reference, new / "reference")):
-                    if part is not None:
-                        whole = merged(part) if self.lm.lora else part
-                        with speaking(whole, self.decoding if part is model else None):
-                            whole.save_pretrained(where)
+                lora, origin = self.lm.lora, self.lm.origin
+                if lora is not None and origin is not None and not merge:
+                    write_adapters(new, model, origin, lora, self.reference)
+                else:
+                    self._write_whole(new, model)
                 self.lm.tokenizer.save_pretrained(new)
                 (new / DESCRIPTION).write_text(json.dumps(self._description(), indent=2))
+
+    def _write_whole(self, new: Path, model: PreTrainedModel) -> None:
+        for part, where in ((model, new), (self.reference, new / REFERENCE)):
+            if part is not None:
+                whole = merged(part) if self.lm.lora else part
+                with speaking(whole, self.decoding if part is model else None):
+                    whole.save_pretrained(where)
 
     def _description(self) -> dict[str, Any]:
         return {
@@ -208,38 +226,46 @@ class Agent:
             "fit": None if self.fit_config is None else self.fit_config.to_dict(),
             "step": self.step,
             "decoding": self.decoding,
+            "dtype": precision_of(self.model),
             "max_utterance_tokens": self.lm.max_utterance_tokens,
             "versions": {package: version(package) for package in ("torch", "transformers", "numpy")},
         }
 
     @classmethod
-    def load(cls, folder: str | Path) -> Self:
+    def load(cls, folder: str | Path, dtype: Precision | None = None) -> Self:
         """Opens a saved agent: of its own class from ``Agent``, of the class it is called on otherwise.
 
-        One that was trained by adapters gets new ones, which change nothing yet, to go on training in the same way.
+        One that was saved with its adapters has them as they were. One whose adapters were added to its weights gets
+        new ones, which change nothing yet, to go on training in the same way.
+
+        Args:
+            folder: of a saved agent.
+            dtype: of its weights, "fp32" or "bf16"; None: as it was trained.
 
         Raises:
             ValueError: if there is no agent, one of another algorithm or format, or one whose files are not what was
                 written; naming the file.
         """
-        return read_whole(Path(folder), cls._load)
+        return read_whole(Path(folder), lambda found: cls._load(found, dtype))
 
     @classmethod
-    def _load(cls, folder: Path) -> Any:
+    def _load(cls, folder: Path, dtype: Precision | None) -> Any:
         saved = read_description(folder)
         with opening(folder):
             agent_class = cls if cls is not Agent else _class_of(saved.algorithm)
         if agent_class.name != saved.algorithm:
             raise ValueError(f"{folder} holds {saved.algorithm!r}, not {cls.name!r}. Open it with Agent.load.")
         with opening(folder):
-            lm, file = read_lm(folder, saved), folder / DESCRIPTION
+            dtype = dtype or saved.dtype
+            lm, file = read_lm(folder, saved, dtype), folder / DESCRIPTION
             if isinstance(lm.model, ValueLM) != agent_class.needs_values:
                 raise ValueError(f"the model is a {type(lm.model).__name__}, and none of {saved.algorithm!r}.")
             spoke = {name: getattr(lm.model.config, name) for name in agent_class.model_settings}
             agent = agent_class(lm, typed(get_type_hints(agent_class)["config"], saved.config, file))
             for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
                 setattr(agent.model.config, name, value)
-            agent.step, agent.decoding, agent.reference = saved.step, saved.decoding, read_reference(folder)
+            agent.step, agent.decoding = saved.step, saved.decoding
+            agent.reference = read_reference(folder, agent.model, dtype)
             agent.fit_config = None if saved.fit is None else typed(FitConfig, saved.fit, file)
         return agent
 

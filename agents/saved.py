@@ -15,13 +15,15 @@ from typing import Any, cast
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
+from agents.models.adapter_files import REFERENCE, holds_adapters, read_adapters, read_start
 from agents.models.lm import LM
 from agents.models.lora import LoRAConfig, add_adapters
+from agents.models.precision import round_weights
 from agents.models.speaking import put_back
 from datasets_builders.atomic import read_object
 from datasets_builders.checksums import verify
 from datasets_builders.fields import typed
-from lang_envs.pretrained import load_model, load_tokenizer
+from lang_envs.pretrained import Precision, load_model, load_tokenizer
 from lang_envs.tokenizers import adopt
 
 FORMAT_VERSION = 1
@@ -47,6 +49,8 @@ class Description:
     """how it was trained last (``FitConfig``)"""
     decoding: dict[str, Any] | None = None
     """how it speaks, where that was chosen after training: arguments of its ``policy``"""
+    dtype: Precision = "fp32"
+    """of the weights it was trained with"""
     versions: dict[str, str] = field(default_factory=dict)
     """of libraries"""
 
@@ -75,35 +79,40 @@ def read_description(folder: Path) -> Description:
     return typed(Description, found, file)
 
 
-def read_lm(folder: Path, saved: Description) -> LM:
-    """The language model of a saved agent, with new adapters where it was trained by any.
+def read_lm(folder: Path, saved: Description, dtype: Precision) -> LM:
+    """The language model of a saved agent, with its adapters where it was trained by any.
+
+    Where they were added to the weights, new ones take their place, which change nothing yet.
 
     Raises:
         ValueError: it is damaged, or its parts do not belong together.
     """
-    model = load_model(AutoModelForCausalLM, folder, exact=True)
-    put_back(model)
-    lm = LM(
-        model=model,
-        tokenizer=adopt(load_tokenizer(folder, plain=True)),
-        max_utterance_tokens=saved.max_utterance_tokens,
-        lora=None if saved.lora is None else typed(LoRAConfig, saved.lora, folder / DESCRIPTION),
-    )
-    embeddings = cast(nn.Embedding, lm.model.get_input_embeddings()).num_embeddings
-    last = max(lm.tokenizer.get_vocab().values())
+    tokenizer = adopt(load_tokenizer(folder, plain=True))
+    origin, lora = None, None if saved.lora is None else typed(LoRAConfig, saved.lora, folder / DESCRIPTION)
+    if holds_adapters(folder):
+        model, lora, origin = read_adapters(folder, dtype)
+    else:
+        model = load_model(AutoModelForCausalLM, folder, exact=True)
+        put_back(model)
+    embeddings = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
+    last = max(tokenizer.get_vocab().values())
     if last >= embeddings:
         raise ValueError(f"{folder}: the tokenizer has a token {last}, and the model has embeddings of {embeddings}.")
-    if lm.lora is not None:
-        add_adapters(lm.model, lm.lora)
-    return lm
+    if lora is not None and origin is None:
+        add_adapters(model, lora)
+    round_weights(model, dtype)
+    return LM(model, tokenizer, saved.max_utterance_tokens, lora, origin)
 
 
-def read_reference(folder: Path) -> PreTrainedModel | None:
-    """The frozen model beside a saved agent, where there is one."""
-    start = folder / "reference"
-    if not start.is_dir():
+def read_reference(folder: Path, model: PreTrainedModel, dtype: Precision) -> PreTrainedModel | None:
+    """The frozen model beside a saved agent, where there is one; beside adapters it shares what they leave alone."""
+    if holds_adapters(folder):
+        return read_start(folder, model)
+    if not (folder / REFERENCE).is_dir():
         return None
-    return load_model(AutoModelForCausalLM, start, exact=True).eval().requires_grad_(False)
+    start = load_model(AutoModelForCausalLM, folder / REFERENCE, exact=True)
+    round_weights(start, dtype)
+    return start.eval().requires_grad_(False)
 
 
 @contextmanager

@@ -255,7 +255,8 @@ class EpisodeDataset(Sequence[Episode]):
             raise DatasetError(
                 f"the data set was recorded with the tokenizer of {env or 'an unknown environment'} "
                 f"({size or 'so many'} tokens), and the one in use ({len(tokenizer)} tokens) is another, where the "
-                "same ids are other words; take episodes of the environment in use, or use dataset.tokenizer()"
+                "same ids are other words; take episodes of the environment in use, recorded with tokenizer=... where "
+                "that is not its own, or use dataset.tokenizer()"
             )
 
     # Selections

@@ -1,14 +1,17 @@
-"""Pretrained models from folders or the hub: whole, quietly, from safetensors, and without code of theirs.
+"""Pretrained models: whole, quietly, from safetensors or GGUF, and without code of theirs.
 
-Nothing else in the project opens a file of the transformers library: what holds here holds everywhere.
+A source of a model is a folder, a ``.gguf`` file, the name ``smollm2``, or a name on the hub: see
+``lang_envs.model_files``. Nothing else in the project opens a file of the transformers library, but for GGUF files, of
+which ``lang_envs.gguf`` makes folders: what holds here holds everywhere.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, Literal
+
+from lang_envs.loading import loading
+from lang_envs.model_files import located
 
 Precision = Literal["fp32", "bf16"]
 Path = str | os.PathLike[str]
@@ -25,15 +28,16 @@ def load_config(path: Path) -> Any:
     """
     from transformers import AutoConfig
 
-    with _loading(path):
-        return AutoConfig.from_pretrained(path, trust_remote_code=False)
+    found = located(path)
+    with loading(path):
+        return AutoConfig.from_pretrained(found, trust_remote_code=False)
 
 
 def load_tokenizer(path: Path, plain: bool = False) -> Any:
     """A tokenizer.
 
     Args:
-        path: folder of a saved tokenizer, or its name on the hub.
+        path: folder of a saved tokenizer, or any other source of a model.
         plain: whether it is what its own file says and nothing else. A class that is usual with the model's layout
             otherwise takes its place where transformers holds another to be a mistake.
 
@@ -42,8 +46,9 @@ def load_tokenizer(path: Path, plain: bool = False) -> Any:
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-    with _loading(path):
-        return (PreTrainedTokenizerFast if plain else AutoTokenizer).from_pretrained(path, trust_remote_code=False)
+    found, kind = located(path), PreTrainedTokenizerFast if plain else AutoTokenizer
+    with loading(path):
+        return kind.from_pretrained(found, trust_remote_code=False)
 
 
 def load_model(
@@ -53,7 +58,7 @@ def load_model(
 
     Args:
         auto_class: what to load it as, such as ``transformers.AutoModel``; the configuration says which class that is.
-        path: folder of a saved model, or its name on the hub.
+        path: folder of a saved model, or any other source of one.
         config: of the model; where it has fewer layers than were saved, the others are left out.
         precision: of the weights.
         exact: whether weights that the model has no place for are an error; else they are left out.
@@ -64,9 +69,10 @@ def load_model(
     """
     import torch
 
-    with _loading(path), torch.random.fork_rng(devices=[]):
+    found = located(path)
+    with loading(path), torch.random.fork_rng(devices=[]):
         model, report = auto_class.from_pretrained(
-            path,
+            found,
             **({} if config is None else {"config": config}),
             dtype=torch.float32 if precision == "fp32" else torch.bfloat16,
             use_safetensors=True,
@@ -115,34 +121,3 @@ def first_position(model: Any) -> int:
         if isinstance(module, torch.nn.Embedding) and module.num_embeddings == most and module.padding_idx is not None:
             return module.padding_idx + 1
     return 0
-
-
-@contextmanager
-def _loading(path: Path) -> Iterator[None]:
-    """Errors in words; no progress bar, no report of weights left unused: layers left out are meant to be."""
-    from transformers.utils import logging
-
-    level, shows = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    except BaseException as error:
-        # Damaged files make the library raise whatever comes; a panic of Rust is no Exception.
-        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
-            raise
-        raise ValueError(f"cannot load a model from {path}: {_reason(error)}") from error
-    finally:
-        logging.set_verbosity(level)
-        if shows:
-            logging.enable_progress_bar()
-
-
-def _reason(error: BaseException) -> str:
-    if "trust_remote_code" in str(error):
-        return "it needs code that comes with it, which is never run; take a model whose layout transformers knows"
-    said = str(error).strip().split("\n")[0][:300] or type(error).__name__
-    return (
-        "expected a folder with config.json, model.safetensors and tokenizer.json, or the name of such a model on the "
-        f"hub while that can be reached ({type(error).__name__}: {said})"
-    )

@@ -18,3 +18,11 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("LANG_ENVS_DATA is not set: no folder of real files to test on")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def smollm2() -> Path:
+    """The folder of SmolLM2, which the first run of the tests makes and later ones find in the cache."""
+    from lang_envs.model_files import located
+
+    return Path(located("smollm2"))

@@ -106,7 +106,7 @@ def check(agent: Agent, folder: Path) -> None:
     source = Logged(make_episodes(8)) if agent.name in OFFLINE else Live(make_env())
     rows = list(fit(agent, source, 2, FitConfig(lr=1e-2, batch_size=4, log_every=1)))
     assert len(rows) == 2 and all(math.isfinite(row["loss"]) for row in rows)
-    opened = AutoModelForCausalLM.from_pretrained(agent.save(folder), dtype=torch.float32)
+    opened = AutoModelForCausalLM.from_pretrained(agent.save(folder, merge=True), dtype=torch.float32)
     assert fingerprint(Agent.load(folder).lm.tokenizer) == fingerprint(TOKENIZER)
     speaker: Any = Rereading(opened, agent.lm.max_utterance_tokens)
     if isinstance(agent, DecisionTransformer):

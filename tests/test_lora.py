@@ -1,6 +1,7 @@
 """Adapters: what is trained, what is shared, what is written, and a run that goes on from its checkpoint."""
 
 import copy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,16 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from test_layouts import check, make_layout
 from toy_agent import OFFLINE, TOKENIZER, make_agent, make_env, make_episodes, needs_sb3, same_weights, weights
 from transformers import AutoModelForCausalLM
 
-from agents import AGENTS, LM, Agent, ILQLConfig, Live, Logged, Mixed, cli
+from agents import AGENTS, BC, LM, Agent, ILQLConfig, Live, Logged, Mixed, cli
 from agents.models.lora import LoRAConfig, checksum
 from lang_envs import rollout
 from lang_envs.make import language_vec
+from lang_envs.policies.any_task import Say
 
 LORA = LoRAConfig(rank=2)
 ADAPTERS = ("lora_A", "lora_B")
@@ -54,11 +57,11 @@ def test_adapters_and_heads_are_trained_and_nothing_else(algorithm: str, tmp_pat
 
 
 @EVERY
-def test_what_is_saved_needs_neither_adapters_nor_peft(
+def test_what_is_merged_needs_neither_adapters_nor_peft(
     algorithm: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agent = make_agent(algorithm, adapted(tmp_path, "qwen2")).learn(source(algorithm), 2, lr=1e-2, batch_size=4)
-    folder = agent.save(tmp_path / "agent")
+    folder = agent.save(tmp_path / "agent", merge=True)
     with monkeypatch.context() as without:
         without.setitem(sys.modules, "peft", None)
         opened = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
@@ -72,6 +75,85 @@ def test_what_is_saved_needs_neither_adapters_nor_peft(
     trained = {name for name, p in loaded.model.named_parameters() if p.requires_grad}
     assert trained == {name for name, p in agent.model.named_parameters() if p.requires_grad}
     loaded.learn(source(algorithm), 1, lr=1e-2, batch_size=4)
+
+
+def said(agent: Agent) -> list[list[int]]:
+    return [episode.tokens.tolist() for episode in rollout(make_env(), agent.policy(), range(8))]
+
+
+@EVERY
+@pytest.mark.parametrize("layout", ["gpt2", "qwen2"])
+def test_adapters_are_saved_as_adapters(algorithm: str, layout: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"lr": 1e-2, "batch_size": 4, "schedule": "constant"}
+    agent = make_agent(algorithm, adapted(tmp_path, layout)).learn(source(algorithm), 2, **settings)
+    folder = agent.save(tmp_path / "agent")
+    with safe_open(folder / "adapters.safetensors", "pt") as file:
+        names = " ".join(file.keys())
+    assert "lora_A" in names and "base_layer" not in names and not [*folder.rglob("model.safetensors")]
+    loaded = Agent.load(folder)
+    assert (loaded.lm.lora, loaded.lm.origin) == (agent.lm.lora, agent.lm.origin) and agent.lm.origin is not None
+    assert same_weights(weights(loaded), weights(agent))
+    assert (loaded.reference is None) == (agent.reference is None)
+    if agent.reference is not None and loaded.reference is not None:
+        assert same_weights(loaded.reference.state_dict(), agent.reference.state_dict())
+        shared = {id(p) for p in loaded.model.parameters()} & {id(p) for p in loaded.reference.parameters()}
+        assert shared and not any(p.requires_grad for p in loaded.reference.parameters())
+    assert said(loaded) == said(agent)
+    trained = [{name for name, p in a.model.named_parameters() if p.requires_grad} for a in (agent, loaded)]
+    assert trained[0] == trained[1]
+    further = [weights(a.learn(source(algorithm), 1, **settings)) for a in (agent, loaded)]
+    assert same_weights(*further) or algorithm == "ppo"  # whose critic is no part of a saved agent
+
+
+def test_a_saved_agent_of_adapters_is_opened_as_a_language_model(tmp_path: Path) -> None:
+    agent = make_agent("bc", adapted(tmp_path, "llama")).learn(source("bc"), 2, lr=1e-2, batch_size=4)
+    lm = LM.from_pretrained(agent.save(tmp_path / "agent"), make_env())
+    assert not [name for name in lm.model.state_dict() if "lora" in name] and lm.lora is None
+    with torch.no_grad():
+        torch.testing.assert_close(lm.model(ids()).logits, agent.model(ids()).logits, rtol=1e-4, atol=1e-4)
+    again = LM.from_pretrained(tmp_path / "agent", make_env(), LORA)
+    assert again.origin is None  # the agent may be saved again, as another one
+    folder = make_agent("bc", again).save(tmp_path / "next")
+    shutil.rmtree(tmp_path / "agent")
+    assert (folder / "model.safetensors").exists() and Agent.load(folder).lm.lora == LORA
+
+
+def test_a_decoding_goes_with_the_adapters(tmp_path: Path) -> None:
+    agent = make_agent("ilql", adapted(tmp_path)).learn(source("ilql"), 1, batch_size=4)
+    agent.decoding = {"greedy": True, "advantage_weight": 3.0}
+    before = agent.model.config.advantage_weight
+    loaded = Agent.load(agent.save(tmp_path / "agent"))
+    assert loaded.decoding == agent.decoding and loaded.model.config.advantage_weight == before
+    assert loaded.model.generation_config.to_dict() == agent.model.generation_config.to_dict()
+
+
+def test_another_model_below_is_refused_in_words(tmp_path: Path) -> None:
+    folder = make_agent("bc", adapted(tmp_path)).save(tmp_path / "agent")
+    make_layout("gpt2", tmp_path / "lm", {"n_layer": 1})
+    with pytest.raises(ValueError, match=r"adapters of another model than '.*lm' is now: .* checksum"):
+        Agent.load(folder)
+    shutil.rmtree(tmp_path / "lm")
+    with pytest.raises(ValueError, match=r"adapters of the model '.*lm', which must be where it was.*merge=True"):
+        Agent.load(folder)
+
+
+@pytest.mark.parametrize("harm", ["not finite", "another shape", "another name", "no settings"])
+def test_adapters_that_do_not_fit_are_refused_in_words(harm: str, tmp_path: Path) -> None:
+    folder = make_agent("bc", adapted(tmp_path)).save(tmp_path / "agent")
+    (folder / "checksums.json").unlink()
+    tensors = load_file(folder / "adapters.safetensors")
+    name = min(tensors)
+    if harm == "not finite":
+        tensors[name][0, 0] = float("nan")
+    elif harm == "another shape":
+        tensors[name] = tensors[name][:1].clone()
+    elif harm == "another name":
+        tensors["other"] = tensors.pop(name)
+    else:
+        (folder / "adapters.json").write_text("{}")
+    save_file(tensors, folder / "adapters.safetensors")
+    with pytest.warns(UserWarning, match="checksums"), pytest.raises(ValueError, match=r"adapters\.(safetensors|json)"):
+        Agent.load(folder)
 
 
 @pytest.mark.parametrize(
@@ -205,3 +287,17 @@ def test_what_cannot_be_meant_is_refused_in_words(tmp_path: Path, monkeypatch: p
     monkeypatch.setitem(sys.modules, "peft", None)
     with pytest.raises(ValueError, match=r"pip install 'lang-envs\[lora\]'"):
         adapted(tmp_path)
+
+
+@pytest.mark.usefixtures("smollm2")
+def test_adapters_of_a_real_model_take_megabytes_and_speak_alike(tmp_path: Path) -> None:
+    env = language_vec("Dialogue-BLEU-v0", 2, tokenizer="smollm2", max_response_tokens=8)
+    agent = BC(LM.from_pretrained("smollm2", env, LORA, dtype="bf16"))
+    logs = list(rollout(env, Say("Thank you, good bye.", env.task, env.tokenizer), range(2)))
+    agent.learn(Logged(logs), 1, lr=1e-3, batch_size=2, progress=False)
+    folder = agent.save(tmp_path / "agent")
+    assert sum(file.stat().st_size for file in folder.rglob("*")) < 16e6
+    loaded = Agent.load(folder)
+    assert loaded.lm.origin is not None and loaded.lm.origin.source == "smollm2"
+    played = [list(rollout(env, a.policy(greedy=True), range(2))) for a in (agent, loaded)]
+    assert all(np.array_equal(a.tokens, b.tokens) for a, b in zip(*played, strict=True))

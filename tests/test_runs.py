@@ -1,8 +1,12 @@
 """What a training run is made of: its environment, its seed, its options as they were typed."""
 
+import copy
+import dataclasses
+import json
+
 import pytest
 
-from agents import AGENTS, Agent
+from agents import AGENTS, Agent, cli
 from agents.cli.arguments import pairs
 from agents.cli.train import parse
 from agents.training import runs
@@ -11,6 +15,7 @@ from lang_envs.make import language_vec
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.policies.wordle import RandomValid
 from lang_envs.tasks.movie_review import MovieReview
+from lang_envs.tokenizers import text_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -71,3 +76,58 @@ def test_an_environment_of_other_tokens_is_refused(tmp_path):
         runs.environment_of(tmp_path, loaded, "Wordle-v0", rows=1)
     with pytest.raises(ValueError, match="does not say which environment"):
         runs.environment_of(tmp_path, loaded)
+
+
+@pytest.fixture
+def spelling(tmp_path):
+    """A model that speaks other tokens than any environment, and spells any text."""
+    tokenizer = copy.deepcopy(text_tokenizer())
+    tokenizer.add_tokens(["<|more|>"])
+    env = language_vec("Dialogue-BLEU-v0", 1, tokenizer=tokenizer)
+    lm = runs._language_model(runs.RunConfig("bc", {}, {}, 1), env)
+    lm.model.save_pretrained(tmp_path / "lm")
+    tokenizer.save_pretrained(tmp_path / "lm")
+    return tmp_path / "lm"
+
+
+def test_the_environment_speaks_the_models_tokens_where_nothing_else_is_asked_for(spelling, tmp_path, capsys):
+    lm, out = str(spelling), tmp_path / "run"
+    train = ["train", "bc", "--lm", lm, "--steps", "1", "--batch-size", "2", "--decoding-episodes", "0"]
+    logs = tmp_path / "logs"
+    assert (
+        cli.main(["record", "dialogue-human", "--episodes", "4", "--out", str(logs), "--set", f"tokenizer={lm}"]) == 0
+    )
+    assert cli.main([*train, "--data", str(logs), "--out", str(out)]) == 0
+    agent = runs.load(out)
+    assert len(runs.environment_of(out, agent, rows=1).tokenizer) == len(agent.lm.tokenizer) == 2049
+    there = ["--env", "Dialogue-BLEU-v0", "--episodes", "2"]
+    for run in (out, out / "agent"):
+        assert runs.environment_of(run, agent, "Reddit-Upvotes-v0", rows=1).tokenizer.get_vocab()["<|more|>"] == 2048
+        assert cli.main(["eval", str(run), *there]) == 0
+    config = runs.RunConfig("bc", {}, {}, 1, env="Reddit-Upvotes-v0", lm=lm)
+    assert len(runs.environment(config, 1).tokenizer) == 2049
+    assert len(runs.environment(dataclasses.replace(config, lm="d64-l2"), 1).tokenizer) == 2048
+    own = tmp_path / "own"
+    assert cli.main(["record", "dialogue-human", "--episodes", "4", "--out", str(own)]) == 0
+    capsys.readouterr()
+    assert cli.main([*train, "--data", str(own), "--out", str(tmp_path / "other")]) == 2
+    assert "2048 tokens), and the one in use (2049 tokens) is another" in capsys.readouterr().err
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+    config = runs.RunConfig("bc", {}, {}, 1)
+    runs._begin(config, tmp_path)
+    found = json.loads((tmp_path / "config.json").read_text())
+    assert found.pop("dtype") == "fp32"
+    (tmp_path / "config.json").write_text(json.dumps(found))
+    runs._begin(config, tmp_path)
+    with pytest.raises(ValueError, match="other settings"):
+        runs._begin(dataclasses.replace(config, dtype="bf16"), tmp_path)
+
+
+def test_weights_of_another_precision_are_those_of_a_model_that_is_loaded(spelling):
+    env = runs.environment(runs.RunConfig("bc", {}, {}, 1, env="Dialogue-BLEU-v0", lm=str(spelling)), 1)
+    config = runs.RunConfig("bc", {}, {}, 1, lm=str(spelling), dtype="bf16")
+    assert str(runs._language_model(config, env).model.dtype) == "torch.bfloat16"
+    with pytest.raises(ValueError, match="made from scratch"):
+        runs._language_model(dataclasses.replace(config, lm="d64-l2"), env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 import tyro
 from rich.console import Console
@@ -33,6 +33,8 @@ Examples:
     lang-envs train ilql --data data/trap --logged-fraction 0.5 --out runs/mixed
     lang-envs record dialogue-human --out data/chats --set env_id=Dialogue-BLEU-v0 tokenizer=path/to/model
     lang-envs train bc --data data/chats --lm path/to/model --lora-rank 8 --out runs/chats
+    lang-envs record dialogue-human --out data/smol --set env_id=Dialogue-BLEU-v0 tokenizer=smollm2
+    lang-envs train bc --data data/smol --lm smollm2 --dtype bf16 --lora-rank 16 --out runs/smol
     lang-envs train --from runs/ilql/config.json --out runs/again
     torchrun --nproc_per_node 4 --no-python lang-envs train ilql --data data/trap --out runs/ilql
 """
@@ -55,9 +57,12 @@ class TrainOptions:
     logged_fraction: float = 1.0
     """share of logged episodes where there are --data; the rest are played live"""
     lm: str = "d64-l2"
-    """size of a model from scratch, or the path of a causal language model"""
+    """size of a model from scratch, or a causal language model: a folder, a .gguf file, smollm2, or a name on the hub.
+    The environment speaks its tokens, where no option says otherwise"""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """of the weights of such a model; with bf16 the optimiser adds up in float32 all the same"""
     lora_rank: int = 0
-    """train adapters of this rank (LoRA), and heads, on a model whose path is --lm; 0 trains its own weights"""
+    """train adapters of this rank (LoRA), and heads, on a model that is no size of --lm; 0 trains its own weights"""
     lora_alpha: float = 16.0
     """scale of what adapters add, as a multiple of 1 / rank"""
     lora_dropout: float = 0.0
@@ -115,6 +120,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         logged_fraction=run.logged_fraction,
         lm=run.lm,
         lora={"rank": run.lora_rank, "alpha": run.lora_alpha, "dropout": run.lora_dropout} if run.lora_rank else None,
+        dtype=run.dtype,
         seed=run.seed,
         decoding_episodes=run.decoding_episodes,
     )

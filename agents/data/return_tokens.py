@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from agents.data.batch import Batch
+from agents.models.resizing import resize
 from lang_envs.rollout import Policy, Turn
 
 REMEMBERED = 4096  # turns a policy keeps in mind, or as many as it speaks at once; many times what a rollout has open
@@ -32,14 +33,7 @@ def grow(model: PreTrainedModel, extra: int, seed: int) -> None:
     table = getattr(model.base_model, "wpe", None)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        model.resize_token_embeddings(size + extra, mean_resizing=False)
-        if table is not None:
-            longer = nn.Embedding(2 * table.num_embeddings, table.embedding_dim, device=table.weight.device)
-            nn.init.normal_(longer.weight, std=model.config.initializer_range)
-            with torch.no_grad():
-                longer.weight[: table.num_embeddings] = table.weight
-            model.base_model.wpe = longer.to(table.weight.dtype)
-            model.config.max_position_embeddings = longer.num_embeddings
+        resize(model, size + extra, None if table is None else 2 * table.num_embeddings)
     if model.generation_config is not None:
         model.generation_config.suppress_tokens = list(range(size, size + extra))
 

@@ -62,7 +62,7 @@ class Tied(nn.Module):
         """What W reads [..., d], W [out, d], and b [out]."""
         if tokens is None:
             raise ValueError("Tied heads score tokens by the language model's rows: pass tokens [out, d].")
-        return self.project(units), tokens.detach(), self.bias
+        return self.project(units), tokens.detach().to(self.bias.dtype), self.bias
 
 
 class Heads(nn.Module):
@@ -107,7 +107,7 @@ class Heads(nn.Module):
 
     def _last_layers(self, x: Tensor, tokens: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The parts of each head's last layer."""
-        units = self.hidden(x).relu().chunk(len(self.out), -1)  # n x [..., width]
+        units = self.hidden(x.to(self.hidden.weight.dtype)).relu().chunk(len(self.out), -1)  # n x [..., width]
         return [layer.parts(u, tokens) for layer, u in zip(self._layers(), units, strict=True)]
 
     @torch.no_grad()

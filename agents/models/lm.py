@@ -24,22 +24,17 @@ from transformers.utils import cached_file
 
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache, window_of
-from agents.models.lora import LoRAConfig, add_adapters
+from agents.models.adapter_files import Origin, holds_adapters, origin_of, read_adapters
+from agents.models.lora import LoRAConfig, add_adapters, merged
+from agents.models.precision import round_weights
 from agents.models.reading import read
 from agents.models.silence import silence
+from agents.models.sizes import SIZES
 from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify
-from lang_envs.pretrained import load_model, load_tokenizer
+from lang_envs.model_files import located
+from lang_envs.pretrained import Precision, load_model, load_tokenizer
 from lang_envs.tokenizers import unused_ids, vocabulary_size
-
-SIZES: dict[str, dict[str, Any]] = {
-    "d64-l2": {"n_embd": 64, "n_layer": 2, "n_head": 4},
-    "d128-l2": {"n_embd": 128, "n_layer": 2, "n_head": 4},
-    "d256-l4": {"n_embd": 256, "n_layer": 4, "n_head": 8},
-    "d384-l6": {"n_embd": 384, "n_layer": 6, "n_head": 6},
-    "gpt2": {"n_embd": 768, "n_layer": 12, "n_head": 12},
-}
-"""models to make from scratch, by width and layers; "gpt2" is the smallest of the original ones"""
 
 
 @dataclass
@@ -51,12 +46,14 @@ class LM:
         tokenizer: the environment's.
         max_utterance_tokens: the environment's limit, the end token included.
         lora: of the model's adapters, where it has any.
+        origin: the model below them, where it can be opened again.
     """
 
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerFast
     max_utterance_tokens: int
     lora: LoRAConfig | None = None
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         """Keeps the model from saying ids that belong to no token."""
@@ -110,10 +107,18 @@ class LM:
         return cls(model, tokenizer, env.task.max_utterance_tokens)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, env: Any, lora: LoRAConfig | None = None, seed: int = 0) -> LM:
-        """Any causal language model transformers can load, in float32.
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        env: Any,
+        lora: LoRAConfig | None = None,
+        seed: int = 0,
+        dtype: Precision = "fp32",
+    ) -> LM:
+        """Any causal language model transformers can load, or that of a saved agent.
 
         A decoding that was chosen for a saved agent is not taken over: its model has the settings it was trained with.
+        Adapters that it was saved with are added to its weights.
 
         Its vocabulary must be that of the environment: make the environment with the model's own tokenizer
         (``gym.make(id, tokenizer=path)``). Where tokens were added to that tokenizer, the model gets new embeddings for
@@ -124,10 +129,12 @@ class LM:
         work side by side instead, started by ``torchrun``, with ``FitConfig.shard`` where one cannot hold the model.
 
         Args:
-            path: a folder, or a name on the Hugging Face hub.
+            path: a folder, a ``.gguf`` file, ``"smollm2"``, or a name on the Hugging Face hub.
             env: an environment of lang_envs, or a vector of them.
             lora: train adapters (``agents.models.lora``), not the model's own weights; None: train those.
             seed: of the adapters' first weights, where there are any.
+            dtype: of the weights, "fp32" or "bf16". Adapters and value heads are in float32 in any case, and so is what
+                the optimiser keeps of weights in bfloat16 (``agents.models.precision``).
 
         Raises:
             ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has,
@@ -137,13 +144,14 @@ class LM:
         try:
             if (Path(path) / CHECKSUMS).exists():  # an agent's
                 verify(Path(path))
-            model = load_model(AutoModelForCausalLM, path)
-            put_back(model)
+            model = _opened(path)
         except ValueError as error:
             raise ValueError(
                 f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only "
                 "folders and models downloaded before can be loaded."
             ) from error
+        agent = (Path(path) / CHECKSUMS).exists()  # may be saved again, as another one
+        origin = None if lora is None or agent else origin_of(model, path)
         _check_layout(model)
         before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
         _fit_vocabulary(model, path, env.tokenizer)
@@ -165,7 +173,21 @@ class LM:
             if vocabulary_size(env.tokenizer) > before:  # embeddings that nothing has trained yet
                 lora = dataclasses.replace(lora, embeddings=True)
             add_adapters(model, lora, seed)
-        return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora)
+        round_weights(model, dtype)
+        return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora, origin)
+
+
+def _opened(path: str | Path) -> PreTrainedModel:
+    """The model, in float32 and without adapters.
+
+    Raises:
+        ValueError: it cannot be loaded.
+    """
+    if holds_adapters(path):
+        return merged(read_adapters(Path(path))[0])
+    model = load_model(AutoModelForCausalLM, path)
+    put_back(model)
+    return model
 
 
 def _check_layout(model: PreTrainedModel) -> None:
@@ -199,7 +221,9 @@ def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrai
     """Gives the model one embedding for each id of the environment, whose tokenizer must contain the model's own."""
     size, wanted = model.get_input_embeddings().num_embeddings, vocabulary_size(tokenizer)
     try:
-        cached_file(path, "tokenizer_config.json")  # without one, AutoTokenizer would make up an empty tokenizer
+        cached_file(
+            located(path), "tokenizer_config.json"
+        )  # without one, AutoTokenizer would make up an empty tokenizer
         own = load_tokenizer(path).get_vocab()
     except (OSError, ValueError):  # a model saved without its tokenizer: only the sizes can be compared
         own = tokenizer.get_vocab() if size == wanted else {}

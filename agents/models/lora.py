@@ -4,8 +4,9 @@
 
 (Hu et al. 2021, arXiv:2106.09685.) Gradients and AdamW's averages exist for A and B only, and copies of a model that an
 algorithm needs (the paper's three transformers, the start policy it is held against) share W. Value heads are trained
-in full. Whatever is saved has B A added to W, so that it opens anywhere, without peft and without the model it began
-as; that takes the disk space of the whole model. Checkpoints of a run hold what changes, and of W a checksum.
+in full. Checkpoints of a run and saved agents (``agents.models.adapter_files``) hold what changes, and of W a checksum.
+``agent.save(folder, merge=True)`` adds B A to W, so that the agent opens anywhere, without peft and without the model
+it began as; that takes the disk space of the whole model. So is always saved what began as no model with a name.
 
 A processor that trained GPT-2 (124 M weights, rank 8: 1.2 M trained) on 4 episodes of 256 tokens held at most
 
@@ -19,6 +20,7 @@ in float32, as ``tests/perf/test_perf_memory.py`` prints (give or take 0.3 from 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -124,11 +126,24 @@ def constant(network: nn.Module) -> set[str]:
     return {name for name, tensor in network.state_dict(keep_vars=True).items() if id(tensor) in frozen}
 
 
+def changing(network: nn.Module) -> dict[str, torch.Tensor]:
+    """All that can change: of weights with several names only the first one, and none that adapters leave alone."""
+    tensors, left_out = network.state_dict(keep_vars=True), constant(network)
+    named = {id(tensors[name]): name for name in sorted(tensors, reverse=True)}
+    return {name: tensors[name].detach().contiguous() for name in sorted(named.values()) if name not in left_out}
+
+
 def checksum(model: PreTrainedModel) -> int:
     """A number by which to recognise the weights that adapters leave as they are; the same on every device."""
-    weights, integer = model.state_dict(), {2: torch.int16, 4: torch.int32, 8: torch.int64}
-    tensors = [weights[name].contiguous() for name in sorted(constant(model))]
-    return sum(i * int(x.view(integer[x.element_size()]).sum(dtype=torch.int64)) for i, x in enumerate(tensors, 1))
+    weights = model.state_dict()
+    return sum_of(weights[name] for name in sorted(constant(model)))
+
+
+def sum_of(tensors: Iterable[torch.Tensor]) -> int:
+    """A number by which to recognise tensors in their order; the same on every device."""
+    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+    views = (x.contiguous().view(integer[x.element_size()]) for x in tensors)
+    return sum(i * int(x.sum(dtype=torch.int64)) for i, x in enumerate(views, 1))
 
 
 def _trunks(model: PreTrainedModel) -> list[PreTrainedModel]:

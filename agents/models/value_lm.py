@@ -77,7 +77,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         self.target_q = copy.deepcopy(self.q)
         if config.trunks == "separate":
             self.value_trunk, self.target_trunk = copy_of(self.lm.base_model), copy_of(self.lm.base_model)
-        for target, _ in self._followers():
+        for target, _ in self.followers():
             target.requires_grad_(False)
         self.post_init()
 
@@ -93,14 +93,14 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = cls(ValueLMConfig(lm=lm.config, **settings), lm)
-        return nn.Module.to(model, device=lm.device, dtype=lm.dtype)
+        return nn.Module.to(model, device=lm.device)  # heads are in float32, whatever the language model is in
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
         """As every model's; the targets stay without gradients, which loading would give them."""
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
-        for target, _ in model._followers():
+        for target, _ in model.followers():
             target.requires_grad_(False)
         return loaded
 
@@ -210,7 +210,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """
         c = self.config
         weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
-        logp = self.get_output_embeddings()(policy)  # [..., V]
+        logp = self.get_output_embeddings()(policy).float()  # [..., V]
         logp = shape_scores(logp, temperature, top_k, top_p).log_softmax(-1)  # [..., V]
         if weight == 0:
             return logp
@@ -274,12 +274,12 @@ class ValueLM(PreTrainedModel, GenerationMixin):
     @torch.no_grad()
     def update_targets(self, rate: float) -> None:
         """Polyak averaging: every target parameter moves by ``rate`` of its distance to the parameter it follows."""
-        for target, source in self._followers():
+        for target, source in self.followers():
             for follower, followed in zip(target.parameters(), source.parameters(), strict=True):
                 if followed.requires_grad:  # under adapters, most are frozen and shared
                     follower.lerp_(followed, rate)
 
-    def _followers(self) -> list[tuple[nn.Module, nn.Module]]:
+    def followers(self) -> list[tuple[nn.Module, nn.Module]]:
         """Every target with what it follows."""
         heads: list[tuple[nn.Module, nn.Module]] = [(self.target_q, self.q)]
         return heads if self.config.trunks == "shared" else [*heads, (self.target_trunk, self.value_trunk)]

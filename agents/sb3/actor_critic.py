@@ -43,7 +43,7 @@ class ActorCritic(nn.Module):
         self.value.start_at(0.0, exactly=True)
         self.reference = copy_of(self.lm).requires_grad_(False)  # frozen weights are shared
         self.register_buffer("kl_coef", torch.tensor(kl_coef, dtype=torch.float64))
-        self.value.to(lm.device, lm.dtype)
+        self.value.to(lm.device)
         self.eval()
 
     def remember_start(self) -> None:

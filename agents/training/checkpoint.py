@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from agents.models.lora import constant
+from agents.models.lora import changing
 from agents.training import processes
 from agents.training.parallel import collected, like
 from datasets_builders.atomic import read_object
@@ -35,7 +35,7 @@ def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optim
     of several processes call it together, and the first writes. What it writes does not depend on how many they are,
     but for the generators, which every process has of its own.
     """
-    weights = collected(_weights(model).items())
+    weights = collected(changing(model).items())
     training = collected(_moments(model, optimizer)) | _generators(model)
     return processes.first_does(lambda: _write(folder, step, weights, training, state))
 
@@ -133,7 +133,7 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
     with told_as_damage(checkpoint):
         weights = load_file(checkpoint / MODEL)
     try:
-        if differ := weights.keys() ^ _weights(model).keys():
+        if differ := weights.keys() ^ changing(model).keys():
             raise RuntimeError(f"{', '.join(sorted(differ))} is in one of them only.")
         model.load_state_dict(weights, strict=False)
     except RuntimeError as error:
@@ -163,13 +163,6 @@ def _load_training(tensors: dict[str, Tensor], model: nn.Module, optimizer: torc
             optimizer.state[parameter] = {key.removeprefix(f"{name}/"): like(tensors[key], parameter) for key in keys}
     # the step count stays on the processor unless the fused kernel wants it elsewhere: load_state_dict knows
     optimizer.load_state_dict(optimizer.state_dict())
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    """All that can change: of weights with several names only the first one, and none that adapters leave alone."""
-    tensors, left_out = model.state_dict(keep_vars=True), constant(model)
-    named = {id(tensors[name]): name for name in sorted(tensors, reverse=True)}
-    return {name: tensors[name].detach().contiguous() for name in sorted(named.values()) if name not in left_out}
 
 
 def _moments(model: nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, Tensor]]:

@@ -22,13 +22,15 @@ from torch import Tensor
 
 from agents.data.source import Source
 from agents.models.lm import checkpoint_gradients, native_bf16
+from agents.models.precision import check_targets, rounded
 from agents.training import checkpoint, processes
 from agents.training.dropout import without_dropout
 from agents.training.fit_config import FREE, FitConfig
 from agents.training.horizon import check_horizon
 from agents.training.log import Log, progress_bar
+from agents.training.optimizer import adamw
 from agents.training.parallel import parallel, unsharded
-from agents.training.update import adamw, learning_rate
+from agents.training.update import learning_rate
 from datasets_builders.claim import Claim
 
 if TYPE_CHECKING:
@@ -86,6 +88,12 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
             f"A batch of {config.batch_size} episodes has no equal shares for {processes.count()} processes. Make "
             "batch_size a multiple of their number."
         )
+    if processes.count() > 1 and rounded(agent.network):
+        raise ValueError(
+            "Weights in bfloat16 are trained by one process. For several, load the model with dtype='fp32' and set "
+            "bf16=True, which computes in bfloat16."
+        )
+    check_targets(agent.model)
     agent.fit_config = config
     source = agent.prepare(source)
     if processes.is_first():

@@ -51,7 +51,7 @@ class FitConfig:
     dropout: bool | None = None
     """draw dropout, where the model or its adapters have any; None: as the algorithm does (``Agent.dropout``)"""
     bf16: bool = False
-    """compute in bfloat16 (autocast); weights and optimiser stay in float32"""
+    """compute in bfloat16 (autocast); weights stay as they are, and the optimiser adds up in float32"""
     gradient_checkpointing: bool = False
     """compute activations again in the backward pass instead of keeping them: less memory, about a third more time"""
     shard: bool = False

@@ -2,7 +2,7 @@
 
 runs/x/config.json          everything needed to repeat it
 runs/x/metrics.jsonl        the log; checkpoints/ while it trains
-runs/x/agent/               what ``Agent.load`` and ``AutoModelForCausalLM.from_pretrained`` open
+runs/x/agent/               what ``Agent.load`` opens (and but for adapters ``AutoModelForCausalLM.from_pretrained``)
 runs/x/decoding.json        how the agent speaks, and what was tried (``agents.training.chosen``)
 """
 
@@ -13,7 +13,7 @@ import json
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_type_hints
 
 from datasets_builders.atomic import read_object, write_text
 from datasets_builders.claim import Place, is_empty
@@ -21,6 +21,7 @@ from datasets_builders.fields import typed
 from datasets_builders.folders import whole
 from lang_envs.make import language_vec, of_file
 from lang_envs.misspelt import hint
+from lang_envs.model_files import ALIASES
 from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
@@ -51,9 +52,11 @@ class RunConfig:
     logged_fraction: float = 1.0
     """share of logged episodes; the rest are played live"""
     lm: str = "d64-l2"
-    """size of a model from scratch, or the path of a causal language model"""
+    """size of a model from scratch, or a causal language model: a folder, .gguf file, smollm2, or name on the hub"""
     lora: dict[str, Any] | None = None
     """settings of adapters (``LoRAConfig``); None trains the model's own weights"""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """of the weights of a model that is no size from scratch"""
     seed: int = 0
     """of the model's weights and of the order of the data"""
     decoding_episodes: int = 256
@@ -80,11 +83,14 @@ def read_config(path: Path) -> RunConfig:
 def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
     """The environment of a run: the one asked for, else the one its data came from, with the options they came with.
 
-    No module is imported for it (``lang_envs.make.of_file``): import one that registers environments before.
+    Where these name no tokenizer, it has that of the run's language model, unless that is one from scratch. No module
+    is imported for it (``lang_envs.make.of_file``): import one that registers environments before.
 
     Raises:
         ValueError: neither is known, or it is code of a module that nobody imported.
     """
+    from agents.training.tokens import made_for
+
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
     if config.data is not None:
         from datasets_builders.provenance import read_provenance
@@ -98,7 +104,7 @@ def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
     env, env_options = of_file(env, env_options, where)
-    return language_vec(env, rows, **env_options)
+    return made_for(config.lm, env, env_options, rows)
 
 
 def train(config: RunConfig, out: Path) -> Agent:
@@ -175,8 +181,8 @@ def _begin(config: RunConfig, out: Path) -> None:
     """
     path, ours = out / "config.json", json.loads(json.dumps(dataclasses.asdict(config)))
     if path.exists():
-        theirs = read_object(path)
-        if differ := ", ".join(key for key in ours if key not in FREE and theirs.get(key) != ours[key]):
+        theirs = json.loads(json.dumps(dataclasses.asdict(read_config(path))))  # earlier versions had fewer settings
+        if differ := ", ".join(key for key in ours if key not in FREE and theirs[key] != ours[key]):
             raise ValueError(f"{out} holds a run with other settings ({differ}). Choose another folder.")
     elif out.exists() and not is_empty(out):
         raise ValueError(f"{out} is not empty and holds no run. Choose another folder.")
@@ -191,18 +197,24 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
     if config.lm not in SIZES:
         lora = None if config.lora is None else LoRAConfig(**config.lora)
         try:
-            return LM.from_pretrained(config.lm, env, lora, config.seed)
+            return LM.from_pretrained(config.lm, env, lora, config.seed, config.dtype)
         except ValueError as error:
-            if Path(config.lm).exists():
+            if Path(config.lm).exists() or config.lm in ALIASES:
                 raise
             raise ValueError(
-                f"{config.lm!r} is no folder with a model, and no size of one from scratch: {hint(config.lm, SIZES)} "
+                f"{config.lm!r} is no folder with a model, and no size of one from scratch: "
+                f"{hint(config.lm, [*SIZES, *ALIASES])} "
                 f"As a name on the Hugging Face hub it failed too: {error}"
             ) from None
     if config.lora is not None:
         raise ValueError(
             f"LoRA adapts a model that has learned already, and {config.lm!r} is made from scratch. Pass --lm PATH, or "
             "leave --lora-rank at 0."
+        )
+    if config.dtype != "fp32":
+        raise ValueError(
+            f"dtype={config.dtype!r} is for a model that has learned already, and {config.lm!r} is made from scratch; "
+            "--bf16 computes in bfloat16."
         )
     return LM.from_scratch(config.lm, env, seed=config.seed)
 
@@ -223,10 +235,17 @@ def environment_of(
 ) -> TokenVectorEnv:
     """The environment to play a trained agent in: ``env``, or the one its run was trained in.
 
+    It speaks the agent's tokens where nothing else is asked for and they spell any text.
+
     Raises:
         ValueError: neither is known, or its tokens are not the agent's.
     """
-    made = _environment_of(run, env, env_options or {}, rows)
+    from agents.training.tokens import must_adopt
+
+    options = env_options or {}
+    made = _environment_of(run, env, options, rows)
+    if "tokenizer" not in options and must_adopt(made, agent.lm.tokenizer):
+        made = _environment_of(run, env, {**options, "tokenizer": str(agent_folder(run))}, rows)
     if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
         raise ValueError(
             f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "

@@ -1,4 +1,4 @@
-"""One optimiser step: a batch from any source, the gradient of the agent's loss on it, and AdamW."""
+"""One optimiser step: a batch from any source, the gradient of the agent's loss on it, and a step against it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor
 
 from agents.data.batch import collate
 from agents.data.source import Source
-from agents.models.heads import Heads
 from agents.training import processes
 from agents.training.parallel import unsharded, unsynchronised, whole
 
@@ -78,23 +77,3 @@ def _check_finite(what: str, value: Tensor, step: int, metrics: dict[str, Tensor
             f"The {what} is {float(value)} at step {step} ({shown}); the weights are those of step {step - 1}. "
             "Try a lower lr, a smaller clip_norm, more warmup_steps, or bf16=False."
         )
-
-
-def adamw(network: torch.nn.Module, config: FitConfig) -> torch.optim.Optimizer:
-    """AdamW; biases, norms and other vectors do not decay, and heads of values learn at ``head_lr``.
-
-    Each group of parameters has ``times``, by which the loop multiplies the learning rate.
-    """
-    heads = {id(p) for module in network.modules() if isinstance(module, Heads) for p in module.parameters()}
-    trained = [p for p in network.parameters() if p.requires_grad]
-    groups = [
-        {
-            "params": [p for p in trained if (p.ndim >= 2) is matrix and (id(p) in heads) is head],
-            "weight_decay": config.weight_decay if matrix else 0.0,
-            "times": config.head_lr if head else 1.0,
-        }
-        for head in (False, True)
-        for matrix in (True, False)
-    ]
-    fused = all(p.device.type in ("cpu", "cuda") for p in trained)
-    return torch.optim.AdamW([g for g in groups if g["params"]], lr=config.lr, betas=config.betas, fused=fused)

@@ -1,0 +1,182 @@
+"""Adapters as files: what was trained, and the name of the model below them, which is opened anew from its source.
+
+    adapters.json           the model below, a checksum of its weights, and the settings of the adapters
+    adapters.safetensors    every weight that training may change: adapters, value heads, embeddings where they learn
+    config.json             of the model with all that was added to it
+    reference/              the same of the start policy, which shares the model below
+
+That is megabytes where the whole model takes as many gigabytes; it opens for as long as the source does.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
+
+from agents.models.lora import LoRAConfig, add_adapters, changing, copy_of, sum_of
+from agents.models.precision import round_weights
+from agents.models.resizing import resize
+from agents.models.value_config import ValueLMConfig
+from agents.models.value_lm import ValueLM
+from datasets_builders.atomic import read_object, write_text
+from datasets_builders.fields import typed
+from lang_envs.pretrained import Precision, load_config, load_model
+
+DESCRIPTION = "adapters.json"
+ADAPTERS = "adapters.safetensors"
+REFERENCE = "reference"
+_OF_THE_FILE = {"transformers_version", "architectures", "dtype", "_name_or_path"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model that adapters were put on."""
+
+    source: str
+    """a folder, a GGUF file, or a name (``lang_envs.model_files``)"""
+    checksum: int
+    """of its weights in float32 (``agents.models.lora.sum_of``)"""
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What ``adapters.json`` holds."""
+
+    origin: dict[str, Any]
+    lora: dict[str, Any]
+    generation: dict[str, Any]
+    """what ``generate`` of the model goes by"""
+
+
+def origin_of(model: PreTrainedModel, source: str | Path) -> Origin:
+    """The origin of a model that was just loaded from ``source``, in float32."""
+    where = Path(source).resolve() if Path(source).exists() else source
+    return Origin(str(where), sum_of(model.state_dict().values()))
+
+
+def write_adapters(
+    folder: Path,
+    model: PreTrainedModel,
+    origin: Origin,
+    lora: LoRAConfig,
+    reference: PreTrainedModel | None = None,
+) -> None:
+    """Writes what training may change of a model with adapters, and of its start policy.
+
+    Args:
+        folder: is there, and empty.
+        model: what ``read_adapters`` returns then.
+        origin: the model below.
+        lora: settings of the adapters.
+        reference: a copy of the model with other weights in the same places, or None.
+    """
+    trained = changing(model)
+    facts = _Description(asdict(origin), asdict(lora), model.generation_config.to_diff_dict())
+    write_text(folder / DESCRIPTION, json.dumps(asdict(facts), indent=2))
+    save_file(_separate(trained), folder / ADAPTERS)
+    model.config.save_pretrained(folder)
+    if reference is not None:
+        weights = reference.state_dict()
+        (folder / REFERENCE).mkdir()
+        save_file(_separate({name: weights[name] for name in trained}), folder / REFERENCE / ADAPTERS)
+
+
+def holds_adapters(folder: str | Path) -> bool:
+    """Whether a folder holds adapters, and no whole model."""
+    return (Path(folder) / DESCRIPTION).is_file()
+
+
+def read_adapters(folder: Path, dtype: Precision = "fp32") -> tuple[PreTrainedModel, LoRAConfig, Origin]:
+    """The model with adapters that was saved, their settings, and the model below.
+
+    What it says is the same, and training goes on from the adapters as they are.
+
+    Raises:
+        ValueError: the model below cannot be opened or is another one, or what was saved does not fit it.
+    """
+    file = folder / DESCRIPTION
+    described = typed(_Description, read_object(file), file)
+    origin, lora = typed(Origin, described.origin, file), typed(LoRAConfig, described.lora, file)
+    model, config = _opened(origin, folder), load_config(folder)
+    text: Any = config.lm if isinstance(config, ValueLMConfig) else config
+    with torch.random.fork_rng(devices=[]):
+        resize(model, text.vocab_size, getattr(text, "max_position_embeddings", None))
+        add_adapters(model, lora)
+        round_weights(model, dtype)
+        _set(model, text)
+        if isinstance(config, ValueLMConfig):
+            config.lm = model.config
+            model = ValueLM(config, model)
+        else:
+            _set(model, config)
+    _fill(model, folder)
+    model.generation_config = GenerationConfig(**described.generation)
+    return model.eval(), lora, origin
+
+
+def read_start(folder: Path, model: PreTrainedModel) -> PreTrainedModel | None:
+    """The start policy that was saved beside a model, where there is one; it shares what adapters leave alone.
+
+    Raises:
+        ValueError: what was saved does not fit the model.
+    """
+    if not (folder / REFERENCE).is_dir():
+        return None
+    start = copy_of(model)
+    _fill(start, folder / REFERENCE)
+    return start.eval().requires_grad_(False)
+
+
+def _opened(origin: Origin, folder: Path) -> PreTrainedModel:
+    try:
+        model = load_model(AutoModelForCausalLM, origin.source)
+    except ValueError as error:
+        raise ValueError(
+            f"{folder} holds adapters of the model {origin.source!r}, which must be where it was: {error}. An agent "
+            "saved with merge=True needs no other model."
+        ) from error
+    if (found := sum_of(model.state_dict().values())) != origin.checksum:
+        raise ValueError(
+            f"{folder} holds adapters of another model than {origin.source!r} is now: its weights have the checksum "
+            f"{found}, not {origin.checksum}. Put the model back that was there."
+        )
+    return model
+
+
+def _set(model: PreTrainedModel, saved: Any) -> None:
+    """Gives the model's configuration what training added to it, such as where bins of returns begin."""
+    now = model.config.to_dict()
+    for name, value in saved.to_dict().items():
+        if name not in _OF_THE_FILE and (name not in now or now[name] != value):
+            setattr(model.config, name, value)
+
+
+def _fill(model: nn.Module, folder: Path) -> None:
+    """Puts the weights of a file in their places; those of a language model among them can be trained."""
+    weights = load_file(folder / ADAPTERS)
+    prefix, lm = ("lm.", model.lm) if isinstance(model, ValueLM) else ("", model)
+    for name, tensor in lm.state_dict(prefix=prefix, keep_vars=True).items():  # by all names of tied weights
+        if name in weights and isinstance(tensor, nn.Parameter):
+            tensor.requires_grad_(True)
+    wanted = changing(model)
+    if differ := weights.keys() ^ wanted.keys():
+        raise ValueError(f"{folder / ADAPTERS} does not fit the model: {min(differ)} is in one of them only.")
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f"{folder / ADAPTERS}: the weights {name} hold numbers that are not finite.")
+        if tensor.shape != wanted[name].shape:
+            expected = f"{tuple(wanted[name].shape)}, not {tuple(tensor.shape)}"
+            raise ValueError(f"{folder / ADAPTERS}: the weights {name} should have the shape {expected}.")
+    model.load_state_dict(weights, strict=False)
+
+
+def _separate(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Each with memory of its own, on the processor."""
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

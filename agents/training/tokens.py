@@ -1,0 +1,58 @@
+"""Whose tokens an environment speaks where nobody says so: those of the model that is to speak in it."""
+
+from __future__ import annotations
+
+import string
+from typing import TYPE_CHECKING, Any
+
+from agents.models.sizes import SIZES
+from lang_envs.make import language_vec
+from lang_envs.pretrained import load_tokenizer
+from lang_envs.tokenizers import adopt, decode, encode, fingerprint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from lang_envs.vector import TokenVectorEnv
+
+
+def made_for(lm: str, env_id: str, options: dict[str, Any], rows: int) -> TokenVectorEnv:
+    """An environment in which a model is to speak: with its tokens, unless ``options`` name a tokenizer.
+
+    Args:
+        lm: size of a model from scratch, which has no tokens of its own, or a source of one.
+        env_id: of the environment.
+        options: of the environment.
+        rows: episodes played at once.
+
+    Raises:
+        ValueError: it cannot be made.
+    """
+    env = language_vec(env_id, rows, **options)
+    if lm in SIZES or "tokenizer" in options:
+        return env
+    tokenizer = _tokenizer_of(lm)
+    if tokenizer is None or not must_adopt(env, tokenizer):
+        return env
+    return language_vec(env_id, rows, **options, tokenizer=lm)
+
+
+def must_adopt(env: TokenVectorEnv, tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether an environment that has its own tokens must be made with ``tokenizer``, and can be.
+
+    The tokens of another game, which are few words or letters, spell nothing else.
+    """
+    return fingerprint(env.tokenizer) != fingerprint(tokenizer) and _spells_any_text(tokenizer)
+
+
+def _tokenizer_of(source: str) -> PreTrainedTokenizerFast | None:
+    """The tokenizer of a model (``lang_envs.model_files``), None where it was saved without one."""
+    try:
+        return adopt(load_tokenizer(source))
+    except (ValueError, TypeError):  # whoever loads the model says what is wrong with it
+        return None
+
+
+def _spells_any_text(tokenizer: PreTrainedTokenizerFast) -> bool:
+    text = string.ascii_letters + string.digits + string.punctuation
+    return decode(tokenizer, encode(tokenizer, [text]))[0].strip() == text
