@@ -224,6 +224,22 @@ def test_shapes_of_a_distribution():
     torch.testing.assert_close(shape_scores(scores, 0.5).softmax(-1), F.softmax(2 * scores, -1))
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("top_p", [0.001, 0.3, 0.9, 0.999])
+def test_the_nucleus_is_that_of_sorted_tokens(top_p, ties):
+    rng = torch.Generator().manual_seed(0)
+    scores = 3 * torch.randn(2, 4, 500, generator=rng)
+    scores[0, 0, :100] = -torch.inf
+    if ties:
+        scores = scores.round()
+    ordered, index = scores.sort(dim=-1, descending=True, stable=True)
+    p = ordered.softmax(-1)
+    dropped = p.cumsum(-1) - p >= top_p
+    expected = scores.masked_fill(dropped.scatter(-1, index, dropped), -torch.inf)
+    assert torch.equal(shape_scores(scores, 1.0, 0, top_p), expected)
+    assert not shape_scores(torch.full((2, 9), torch.nan), 1.0, 0, top_p).isneginf().any()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

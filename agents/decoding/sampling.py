@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,7 +13,7 @@ def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     """Divides by the temperature and removes all but the likeliest tokens.
 
     Args:
-        scores: [..., V], log-probabilities up to a constant per row.
+        scores: [..., V], log-probabilities up to a constant per row, in single or double precision.
         temperature: below 1 sharper, above 1 flatter.
         top_k: how many tokens stay (more where the last of them ties); 0 keeps all.
         top_p: the smallest set of tokens that holds this probability stays; 1 keeps all.
@@ -25,12 +26,32 @@ def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     if 0 < top_k < scores.shape[-1]:
         least = scores.topk(top_k, -1).values[..., -1:]  # [..., 1]
         scores = scores.masked_fill(scores < least, -torch.inf)  # [..., V]
-    if top_p < 1:
-        ordered, index = scores.sort(dim=-1, descending=True, stable=True)  # [..., V] each
-        p = ordered.softmax(-1)  # [..., V]
-        dropped = p.cumsum(-1) - p >= top_p  # [..., V] what is likelier holds top_p already; the first always stays
-        scores = scores.masked_fill(dropped.scatter(-1, index, dropped), -torch.inf)  # [..., V]
-    return scores
+    return scores if top_p == 1 else _nucleus(scores, top_p)
+
+
+def _nucleus(scores: Tensor, top_p: float) -> Tensor:
+    """Removes tokens, the likeliest first to stay, once those that stay hold ``top_p``: [..., V] -> [..., V].
+
+    Of tokens that tie, the earlier in the vocabulary is the likelier. Only values are sorted: places are not needed,
+    but for the ties of the last token that stays.
+    """
+    ordered = _descending(scores)  # [..., V]
+    p = ordered.softmax(-1)  # [..., V]
+    stay = (p.cumsum(-1) - p < top_p).sum(-1, keepdim=True).clamp(min=1)  # [..., 1] how many
+    least = ordered.gather(-1, stay - 1)  # [..., 1]
+    dropped = scores < least  # [..., V]
+    surplus = (scores >= least).sum(-1, keepdim=True) - stay  # [..., 1] ties of the last that are too many
+    if bool((surplus > 0).any()):
+        tie = scores == least  # [..., V]
+        dropped |= tie & (tie.cumsum(-1) > tie.sum(-1, keepdim=True) - surplus)
+    return scores.masked_fill(dropped, -torch.inf)
+
+
+def _descending(scores: Tensor) -> Tensor:
+    """Scores [..., V], the largest first. numpy sorts numbers without their places, many times as fast as torch."""
+    if scores.device.type != "cpu" or scores.requires_grad:
+        return scores.sort(dim=-1, descending=True).values
+    return torch.from_numpy(np.sort(scores.numpy(), -1)).flip(-1)
 
 
 def draw(logp: Tensor, u: Tensor) -> Tensor:
