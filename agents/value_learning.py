@@ -47,7 +47,7 @@ from typing import Any, Literal, get_args, get_type_hints
 import torch
 
 from agents.data.batch import Batch, backward_sum
-from agents.models.value_lm import Values
+from agents.models.values import Values
 
 Backup = Literal["token", "utterance", "implicit"] | float
 """how far a target looks before it bootstraps; a number is the lambda of TD(lambda)"""

@@ -1,12 +1,14 @@
 """Episodes of similar length are read together: the same states and gradients, with less padding."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from tiny_models import make_lm
 from torch.distributed.fsdp import FSDPModule
 
-from agents.models.reading import MOST_PARTS, parts, read
+from agents.models.reading import MOST_PARTS, _price, parts, read
 
 
 def passes(trunk):
@@ -52,6 +54,13 @@ def test_a_pass_is_made_where_it_pays():
     assert parts(dialogues, 4096) == [32]  # on a graphics card a pass costs more than all that padding
     assert sum(parts(np.sort(dialogues[:7]), 1)) == 7
     assert len(parts(np.arange(1, 1000), 0)) == MOST_PARTS
+
+
+def test_a_pass_costs_fewer_tokens_of_a_wide_model():
+    def price(width):
+        return _price(SimpleNamespace(config=SimpleNamespace(hidden_size=width)))
+
+    assert [price(width) for width in (64, 128, 256, 576, 4096)] == [200, 200, 50, 32, 32]
 
 
 def test_shared_weights_are_read_in_one_pass(monkeypatch):

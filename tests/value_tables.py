@@ -1,6 +1,6 @@
 """``Values`` of a batch from whole tables of numbers, for losses that are checked against loops over those."""
 
-from agents.models.value_lm import Values
+from agents.models.values import Values
 
 
 def values_of(batch, q, target_q, v, v_next, logits, unit=1.0, backed_up=None):

@@ -17,9 +17,10 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 MOST_PARTS = 8
-# What a pass costs, in tokens of a small model: those of a large one take longer, and the pass does not.
-# The first was measured; the second is a cautious guess, which splits large batches alone.
-PRICE, PRICE_ON_A_CARD = 200, 4096
+# What a pass costs, in tokens that could be read instead. Measured on a processor at the widths 128 and 576: what
+# Python takes for a pass are fewer tokens of a wide model, and what is left is going through all of its weights.
+PRICE, PRICE_FROM, LEAST_PRICE = 200, 128, 32
+PRICE_ON_A_CARD = 4096  # a cautious guess, which splits large batches alone
 
 
 def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
@@ -34,17 +35,18 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
         attention_mask: [B, T], 1 where a token is real: lets episodes of similar length be read together; None: all
             are read at once.
     """
+    embedded = trunk.get_input_embeddings()(input_ids)  # [B, T, d] once: its gradient is as large as the vocabulary
     if attention_mask is None:
-        return _at_once(trunk, input_ids)
+        return _at_once(trunk, embedded)
     lengths, order = attention_mask.sum(1, dtype=torch.long).sort()  # [B], [B]
-    sizes = parts(lengths.cpu().numpy(), PRICE if input_ids.device.type == "cpu" else PRICE_ON_A_CARD)
+    sizes = parts(lengths.cpu().numpy(), _price(trunk) if input_ids.device.type == "cpu" else PRICE_ON_A_CARD)
     # Processes that share the weights run every pass together, and must agree on how many there are.
     if len(sizes) == 1 or any(isinstance(module, FSDPModule) for module in trunk.modules()):
-        return _at_once(trunk, input_ids)
+        return _at_once(trunk, embedded)
     width = input_ids.shape[1]
     states = []
     for rows, longest in zip(order.split(sizes), lengths[np.cumsum(sizes) - 1].tolist(), strict=True):
-        states.append(F.pad(_at_once(trunk, input_ids[rows, :longest]), (0, 0, 0, width - longest)))  # [b, T, d]
+        states.append(F.pad(_at_once(trunk, embedded[rows, :longest]), (0, 0, 0, width - longest)))  # [b, T, d]
     return torch.cat(states)[order.argsort()]
 
 
@@ -60,6 +62,12 @@ def parts(lengths: np.ndarray, price: int) -> list[int]:
     return sizes
 
 
-def _at_once(trunk: Any, input_ids: Tensor) -> Tensor:
+def _price(trunk: Any) -> int:
+    """What a pass through a transformer costs on a processor, in tokens."""
+    width = getattr(getattr(trunk, "config", None), "hidden_size", PRICE_FROM)
+    return PRICE if width <= PRICE_FROM else max(LEAST_PRICE, PRICE * PRICE_FROM**2 // width**2)
+
+
+def _at_once(trunk: Any, embedded: Tensor) -> Tensor:
     """One pass: the trunk gets embeddings, not ids, because the library looks for padding in ids and warns."""
-    return trunk(inputs_embeds=trunk.get_input_embeddings()(input_ids), use_cache=False).last_hidden_state
+    return trunk(inputs_embeds=embedded, use_cache=False).last_hidden_state

@@ -9,8 +9,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -25,35 +23,10 @@ from agents.models.lora import copy_of
 from agents.models.reading import read
 from agents.models.token_scores import all_scores, part_of, token_logprobs
 from agents.models.value_config import LARGE_VOCABULARY, SPOKEN, ValueLMConfig
+from agents.models.values import StateValue, Values
 
 if TYPE_CHECKING:
     from agents.data.batch import Batch
-
-
-@dataclass
-class Values:
-    """What the losses are made of, at the K real actions of a batch, one episode after another (``Batch.flat``)."""
-
-    q: list[Tensor]
-    """num_q x [K], Q of the action taken"""
-    cql: list[Tensor]
-    """num_q x [K], -log softmax(Q(s, .) / unit) of the action taken"""
-    target_q: Tensor
-    """[K], the smaller target head at the action taken; no gradient"""
-    v: Tensor
-    """[K]"""
-    v_next: Tensor
-    """[K], V (or what is backed up) of the next state, whether or not the episode ended there; no gradient"""
-    nll: Tensor
-    """[K], -log pi_beta of the action taken, of the language model"""
-    unit: float = 1.0
-    """what the heads learn values in, in units of reward; Q and V above are in units of reward"""
-    backed_up: Tensor | None = None
-    """[K], what ``values`` was told to back up in the place of V, of each state; no gradient"""
-
-
-StateValue = Callable[[Tensor, Tensor], Tensor]
-"""The value of S states, from the smaller target head [S, V] and the language model's logits [S, V] -> [S]"""
 
 
 class ValueLM(PreTrainedModel, GenerationMixin):
@@ -218,9 +191,9 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
         if weight != 0 and c.q_head == "utterance":
             raise ValueError("Values of whole utterances move no token: set advantage_weight to 0.")
-        v = 0.0 if value is None else _in_full(self.v(value)[0])  # [..., 1] or 0
 
         def gain(q: Tensor) -> Tensor:  # [..., m] -> [..., m]
+            v = 0.0 if value is None else _in_full(self.v(value)[0])  # [..., 1] or 0
             found = weight * (_in_full(q) - v)
             return found if clip is None else found.clamp(max=clip)
 

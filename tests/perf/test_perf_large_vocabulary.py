@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -182,6 +183,7 @@ def test_decoding(benchmark: Any, rows: int, dtype: torch.dtype) -> None:
 
 MEMORY = """
 import resource, sys
+sys.path.insert(0, sys.argv[3])
 from test_perf_large_vocabulary import FULL, ILQLConfig, agent_steps, make_batch, smollm, torch
 
 def peak():  # GB
@@ -201,8 +203,8 @@ def test_memory(benchmark: Any, layers: int) -> None:
     """What two steps hold at most beyond the imports, each in a process of its own."""
 
     def held(name: str) -> float:
-        command, here = [sys.executable, "-c", MEMORY, name, str(layers)], __file__.rpartition("/")[0]
-        return float(subprocess.run(command, capture_output=True, text=True, check=True, cwd=here).stdout)
+        command = [sys.executable, "-c", MEMORY, name, str(layers), str(Path(__file__).parent)]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
     bc, ilql = held("bc"), held("ilql")
     sys.stdout.write(f"{layers} layers  bc {bc:.2f} GB, ilql {ilql:.2f} GB, {ilql / bc:.2f} times\n")
