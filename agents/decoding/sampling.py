@@ -7,6 +7,10 @@ from numbers import Integral, Real
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+BLOCK = 256
+"""tokens of a large vocabulary that are drawn from together"""
 
 
 def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
@@ -65,10 +69,31 @@ def draw(logp: Tensor, u: Tensor) -> Tensor:
         u: float64 [n] in [0, 1).
 
     Returns:
-        int64 [n]. Never a token of probability zero: double precision keeps u below the total.
+        int64 [n]. Never a token of probability zero: double precision keeps u below the total. V where the
+        probabilities are not numbers.
     """
-    cdf = logp.double().exp().cumsum(-1)  # [n, V]
-    return torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(-1)  # [n]
+    if logp.shape[-1] <= 2 * BLOCK:
+        cdf = logp.double().exp().cumsum(-1)  # [n, V]
+        return torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(-1)  # [n]
+    return _draw_by_blocks(logp, u)
+
+
+def _draw_by_blocks(logp: Tensor, u: Tensor) -> Tensor:
+    """``draw`` from a large vocabulary: first a block of tokens, by the sums of all, then a token of that block.
+
+    Only the sums and one block in each row are in double precision, and summed up one by one.
+    """
+    vocabulary = logp.shape[-1]
+    p = F.pad(logp, (0, -vocabulary % BLOCK), value=-torch.inf).exp().unflatten(-1, (-1, BLOCK))  # [n, blocks, BLOCK]
+    ends = p.sum(-1, dtype=torch.float64).cumsum(-1)  # [n, blocks]
+    at = u[:, None] * ends[:, -1:]  # [n, 1]
+    found = torch.searchsorted(ends, at, right=True)  # [n, 1] behind the last where p is not a number
+    block = found.clamp(max=ends.shape[1] - 1)  # [n, 1]
+    begin = F.pad(ends, (1, 0)).gather(1, block)  # [n, 1]
+    cdf = p[torch.arange(len(p), device=p.device), block.squeeze(1)].double().cumsum(-1)  # [n, BLOCK]
+    inside = torch.minimum(at - begin, cdf[:, -1:] * (1 - 2**-52))  # [n, 1] both sums are of the same numbers
+    token = block * BLOCK + torch.searchsorted(cdf, inside, right=True)  # [n, 1]
+    return token.where(found == block, vocabulary).squeeze(1)  # [n]
 
 
 def check_decoding(temperature: float, top_k: int, top_p: float) -> None:

@@ -1,8 +1,8 @@
 """The score of one token and the log-sum-exp of all tokens' scores, without a table of all scores in memory.
 
-Scores are x W + b with a row of W for each token, K states by V tokens. A loss needs two numbers of each state:
+The score of token v in state x is x W[v] + b[v], with a row of W for each token. A loss needs two numbers of a state:
 
-    taken = x_k W[a_k] + b[a_k]                    total = log sum_v exp(x_k W[v] + b[v])
+    taken = x W[a] + b[a]                          total = log sum_v exp(x W[v] + b[v])
 
 so that log softmax(scores)[a] = taken - total. Scores are made for a part of the vocabulary at a time, which stays in
 the processor's cache, and their gradient goes into W part by part. The usual cross-entropy of 500 states over 50,000
@@ -14,7 +14,7 @@ and they take little memory, they are kept.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -42,12 +42,17 @@ def all_scores(head: nn.Module, x: Tensor) -> Tensor:
     """
     rows = x.numel() // x.shape[-1]
     few = x.device.type == "cpu" and x.dtype == torch.float32 and 2 <= rows <= 8
-    if not (few and type(head) is nn.Linear and head.bias is None and head.weight.numel() > PART):
-        return head(x)  # type: ignore[no-any-return]
+    if not (few and _is_linear(head) and head.bias is None and head.weight.numel() > PART):
+        return head(x)
     scores = (head.weight @ x.reshape(rows, -1).T).T.reshape(*x.shape[:-1], -1)  # [..., V]
-    for hook in head._forward_hooks.values():
-        scores = hook(head, (x,), scores)
+    for silence in head._forward_hooks.values():
+        scores = silence(head, (x,), scores)
     return scores
+
+
+def _is_linear(head: nn.Module) -> TypeGuard[nn.Linear]:
+    """Whether a head's scores are those of its table, but for tokens that are kept silent."""
+    return type(head) is nn.Linear and all(isinstance(hook, Silence) for hook in head._forward_hooks.values())
 
 
 def taken_and_total(
@@ -67,7 +72,7 @@ def taken_and_total(
         low = torch.get_autocast_dtype(kind)
         x, weight, bias = x.to(low), weight.to(low), None if bias is None else bias.to(low)
     with torch.autocast(kind, enabled=False):
-        return _TakenAndTotal.apply(x, weight, bias, action, silent)  # type: ignore[no-untyped-call,no-any-return]
+        return _TakenAndTotal.apply(x, weight, bias, action, silent, torch.is_grad_enabled())
 
 
 def token_logprobs(head: nn.Module, states: Tensor, action: Tensor, tokens: int | None = None) -> Tensor:
@@ -79,28 +84,26 @@ def token_logprobs(head: nn.Module, states: Tensor, action: Tensor, tokens: int 
         action: int64 [K].
         tokens: how many of the vocabulary there are to say, from the first; None: all.
     """
-    hooks = list(head._forward_hooks.values())
-    if type(head) is nn.Linear and all(isinstance(hook, Silence) for hook in hooks):
-        silent = [hook.tokens.to(states.device) for hook in hooks if isinstance(hook, Silence)]
+    if _is_linear(head):
+        hushed = [hook.tokens.to(states.device) for hook in head._forward_hooks.values() if isinstance(hook, Silence)]
+        silent = torch.cat(hushed) if hushed else None  # [h]
         bias = None if head.bias is None else head.bias[:tokens]
-        taken, total = taken_and_total(
-            states, head.weight[:tokens], bias, action, torch.cat(silent) if silent else None
-        )
+        taken, total = taken_and_total(states, head.weight[:tokens], bias, action, silent)  # [K] each
         return taken - total
     logp = head(states)[:, :tokens].float().log_softmax(-1)  # [K, V] a head of another kind makes its scores itself
     return logp.gather(1, action[:, None]).squeeze(1)
 
 
 class _TakenAndTotal(torch.autograd.Function):
-    """``taken_and_total``."""
+    """``taken_and_total``; ``learns`` says whether there will be a gradient."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, action: Tensor, silent: Tensor | None
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, action: Tensor, silent: Tensor | None, learns: bool
     ) -> tuple[Tensor, Tensor]:
         parts = _Parts(x, weight, bias, action, silent)
         taken, totals, ctx.kept = x.new_zeros(len(x), dtype=torch.float32), [], {}  # [K]
-        keep = any(ctx.needs_input_grad) and parts.keep()
+        keep = learns and any(ctx.needs_input_grad) and parts.keep()
         for first in parts.first:
             scores = parts.scores(first)  # [K, c]
             place, here = parts.places(first, scores)  # [K, 1] each
@@ -134,7 +137,7 @@ class _TakenAndTotal(torch.autograd.Function):
                 torch.mm(low.T, x, out=weight_grad[rows])
             if bias_grad is not None:
                 bias_grad[rows] = grad.sum(0)
-        return None if x_grad is None else x_grad.to(x.dtype), weight_grad, bias_grad, None, None
+        return None if x_grad is None else x_grad.to(x.dtype), weight_grad, bias_grad, None, None, None
 
 
 class _Parts:
