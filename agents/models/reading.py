@@ -1,4 +1,7 @@
-"""Whole episodes through a transformer, for training: those of similar length together, so that little padding is read.
+"""Whole episodes through a transformer, for training, with as little padding as can be.
+
+Wide models read tokens without any, where they allow it (``agents.models.packing``). For others, episodes of similar
+length are read together.
 
 One pass over B episodes of at most T tokens costs B T tokens, however short most of them are. Of n parts, sorted by
 length, each costs only as much as its own longest. A pass has a price too, whatever it reads, so there are as many
@@ -16,6 +19,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
+from agents.models.packing import can_pack, read_packed
+
+PADDING, PACKED_FROM = 1 / 8, 384
+"""share of padding, and width of a model, from which it pays to read tokens without any"""
 MOST_PARTS = 8
 # What a pass costs, in tokens that could be read instead. Measured on a processor at the widths 128 and 576: what
 # Python takes for a pass are fewer tokens of a wide model, and what is left is going through all of its weights.
@@ -38,6 +45,11 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
     embedded = trunk.get_input_embeddings()(input_ids)  # [B, T, d] once: its gradient is as large as the vocabulary
     if attention_mask is None:
         return _at_once(trunk, embedded)
+    pays = _width(trunk) >= PACKED_FROM and attention_mask.sum() < (1 - PADDING) * attention_mask.numel()
+    if pays and can_pack(trunk):
+        packed = read_packed(trunk, embedded, attention_mask)  # [B, T, d]
+        if packed is not None:
+            return packed
     lengths, order = attention_mask.sum(1, dtype=torch.long).sort()  # [B], [B]
     sizes = parts(lengths.cpu().numpy(), _price(trunk) if input_ids.device.type == "cpu" else PRICE_ON_A_CARD)
     # Processes that share the weights run every pass together, and must agree on how many there are.
@@ -64,8 +76,13 @@ def parts(lengths: np.ndarray, price: int) -> list[int]:
 
 def _price(trunk: Any) -> int:
     """What a pass through a transformer costs on a processor, in tokens."""
-    width = getattr(getattr(trunk, "config", None), "hidden_size", PRICE_FROM)
+    width = _width(trunk)
     return PRICE if width <= PRICE_FROM else max(LEAST_PRICE, PRICE * PRICE_FROM**2 // width**2)
+
+
+def _width(trunk: Any) -> int:
+    """Of the hidden states; what has no configuration counts as narrow."""
+    return getattr(getattr(trunk, "config", None), "hidden_size", 0)
 
 
 def _at_once(trunk: Any, embedded: Tensor) -> Tensor:

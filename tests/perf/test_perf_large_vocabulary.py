@@ -150,9 +150,9 @@ def speaker(model: Any, tokenizer: Any, prompts: np.ndarray, **decoding: Any) ->
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=("float32", "bfloat16"))
 @pytest.mark.parametrize("rows", [1, 64])
 def test_decoding(benchmark: Any, rows: int, dtype: torch.dtype) -> None:
-    """A prompt of 96 tokens is read, and 32 are said, with 30 layers; greedily both say the same tokens."""
+    """A prompt of 96 tokens is read, and 32 are said; greedily both say the same tokens."""
     torch.set_num_threads(1)
-    lm = smollm(30, dtype)
+    lm = smollm(30 if rows == 1 else 10, dtype)  # 64 rows of all layers take minutes
     model: Any = lm.model.eval()
     prompts = np.random.default_rng(0).integers(0, PAD, (rows, PROMPT), dtype=np.int32)
     ids = torch.from_numpy(prompts).long()
