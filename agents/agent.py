@@ -89,11 +89,14 @@ class Agent:
         if self.needs_values:
             chosen = {f.name: getattr(self.config, f.name) for f in dataclasses.fields(self.config)}
             settings = {k: v for k, v in (chosen | self.model_settings).items() if k in ValueLMConfig.__annotations__}
-            if not isinstance(model, ValueLM):
-                return ValueLM.around(model, seed, **settings)
-            self._check_heads(model.config, settings)
-            for name, value in self.model_settings.items():
-                setattr(model.config, name, value)
+            if isinstance(model, ValueLM):
+                self._check_heads(model.config, settings)
+                for name, value in self.model_settings.items():
+                    setattr(model.config, name, value)
+            else:
+                model = ValueLM.around(model, seed, **settings)
+            if settings.get("q_head", "") is None:
+                self.config = dataclasses.replace(self.config, q_head=model.config.q_head)
         elif isinstance(model, ValueLM):
             raise ValueError(
                 f"{type(self).__name__} trains a plain language model, but got one with value heads. "
@@ -104,7 +107,7 @@ class Agent:
     def _check_heads(self, has: Any, settings: dict[str, Any]) -> None:
         """Refuses values that were built in another way than this algorithm's are; those that fit it goes on with."""
         built = ("num_q", "trunks", "q_head", "q_rank")
-        wrong = [n for n in built if n in settings and getattr(has, n) != settings[n]]
+        wrong = [n for n in built if settings.get(n) is not None and getattr(has, n) != settings[n]]
         if "q_rank" in wrong and has.q_head != "low_rank":
             wrong.remove("q_rank")
         if wrong:

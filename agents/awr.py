@@ -61,7 +61,7 @@ class AWR(Agent):
         """The losses above."""
         c, x = self.config, self.model.values(batch)
         with torch.no_grad():
-            w = ((x.target_q - x.v) / c.awr_temperature).exp().clamp(max=c.max_weight)  # [B, A]
+            w = ((x.target_q - x.v) / c.awr_temperature).exp().clamp(max=c.max_weight)  # [K]
         loss, parts = bootstrapped_losses(c, batch, x, tau=c.tau, weight=w)
         return loss, parts | {
             "policy/weight": batch.mean(w),

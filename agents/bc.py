@@ -12,13 +12,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch.nn import functional as F
 
 from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import best_of_each
 from agents.data.source import Logged, Source
-from agents.models.reading import read
+from agents.reference import logprobs
 
 
 @dataclass
@@ -73,8 +72,5 @@ class BC(Agent):
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The cross-entropy of the agent's tokens."""
-        hidden = read(self.model.base_model, batch.input_ids, batch.attention_mask)  # [B, T, d]
-        logits = self.model.get_output_embeddings()(batch.at(hidden, batch.state))  # [B, A, V]
-        nll = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")  # [B * A]
-        loss = batch.mean(nll.view_as(batch.reward))
+        loss = -batch.mean(logprobs(self.model, batch))
         return loss, {"loss/bc": loss.detach()}

@@ -46,7 +46,7 @@ from agents.data.contexts import pieces
 from agents.data.return_tokens import Prefixed, PrefixTable, Prompted, begins, grow, insert, prompts
 from agents.data.source import Logged, Mixed, Source
 from agents.decoding.policy import LMPolicy
-from agents.value_learning import nll
+from agents.models.token_scores import token_logprobs
 from lang_envs.markup import markup_of
 from lang_envs.rollout import Policy
 from lang_envs.tokenizers import vocabulary_size
@@ -214,8 +214,8 @@ class DecisionTransformer(Agent):
             table = PrefixTable(table, self.first_token, batch.reward.sum(1))
         embedded = table(told.input_ids)  # [B, T', d]
         hidden = self.model.base_model(inputs_embeds=embedded, use_cache=False).last_hidden_state  # [B, T', d]
-        logits = self.model.get_output_embeddings()(told.at(hidden, told.state))  # [B, A, V + extra]
-        loss = batch.mean(nll(logits[..., : self.first_token], batch.action))
+        states, head = hidden.flatten(0, 1)[told.places(told.state)], self.model.get_output_embeddings()  # [K, d]
+        loss = -batch.mean(token_logprobs(head, states, batch.flat(batch.action), tokens=self.first_token))
         parts = {"loss/bc": loss.detach()}
         if self.config.form == "tokens":
             parts["policy/best"] = batch.mean((self._tokens(batch) == self.token_of()).float())

@@ -75,7 +75,7 @@ class Psi(Agent):
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         """The losses above."""
         c, x = self.config, self.model.values(batch, state_value=soft_value)
-        y = targets(c, batch, batch.reward / c.kl_weight, x.v_next)  # [B, A] without its log p
+        y = targets(c, batch, batch.reward / c.kl_weight, x.v_next)  # [K] without its log p
         return value_losses(
             c, batch, x, target=y, q=x.backed_up, tau=0.5, error=partial(F.huber_loss, reduction="none")
         )

@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from agents.agent import Agent
 from agents.data.batch import Batch
@@ -20,6 +19,7 @@ from agents.data.contexts import pieces
 from agents.data.source import Logged, Source
 from agents.models.lora import copy_of
 from agents.models.reading import read
+from agents.models.token_scores import token_logprobs
 
 Reference = Literal["start", "logged"]
 
@@ -36,10 +36,9 @@ def check_reference(reference: str) -> None:
 
 def logprobs(model: Any, batch: Batch) -> Tensor:
     """The model's log pi(a | s) of every token the agent said, [B, A]; 0 in the padding."""
-    hidden = read(model.base_model, batch.input_ids, batch.attention_mask)  # [B, T, d]
-    logits = model.get_output_embeddings()(batch.at(hidden, batch.state))  # [B, A, V]
-    nll = F.cross_entropy(logits.flatten(0, 1), batch.action.flatten(), reduction="none")  # [B * A]
-    return -nll.view_as(batch.mask) * batch.mask  # [B, A]
+    hidden = read(model.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
+    states = hidden[batch.places(batch.state)]  # [K, d]
+    return batch.in_rows(token_logprobs(model.get_output_embeddings(), states, batch.flat(batch.action)))
 
 
 def keep_start(agent: Agent) -> Any:

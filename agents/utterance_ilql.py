@@ -36,8 +36,9 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.decoding.policy import LMPolicy
 from agents.models.reading import read
+from agents.models.token_scores import token_logprobs
 from agents.models.value_lm import ValueLM
-from agents.value_learning import check_values, nll
+from agents.value_learning import check_values
 from lang_envs.rollout import Policy, Turn
 
 
@@ -150,13 +151,13 @@ class UtteranceILQL(Agent):
             q_bar = model.target_q.smallest(target[u.end]).float().squeeze(-1)  # [U]
         y = u.reward + c.gamma * u.discount * v_next  # [U]
         advantage = q_bar - v  # [U]
-        policy = policy.unflatten(0, batch.input_ids.shape)  # [B, T, d]
-        logits = model.get_output_embeddings()(batch.at(policy, batch.state)).float()  # [B, A, V]
+        said = policy[batch.places(batch.state)]  # [K, d]
+        logp = token_logprobs(model.get_output_embeddings(), said, batch.flat(batch.action))  # [K]
         tokens, unit = batch.mask.sum().clamp(min=1), model.config.value_unit or 1.0
         parts = {
             "loss/q": sum((((q.float().squeeze(-1) - y) / unit) ** 2).sum() for q in model.q(value[u.end])) / tokens,
             "loss/v": ((c.tau - (advantage < 0).float()).abs() * (advantage / unit) ** 2).sum() / tokens,
-            "loss/bc": batch.mean(nll(logits, batch.action)),
+            "loss/bc": -batch.mean(logp),
         }
         loss = parts["loss/q"] + parts["loss/v"] + c.bc_weight * parts["loss/bc"]
         parts |= {"value/q": (q_bar * u.tokens).sum() / tokens, "value/v": (v * u.tokens).sum() / tokens}

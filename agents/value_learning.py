@@ -45,10 +45,9 @@ from functools import partial
 from typing import Any, Literal, get_args, get_type_hints
 
 import torch
-from torch.nn import functional as F
 
 from agents.data.batch import Batch, backward_sum
-from agents.models.value_lm import Values
+from agents.models.values import Values
 
 Backup = Literal["token", "utterance", "implicit"] | float
 """how far a target looks before it bootstraps; a number is the lambda of TD(lambda)"""
@@ -57,7 +56,7 @@ MeanBackup = Literal["token", "utterance"] | float
 """the same for agents without an expectile"""
 
 Error = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""The error of each estimate, Q [B, A] and target [B, A] -> [B, A]"""
+"""The error of each estimate, Q [K] and target [K] -> [K]"""
 
 
 @dataclass
@@ -88,8 +87,9 @@ class ValueConfig:
     mean of the log's returns"""
     value_unit: float | None = None
     """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
-    q_head: Literal["full", "low_rank", "tied"] = "full"
-    """last layer of the Q heads: its own weights for every token (the paper), few of them, or the language model's"""
+    q_head: Literal["full", "low_rank", "tied"] | None = None
+    """last layer of the Q heads: its own weights for every token (the paper), few of them, or the language model's.
+    None: "low_rank" above 10,000 tokens, else "full"; the agent's configuration then says which it is"""
     q_rank: int = 64
     """rank of a low-rank last layer"""
 
@@ -140,19 +140,9 @@ def check_values(config: Any) -> None:
         raise ValueError(f"backup is {known} or a lambda from 0 to 1, not {backup!r}.")
 
 
-def nll(logits: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of the tokens taken: logits [B, A, V], action [B, A] -> [B, A]."""
-    return F.cross_entropy(logits.flatten(0, 1), action.flatten(), reduction="none").view_as(action)
-
-
-def taken(q: torch.Tensor, action: torch.Tensor) -> torch.Tensor:
-    """The values of the tokens taken: q [B, A, V], action [B, A] -> [B, A]."""
-    return q.gather(-1, action[..., None]).squeeze(-1)
-
-
 def expectile_error(q: torch.Tensor, target: torch.Tensor, tau: torch.Tensor | float = 0.5) -> torch.Tensor:
-    """Whose mean is least where q is the tau-expectile of target: [B, A] each -> [B, A]; 1/2 is the squared error."""
-    return 2 * (tau - (target < q).float()).abs() * (target - q) ** 2  # [B, A]
+    """Whose mean is least where q is the tau-expectile of target: [K] each -> [K]; 1/2 is the squared error."""
+    return 2 * (tau - (target < q).float()).abs() * (target - q) ** 2  # [K]
 
 
 def value_losses(
@@ -171,21 +161,19 @@ def value_losses(
         config: the weights.
         batch: the episodes; ``batch.mean`` averages over real actions.
         x: the model's values on this batch.
-        target: y [B, A], what the Q heads are regressed on; carries no gradient.
-        q: [B, A], what V is an expectile of; carries no gradient.
+        target: y [K], what the Q heads are regressed on; carries no gradient.
+        q: [K], what V is an expectile of; carries no gradient.
         tau: the expectile; one half is the mean.
-        weight: [B, A], of each token in L_BC; carries no gradient. None: all count alike.
+        weight: [K], of each token in L_BC; carries no gradient. None: all count alike.
         error: of each estimate in L_Q, both divided by the unit.
     """
-    cross_entropy = nll(x.logits, batch.action)  # [B, A]
-    u = (q - x.v) / x.unit  # [B, A]
-    q_taken = [taken(q_h, batch.action) / x.unit for q_h in x.q]  # num_q x [B, A]
-    target = target / x.unit  # [B, A]
+    u = (q - x.v) / x.unit  # [K]
+    target = target / x.unit  # [K]
     parts = {
-        "loss/q": torch.stack([batch.mean(error(q_h, target)) for q_h in q_taken]).sum(),
+        "loss/q": torch.stack([batch.mean(error(q_h / x.unit, target)) for q_h in x.q]).sum(),
         "loss/v": batch.mean((tau - (u < 0).float()).abs() * u**2),
-        "loss/cql": torch.stack([batch.mean(nll(q_h / x.unit, batch.action)) for q_h in x.q]).sum(),
-        "loss/bc": batch.mean(cross_entropy if weight is None else weight * cross_entropy),
+        "loss/cql": torch.stack([batch.mean(cql_h) for cql_h in x.cql]).sum(),
+        "loss/bc": batch.mean(x.nll if weight is None else weight * x.nll),
     }
     loss = (
         parts["loss/q"] + parts["loss/v"] + config.cql_weight * parts["loss/cql"] + config.bc_weight * parts["loss/bc"]
@@ -195,29 +183,31 @@ def value_losses(
 
 
 def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next: torch.Tensor) -> torch.Tensor:
-    """The targets y of the first equation: reward [B, A], v_next [B, A] of each action's next state -> [B, A]."""
+    """The targets y of the first equation: reward [B, A], v_next [K] of each action's next state -> [K]."""
     follows = batch.gammas(config.gamma, config.discount_per) * batch.discount  # [B, A] gamma, 0 where it ended
+    v_next = batch.in_rows(v_next)  # [B, A]
     if config.backup == "token":
-        return reward + follows * v_next  # [B, A]
+        return batch.flat(reward + follows * v_next)  # [K]
     trace = batch.inside().to(reward.dtype)  # [B, A] lambda; of "utterance" and "implicit"
     if not isinstance(config.backup, str):
         trace[:, :-1] = config.backup * batch.mask[:, 1:]
-    return backward_sum(reward + follows * (1 - trace) * v_next, follows * trace)  # [B, A]
+    return batch.flat(backward_sum(reward + follows * (1 - trace) * v_next, follows * trace))  # [K]
 
 
 def ends(config: BootstrapConfig, batch: Batch, x: Values) -> torch.Tensor:
-    """What each action's utterance was worth at its end, e of the equation above: [B, A]."""
+    """What each action's utterance was worth at its end, e of the equation above: [K]."""
     gamma, inside = batch.gammas(config.gamma, config.discount_per), batch.inside()  # [B, A] each
-    return backward_sum(torch.where(inside, batch.reward, x.target_q), gamma * inside)  # [B, A]
+    worth = torch.where(inside, batch.reward, batch.in_rows(x.target_q))  # [B, A]
+    return batch.flat(backward_sum(worth, gamma * inside))  # [K]
 
 
 def bootstrapped_losses(
     config: BootstrapConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss with y as ``backup`` says and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
-    y, error = targets(config, batch, batch.reward, x.v_next), expectile_error  # [B, A]
+    y, error = targets(config, batch, batch.reward, x.v_next), expectile_error  # [K]
     if config.backup == "implicit":
-        best = torch.where(batch.inside(), 2 * tau - 1, 0.0)  # [B, A] how much the expectile of e counts
+        best = torch.where(batch.flat(batch.inside()), 2 * tau - 1, 0.0)  # [K] how much the expectile of e counts
         error = partial(_implicit_error, end=ends(config, batch, x) / x.unit, best=best, tau=tau)
     return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight, error=error)
 
@@ -225,11 +215,11 @@ def bootstrapped_losses(
 def _implicit_error(
     q: torch.Tensor, target: torch.Tensor, end: torch.Tensor, best: torch.Tensor, tau: float
 ) -> torch.Tensor:
-    """The error of the "implicit" backup: [B, A] each -> [B, A]."""
-    return (1 - best) * expectile_error(q, target) + best * expectile_error(q, end, tau)  # [B, A]
+    """The error of the "implicit" backup: [K] each -> [K]."""
+    return (1 - best) * expectile_error(q, target) + best * expectile_error(q, end, tau)  # [K]
 
 
 def return_losses(config: ValueConfig, batch: Batch, x: Values) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss with y = q = the discounted return from each action on, and V as their mean."""
-    returns = batch.returns_to_go(config.gamma, config.discount_per)  # [B, A]
+    returns = batch.flat(batch.returns_to_go(config.gamma, config.discount_per))  # [K]
     return value_losses(config, batch, x, target=returns, q=returns, tau=0.5)

@@ -85,8 +85,10 @@ class Markup:
         Args:
             messages: what is said in between.
             ended: whether the agent said the end token; where its turn was cut, it is appended first.
-            over: whether the agent does not speak again.
+            over: whether the agent does not speak again; then nothing follows where nothing is said.
         """
+        if over and not messages:
+            return []
         key = (messages, ended, over)
         if key not in self._answers:
             if len(self._answers) >= MOST_SPELLINGS:

@@ -22,9 +22,9 @@ INDEX = """# Environments
 Every environment acts on tokens (`gym.make(id)`), on text (`gym.make(id, level="utterance")`) and on many episodes at
 once (`gym.make_vec(id, n)`). These pages are the docstrings of the tasks, written by
 `scripts/write_environment_pages.py`. Beside the options on them every environment takes `tokenizer=` (a tokenizer, or
-the [source](../scaling.md#a-model-of-yours) of a model: a folder, a `.gguf` file or a name), `markup=` and `instruction=`
-(how [conversations](../conversations.md) are written and what is said first), `max_tokens=` and, where a single one is
-made, `render_mode=`.
+the [source](../scaling.md#a-model-of-yours) of a model: a folder, a `.gguf` file or a name), `markup=` and
+`instruction=` (how [conversations](../conversations.md) are written and what is said first), `max_tokens=` and, where a
+single one is made, `render_mode=`.
 
 | environment | ids | in one sentence |
 |---|---|---|

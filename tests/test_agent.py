@@ -32,6 +32,17 @@ def test_the_configuration_reaches_the_heads() -> None:
     assert (config.num_q, config.trunks, config.bias_init, config.zero_init) == (1, "separate", -3.0, True)
 
 
+def test_the_heads_are_saved_as_what_they_are(tmp_path: Path) -> None:
+    asked = ILQLConfig()
+    agent = AGENTS["ilql"](make_lm(), asked)
+    assert asked.q_head is None and agent.config.q_head == agent.model.config.q_head == "full"
+    folder = agent.save(tmp_path / "agent")
+    assert json.loads((folder / "agent.json").read_text())["config"]["q_head"] == "full"
+    low = AGENTS["ilql"](make_lm(), ILQLConfig(q_head="low_rank"))
+    goes_on = AGENTS["ilql"](LM(low.model, low.lm.tokenizer, 7), asked)
+    assert goes_on.model is low.model and goes_on.config.q_head == "low_rank"
+
+
 def test_the_seed_draws_the_heads() -> None:
     first, again, other = (weights(AGENTS["ilql"](make_lm(), seed=seed)) for seed in (0, 0, 1))
     assert same_weights(first, again) and not same_weights(first, other)

@@ -184,8 +184,8 @@ def test_a_loss_does_not_see_padding_or_order(algorithm: str) -> None:
     wide = dataclasses.replace(
         batch,
         **{
-            name: torch.nn.functional.pad(x, (0, 5), value=agent.lm.pad_id if name == "input_ids" else 0)
-            for name, x in vars(batch).items()
+            name: torch.nn.functional.pad(getattr(batch, name), (0, 5), value=agent.lm.pad_id * (name == "input_ids"))
+            for name in (field.name for field in dataclasses.fields(batch))
         },
     )
     for other in (reordered, wide):

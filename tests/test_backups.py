@@ -6,12 +6,12 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from value_tables import values_of
 
 from agents import ILQL, LM, SARSA, ILQLConfig, Logged, SARSAConfig, collate
 from agents.cql import CQLConfig
 from agents.data.batch import backward_sum
 from agents.evaluation.tabular import tabular_values
-from agents.models.value_lm import Values
 from agents.psi import PsiConfig
 from agents.training.horizon import check_horizon
 from agents.value_learning import bootstrapped_losses, ends, expectile_error, targets
@@ -51,7 +51,7 @@ def test_targets_are_a_loop_over_each_episode(backup, per):
     batch = collate(log, PAD, END)
     v_next = torch.tensor(rng.normal(size=batch.mask.shape), dtype=torch.float32) * batch.mask
     config = ILQLConfig(gamma=0.9, discount_per=per, backup=backup)
-    got = targets(config, batch, batch.reward, v_next)
+    got = batch.in_rows(targets(config, batch, batch.reward, batch.flat(v_next)))
     for row, told in enumerate(log):
         at = np.flatnonzero(told.is_action)
         y = None
@@ -70,8 +70,8 @@ def random_values(batch, seed):
     """Values of a vocabulary of five tokens, as a model would give them."""
     torch.manual_seed(seed)
     rows = (*batch.mask.shape, 5)
-    target_q, v, v_next = (torch.randn(rows[:2]) * batch.mask for _ in range(3))
-    return Values([torch.randn(rows), torch.randn(rows)], target_q, v, v_next, torch.randn(rows), unit=2.0)
+    target_q, v, v_next = (torch.randn(rows[:2]) for _ in range(3))
+    return values_of(batch, [torch.randn(rows), torch.randn(rows)], target_q, v, v_next, torch.randn(rows), unit=2.0)
 
 
 @pytest.mark.parametrize("per", ["token", "turn"])
@@ -79,13 +79,14 @@ def test_what_an_utterance_is_worth_at_its_end_is_a_loop_over_each_episode(per):
     log = random_log(np.random.default_rng(4))
     batch = collate(log, PAD, END)
     x = random_values(batch, 4)
-    got = ends(ILQLConfig(gamma=0.9, discount_per=per), batch, x)
+    target_q = batch.in_rows(x.target_q)  # [B, A]
+    got = batch.in_rows(ends(ILQLConfig(gamma=0.9, discount_per=per), batch, x))
     for row, told in enumerate(log):
         at, worth = np.flatnonzero(told.is_action), 0.0
         for i in reversed(range(len(at))):
             same = i < len(at) - 1 and at[i + 1] == at[i] + 1 and told.tokens[at[i]] != END
             gamma = 0.9 if per == "token" else 1.0
-            worth = told.rewards[at[i]] + gamma * worth if same else x.target_q[row, i].item()
+            worth = told.rewards[at[i]] + gamma * worth if same else target_q[row, i].item()
             assert got[row, i].item() == pytest.approx(worth, rel=1e-4, abs=1e-5)
 
 
@@ -95,12 +96,12 @@ def test_the_implicit_loss_is_between_the_mean_of_what_followed_and_the_best_end
     config, x = ILQLConfig(tau=0.8), random_values(batch, 5)
     _, parts = bootstrapped_losses(config, batch, x, tau=0.8)
     y = targets(ILQLConfig(backup="utterance"), batch, batch.reward, x.v_next)
-    worth, inside, expected = ends(config, batch, x), batch.inside(), 0.0
-    for row, i in batch.mask.nonzero().tolist():
+    worth, inside, expected = ends(config, batch, x), batch.flat(batch.inside()), 0.0
+    for k in range(len(y)):
         for head in x.q:
-            q = head[row, i, batch.action[row, i]].item()
-            error, short = (y[row, i].item() - q) / 2, (worth[row, i].item() - q) / 2  # in units of 2
-            if inside[row, i]:
+            q = head[k].item()
+            error, short = (y[k].item() - q) / 2, (worth[k].item() - q) / 2  # in units of 2
+            if inside[k]:
                 expected += 2 * 0.2 * error**2 + (2 * 0.8 - 1) * 2 * (0.8 if short >= 0 else 0.2) * short**2
             else:
                 expected += error**2
@@ -137,10 +138,10 @@ def test_agents_without_an_expectile_have_no_implicit_backup():
 
 def test_lambda_one_backs_up_the_return_of_what_ended_and_zero_is_one_step():
     batch = collate([told for told in random_log(np.random.default_rng(2)) if told.terminated], PAD, END)
-    v_next = torch.randn(batch.mask.shape, generator=torch.Generator().manual_seed(0))
-    whole = targets(SARSAConfig(backup=1.0), batch, batch.reward, v_next) * batch.mask
-    torch.testing.assert_close(whole, batch.returns_to_go(0.99))
-    one, zero = (targets(CQLConfig(backup=b), batch, batch.reward, v_next) * batch.mask for b in ("token", 0.0))
+    v_next = torch.randn(len(batch.real), generator=torch.Generator().manual_seed(0))  # [K]
+    whole = targets(SARSAConfig(backup=1.0), batch, batch.reward, v_next)
+    torch.testing.assert_close(batch.in_rows(whole), batch.returns_to_go(0.99))
+    one, zero = (targets(CQLConfig(backup=b), batch, batch.reward, v_next) for b in ("token", 0.0))
     torch.testing.assert_close(one, zero)
 
 
@@ -221,7 +222,7 @@ def chain_error(cls, config, steps):
     agent.learn(Logged(log), steps, batch_size=8, lr=1e-3, progress=False)
     with torch.inference_mode():
         v = agent.model.values(collate(log, env.pad_id, env.end_id)).v
-    return v[0, 0].item() / -10
+    return v[0].item() / -10
 
 
 def test_a_reward_at_the_end_reaches_the_first_token_in_a_few_steps():
@@ -236,7 +237,8 @@ def test_sarsa_as_it_is_tells_good_first_words_from_bad_ones_forty_tokens_before
     agent = SARSA(LM.from_scratch("d64-l2", env), SARSAConfig(gamma=1.0))
     agent.learn(Logged(log), 250, batch_size=8, lr=1e-3, progress=False)
     with torch.inference_mode():
-        q = agent.model.values(collate([log[0], log[-1]], env.pad_id, env.end_id)).target_q[:, 0]
+        batch = collate([log[0], log[-1]], env.pad_id, env.end_id)
+        q = batch.in_rows(agent.model.values(batch).target_q)[:, 0]
     assert q.tolist() == pytest.approx([-10, 0], abs=2.5)
 
 

@@ -104,6 +104,23 @@ def test_padding_and_an_episode_without_actions() -> None:
     assert rows(batch.turn) == [[0, 0, 0], [0, 0, 0], [0, 0, 0]]
     assert rows(batch.logprob) == [[-0.5, -1.5, 0], [0, 0, 0], [0, 0, 0]]
     assert rows(batch.known) == [[1, 1, 0], [0, 0, 0], [0, 0, 0]]
+    assert batch.real.tolist() == [0, 1, 6, 7, 8] and batch.ends.tolist() == [1, 4]
+    assert batch.flat(batch.action).tolist() == [7, END, 1, 2, END]
+    assert batch.places(batch.state).tolist() == [0, 1, 11, 12, 13]
+    assert batch.places(batch.next_state)[batch.ends].tolist() == [2, 14]
+    assert torch.equal(batch.in_rows(batch.flat(batch.reward)), batch.reward)
+    assert batch.mean(batch.flat(batch.reward)) == batch.mean(batch.reward) == pytest.approx(1 / 5)
+    wide = torch.randn(3, 3, 2)
+    assert torch.equal(batch.flat(wide), wide[batch.mask > 0])
+
+
+def test_what_is_kept_of_a_batch_can_be_learned_with() -> None:
+    batch = collate([episode([opening(START), GUESS])], PAD, END)
+    with torch.inference_mode():
+        batch.flat(batch.reward)
+    x = torch.randn(batch.reward.shape, requires_grad=True)
+    batch.flat(x)[batch.ends].sum().backward()
+    assert x.grad is not None and x.grad.sum() == 1
 
 
 def test_a_recorded_certainty_is_told_apart_from_what_is_unknown() -> None:

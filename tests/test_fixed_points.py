@@ -44,7 +44,7 @@ def errors(agent, env, exact):
     batch = collate(EACH_ONCE, env.pad_id, env.end_id)
     agent.model.eval()
     with torch.inference_mode():
-        q = agent.model.values(batch).target_q.numpy()  # [B, A]
+        q = batch.in_rows(agent.model.values(batch).target_q).numpy()  # [B, A]
     for row, (episode, review) in enumerate(zip(EACH_ONCE, REVIEWS, strict=True)):
         for i, at in enumerate(np.flatnonzero(episode.is_action)):
             yield abs(q[row, i] - exact(episode.tokens[:at], agent.config.gamma)[episode.tokens[at]]), review.share

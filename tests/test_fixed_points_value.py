@@ -55,7 +55,7 @@ def values(agent, env, state_value):
         x = agent.model.values(batch, state_value)
         hidden = read(agent.model.trunks[-1], batch.input_ids)
         whole = batch.at(agent.model.target_q.smallest(hidden), batch.state)
-    return whole.double().numpy(), *(found.double().numpy() for found in (x.target_q, x.v, x.backed_up))
+    return whole.double().numpy(), *(batch.in_rows(found).double().numpy() for found in (x.target_q, x.v, x.backed_up))
 
 
 def test_awr_near_one_teaches_the_language_model_the_wasnt_path(env):

@@ -1,5 +1,6 @@
 """The Q heads' last layers, and values backed up from the whole vocabulary."""
 
+import numpy as np
 import pytest
 import torch
 from test_model import TRUNKS, episodes, left_padded, no_actions, states_of
@@ -8,7 +9,10 @@ from torch.nn import functional as F
 from transformers import AutoModelForCausalLM
 
 from agents.data.batch import collate
+from agents.decoding.sampling import shape_scores
+from agents.models import value_lm
 from agents.models.heads import Heads
+from agents.models.silence import silence
 from agents.models.value_lm import ValueLM
 
 SMALL = ("low_rank", "tied")
@@ -135,7 +139,7 @@ def test_what_is_backed_up_is_read_from_the_targets_at_every_state(last, trunks,
     x = model.values(batch, state_value=lambda q, logits: (q * logits.softmax(-1)).sum(-1) + q.amax(-1))
     usual = model.values(batch)
     assert usual.backed_up is None and not (x.backed_up.requires_grad or x.v_next.requires_grad)
-    for name in ("target_q", "v", "logits"):
+    for name in ("target_q", "v", "nll"):
         torch.testing.assert_close(getattr(x, name), getattr(usual, name), atol=1e-5, rtol=1e-4)
     with torch.no_grad():
         policy, _, target = states_of(model, batch.input_ids)
@@ -143,5 +147,44 @@ def test_what_is_backed_up_is_read_from_the_targets_at_every_state(last, trunks,
         q = model.target_q.smallest(target, rows.weight)  # [B, T, V]
         of_state = (q * rows(policy).softmax(-1)).sum(-1, keepdim=True) + q.amax(-1, keepdim=True)  # [B, T, 1]
     close = {"atol": 1e-4, "rtol": 1e-4}
-    torch.testing.assert_close(x.backed_up, batch.at(of_state, batch.state).squeeze(-1) * batch.mask, **close)
-    torch.testing.assert_close(x.v_next, batch.at(of_state, batch.next_state).squeeze(-1) * batch.mask, **close)
+    for found, at in ((x.backed_up, batch.state), (x.v_next, batch.next_state)):
+        torch.testing.assert_close(found, of_state.flatten()[batch.places(at)], **close)
+
+
+@pytest.mark.parametrize("last", ["full", *SMALL])
+@pytest.mark.parametrize("few", [{"lm_top_k": 3}, {"lm_top_p": 0.05}, {"lm_top_p": 0.9}])
+@pytest.mark.parametrize("rows", [1, 5, 20])
+@torch.no_grad()
+def test_values_of_the_tokens_that_are_possible_are_those_of_all(last, few, rows):
+    model = make_model("separate", q_head=last, q_rank=4, advantage_weight=3.0, **few)
+    states = torch.randn(3, rows, 32, generator=torch.Generator().manual_seed(0))
+    logits = model.get_output_embeddings()(states[0])
+    possible = shape_scores(logits, 1.0, few.get("lm_top_k", 0), few.get("lm_top_p", 1.0)).log_softmax(-1)
+    q = model.target_q.smallest(states[2], model.get_output_embeddings().weight)
+    for clip in (None, 0.1):
+        model.config.advantage_clip = clip
+        gain = 3.0 * (q - model.v(states[1])[0])
+        expected = possible + (gain if clip is None else gain.clamp(max=clip))
+        torch.testing.assert_close(model.scores(*states), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("rows", [1, 2, 5])
+@torch.no_grad()
+def test_tied_heads_share_a_product_with_the_language_model(rows):
+    model = make_model(q_head="tied", advantage_weight=3.0)
+    h = torch.randn(rows, 32, generator=torch.Generator().manual_seed(0))
+    head = model.get_output_embeddings()
+    together = model.scores(h, None, h)
+    torch.testing.assert_close(
+        together, head(h).log_softmax(-1) + 3.0 * model.target_q.smallest(h, head.weight), atol=1e-4, rtol=1e-4
+    )
+    silence(model, np.array([2]))  # scores that a hook changes are made by the head itself
+    silent, *heard = model.scores(h, None, h).softmax(-1).mean(0)[[2, 3, 4]]
+    assert silent == 0 and all(p > 0 for p in heard)
+
+
+def test_a_large_vocabulary_has_small_heads_unless_asked_otherwise(monkeypatch):
+    assert make_model().config.q_head == "full"
+    monkeypatch.setattr(value_lm, "LARGE_VOCABULARY", VOCABULARY - 1)
+    assert make_model(q_rank=4).config.q_head == "low_rank"
+    assert make_model(q_head="full").config.q_head == "full"

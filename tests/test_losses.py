@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from value_tables import values_of
 
 from agents.bc import BC, BCConfig
 from agents.data.batch import collate
@@ -39,7 +40,7 @@ def batch():
 
 @pytest.fixture
 def values():
-    """Hand-seeded numbers in the places a model would fill."""
+    """Hand-seeded numbers, whole tables of them."""
     rng = np.random.default_rng(0)
 
     def draw(*shape):
@@ -59,7 +60,7 @@ def agent(cls, config, values, step=0):
     """An agent whose model answers with the given values."""
     made = object.__new__(cls)
     made.config, made.step = config, step
-    made.model = SimpleNamespace(values=lambda batch: values)
+    made.model = SimpleNamespace(values=lambda batch: values_of(batch, **vars(values)))
     return made
 
 

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from value_tables import values_of
 
 from agents.awr import AWR, AWRConfig
 from agents.cql import CQL, CQLConfig, best
@@ -65,7 +66,7 @@ class Model:
         if state_value is not None:
             of_state = state_value(self.q_bar.flatten(0, 1), self.logits.flatten(0, 1)).view(2, 5)
             x = {"v_next": of_state.gather(1, self.next), "backed_up": of_state[:, :4]}
-        return SimpleNamespace(q=self.q, v=self.v, target_q=target_q, logits=self.logits[:, :4], unit=self.unit, **x)
+        return values_of(batch, self.q, target_q, v=self.v, logits=self.logits[:, :4], unit=self.unit, **x)
 
 
 @pytest.fixture

@@ -160,16 +160,18 @@ def test_values_are_the_heads_at_the_actions(trunks, architecture, padding):
     q, v = model.q(value), model.v(value)[0].squeeze(-1)
     target_q, logits = torch.stack(model.target_q(target)).amin(0), model.get_output_embeddings()(policy)
     assert (batch.mask == 0).any() == padding
-    for b, i in np.ndindex(*batch.mask.shape):
+    real = batch.mask.nonzero().tolist()
+    assert len(real) == len(x.v) == sum(episode.is_action.sum() for episode in logged)
+    for k, (b, i) in enumerate(real):
         s, s_next, a = (int(field[b, i]) for field in (batch.state, batch.next_state, batch.action))
-        real = batch.mask[b, i]
         close = {"atol": 1e-4, "rtol": 1e-4}
-        torch.testing.assert_close(x.target_q[b, i], target_q[b, s, a] * real, **close)
-        torch.testing.assert_close(x.v[b, i], v[b, s] * real, **close)
-        torch.testing.assert_close(x.v_next[b, i], v[b, s_next] * real, **close)
-        torch.testing.assert_close(x.logits[b, i], logits[b, s] * real, **close)
-        for got, expected in zip(x.q, q, strict=True):
-            torch.testing.assert_close(got[b, i], expected[b, s] * real, **close)
+        torch.testing.assert_close(x.target_q[k], target_q[b, s, a], **close)
+        torch.testing.assert_close(x.v[k], v[b, s], **close)
+        torch.testing.assert_close(x.v_next[k], v[b, s_next], **close)
+        torch.testing.assert_close(x.nll[k], -logits[b, s].log_softmax(-1)[a], **close)
+        for got, surprise, expected in zip(x.q, x.cql, q, strict=True):
+            torch.testing.assert_close(got[k], expected[b, s, a], **close)
+            torch.testing.assert_close(surprise[k], -expected[b, s].log_softmax(-1)[a], **close)
 
 
 @pytest.mark.parametrize("trunks", TRUNKS)
@@ -177,11 +179,10 @@ def test_values_are_the_heads_at_the_actions(trunks, architecture, padding):
 def test_values_do_not_depend_on_the_batch(trunks):
     model = make_model(trunks)
     together = model.values(collate(episodes(), PAD, END))
-    for b, episode in enumerate(episodes()):
-        alone = model.values(collate([episode], PAD, END))
-        for name in ("target_q", "v", "v_next", "logits"):
-            one, many = getattr(alone, name)[0], getattr(together, name)[b]
-            torch.testing.assert_close(many[: len(one)], one, atol=1e-5, rtol=1e-4)
+    alone = [model.values(collate([episode], PAD, END)) for episode in episodes()]
+    for name in ("target_q", "v", "v_next", "nll"):
+        one_by_one = torch.cat([getattr(x, name) for x in alone])  # [K]
+        torch.testing.assert_close(getattr(together, name), one_by_one, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("trunks", TRUNKS)
@@ -195,7 +196,7 @@ def test_gradients_reach_what_is_trained_and_nothing_else(trunks):
         return {name.split(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.any()}
 
     trunk = "lm" if trunks == "shared" else "value_trunk"
-    assert reached(lambda x: x.logits.sum(-1).square().sum()) == {"lm"}
+    assert reached(lambda x: x.nll.sum()) == {"lm"}
     assert reached(lambda x: x.v.sum()) == {"v", trunk}
     assert reached(lambda x: sum(q.sum() for q in x.q)) == {"q", trunk}
     x = model.values(batch)
@@ -225,9 +226,9 @@ def test_heads_start_where_they_are_told():
     batch = collate(episodes(), PAD, END)
     exact = ValueLM.around(make_lm(), zero_init=True, bias_init=-2.5).values(batch)
     for x in (exact.q[0], exact.q[1], exact.target_q, exact.v, exact.v_next):
-        assert (x[batch.mask > 0] == -2.5).all()
+        assert (x == -2.5).all()
     noisy = ValueLM.around(make_lm(), bias_init=-2.5).values(batch)
-    assert (noisy.v[batch.mask > 0] != -2.5).all() and abs(noisy.v[batch.mask > 0].mean() + 2.5) < 1
+    assert (noisy.v != -2.5).all() and abs(noisy.v.mean() + 2.5) < 1
 
 
 def test_heads_are_made_from_the_seed_alone_and_the_language_model_is_kept():

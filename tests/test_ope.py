@@ -364,7 +364,8 @@ def test_fitted_q_backs_up_the_policys_own_expectation(reviews, writer):
     policy = writer.policy()
     fitted = FittedQ.of(policy, FittedQConfig(gamma=0.9, trace=0.7, zero_init=False))
     batch = collate(EACH_ONCE, *MARKERS)
-    q_all = fitted.model.values(batch).q[0].detach()  # [B, A, V]; the target head is still the same
+    hidden = fitted.model.lm.base_model(batch.input_ids).last_hidden_state  # [B, T, d]
+    q_all = batch.at(fitted.model.q(hidden)[0].detach(), batch.state)  # [B, A, V]; the target head is still the same
     expected, count = 0.0, 0
     for b, episode in enumerate(EACH_ONCE):
         at = np.flatnonzero(episode.is_action)

@@ -215,6 +215,27 @@ def test_draws_have_the_frequencies_of_the_distribution():
     assert draw(logp.expand(2, -1), edges).tolist() == [1, 4]
 
 
+@pytest.mark.parametrize("vocabulary", [600, 1024])  # the last block is cut short, or whole
+def test_draws_from_a_large_vocabulary_are_its_quantiles(vocabulary):
+    rng = torch.Generator().manual_seed(0)
+    logp = (
+        torch.randn(500, vocabulary, generator=rng)
+        .mul(3)
+        .masked_fill(torch.rand(500, vocabulary, generator=rng) < 0.3, -torch.inf)
+    )
+    logp[:2, 256:512] = -torch.inf  # a block without any
+    logp = logp.log_softmax(-1)
+    u = torch.rand(500, generator=rng, dtype=torch.float64)
+    u[:4] = torch.tensor([0.0, np.nextafter(1.0, 0.0)] * 2)
+    cdf = logp.double().exp().cumsum(-1)
+    expected = torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(1)
+    token = draw(logp, u)
+    assert (token == expected).float().mean() > 0.99  # but for draws between two tokens, by the rounding of sums
+    assert ((token - expected).abs() < 256).all() and logp.gather(1, token[:, None]).isfinite().all()
+    logp[3, 7] = torch.nan
+    assert draw(logp, u)[3] == vocabulary
+
+
 def test_shapes_of_a_distribution():
     scores = torch.tensor([[2.0, 1.0, 0.0, -1.0]])
     kept = [
@@ -222,6 +243,22 @@ def test_shapes_of_a_distribution():
     ]
     assert kept == [[True, True, False, False], [True, False, False, False], [True, True, False, False], [True] * 4]
     torch.testing.assert_close(shape_scores(scores, 0.5).softmax(-1), F.softmax(2 * scores, -1))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("top_p", [0.001, 0.3, 0.9, 0.999])
+def test_the_nucleus_is_that_of_sorted_tokens(top_p, ties):
+    rng = torch.Generator().manual_seed(0)
+    scores = 3 * torch.randn(2, 4, 500, generator=rng)
+    scores[0, 0, :100] = -torch.inf
+    if ties:
+        scores = scores.round()
+    ordered, index = scores.sort(dim=-1, descending=True, stable=True)
+    p = ordered.softmax(-1)
+    dropped = p.cumsum(-1) - p >= top_p
+    expected = scores.masked_fill(dropped.scatter(-1, index, dropped), -torch.inf)
+    assert torch.equal(shape_scores(scores, 1.0, 0, top_p), expected)
+    assert not shape_scores(torch.full((2, 9), torch.nan), 1.0, 0, top_p).isneginf().any()
 
 
 @pytest.mark.parametrize(

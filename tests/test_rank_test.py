@@ -144,9 +144,8 @@ def test_a_model_that_knows_the_answer_scores_the_ceiling(trap):
         eval = train = lambda self, mode=False: self
 
         def values(self, batch: Batch):
-            q = torch.full((*batch.action.shape, 10), -9.0)  # [W, L, V]
-            q.scatter_(-1, batch.action.unsqueeze(-1), table.unsqueeze(-1))
-            return SimpleNamespace(q=[q], target_q=-table, v=torch.full_like(table, 0.5))
+            q = batch.flat(table)  # [W * L]
+            return SimpleNamespace(q=[q], target_q=-q, v=torch.full_like(q, 0.5))
 
     result = trap.measure(Knows(), pad_id=8, end_id=END)
     np.testing.assert_allclose(result["online"], trap.ceiling)

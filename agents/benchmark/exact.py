@@ -66,9 +66,9 @@ class ExactValues:
         with torch.inference_mode():
             values = model.values(batch)
         model.train(was_training)
-        q = values.target_q.double().cpu().numpy()  # [B, A]
+        q = batch.in_rows(values.target_q).double().cpu().numpy()  # [B, A]
         return {
-            "start": float(values.v[0, 0]),
+            "start": float(values.v[0]),
             "optimal_error": float(np.sqrt((self.weight * (q - self.optimal) ** 2).sum())),
             "behaviour_error": float(np.sqrt((self.weight * (q - self.behaviour) ** 2).sum())),
             "optimal_start": self.optimal_start,

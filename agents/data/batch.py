@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -70,9 +71,36 @@ class Batch:
         width = {f.name: tokens if f.name in ("input_ids", "attention_mask") else actions for f in fields(self)}
         return Batch(**{name: getattr(self, name)[rows, :w] for name, w in width.items()})
 
+    @cached_property
+    def real(self) -> Tensor:
+        """int64 [K], which of the B * A actions are real, one episode after another."""
+        with torch.inference_mode(False):  # it is kept, and may be asked for the first time where nothing is learned
+            return self.mask.flatten().nonzero().squeeze(-1)
+
+    @cached_property
+    def ends(self) -> Tensor:
+        """int64, which of the K real actions are the last of their episode; an episode without actions has none."""
+        with torch.inference_mode(False):
+            counts = self.mask.sum(1).long()  # [B]
+            return (counts.cumsum(0) - 1)[counts > 0]
+
+    def flat(self, x: Tensor) -> Tensor:
+        """What belongs to the real actions: x [B, A, ...] -> [K, ...]."""
+        return x.flatten(0, 1).index_select(0, self.real)
+
+    def in_rows(self, x: Tensor) -> Tensor:
+        """The way back: x [K] -> [B, A], 0 in the padding."""
+        return x.new_zeros(self.mask.numel()).index_copy(0, self.real, x).view_as(self.mask)
+
+    def places(self, index: Tensor) -> Tensor:
+        """Positions [B, A] in each row of [B, T] -> those of the K real actions in [B * T]: ``places(batch.state)``."""
+        first = torch.arange(len(self), device=index.device)[:, None] * self.input_ids.shape[1]  # [B, 1]
+        return self.flat(index + first)
+
     def mean(self, x: Tensor) -> Tensor:
-        """Mean of ``x`` [B, A] over the real actions; 0 where there are none."""
-        return (x * self.mask).sum() / self.mask.sum().clamp(min=1)
+        """Mean over the real actions, 0 where there are none: of ``x`` [K] of these alone, or [B, A]."""
+        total = x.sum() if x.ndim == 1 else (x * self.mask).sum()
+        return total / self.mask.sum().clamp(min=1)
 
     def at(self, x: Tensor, index: Tensor) -> Tensor:
         """``x`` [B, T, ...] at the positions ``index`` [B, A] -> [B, A, ...]: ``batch.at(hidden, batch.state)``."""

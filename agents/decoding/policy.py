@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache
 from agents.decoding.sampling import check_decoding, draw, shape_scores
+from agents.models.token_scores import all_scores
 from agents.models.value_config import SPOKEN, check_spoken
 from agents.models.value_lm import ValueLM
 from lang_envs.rollout import Turn
@@ -180,7 +181,7 @@ class LMPolicy:
         """Reads tokens [n, Q] at positions [n, Q] -> scores of what comes after the last, [n, V]."""
         states = [state[:, -1] for state in self._cache.forward(tokens, at)]  # 1, 2 or 3 x [n, d]
         if not isinstance(self.model, ValueLM):
-            return self.model.get_output_embeddings()(states[0])[:, : self.vocabulary]
+            return all_scores(cast(nn.Module, self.model.get_output_embeddings()), states[0])[:, : self.vocabulary]
         value = states[len(states) // 2] if self._clipped() else None  # [n, d]
         return self.model.scores(states[0], value, states[-1], **self.spoken)
 

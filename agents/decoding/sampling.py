@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from numbers import Integral, Real
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
+
+BLOCK = 256
+"""tokens of a large vocabulary that are drawn from together"""
 
 
 def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
     """Divides by the temperature and removes all but the likeliest tokens.
 
     Args:
-        scores: [..., V], log-probabilities up to a constant per row.
+        scores: [..., V], log-probabilities up to a constant per row, in single or double precision.
         temperature: below 1 sharper, above 1 flatter.
         top_k: how many tokens stay (more where the last of them ties); 0 keeps all.
         top_p: the smallest set of tokens that holds this probability stays; 1 keeps all.
@@ -25,12 +30,32 @@ def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     if 0 < top_k < scores.shape[-1]:
         least = scores.topk(top_k, -1).values[..., -1:]  # [..., 1]
         scores = scores.masked_fill(scores < least, -torch.inf)  # [..., V]
-    if top_p < 1:
-        ordered, index = scores.sort(dim=-1, descending=True, stable=True)  # [..., V] each
-        p = ordered.softmax(-1)  # [..., V]
-        dropped = p.cumsum(-1) - p >= top_p  # [..., V] what is likelier holds top_p already; the first always stays
-        scores = scores.masked_fill(dropped.scatter(-1, index, dropped), -torch.inf)  # [..., V]
-    return scores
+    return scores if top_p == 1 else _nucleus(scores, top_p)
+
+
+def _nucleus(scores: Tensor, top_p: float) -> Tensor:
+    """Removes tokens, the likeliest first to stay, once those that stay hold ``top_p``: [..., V] -> [..., V].
+
+    Of tokens that tie, the earlier in the vocabulary is the likelier. Only values are sorted: places are not needed,
+    but for the ties of the last token that stays.
+    """
+    ordered = _descending(scores)  # [..., V]
+    p = ordered.softmax(-1)  # [..., V]
+    stay = (p.cumsum(-1) - p < top_p).sum(-1, keepdim=True).clamp(min=1)  # [..., 1] how many
+    least = ordered.gather(-1, stay - 1)  # [..., 1]
+    dropped = scores < least  # [..., V]
+    surplus = (scores >= least).sum(-1, keepdim=True) - stay  # [..., 1] ties of the last that are too many
+    if bool((surplus > 0).any()):
+        tie = scores == least  # [..., V]
+        dropped |= tie & (tie.cumsum(-1) > tie.sum(-1, keepdim=True) - surplus)
+    return scores.masked_fill(dropped, -torch.inf)
+
+
+def _descending(scores: Tensor) -> Tensor:
+    """Scores [..., V], the largest first. numpy sorts numbers without their places, many times as fast as torch."""
+    if scores.device.type != "cpu" or scores.requires_grad:
+        return scores.sort(dim=-1, descending=True).values
+    return torch.from_numpy(np.sort(scores.numpy(), -1)).flip(-1)
 
 
 def draw(logp: Tensor, u: Tensor) -> Tensor:
@@ -44,10 +69,31 @@ def draw(logp: Tensor, u: Tensor) -> Tensor:
         u: float64 [n] in [0, 1).
 
     Returns:
-        int64 [n]. Never a token of probability zero: double precision keeps u below the total.
+        int64 [n]. Never a token of probability zero: double precision keeps u below the total. V where the
+        probabilities are not numbers.
     """
-    cdf = logp.double().exp().cumsum(-1)  # [n, V]
-    return torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(-1)  # [n]
+    if logp.shape[-1] <= 2 * BLOCK:
+        cdf = logp.double().exp().cumsum(-1)  # [n, V]
+        return torch.searchsorted(cdf, u[:, None] * cdf[:, -1:], right=True).squeeze(-1)  # [n]
+    return _draw_by_blocks(logp, u)
+
+
+def _draw_by_blocks(logp: Tensor, u: Tensor) -> Tensor:
+    """``draw`` from a large vocabulary: first a block of tokens, by the sums of all, then a token of that block.
+
+    Only the sums and one block in each row are in double precision, and summed up one by one.
+    """
+    vocabulary = logp.shape[-1]
+    p = F.pad(logp, (0, -vocabulary % BLOCK), value=-torch.inf).exp().unflatten(-1, (-1, BLOCK))  # [n, blocks, BLOCK]
+    ends = p.sum(-1, dtype=torch.float64).cumsum(-1)  # [n, blocks]
+    at = u[:, None] * ends[:, -1:]  # [n, 1]
+    found = torch.searchsorted(ends, at, right=True)  # [n, 1] behind the last where p is not a number
+    block = found.clamp(max=ends.shape[1] - 1)  # [n, 1]
+    begin = F.pad(ends, (1, 0)).gather(1, block)  # [n, 1]
+    cdf = p[torch.arange(len(p), device=p.device), block.squeeze(1)].double().cumsum(-1)  # [n, BLOCK]
+    inside = torch.minimum(at - begin, cdf[:, -1:] * (1 - 2**-52))  # [n, 1] both sums are of the same numbers
+    token = block * BLOCK + torch.searchsorted(cdf, inside, right=True)  # [n, 1]
+    return token.where(found == block, vocabulary).squeeze(1)  # [n]
 
 
 def check_decoding(temperature: float, top_k: int, top_p: float) -> None:

@@ -128,7 +128,7 @@ def explain(
             at = end.cpu().numpy()  # [U]
         else:
             values = model.values(batch)
-            at, of_action, of_state = np.flatnonzero(episode.is_action), values.target_q[0], values.v[0]  # [A] each
+            at, of_action, of_state = np.flatnonzero(episode.is_action), values.target_q, values.v  # [A] each
     model.train(was_training)
     q, v = (np.full(len(episode), np.nan) for _ in range(2))  # [T]
     q[at] = of_action.double().cpu().numpy()
@@ -173,7 +173,7 @@ def next_tokens(
         taken = [_extended(history, token) for token in top]
         values = model.values(collate(taken, tokenizer.pad_token_id, tokenizer.eos_token_id).to(model.device))
     model.train(was_training)
-    rows = zip(taken, top, values.target_q[:, 0].tolist(), values.v[:, 0].tolist(), strict=True)
+    rows = zip(taken, top, values.target_q.tolist(), values.v.tolist(), strict=True)
     return [
         NextToken(_texts(tokenizer, episode)[-1], float(prior[token]), q, v, float(policy[token]))
         for episode, token, q, v in rows

@@ -244,11 +244,9 @@ class RankTest:
         model.eval()
         with torch.inference_mode():
             x = model.values(batch)
-            action = batch.action.unsqueeze(-1)  # [W, L, 1]
-            heads = torch.stack([q.gather(-1, action).squeeze(-1) for q in x.q])  # [heads, W, L]
-            online = heads.amin(0).double().cpu().numpy()  # [W, L]
-            target = x.target_q.double().cpu().numpy()  # [W, L]
-            start = float(x.v[0, 0])
+            smaller = torch.stack(x.q).amin(0)  # [W * L]
+            online, target = (batch.in_rows(q).double().cpu().numpy() for q in (smaller, x.target_q))  # [W, L] each
+            start = float(x.v[0])
         model.train(was_training)
         rows = range(self.words.shape[1])
         return {

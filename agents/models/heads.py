@@ -28,6 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from agents.models.token_scores import taken_and_total
+
 
 class Full(nn.Linear):
     """W reads the hidden units."""
@@ -93,19 +95,32 @@ class Heads(nn.Module):
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
         """[..., d] -> n x [..., out]; ``tokens`` [out, d] are the language model's rows, which "tied" heads need."""
-        return [self.unit * F.linear(*parts) for parts in self._last_layers(x, tokens)]
+        return [self.unit * F.linear(*parts) for parts in self.last_layers(x, tokens)]
 
     def smallest(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
         """The smallest of the heads, output by output: [..., d] -> [..., out]."""
-        q = self(x, tokens)  # n x [..., out]
-        return q[0] if len(q) == 1 else torch.minimum(*q)
+        q = [F.linear(*parts) for parts in self.last_layers(x, tokens)]  # n x [..., out]
+        return self.unit * (q[0] if len(q) == 1 else torch.minimum(*q))
+
+    def smallest_of(self, x: Tensor, some: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """The smallest of the heads at the outputs ``some`` [..., m] alone: [..., d] -> [..., m]."""
+        q = [
+            (weight[some] @ read[..., None]).squeeze(-1) + bias[some]  # [..., m]
+            for read, weight, bias in self.last_layers(x, tokens)
+        ]
+        return self.unit * (q[0] if len(q) == 1 else torch.minimum(*q))
+
+    def taken(self, x: Tensor, action: Tensor, tokens: Tensor | None = None) -> list[tuple[Tensor, Tensor]]:
+        """Q of ``action`` [K] at x [K, d], and -log softmax(Q / unit) of it: n x ([K], [K]), float32."""
+        found = [taken_and_total(*parts, action) for parts in self.last_layers(x, tokens)]  # n x ([K], [K])
+        return [(self.unit * q, total - q) for q, total in found]
 
     def at(self, x: Tensor, action: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
         """The outputs ``action`` [K] of x [K, d] -> n x [K], without the cost of the others."""
-        parts = self._last_layers(x, tokens)
+        parts = self.last_layers(x, tokens)
         return [self.unit * ((read * weight[action]).sum(-1) + bias[action]) for read, weight, bias in parts]
 
-    def _last_layers(self, x: Tensor, tokens: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
+    def last_layers(self, x: Tensor, tokens: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
         """The parts of each head's last layer."""
         units = self.hidden(x.to(self.hidden.weight.dtype)).relu().chunk(len(self.out), -1)  # n x [..., width]
         return [layer.parts(u, tokens) for layer, u in zip(self._layers(), units, strict=True)]

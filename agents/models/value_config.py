@@ -12,6 +12,8 @@ from agents.decoding.sampling import check_decoding
 
 SPOKEN = ("advantage_weight", "advantage_clip", "lm_temperature", "lm_top_k", "lm_top_p")
 """the settings below by which a ``ValueLM`` speaks; they can be changed after training"""
+LARGE_VOCABULARY = 10_000
+"""tokens above which Q heads are low-rank where nothing else is asked for: full ones would outweigh a small model"""
 
 
 def check_spoken(
@@ -55,9 +57,10 @@ class ValueLMConfig(PreTrainedConfig):
     """how much of the values' gradient reaches a shared trunk; the language model's reaches it whole"""
     head_width: int = 2
     """hidden units of a head, as a multiple of the model's width"""
-    q_head: str = "full"
+    q_head: str | None = None
     """last layer of the Q heads (``agents.models.heads``): "full", "low_rank" or "tied" over the vocabulary;
-    "utterance": one value, read where an utterance has ended, and none for tokens"""
+    "utterance": one value, read where an utterance has ended, and none for tokens. None: "low_rank" above
+    ``LARGE_VOCABULARY`` tokens, else "full"; the model sets it to what it is"""
     q_rank: int = 64
     """rank of "low_rank" Q heads"""
     zero_init: bool = False
@@ -88,7 +91,7 @@ class ValueLMConfig(PreTrainedConfig):
             raise ValueError(f"num_q is 1 or 2, not {self.num_q}.")
         if self.trunks not in ("shared", "separate"):
             raise ValueError(f"trunks is 'shared' or 'separate', not {self.trunks!r}.")
-        if self.q_head not in ("full", "low_rank", "tied", "utterance"):
+        if self.q_head not in (None, "full", "low_rank", "tied", "utterance"):
             raise ValueError(f"q_head is 'full', 'low_rank', 'tied' or 'utterance', not {self.q_head!r}.")
         if self.value_unit is not None and not 0 < self.value_unit < math.inf:
             raise ValueError(f"value_unit is a number above 0, not {self.value_unit}.")

@@ -9,8 +9,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -23,34 +21,12 @@ from agents.decoding.sampling import shape_scores
 from agents.models.heads import Heads
 from agents.models.lora import copy_of
 from agents.models.reading import read
-from agents.models.value_config import SPOKEN, ValueLMConfig
+from agents.models.token_scores import all_scores, part_of, token_logprobs
+from agents.models.value_config import LARGE_VOCABULARY, SPOKEN, ValueLMConfig
+from agents.models.values import StateValue, Values
 
 if TYPE_CHECKING:
     from agents.data.batch import Batch
-
-
-@dataclass
-class Values:
-    """What the losses are made of, at the A actions of each of B episodes; 0 in the padding."""
-
-    q: list[Tensor]
-    """num_q x [B, A, V]"""
-    target_q: Tensor
-    """[B, A], the smaller target head at the action taken; no gradient"""
-    v: Tensor
-    """[B, A]"""
-    v_next: Tensor
-    """[B, A], V (or what is backed up) of the next state, whether or not the episode ended there; no gradient"""
-    logits: Tensor
-    """[B, A, V] of the language model"""
-    unit: float = 1.0
-    """what the heads learn values in, in units of reward; everything above is in units of reward"""
-    backed_up: Tensor | None = None
-    """[B, A], what ``values`` was told to back up in the place of V, of each state; no gradient"""
-
-
-StateValue = Callable[[Tensor, Tensor], Tensor]
-"""The value of S states, from the smaller target head [S, V] and the language model's logits [S, V] -> [S]"""
 
 
 class ValueLM(PreTrainedModel, GenerationMixin):
@@ -67,6 +43,8 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         self.lm = AutoModelForCausalLM.from_config(config.lm, trust_remote_code=False) if lm is None else lm
         head = cast(nn.Linear, self.lm.get_output_embeddings())
         d = head.in_features
+        if config.q_head is None:
+            config.q_head = "low_rank" if head.out_features > LARGE_VOCABULARY else "full"
         width, utterance = config.head_width * d, config.q_head == "utterance"
         outputs, last = (1, "full") if utterance else (head.out_features, config.q_head)
         self.q = Heads(config.num_q, d, width, outputs, last, config.q_rank)
@@ -137,7 +115,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         return cast(list[PreTrainedModel], trunks)
 
     def values(self, batch: Batch, state_value: StateValue | None = None) -> Values:
-        """All heads at the agent's actions and nowhere else: padding and environment tokens cost no head.
+        """What the heads say of the agent's actions: padding and environment tokens cost no head.
 
         Episodes are padded on the right and attention is causal, so no real position sees padding: no mask is needed.
 
@@ -151,41 +129,36 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """
         if self.config.q_head == "utterance":
             raise ValueError("This model has values of whole utterances, none of tokens: see agents.utterance_ilql.")
-        size = batch.mask.shape  # B, A
-        real = batch.mask.flatten().nonzero().squeeze(-1)  # [K] the real ones among the B * A actions
-        start = torch.arange(size[0], device=real.device)[:, None] * batch.input_ids.shape[1]  # [B, 1] in [B * T]
-        state = (batch.state + start).flatten()[real]  # [K] positions in [B * T]
-        last = (batch.mask.sum(1, keepdim=True).long() - 1).clamp(min=0)  # [B, 1] an episode's last action
-        final = (batch.next_state.gather(1, last) + start).squeeze(1)  # [B] the state after it, a position in [B * T]
-
-        def in_rows(x: Tensor) -> Tensor:
-            """[K, ...] -> [B, A, ...]."""
-            if len(real) < batch.mask.numel():
-                x = x.new_zeros(batch.mask.numel(), *x.shape[1:]).index_copy(0, real, x)  # [B * A, ...]
-            return x.float().unflatten(0, size)
-
+        state, action = batch.places(batch.state), batch.flat(batch.action)  # [K] each, positions in [B * T]
+        final = batch.places(batch.next_state)[batch.ends]  # [E] positions behind the last action of each episode
         states = [
             read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in self.trunks
         ]  # 1 or 3 x [B * T, d]
         policy, value, target = states * (3 // len(states))  # [B * T, d] each
         at_value = self._for_values(value[state])  # [K, d]
-        v = in_rows(self.v(at_value)[0].squeeze(-1))  # [B, A]
-        logits = self.get_output_embeddings()(policy[state])  # [K, V]
-        action, backed_up = batch.action.flatten()[real], None  # [K]
+        v = self.v(at_value)[0].squeeze(-1).float()  # [K]
+        q, cql = zip(*self.q.taken(at_value, action, self._rows), strict=True)  # num_q x [K] each
+        nll = -token_logprobs(self.get_output_embeddings(), policy[state], action)  # [K]
+        backed_up = None
         with torch.no_grad():
+            target_q = torch.stack(self.target_q.at(target[state], action, self._rows)).amin(0).float()  # [K]
             if state_value is None:
-                target_q = torch.stack(self.target_q.at(target[state], action, self._rows)).amin(0)  # [K]
-                of_state, of_final = v, self.v(value[final])[0].float()  # [B, A], [B, 1]
+                of_state, of_final = v.detach(), self.v(value[final])[0].squeeze(-1).float()  # [K], [E]
             else:
-                q_bar = self.target_q.smallest(target[state], self._rows).float()  # [K, V]
-                target_q = q_bar.gather(1, action[:, None]).squeeze(1)  # [K]
-                backed_up = of_state = in_rows(state_value(q_bar, logits.float()))  # [B, A]
-                q_final = self.target_q.smallest(target[final], self._rows).float()  # [B, V]
-                of_final = state_value(q_final, self.get_output_embeddings()(policy[final]).float())[:, None]  # [B, 1]
+                backed_up = of_state = self._backed_up(state_value, policy[state], target[state])  # [K]
+                of_final = self._backed_up(state_value, policy[final], target[final])  # [E]
             # The next state is where the next action is taken, except after an episode's last one.
-            v_next = torch.cat([of_state[:, 1:], of_final], 1).scatter(1, last, of_final) * batch.mask  # [B, A]
-        q = [in_rows(q_h) for q_h in self.q(at_value, self._rows)]  # num_q x [B, A, V]
-        return Values(q, in_rows(target_q), v, v_next, in_rows(logits), self.config.value_unit or 1.0, backed_up)
+            v_next = of_state.roll(-1).index_copy(0, batch.ends, of_final)  # [K]
+        return Values(list(q), list(cql), target_q, v, v_next, nll, self.config.value_unit or 1.0, backed_up)
+
+    def _backed_up(self, state_value: StateValue, policy: Tensor, target: Tensor) -> Tensor:
+        """The value of S states from the whole vocabulary, a few states at a time: 2 x [S, d] -> [S]."""
+        head, size = self.get_output_embeddings(), part_of(policy.device, len(self._head.weight))
+        found = [
+            state_value(self.target_q.smallest(t, self._rows).float(), head(p).float())  # [s]
+            for p, t in zip(policy.split(size), target.split(size), strict=True)
+        ]
+        return torch.cat(found)
 
     def _for_values(self, states: Tensor) -> Tensor:
         """The states that values are learned from, [K, d]: of a shared trunk part of their gradient is held back."""
@@ -195,7 +168,12 @@ class ValueLM(PreTrainedModel, GenerationMixin):
     @property
     def _rows(self) -> Tensor | None:
         """The matrix [V, d] by which the language model scores tokens, where the Q heads read it."""
-        return cast(nn.Linear, self.get_output_embeddings()).weight if self.config.q_head == "tied" else None
+        return self._head.weight if self.config.q_head == "tied" else None
+
+    @property
+    def _head(self) -> nn.Linear:
+        """What makes the language model's scores of tokens."""
+        return cast(nn.Linear, self.get_output_embeddings())
 
     def scores(
         self,
@@ -204,23 +182,47 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         target: Tensor,  # [..., d] and of the targets
         **spoken: Any,  # settings of ``SPOKEN`` in the place of the configuration's
     ) -> Tensor:
-        """The improved policy: log-probabilities up to a constant per row, [..., V].
+        """The improved policy: log-probabilities up to a constant per row, [..., V], in single precision at least.
 
-        Without ``value`` that constant lacks V(s), which only matters where the advantage is clipped.
+        Where the language model's own settings leave few tokens possible, values are computed of these alone. Without
+        ``value`` that constant lacks V(s), which only matters where the advantage is clipped.
         """
         c = self.config
         weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
-        logp = self.get_output_embeddings()(policy).float()  # [..., V]
-        logp = shape_scores(logp, temperature, top_k, top_p).log_softmax(-1)  # [..., V]
-        if weight == 0:
-            return logp
-        if c.q_head == "utterance":
+        if weight != 0 and c.q_head == "utterance":
             raise ValueError("Values of whole utterances move no token: set advantage_weight to 0.")
-        advantage = self.target_q.smallest(target, self._rows)  # [..., V]
-        if value is not None:
-            advantage = advantage - self.v(value)[0]  # [..., V]
-        gain = weight * advantage  # [..., V]
-        return logp + (gain if clip is None else gain.clamp(max=clip))
+
+        def gain(q: Tensor) -> Tensor:  # [..., m] -> [..., m]
+            v = 0.0 if value is None else _in_full(self.v(value)[0])  # [..., 1] or 0
+            found = weight * (_in_full(q) - v)
+            return found if clip is None else found.clamp(max=clip)
+
+        if weight == 0 or (top_k, top_p) != (0, 1.0):
+            logits = _in_full(all_scores(self._head, policy))  # [..., V]
+            logp = shape_scores(logits, temperature, top_k, top_p).log_softmax(-1)  # [..., V]
+            if weight == 0:
+                return logp
+            if (some := _possible(logp)) is not None:  # [..., m]
+                values = self.target_q.smallest_of(target, some, self._rows)  # [..., m]
+                return torch.full_like(logp, -torch.inf).scatter(-1, some, logp.gather(-1, some) + gain(values))
+            return logp + gain(self.target_q.smallest(target, self._rows))
+        logits, q = self._logits_and_q(policy, target)  # [..., V] each
+        return shape_scores(_in_full(logits), temperature).log_softmax(-1) + gain(q)
+
+    def _logits_and_q(self, policy: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The language model's scores and the smaller target head, of every token: 2 x [..., d] -> 2 x [..., V].
+
+        Tied heads and the language model read the same table, which is more than all else that is read for one row:
+        it is read once for all of them.
+        """
+        head = self._head
+        if self.config.q_head != "tied" or head.bias is not None or head._forward_hooks:
+            return all_scores(head, policy), self.target_q.smallest(target, self._rows)
+        parts = self.target_q.last_layers(target, self._rows)
+        states = torch.stack([policy, *(read for read, _, _ in parts)])  # [1 + n, ..., d]
+        logits, *q = all_scores(head, states)  # 1 + n x [..., V]
+        q = [scores + bias for scores, (_, _, bias) in zip(q, parts, strict=True)]  # n x [..., V]
+        return logits, self.target_q.unit * (q[0] if len(q) == 1 else torch.minimum(*q))
 
     def forward(
         self,
@@ -283,6 +285,21 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """Every target with what it follows."""
         heads: list[tuple[nn.Module, nn.Module]] = [(self.target_q, self.q)]
         return heads if self.config.trunks == "shared" else [*heads, (self.target_trunk, self.value_trunk)]
+
+
+def _in_full(x: Tensor) -> Tensor:
+    """In single precision at least: what is summed over a vocabulary."""
+    return x.float() if x.dtype.itemsize < 4 else x
+
+
+def _possible(logp: Tensor) -> Tensor | None:
+    """The tokens [..., m] that hold all probability of [..., V], the likeliest first, where they are few in all rows.
+
+    They are few where fewer rows of a table [V, d] are read for them than it has.
+    """
+    most = int((logp > -torch.inf).sum(-1).max())  # m
+    rows = logp.numel() // logp.shape[-1]
+    return logp.topk(most, -1).indices if 0 < most * rows < logp.shape[-1] else None
 
 
 AutoConfig.register(ValueLMConfig.model_type, ValueLMConfig)

@@ -17,7 +17,7 @@ from agents.decoding.distribution import next_token_logprobs, speaker
 from agents.decoding.policy import LMPolicy
 from agents.evaluation.stats import Interval
 from agents.ope.estimators import Estimate, estimates
-from agents.ope.fitted_q import FittedQ, FittedQConfig, places
+from agents.ope.fitted_q import FittedQ, FittedQConfig
 from agents.ope.log_space import mean_and_error
 from agents.ope.logged import ActionValues, Floats, Log
 from agents.training.fit import fit
@@ -176,8 +176,8 @@ def logprobs(policy: LMPolicy, batch: Batch) -> Floats:
     device = policy.model.device
     there = batch.to(device)
     with torch.inference_mode():
-        logp = next_token_logprobs(policy, there.input_ids, places(there))  # [K, V]
-        taken = logp.gather(-1, there.action[there.mask > 0][:, None]).squeeze(-1)  # [K]
+        logp = next_token_logprobs(policy, there.input_ids, there.places(there.state))  # [K, V]
+        taken = logp.gather(-1, there.flat(there.action)[:, None]).squeeze(-1)  # [K]
     out = np.zeros(batch.mask.shape)
     out[batch.mask.numpy() > 0] = taken.double().cpu().numpy()
     return out

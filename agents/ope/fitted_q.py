@@ -126,11 +126,11 @@ class FittedQ(Agent):
     def _decisions(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The states of the batch's K decisions [K, d], and what was said [K]."""
         states = read(self.model.lm.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
-        return states[places(batch)], batch.action[batch.mask > 0]
+        return states[batch.places(batch.state)], batch.flat(batch.action)
 
     def _of_actions(self, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:
         """The policy's probability and Qbar of every token in K states: [K, V] each."""
-        pi = next_token_logprobs(self.evaluated, batch.input_ids, places(batch)).exp()  # [K, V]
+        pi = next_token_logprobs(self.evaluated, batch.input_ids, batch.places(batch.state)).exp()  # [K, V]
         return pi, self.model.target_q.smallest(states)[:, : pi.shape[1]].float()  # [K, V] each
 
     def _values(self, batch: Batch, states: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -138,9 +138,3 @@ class FittedQ(Agent):
         pi, q_bar = self._of_actions(batch, states)  # [K, V] each
         said = action[:, None]  # [K, 1]
         return pi.gather(1, said).squeeze(1), q_bar.gather(1, said).squeeze(1), (pi * q_bar).sum(-1)
-
-
-def places(batch: Batch) -> Tensor:
-    """Where the states of a batch's K decisions end, as positions in [B * T]: [K]."""
-    row = torch.arange(len(batch), device=batch.state.device)[:, None] * batch.input_ids.shape[1]  # [B, 1]
-    return (batch.state + row)[batch.mask > 0]

@@ -28,10 +28,7 @@ for _ in range(2):
     start = time.process_time()
     with torch.no_grad():
         torch.stack(target.at(x, action, tokens)).amin(0)
-    loss = sum(
-        F.mse_loss(q.gather(1, action[:, None]).squeeze(1), y) + 0.01 * F.cross_entropy(q, action)
-        for q in online(x, tokens)
-    )
+    loss = sum(F.mse_loss(q, y) + 0.01 * cql.mean() for q, cql in online.taken(x, action, tokens))
     loss.backward()
     optimizer.step()
     optimizer.zero_grad()

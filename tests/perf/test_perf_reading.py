@@ -29,7 +29,7 @@ def stepper(trunk: Any, ids: torch.Tensor, mask: torch.Tensor | None, real: torc
     return step
 
 
-@pytest.mark.parametrize("size", ("d64-l2", "d128-l2"))
+@pytest.mark.parametrize("size", ("d64-l2", "d128-l2", "d256-l4"))
 @pytest.mark.parametrize("kind", LENGTHS)
 def test_similar_lengths_together(benchmark: Any, size: str, kind: str) -> None:
     """Bound: the share of padding; at 40 % of it nothing can be faster than 1.67 times."""
