@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+TOGETHER = 2**17
+"""scores that are sorted at once: what is made of them stays in a processor's cache"""
 BLOCK = 256
 """tokens of a large vocabulary that are drawn from together"""
 
@@ -30,7 +32,10 @@ def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
     if 0 < top_k < scores.shape[-1]:
         least = scores.topk(top_k, -1).values[..., -1:]  # [..., 1]
         scores = scores.masked_fill(scores < least, -torch.inf)  # [..., V]
-    return scores if top_p == 1 else _nucleus(scores, top_p)
+    if top_p == 1:
+        return scores
+    some = scores.reshape(-1, scores.shape[-1]).split(max(1, TOGETHER // scores.shape[-1]))  # [n, V] each
+    return torch.cat([_nucleus(rows, top_p) for rows in some]).view(scores.shape)
 
 
 def _nucleus(scores: Tensor, top_p: float) -> Tensor:

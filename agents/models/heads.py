@@ -11,7 +11,7 @@ on. Its last layer is one of three:
 
 Numbers of parameters for a vocabulary of 50,257, d = 768, width 2 d and rank 64, beside GPT-2's 124.4 M; the last
 column is the four's memory in float32, 16 bytes for a parameter with its gradient and AdamW's two averages, 4 for a
-target's. With the outputs of 256 actions a processor held 3.3, 0.6 and 0.5 GB at most, as
+target's. In steps on 256 actions a processor held 3.3, 0.3 and 0.3 GB at most, as
 ``tests/perf/test_perf_heads.py`` prints.
 
 "tied" is Q(s, .) = E f(s) + b, where E [out, d] is the matrix by which the language model scores tokens, its gradient

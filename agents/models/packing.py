@@ -52,8 +52,8 @@ def attention(
     """Causal attention of each episode to itself: 3 x [1, heads, N, d] -> [1, N, heads, d]."""
     packing = _PACKING.get()
     packing.calls += 1
-    rows = (packing.apart(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value))  # [B, heads, T, d] each
-    out, _ = sdpa_attention_forward(module, *rows, None, **kwargs)  # [B, T, heads, d]
+    q, k, v = (packing.apart(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value))  # [B, heads, T, d] each
+    out, _ = sdpa_attention_forward(module, q, k, v, None, **kwargs)  # [B, T, heads, d]
     return packing.together(out), None
 
 
@@ -66,7 +66,7 @@ def can_pack(trunk: Any) -> bool:
     They must use torch's attention by the library's interface, and look at all of an episode. Layers that are computed
     again for the gradient are not packed: by then the pass is over.
     """
-    config = getattr(trunk, "config", None)
+    config: Any = getattr(trunk, "config", None)
     if getattr(config, "_attn_implementation", None) != "sdpa" or type(trunk) in _OF_THEIR_OWN:
         return False
     full = {*(getattr(config, "layer_types", None) or ["full_attention"])} == {"full_attention"}
