@@ -152,7 +152,7 @@ class Markup:
     def _first(self, text: str) -> tuple[Role | None, int]:
         starts = [(len(piece), b) for (a, b), piece in self._between.items() if a is None and text.startswith(piece)]
         length, role = max(starts, key=lambda start: start[0], default=(0, "system"))
-        return ("assistant" if role is None else role), length  # type: ignore[return-value]
+        return ("assistant" if role is None else role), length
 
     def _content(self, text: str, role: Role, at: int) -> tuple[str, Role | None, int]:
         """The content that begins at ``at``, the role of what follows, and where that begins."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lang_envs.conversation import Message, Role, assistant, to_json, user
 
@@ -112,10 +112,10 @@ class TemplatePieces:
         return None
 
     def _render(self, messages: Iterable[Message], prompts: bool) -> str:
-        [text] = self._tokenizer.apply_chat_template(
+        texts: Any = self._tokenizer.apply_chat_template(
             [to_json(messages)], tokenize=False, add_generation_prompt=prompts, continue_final_message=False
         )
-        marked = self._special.sub(lambda token: self._mark(token[0]), text)
+        marked = self._special.sub(lambda token: self._mark(token[0]), texts[0])
         return re.sub(f"([{self._greedy}])\\s+", r"\1", marked) if self._greedy else marked
 
     @property
