@@ -2,6 +2,7 @@
 
 from agents.benchmark.suites.clarifying_qa import CLARIFYING_QA
 from agents.benchmark.suites.dialogue import DIALOGUE, DIALOGUE_REAL, DIALOGUE_SMALL
+from agents.benchmark.suites.dialogue_smollm2 import DIALOGUE_SMOLLM2
 from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
@@ -20,6 +21,7 @@ SUITES = {
         DIALOGUE,
         DIALOGUE_SMALL,
         DIALOGUE_REAL,
+        DIALOGUE_SMOLLM2,
         CLARIFYING_QA,
         HUMAN_FEEDBACK,
     )
