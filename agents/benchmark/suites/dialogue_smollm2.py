@@ -26,8 +26,8 @@ QUICK_TALK = Experiment(
     title="SmolLM2 answers customers",
     about=(
         "A pretrained chat model (SmolLM2, 135 M weights) on the built-in dialogues: as it comes, told what to do and "
-        "nothing else; after BC of what people said to 240 of the contexts; and after Refit, which goes on from BC with "
-        "four replies to each context and weighs them by their reward. BERTScore is the reward: how near a reply comes "
+        "nothing else; after BC of what people said to 240 of the contexts; and after Refit, which goes on from BC "
+        "with four replies to each context, weighed by their reward. BERTScore is the reward: how near a reply comes "
         "to what a person said there. Contexts of the report are in no log. One training run: a look, no comparison."
     ),
     data=Data("dialogue-mixture", episodes=800),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from agents.benchmark.experiment import Suite
+from agents.benchmark.suites.dialogue_smollm2 import QUICK_TALK
 from agents.benchmark.suites.movie_review import MOVIE_REVIEW
 
-QUICK = Suite(name="quick", title="Quick look", seeds=5, experiments=(MOVIE_REVIEW,))
+QUICK = Suite(name="quick", title="Quick look", seeds=5, experiments=(QUICK_TALK, MOVIE_REVIEW))
+"""A language model that talks, and MovieReview: small enough that the optimum is known exactly."""
