@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -39,12 +38,10 @@ def tokenizer_of(
     Raises:
         ValueError: where conversations cannot be written that way.
     """
-    found = task.tokenizer() if tokenizer is None else adopt(tokenizer)
-    if markup is None and not found.chat_template and task.conversational:
-        markup = "plain"
-    if markup is not None:
-        found = set_markup(copy.deepcopy(found), markup)
-    return found
+    if tokenizer is None and markup is None:
+        return task.tokenizer()
+    found = adopt(task.tokenizer() if tokenizer is None else tokenizer, markup)
+    return set_markup(found, "plain") if task.conversational and not found.chat_template else found
 
 
 class Speech:

@@ -136,7 +136,9 @@ def _word_level(
     )
 
 
-def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTrainedTokenizerFast:
+def adopt(
+    source: str | os.PathLike[str] | PreTrainedTokenizerBase, markup: str | os.PathLike[str] | None = None
+) -> PreTrainedTokenizerFast:
     """Makes any tokenizer fit for an environment; a tokenizer passed in is left as it is, a copy is changed.
 
     Its ``eos_token`` becomes the end-of-utterance token; where its chat template closes the agent's turns with another
@@ -144,10 +146,11 @@ def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTraine
     lengths tell the two apart, and the model's vocabulary stays as it is.
 
     Args:
-        source: a tokenizer, a folder, or a name on the Hugging Face hub.
+        source: a tokenizer, or where one is: a folder, a ``.gguf`` file, ``smollm2``, or a name on the hub.
+        markup: how conversations are written (:func:`set_markup`), where not by its own chat template.
 
     Raises:
-        ValueError: where it has no ``eos_token``.
+        ValueError: where it has no ``eos_token``, or conversations cannot be written that way.
         TypeError: where it is not a fast tokenizer.
     """
     from transformers import PreTrainedTokenizerFast
@@ -161,16 +164,21 @@ def adopt(source: str | os.PathLike[str] | PreTrainedTokenizerBase) -> PreTraine
         raise ValueError(
             "the tokenizer has no eos_token to end an utterance with; set tokenizer.eos_token to one of its own"
         )
+    if tokenizer is source and (markup is not None or not _is_fit(tokenizer)):
+        tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.clean_up_tokenization_spaces = False
+    tokenizer = _ending_turns(tokenizer) if markup is None else set_markup(tokenizer, markup)
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return tokenizer
+
+
+def _is_fit(tokenizer: PreTrainedTokenizerFast) -> bool:
+    """Whether there is nothing about it that :func:`adopt` would change."""
     from lang_envs.markup import markup_of
 
     markup = markup_of(tokenizer)
-    end = tokenizer.eos_token if markup is None else markup.end
-    if tokenizer.pad_token_id is None or tokenizer.clean_up_tokenization_spaces or end != tokenizer.eos_token:
-        tokenizer = copy.deepcopy(tokenizer)
-        tokenizer.eos_token = end
-        tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
-        tokenizer.clean_up_tokenization_spaces = False
-    return tokenizer
+    ends = markup is None or markup.end == tokenizer.eos_token
+    return ends and tokenizer.pad_token_id is not None and not tokenizer.clean_up_tokenization_spaces
 
 
 def set_markup(tokenizer: PreTrainedTokenizerFast, markup: str | os.PathLike[str]) -> PreTrainedTokenizerFast:

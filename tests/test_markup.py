@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+from chat_tokenizers import FAMILIES, LLAMA2, QWEN3, chat_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,6 @@ from lang_envs.conversation import assistant, system, to_json, user
 from lang_envs.markup import Markup, MarkupError, markup_of
 from lang_envs.tokenizers import adopt, fingerprint, set_markup, text_tokenizer
 from lang_envs.utterances import spell
-from tests.chat_tokenizers import FAMILIES, LLAMA2, QWEN3, chat_tokenizer
 
 TOKENIZERS = {name: adopt(chat_tokenizer(template)) for name, (template, _) in FAMILIES.items()} | {
     "packaged": text_tokenizer(),

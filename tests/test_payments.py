@@ -67,7 +67,7 @@ class Light:
         ({"reward": np.ones(())}, TypeError, "a reward must be a number"),
         ({"reward": 1j}, TypeError, "a reward must be a number"),
         ({"reward": Light()}, TypeError, "pass float(reward)"),
-        ({"text": None}, TypeError, "the text of a reply must be a str, got None"),
+        ({"text": None}, TypeError, "the text of a reply must be a str or a tuple of messages, got None"),
         ({"terminated": "no"}, TypeError, "terminated must be True or False, got 'no'"),
         ({"info": {"n": float("nan")}}, ValueError, "info['n'] must be finite"),
         ({"info": {"n": np.float32("inf")}}, ValueError, "info['n'] must be finite"),

@@ -36,7 +36,7 @@ def write_gguf(file: Path, seed: int = 0, cut: str = "smollm") -> Path:
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
     writer.add_pad_token_id(2)
-    writer.add_chat_template("{% for m in messages %}{{ m['content'] }}{% endfor %}")
+    writer.add_chat_template("{% for m in messages %}{{ m['content'] }}{{ eos_token }}{% endfor %}")
     rng = np.random.default_rng(seed)
 
     def add(name: str, *shape: int) -> None:

@@ -213,10 +213,11 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """The language model's scores and the smaller target head, of every token: 2 x [..., d] -> 2 x [..., V].
 
         Tied heads and the language model read the same table, which is more than all else that is read for one row:
-        it is read once for all of them.
+        it is read once for all of them, where they are of one precision.
         """
         head = self._head
-        if self.config.q_head != "tied" or head.bias is not None or head._forward_hooks:
+        apart = head.bias is not None or bool(head._forward_hooks) or policy.dtype != self.v.hidden.weight.dtype
+        if self.config.q_head != "tied" or apart:
             return all_scores(head, policy), self.target_q.smallest(target, self._rows)
         parts = self.target_q.last_layers(target, self._rows)
         states = torch.stack([policy, *(read for read, _, _ in parts)])  # [1 + n, ..., d]
