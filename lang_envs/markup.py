@@ -58,8 +58,8 @@ class Markup:
     @property
     def opens(self) -> list[str]:
         """The special tokens that open a turn."""
-        pieces = [self._between.get((None, role), "") for role in ("user", "assistant")]
-        return list(dict.fromkeys(self._named[piece[0]] for piece in pieces if piece and piece[0] in self._named))
+        pieces = [self._between.get(("assistant", role), "")[1:] for role in ("user", "assistant")]
+        return list(dict.fromkeys(self._named[mark[0]] for piece in pieces if (mark := self._a_mark.search(piece))))
 
     # From conversations to tokens
 

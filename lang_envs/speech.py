@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lang_envs.chat_templates import PACKAGED
 from lang_envs.conversation import Conversation, system, user
 from lang_envs.markup import MOST_SPELLINGS, markup_of
-from lang_envs.tokenizers import adopt, decode, encode, opening_tokens, set_markup
+from lang_envs.tokenizers import adopt, decode, encode, opening_tokens
 from lang_envs.utterances import opening
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def tokenizer_of(
     if tokenizer is None and markup is None:
         return task.tokenizer()
     found = adopt(task.tokenizer() if tokenizer is None else tokenizer, markup)
-    return set_markup(found, "plain") if task.conversational and not found.chat_template else found
+    return adopt(found, "plain") if task.conversational and not found.chat_template else found
 
 
 class Speech:

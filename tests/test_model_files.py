@@ -61,9 +61,8 @@ def test_its_tokenizer_is_the_files_own(file: Path) -> None:
     assert tokenizer.get_vocab() == {token: i for i, token in enumerate(TOKENS)}
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.unk_token) == tuple(TOKENS[i] for i in (1, 2, 0))
     assert tokenizer.model_max_length == POSITIONS
-    assert (
-        tokenizer.apply_chat_template([{"role": "user", "content": "hi"}], tokenize=False) == "hi" + tokenizer.eos_token
-    )
+    said = [{"role": "user", "content": "hi"}]
+    assert tokenizer.apply_chat_template(said, tokenize=False) == "hi" + tokenizer.eos_token
     assert tokenizer.tokenize("ab\n\n12") == ["ab", "ĊĊ", "1", "2"]  # GPT-2 would cut the second break off
 
 
