@@ -288,20 +288,6 @@ def markup_of(tokenizer: PreTrainedTokenizerFast) -> Markup | None:
     return known[1]
 
 
-def conversations(
-    tokenizer: PreTrainedTokenizerFast, histories: Sequence[Sequence[int] | NDArray[np.int32]]
-) -> list[Conversation]:
-    """The messages of each history.
-
-    Raises:
-        ValueError: where the tokenizer has no chat template to read them by.
-    """
-    markup = markup_of(tokenizer)
-    if markup is None:
-        raise ValueError("the tokenizer has no chat template: histories cannot be read as conversations")
-    return [markup.read(history) for history in histories]
-
-
 def _without_system(conversation: Conversation) -> Conversation:
     """System messages as the beginning of the user's next turn, or as turns of the user."""
     found: list[Message] = []

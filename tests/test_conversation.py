@@ -15,7 +15,7 @@ from lang_envs.conversation import (
     to_json,
     user,
 )
-from lang_envs.markup import conversations, markup_of
+from lang_envs.markup import markup_of
 from lang_envs.tokenizers import character_tokenizer, decode, encode, fingerprint, text_tokenizer
 from lang_envs.utterances import spell
 
@@ -26,7 +26,7 @@ MARKUP = markup_of(TOKENIZER)
 
 def read(text):
     """The messages of a history that is given as text, markers and all."""
-    return conversations(TOKENIZER, encode(TOKENIZER, [text]))[0]
+    return MARKUP.read(encode(TOKENIZER, [text])[0])
 
 
 def test_messages_go_through_json():
@@ -81,10 +81,8 @@ def test_an_agents_empty_turn_is_said_and_one_not_begun_is_not():
     assert read(f"{USER}hi{AGENT}{END}") == (user("hi"), assistant(""))
 
 
-def test_without_a_chat_template_nothing_can_be_read():
-    plain = character_tokenizer([*"hi", *MARKERS], end_token=END, pad_token=PAD)
-    with pytest.raises(ValueError, match="no chat template"):
-        conversations(plain, [[0, 1]])
+def test_without_a_chat_template_there_is_no_markup():
+    assert markup_of(character_tokenizer([*"hi", *MARKERS], end_token=END, pad_token=PAD)) is None
 
 
 @given(st.text())

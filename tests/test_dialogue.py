@@ -8,7 +8,7 @@ from datasets_builders import build
 from lang_envs import Start, TokenVectorEnv, rollout, scores
 from lang_envs.chat_templates import MARKERS, PACKAGED
 from lang_envs.corpora.files import CorpusError
-from lang_envs.markup import conversations
+from lang_envs.markup import markup_of
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.dialogue import HumanReply, NearestReply, Paraphrase, RandomReply
 from lang_envs.speech import Speech
@@ -44,7 +44,7 @@ def test_the_agent_reads_what_was_said_and_is_paid_for_likeness(task):
     env = gym.make("Dialogue-BLEU-v0", reward=shared_words, split="validation", level="utterance")
     text, _ = env.reset(seed=0, options={"context": 2})
     example = task.examples[2]
-    assert conversations(task.tokenizer(), encode(task.tokenizer(), [text])) == [example.context]
+    assert markup_of(task.tokenizer()).read(encode(task.tokenizer(), [text])[0]) == example.context
     _, reward, terminated, truncated, info = env.step(example.response)
     assert (reward, terminated, truncated, info) == (1.0, True, False, {"context": 2, "similarity": 1.0})
     env.reset(options={"context": 2})
@@ -59,7 +59,7 @@ def test_long_contexts_keep_their_last_turns_and_long_replies_are_cut(task):
     heard, said = episode.tokens[: episode.is_action.argmax()], episode.tokens[episode.is_action]
     assert len(heard) <= 30 and len(said) == 4
     assert episode.tokens.tolist() == [*heard, *said]
-    [read], [said] = conversations(short.tokenizer(), [heard]), decode(short.tokenizer(), [said])
+    read, [said] = markup_of(short.tokenizer()).read(heard), decode(short.tokenizer(), [said])
     whole = short.examples[context].context
     assert 0 < len(read) < len(whole) and read == whole[-len(read) :]
     assert short.examples[context].response.startswith(said) and episode.terminated

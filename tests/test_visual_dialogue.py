@@ -6,7 +6,7 @@ import pytest
 from lang_envs import rollout
 from lang_envs.conversation import system, user
 from lang_envs.make import language_vec
-from lang_envs.markup import conversations
+from lang_envs.markup import markup_of
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.visual_dialogue import Informative, RandomQuestions, Repetitive, YesNo
 from lang_envs.scores import expert
@@ -136,7 +136,7 @@ def test_every_reward_plays_the_same_dialogues():
 
 
 def heard(env, episode):
-    return conversations(env.tokenizer, [episode.tokens])[0]
+    return markup_of(env.tokenizer).read(episode.tokens)
 
 
 def test_a_dialogue_can_begin_at_any_image():
