@@ -25,6 +25,7 @@ from transformers.utils import cached_file
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache, window_of
 from agents.models.adapter_files import Origin, holds_adapters, origin_of, read_adapters
+from agents.models.ends import one_end
 from agents.models.lora import LoRAConfig, add_adapters, merged
 from agents.models.precision import round_weights
 from agents.models.reading import read
@@ -56,8 +57,8 @@ class LM:
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        """Keeps the model from saying ids that belong to no token."""
-        silence(self.model, unused_ids(self.tokenizer))
+        """Gives the model the actions of the environment."""
+        speak_by(self.model, self.tokenizer)
 
     @property
     def end_id(self) -> int:
@@ -175,6 +176,15 @@ class LM:
             add_adapters(model, lora, seed)
         round_weights(model, dtype)
         return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora, origin)
+
+
+def speak_by(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Gives a model's scores the meaning of an environment's actions; twice is as good as once.
+
+    Ids that belong to no token are never said, and all ends of a turn are one.
+    """
+    silence(model, unused_ids(tokenizer))
+    one_end(model, tokenizer)
 
 
 def _opened(path: str | Path) -> PreTrainedModel:
