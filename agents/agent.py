@@ -14,10 +14,9 @@ from transformers import PreTrainedModel
 from agents.data.batch import Batch
 from agents.data.source import Source, returns_of
 from agents.models.adapter_files import REFERENCE, write_adapters
-from agents.models.lm import LM
+from agents.models.lm import LM, speak_by
 from agents.models.lora import checksum, merged
 from agents.models.precision import precision_of
-from agents.models.silence import silence
 from agents.models.speaking import speaking
 from agents.models.value_lm import ValueLM, ValueLMConfig
 from agents.saved import DESCRIPTION, FORMAT_VERSION, opening, read_description, read_lm, read_reference
@@ -29,7 +28,6 @@ from agents.training.update import update
 from datasets_builders.claim import Claim
 from datasets_builders.fields import check_types, typed
 from datasets_builders.folders import WAIT, read_whole, replacing_folder
-from lang_envs.tokenizers import unused_ids
 
 if TYPE_CHECKING:
     from lang_envs.pretrained import Precision
@@ -82,7 +80,7 @@ class Agent:
         self.reference: PreTrainedModel | None = None
         # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
         self.model: Any = self._build(lm.model, seed).eval()
-        silence(self.model, unused_ids(lm.tokenizer))  # anew, where the vocabulary has grown
+        speak_by(self.model, lm.tokenizer)  # anew, where the vocabulary has grown
         self.adapted = None if lm.lora is None else checksum(self.model)
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
@@ -269,6 +267,8 @@ class Agent:
                 setattr(agent.model.config, name, value)
             agent.step, agent.decoding = saved.step, saved.decoding
             agent.reference = read_reference(folder, agent.model, dtype)
+            if agent.reference is not None:
+                speak_by(agent.reference, lm.tokenizer)
             agent.fit_config = None if saved.fit is None else typed(FitConfig, saved.fit, file)
         return agent
 

@@ -22,6 +22,9 @@ each with its own bin.
 stands before the episode, and R is a constant at decoding. w and b are two rows of the embeddings, with the scale of
 the others at first and not a linear layer's.
 
+Under adapters (``agents.models.lora``) the embeddings for returns, and new positions, are trained in full, and those
+of the environment's tokens, with a head that is tied to them, not at all.
+
 What is inserted takes positions. Models with a table of them (GPT-2) get a second one as long, which is always enough;
 others must read the episode and what is inserted. ``AutoModelForCausalLM`` opens a saved agent: a prompt for it ends
 with ``agent.token_of(target)``.
@@ -46,6 +49,7 @@ from agents.data.contexts import pieces
 from agents.data.return_tokens import Prefixed, PrefixTable, Prompted, begins, grow, insert, prompts
 from agents.data.source import Logged, Mixed, Source
 from agents.decoding.policy import LMPolicy
+from agents.models.extended_embedding import ExtendedEmbedding, split
 from agents.models.token_scores import token_logprobs
 from lang_envs.markup import markup_of
 from lang_envs.rollout import Policy
@@ -111,6 +115,7 @@ class DecisionTransformer(Agent):
         tokens = self.first_token = vocabulary_size(self.lm.tokenizer)
         have = model.config.get_text_config().vocab_size
         extra = 2 if c.form == "prefix" else c.bins if c.edges is None else len(c.edges) + 1
+        frozen = not any(p.requires_grad for p in model.get_input_embeddings().parameters())  # under adapters
         if have == tokens:
             grow(model, extra, seed)
             model.config.return_edges, model.config.best_return = c.edges and list(c.edges), None
@@ -124,7 +129,8 @@ class DecisionTransformer(Agent):
                 f"The model has learned the bins {model.config.return_edges}, and edges={list(c.edges)} are others. "
                 "Leave edges out to go on with its own, or start from a model without bins."
             )
-        model.get_input_embeddings().requires_grad_(True)  # under adapters too: those for returns are new
+        if frozen and not isinstance(model.get_input_embeddings(), ExtendedEmbedding):
+            split(model, tokens)
         return model
 
     @property

@@ -48,7 +48,34 @@ def load_tokenizer(path: Path, plain: bool = False) -> Any:
 
     found, kind = located(path), PreTrainedTokenizerFast if plain else AutoTokenizer
     with loading(path):
-        return kind.from_pretrained(found, trust_remote_code=False)
+        tokenizer = kind.from_pretrained(found, trust_remote_code=False)
+    if not plain and (files := _files_of(found)):
+        _VOCABULARIES.clear()  # one is enough: a model is opened behind its tokenizer
+        _VOCABULARIES[found, files] = tokenizer.get_vocab()
+    return tokenizer
+
+
+_VOCABULARIES: dict[tuple[Path, tuple[Any, ...]], dict[str, int]] = {}
+
+
+def load_vocabulary(path: Path) -> dict[str, int]:
+    """The tokens of a tokenizer and their ids; those of the folder that was read last are not read again.
+
+    Raises:
+        ValueError: as ``load_tokenizer`` does.
+    """
+    found = located(path)
+    known = _VOCABULARIES.get((found, _files_of(found)))
+    return load_tokenizer(path).get_vocab() if known is None else known
+
+
+def _files_of(folder: Path) -> tuple[Any, ...]:
+    """The files of a folder, by which to see that it has changed; none where it is no folder."""
+    if not os.path.isdir(folder):
+        return ()
+    with os.scandir(folder) as entries:
+        facts = [(entry.name, entry.stat()) for entry in entries]
+    return tuple(sorted((name, stat.st_size, stat.st_mtime_ns, stat.st_ino) for name, stat in facts))
 
 
 def load_model(

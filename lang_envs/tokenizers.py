@@ -270,7 +270,9 @@ def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
 def unused_ids(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.int64]:
     """The ids below :func:`vocabulary_size` that belong to no token, ascending; they can never be said."""
     used = np.fromiter(tokenizer.get_vocab().values(), np.int64)
-    return np.setdiff1d(np.arange(used.max() + 1), used)
+    free = np.ones(used.max() + 1, np.bool_)
+    free[used] = False
+    return np.flatnonzero(free)
 
 
 def opening_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:

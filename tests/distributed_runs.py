@@ -66,11 +66,11 @@ def separate() -> Agent:
     return ILQL(make_lm(), ILQLConfig(trunks="separate"))
 
 
-def adapted() -> Agent:
+def adapted(algorithm: str = "ilql") -> Agent:
     lm = make_lm()
     lm.lora = LoRAConfig(rank=2)
     add_adapters(lm.model, lm.lora)
-    return ILQL(lm)
+    return make_agent(algorithm, lm)
 
 
 def masked() -> Agent:
@@ -93,6 +93,7 @@ RUNS: dict[str, Callable[[Path], tuple[Rows, Agent]]] = {
     "live dpo in odd groups": lambda out: run(DPO(make_lm(), DPOConfig(samples=6, per="turn")), live()),
     "adapters": lambda out: run(adapted(), mixed()),
     "sharded adapters": lambda out: run(adapted(), mixed(), shard=True),
+    "new rows and sharded adapters": lambda out: run(adapted("decision_transformer"), mixed(), shard=True),
     "accumulated": lambda out: run(make_agent("ilql"), logged(), accumulate=3),
     "clipped": lambda out: run(make_agent("bc"), logged(), clip_norm=1e-2),
     "bf16": lambda out: run(make_agent("bc"), logged(), bf16=True),

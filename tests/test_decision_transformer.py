@@ -7,6 +7,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from test_layouts import make_layout
 from tiny_models import make_env as tiny_env
 from tiny_models import make_lm as tiny_lm
 from toy_agent import END, PAD, SAY, TOKENIZER, make_env, make_episodes, make_lm, same_weights, weights
@@ -15,6 +17,8 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel
 from agents import LM, Agent, DecisionTransformer, DecisionTransformerConfig, Live, Logged, Mixed, collate
 from agents.data import return_tokens as return_tokens_module
 from agents.data.return_tokens import insert
+from agents.models.extended_embedding import ExtendedEmbedding
+from agents.models.lora import LoRAConfig
 from lang_envs import Episode, rollout
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 from lang_envs.tokenizers import text_tokenizer
@@ -381,3 +385,42 @@ def test_told_of_a_return_it_writes_the_review_that_earns_it(form: Any, steps: i
 
     assert earned(None) == pytest.approx(1.0)
     assert [earned(review.reward) for review in REVIEWS] == pytest.approx([review.reward for review in REVIEWS])
+
+
+@pytest.mark.parametrize("layout", ["gpt2", "llama"])
+@pytest.mark.parametrize("form", ["tokens", "prefix"])
+def test_under_adapters_only_rows_for_returns_are_learned(form: Any, layout: str, tmp_path: Path) -> None:
+    lm = make_layout(layout, tmp_path / "lm", {"tie_word_embeddings": True}, lora=LoRAConfig(rank=2))
+    before = lm.model.get_input_embeddings().weight.detach().clone()
+    agent = made(form=form, lm=lm)
+    fit: dict[str, Any] = FIT | {"weight_decay": 0.1, "schedule": "constant"}
+    agent.learn(Logged(make_episodes(16)), 3, **fit)
+    table, head = agent.model.get_input_embeddings(), agent.model.get_output_embeddings()
+    assert torch.equal(table.table.weight, before) and head.weight is table.table.weight
+    assert len(head.weight) == FIRST and table.num_embeddings == agent.model.config.vocab_size > FIRST
+    trained = {name for name, p in agent.model.named_parameters() if p.requires_grad and "lora_" not in name}
+    assert {name.rsplit(".", 1)[-1] for name in trained} == {"new"}
+    folder = agent.save(tmp_path / "agent")
+    with safe_open(folder / "adapters.safetensors", "pt") as file:
+        assert {name for name in file.keys() if "lora_" not in name} == trained  # noqa: SIM118  # it is no dictionary
+    loaded = Agent.load(folder)
+    assert same_weights(weights(agent), weights(loaded))
+    said, again = (a.policy(target=0.5).act(histories(), generators()) for a in (agent, loaded))
+    assert [t.tokens.tolist() for t in said] == [t.tokens.tolist() for t in again]
+    further = [weights(a.learn(Logged(make_episodes(16)), 1, **fit)) for a in (agent, loaded)]
+    assert same_weights(*further)
+    whole = Agent.load(agent.save(tmp_path / "whole", merge=True))
+    said, again = (a.policy(target=0.5).act(histories(), generators()) for a in (agent, whole))
+    assert [t.tokens.tolist() for t in said] == [t.tokens.tolist() for t in again]
+    plain: Any = AutoModelForCausalLM.from_pretrained(tmp_path / "whole")
+    assert torch.equal(plain.get_input_embeddings().weight, table.joined())
+
+
+def test_a_row_behind_a_table_is_read_as_one_of_a_longer_table() -> None:
+    rows = torch.randn(7, 3, generator=torch.Generator().manual_seed(0))
+    table = ExtendedEmbedding(torch.nn.Embedding.from_pretrained(rows[:5].clone()), rows[5:].clone())
+    ids = torch.tensor([[0, 6, 4], [5, 5, 1]])
+    assert torch.equal(table(ids), rows[ids]) and torch.equal(table.joined(), rows)
+    table(ids).sum().backward()
+    assert table.table.weight.grad is None and table.new.grad is not None
+    assert table.new.grad.tolist() == [[2.0] * 3, [1.0] * 3]

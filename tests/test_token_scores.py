@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from agents.models import token_scores
+from agents.models.ends import OneEnd
 from agents.models.silence import NEVER, Silence
 from agents.models.token_scores import all_scores, taken_and_total, token_logprobs
 
@@ -95,3 +96,17 @@ def test_a_few_rows_are_turned_round(shape, monkeypatch):
     torch.testing.assert_close(all_scores(head, x), head(x))
     head.register_forward_hook(Silence(torch.tensor([8])))
     torch.testing.assert_close(all_scores(head, x), head(x))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_ends_that_are_one_have_the_gradients_of_the_whole_table(bias):
+    x, _, _, action, _ = drawn()
+    action[:4] = torch.tensor([6, 6, 2, 9])  # the end twice, and ends that are never said
+    head = nn.Linear(D, V, bias=bias)
+    head.register_forward_hook(OneEnd(6, [2, 9]))
+    head.register_forward_hook(Silence(torch.tensor([8])))
+    expected = head(x).log_softmax(-1).gather(1, action[:, None]).squeeze(1)
+    found, inputs = token_logprobs(head, x, action), (x, *head.parameters())
+    torch.testing.assert_close(found, expected)
+    for one, other in zip(*(torch.autograd.grad(y[:2].sum(), inputs) for y in (found, expected)), strict=True):
+        torch.testing.assert_close(one, other)

@@ -45,8 +45,8 @@ class Eval:
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
-    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip, lm_top_p; by
-    default as was chosen after training, else greedy, or for utterance_ilql the best of its samples"""
+    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, stop, advantage_weight, advantage_clip,
+    lm_top_p; by default as was chosen after training, else greedy, or for utterance_ilql the best of its samples"""
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""

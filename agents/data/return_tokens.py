@@ -140,18 +140,17 @@ class PrefixTable(nn.Module):
     """Embeddings in which the token ``slope`` is w R + b: w is its own row, b the next, and R is ``value``.
 
     Args:
-        table: all rows; it is not copied.
+        table: reads all rows; it is not copied.
         slope: the token.
         value: R, of all rows read or of each: a number, or [B].
     """
 
-    def __init__(self, table: nn.Embedding, slope: int, value: float | Tensor) -> None:
+    def __init__(self, table: nn.Module, slope: int, value: float | Tensor) -> None:
         super().__init__()
-        self.table, self.slope = table, slope
-        self.value = torch.as_tensor(value, dtype=table.weight.dtype, device=table.weight.device)
+        self.table, self.slope, self.value = table, slope, torch.as_tensor(value)
 
     def forward(self, ids: Tensor) -> Tensor:
         """Token ids [B, T] -> [B, T, d]."""
-        w, b = self.table.weight[self.slope], self.table.weight[self.slope + 1]  # [d] each
-        prefix = self.value.reshape(-1, 1, 1) * w + b  # [B or 1, 1, d]
+        w, b = self.table(torch.tensor([self.slope, self.slope + 1], device=ids.device))  # [d] each
+        prefix = self.value.to(w).reshape(-1, 1, 1) * w + b  # [B or 1, 1, d]
         return torch.where((ids == self.slope)[..., None], prefix, self.table(ids))

@@ -18,6 +18,8 @@ from torch import Tensor, nn
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache
 from agents.decoding.sampling import check_decoding, draw, shape_scores
+from agents.decoding.stopping import holds_one, stop_strings
+from agents.models.silence import NEVER
 from agents.models.token_scores import all_scores
 from agents.models.value_config import SPOKEN, check_spoken
 from agents.models.value_lm import ValueLM
@@ -47,6 +49,8 @@ class LMPolicy:
         top_k: how many of the likeliest tokens can be said; 0: all.
         top_p: how much probability the tokens that can be said hold; 1: all.
         greedy: always the likeliest token. Its log-probability under this policy is 0.
+        stop: stop strings, one or several. As soon as the text of an utterance holds one, the end token is said, where
+            there is room for it; what was said stays. The log-probability of that end token is the model's own.
         advantage_weight: beta of a ``ValueLM``; 0 speaks as the language model does. This setting and the four below
             replace the model's own.
         advantage_clip: the most that beta * advantage adds to a token.
@@ -68,6 +72,7 @@ class LMPolicy:
         top_k: int = 0,
         top_p: float = 1.0,
         greedy: bool = False,
+        stop: str | Sequence[str] = (),
         advantage_weight: float | None = None,
         advantage_clip: float | None = None,
         lm_temperature: float | None = None,
@@ -78,6 +83,7 @@ class LMPolicy:
         check_decoding(temperature, top_k, top_p)
         if not isinstance(greedy, bool):
             raise ValueError(f"greedy is True or False, not {greedy!r}.")
+        self.stop = stop_strings(stop)
         asked = (advantage_weight, advantage_clip, lm_temperature, lm_top_k, lm_top_p)
         self.spoken = {name: value for name, value in zip(SPOKEN, asked, strict=True) if value is not None}
         if self.spoken and not isinstance(model, ValueLM):
@@ -146,18 +152,23 @@ class LMPolicy:
         u = None if self.greedy else np.stack([rng.random(self.max_utterance_tokens) for rng in rngs])  # [n, max]
         said, logp = np.zeros((n, limit.max()), np.int32), np.zeros((n, limit.max()), np.float32)  # [n, max] each
         count, done = np.zeros(n, np.int64), np.zeros(n, np.bool_)  # [n] each
+        stopped = np.zeros(n, np.bool_)  # [n] whose text holds a stop string: the end token comes next
 
         row_of, scores = self._read(histories)  # [n], [n, V]
         active = n  # rows 0 .. active - 1 of the cache are still computed
         for step in range(limit.max()):
             who = row_of[:active]  # [active] indices of histories
             token, token_logp = self._choose(scores, None if u is None else u[who, step])  # [active] each
+            if stopped.any():
+                self._end(scores, stopped[who], token, token_logp)
             speaks = ~done[who]  # [active]
             who, token = who[speaks], token[speaks]
             said[who, step], logp[who, step], count[who] = token, token_logp[speaks], step + 1
             done[who] = (token == self.end_id) | (count[who] == limit[who])
             if done.all():
                 break
+            if self.stop:
+                stopped[who] = holds_one(self.stop, self.tokenizer, [said[i, : count[i]] for i in who])
             active = self._set_aside(row_of, done, active)
             who = row_of[:active]
             last = count[who] - 1  # [active] a row that is done reads its last token again and again
@@ -197,6 +208,13 @@ class LMPolicy:
         if int(token.max()) == logp.shape[-1]:  # behind the last one: no quantile of what is not a number
             raise ValueError(_NOT_FINITE)
         return token.cpu().numpy(), logp.gather(-1, token[:, None]).squeeze(-1).cpu().numpy()
+
+    def _end(
+        self, scores: Tensor, stopped: NDArray[np.bool_], token: NDArray[np.int64], logp: NDArray[np.float32]
+    ) -> None:
+        """Puts the end token, and what the model gives it by scores [n, V], in the place of stopped rows' tokens."""
+        own = scores[torch.from_numpy(stopped).to(scores.device)].float().log_softmax(-1)  # [stopped, V]
+        token[stopped], logp[stopped] = self.end_id, own[:, self.end_id].clamp(min=NEVER).cpu().numpy()
 
     def _set_aside(self, row_of: NDArray[np.int64], done: NDArray[np.bool_], active: int) -> int:
         """Moves rows that are done behind those that are not, once there are many -> how many are left to compute."""

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoModelForCausalLM, GenerationConfig, PreTrainedModel
 
+from agents.models.extended_embedding import split
 from agents.models.lora import LoRAConfig, add_adapters, changing, copy_of, sum_of
 from agents.models.precision import round_weights
 from agents.models.resizing import resize
@@ -108,6 +110,8 @@ def read_adapters(folder: Path, dtype: Precision = "fp32") -> tuple[PreTrainedMo
     text: Any = config.lm if isinstance(config, ValueLMConfig) else config
     with torch.random.fork_rng(devices=[]):
         resize(model, text.vocab_size, getattr(text, "max_position_embeddings", None))
+        if new := _new_tokens(model, folder):
+            split(model, text.vocab_size - new)
         add_adapters(model, lora)
         round_weights(model, dtype)
         _set(model, text)
@@ -148,6 +152,14 @@ def _opened(origin: Origin, folder: Path) -> PreTrainedModel:
             f"{found}, not {origin.checksum}. Put the model back that was there."
         )
     return model
+
+
+def _new_tokens(model: PreTrainedModel, folder: Path) -> int:
+    """How many rows the file has behind a table of embeddings that is not in it."""
+    with safe_open(folder / ADAPTERS, "pt") as file:
+        table = next(name for name, part in model.named_modules() if part is model.get_input_embeddings())
+        name = f"{table}.new"
+        return file.get_slice(name).get_shape()[0] if name in file.keys() else 0  # noqa: SIM118  # it is no dictionary
 
 
 def _set(model: PreTrainedModel, saved: Any) -> None:

@@ -25,6 +25,7 @@ from transformers.utils import cached_file
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache, window_of
 from agents.models.adapter_files import Origin, holds_adapters, origin_of, read_adapters
+from agents.models.ends import one_end
 from agents.models.lora import LoRAConfig, add_adapters, merged
 from agents.models.precision import round_weights
 from agents.models.reading import read
@@ -33,7 +34,7 @@ from agents.models.sizes import SIZES
 from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify
 from lang_envs.model_files import located
-from lang_envs.pretrained import Precision, load_model, load_tokenizer
+from lang_envs.pretrained import Precision, load_model, load_vocabulary
 from lang_envs.tokenizers import unused_ids, vocabulary_size
 
 
@@ -56,8 +57,8 @@ class LM:
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        """Keeps the model from saying ids that belong to no token."""
-        silence(self.model, unused_ids(self.tokenizer))
+        """Gives the model the actions of the environment."""
+        speak_by(self.model, self.tokenizer)
 
     @property
     def end_id(self) -> int:
@@ -177,6 +178,15 @@ class LM:
         return cls(model, env.tokenizer, env.task.max_utterance_tokens, lora, origin)
 
 
+def speak_by(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Gives a model's scores the meaning of an environment's actions; twice is as good as once.
+
+    Ids that belong to no token are never said, and all ends of a turn are one.
+    """
+    silence(model, unused_ids(tokenizer))
+    one_end(model, tokenizer)
+
+
 def _opened(path: str | Path) -> PreTrainedModel:
     """The model, in float32 and without adapters.
 
@@ -190,13 +200,18 @@ def _opened(path: str | Path) -> PreTrainedModel:
     return model
 
 
+_PASSED: set[str] = set()
+"""layouts that were checked; weights have no part in it"""
+
+
 def _check_layout(model: PreTrainedModel) -> None:
     """Checks that the model can be read and spoken with as ``LMPolicy`` and ``ValueLM`` do.
 
     Raises:
         ValueError: its logits are no linear map of its last hidden states, or its past is not that of full attention.
     """
-    if model.config.model_type == "value_lm":  # made around a model that passed
+    layout = f"{type(model).__name__} {model.config.to_json_string(use_diff=False)}"
+    if model.config.model_type == "value_lm" or layout in _PASSED:  # the former is made around a model that passed
         return
     name, other = type(model).__name__, "Take another model, such as a GPT-2, Llama or Qwen."
     cache = RowCache([cast(PreTrainedModel, model.base_model)])  # refuses sliding windows and linear attention
@@ -215,6 +230,7 @@ def _check_layout(model: PreTrainedModel) -> None:
         raise ValueError(f"{name} scales or caps its logits, and values could not be added to them. {other}")
     if not torch.allclose(apart.squeeze(1), torch.stack([logits[0, 2], logits[1, 1]]), atol=1e-3):
         raise ValueError(f"{name} reads something else with a past than without. {other}")
+    _PASSED.add(layout)
 
 
 def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -224,7 +240,7 @@ def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrai
         cached_file(
             located(path), "tokenizer_config.json"
         )  # without one, AutoTokenizer would make up an empty tokenizer
-        own = load_tokenizer(path).get_vocab()
+        own = load_vocabulary(path)
     except (OSError, ValueError):  # a model saved without its tokenizer: only the sizes can be compared
         own = tokenizer.get_vocab() if size == wanted else {}
     vocabulary = tokenizer.get_vocab()

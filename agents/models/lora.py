@@ -29,6 +29,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from agents.models.extended_embedding import join
 from datasets_builders.fields import check_types
 
 
@@ -101,7 +102,7 @@ def copy_of(model: nn.Module) -> Any:
 
 
 def merged(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy without adapters, what they add being added to its weights; it shares nothing."""
+    """A copy without adapters, what they add being added to its weights; it shares nothing, and all of it can learn."""
     from peft.tuners.lora import LoraLayer
 
     plain = copy.deepcopy(model)
@@ -114,6 +115,9 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
         for name, layer in adapted:
             cast(Any, layer).merge()
             trunk.set_submodule(name, layer.get_base_layer())
+    join(plain)
+    for part in (plain.get_output_embeddings(), *trunks[:2]):  # not targets
+        part.requires_grad_(True)
     return plain
 
 

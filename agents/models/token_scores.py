@@ -17,9 +17,11 @@ from __future__ import annotations
 from typing import Any, TypeGuard
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from agents.models.ends import OneEnd
 from agents.models.silence import NEVER, Silence
 
 PART = 2**20
@@ -45,14 +47,15 @@ def all_scores(head: nn.Module, x: Tensor) -> Tensor:
     if not (few and _is_linear(head) and head.bias is None and head.weight.numel() > PART):
         return head(x)
     scores = (head.weight @ x.reshape(rows, -1).T).T.reshape(*x.shape[:-1], -1)  # [..., V]
-    for silence in head._forward_hooks.values():
-        scores = silence(head, (x,), scores)
+    for hook in head._forward_hooks.values():
+        scores = hook(head, (x,), scores)
     return scores
 
 
 def _is_linear(head: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a head's scores are those of its table, but for tokens that are kept silent."""
-    return type(head) is nn.Linear and all(isinstance(hook, Silence) for hook in head._forward_hooks.values())
+    """Whether a head's scores are those of its table, but for tokens that are kept silent and ends that are one."""
+    hooks = head._forward_hooks.values()
+    return type(head) is nn.Linear and all(isinstance(hook, (Silence, OneEnd)) for hook in hooks)
 
 
 def taken_and_total(
@@ -89,9 +92,18 @@ def token_logprobs(head: nn.Module, states: Tensor, action: Tensor, tokens: int 
         silent = torch.cat(hushed) if hushed else None  # [h]
         bias = None if head.bias is None else head.bias[:tokens]
         taken, total = taken_and_total(states, head.weight[:tokens], bias, action, silent)  # [K] each
+        for hook in head._forward_hooks.values():
+            if isinstance(hook, OneEnd):  # which leaves the total as it is
+                taken = hook.taken(_some_scores(head, states, hook.ends), action, taken)  # [K]
         return taken - total
     logp = head(states)[:, :tokens].float().log_softmax(-1)  # [K, V] a head of another kind makes its scores itself
     return logp.gather(1, action[:, None]).squeeze(1)
+
+
+def _some_scores(head: nn.Linear, states: Tensor, tokens: Tensor) -> Tensor:
+    """The scores of a few tokens [e] in states [K, d], float32 [K, e]."""
+    some = tokens.to(states.device)
+    return F.linear(states, head.weight[some], None if head.bias is None else head.bias[some]).float()
 
 
 class _TakenAndTotal(torch.autograd.Function):

@@ -101,6 +101,7 @@ def said(decoding: Mapping[str, Any], named: bool = False) -> str:
         words.append(f"told {target:g}")
     for name, short in (("top_p", "top-p"), ("top_k", "top-k"), ("temperature", "temperature")):
         words += [f"{short} {decoding[key]:g}" for key in (name, f"lm_{name}") if key in decoding]
+    words += ["stop strings"] if decoding.get("stop") else []
     return ", ".join(words) or ("likeliest token" if decoding.get("greedy") else "all tokens")
 
 
