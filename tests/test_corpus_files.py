@@ -346,5 +346,7 @@ def test_corpora_by_name(tmp_path, monkeypatch):
         with pytest.raises(CorpusError, match=words):
             located("qa", name)
     monkeypatch.delenv("LANG_ENVS_DATA")
-    with pytest.raises(CorpusError, match="'openbookqa/train', nor .* set LANG_ENVS_DATA to the folder that holds 'qa'"):
+    with pytest.raises(
+        CorpusError, match=r"'openbookqa/train', nor .* set LANG_ENVS_DATA to the folder that holds 'qa'"
+    ):
         located("qa", "openbookqa/train")

@@ -4,9 +4,9 @@ The askers of such files have no hidden need: asked back, they rule out wrong ch
 then answers either is right half of the time, who answers at once one time in four, and what the model knows of the
 question comes on top. One player of the logs does the first, one the second.
 
-A training seed takes, on one core: 100 + 5 x 60 steps of 8 conversations of about 250 tokens, at 4 to 5 s, 27 to 33
-minutes; seven cells with 64 conversations for each of one to three decodings, 128 of the report and 128 about ARC, of
-three turns of about 10 tokens, 20 to 25 minutes, most of it for reading what was said.
+A training seed takes, on one core: 125 + 5 x 60 steps of 8 conversations of 145 tokens, at 4.5 s, 32 minutes; seven
+cells with 128 conversations of the report and 128 about ARC, and of ILQL 64 for each of three decodings, at 20 s (as it
+comes 30 s) for 64, 13 minutes.
 """
 
 from __future__ import annotations

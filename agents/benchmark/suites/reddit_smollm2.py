@@ -3,8 +3,9 @@
 GoEmotions has comments without what they answer, so that there is one context, in which nothing is greedy. About one
 logged comment in four is sensitive or unsafe.
 
-A training seed takes, on one core: 100 + 4 x 60 steps of 8 episodes of about 70 tokens, at 2 to 3 s, 11 to 17 minutes;
-six cells with 64 comments for each of three to six decodings and 256 of the report, of about 25 tokens, 10 minutes.
+A training seed takes, on one core: 125 + 4 x 60 steps of 8 episodes of 68 tokens, at 2 s, 12 minutes; six cells with
+64 comments for each of three to six decodings and 256 or more of the report, at 6 s (as it comes 14 s) for 64, 8
+minutes.
 """
 
 from __future__ import annotations
