@@ -6,11 +6,13 @@ import io
 import json
 import lzma
 import zipfile
+from pathlib import Path
 
 import pytest
 import zstandard
 
 from lang_envs.corpora import compressed
+from lang_envs.corpora.by_name import downloaded, located
 from lang_envs.corpora.csv_files import rows
 from lang_envs.corpora.files import CorpusError, data_folder, json_lines, lines, open_text, read_json, read_text
 from lang_envs.corpora.json_stream import JsonStream
@@ -318,3 +320,33 @@ def test_rows_of_a_table(tmp_path):
         path.write_text(text)
         with pytest.raises(CorpusError, match=rf"a\.csv, {message}"):
             list(rows(path, ["b"]))
+
+
+def test_corpora_by_name(tmp_path, monkeypatch):
+    for name in ("qa/openbookqa_swag/train.json", "qa/openbookqa_swag/dev.json", "qa/arc/dev", "qa/arc_old/dev"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    monkeypatch.setenv("LANG_ENVS_DATA", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name, found in (
+        ("openbookqa/train", ["openbookqa_swag/train.json"]),
+        ("openbookqa_swag/dev.json", ["openbookqa_swag/dev.json"]),
+        ("arc", ["arc"]),  # as it is called, before what begins so
+        ("ar/dev", ["arc/dev", "arc_old/dev"]),
+    ):
+        assert downloaded("qa", name) == [tmp_path / "qa" / path for path in found]
+        assert located("qa", name) == downloaded("qa", name)
+    assert located("qa", "qa/arc/dev") == [Path("qa/arc/dev")]
+    for name, words in (
+        ("openbookqa/t*", "no file or folder 'openbookqa/t[*]', nor a corpus of that name: .*qa: there is no"),
+        ("sciq", "there is no 'sciq' here; download it there, or pass its path"),
+        ("../qa/openbookqa", "no file or folder '../qa/openbookqa'; pass the path"),
+        ("/nowhere/at all", "no file or folder '/nowhere/at all'; pass the path of one"),
+    ):
+        with pytest.raises(CorpusError, match=words):
+            located("qa", name)
+    monkeypatch.delenv("LANG_ENVS_DATA")
+    with pytest.raises(
+        CorpusError, match=r"'openbookqa/train', nor .* set LANG_ENVS_DATA to the folder that holds 'qa'"
+    ):
+        located("qa", "openbookqa/train")

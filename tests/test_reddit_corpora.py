@@ -134,6 +134,18 @@ def test_top_posts(tmp_path):
     assert post == Comment("p1", "", "Look at this", 300, subreddit="pics")
 
 
+def test_a_folder_is_read_whole_by_its_name_too(tmp_path, monkeypatch):
+    top = tmp_path / "reddit" / "top_posts"
+    top.mkdir(parents=True)
+    for name in ("pics", "books"):
+        written(top, f"{name}.csv", f"created_utc,score,id,title,selftext\n1.0,3,{name},A title,\n")
+    (top / "LICENSE_NOTE.txt").write_text("no comments here")
+    assert [post.id for post in read_comments(top).rows] == ["books", "pics"]
+    monkeypatch.setenv("LANG_ENVS_DATA", str(tmp_path))
+    assert read_comments("top_posts") == read_comments(top)
+    assert [post.id for post in read_comments(["top/pics", top / "books.csv"]).rows] == ["pics", "books"]
+
+
 POSTS = [{"id": "p1", "title": "A question", "selftext": "with a body", "score": 3}]
 DUMP = [
     {"id": "a", "parent_id": "t3_p1", "body": "an answer", "score": 2, "subreddit": "askit"},

@@ -137,10 +137,11 @@ def diversity(played: Played) -> dict[str, float]:
 
     ``self_bleu``: the mean BLEU of an utterance against all others (Zhu et al. 2018, arXiv:1802.01886); near 1 where
     all are alike. ``different``: different utterances over all. The more was said, the less of it is new: all are of
-    200 utterances, drawn among those of one episode of each context, or of fewer where fewer were said.
+    200 utterances, drawn among those of one episode of each context, or of fewer where fewer were said; where there is
+    one context alone, among those of all its episodes.
     """
     first = {info.get("context", i): i for i, info in reversed([*enumerate(played.episodes.info)])}
-    said = played.utterances(sorted(first.values()))
+    said = played.utterances(sorted(first.values()) if len(first) > 1 else None)
     some = np.random.default_rng(0).permutation(len(said))[:_COMPARED]
     said = [said[i] for i in sorted(some.tolist())]
     words = [text.split() for text in said]

@@ -42,6 +42,7 @@ def _shrink(experiment: Experiment) -> Experiment:
             fit={**c.fit, "steps": 4, "batch_size": 8},
             decodings=(*c.decodings[:1], *c.decodings[1:][-1:]),
             data=few_logs(c.data),
+            trained=c.trained or c.start is None,  # a model from scratch says nothing as it comes
             first=c.first and min(c.first, 50),
         )
         for c in experiment.cells

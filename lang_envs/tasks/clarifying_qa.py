@@ -103,7 +103,8 @@ class ClarifyingQA(Task[QAState]):
 
     ## Arguments
     * `corpus="ambiguous"`: also `"ambiguous-test"`, `"sorted"`, `"sorted-test"`, or the path of a file of questions
-      (ARC, OpenBookQA, SciQ, MMLU, CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`).
+      (ARC, OpenBookQA, SciQ, MMLU, CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`),
+      or a name in the folder `qa` of `$LANG_ENVS_DATA`: `"openbookqa/train"` is what begins so there.
       Those have no hidden need: the asker tells the file's hint, where it has one, then rules out wrong choices until
       two remain.
     * `subject=None`: only this subject of MMLU.

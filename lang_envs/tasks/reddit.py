@@ -86,7 +86,8 @@ class Reddit(Task[RedditState]):
     ## Arguments
     * `reward="toxicity"`: or `"noised_toxicity"`, or `"upvotes"`.
     * `corpus="built-in"`: 8,000 made-up comments on 1,190 posts (`lang_envs.corpora.reddit.generated`); or the path
-      of a file of real ones, or several, in any layout that `lang_envs.corpora.reddit.read.read_comments` knows.
+      of a file of real ones, or several, in any layout that `lang_envs.corpora.reddit.read.read_comments` knows; or a
+      name in the folder `reddit` of `$LANG_ENVS_DATA`: `"goemotions/train"` is what begins so there.
     * `split="all"`: or `"train"`, or `"test"`, one tenth of the texts to comment on, always the same ones; of a corpus
       without them, one tenth of the comments.
     * `condition_on_parent=True`: whether the text is shown; if not, every episode begins with `<|agent|>` alone.

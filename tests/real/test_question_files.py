@@ -54,3 +54,12 @@ def test_openings_fit(real_data, file):
     markup = markup_of(task.tokenizer())
     lengths = [len(markup.opening(opening)) for opening in task.openings]
     assert sum(length <= task.max_context_tokens for length in lengths) >= 0.95 * len(lengths)
+
+
+@pytest.mark.usefixtures("real_data")
+@pytest.mark.parametrize(
+    ("name", "questions"),
+    [("openbookqa/train", 4957), ("openbookqa/dev", 500), ("arc/ARC-Challenge-Dev", 294), ("oe/arc/train", 1119)],
+)
+def test_questions_by_name(name, questions):
+    assert ClarifyingQA(corpus=name).num_contexts == questions

@@ -23,6 +23,13 @@ def test_goemotions(real_data, file, rows):
     assert counts["neutral"] == max(counts.values())
 
 
+def test_comments_by_name(real_data):
+    named = read_comments(["goemotions/dev", "toxicity_cat"], limit=20)
+    assert named == read_comments(
+        [real_data / "reddit" / name for name in ("goemotions/dev.tsv.gz", "toxicity_cat/gn.csv.gz")], limit=20
+    )
+
+
 def test_toxicity_cat(real_data):
     found = read_comments(real_data / "reddit" / "toxicity_cat" / "gn.csv.gz")
     assert (len(found), found.skipped) == (10_000, {})

@@ -1,11 +1,14 @@
 """The suites: every setting of every benchmark, as plain data to be read and edited here, a file for each task."""
 
 from agents.benchmark.suites.clarifying_qa import CLARIFYING_QA
+from agents.benchmark.suites.clarifying_qa_smollm2 import CLARIFYING_QA_SMOLLM2
 from agents.benchmark.suites.dialogue import DIALOGUE, DIALOGUE_REAL, DIALOGUE_SMALL
 from agents.benchmark.suites.dialogue_smollm2 import DIALOGUE_SMOLLM2
 from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
+from agents.benchmark.suites.human_feedback_smollm2 import HUMAN_FEEDBACK_SMOLLM2
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
+from agents.benchmark.suites.reddit_smollm2 import REDDIT_SMOLLM2
 from agents.benchmark.suites.visual_dialogue import VISUAL_DIALOGUE
 from agents.benchmark.suites.wordle import TRAP, TRAP_PAPER, WORDLE
 
@@ -24,6 +27,9 @@ SUITES = {
         DIALOGUE_SMOLLM2,
         CLARIFYING_QA,
         HUMAN_FEEDBACK,
+        REDDIT_SMOLLM2,
+        CLARIFYING_QA_SMOLLM2,
+        HUMAN_FEEDBACK_SMOLLM2,
     )
 }
 """By name."""

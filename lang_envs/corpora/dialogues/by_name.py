@@ -7,13 +7,12 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
-from glob import escape
 from pathlib import Path
 
+from lang_envs.corpora.by_name import downloaded
 from lang_envs.corpora.dialogues import abcd, multiwoz, plain, service, taskmaster
 from lang_envs.corpora.dialogues.dialogue import Dialogue, Example, examples, in_split
-from lang_envs.corpora.files import CorpusError, data_folder
-from lang_envs.file_names import component
+from lang_envs.corpora.files import CorpusError
 
 FEEDBACK = "taskmaster-feedback"
 READERS: dict[str, Callable[[str | os.PathLike[str]], Iterator[Dialogue]]] = {
@@ -64,7 +63,7 @@ def verdicts(split: str, path: str | os.PathLike[str] | None = None) -> list[tas
     Raises:
         CorpusError, ValueError: as :func:`load`.
     """
-    folders = _downloaded("taskmaster") if path is None else [Path(path)]
+    folders = downloaded("dialogue", "taskmaster") if path is None else [Path(path)]
     found = [verdict for folder in folders for verdict in taskmaster.read_verdicts(folder)]
     chosen = {dialogue.id for dialogue in in_split([Dialogue(verdict.dialogue, ()) for verdict in found], split)}
     return [verdict for verdict in found if verdict.dialogue in chosen]
@@ -79,16 +78,7 @@ def _read(name: str, path: str | os.PathLike[str] | None) -> Iterator[Dialogue]:
             f"there is no dialogue corpus {name!r}; expected 'service', {FEEDBACK!r}, a name that begins with one of "
             f"{list(READERS)}, or the path of a JSON lines file"
         )
-    return reader(_downloaded(name)[0] if path is None else path)
-
-
-def _downloaded(name: str) -> list[Path]:
-    """The folder ``name`` of the downloaded dialogues, or else those whose names begin so."""
-    folder = data_folder("dialogue") / component(name, "the name of a corpus")
-    found = [folder] if folder.exists() else sorted(folder.parent.glob(f"{escape(name)}*"))
-    if not found:
-        raise CorpusError(f"{folder.parent}: there is no {name!r} here; download it there, or pass its path")
-    return found
+    return reader(downloaded("dialogue", name)[0] if path is None else path)
 
 
 @cache

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from lang_envs.corpora.arrow_files import parquet, saved
+from lang_envs.corpora.by_name import located
 from lang_envs.corpora.compressed import onward
 from lang_envs.corpora.csv_files import lists, rows
 from lang_envs.corpora.files import (
@@ -40,16 +41,16 @@ def read_questions(path: str | os.PathLike[str], subject: str | None = None) -> 
     Args:
         path: ``.jsonl`` or ``.json`` (lines or one list), ``.csv`` with a header (each also compressed), ``.parquet``,
             a folder of ``datasets.save_to_disk``; of MMLU also a headerless ``.csv``, a folder of these, or a ``.tar``.
-            An archive of several splits is read whole: unpack it and pass the folder of one.
+            An archive of several splits is read whole: unpack it and pass the folder of one. Or a name in the folder
+            ``qa`` of ``$LANG_ENVS_DATA``, such as ``openbookqa/train`` (``lang_envs.corpora.by_name``); of several
+            that begin so the first is read.
         subject: only this subject of MMLU ("anatomy"); None for all.
 
     Raises:
         CorpusError: naming file, record and field, for what is no question; for an id that is there twice; for a file
             without questions.
     """
-    path = Path(path)
-    if not path.exists():
-        raise CorpusError(f"there is no file or folder {str(path)!r}; pass the path of a file of questions")
+    path = located("qa", path)[0]
     questions: dict[str, Question] = {}
     seen: dict[str, set[int]] = {}  # of layouts with one record for each choice: the choices that were there
     reader = None

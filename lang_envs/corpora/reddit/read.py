@@ -8,12 +8,14 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
+from lang_envs.corpora.by_name import located
 from lang_envs.corpora.files import CorpusError, lines, parse
 from lang_envs.corpora.reddit.comment import Comment, Comments, Tidy
 from lang_envs.corpora.reddit.lines import is_emotions, read_dump, read_emotions
 from lang_envs.corpora.reddit.tables import LAYOUTS, header_of, layout_of, read_csv
 
 PathLike = str | os.PathLike[str]
+_TABLES = {".csv", ".tsv", ".json", ".jsonl", ".zst"}
 
 
 def read_comments(paths: PathLike | Sequence[PathLike], limit: int | None = None) -> Comments:
@@ -31,7 +33,9 @@ def read_comments(paths: PathLike | Sequence[PathLike], limit: int | None = None
     is no number, NUL bytes, quotes that do not match, an id seen before ...
 
     Args:
-        paths: what to read, in this order.
+        paths: what to read, in this order: paths of files or folders, or names in the folder ``reddit`` of
+            ``$LANG_ENVS_DATA`` (``lang_envs.corpora.by_name``). Of a folder its tables are read (.csv, .tsv, .json,
+            .jsonl, .zst, also compressed), by name.
         limit: of the comments of each file only the first so many are read. None reads all into memory, which takes
             about a gigabyte for a million.
 
@@ -40,15 +44,23 @@ def read_comments(paths: PathLike | Sequence[PathLike], limit: int | None = None
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
-    files = [Path(path) for path in ([paths] if isinstance(paths, (str, os.PathLike)) else paths)]
+    named = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    files = [file for name in named for place in located("reddit", name) for file in _files(place)]
     tidy, texts = Tidy(), dict[str, str]()
     rows: list[Comment] = []
     for path in files:
         rows += islice(filter(None, map(tidy, _raw(path, tidy.skipped, texts))), limit)
     if not rows:
-        named = ", ".join(map(str, files))
-        raise CorpusError(f"{named}: expected Reddit comments, found none; left out were {dict(tidy.skipped)}")
+        where = ", ".join(map(str, named))
+        raise CorpusError(f"{where}: expected Reddit comments, found none; left out were {dict(tidy.skipped)}")
     return Comments(tuple(rows), dict(tidy.skipped))
+
+
+def _files(place: Path) -> list[Path]:
+    """The file itself, or the tables in a folder, without the licences and descriptions that come with them."""
+    if not place.is_dir():
+        return [place]
+    return sorted(path for path in place.iterdir() if path.is_file() and _TABLES & {*path.suffixes})
 
 
 def _raw(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Iterator[Comment]:

@@ -1,0 +1,71 @@
+"""People's verdicts on replies, learned from by a model that can speak (you bring Taskmaster 3 and 4).
+
+The comparison of ``human_feedback``, without its off-policy estimates: fitted Q trains every weight of the model, which
+would take half an hour for each cell.
+
+A training seed takes, on one core: 125 + 5 x 60 steps of 8 replies with contexts of 166 tokens in all, at 4.8 s, 34
+minutes; eight cells with 64 replies for each of one to six decodings and 61 of the report for each that is shown, at
+25 s (as it comes 30 s) for 64, five times that for what is chosen by rank, 20 minutes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
+from agents.benchmark.suites.human_feedback import FEEDBACK
+from agents.benchmark.suites.settings import LEARNED, ranked
+from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, SMOLLM2, WAYS, WEIGHED, zero_shot
+
+VALUES: dict[str, Any] = {**LEARNED, "gamma": 1.0}
+
+ABOUT = (
+    "1,324 replies with a verdict each (you bring the files). Base learned from all of them, the others go on from it "
+    "for as many steps; 'as it comes' is the model before it learned any. The return is the likeness (chrF) to a reply "
+    "that was approved of in the same context, in dialogues that no agent has seen. Approval is the opinion of a model "
+    "of verdicts in yet other dialogues; beside it stands that model's own area under the ROC curve where it judges. "
+    "Decodings are chosen in the dialogues that the model of verdicts learned from."
+)
+
+HUMAN_FEEDBACK_SMOLLM2 = Suite(
+    name="human-feedback-smollm2",
+    title="People's verdicts on replies, by a model that can speak",
+    experiments=(
+        Experiment(
+            name="taskmaster",
+            title="Replies that people approved of, SmolLM2 on Taskmaster 3 and 4",
+            about=ABOUT,
+            data=Data("taskmaster-feedback", episodes=1_324, options=FEEDBACK),
+            env="Dialogue-chrF-v0",
+            env_options={**FEEDBACK, "split": "test"},
+            selection_options={**FEEDBACK, "split": "validation"},
+            cells=(
+                zero_shot(),
+                Cell("Base", "bc", fit=BASE_FIT, decodings=WAYS),
+                Cell("SFT, all", "bc", fit=FIT, decodings=WAYS, start="Base"),
+                Cell("SFT, approved", "bc", {"keep_above": 1.0}, FIT, WAYS, start="Base"),
+                Cell("Refit", "refit", fit=FIT, decodings=WAYS, start="Base"),
+                Cell("MC", "monte_carlo", VALUES, FIT, WEIGHED, start="Base"),
+                Cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, FIT, WEIGHED, start="Base"),
+                Cell(
+                    "MC ranks Base",
+                    "monte_carlo",
+                    decodings=ranked("q"),
+                    start="MC",
+                    trained=False,
+                    candidates_from="Base",
+                ),
+            ),
+            baselines=(
+                Baseline("random tokens", "random_tokens"),
+                Baseline("any approved reply", "random_reply"),
+                Baseline("approved", "human"),
+            ),
+            normalise=("random tokens", "approved"),
+            measures=("approval", "similarity", "diversity", "length", "divergence"),
+            episodes=61,  # each context once
+            selection_episodes=64,
+            **SMOLLM2,
+        ),
+    ),
+)
