@@ -119,7 +119,7 @@ class Prompted:
         known = next((n for n in lengths if said[:n] in self._known and n <= len(said)), 0)
         past = self._known[said[:known]] if known else history[:0]
         heard = history[known // history.itemsize :]
-        ends = prompts(torch.from_numpy(heard)[None].long(), self.prompt)[0].numpy() if self.prompt else heard < 0
+        ends = prompts(torch.tensor(heard)[None], self.prompt)[0].numpy() if self.prompt else heard < 0
         opens = np.flatnonzero(ends) + 1
         opens = opens[opens < len(heard)]  # the prompt of this very turn gets ``token``
         return np.concatenate([past, np.insert(heard, opens, self.best), [self.token]], dtype=np.int32)
