@@ -220,7 +220,10 @@ def test_the_command_chooses_once_and_eval_goes_by_it(
     episodes = found.best["episodes"]
     told = "1 episode" if episodes == 1 else f"{episodes} episodes"
     assert f"earns {found.best['return']:.3f} on {told}; the language model" in said
-    assert said.count(" chosen ") == 1 and "advantage_weight=32" in said
+    strongest = max(row["decoding"].get("advantage_weight", 0) for row in found.tried)
+    unit = Agent.load(out / "agent").model.config.value_unit
+    assert strongest == float(f"{32 / unit:.3g}") != 32  # in units of the log's spread
+    assert said.count(" chosen ") == 1 and f"advantage_weight={strongest:g}" in said
     found.tried.clear()
 
     assert train(data, out) == 0 and counted == [2]  # finished: the table is shown again

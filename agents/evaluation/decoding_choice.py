@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from agents.agent import Agent
     from lang_envs.vector import TokenVectorEnv
 
-WEIGHTS = (4, 16, 32)
-"""of the advantage, in the grid, beside 0 and 1"""
+WEIGHTS = (1, 4, 16, 32)
+"""of the advantage, in the grid, beside 0: for values in units of the log's spread, whatever rewards are counted in"""
 TOP_P = (0.95, 0.8)
 """how much of the language model's probability can be said, in the grid, beside all of it"""
 TARGETS = 3
@@ -67,8 +67,10 @@ def grid_of(agent: Agent) -> list[dict[str, Any]]:
         ruled_out: list[dict[str, Any]] = [{"lm_top_p": p} for p in TOP_P]
         gentle: list[dict[str, Any]] = [{"greedy": True}, {}, *ruled_out]
         strong = [{"greedy": True}, *({"greedy": True, **one} for one in ruled_out), *ruled_out]
-        return [{**one, "advantage_weight": weight} for weight in (0, 1) for one in gentle] + [
-            {**one, "advantage_weight": weight} for weight in WEIGHTS for one in strong
+        unit = agent.model.config.value_unit or 1.0
+        least, *others = (float(f"{weight / unit:.3g}") for weight in WEIGHTS)
+        return [{**one, "advantage_weight": weight} for weight in (0, least) for one in gentle] + [
+            {**one, "advantage_weight": weight} for weight in others for one in strong
         ]
     if isinstance(agent, DecisionTransformer) and agent.config.form == "tokens" and agent.edges:
         return [{**one, "target": target} for target in agent.edges[: -TARGETS - 1 : -1] for one in plain]
