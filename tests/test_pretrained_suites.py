@@ -10,6 +10,7 @@ import torch
 from chat_tokenizers import SMOLLM2, chat_tokenizer
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from agents import BC
 from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.experiment import Elsewhere
@@ -143,6 +144,35 @@ def test_what_is_lost_is_made_again_and_nothing_else(finished, model, tmp_path):
     run(suite_of(model), out, say=lambda line: None)
     assert metrics(out, "ilql") == before
     assert len(kept) == 4 and kept == {path: path.stat().st_mtime_ns for path in kept}
+
+
+def test_a_training_that_was_stopped_goes_on_to_the_same(finished, model, tmp_path, monkeypatch):
+    suite = suite_of(model, cells=suite_of(model).experiments[0].cells[:2])
+    steps, loss = [], BC.loss
+
+    def stopped(self, batch):
+        steps.append(len(batch))
+        if len(steps) == 2:
+            raise RuntimeError("power cut")
+        return loss(self, batch)
+
+    monkeypatch.setattr(BC, "loss", stopped)
+    with pytest.raises(ValueError, match="power cut"):
+        run(suite, tmp_path / "run", say=lambda line: None)
+    run(suite, tmp_path / "run", say=lambda line: None)
+    assert len(steps) == 1 + 1 + 1  # one made, one stopped, and that one again
+    assert metrics(tmp_path / "run", "bc") == metrics(finished, "bc")
+
+
+def test_what_a_training_depends_on(model):
+    def training(**changes):
+        work = units(suite_of(model, **changes), Path("nowhere"))
+        return next(unit.training() for unit in work if unit.name == "tiny/BC/0")
+
+    as_it_is = training()
+    assert as_it_is["experiment"]["lora"] == {"rank": 2} and as_it_is == training(measures=(), episodes=9)
+    for changes in ({"lora": {"rank": 3}}, {"lora": None}, {"dtype": "bf16"}, {"markup": "plain"}):
+        assert training(**changes) != as_it_is, changes
 
 
 def test_all_speak_its_tokens(model):
