@@ -9,15 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
-from agents.benchmark.suites.settings import GREEDY, LEARNED, Decodings, perturbed, ranked
-
-SMOLLM2: dict[str, Any] = {"lm": "smollm2", "lora": {"rank": 16}, "dtype": "bf16"}
-BASE_FIT: dict[str, Any] = {"steps": 125, "batch_size": 8, "lr": 1e-3, "warmup_steps": 10}
-FIT: dict[str, Any] = {"steps": 60, "batch_size": 8, "lr": 3e-4, "warmup_steps": 5}
-GENTLE: dict[str, Any] = {**FIT, "lr": 1e-4}
-AS_IT_COMES = Cell("as it comes", "bc", decodings=GREEDY, trained=False)
-WEIGHED: Decodings = perturbed(1, 4, top_p=(0.8,))[:1] + perturbed(1, 4, top_p=(0.8,))[6:]
-"""the likeliest token without values, and with them"""
+from agents.benchmark.suites.settings import GREEDY, LEARNED, ranked
+from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, GENTLE, SMOLLM2, WEIGHED, zero_shot
 
 QUICK_FIT: dict[str, Any] = {"batch_size": 8, "lr": 1e-3, "warmup_steps": 4, "log_every": 10}
 
@@ -35,7 +28,7 @@ QUICK_TALK = Experiment(
     env_options={"split": "test"},
     selection_options={"split": "validation"},
     cells=(
-        AS_IT_COMES,
+        zero_shot(GREEDY),
         Cell("BC", "bc", fit={**QUICK_FIT, "steps": 30}, data=Data("dialogue-human", episodes=240)),
         Cell("Refit", "refit", {"shift_rewards": True}, {**QUICK_FIT, "steps": 20, "lr": 5e-4}, start="BC"),
     ),
@@ -50,6 +43,8 @@ QUICK_TALK = Experiment(
 ROOM: dict[str, Any] = {"max_context_tokens": 128, "max_response_tokens": 48}
 """of this model's tokens; nine in ten human replies fit"""
 
+GREEDY_WEIGHED = tuple(way for way in WEIGHED if way.get("greedy"))
+"""the likeliest token, as of those without values"""
 CURVE = (100, 300, 1_000, 3_000)
 """contexts that TF learns from"""
 
@@ -74,7 +69,7 @@ def methods(contexts: int, human: Data, logs: Data | Samples | None = None) -> t
 
     values = {**LEARNED, "gamma": 1.0}
     return (
-        AS_IT_COMES,
+        zero_shot(GREEDY),
         *(tf(f"TF, {first}", first) for first in CURVE if first != contexts and first <= human.episodes),
         tf("TF", contexts),
         cell("TF, longer", "bc", data=human),
@@ -84,8 +79,8 @@ def methods(contexts: int, human: Data, logs: Data | Samples | None = None) -> t
         cell("Refit", "refit", {"shift_rewards": True}),
         cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, fit=GENTLE),
         cell("DPO", "dpo", {"pairs_per_context": 1}, fit=GENTLE),
-        cell("MC", "monte_carlo", values, decodings=WEIGHED),
-        cell("ILQL", "ilql", {**values, "tau": 0.7}, decodings=WEIGHED),
+        cell("MC", "monte_carlo", values, decodings=GREEDY_WEIGHED),
+        cell("ILQL", "ilql", {**values, "tau": 0.7}, decodings=GREEDY_WEIGHED),
         Cell("MC ranks TF", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="TF"),
         Cell("ILQL ranks TF", "ilql", decodings=ranked("q"), start="ILQL", trained=False, candidates_from="TF"),
         Cell(
@@ -103,7 +98,7 @@ ABOUT = (
     "SmolLM2-135M, a chat model that was trained elsewhere, reads the conversation by its chat template, and adapters "
     "of rank 16 are trained (you bring the files). TF learned from the human replies to 1,000 contexts, and goes on "
     "doing so in 'TF, longer'; the other TFs from as many as their names say. The others go on from TF for as many "
-    "steps; Swift and DPO at a third of the others' learning rate. {logs} Rankers choose among five samples of TF. All "
+    "steps; Swift and DPO at a fifth of the others' learning rate. {logs} Rankers choose among five samples of TF. All "
     "but they say the likeliest token. Contexts of the report belong to dialogues that no log holds. Perplexity is "
     "that of the model as it comes. BERTScore is the reward; the other measures are independent of it."
 )
@@ -130,7 +125,6 @@ def replies(name: str, title: str, corpus: str, about: str, data: Data, cells: t
             Baseline("human", "human"),
         ),
         normalise=("any reply", "human"),
-        reference="as it comes",
         measures=("similarity", "diversity", "length", "divergence"),
         episodes=256,
         selection_episodes=64,
