@@ -15,6 +15,7 @@ from agents.benchmark.running.check import check
 DATA = Path(os.environ.get("LANG_ENVS_DATA", "nowhere"))
 FILES = DATA / "dialogue"
 OF_SMOLLM2 = {
+    "dialogue-smollm2": ("dialogue/taskmaster4", "dialogue/multiwoz21"),
     "reddit-smollm2": ("reddit/goemotions",),
     "clarifying-qa-smollm2": ("qa/openbookqa_swag", "qa/arc_official_jsonl"),
     "human-feedback-smollm2": ("dialogue/taskmaster3", "dialogue/taskmaster4"),
@@ -32,6 +33,9 @@ def real_files(tmp_path, monkeypatch):
     for archive in FILES.glob("multiwoz21/val.json.zip"):
         (dialogues / "multiwoz").mkdir()
         (dialogues / "multiwoz" / "data.json").write_bytes(zipfile.ZipFile(archive).read("val.json"))
+    for kind in ("qa", "reddit"):
+        if (DATA / kind).exists():
+            (dialogues.parent / kind).symlink_to(DATA / kind)
     monkeypatch.setenv("LANG_ENVS_DATA", str(dialogues.parent))
     return {path.name for path in dialogues.iterdir()}
 
@@ -55,7 +59,7 @@ def test_every_suite_runs(name, tmp_path, real_files):
 
 @pytest.mark.usefixtures("smollm2")
 @pytest.mark.parametrize("name", OF_SMOLLM2)
-def test_every_suite_of_smollm2_can_run(name, tmp_path):
+def test_every_suite_of_smollm2_can_run(name, tmp_path, real_files):
     if missing := [folder for folder in OF_SMOLLM2[name] if not (DATA / folder).exists()]:
         pytest.skip(f"{name} learns from {missing}, not found; set LANG_ENVS_DATA to the folder that holds them")
     check(SUITES[name], tmp_path / "run")
