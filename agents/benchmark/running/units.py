@@ -17,6 +17,7 @@ from lang_envs.file_names import folded
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _MEASURED_IN_TRAINING = ("rank_test", "exact_values", "advantage_quality", "measure_every")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", *_MEASURED_IN_TRAINING)
+_OF_A_LARGE_MODEL = 100  # steps of a model from scratch take as long as one of a pretrained model, or less
 _OF_A_PRETRAINED_MODEL = ("lora", "dtype", "markup")  # no result of a model from scratch depends on them
 
 Part = Cell | Samples | Baseline | ExactLearner | None
@@ -146,14 +147,14 @@ def units(suite: Suite, out: Path) -> list[Unit]:
         if experiment.rank_test:
             work.append(Unit(f"{experiment.name}/yardsticks", folder / "yardsticks", experiment, data, None))
     _check_names(work)
-    work.sort(key=lambda unit: -_steps(unit.part))
+    work.sort(key=lambda unit: -_length(unit))
     return work
 
 
-def _steps(part: Part) -> float:
-    """How long its training is, as far as that is a number."""
-    steps = part.fit.get("steps") if isinstance(part, Cell) else None
-    return steps if isinstance(steps, int) else 0
+def _length(unit: Unit) -> float:
+    """How long its training is, in steps of a small model, as far as that is a number."""
+    steps = unit.part.fit.get("steps") if isinstance(unit.part, Cell) else None
+    return steps * (_OF_A_LARGE_MODEL if unit.experiment.pretrained else 1) if isinstance(steps, int) else 0
 
 
 def _check_names(work: Sequence[Unit]) -> None:

@@ -29,8 +29,8 @@ QUICK_TALK = Experiment(
     selection_options={"split": "validation"},
     cells=(
         zero_shot(GREEDY),
-        Cell("BC", "bc", fit={**QUICK_FIT, "steps": 30}, data=Data("dialogue-human", episodes=240)),
-        Cell("Refit", "refit", {"shift_rewards": True}, {**QUICK_FIT, "steps": 20, "lr": 5e-4}, start="BC"),
+        Cell("after BC", "bc", fit={**QUICK_FIT, "steps": 30}, data=Data("dialogue-human", episodes=240)),
+        Cell("after Refit", "refit", {"shift_rewards": True}, {**QUICK_FIT, "steps": 20, "lr": 5e-4}, start="after BC"),
     ),
     baselines=(Baseline("any reply", "random_reply"), Baseline("human", "human")),
     normalise=("any reply", "human"),
