@@ -185,7 +185,10 @@ def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
         (["train", "--from", "nowhere", "--out", "x"], "is not the config.json of a training run"),
         (["eval", "nowhere"], "holds no saved agent"),
         (["bench", "quck", "--out", "x"], "did you mean 'quick'?"),
-        (["bench", "quick", "--only", "trap", "--out", "x"], "The experiments of quick are movie-review; 'trap' was"),
+        (
+            ["bench", "quick", "--only", "trap", "--out", "x"],
+            "The experiments of quick are smollm2, movie-review; 'trap' was",
+        ),
         (["bench", "quick", "--from", "x", "--out", "x"], "not both"),
         (["bench", "--from", "nowhere", "--out", "x"], "nowhere should hold a JSON object"),
         (["train", "bc", "--env", "Nope-v0", "--out", "x"], "'Nope-v0' cannot be made"),

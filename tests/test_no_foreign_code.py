@@ -20,7 +20,7 @@ SOURCES = [
 PAGES = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
 CODE = re.compile(r"```(?:python|py)[^\n]*\n(.*?)```", re.DOTALL)
 LOADERS = {"from_pretrained", "from_config", "load_dataset"}
-OURS = {"LM.from_pretrained", "super().from_pretrained", "minari.load_dataset"}
+OURS = {"LM.from_pretrained", "nn.Embedding.from_pretrained", "super().from_pretrained", "minari.load_dataset"}
 FORBIDDEN = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
 
 
