@@ -43,8 +43,12 @@ SUITE_NAMES = (
     "dialogue",
     "dialogue-small",
     "dialogue-real",
+    "dialogue-smollm2",
     "clarifying-qa",
     "human-feedback",
+    "reddit-smollm2",
+    "clarifying-qa-smollm2",
+    "human-feedback-smollm2",
 )
 USUAL_EPISODES = 10_000  # of a recipe without an end
 
