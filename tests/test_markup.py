@@ -8,6 +8,7 @@ from chat_tokenizers import FAMILIES, LLAMA2, QWEN3, chat_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agents.training.tokens import made_for
 from lang_envs.chat_templates import NAMED, PACKAGED
 from lang_envs.conversation import assistant, system, to_json, user
 from lang_envs.markup import Markup, MarkupError, markup_of
@@ -207,3 +208,12 @@ def test_the_marker_of_a_prompt_ends_every_opening(tokenizer):
         tokens = markup.opening(TURNS[:n])
         assert tokens[len(tokens) - len(markup.prompt) :] == markup.prompt
     assert np.isin(markup.prompt, [i for i, t in tokenizer.added_tokens_decoder.items() if t.special]).any()
+
+
+def test_a_run_takes_the_models_tokens_in_the_markup_that_is_asked_for(tmp_path):
+    chat_tokenizer(QWEN3).save_pretrained(tmp_path)
+    with pytest.raises(MarkupError, match="markup='chatml'"):
+        made_for(str(tmp_path), "Dialogue-BLEU-v0", {}, 1)
+    env = made_for(str(tmp_path), "Dialogue-BLEU-v0", {"markup": "chatml"}, 1)
+    assert env.tokenizer.eos_token == "<|im_end|>"
+    assert made_for("d64-l2", "Dialogue-BLEU-v0", {"markup": "plain"}, 1).tokenizer.eos_token == "<|end|>"

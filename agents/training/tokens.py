@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.models.sizes import SIZES
 from lang_envs.make import language_vec
+from lang_envs.markup import MarkupError
 from lang_envs.pretrained import load_tokenizer
 from lang_envs.tokenizers import adopt, decode, encode, fingerprint
 
@@ -28,13 +29,14 @@ def made_for(lm: str, env_id: str, options: dict[str, Any], rows: int) -> TokenV
     Raises:
         ValueError: it cannot be made.
     """
-    env = language_vec(env_id, rows, **options)
     if lm in SIZES or "tokenizer" in options:
-        return env
-    tokenizer = _tokenizer_of(lm)
-    if tokenizer is None or not must_adopt(env, tokenizer):
-        return env
-    return language_vec(env_id, rows, **options, tokenizer=lm)
+        return language_vec(env_id, rows, **options)
+    markup = options.get("markup")  # the model's tokenizer may have one that the environment's own has not
+    env = language_vec(env_id, rows, **{name: x for name, x in options.items() if name != "markup"})
+    tokenizer = _tokenizer_of(lm, markup)
+    if tokenizer is not None and must_adopt(env, tokenizer):
+        return language_vec(env_id, rows, **options, tokenizer=lm)
+    return env if markup is None else language_vec(env_id, rows, **options)
 
 
 def must_adopt(env: TokenVectorEnv, tokenizer: PreTrainedTokenizerFast) -> bool:
@@ -45,10 +47,16 @@ def must_adopt(env: TokenVectorEnv, tokenizer: PreTrainedTokenizerFast) -> bool:
     return fingerprint(env.tokenizer) != fingerprint(tokenizer) and _spells_any_text(tokenizer)
 
 
-def _tokenizer_of(source: str) -> PreTrainedTokenizerFast | None:
-    """The tokenizer of a model (``lang_envs.model_files``), None where it was saved without one."""
+def _tokenizer_of(source: str, markup: str | None) -> PreTrainedTokenizerFast | None:
+    """The tokenizer of a model (``lang_envs.model_files``), None where it was saved without one.
+
+    Raises:
+        MarkupError: episodes cannot be written by its chat template, and no other markup was asked for.
+    """
     try:
-        return adopt(load_tokenizer(source))
+        return adopt(load_tokenizer(source), markup)
+    except MarkupError:
+        raise
     except (ValueError, TypeError):  # whoever loads the model says what is wrong with it
         return None
 
