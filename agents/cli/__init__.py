@@ -15,6 +15,7 @@ import tyro
 from rich.markup import escape
 from rich.table import Table
 
+from agents.buffers import keep_buffers
 from agents.cli import interrupts
 from agents.cli.agent_commands import Chat, Eval, Explain
 from agents.cli.arguments import check_once, check_printable, import_named
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not given or given[0] in ("-h", "--help", "help"):
         _overview()
         return 0
+    if arguments is None:  # the process is this command's own
+        keep_buffers()
     with interrupts.heeded(given[0], to_the_end=arguments is None) as interruption:
         try:
             check_printable(given)

@@ -73,14 +73,19 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
 
 
 def _start_worker() -> None:
-    """One thread, and no life after the parent's: a killed run must not go on beside the one that replaces it.
+    """One thread, buffers that are kept, and no life after the parent's.
+
+    A killed run must not go on beside the one that replaces it.
 
     Ctrl-C reaches all processes of a terminal; the parent answers it for its workers.
     """
     import torch
 
+    from agents.buffers import keep_buffers
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
+    keep_buffers()
     parent = multiprocessing.parent_process()
     assert parent is not None
 
