@@ -35,10 +35,12 @@ class Commenter:
             raise ValueError(f"tone must be one of {get_args(Tone)}, got {tone!r}")
         self.tone, self.limit = tone, task.max_utterance_tokens
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
+        self._speech = Speech(task, self._tokenizer)
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One comment for each history."""
-        heard = transcripts(self._tokenizer, histories)
+        read = self._speech.read(histories)
+        heard = ["\n".join(message.content for message in messages) for messages in read]
         texts = [self._comment(text, rng) for text, rng in zip(heard, rngs, strict=True)]
         return [Turn(spell(self._tokenizer, text, self.limit)) for text in texts]
 
