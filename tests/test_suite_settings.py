@@ -12,6 +12,7 @@ import pytest
 from agents import AGENTS
 from agents.benchmark import SUITES, Suite
 from agents.benchmark.running.protocols import imitates
+from agents.benchmark.running.units import units
 from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
 
 DECIDED = ("target_rate", "zero_init", "bias_init", "value_unit", "backup", "cql_weight", "trunk_gradient")
@@ -59,3 +60,9 @@ def test_imitation_and_values_are_chosen_among_the_same_ways_to_speak():
         {"advantage_weight": 8, "advantage_clip": 0.0, "greedy": True, "lm_top_p": 0.9},
         {"advantage_weight": 8, "advantage_clip": 0.0, "lm_top_p": 0.9},
     ]
+
+
+def test_pieces_that_much_work_waits_for_come_first():
+    names = [unit.name for unit in units(SUITES["quick"], Path("run"))]
+    assert names[:3] == ["smollm2/as it comes/0", "smollm2/after BC/0", "smollm2/after Refit/0"]
+    assert names[3].startswith("movie-review/")

@@ -127,7 +127,7 @@ def _hashed(name: str, logs: Data | Samples) -> str:
 
 
 def units(suite: Suite, out: Path) -> list[Unit]:
-    """The whole grid: the longest pieces first, so that no process is left with one at the end.
+    """The whole grid: those first that most work waits for, so that no process is left with it at the end.
 
     Raises:
         ValueError: a cell uses one that is not there, or that uses it in turn; two have one name.
@@ -147,8 +147,18 @@ def units(suite: Suite, out: Path) -> list[Unit]:
         if experiment.rank_test:
             work.append(Unit(f"{experiment.name}/yardsticks", folder / "yardsticks", experiment, data, None))
     _check_names(work)
-    work.sort(key=lambda unit: -_length(unit))
+    ahead = _ahead(work)
+    work.sort(key=lambda unit: -ahead[unit.folder])
     return work
+
+
+def _ahead(work: Sequence[Unit]) -> dict[Path, float]:
+    """How long each piece takes, together with the longest row of those that wait for it one after another."""
+    ahead = {unit.folder: _length(unit) for unit in work}
+    for unit in sorted(work, key=lambda unit: -unit.wave):
+        for needed in unit.needs.values():
+            ahead[needed.folder] = max(ahead[needed.folder], _length(needed) + ahead[unit.folder])
+    return ahead
 
 
 def _length(unit: Unit) -> float:
