@@ -52,6 +52,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     try:
         while waiting or running:
             ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
+            ready = ready[: workers - len(running)]  # no more, for those that become ready may be wanted before others
             with _without_interrupts():  # which the processes that are started here inherit
                 running |= {pool.submit(attempt, unit, frozenset(failed)) for unit in ready}
             waiting = [unit for unit in waiting if not any(unit is other for other in ready)]

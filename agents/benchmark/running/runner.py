@@ -90,7 +90,6 @@ def _run(suite: Suite, place: Place, workers: int, command: str, say: Say, execu
     pending = [dataclasses.replace(unit, tensorboard=tensorboard) for unit in work if unit.result() is None]
     if len(pending) < len(work):
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
-    pending.sort(key=lambda unit: unit.wave)  # each after those it needs, the longest of a wave still first
     failures: dict[str, str] = {}
     with closing(_finish(pending, workers, executor)) as worked:  # an interrupt must not leave a worker behind
         for count, done in enumerate(worked, 1):

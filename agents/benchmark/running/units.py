@@ -127,7 +127,9 @@ def _hashed(name: str, logs: Data | Samples) -> str:
 
 
 def units(suite: Suite, out: Path) -> list[Unit]:
-    """The whole grid: those first that most work waits for, so that no process is left with it at the end.
+    """The whole grid, each piece after those it needs.
+
+    Those come first that most work waits for, so that no process is left with it at the end.
 
     Raises:
         ValueError: a cell uses one that is not there, or that uses it in turn; two have one name.
@@ -148,7 +150,7 @@ def units(suite: Suite, out: Path) -> list[Unit]:
             work.append(Unit(f"{experiment.name}/yardsticks", folder / "yardsticks", experiment, data, None))
     _check_names(work)
     ahead = _ahead(work)
-    work.sort(key=lambda unit: -ahead[unit.folder])
+    work.sort(key=lambda unit: (-ahead[unit.folder], unit.wave))
     return work
 
 
