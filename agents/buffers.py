@@ -1,7 +1,8 @@
 """Large buffers stay with the process, where the C library would give them back to the system after each use.
 
 The scores of 256 states over 50,000 tokens are 50 MB, and a step makes several such tables. glibc maps each anew, and
-the system fills its pages with zeros at the first touch: of 75 seconds that 256 replies of SmolLM2 took, 28 were that.
+the system fills its pages with zeros at the first touch: of 75 seconds that 256 replies of SmolLM2 took, a
+third was that (``tests/perf/test_perf_buffers.py``).
 """
 
 from __future__ import annotations

@@ -23,8 +23,8 @@ from agents.models.speaking import put_back
 from datasets_builders.atomic import read_object
 from datasets_builders.checksums import verify
 from datasets_builders.fields import typed
+from lang_envs.adoption import adopt
 from lang_envs.pretrained import Precision, load_model, load_tokenizer
-from lang_envs.tokenizers import adopt
 
 FORMAT_VERSION = 1
 DESCRIPTION = "agent.json"

@@ -9,8 +9,9 @@ from datasets_builders import checksums
 from datasets_builders.atomic import read_object
 from datasets_builders.storage import DatasetError, read_arrow
 from datasets_builders.views import Chunk
+from lang_envs.adoption import adopt
 from lang_envs.file_names import component
-from lang_envs.tokenizers import adopt, fingerprint
+from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -45,7 +45,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
         max_tokens: of a whole episode; the task's by default, and room for what another tokenizer's markup takes.
         render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
-        markup: how conversations are written (:func:`lang_envs.tokenizers.set_markup`); by default as the tokenizer's
+        markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default as the tokenizer's
             chat template says, and in plain text where it has none.
     """
 
@@ -172,7 +172,7 @@ class UtteranceEnv(gym.Env[str, str]):
         tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
         max_tokens: of a whole episode; the task's by default, and room for what another tokenizer's markup takes.
         render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
-        markup: how conversations are written (:func:`lang_envs.tokenizers.set_markup`); by default as the tokenizer's
+        markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default as the tokenizer's
             chat template says, and in plain text where it has none.
     """
 

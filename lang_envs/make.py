@@ -135,16 +135,17 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
             raise TypeError(f"the task is already made; give it {sorted(rest)} where that happens")
         return task, own
     make: type[Task[Any]] = _find(task) if isinstance(task, str) else task
-    told = {name: rest.pop(name) for name in ("instruction",) if name in rest}
     known, hints = list(inspect.signature(make).parameters), _hints(make)
+    instructed = "instruction" in rest and "instruction" not in known  # else it is an option of the task
+    told = rest.pop("instruction") if instructed else None
     for option in rest:
         if option not in known:
             known = sorted({*known, *own_options, "instruction", "level"})
             raise TypeError(f"{make.__name__} has no option {option!r}; {hint(option, known)}")
     checked = {k: typed(v, hints[k], f"{make.__name__}'s {k}") if k in hints else v for k, v in rest.items()}
     made = make(**checked)
-    for instruction in told.values():
-        _instruct(made, instruction)
+    if instructed:
+        _instruct(made, told)
     return made, own
 
 

@@ -42,7 +42,7 @@ class Markup:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._tokenizer, self._pieces = tokenizer, TemplatePieces(tokenizer)
+        self._backend, self._pieces = tokenizer.backend_tokenizer, TemplatePieces(tokenizer)
         self._between, self._closing = self._pieces.between, self._pieces.closing
         self.end, self.lead = self._pieces.end, self._pieces.lead
         self._specials = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
@@ -110,7 +110,7 @@ class Markup:
         """What a turn of the agent says, by the text of its tokens without the end token."""
         return text.removeprefix(self.lead)
 
-    def fitted(self, conversation: Conversation) -> Conversation:
+    def _fitted(self, conversation: Conversation) -> Conversation:
         """The conversation as the template can write it.
 
         Where it has no system role, system messages open the next turn of the user; where turns must take turns,
@@ -187,7 +187,7 @@ class Markup:
         return "".join([*runs, self._decoded(run)])
 
     def _decoded(self, ids: list[int]) -> str:
-        return self._tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=False) if ids else ""
+        return self._backend.decode(ids, skip_special_tokens=False) if ids else ""
 
     def _plain(self, text: str) -> str:
         return self._a_mark.sub(lambda mark: self._named[mark[0]], text)
@@ -195,10 +195,10 @@ class Markup:
     # Spelling
 
     def _opening(self, conversation: Conversation, limit: int | None) -> list[int]:
-        ids = self._spelled(self._written(None, self.fitted(conversation), over=False))
+        ids = self._spelled(self._written(None, self._fitted(conversation), over=False))
         while limit is not None and len(ids) > limit:
             conversation = self._shortened(conversation, limit, len(ids))
-            ids = self._spelled(self._written(None, self.fitted(conversation), over=False))
+            ids = self._spelled(self._written(None, self._fitted(conversation), over=False))
         return ids
 
     def _shortened(self, conversation: Conversation, limit: int, length: int) -> Conversation:
@@ -262,10 +262,9 @@ class Markup:
                 self._ids.clear()
             literal = self._special.search(text) is not None
             before, after = ("", "") if literal else (self._named.get(before, ""), self._named.get(after, ""))
-            backend = self._tokenizer.backend_tokenizer
-            backend.encode_special_tokens = literal
-            ids = backend.encode(before + text + after, add_special_tokens=False).ids
-            backend.encode_special_tokens = False
+            self._backend.encode_special_tokens = literal
+            ids = self._backend.encode(before + text + after, add_special_tokens=False).ids
+            self._backend.encode_special_tokens = False
             self._ids[key] = ids[bool(before) : len(ids) - bool(after)]
         return self._ids[key]
 

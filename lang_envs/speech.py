@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from lang_envs.adoption import adopt
 from lang_envs.chat_templates import PACKAGED
 from lang_envs.conversation import Conversation, system, user
 from lang_envs.markup import MOST_SPELLINGS, markup_of
-from lang_envs.tokenizers import adopt, decode, encode, opening_tokens
+from lang_envs.tokenizers import decode, encode, opening_tokens
 from lang_envs.utterances import opening
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def tokenizer_of(
     Args:
         task: what is played.
         tokenizer: where it is not the task's own: a tokenizer, a folder, or a name on the hub.
-        markup: how conversations are written; see :func:`lang_envs.tokenizers.set_markup`. By default as the
+        markup: how conversations are written; see :func:`lang_envs.adoption.set_markup`. By default as the
             tokenizer's own chat template says, and in plain text where it has none and the task is a conversation.
 
     Raises:

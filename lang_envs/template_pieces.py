@@ -59,6 +59,7 @@ class TemplatePieces:
         self.strips: dict[Role, bool] = {role: self._stripped(role) for role in ("system", "user", "assistant")}
         self._check_thoughts()
         self.end, self.lead = self._end(), self._lead()
+        del self._tokenizer  # by which this is remembered: it must not be kept alive
 
     @property
     def asking(self) -> str:

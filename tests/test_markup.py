@@ -1,6 +1,8 @@
 """Conversations as tokens: as the template writes them, to the token, at every turn; and texts that are no control."""
 
+import gc
 import itertools
+import weakref
 
 import numpy as np
 import pytest
@@ -9,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agents.training.tokens import made_for
+from lang_envs.adoption import adopt, set_markup
 from lang_envs.chat_templates import NAMED, PACKAGED
 from lang_envs.conversation import assistant, system, to_json, user
 from lang_envs.markup import Markup, MarkupError, markup_of
-from lang_envs.tokenizers import adopt, fingerprint, set_markup, text_tokenizer
+from lang_envs.tokenizers import fingerprint, text_tokenizer
 from lang_envs.utterances import spell
 
 TOKENIZERS = {name: adopt(chat_tokenizer(template)) for name, (template, _) in FAMILIES.items()} | {
@@ -217,3 +220,12 @@ def test_a_run_takes_the_models_tokens_in_the_markup_that_is_asked_for(tmp_path)
     env = made_for(str(tmp_path), "Dialogue-BLEU-v0", {"markup": "chatml"}, 1)
     assert env.tokenizer.eos_token == "<|im_end|>"
     assert made_for("d64-l2", "Dialogue-BLEU-v0", {"markup": "plain"}, 1).tokenizer.eos_token == "<|end|>"
+
+
+def test_a_tokenizer_is_not_kept_alive_by_what_is_remembered_of_it():
+    tokenizer = chat_tokenizer(FAMILIES["ChatML"][0])
+    markup_of(tokenizer).opening(TURNS)
+    gone = weakref.ref(tokenizer)
+    del tokenizer
+    gc.collect()
+    assert gone() is None

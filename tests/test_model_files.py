@@ -16,10 +16,10 @@ from transformers import AutoModelForCausalLM
 import lang_envs.smollm2
 from agents import LM
 from lang_envs import gguf
+from lang_envs.adoption import adopt
 from lang_envs.gguf import SOURCE, cache_folder, converted
 from lang_envs.model_files import located
 from lang_envs.pretrained import load_config, load_model, load_tokenizer
-from lang_envs.tokenizers import adopt
 
 
 @pytest.fixture

@@ -7,13 +7,14 @@ from chat_tokenizers import CHATML, LLAMA3, chat_tokenizer
 
 from datasets_builders import record
 from lang_envs import Reply, Task, TokenEnv, TokenVectorEnv, UtteranceEnv, rollout
+from lang_envs.adoption import adopt, set_markup
 from lang_envs.chat_templates import PACKAGED, PLAIN
 from lang_envs.conversation import assistant, system, user
 from lang_envs.markup import markup_of
 from lang_envs.policies.any_task import Say
 from lang_envs.speech import Speech, tokenizer_of
 from lang_envs.tasks.wordle import Wordle
-from lang_envs.tokenizers import adopt, character_tokenizer, fingerprint, set_markup, text_tokenizer
+from lang_envs.tokenizers import character_tokenizer, fingerprint, text_tokenizer
 from lang_envs.utterances import spell
 
 RULES = "Say little."

@@ -2,7 +2,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from lang_envs.tokenizers import adopt, character_tokenizer, decode, encode, fingerprint, word_tokenizer
+from lang_envs.adoption import adopt
+from lang_envs.tokenizers import character_tokenizer, decode, encode, fingerprint, word_tokenizer
 
 LETTERS = ["<pad>", *"abc \n", "<end>", "<g>", "é"]
 WORDS = ["the", "movie", "wasn't", ":", "<pad>", "<end>"]

@@ -11,6 +11,7 @@ from llama_tokenizer import llama_like
 
 from datasets_builders import DatasetError, EpisodeDataset, record
 from datasets_builders.trl import Exported, from_preference, from_sft, to_preference, to_sft
+from lang_envs.adoption import adopt
 from lang_envs.chat_templates import END
 from lang_envs.conversation import assistant, system, to_json, user
 from lang_envs.episode import Episode
@@ -18,7 +19,7 @@ from lang_envs.markup import markup_of
 from lang_envs.policies.any_task import Say
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.tasks.movie_review import MovieReview
-from lang_envs.tokenizers import adopt, encode, text_tokenizer
+from lang_envs.tokenizers import encode, text_tokenizer
 from lang_envs.utterances import spell
 
 TOKENIZER = text_tokenizer()

@@ -11,6 +11,7 @@ from safetensors.numpy import save_file
 
 from datasets_builders.recipes import build
 from datasets_builders.visual_dialogue import QUESTIONERS
+from lang_envs.adoption import set_markup
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.visdial.features import from_dialogues, from_file, from_objects
 from lang_envs.corpora.visdial.visdial import ImageDialogue, read_visdial
@@ -18,7 +19,7 @@ from lang_envs.corpora.visdial.vispro import joined, read_vispro
 from lang_envs.corpora.visdial.world import VisdialWorld
 from lang_envs.rewards import encoder
 from lang_envs.tasks.visual_dialogue import VisualDialogue
-from lang_envs.tokenizers import character_tokenizer, decode, set_markup
+from lang_envs.tokenizers import character_tokenizer, decode
 
 OFFICIAL = {
     "version": "1.0",

@@ -165,7 +165,7 @@ class Experiment:
     dtype: Literal["fp32", "bf16"] = "fp32"
     """of a model that was trained elsewhere"""
     markup: str = ""
-    """how conversations are written (``lang_envs.tokenizers.set_markup``); empty: as the tokenizer says"""
+    """how conversations are written (``lang_envs.adoption.set_markup``); empty: as the tokenizer says"""
     baselines: tuple[Baseline, ...] = ()
     exact: tuple[ExactLearner, ...] = ()
     """learners without generalisation that the agents are shown beside"""

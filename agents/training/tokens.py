@@ -6,10 +6,11 @@ import string
 from typing import TYPE_CHECKING, Any
 
 from agents.models.sizes import SIZES
+from lang_envs.adoption import adopt
 from lang_envs.make import language_vec
 from lang_envs.markup import MarkupError
 from lang_envs.pretrained import load_tokenizer
-from lang_envs.tokenizers import adopt, decode, encode, fingerprint
+from lang_envs.tokenizers import decode, encode, fingerprint
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

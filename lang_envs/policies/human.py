@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lang_envs.markup import markup_of
-from lang_envs.tasks.wordle import OVER, REPLY_END, START, Wordle, WordleState
+from lang_envs.tasks.wordle import START, Wordle, WordleState
 from lang_envs.terminal import Terminal
 
 _STYLES = {"g": "bold white on green", "y": "bold black on yellow", "b": "bold white on grey37"}
@@ -104,7 +104,7 @@ class WordleBoard:
         if not info.get("valid", False):
             console.print(Text(f"{said!r} is no valid guess; it took a turn.", style="red"))
             return
-        marks = observation.removesuffix(OVER).removesuffix(REPLY_END).replace("<", "").replace(">", "")
+        marks = self.task.in_words(observation)
         tiles = Text()
         for letter, mark in zip(said, marks, strict=True):
             tiles.append(f" {letter.upper()} ", _STYLES[mark])

@@ -21,10 +21,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from agents import LM
 from agents.decoding.policy import LMPolicy
+from lang_envs.adoption import adopt
 from lang_envs.conversation import user
 from lang_envs.markup import Markup
 from lang_envs.pretrained import Precision
-from lang_envs.tokenizers import adopt
 
 TURNS = 10_000
 RATE = 20_000  # turns a second

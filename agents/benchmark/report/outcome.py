@@ -40,7 +40,8 @@ class Table:
         body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in self.rows)
         note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        return f'<h3>{escape(self.title)}</h3><div class="scroll">{table}</div>{note}'
+        title = f"<h3>{escape(self.title)}</h3>" if self.title else ""
+        return f'{title}<div class="scroll">{table}</div>{note}'
 
 
 def _row(cells: Sequence[str]) -> str:

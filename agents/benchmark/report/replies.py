@@ -39,5 +39,5 @@ def _by_conversation(outcome: Outcome) -> dict[str, tuple[list[dict[str, str]], 
 def _shown(messages: Sequence[dict[str, str]], said: Replies) -> str:
     spoken = [f"<b>{escape(m['role'])}</b> {escape(m['content'])}" for m in messages if m["role"] != "system"]
     rows = tuple((label, reply or "(nothing)", f"{paid:.2f}") for label, (reply, paid) in said.items())
-    table = Table("", ("agent", "reply", "reward"), rows).html().removeprefix("<h3></h3>")
+    table = Table("", ("agent", "reply", "reward"), rows).html()
     return f'<div class="episode">{"<br>".join(spoken) or "(nobody has spoken)"}</div>{table}'

@@ -17,6 +17,12 @@ ILQL_VALUES = {**VALUES, **ONE_TOKEN, "tau": 0.7}
 FIT: dict[str, Any] = {"steps": 150, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 VALUE_WEIGHTS = weights(0, 1, 4, 16)
 FEEDBACK: dict[str, Any] = {"corpus": "taskmaster-feedback", "max_response_tokens": 96}
+BASELINES = (
+    Baseline("random tokens", "random_tokens"),
+    Baseline("any approved reply", "random_reply"),
+    Baseline("approved", "human"),
+)
+RANKED = Cell("MC ranks Base", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="Base")
 
 HUMAN_FEEDBACK = Suite(
     name="human-feedback",
@@ -47,20 +53,9 @@ HUMAN_FEEDBACK = Suite(
                 Cell("Refit", "refit", fit=FIT, start="Base"),
                 Cell("MC", "monte_carlo", VALUES, {**FIT, **SLOW_HEADS}, VALUE_WEIGHTS, start="Base"),
                 Cell("ILQL", "ilql", ILQL_VALUES, {**FIT, **SLOW_HEADS}, VALUE_WEIGHTS, start="Base"),
-                Cell(
-                    "MC ranks Base",
-                    "monte_carlo",
-                    decodings=ranked("q"),
-                    start="MC",
-                    trained=False,
-                    candidates_from="Base",
-                ),
+                RANKED,
             ),
-            baselines=(
-                Baseline("random tokens", "random_tokens"),
-                Baseline("any approved reply", "random_reply"),
-                Baseline("approved", "human"),
-            ),
+            baselines=BASELINES,
             normalise=("random tokens", "approved"),
             reference="Base",
             measures=("approval", "off_policy", "similarity", "diversity", "length", "divergence"),

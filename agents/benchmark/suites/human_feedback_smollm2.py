@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.human_feedback import FEEDBACK
-from agents.benchmark.suites.settings import LEARNED, ranked
+from agents.benchmark.experiment import Cell, Data, Experiment, Suite
+from agents.benchmark.suites.human_feedback import BASELINES, FEEDBACK, RANKED
+from agents.benchmark.suites.settings import LEARNED
 from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, SMOLLM2, WAYS, WEIGHED, zero_shot
 
 VALUES: dict[str, Any] = {**LEARNED, "gamma": 1.0}
@@ -47,20 +47,9 @@ HUMAN_FEEDBACK_SMOLLM2 = Suite(
                 Cell("Refit", "refit", fit=FIT, decodings=WAYS, start="Base"),
                 Cell("MC", "monte_carlo", VALUES, FIT, WEIGHED, start="Base"),
                 Cell("ILQL", "ilql", {**VALUES, "tau": 0.7}, FIT, WEIGHED, start="Base"),
-                Cell(
-                    "MC ranks Base",
-                    "monte_carlo",
-                    decodings=ranked("q"),
-                    start="MC",
-                    trained=False,
-                    candidates_from="Base",
-                ),
+                RANKED,
             ),
-            baselines=(
-                Baseline("random tokens", "random_tokens"),
-                Baseline("any approved reply", "random_reply"),
-                Baseline("approved", "human"),
-            ),
+            baselines=BASELINES,
             normalise=("random tokens", "approved"),
             measures=("approval", "similarity", "diversity", "length", "divergence"),
             episodes=61,  # each context once
