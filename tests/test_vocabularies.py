@@ -17,6 +17,7 @@ from datasets_builders import build, record
 from datasets_builders.provenance import tokenizer_facts
 from datasets_builders.trl import from_preference, from_sft, to_sft
 from lang_envs import TokenEnv, TokenVectorEnv, UtteranceEnv, check_env, rollout
+from lang_envs.adoption import adopt
 from lang_envs.make import language_vec
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.endpoint import Answer
@@ -27,7 +28,6 @@ from lang_envs.speech import Speech
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import (
-    adopt,
     encode,
     fingerprint,
     opening_tokens,
