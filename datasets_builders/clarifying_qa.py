@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from datasets_builders.recorder import Block, first_seed, played
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed, played
 from lang_envs.episode import Episode
 from lang_envs.policies.clarifying_qa import AnswerAtOnce, AskIrrelevant, AskThenAnswer, RandomAnswer
 from lang_envs.rollout import Start

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from datasets_builders.recorder import Block, first_seed
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed
 from datasets_builders.samples import Sampling, samples
 from lang_envs.corpora.dialogues import by_name
 from lang_envs.corpora.dialogues.dialogue import conversation

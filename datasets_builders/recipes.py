@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from datasets_builders import clarifying_qa, dialogue, reddit, visual_dialogue, wordle, wordle_tweets
+from datasets_builders.block_workers import Block, Executor, Workers
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import plain, provenance_of
-from datasets_builders.recorder import Block, first_seed, make_env, played, write_blocks
+from datasets_builders.recorder import first_seed, make_env, played, write_blocks
 from lang_envs.episode import Episode
 from lang_envs.misspelt import unknown
 from lang_envs.policies.movie_review import Reviewer
@@ -166,6 +167,8 @@ def build(
     *,
     env_id: str | None = None,
     progress: bool = True,
+    workers: int = 1,
+    executor: Executor = "processes",
     **options: Any,
 ) -> EpisodeDataset:
     """Records a named data set; asked again after an interruption, it goes on to the same bytes.
@@ -177,6 +180,8 @@ def build(
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         env_id: another environment than the recipe's own.
         progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
+        workers: processes that play, each with an environment of its own; the bytes are those of one process.
+        executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
         **options: of the recipe (``RECIPES[name].options``) and of its environment (``words=`` ...).
 
     Raises:
@@ -185,16 +190,31 @@ def build(
         FileExistsError: where ``out`` exists.
         OSError: where the disk is full; what was written stays and is resumed.
     """
-    recipe, own, env_id, options = parts(name, {**options, "env_id": env_id})
+    opening = _Opening(name, seed, {**options, "env_id": env_id})
+    recipe, own, env_id, options = parts(name, opening.options)
     env = make_env(env_id, _MANY, **options)
     try:
         facts = provenance_of(
             env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": plain(own)}
         )
-        blocks = recipe.blocks(env, seed, **own)
-        return write_blocks(blocks, how_many(recipe, episodes, env, own), out, facts, env.tokenizer, progress)
+        blocks, count = recipe.blocks(env, seed, **own), how_many(recipe, episodes, env, own)
+        spread = Workers(opening, workers, executor)
+        return write_blocks(blocks, count, out, facts, env.tokenizer, progress, spread)
     finally:
         env.close()
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """How a worker begins with a recipe."""
+
+    name: str
+    seed: int
+    options: dict[str, Any]
+
+    def __call__(self) -> Block:
+        recipe, own, env_id, options = parts(self.name, self.options)
+        return recipe.blocks(make_env(env_id, _MANY, **options), self.seed, **own)
 
 
 def parts(name: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any], str, dict[str, Any]]:

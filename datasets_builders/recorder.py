@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import islice
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
+from datasets_builders.block_workers import Block, Executor, Workers, encoded
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.progress import progress_bar
 from datasets_builders.provenance import policy_name, provenance_of
-from datasets_builders.storage import encode, schema
+from datasets_builders.storage import schema
 from datasets_builders.writer import Recording
-from lang_envs.episode import Episode, Episodes
+from lang_envs.episode import Episode
 from lang_envs.make import language_vec
 from lang_envs.rollout import Policy, rollout
 from lang_envs.seeds import RECORDING
@@ -22,9 +25,6 @@ from lang_envs.vector import TokenVectorEnv
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-Block = Callable[[int], Iterable[Episode]]
-"""The episodes of block k (0, 1, ...): the same ones whenever and wherever it is asked."""
 
 NUM_ENVS = 512
 """Episodes played at once where an environment is made here."""
@@ -47,10 +47,11 @@ def write_blocks(
     provenance: dict[str, Any],
     tokenizer: PreTrainedTokenizerFast,
     progress: bool = True,
+    workers: Workers | None = None,
 ) -> EpisodeDataset:
     """Writes blocks until there are ``episodes`` of them, and resumes where an earlier run of the same was interrupted.
 
-    Memory is bounded by one block and one file (128 MB).
+    Memory is bounded by one file (128 MB) and one block, with workers two for each.
 
     Args:
         block: makes block k; a pure function of k.
@@ -59,9 +60,10 @@ def write_blocks(
         provenance: of ``provenance_of``; a partial folder with another one is refused.
         tokenizer: the one the episodes are written in.
         progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
+        workers: who makes the blocks, where this process does not; the bytes are the same.
 
     Raises:
-        ValueError: where fewer than 1 episode is asked for, or a block is empty.
+        ValueError: where fewer than 1 episode is asked for, a block is empty, or a worker is killed.
         FileExistsError: where ``out`` exists.
         OSError: where the disk is full; what was written stays and is resumed.
     """
@@ -70,16 +72,33 @@ def write_blocks(
     columns = schema(vocabulary_size(tokenizer))
     recording = Recording(out, {**provenance, "episodes": episodes}, columns, tokenizer)
     with closing(recording), progress_bar(f"recording {recording.out.name}", episodes, progress) as show:
-        while recording.episodes < episodes:
-            left = episodes - recording.episodes
-            some = []
-            for episode in islice(block(recording.next_block), left):
-                some.append(episode)
-                show(recording.episodes + len(some))
-            if not some:
-                raise ValueError(f"block {recording.next_block} holds no episode, but {left} more were asked for")
-            recording.append(encode(Episodes.from_list(some), columns))
+        if workers is None or workers.number == 1:
+            blocks = _made_here(block, episodes, recording, show)
+        else:
+            blocks = workers.blocks(recording.next_block, columns)
+        with closing(blocks):
+            while (left := episodes - recording.episodes) > 0:
+                batch = next(blocks)
+                if batch is None:
+                    raise ValueError(f"block {recording.next_block} holds no episode, but {left} more were asked for")
+                recording.append(batch if len(batch) <= left else batch.take(pa.array(range(left))))
+                show(recording.episodes)
         return EpisodeDataset.load(recording.finish(), verify=False)
+
+
+def _made_here(
+    block: Block, episodes: int, recording: Recording, show: Callable[[int], None]
+) -> Generator[pa.RecordBatch | None]:
+    """The blocks that the recording lacks, made by this process."""
+    while True:
+        before = recording.episodes
+
+        def counted(k: int, before: int = before) -> Iterator[Episode]:
+            for done, episode in enumerate(block(k), before + 1):
+                show(done)
+                yield episode
+
+        yield encoded(counted(recording.next_block), episodes - before, recording.columns)
 
 
 def record(
@@ -90,6 +109,8 @@ def record(
     seed: int = 0,
     block_size: int = 4096,
     progress: bool = True,
+    workers: int = 1,
+    executor: Executor = "processes",
 ) -> EpisodeDataset:
     """Plays ``episodes`` episodes and writes them to a new folder; asked again after an interruption, it goes on.
 
@@ -101,6 +122,9 @@ def record(
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         block_size: episodes that an interruption may lose.
         progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
+        workers: processes that play, each with copies of its own of the environment and the policy, which must be of a
+            kind that can be pickled. The bytes are those of one process.
+        executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
 
     Raises:
         ValueError, FileExistsError, OSError: as :func:`write_blocks`.
@@ -108,18 +132,37 @@ def record(
     if block_size < 1:
         raise ValueError(f"block_size must be at least 1, got {block_size}")
     venv = make_env(env, episodes) if isinstance(env, str) else env
-    first, name = first_seed(seed), policy_name(policy)
-
-    def block(k: int) -> Iterator[Episode]:
-        span = range(k * block_size, min((k + 1) * block_size, episodes))
-        return played(venv, policy, (first + i for i in span), name)
-
+    playing = _Playing(env, policy, episodes, first_seed(seed), block_size)
     facts = provenance_of(venv, policy, seed=seed, block_size=block_size)
+    spread = Workers(playing, workers, executor)
     try:
-        return write_blocks(block, episodes, out, facts, venv.tokenizer, progress)
+        return write_blocks(playing.blocks(venv), episodes, out, facts, venv.tokenizer, progress, spread)
     finally:
         if isinstance(env, str):
             venv.close()
+
+
+@dataclass(frozen=True)
+class _Playing:
+    """What is recorded: one policy in one environment, from consecutive seeds."""
+
+    env: str | TokenVectorEnv
+    policy: Policy
+    episodes: int
+    first: int  # seed
+    block_size: int
+
+    def __call__(self) -> Block:
+        return self.blocks(make_env(self.env, self.episodes) if isinstance(self.env, str) else self.env)
+
+    def blocks(self, env: TokenVectorEnv) -> Block:
+        name = policy_name(self.policy)
+
+        def block(k: int) -> Iterator[Episode]:
+            span = range(k * self.block_size, min((k + 1) * self.block_size, self.episodes))
+            return played(env, self.policy, (self.first + i for i in span), name)
+
+        return block
 
 
 def make_env(env_id: str, episodes: int = NUM_ENVS, **options: Any) -> TokenVectorEnv:

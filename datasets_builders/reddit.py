@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from datasets_builders.recorder import Block, first_seed, played
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed, played
 from lang_envs.corpora.reddit.comment import Comment
 from lang_envs.episode import Episode
 from lang_envs.policies.reddit import Commenter

@@ -14,9 +14,10 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from datasets_builders.block_workers import Block, Executor, Workers
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import config_of, plain, policy_name, provenance_of
-from datasets_builders.recorder import Block, first_seed, write_blocks
+from datasets_builders.recorder import first_seed, write_blocks
 from lang_envs.episode import Episode
 from lang_envs.rollout import Policy, Start, Turn, rollout
 from lang_envs.utterances import spell
@@ -115,6 +116,8 @@ def record_samples(
     name: str = "samples",
     source: Mapping[str, Any] | None = None,
     progress: bool = True,
+    workers: int = 1,
+    executor: Executor = "processes",
 ) -> EpisodeDataset:
     """Records several answers to each context; asked again after an interruption, it goes on to the same bytes.
 
@@ -127,6 +130,9 @@ def record_samples(
         name: of the data set, for its card.
         source: JSON-able facts on where the policies come from (a folder, say); noted, and compared on resuming.
         progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
+        workers: processes that play, each with copies of its own of the environment and the policies, which must be of
+            a kind that can be pickled. The bytes are those of one process.
+        executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
 
     Raises:
         ValueError: as :func:`samples`, or where more episodes are asked for than there are.
@@ -149,7 +155,20 @@ def record_samples(
     )
     count = there_are if episodes is None else episodes
     assert count is not None
-    return write_blocks(block, count, out, facts, env.tokenizer, progress)
+    spread = Workers(_Opening(env, seed, sampling), workers, executor)
+    return write_blocks(block, count, out, facts, env.tokenizer, progress, spread)
+
+
+@dataclass(frozen=True)
+class _Opening:
+    """How a worker begins."""
+
+    env: TokenVectorEnv
+    seed: int
+    sampling: Sampling
+
+    def __call__(self) -> Block:
+        return samples(self.env, self.seed, self.sampling)
 
 
 def _check(env: TokenVectorEnv, sampling: Sampling) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_builders.recorder import Block, first_seed, played
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed, played
 from lang_envs.corpora.visdial.world import VisdialWorld
 from lang_envs.episode import Episode
 from lang_envs.policies.visual_dialogue import Informative, RandomQuestions, Repetitive, YesNo

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_builders.recorder import Block, first_seed, played
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed, played
 from lang_envs.episode import Episode
 from lang_envs.policies.wordle import Optimal, RandomMixture, Repeat
 from lang_envs.rollout import Start

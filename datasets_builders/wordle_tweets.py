@@ -18,7 +18,8 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_builders.recorder import Block, first_seed
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed
 from lang_envs.corpora.simulated_grids import simulated_grids
 from lang_envs.corpora.wordle_tweets import MOST_ROWS, SharedGames, read_answers, read_tweets
 from lang_envs.episode import Episode

@@ -18,8 +18,6 @@ class Record:
         shape = (num_envs, max_tokens)
         self.pad_id = pad_id
         self.tokens = np.full(shape, pad_id, np.int32)  # [N, T] right-padded
-        self._shown = self.tokens.view()  # [N, T] whose slices cannot be written to
-        self._shown.flags.writeable = False
         self.mask = np.zeros(shape, np.int8)  # [N, T] 1 where there is a token
         self.is_action = np.zeros(shape, np.bool_)  # [N, T]
         self.rewards = np.zeros(shape, np.float32)  # [N, T]
@@ -72,7 +70,9 @@ class Record:
 
     def history(self, row: int) -> NDArray[np.int32]:
         """All tokens of one row, [t]: a read-only view."""
-        return self._shown[row, : self.length[row]]
+        shown = self.tokens[row, : self.length[row]]
+        shown.flags.writeable = False
+        return shown
 
     def observation(self, rows: Rows | slice, copy: bool = True) -> dict[str, NDArray[Any]]:
         """What an agent sees of ``rows``, each [n, T]; without ``copy``, of all rows in one buffer."""

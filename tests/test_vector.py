@@ -1,4 +1,5 @@
 import dataclasses
+import pickle
 from functools import partial
 
 import gymnasium as gym
@@ -428,3 +429,18 @@ def test_partial_functions_make_async_envs():
             assert data_equivalence(plain(apart.step(actions)), plain(native.step(actions)))
     finally:
         apart.close()
+
+
+@pytest.mark.parametrize("env_id", ["Wordle-v0", "VisualDialogue-v0", "Dialogue-BERTScore-v0", "Reddit-Toxicity-v0"])
+def test_a_copy_in_another_process_goes_on_alike(env_id):
+    env = gym.make_vec(env_id, num_envs=3).unwrapped
+    rng = np.random.default_rng(0)
+    env.reset(seed=5)
+    for _ in range(7):
+        env.step(rng.integers(0, env.vocabulary_size - 1, 3))
+    copied = pickle.loads(pickle.dumps(env))
+    for _ in range(40):
+        actions = rng.integers(0, env.vocabulary_size - 1, 3)
+        (seen, rewards, *_), (seen_too, rewards_too, *_) = env.step(actions), copied.step(actions)
+        assert np.array_equal(seen["input_ids"], seen_too["input_ids"]) and np.array_equal(rewards, rewards_too)
+        assert all(np.array_equal(env.history(row), copied.history(row)) for row in range(3))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
@@ -176,7 +177,7 @@ class Record:
 
     Examples:
         lang-envs record wordle-trap --episodes 50000 --out data/trap
-        lang-envs record wordle-expert --episodes 10000 --out data/expert --set words=english-200
+        lang-envs record wordle-expert --episodes 10000 --out data/expert --set words=english-200 --workers 2
         lang-envs record dialogue-samples --policy runs/bc --out data/samples
 
     Samples of trained agents have options of their own: lang-envs record samples --help
@@ -190,6 +191,10 @@ class Record:
     """how many; by default all there are, where the recipe has an end, and 10,000 where it has none"""
     seed: int = 0
     """data sets of different seeds share no episode"""
+    workers: int = 1
+    """processes that play; what is recorded does not depend on it"""
+    executor: Literal["processes", "ray"] = "processes"
+    """where they run: on this machine, or on a Ray cluster (ray start --head); needs the package ray"""
     options: SetOptions = ()
     """options of the recipe (lang-envs show RECIPE) and of its environment, as NAME=VALUE"""
 
@@ -205,7 +210,8 @@ class Record:
         if self.recipe not in RECIPES:
             raise ValueError(unknown("recipe", self.recipe, [*RECIPES, *SAMPLED]))
         episodes = USUAL_EPISODES if self.episodes is None and RECIPES[self.recipe].size is None else self.episodes
-        build(self.recipe, episodes, self.out, self.seed, **pairs(self.options))
+        spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
+        build(self.recipe, episodes, self.out, self.seed, **spread, **pairs(self.options))
         show.show_data(console(), self.out, episodes=1)
 
 

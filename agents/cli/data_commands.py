@@ -70,6 +70,10 @@ class RecordSamples:
     """how many; by default all there are"""
     seed: int = 0
     """data sets of different seeds share no episode"""
+    workers: int = 1
+    """processes that play, each with a copy of the model; what is recorded does not depend on it"""
+    executor: Literal["processes", "ray"] = "processes"
+    """where they run: on this machine, or on a Ray cluster (ray start --head); needs the package ray"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
 
@@ -87,7 +91,8 @@ class RecordSamples:
         human = self.human and isinstance(env.task, LoggedReplies)
         source = {"run": self.policy} if self.policy is not None else {"server": self.server, "model": self.model}
         sampling = Sampling(policies, self.per_context, human, search)
-        record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source)
+        spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
+        record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source, **spread)
         show.show_data(console(), self.out, episodes=1)
 
     def _environment(self, agent: Agent | None) -> TokenVectorEnv:

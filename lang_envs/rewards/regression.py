@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from lang_envs.pretrained import load, load_config, token_limit
 from lang_envs.rewards.hidden_states import batches
+from lang_envs.rewards.one_at_a_time import OneAtATime
 
 
 class SequenceRegression:
@@ -40,7 +40,7 @@ class SequenceRegression:
         self._model = model.to(device)
         self._batch_tokens, self._device = batch_tokens, device
         self._max_tokens = token_limit(self._tokenizer, self._model)
-        self._lock = threading.Lock()
+        self._lock = OneAtATime()
 
     def __call__(self, candidates: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:
         """The model's number for each pair, float32 [n].

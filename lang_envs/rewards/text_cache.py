@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
+
+from lang_envs.rewards.one_at_a_time import OneAtATime
 
 T = TypeVar("T")
 
 
 class TextCache(Generic[T]):
-    """Values by text; those not asked for the longest are dropped first.
+    """Values by text; those not asked for the longest are dropped first. A copy in another process begins empty.
 
     Args:
         max_bytes: of the values together; 0 keeps none.
@@ -24,7 +25,10 @@ class TextCache(Generic[T]):
         self._max_bytes, self._nbytes = max_bytes, nbytes
         self._values: OrderedDict[str, T] = OrderedDict()
         self._bytes = 0
-        self._lock = threading.Lock()
+        self._lock = OneAtATime()
+
+    def __reduce__(self) -> tuple[type[TextCache[T]], tuple[int, Callable[[T], int]]]:
+        return TextCache, (self._max_bytes, self._nbytes)
 
     def get(self, texts: Sequence[str], compute: Callable[[Sequence[str]], Sequence[T]]) -> list[T]:
         """The value of each text; ``compute`` is called once, with the distinct texts that are not known yet."""

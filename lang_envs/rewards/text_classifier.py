@@ -6,7 +6,6 @@ A classifier is any callable that takes n texts and returns n probabilities.
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from lang_envs.pretrained import load, load_config, token_limit
 from lang_envs.rewards.encoder import Encoder
+from lang_envs.rewards.one_at_a_time import OneAtATime
 from lang_envs.rewards.text_cache import TextCache
 
 Classifier = Callable[[Sequence[str]], NDArray[np.float32]]
@@ -82,8 +82,8 @@ class HubClassifier:
         self._model, self._tokenizer = load(AutoModelForSequenceClassification, str(path), config, "fp32")
         self._max_tokens = token_limit(self._tokenizer, self._model)
         self.batch_size = batch_size
-        self._lock = threading.Lock()  # a tokenizer serves one thread at a time
-        self._cache = TextCache[np.float32](2**20, lambda _: 4)
+        self._lock = OneAtATime()  # a tokenizer serves one thread at a time
+        self._cache = TextCache[np.float32](2**20, _nbytes)
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """The probability for each text, float32 [n]."""
@@ -136,6 +136,10 @@ def probabilities(classifier: Classifier, texts: Sequence[str]) -> NDArray[np.fl
 def minilm() -> Encoder:
     """The packaged encoder, shared by all heads: an embedding made for one serves the others."""
     return Encoder()
+
+
+def _nbytes(probability: np.float32) -> int:
+    return probability.nbytes
 
 
 def _index_of(label: str | None, names: dict[int, str], path: str | os.PathLike[str]) -> int:

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
-import threading
-import time
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import connection
-from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from datasets_builders.worker_processes import end, start_worker, without_interrupts
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
     from agents.benchmark.running.work import Done
-
-GRACE = 1.0  # seconds in which a worker ends when it is told to
 
 
 def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
@@ -53,7 +48,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
         while waiting or running:
             ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
             ready = ready[: workers - len(running)]  # no more, for those that become ready may be wanted before others
-            with _without_interrupts():  # which the processes that are started here inherit
+            with without_interrupts():  # which the processes that are started here inherit
                 running |= {pool.submit(attempt, unit, frozenset(failed)) for unit in ready}
             waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -67,59 +62,21 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
             "command again, with fewer workers."
         ) from None
     except BaseException:  # an interrupt, or nobody takes what is yielded any more
-        _end([child for child in multiprocessing.active_children() if child not in others])
+        end([child for child in multiprocessing.active_children() if child not in others])
         raise
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
-    """One thread, buffers that are kept, and no life after the parent's.
-
-    A killed run must not go on beside the one that replaces it.
-
-    Ctrl-C reaches all processes of a terminal; the parent answers it for its workers.
-    """
+    """One thread, buffers that are kept, and no life after the parent's."""
     import torch
 
     from agents.buffers import keep_buffers
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    start_worker()
     torch.set_num_threads(1)
     keep_buffers()
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-
-    def watch() -> None:
-        connection.wait([parent.sentinel])
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _without_interrupts() -> Iterator[None]:
-    """SIGINT waits until the end of the block; in processes that are started in it, to their end."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _end(workers: Sequence[BaseProcess]) -> None:
-    """Ends processes in the midst of their work, which is safe at any time: what they write is whole or not there."""
-    for worker in workers:
-        worker.terminate()
-    told = time.monotonic()
-    for worker in workers:
-        worker.join(max(0.0, told + GRACE - time.monotonic()))
-    for worker in workers:
-        if worker.is_alive():
-            worker.kill()
 
 
 @contextmanager

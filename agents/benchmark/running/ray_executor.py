@@ -1,7 +1,6 @@
 """Works through a benchmark on a Ray cluster, so that its cells run on several machines.
 
-``ray start --head`` on one machine and ``ray start --address=...`` on the others make a cluster; ``RAY_ADDRESS`` names
-it where it is not this machine's own. Where there is none, Ray starts on this machine alone.
+Where no cluster is running (``datasets_builders.ray_cluster``), Ray starts on this machine alone.
 
 Data sets and results are files: the folder of the results must be the same on every machine, on a file system that all
 of them share, and all need the same version of this package. Ray decides how many cells run at once, one to a
@@ -11,20 +10,15 @@ processor core. A cell whose machine is lost is run again elsewhere, from its la
 from __future__ import annotations
 
 import dataclasses
-import os
-import signal
-import threading
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from datasets_builders.ray_cluster import connected
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
     from agents.benchmark.running.work import Done
-
-INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
-"""variables of the environment that the workers need too"""
 
 
 def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
@@ -37,7 +31,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     Raises:
         ValueError: ray is not installed, or a worker was killed again and again.
     """
-    ray = _connected(workers)
+    ray = connected(workers)
     piece = ray.remote(num_cpus=1)(_work)
     tasks: dict[Path, Any] = {}
     for unit in pending:
@@ -58,36 +52,6 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     finally:
         for task in left:
             ray.cancel(task, force=True)
-
-
-def _connected(workers: int) -> Any:
-    """Ray, connected to the cluster that is running, or to one of this machine's cores."""
-    try:
-        import ray
-    except ImportError:
-        raise ValueError("The executor ray needs the package ray: pip install 'lang-envs[ray]'.") from None
-    if not ray.is_initialized():
-        passed = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        settings: dict[str, Any] = {
-            "runtime_env": {"env_vars": {"OMP_NUM_THREADS": "1", **passed}},
-            "log_to_driver": False,
-        }
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent anywhere unless asked for
-        with _own_signals():
-            try:
-                ray.init("auto", **settings)
-            except ConnectionError:
-                ray.init("local", num_cpus=workers, include_dashboard=False, **settings)
-    return ray
-
-
-@contextmanager
-def _own_signals() -> Iterator[None]:
-    """SIGTERM stays with whom it belongs to: Ray would end the process by it, without a word."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, before)
 
 
 def _everywhere(unit: Unit) -> Unit:

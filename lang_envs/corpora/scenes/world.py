@@ -24,6 +24,7 @@ UNKNOWN = -1
 """The number of a question that was not understood."""
 _BLOCK = 32  # dialogues whose arrays stay in the processor's cache
 _CACHED_TEXTS = 100_000
+_say = lru_cache(maxsize=_CACHED_TEXTS)(say)
 _CACHED_BITS = 4_000
 NAMING = 0.6
 """What an open answer weighs, where a yes or a no weighs 1: asking openly tells about as much, not more."""
@@ -67,7 +68,6 @@ class SceneWorld:
         self._manners: list[int] = []
         self._bits: dict[tuple[int, int], NDArray[np.uint64]] = {}  # (question, outcome) -> [P]
         self._texts: dict[str, int] = {}
-        self._say = lru_cache(maxsize=_CACHED_TEXTS)(say)
 
     def __len__(self) -> int:
         return len(self.captions)
@@ -102,9 +102,9 @@ class SceneWorld:
     def say(self, context: int, number: int) -> str:
         """The text of the answer to a question about one scene."""
         if number == UNKNOWN:
-            return self._say(None, 0, int(self.style[context]))
+            return _say(None, 0, int(self.style[context]))
         style = (int(self.style[context]) + self._manners[number]) % STYLES
-        return self._say(self.questions[number], int(self._outcomes[number][context]), style)
+        return _say(self.questions[number], int(self._outcomes[number][context]), style)
 
     # The guesser
 

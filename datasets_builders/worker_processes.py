@@ -1,0 +1,56 @@
+"""Processes that work for this one, and end when it does."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+
+GRACE = 1.0  # seconds in which a worker ends when it is told to
+
+
+def start_worker() -> None:
+    """What a worker does first: from here on it lives no longer than its parent, which answers Ctrl-C for it.
+
+    A killed run must not go on beside the one that replaces it.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def without_interrupts() -> Iterator[None]:
+    """SIGINT waits until the end of the block; in processes that are started in it, to their end."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end(workers: Sequence[BaseProcess]) -> None:
+    """Ends processes in the midst of their work; what they write must be whole or not there at any time."""
+    for worker in workers:
+        worker.terminate()
+    told = time.monotonic()
+    for worker in workers:
+        worker.join(max(0.0, told + GRACE - time.monotonic()))
+    for worker in workers:
+        if worker.is_alive():
+            worker.kill()
