@@ -570,7 +570,7 @@ def test_secrets_are_in_no_recorded_file(server, tmp_path, monkeypatch, capfd, c
     asked = ["--server", address(server), "--model", "m", "--env", "MovieReview-v0", "--max-tokens", "77"]
     assert cli.main(["record", "samples", *asked, *out]) == 0
     data = EpisodeDataset.load(tmp_path / "d")
-    assert data.provenance["source"] == {"server": f"http://{server.place}/v1", "model": "m"}
+    assert data.provenance["source"] == {"server": f"http://{server.place}/v1", "model": "m", "kept": "text"}
     config = data.provenance["policies"]["m-1"]["config"]
     assert config["url"] == f"http://{server.place}/v1" and config["max_tokens"] == 77
     assert not holds_secret(everything(tmp_path)) and server.place in everything(tmp_path)

@@ -68,8 +68,8 @@ def chat(text, **more):
     return {"choices": [{"index": 0, "message": {"role": "assistant", "content": text}, **more}]}
 
 
-@pytest.fixture(scope="module")
-def running():
+@contextmanager
+def serve():
     script = Scripted()
 
     class Handler(BaseHTTPRequestHandler):
@@ -97,9 +97,17 @@ def running():
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
     script.url = f"http://127.0.0.1:{server.server_port}"
-    yield script
-    server.shutdown()
-    server.server_close()
+    try:
+        yield script
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.fixture(scope="module")
+def running():
+    with serve() as script:
+        yield script
 
 
 @pytest.fixture
@@ -380,7 +388,7 @@ def test_a_served_model_can_be_recorded_from_the_command_line(server, tmp_path):
     assert cli.main(["record", "samples", *asked, *out]) == 0
     dataset = EpisodeDataset.load(tmp_path / "d")
     assert [episode.info["policy"] for episode in dataset] == ["m-0", "m-0", "m-1", "m-1"]
-    assert dataset.provenance["source"] == {"server": server.url, "model": "m"}
+    assert dataset.provenance["source"] == {"server": server.url, "model": "m", "kept": "text"}
     assert dataset.provenance["policies"]["m-1"]["config"]["instruction"] == "Go on."
     assert server.asked[0][1]["messages"] == [
         {"role": "system", "content": "Go on."},

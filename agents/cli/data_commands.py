@@ -33,6 +33,8 @@ class RecordSamples:
         lang-envs record dialogue-samples --corpus multiwoz --policy runs/bc --per-context 5 --out data/samples
         lang-envs record samples --policy runs/ilql --temperatures 0.7 1.0 --beams 4 --out data/samples
         lang-envs record dialogue-samples --server http://localhost:8000/v1 --model Qwen/Qwen3-0.6B --out data/qwen
+    lang-envs record samples --env ClarifyingQA-v0 --server http://a:8000/v1 http://b:8000/v1 --model path/to/model \
+        --tokens --set tokenizer=path/to/model --no-human --out data/exact
     """
 
     recipe: Positional[str]
@@ -41,11 +43,14 @@ class RecordSamples:
     """folder of the data set"""
     policy: Path | None = None
     """folder of a run or of a saved agent"""
-    server: str | None = None
-    """instead: address of an OpenAI-compatible server; its key is read from OPENAI_API_KEY. User info and query of the
-    address are sent to the server and written nowhere"""
+    server: tuple[str, ...] = ()
+    """instead: address of an OpenAI-compatible server, or of several of one model, which share the work; their key is
+    read from OPENAI_API_KEY. User info and query of an address are sent to the server and written nowhere"""
     model: str | None = None
     """name of a model on that server"""
+    tokens: bool = False
+    """record the token ids that the server drew, with their log-probabilities, and not its text: for a server that
+    names them (vLLM, lang-envs serve), in an environment made with its model's tokenizer (--set tokenizer=...)"""
     instruction: str | None = None
     """what the model on the server is told first; by default the task's own instruction"""
     max_tokens: int | None = None
@@ -83,13 +88,18 @@ class RecordSamples:
         from agents.training import runs
         from datasets_builders.samples import LoggedReplies, Sampling, record_samples
 
-        if (self.policy is None) == (self.server is None) or (self.server is None) != (self.model is None):
+        if (self.policy is None) == (not self.server) or (not self.server) != (self.model is None):
             raise ValueError("Who answers? Pass --policy FOLDER, or --server ADDRESS and --model NAME.")
         agent = None if self.policy is None else runs.load(self.policy)
         env = self._environment(agent)
         policies, search = self._served(env) if agent is None else self._agent(agent)
         human = self.human and isinstance(env.task, LoggedReplies)
-        source = {"run": self.policy} if self.policy is not None else {"server": self.server, "model": self.model}
+        kept = "token ids and log-probabilities" if self.tokens else "text"
+        served: dict[str, Any] = {
+            "server": [*self.server] if len(self.server) > 1 else "".join(self.server),
+            "model": self.model,
+        }
+        source = {"run": self.policy} if self.policy is not None else served | {"kept": kept}
         sampling = Sampling(policies, self.per_context, human, search)
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source, **spread)
@@ -118,18 +128,21 @@ class RecordSamples:
 
     def _served(self, env: TokenVectorEnv) -> tuple[dict[str, Policy], None]:
         from lang_envs.policies.served import Served
+        from lang_envs.policies.served_tokens import ServedTokens
 
-        assert self.server is not None and self.model is not None
+        assert self.model is not None
         if self.beams:
             raise ValueError("A server offers no beams; --beams needs --policy.")
-        asked: dict[str, Any] = {
-            "instruction": self.instruction,
-            "max_tokens": self.max_tokens,
-            "timeout": self.timeout,
-            "concurrency": self.concurrency,
-        }
+        asked: dict[str, Any] = {"timeout": self.timeout, "concurrency": self.concurrency}
+        if self.tokens:
+            if self.instruction is not None or self.max_tokens is not None:
+                raise ValueError("With --tokens the server is sent tokens of the environment, which has its own limit.")
+            make: type[Served | ServedTokens] = ServedTokens
+        else:
+            make = Served
+            asked |= {"instruction": self.instruction, "max_tokens": self.max_tokens}
         policies: dict[str, Policy] = {
-            f"{self.model}-{t:g}": Served(self.server, self.model, env.task, env.tokenizer, temperature=t, **asked)
+            f"{self.model}-{t:g}": make(self.server, self.model, env.task, env.tokenizer, temperature=t, **asked)
             for t in self.temperatures
         }
         return policies, None

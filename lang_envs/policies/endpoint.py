@@ -7,11 +7,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Coroutine, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import httpx2
 import openai
@@ -23,7 +20,6 @@ from lang_envs.tokenizers import whole
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 Request = dict[str, Any]
 
 _BUSY = 429
@@ -69,39 +65,23 @@ class Endpoint:
         self.url, self.timeout, self.retries, self.backoff = self._address.url, timeout, retries, backoff
         self._verify = httpx2.create_ssl_context()
 
-    def ask(self, requests: Sequence[Request], concurrency: int) -> list[Answer]:
-        """What answers each request: to its ``messages``, or else to its ``prompt``. The first failure ends the rest.
-
-        Raises:
-            ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
-            ValueError: where it refuses a request, or its answer makes no sense.
-        """
-        return _waited_for(self._ask(requests, concurrency))
-
-    async def _ask(self, requests: Sequence[Request], concurrency: int) -> list[Answer]:
-        free = asyncio.Semaphore(concurrency)
-
-        async def one(request: Request) -> Answer:
-            async with free:
-                return self._answer(await self._whole(client, request), "messages" in request)
-
+    def client(self) -> openai.AsyncOpenAI:
+        """What requests go through, for the event loop that is running; close it in the end."""
         # retries are told here, and redirects are told: a client that followed them would hand over the key
         through = openai.DefaultAsyncHttpxClient(
             transport=Wire(self._address, self._verify), trust_env=False, follow_redirects=False
         )
-        async with openai.AsyncOpenAI(
+        return openai.AsyncOpenAI(
             base_url=self.url, api_key="the Wire's", http_client=through, timeout=None, max_retries=0
-        ) as client:
-            asked = [asyncio.ensure_future(one(request)) for request in requests]
-            try:
-                return list(await asyncio.gather(*asked))
-            finally:
-                for task in asked:
-                    task.cancel()
-                await asyncio.gather(*asked, return_exceptions=True)
+        )
 
-    async def _whole(self, client: openai.AsyncOpenAI, request: Request) -> bytes:
-        """The body that answers a request, once it is none after which asking again may help."""
+    async def ask(self, client: openai.AsyncOpenAI, request: Request) -> bytes:
+        """The body that answers a request to its ``messages`` or else its ``prompt``; asks again where that may help.
+
+        Raises:
+            ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
+            ValueError: where it refuses the request.
+        """
         for attempt in range(self.retries + 1):
             got = await self._attempt(client, request)
             if isinstance(got, bytes):
@@ -136,12 +116,12 @@ class Endpoint:
 
     async def _status(self, client: openai.AsyncOpenAI, response: httpx2.Response, request: Request) -> _Trouble:
         """What a status other than success means."""
-        status, said = response.status_code, self._excerpt(response.text)
+        status, said = response.status_code, self.excerpt(response.text)
         if status == _BUSY or status >= 500:
             return _Trouble(f"status {status}, {said!r}", _asked_for(response))
         what_to_try = ""
         if response.is_redirect:
-            place = self._excerpt(response.headers.get("Location", ""))
+            place = self.excerpt(response.headers.get("Location", ""))
             what_to_try = f" It points to {place!r}; pass that address, if you trust it with what is sent."
         if status in (401, 403):
             what_to_try = " Pass the server's api_key, or set the environment variable OPENAI_API_KEY."
@@ -154,7 +134,7 @@ class Endpoint:
     def _lost(self, error: BaseException) -> _Trouble:
         """What a connection that was lost means; one that cannot be made is an error at once."""
         reason = _innermost(error)
-        said = self._excerpt(_words(reason).rstrip("."))
+        said = self.excerpt(_words(reason).rstrip("."))
         lasting = isinstance(error, httpx2.ConnectError | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError)
         if lasting and not isinstance(reason, ConnectionResetError):
             raise ConnectionError(
@@ -168,21 +148,34 @@ class Endpoint:
         try:
             async with asyncio.timeout(self.timeout):
                 listed = json.loads((await client.models.with_raw_response.list()).content)["data"]
-            return [self._excerpt(str(entry["id"])) for entry in listed[:_NAMED]]
+            return [self.excerpt(str(entry["id"])) for entry in listed[:_NAMED]]
         except (openai.APIError, AnswerError, TimeoutError, ValueError, KeyError, TypeError, RecursionError):
             return []
 
-    def _answer(self, body: bytes, chat: bool) -> Answer:
-        """The first of the choices in an answer."""
+    def choice(self, body: bytes) -> dict[str, Any]:
+        """The first of the choices in an answer.
+
+        Raises:
+            ValueError: where it makes no sense.
+        """
         try:
             choice = json.loads(body)["choices"][0]
         except (ValueError, KeyError, IndexError, TypeError, RecursionError):
             choice = None
         if not isinstance(choice, dict):
             raise ValueError(
-                f"{self.url} answered {self._excerpt(body.decode(errors='replace'))!r}; expected the JSON of an "
+                f"{self.url} answered {self.excerpt(body.decode(errors='replace'))!r}; expected the JSON of an "
                 "OpenAI-compatible server, with at least one entry in 'choices': is this the address of one?"
             )
+        return choice
+
+    def answer(self, body: bytes, chat: bool) -> Answer:
+        """What an answer says and thinks.
+
+        Raises:
+            ValueError: where it makes no sense.
+        """
+        choice = self.choice(body)
         message = choice.get("message") if chat else choice
         message = message if isinstance(message, dict) else {}
         text = message.get("content" if chat else "text")
@@ -191,10 +184,10 @@ class Endpoint:
         thoughts = "\n".join(dict.fromkeys(part.strip() for part in fields if isinstance(part, str) and part.strip()))
         if not isinstance(text, str) or (thoughts and not said and choice.get("finish_reason") != "stop"):
             field = "message.content" if chat else "text"
-            got = "thoughts alone" if isinstance(text, str) else self._excerpt(repr(text))
+            got = "thoughts alone" if isinstance(text, str) else self.excerpt(repr(text))
             raise ValueError(
                 f"{self.url}: expected choices[0].{field} to be a text, got {got} (finish_reason "
-                f"{self._excerpt(repr(choice.get('finish_reason')))}); a model that thinks first may need a larger "
+                f"{self.excerpt(repr(choice.get('finish_reason')))}); a model that thinks first may need a larger "
                 "max_tokens"
             )
         return self._recordable(Answer(said, thoughts))
@@ -203,7 +196,7 @@ class Endpoint:
         """The same without secrets, told where there were any."""
         if not (whole(answer.said) and whole(answer.thoughts)):
             raise ValueError(
-                f"{self.url} answered {self._excerpt(''.join(answer))!r}, which holds half a character (a lone "
+                f"{self.url} answered {self.excerpt(''.join(answer))!r}, which holds half a character (a lone "
                 "surrogate): it can neither be spelled nor recorded. A server that cuts texts there needs a fix, or a "
                 "larger max_tokens."
             )
@@ -212,32 +205,14 @@ class Endpoint:
             log.warning("%s: an answer quotes the key or the address's secrets; *** stands there instead", self.url)
         return clean
 
-    def _excerpt(self, text: str) -> str:
+    def quotes_secrets(self, text: str) -> bool:
+        """Whether a text holds the key, or the user info or the query of the address."""
+        return self._address.redact_reply(text) != text
+
+    def excerpt(self, text: str) -> str:
         """The beginning of what was said, without secrets: enough to see who is there."""
         text = " ".join(self._address.redact(text).split())
         return text if len(text) <= 300 else f"{text[:300]} ..."
-
-
-def _waited_for(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it in a thread, since the caller's may have an event loop already; an interruption cancels it."""
-    loop = asyncio.new_event_loop()
-    task = loop.create_task(work)
-    with ThreadPoolExecutor(1) as thread:
-        waiting = thread.submit(_run, loop, task)
-        try:
-            return waiting.result()
-        finally:
-            if not waiting.done():
-                with suppress(RuntimeError):  # it has ended by now
-                    loop.call_soon_threadsafe(task.cancel)
-
-
-def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
-    try:
-        return loop.run_until_complete(task)
-    finally:
-        loop.run_until_complete(loop.shutdown_asyncgens())
-        loop.close()
 
 
 def _innermost(error: BaseException) -> BaseException:

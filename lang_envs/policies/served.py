@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from lang_envs.conversation import Conversation, Message, system, to_json, user
 from lang_envs.markup import markup_of
-from lang_envs.policies.address import without_secrets
-from lang_envs.policies.endpoint import Answer, Endpoint
+from lang_envs.policies.endpoint import Answer
+from lang_envs.policies.servers import Servers
 from lang_envs.rollout import Turn
 from lang_envs.speech import Speech
 from lang_envs.task import Task
@@ -33,7 +33,8 @@ class Served:
     or, for a model trained on transcripts, as their plain text. The user always speaks first, as many chat templates
     want it: what stands without a speaker before the agent's first turn is the user's, or else an empty message. The
     reply's text is spelled by the environment's tokenizer, since the server's may be another one; so there are no
-    log-probabilities.
+    log-probabilities. A server that speaks the environment's own tokens is asked by
+    :class:`~lang_envs.policies.served_tokens.ServedTokens`.
 
     Each request carries a seed drawn from its episode's generator. Whether equal requests then get equal answers is up
     to the server: vLLM's seeds are a request's own; those of ``transformers serve`` are the whole process's, so that
@@ -54,6 +55,7 @@ class Served:
     Args:
         url: of the server, as OpenAI's clients take it; ``/v1`` is added where it has no path. User info in it is sent
             as HTTP's basic authentication, in place of a key; a query with each request. The attribute has neither.
+            Several addresses are servers of one model, which share the work; one that is lost leaves it to the others.
         model: the name the server knows the model by.
         task: what is played; its limit of tokens cuts an utterance.
         tokenizer: the environment's, where it is not the task's own.
@@ -62,7 +64,7 @@ class Served:
             not say it.
         temperature: of the server's sampling; 0 is greedy.
         max_tokens: the server's tokens in one reply; by default the task's limit.
-        concurrency: requests at a time.
+        concurrency: requests at a time, to each server.
         timeout: seconds to wait for one whole answer.
         retries: how often a request is repeated where the server is busy, broken or silent, or a connection is lost;
             each time is told by a warning of the logger ``lang_envs``. One that cannot be reached is an error at once.
@@ -72,7 +74,7 @@ class Served:
 
     def __init__(
         self,
-        url: str,
+        url: str | Sequence[str],
         model: str,
         task: Task[Any],
         tokenizer: PreTrainedTokenizerFast | None = None,
@@ -97,13 +99,14 @@ class Served:
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
         if instruction is None:
             instruction = "" if Speech(task, self._tokenizer).instructs else task.instruction
-        self.url, self.model, self.chat, self.instruction = without_secrets(url), model, chat, instruction
+        self.model, self.chat, self.instruction = model, chat, instruction
         self.temperature, self.concurrency = temperature, concurrency
         self.max_tokens = task.max_utterance_tokens if max_tokens is None else max_tokens
         self._limit, self._longest = task.max_utterance_tokens, task.max_tokens
         self._markup = markup_of(self._tokenizer)
         key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
-        self._endpoint = Endpoint(url, key, timeout, retries, backoff)
+        self._servers = Servers(url, key, timeout, retries, backoff)
+        self.url = self._servers.url
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
         """One utterance for each history (see ``lang_envs.Policy``); ``Turn.info`` has the thoughts, where it has any.
@@ -147,7 +150,7 @@ class Served:
         """What the model says and thinks, each no longer than ``limit`` or ``max_tokens`` tokens can be."""
         fixed = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
         requests = [fixed | {"seed": seed} | one for one, seed in zip(asked, seeds, strict=True)]
-        answers = self._endpoint.ask(requests, self.concurrency) if requests else []
+        answers = [by.answer(body, self.chat) for body, by in self._servers.ask(requests, self.concurrency)]
         return [
             Answer(self._utterance(answer.said[: limit * _TOKEN]), answer.thoughts[: self.max_tokens * _TOKEN])
             for answer in answers

@@ -1,0 +1,118 @@
+"""Several servers of one model share the requests: each takes the next one as soon as it has room."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, suppress
+from typing import Any, NamedTuple, TypeVar
+
+import openai
+
+from lang_envs.policies.endpoint import Endpoint, Request
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class Answered(NamedTuple):
+    """The body of an answer, and the server that gave it."""
+
+    body: bytes
+    by: Endpoint
+
+
+class Servers:
+    """Servers of one model. Methods may be called from several threads at a time, also inside of an event loop.
+
+    Args:
+        url: their address, or several.
+        api_key: of all of them.
+        timeout: seconds to wait for one whole answer.
+        retries: how often a request is repeated at the server that has it.
+        backoff: seconds before the first repetition.
+
+    Attributes:
+        url: the address without its secrets, or several.
+    """
+
+    def __init__(
+        self, url: str | Sequence[str], api_key: str | None, timeout: float, retries: int, backoff: float
+    ) -> None:
+        urls = [url] if isinstance(url, str) else [*url]
+        if not urls:
+            raise ValueError("name at least one server, got none")
+        self._endpoints = [Endpoint(url, api_key, timeout, retries, backoff) for url in urls]
+        told = [endpoint.url for endpoint in self._endpoints]
+        self.url = told if len(told) > 1 else told[0]
+
+    def ask(self, requests: Sequence[Request], concurrency: int) -> list[Answered]:
+        """What answers each request, of which every server has up to ``concurrency`` at a time.
+
+        A server that is lost leaves its requests to the others, with a warning. Any other failure ends the rest.
+
+        Raises:
+            ConnectionError: where the last server is lost: it cannot be reached, or fails too often.
+            ValueError: where a request is refused.
+        """
+        return _waited_for(self._ask(requests, concurrency)) if requests else []
+
+    async def _ask(self, requests: Sequence[Request], concurrency: int) -> list[Answered]:
+        waiting, alive = deque(enumerate(requests)), {*range(len(self._endpoints))}
+        answers: list[Answered | None] = [None] * len(requests)
+
+        async def work(number: int, client: openai.AsyncOpenAI) -> None:
+            endpoint = self._endpoints[number]
+            while waiting and number in alive:
+                at, request = waiting.popleft()
+                try:
+                    answers[at] = Answered(await endpoint.ask(client, request), endpoint)
+                except ConnectionError as error:
+                    if len(alive) == 1 and number in alive:
+                        raise
+                    waiting.appendleft((at, request))
+                    if number in alive:
+                        alive.discard(number)
+                        log.warning("%s The other servers go on without it.", error)
+
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(endpoint.client()) for endpoint in self._endpoints]
+            while waiting:  # again where a lost server gave back what no other was there to take
+                tasks = [
+                    asyncio.ensure_future(work(i, clients[i]))
+                    for i in alive
+                    for _ in range(min(concurrency, len(waiting)))
+                ]
+                try:
+                    await asyncio.gather(*tasks)
+                finally:
+                    for task in tasks:
+                        task.cancel()
+                    await asyncio.gather(*tasks, return_exceptions=True)
+        return [answer for answer in answers if answer is not None]
+
+
+def _waited_for(work: Coroutine[Any, Any, T]) -> T:
+    """Runs it in a thread, since the caller's may have an event loop already; an interruption cancels it."""
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(work)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(_run, loop, task)
+        try:
+            return waiting.result()
+        finally:
+            if not waiting.done():
+                with suppress(RuntimeError):  # it has ended by now
+                    loop.call_soon_threadsafe(task.cancel)
+
+
+def _run(loop: asyncio.AbstractEventLoop, task: asyncio.Task[T]) -> T:
+    try:
+        return loop.run_until_complete(task)
+    finally:
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
