@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from datasets_builders.ray_cluster import connected
 from datasets_builders.storage import encode
-from datasets_builders.worker_processes import end, start_worker, without_interrupts
 from lang_envs.episode import Episode, Episodes
+from lang_envs.worker_processes import end, start_worker, without_interrupts
 
 Block = Callable[[int], Iterable[Episode]]
 """The episodes of block k (0, 1, ...): the same ones whenever and wherever it is asked."""

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from datasets_builders.worker_processes import end, start_worker, without_interrupts
+from lang_envs.worker_processes import end, start_worker, without_interrupts
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
