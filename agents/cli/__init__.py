@@ -23,6 +23,7 @@ from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
+from agents.cli.serving_commands import Serve
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
 from lang_envs.printable import printable
@@ -40,11 +41,14 @@ COMMANDS: dict[str, type] = {
     "bench": Bench,
     "explain": Explain,
     "chat": Chat,
+    "serve": Serve,
 }
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
-ORDER = ("list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat")
+ORDER = (
+    "list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat", "serve",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

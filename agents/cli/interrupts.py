@@ -27,6 +27,7 @@ HOW_TO_GO_ON = {
     "export": "Interrupted: nothing was put in its place. Run the same command again.",
     "ope": "Interrupted: nothing is lost. Run the same command again.",
     "eval": "Interrupted: nothing is lost. Run the same command again.",
+    "serve": "No longer serving.",
     "explain": "Interrupted: nothing is lost. Run the same command again.",
 }
 """what is said, by command"""

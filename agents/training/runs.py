@@ -301,6 +301,12 @@ def agent_folder(run: Path) -> Path:
     return run / "agent" if whole(run / "agent").is_dir() else run
 
 
+def name_of(run: Path) -> str:
+    """What a run is called: the name of its folder, also where its agent's is given."""
+    folder = run.resolve()
+    return folder.parent.name if folder.name == "agent" and folder.parent.name else folder.name
+
+
 def _no_bars() -> None:
     """Saving and loading a small model is no news; transformers shows a bar for each."""
     from transformers.utils import logging
