@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from agents.cli.arguments import SetOptions, decoding_from, decoding_in_words, decoding_of
 from agents.cli.show import console
+from datasets_builders.hub import local
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Serve:
     """
 
     run: Positional[Path]
-    """folder of a run or of a saved agent"""
+    """folder of a run or of a saved agent, or hub:owner/name"""
     port: int = 8000
     """to listen on; 0 takes a free one"""
     host: str = "127.0.0.1"
@@ -40,7 +41,7 @@ class Serve:
         from agents.serving.run import run_server
         from agents.training import runs
 
-        agent = runs.load(self.run)
+        agent = runs.load(local(self.run, "agent"))
         decoding, name = decoding_of(agent, self.options), self.name or runs.name_of(self.run)
         told = f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"
 
@@ -51,3 +52,40 @@ class Serve:
             )
 
         run_server(agent, name, decoding, self.host, self.port, ready)
+
+
+@dataclass
+class Merge:
+    """Writes a trained agent as one whole folder: adapters become part of its weights.
+
+    Without values that is a plain language model which any server loads. With values it is an agent; `lang-envs distil`
+    puts the values into a plain language model, and --plain leaves them out.
+
+    Examples:
+        lang-envs merge runs/chats --out models/chats
+        lang-envs merge runs/ilql --out models/imitation --plain
+    """
+
+    run: Positional[Path]
+    """folder of a run or of a saved agent, or hub:owner/name"""
+    out: Path
+    """folder to write"""
+    plain: bool = False
+    """the language model alone, as a folder of the transformers library"""
+
+    def __call__(self) -> None:
+        """Prints where it is."""
+        from agents.distil import language_model_of, own_decoding
+        from agents.training import runs
+        from agents.training.card import plain_card
+        from agents.training.distilling import write_plain
+
+        agent = runs.load(local(self.run, "agent"))
+        if self.plain:
+            if self.out.exists() and any(self.out.iterdir()):
+                raise ValueError(f"{self.out} is not empty. Choose another folder.")
+            card = plain_card(agent.name, self.out.name, {"agent": runs.name_of(self.run)})
+            write_plain(language_model_of(agent), self.out, own_decoding(decoding_of(agent, ())), card)
+        else:
+            agent.save(self.out, merge=True)
+        console().print(f"The model is at {escape(str(self.out))}", soft_wrap=True)

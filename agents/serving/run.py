@@ -57,9 +57,14 @@ def make_server(agent: Agent, name: str, decoding: Mapping[str, Any], host: str,
 def run_server(
     agent: Agent, name: str, decoding: Mapping[str, Any], host: str, port: int, ready: Callable[[str], None]
 ) -> None:
-    """Serves until it is interrupted; arguments and errors as of ``make_server``.
+    """Serves until it is interrupted; errors are those of ``make_server`` too.
 
     Args:
+        agent: who answers.
+        name: of the model in requests.
+        decoding: arguments of ``agent.policy`` where a request has none.
+        host: address to listen on.
+        port: to listen on; 0 takes a free one.
         ready: is told the address as soon as the port is this server's.
 
     Raises:
