@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from datasets_builders.checksums import CHECKSUMS, read_entries
 
@@ -61,7 +61,7 @@ def _fetched(name: str, kind: Kind) -> Path:
     from huggingface_hub import hf_hub_download, snapshot_download
 
     name, _, revision = name.partition("@")
-    repo = {"repo_id": repository(name), "repo_type": _TYPES[kind]}
+    repo: dict[str, Any] = {"repo_id": repository(name), "repo_type": _TYPES[kind]}
     with _asking(f"{PREFIX}{name} cannot be fetched"):
         listing = Path(hf_hub_download(**repo, filename=CHECKSUMS, revision=revision or None))
     entries = read_entries(listing.parent) or {}
@@ -96,7 +96,7 @@ def send(files: Mapping[str, Path], name: str, kind: Kind, private: bool = False
     api, type_ = HfApi(), _TYPES[kind]
     added = [CommitOperationAdd(path_in_repo=place, path_or_fileobj=str(file)) for place, file in files.items()]
     with _asking(f"{name} cannot be sent to"):
-        api.create_repo(repository(name), repo_type=type_, private=private, exist_ok=True)
+        api.create_repo(repository(name), repo_type=type_, private=private or None, exist_ok=True)
         api.create_commit(name, added, commit_message="Sent by lang-envs push", repo_type=type_)
     return f"{api.endpoint}/{'' if type_ == 'model' else 'datasets/'}{name}"
 

@@ -8,7 +8,10 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import unquote, urlsplit
 
-SHA = "c0ffee" * 6 + "abcd"
+
+def sha(files):
+    """A commit's name, which changes with its files."""
+    return hashlib.sha1(repr(sorted(files.items())).encode()).hexdigest()
 
 
 class Hub:
@@ -40,11 +43,13 @@ class Hub:
             return self._json({"files": files})
         if parts[0] == "api" and "commit" in parts:
             self._commit("/".join(parts[1:4]), body)
-            return self._json({"commitUrl": f"{endpoint}/commit/{SHA}", "commitOid": SHA, "success": True})
+            found = sha(self.repos["/".join(parts[1:4])])
+            where = "/".join(parts[2:4] if parts[1] == "models" else parts[1:4])
+            return self._json({"commitUrl": f"{endpoint}/{where}/commit/{found}", "commitOid": found, "success": True})
         if parts[0] == "api" and ("tree" in parts or "revision" in parts):
             files = self.repos.get("/".join(parts[1:4]), {})
             if "revision" in parts:
-                return self._json({"id": "x/y", "sha": SHA, "siblings": [{"rfilename": name} for name in files]})
+                return self._json({"id": "x/y", "sha": sha(files), "siblings": [{"rfilename": name} for name in files]})
             return self._json([{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in files.items()])
         return self._file(parts)
 
@@ -76,7 +81,7 @@ class Hub:
             code = "EntryNotFound" if repo in self.repos else "RepoNotFound"
             return 404, {"X-Error-Code": code}, b""
         tag = hashlib.sha256(content).hexdigest()
-        return 200, {"X-Repo-Commit": SHA, "ETag": f'"{tag}"'}, content
+        return 200, {"X-Repo-Commit": sha(self.repos[repo]), "ETag": f'"{tag}"'}, content
 
     def _json(self, value):
         return 200, {"Content-Type": "application/json"}, json.dumps(value).encode()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from test_cli import call
-from test_fixed_points import FIT, LOG, VALUES
+from test_fixed_points import EACH_ONCE, FIT, VALUES
 from toy_agent import make_agent, make_episodes, same_weights
 from toy_agent import make_env as toy_env
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -32,8 +32,13 @@ def env():
 
 @pytest.fixture(scope="module")
 def ilql(env):
-    """An agent that writes the best review by its values, and another one without them."""
-    return ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(**VALUES, tau=0.99)).learn(Logged(LOG), 250, **FIT)
+    """An agent that writes the best review by its values, and another one without them.
+
+    Its log holds each review once, so that values are learned in seconds.
+    """
+    return ILQL(LM.from_scratch("d64-l2", env), ILQLConfig(**VALUES, tau=0.99)).learn(
+        Logged(EACH_ONCE), 120, **FIT | {"batch_size": 8}
+    )
 
 
 def review(env, policy):
@@ -45,7 +50,7 @@ def test_the_student_writes_the_best_review_without_values(ilql, env, tmp_path):
     greedy = {"greedy": True, "advantage_weight": 20.0}
     assert review(env, ilql.policy(**greedy))[0] == BEST
     assert review(env, ilql.policy(greedy=True, advantage_weight=0.0))[0] != BEST
-    data, out = EpisodeDataset.from_episodes(LOG), tmp_path / "model"
+    data, out = EpisodeDataset.from_episodes(EACH_ONCE), tmp_path / "model"
     kept = distil(ilql, env, out, greedy, 120, DistilConfig(), data, episodes=64, facts={"agent": "x"}, **QUICK)
     assert kept.divergence < 0.02 and kept.student == kept.teacher and kept.difference_error == 0
     plain, tokenizer = AutoModelForCausalLM.from_pretrained(out), AutoTokenizer.from_pretrained(out)

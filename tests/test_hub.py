@@ -50,7 +50,7 @@ def test_an_agent_comes_back_as_it_was_sent(hub, run, capsys, tmp_path):
     code, out, error = call(capsys, "push", run, "me/toy", "--private", "--license", "apache-2.0")
     assert code == 0, error
     assert "model.safetensors" in out and "hub:me/toy opens it" in out
-    assert hub.created[0]["private"] is True and hub.created[0].get("type", "model") == "model"
+    assert hub.created[0]["visibility"] == "private" and hub.created[0].get("type", "model") == "model"
     found, sent = Agent.load("hub:me/toy"), Agent.load(run / "agent")
     assert same_weights(weights(found), weights(sent)) and found.decoding == sent.decoding
     files = hub.repos["models/me/toy"]
@@ -90,7 +90,7 @@ def test_data_come_back_and_are_trained_on_by_name(hub, tmp_path, capsys):
     found = EpisodeDataset.load("hub:me/reviews")
     assert [e.tokens.tolist() for e in found] == [e.tokens.tolist() for e in data]
     assert found.tokenizer().get_vocab() == data.tokenizer().get_vocab()
-    data[:10].push_to_hub("me/few", private=True)
+    data.select(range(10)).push_to_hub("me/few", private=True)
     assert len(EpisodeDataset.load("hub:me/few")) == 10
     train = ["train", "bc", "--data", "hub:me/reviews", "--steps", 1, "--decoding-episodes", 2, "--no-progress"]
     assert call(capsys, *train, "--out", tmp_path / "bc")[0] == 0

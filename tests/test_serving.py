@@ -11,6 +11,7 @@ import numpy as np
 import openai
 import pytest
 import torch
+from test_cli import call
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import AGENTS, ILQL, LM, DecisionTransformerConfig, ILQLConfig
@@ -323,3 +324,24 @@ def test_only_this_machine_is_loopback():
     with socket.socket() as taken, pytest.warns(UserWarning, match="there is no key"):
         taken.bind(("127.0.0.1", 0))
         make_server(make_agent(), "x", {}, "0.0.0.0", 0)
+
+
+def test_the_command_says_where_and_how_it_answers(agent, tmp_path, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(uvicorn.Server, "run", lambda self, sockets: asked.append((self, sockets[0].getsockname())))
+    saved = ILQL(agent.lm, agent.config)
+    saved.decoding = {"greedy": True, "advantage_weight": 2.0}
+    run = saved.save(tmp_path / "clerk" / "agent")
+    code, out, error = call(capsys, "serve", run, "--port", 0)
+    assert code == 0, error
+    [(server, address)] = asked
+    assert address[0] == server.config.host == "127.0.0.1"
+    assert f"the model 'clerk' at http://127.0.0.1:{address[1]}/v1" in " ".join(out.split())
+    assert "greedy=true advantage_weight=2.0 (chosen after training)" in " ".join(out.split())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        code, _, error = call(capsys, "serve", run, "--port", taken.getsockname()[1])
+        assert code == 2 and "choose another --port" in error
+    code, _, error = call(capsys, "serve", run, "--set", "temperature=-1")
+    assert code == 2 and "temperature must be above 0" in error

@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, decoding_in_words, decoding_of, joined, pairs
+from agents.cli.arguments import Options, decoding_in_words, decoding_of, joined, pairs
 from agents.cli.show import console
 from datasets_builders.hub import local
 
@@ -50,7 +50,7 @@ class DistilOptions:
     """environment id; the run's own by default"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
-    options: SetOptions = ()
+    set: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """how the agent is to be decoded, as NAME=VALUE; by default as eval does"""
     episodes: int = 256
     """that both play for what the card says"""
@@ -92,7 +92,7 @@ def _distil(run: Path, options: DistilOptions, config: Any, settings: dict[str, 
         agent,
         runs.environment_of(run, agent, options.env, pairs(options.env_options)),
         options.out,
-        decoding_of(agent, options.options),
+        decoding_of(agent, options.set),
         options.steps,
         config,
         _logged(run, options.data, agent),

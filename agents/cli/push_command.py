@@ -89,8 +89,10 @@ def kind_of(folder: Path) -> Literal["agent", "data", "results"]:
     Raises:
         ValueError: there is no such folder.
     """
+    from agents.training import runs
+
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
     if (folder / "provenance.json").exists():
         return "data"
-    return "agent" if (folder / "agent").is_dir() or (folder / "agent.json").exists() else "results"
+    return "agent" if (runs.agent_folder(folder) / "agent.json").exists() else "results"
