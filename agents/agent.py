@@ -6,6 +6,7 @@ import dataclasses
 import json
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 
 import torch
@@ -28,6 +29,7 @@ from agents.training.update import update
 from datasets_builders.claim import Claim
 from datasets_builders.fields import check_types, typed
 from datasets_builders.folders import WAIT, read_whole, replacing_folder
+from datasets_builders.hub import local, send
 
 if TYPE_CHECKING:
     from lang_envs.pretrained import Precision
@@ -218,6 +220,25 @@ class Agent:
                 with speaking(whole, self.decoding if part is model else None):
                     whole.save_pretrained(where)
 
+    def push_to_hub(self, name: str, private: bool = False, license: str | None = None) -> str:
+        """Saves the agent and sends it to the hub, where "hub:owner/name" opens it -> its address.
+
+        Args:
+            name: "owner/name".
+            private: whether nobody else may see a repository that is made for it.
+            license: of the weights, for the card.
+
+        Raises:
+            OSError: offline, or the hub refuses.
+            ValueError: its adapters are on a model that only this machine has.
+        """
+        from agents.pushed import agent_files
+
+        with TemporaryDirectory() as made:
+            folder = self.save(Path(made) / name.rpartition("/")[2])
+            with agent_files(folder, license) as files:
+                return send(files, name, "agent", private)
+
     def _description(self) -> dict[str, Any]:
         return {
             "format_version": FORMAT_VERSION,
@@ -240,14 +261,14 @@ class Agent:
         new ones, which change nothing yet, to go on training in the same way.
 
         Args:
-            folder: of a saved agent.
+            folder: of a saved agent, or "hub:owner/name", which is fetched.
             dtype: of its weights, "fp32" or "bf16"; None: as it was trained.
 
         Raises:
             ValueError: if there is no agent, one of another algorithm or format, or one whose files are not what was
                 written; naming the file.
         """
-        return read_whole(Path(folder), lambda found: cls._load(found, dtype))
+        return read_whole(local(folder, "agent"), lambda found: cls._load(found, dtype))
 
     @classmethod
     def _load(cls, folder: Path, dtype: Precision | None) -> Any:

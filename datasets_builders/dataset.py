@@ -8,13 +8,14 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from datasets_builders import export, imports, loading
+from datasets_builders import export, hub, imports, loading
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import check_facts, read_provenance, tokenizer_facts
@@ -65,7 +66,7 @@ class EpisodeDataset(Sequence[Episode]):
         """Maps a recorded folder, and makes sure that it holds what was written.
 
         Args:
-            path: of the folder.
+            path: of the folder, or "hub:owner/name", which is fetched.
             verify: compare its files with their checksums and check what is in every episode, which reads all of it
                 once. Without, only the places and lengths of episodes are checked, and what is in them is not read: for
                 a folder larger than memory that was checked before.
@@ -74,7 +75,7 @@ class EpisodeDataset(Sequence[Episode]):
             FileNotFoundError: where there is no such folder, or only an unfinished recording of it.
             DatasetError: where it is damaged, empty, or of another format version.
         """
-        folder = Path(path)
+        folder = hub.local(path, "data")
         provenance = read_provenance(folder)
         if verify:
             loading.verify(folder)
@@ -367,6 +368,21 @@ class EpisodeDataset(Sequence[Episode]):
         except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
             recording.discard()
             raise
+
+    def push_to_hub(self, name: str, private: bool = False) -> str:
+        """Saves these episodes and sends them to the hub, where "hub:owner/name" loads them -> their address.
+
+        Args:
+            name: "owner/name".
+            private: whether nobody else may see a repository that is made for them.
+
+        Raises:
+            OSError: offline, or the hub refuses.
+        """
+        with TemporaryDirectory() as made:
+            folder = Path(made) / "data"
+            self.save(folder)
+            return hub.send(hub.data_files(folder), name, "data", private)
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
         """Writes one line of provenance and one line an episode (fields as on disk: one reward per action)."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -27,10 +27,14 @@ _READINGS = 3
 
 
 @contextmanager
-def replacing_folder(folder: Path) -> Iterator[Path]:
+def replacing_folder(folder: Path, leave_out: Collection[str] = ()) -> Iterator[Path]:
     """A new folder to write to, which takes the place of ``folder`` in the end; an error leaves that as it was.
 
     The caller has claimed ``folder``, or a folder that it is in.
+
+    Args:
+        folder: whose place it takes.
+        leave_out: names of files that anybody may change; they get no checksums.
 
     Raises:
         OSError: the disk is full, or the new folder was deleted meanwhile.
@@ -41,7 +45,7 @@ def replacing_folder(folder: Path) -> Iterator[Path]:
     place = Place(new)
     try:
         yield new
-        write_checksums(new)
+        write_checksums(new, leave_out=leave_out)
         place.check()
     except Exception as error:
         place.check()

@@ -61,7 +61,7 @@ def test_help_names_every_command(capsys):
         assert all(name in out for name in (*cli.COMMANDS, "train"))
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", [*cli.COMMANDS, "distil"])
 def test_every_command_explains_itself(name, capsys):
     code, out, _ = call(capsys, name, "--help")
     assert code == 0
@@ -83,7 +83,7 @@ def test_names_shown_without_torch_are_the_names_there_are():
 
     assert list(commands.AGENT_NAMES) == list(AGENTS)
     assert list(commands.SUITE_NAMES) == list(SUITES)
-    assert {*cli.ORDER} == {*cli.COMMANDS, "train"}
+    assert {*cli.ORDER} == {*cli.COMMANDS, "train", "distil"}
 
 
 def test_list(capsys):

@@ -28,6 +28,7 @@ PAGES = [
     "logs",
     "benchmark",
     "other_libraries",
+    "serving",
 ]
 
 

@@ -23,6 +23,8 @@ from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
+from agents.cli.push_command import Push
+from agents.cli.serving_commands import Merge, Serve
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
 from lang_envs.printable import printable
@@ -40,11 +42,17 @@ COMMANDS: dict[str, type] = {
     "bench": Bench,
     "explain": Explain,
     "chat": Chat,
+    "serve": Serve,
+    "merge": Merge,
+    "push": Push,
 }
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
-ORDER = ("list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat")
+ORDER = (
+    "list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat", "serve",
+    "distil", "merge", "push",
+)  # fmt: skip
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,8 +107,13 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
     """The command with its arguments, ready to be called; tyro exits with 2 where they do not fit."""
     if command == "train":
         return _train(arguments)
+    if command == "distil":
+        from agents.cli import distil
+
+        check_once(arguments)
+        return distil.parse(arguments)
     if command not in COMMANDS:
-        raise ValueError(unknown("command", command, [*COMMANDS, "train"]))
+        raise ValueError(unknown("command", command, [*COMMANDS, "train", "distil"]))
     check_once(arguments)
     # samples need to know whose they are, which no other recipe does
     of_samples = command == "record" and arguments[:1] and arguments[0] in SAMPLED
@@ -133,15 +146,16 @@ def _train(arguments: list[str]) -> Callable[[], None]:
 
 def _overview() -> None:
     """What ``lang-envs --help`` prints."""
-    from agents.cli import train
+    from agents.cli import distil, train
 
+    of_their_own = {"train": train.HELP, "distil": distil.HELP}
     screen = console()
     screen.print(
         "[bold]lang-envs[/]: language tasks as decision processes, data sets of episodes, agents that learn.\n"
     )
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
     for name in ORDER:
-        doc = train.HELP if name == "train" else inspect.getdoc(COMMANDS[name]) or ""
+        doc = of_their_own.get(name) or inspect.getdoc(COMMANDS[name]) or ""
         table.add_row(f"[bold]{name}", escape(doc.splitlines()[0]))
     screen.print(table)
     screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")

@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 from agents.cli.advantage_rows import quality_rows
 from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_from, decoding_in_words, decoding_of, pairs
 from agents.cli.show import console
+from datasets_builders.hub import local
 from lang_envs.seeds import EVALUATION
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Eval:
     """
 
     run: Positional[Path]
-    """folder of a run or of a saved agent"""
+    """folder of a run or of a saved agent, or hub:owner/name"""
     env: str | None = None
     """environment id; the run's own by default"""
     episodes: int = 256
@@ -54,6 +55,7 @@ class Eval:
         from agents.training import runs
 
         at_least_one(self.episodes)
+        self.run = local(self.run, "agent")
         agent = runs.load(self.run)
         rows = min(self.episodes, evaluate.ROWS)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
@@ -115,6 +117,7 @@ class Explain:
         if self.text and self.data is not None:
             raise ValueError("--text is what the agent says, --data what was said: pass one of them.")
         at_least_one(self.episodes)
+        self.run = local(self.run, "agent")
         agent = runs.load(self.run)
         shown = explanations.of_episodes(agent, self._episodes(agent), self.next, needs_values=bool(self.text))
         explanations.show(console(), shown, self.numbers)
@@ -156,7 +159,7 @@ class Chat:
     """
 
     run: Positional[Path]
-    """folder of a run or of a saved agent"""
+    """folder of a run or of a saved agent, or hub:owner/name"""
     seed: int = 0
     """of the episode"""
     env: str | None = None
@@ -172,6 +175,7 @@ class Chat:
         from agents.cli import chat
         from agents.training import runs
 
+        self.run = local(self.run, "agent")
         agent = runs.load(self.run)
         env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
         policy = decoded(agent, decoding_of(agent, self.options))

@@ -23,10 +23,13 @@ HOW_TO_GO_ON = {
     "record": "Interrupted: whole blocks of episodes are kept. Run the same command again to go on.",
     "train": "Interrupted: log and checkpoints are kept. Run the same command again to go on from the newest "
     "checkpoint (--checkpoint-every says how often there is one).",
+    "distil": "Interrupted: log and checkpoints are kept. Run the same command again to go on from the newest "
+    "checkpoint (--checkpoint-every says how often there is one).",
     "bench": "Interrupted: finished pieces and checkpoints are kept. Run the same command again to go on.",
     "export": "Interrupted: nothing was put in its place. Run the same command again.",
     "ope": "Interrupted: nothing is lost. Run the same command again.",
     "eval": "Interrupted: nothing is lost. Run the same command again.",
+    "serve": "No longer serving.",
     "explain": "Interrupted: nothing is lost. Run the same command again.",
 }
 """what is said, by command"""

@@ -14,6 +14,7 @@ from rich.table import Table
 from tyro.conf import arg
 
 from agents.cli.arguments import Options, decoding_in_words, joined, pairs
+from datasets_builders.hub import PREFIX, local
 from lang_envs.misspelt import unknown
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class TrainOptions:
     steps: int = 1000
     """optimiser steps"""
     data: Path | None = None
-    """folder of logged episodes"""
+    """folder of logged episodes, or hub:owner/name"""
     env: str | None = None
     """environment id, to play live; with --data the one it was recorded in by default"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
@@ -57,7 +58,8 @@ class TrainOptions:
     logged_fraction: float = 1.0
     """share of logged episodes where there are --data; the rest are played live"""
     lm: str = "d64-l2"
-    """size of a model from scratch, or a causal language model: a folder, a .gguf file, smollm2, or a name on the hub.
+    """size of a model from scratch, or a causal language model: a folder, a .gguf file, smollm2, a name on the hub, or
+    hub:owner/name of an agent that was pushed.
     The environment speaks its tokens, where no option says otherwise"""
     dtype: Literal["fp32", "bf16"] = "fp32"
     """of the weights of such a model; with bf16 the optimiser adds up in float32 all the same"""
@@ -114,11 +116,11 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         config=of(config_class),
         fit={k: v for k, v in fit.items() if k not in ("out", "seed")},
         steps=run.steps,
-        data=None if run.data is None else str(run.data.resolve()),
+        data=None if run.data is None else str(local(run.data, "data").resolve()),
         env=run.env,
         env_options=pairs(run.env_options),
         logged_fraction=run.logged_fraction,
-        lm=run.lm,
+        lm=str(local(run.lm, "agent")) if run.lm.startswith(PREFIX) else run.lm,
         lora={"rank": run.lora_rank, "alpha": run.lora_alpha, "dropout": run.lora_dropout} if run.lora_rank else None,
         dtype=run.dtype,
         seed=run.seed,

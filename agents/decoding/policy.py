@@ -7,7 +7,7 @@ come with their exact log-probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -58,6 +58,10 @@ class LMPolicy:
         lm_top_k: how many of the language model's likeliest tokens can be said, whatever their advantage; 0: all.
         lm_top_p: how much of the language model's probability they hold; 1: all.
 
+    Attributes:
+        heard: is told each token as soon as it is said, with the places [k] of the k histories of this call that go on,
+            their tokens [k] and log-probabilities [k]; None tells nobody.
+
     Raises:
         ValueError: settings that are no distribution, those of values without any, a model whose past cannot be kept.
     """
@@ -80,6 +84,7 @@ class LMPolicy:
         lm_top_p: float | None = None,
     ) -> None:
         self.model, self.tokenizer = model, tokenizer
+        self.heard: Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], None] | None = None
         check_decoding(temperature, top_k, top_p)
         if not isinstance(greedy, bool):
             raise ValueError(f"greedy is True or False, not {greedy!r}.")
@@ -164,6 +169,8 @@ class LMPolicy:
             speaks = ~done[who]  # [active]
             who, token = who[speaks], token[speaks]
             said[who, step], logp[who, step], count[who] = token, token_logp[speaks], step + 1
+            if self.heard is not None:
+                self.heard(who, token, logp[who, step])
             done[who] = (token == self.end_id) | (count[who] == limit[who])
             if done.all():
                 break

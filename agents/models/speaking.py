@@ -37,7 +37,7 @@ def speaking(model: Any, decoding: dict[str, Any] | None) -> Iterator[None]:
         config.as_trained = {"spoken": spoken, "generation": generation.to_diff_dict()}
         for name in spoken:
             setattr(config, name, decoding.get(name, spoken[name]))
-        model.generation_config = _generation(generation, decoding)
+        model.generation_config = generation_of(generation, decoding)
         yield
     finally:
         for name, value in spoken.items():
@@ -46,7 +46,7 @@ def speaking(model: Any, decoding: dict[str, Any] | None) -> Iterator[None]:
         config.__dict__.pop("as_trained", None)
 
 
-def _generation(before: GenerationConfig, decoding: dict[str, Any]) -> GenerationConfig:
+def generation_of(before: GenerationConfig, decoding: dict[str, Any]) -> GenerationConfig:
     """What ``generate`` does by default; penalties that a model came with are no part of a decoding."""
     sampled = {
         "do_sample": True,

@@ -19,6 +19,7 @@ from datasets_builders.atomic import read_object, write_text
 from datasets_builders.claim import Place, is_empty
 from datasets_builders.fields import typed
 from datasets_builders.folders import whole
+from datasets_builders.hub import PREFIX
 from lang_envs.make import language_vec, of_file
 from lang_envs.misspelt import hint
 from lang_envs.model_files import ALIASES
@@ -63,6 +64,8 @@ class RunConfig:
     """episodes of each decoding that is tried after the last step, to choose how the agent speaks; 0 chooses none"""
 
 
+SENT = "run.json"
+"""the configuration beside an agent that was sent to the hub, whose folder holds no run"""
 FREE = ("decoding_episodes",)
 """what may change from one start of a run to the next"""
 
@@ -256,7 +259,7 @@ def environment_of(
 
 def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], rows: int) -> TokenVectorEnv:
     try:
-        config = read_config(_folder_of(run))
+        config = config_of(run)
     except ValueError:
         if env is None:
             raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
@@ -264,6 +267,15 @@ def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], row
     if env not in (None, config.env):
         return environment(dataclasses.replace(config, env=env, env_options=env_options), rows)
     return environment(dataclasses.replace(config, env_options={**config.env_options, **env_options}), rows)
+
+
+def config_of(run: Path) -> RunConfig:
+    """How a trained agent came to be, from its run's folder, its own, or one that was fetched from the hub.
+
+    Raises:
+        ValueError: nothing says so.
+    """
+    return read_config(run / SENT if (run / SENT).exists() else _folder_of(run))
 
 
 def _folder_of(run: Path) -> Path:
@@ -277,7 +289,7 @@ def learned_from(run: Path) -> list[Path]:
     Empty where nothing says so, as of an agent that was saved outside of any run.
     """
     try:
-        config = read_config(_folder_of(run))
+        config = config_of(run)
     except ValueError:
         return []
     own = [] if config.data is None else [Path(config.data)]
@@ -299,6 +311,14 @@ def load(run: Path) -> Agent:
 def agent_folder(run: Path) -> Path:
     """The folder of a run's agent, from the run's folder or the agent's own."""
     return run / "agent" if whole(run / "agent").is_dir() else run
+
+
+def name_of(run: Path) -> str:
+    """What a run is called: the name of its folder, also where its agent's is given."""
+    if str(run).startswith(PREFIX):
+        return run.name.partition("@")[0]
+    folder = run.resolve()
+    return folder.parent.name if folder.name == "agent" and folder.parent.name else folder.name
 
 
 def _no_bars() -> None:

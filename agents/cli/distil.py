@@ -1,0 +1,132 @@
+"""``lang-envs distil``: its options are those of the run, of distillation and of the training loop."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+from rich.markup import escape
+from rich.table import Table
+from tyro.conf import Positional, arg
+
+from agents.cli.arguments import Options, decoding_in_words, decoding_of, joined, pairs
+from agents.cli.show import console
+from datasets_builders.hub import local
+
+if TYPE_CHECKING:
+    from agents.agent import Agent
+    from agents.training.distilling import Kept
+    from datasets_builders.dataset import EpisodeDataset
+
+HELP = """Puts an agent's values into a plain language model that any server loads; run it again and it goes on.
+
+The student starts as the agent's language model and learns the whole distribution of the improved policy, on the logs
+that the agent learned from and on what the agent says. The folder needs the transformers library alone, and its
+README.md says what was kept: the divergence from the agent, and what both earn in the same fresh episodes.
+An agent without values has nothing to distil: `lang-envs merge` writes it whole.
+
+Examples:
+    lang-envs distil runs/ilql --out models/ilql
+    lang-envs distil runs/ilql --out models/bold --set greedy=true advantage_weight=16 --steps 2000 --lr 0.001
+    lang-envs distil runs/ilql --out models/ilql --played 1 --episodes 1024
+"""
+
+
+@dataclass
+class DistilOptions:
+    """What belongs to the command and neither to distillation nor to the loop."""
+
+    out: Path
+    """folder of the plain model; the log and checkpoints are beside it, in OUT.training"""
+    steps: int = 1000
+    """optimiser steps"""
+    data: Path | None = None
+    """folder of logged episodes; by default what the agent learned from"""
+    env: str | None = None
+    """environment id; the run's own by default"""
+    env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
+    """options of the environment, as NAME=VALUE"""
+    set: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
+    """how the agent is to be decoded, as NAME=VALUE; by default as eval does"""
+    episodes: int = 256
+    """that both play for what the card says"""
+    seed: int = 0
+    """of the order of the data and of what the agent plays"""
+
+
+def parse(arguments: list[str]) -> Callable[[], None]:
+    """The command that ``distil ARGUMENTS`` asks for.
+
+    Raises:
+        SystemExit: tyro's, after it printed help or what is wrong.
+    """
+    from agents.distil import DistilConfig
+    from agents.training.fit_config import FitConfig
+
+    asked = joined(DistilOptions, DistilConfig, FitConfig)
+    where = Annotated[Positional[Path], arg(help="folder of a run or of a saved agent, or hub:owner/name")]
+    run = dataclasses.make_dataclass("Run", [("run", where)])
+    both = dataclasses.make_dataclass("Options", [], bases=(asked, run))
+    given = vars(tyro.cli(both, args=arguments, prog="lang-envs distil", description=HELP))
+
+    def of(part: type) -> dict[str, Any]:
+        return {f.name: given[f.name] for f in dataclasses.fields(part) if f.name in given}
+
+    settings = {name: value for name, value in of(FitConfig).items() if name not in ("out", "seed")}
+    options = DistilOptions(**of(DistilOptions))
+    return lambda: _distil(given["run"], options, DistilConfig(**of(DistilConfig)), settings)
+
+
+def _distil(run: Path, options: DistilOptions, config: Any, settings: dict[str, Any]) -> None:
+    from agents.training import processes, runs
+    from agents.training.distilling import distil
+
+    name, run = runs.name_of(run), local(run, "agent")
+    agent = runs.load(run)
+    agent.model.to(processes.device())
+    kept = distil(
+        agent,
+        runs.environment_of(run, agent, options.env, pairs(options.env_options)),
+        options.out,
+        decoding_of(agent, options.set),
+        options.steps,
+        config,
+        _logged(run, options.data, agent),
+        options.episodes,
+        {"agent": name, "steps": str(options.steps)},
+        seed=options.seed,
+        **settings,
+    )
+    if processes.is_first():
+        _show(kept, options.out)
+
+
+def _logged(run: Path, data: Path | None, agent: Agent) -> EpisodeDataset | None:
+    """What was asked for, or else what the agent learned from, where that is still there."""
+    from agents.training import runs
+    from datasets_builders import EpisodeDataset
+
+    found = [data] if data is not None else [folder for folder in runs.learned_from(run)[:1] if folder.is_dir()]
+    if not found:
+        return None
+    logged = EpisodeDataset.load(found[0])
+    logged.require(agent.lm.tokenizer)
+    return logged
+
+
+def _show(kept: Kept, out: Path) -> None:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("decoding", escape(decoding_in_words(kept.decoding)))
+    for name, mean, error in (
+        ("divergence, nats a token", kept.divergence, kept.divergence_error),
+        ("return of the agent", kept.teacher, kept.teacher_error),
+        ("return of the student", kept.student, kept.student_error),
+        ("difference, in pairs", kept.difference, kept.difference_error),
+    ):
+        table.add_row(name, f"{mean:.4f} ± {error:.4f}")
+    console().print(table)
+    console().print(f"The model is at {escape(str(out))}; any server of transformers' models loads it.", soft_wrap=True)

@@ -1,0 +1,98 @@
+"""``lang-envs push``: a folder of this project, sent to the Hugging Face hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rich.markup import escape
+from rich.table import Table
+from tyro.conf import Positional
+
+from agents.cli.show import console
+
+
+@dataclass
+class Push:
+    """Sends an agent, a data set or results to the Hugging Face hub; what is sent is listed first.
+
+    Afterwards `hub:owner/name` opens it wherever a folder is taken: eval, serve, explain, chat, train --data and --lm.
+    HF_TOKEN says who you are, HF_ENDPOINT where the hub is. Hidden files are not sent, nor what looks like a key or a
+    password.
+
+    Examples:
+        lang-envs push runs/ilql me/reviewer --dry-run
+        lang-envs push runs/ilql me/reviewer --private --license apache-2.0
+        lang-envs push data/trap me/wordle-trap
+        lang-envs eval hub:me/reviewer
+    """
+
+    folder: Positional[Path]
+    """of a run or a saved agent, a data set, or results"""
+    name: Positional[str]
+    """owner/name of the repository; it is made where there is none"""
+    kind: Literal["agent", "data", "results"] | None = None
+    """what is in the folder; by default as its files say"""
+    private: bool = False
+    """nobody else may see a repository that is made for it"""
+    license: str | None = None
+    """of an agent's weights, for its card, such as apache-2.0"""
+    dry_run: bool = False
+    """list the files and send nothing"""
+
+    def __call__(self) -> None:
+        """Prints the files with their sizes, and then the address."""
+        from datasets_builders import hub
+
+        hub.repository(self.name)
+        kind = self.kind or kind_of(self.folder)
+        if self.license is not None and kind != "agent":
+            raise ValueError("--license is of an agent's weights; the card of a data set has its own.")
+        with self._files(kind) as files:
+            hub.check_files(files)
+            self._list(files, kind)
+            if self.dry_run:
+                console().print("Nothing was sent.")
+                return
+            address = hub.send(files, self.name, kind, self.private)
+        console().print(f"Sent to {escape(address)}; {escape(hub.PREFIX + self.name)} opens it.", soft_wrap=True)
+
+    @contextmanager
+    def _files(self, kind: str) -> Iterator[Mapping[str, Path]]:
+        from agents.pushed import agent_files
+        from datasets_builders import EpisodeDataset, hub
+
+        if kind == "agent":
+            with agent_files(self.folder, self.license) as files:
+                yield files
+        elif kind == "data":
+            EpisodeDataset.load(self.folder)  # nobody is sent what is damaged
+            yield hub.data_files(self.folder)
+        else:
+            yield hub.results_files(self.folder)
+
+    def _list(self, files: Mapping[str, Path], kind: str) -> None:
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+        sizes = {place: file.stat().st_size for place, file in files.items()}
+        for place, size in sizes.items():
+            table.add_row(escape(place), f"{size:,}")
+        table.add_row(f"[bold]{kind}, {len(sizes)} files", f"[bold]{sum(sizes.values()):,} bytes")
+        console().print(table)
+
+
+def kind_of(folder: Path) -> Literal["agent", "data", "results"]:
+    """What a folder holds.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
+    from agents.training import runs
+
+    if not folder.is_dir():
+        raise ValueError(f"There is no folder {folder}.")
+    if (folder / "provenance.json").exists():
+        return "data"
+    return "agent" if (runs.agent_folder(folder) / "agent.json").exists() else "results"

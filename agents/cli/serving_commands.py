@@ -1,0 +1,91 @@
+"""Commands that give a trained agent away: to whoever asks a server, or as a plain language model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from tyro.conf import Positional
+
+from agents.cli.arguments import SetOptions, decoding_from, decoding_in_words, decoding_of
+from agents.cli.show import console
+from datasets_builders.hub import local
+
+
+@dataclass
+class Serve:
+    """Serves a trained agent to any OpenAI client, values included: chat completions, completions, streams.
+
+    A request may say how to decode by the names of --set, in the client's `extra_body`; `temperature` 0 is greedy.
+
+    Examples:
+        lang-envs serve runs/ilql
+        lang-envs serve runs/ilql --port 8001 --name reviewer --set greedy=false advantage_weight=4
+        curl http://127.0.0.1:8000/v1/completions -d '{"model": "ilql", "prompt": "review :", "advantage_weight": 8}'
+    """
+
+    run: Positional[Path]
+    """folder of a run or of a saved agent, or hub:owner/name"""
+    port: int = 8000
+    """to listen on; 0 takes a free one"""
+    host: str = "127.0.0.1"
+    """address to listen on; by default only this machine can ask"""
+    name: str | None = None
+    """of the model in requests; by default the name of the folder"""
+    options: SetOptions = ()
+    """how to decode where a request does not say, as NAME=VALUE; by default as eval does"""
+
+    def __call__(self) -> None:
+        """Answers until it is interrupted."""
+        from agents.serving.run import run_server
+        from agents.training import runs
+
+        agent = runs.load(local(self.run, "agent"))
+        decoding, name = decoding_of(agent, self.options), self.name or runs.name_of(self.run)
+        told = f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"
+
+        def ready(address: str) -> None:
+            console().print(
+                escape(f"{agent.name} is the model {name!r} at {address}/v1, decoded by {told}. Ctrl-C ends it."),
+                soft_wrap=True,
+            )
+
+        run_server(agent, name, decoding, self.host, self.port, ready)
+
+
+@dataclass
+class Merge:
+    """Writes a trained agent as one whole folder: adapters become part of its weights.
+
+    Without values that is a plain language model which any server loads. With values it is an agent; `lang-envs distil`
+    puts the values into a plain language model, and --plain leaves them out.
+
+    Examples:
+        lang-envs merge runs/chats --out models/chats
+        lang-envs merge runs/ilql --out models/imitation --plain
+    """
+
+    run: Positional[Path]
+    """folder of a run or of a saved agent, or hub:owner/name"""
+    out: Path
+    """folder to write"""
+    plain: bool = False
+    """the language model alone, as a folder of the transformers library"""
+
+    def __call__(self) -> None:
+        """Prints where it is."""
+        from agents.distil import language_model_of, own_decoding
+        from agents.training import runs
+        from agents.training.card import plain_card
+        from agents.training.distilling import write_plain
+
+        agent = runs.load(local(self.run, "agent"))
+        if self.plain:
+            if self.out.exists() and any(self.out.iterdir()):
+                raise ValueError(f"{self.out} is not empty. Choose another folder.")
+            card = plain_card(agent.name, self.out.name, {"agent": runs.name_of(self.run)})
+            write_plain(language_model_of(agent), self.out, own_decoding(decoding_of(agent, ())), card)
+        else:
+            agent.save(self.out, merge=True)
+        console().print(f"The model is at {escape(str(self.out))}", soft_wrap=True)

@@ -1,0 +1,171 @@
+"""The Hugging Face hub: folders that are sent to it, and that are fetched from it under ``hub:owner/name``.
+
+Nothing is sent or fetched but where somebody asks for it by that name. ``HF_ENDPOINT`` says where the hub is, and with
+``HF_HUB_OFFLINE=1`` only what was fetched before is there. A folder is fetched file by file as its ``checksums.json``
+lists them, into the hub's own cache, and opened as any other: no code, no pickle.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from datasets_builders.checksums import CHECKSUMS, read_entries
+
+PREFIX = "hub:"
+CARD = "README.md"
+Kind = Literal["agent", "data", "results"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+_TYPES = {"agent": "model", "data": "dataset", "results": "dataset"}
+TEXTS = (".json", ".jsonl", ".md", ".txt", ".jinja", ".csv", ".html")
+SUFFIXES = (*TEXTS, ".safetensors", ".arrow", ".png")
+"""of files that are sent or fetched"""
+_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_SECRETS = re.compile(
+    r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}|\bghp_[A-Za-z0-9]{20,}|://[^/\s:@\"']+:[^/\s@\"']+@"
+)
+_AT_ONCE, _LAP = 2**20, 256  # characters that are searched at a time, and how many of them again
+
+
+def local(source: str | os.PathLike[str], kind: Kind) -> Path:
+    """The folder that a name means: one that begins with ``hub:`` is fetched, any other is a path.
+
+    Args:
+        source: a path, or "hub:owner/name", with "@revision" behind it where it is not the newest.
+        kind: what is in it.
+
+    Raises:
+        OSError: it cannot be fetched.
+        ValueError: it is no name of a repository, or was not sent by this project.
+    """
+    text = os.fspath(source)
+    return _fetched(text.removeprefix(PREFIX), kind) if text.startswith(PREFIX) else Path(source)
+
+
+def repository(name: str) -> str:
+    """A repository's name, checked.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"A repository on the hub is named owner/name, not {name!r}.")
+    return name
+
+
+def _fetched(name: str, kind: Kind) -> Path:
+    from huggingface_hub import hf_hub_download, snapshot_download
+
+    name, _, revision = name.partition("@")
+    repo: dict[str, Any] = {"repo_id": repository(name), "repo_type": _TYPES[kind]}
+    with _asking(f"{PREFIX}{name} cannot be fetched"):
+        listing = Path(hf_hub_download(**repo, filename=CHECKSUMS, revision=revision or None))
+    entries = read_entries(listing.parent) or {}
+    if odd := [file for file in entries if not file.endswith(SUFFIXES)]:
+        raise ValueError(f"{PREFIX}{name} lists the file {odd[0]!r}, and only {', '.join(SUFFIXES)} are fetched.")
+    wanted = [re.sub(r"([*?[])", r"[\1]", file) for file in entries]
+    with _asking(f"{PREFIX}{name} cannot be fetched"):
+        commit = listing.parent.name  # all files are those of one commit
+        folder = snapshot_download(**repo, revision=commit, allow_patterns=[CHECKSUMS, CARD, *wanted])
+    return Path(folder)
+
+
+def send(files: Mapping[str, Path], name: str, kind: Kind, private: bool = False) -> str:
+    """Makes a repository where there is none, and sends files to it in one commit -> its address.
+
+    Args:
+        files: place in the repository -> file on this machine. See ``check_files``.
+        name: "owner/name".
+        kind: of what is in them.
+        private: whether nobody else may see a repository that is made for them.
+
+    Raises:
+        OSError: offline, or the hub refuses.
+        ValueError: a file must not be sent.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.constants import is_offline_mode
+
+    check_files(files)
+    if is_offline_mode():
+        raise OSError("HF_HUB_OFFLINE is set, so nothing is sent; unset it to push.")
+    api, type_ = HfApi(), _TYPES[kind]
+    added = [CommitOperationAdd(path_in_repo=place, path_or_fileobj=str(file)) for place, file in files.items()]
+    with _asking(f"{name} cannot be sent to"):
+        api.create_repo(repository(name), repo_type=type_, private=private or None, exist_ok=True)
+        api.create_commit(name, added, commit_message="Sent by lang-envs push", repo_type=type_)
+    return f"{api.endpoint}/{'' if type_ == 'model' else 'datasets/'}{name}"
+
+
+def check_files(files: Mapping[str, Path]) -> None:
+    """Refuses what must not leave this machine.
+
+    Raises:
+        ValueError: a hidden file, one of an unknown kind, or one that holds what looks like a key or a password.
+    """
+    for place, file in files.items():
+        if any(part.startswith(".") for part in Path(place).parts) or not place.endswith(SUFFIXES):
+            raise ValueError(f"{file} is not sent: hidden files are not, and none but {', '.join(SUFFIXES)}.")
+        if place.endswith(TEXTS) and _holds_secret(file):
+            raise ValueError(f"{file} is not sent: it holds what looks like a key or a password. Take it out first.")
+
+
+def _holds_secret(file: Path) -> bool:
+    with file.open(encoding="utf-8", errors="replace") as content:
+        before = ""
+        while part := content.read(_AT_ONCE):
+            if _SECRETS.search(before + part):
+                return True
+            before = part[-_LAP:]
+    return False
+
+
+def data_files(folder: Path) -> dict[str, Path]:
+    """The files of a data set to send: those with checksums, and its card.
+
+    Raises:
+        ValueError: it has no checksums.
+    """
+    entries = read_entries(folder)
+    if entries is None:
+        raise ValueError(f"{folder} has no {CHECKSUMS}; save the data set again, which adds one.")
+    return {name: folder / name for name in (*entries, CHECKSUMS, CARD) if (folder / name).is_file()}
+
+
+def results_files(folder: Path) -> dict[str, Path]:
+    """The files of a folder of results to send: pages, pictures and tables, no agents and no checkpoints.
+
+    Raises:
+        ValueError: there are none.
+    """
+    left_out = {"agent", "checkpoints"}
+    found = {file.relative_to(folder): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    kept = {
+        place.as_posix(): file
+        for place, file in found.items()
+        if place.suffix in (*TEXTS, ".png") and not left_out & {*place.parts} and not place.name.startswith(".")
+    }
+    if not kept:
+        raise ValueError(f"{folder} holds no pages, pictures or tables to send.")
+    return kept
+
+
+@contextmanager
+def _asking(what: str) -> Iterator[None]:
+    """Says in words what the hub's client raises, and nothing of who asked.
+
+    Raises:
+        OSError: it raised something.
+    """
+    try:
+        yield
+    except Exception as error:  # those of three libraries below it among them
+        told = " ".join(str(error).split())[:300]
+        raise OSError(
+            f"{what} ({type(error).__name__}: {told}). Is the name right, may you see it (HF_TOKEN), and can the hub "
+            "be reached (HF_ENDPOINT, HF_HUB_OFFLINE)?"
+        ) from None
