@@ -19,6 +19,8 @@ from agents.serving.spoken import Spoken
 from lang_envs.conversation import assistant, user
 from lang_envs.generators import OF_POLICY, generator
 from lang_envs.markup import markup_of
+from lang_envs.policies.served_tokens import ServedTokens
+from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import decode, encode, text_tokenizer
 
@@ -145,6 +147,20 @@ def test_sampled_replies_and_their_log_probabilities_are_the_policy_s(agent, cli
     )
     assert [entry.logprob for entry in chat.logprobs.content] == pytest.approx(logprobs, abs=1e-5)
     assert [entry.token for entry in chat.logprobs.content] == decode(TOKENIZER, [[token] for token in tokens])
+
+
+def test_what_is_recorded_of_it_is_what_it_drew(agent, client):
+    """Over the wire and back: tokens, their log-probabilities, and not a spelling of their text."""
+    task = Dialogue("chrf", max_response_tokens=12)
+    policy = ServedTokens(str(client.base_url), "clerk", task, TOKENIZER, temperature=0.7, processed=True)
+    histories = [np.array(encode(TOKENIZER, [text])[0], np.int32) for text in PROMPTS]
+    turns = policy.act(histories, [np.random.default_rng(i) for i in range(4)])
+    seeds = [int(np.random.default_rng(i).integers(2**31)) for i in range(4)]
+    own = agent.policy(**GREEDY | {"greedy": False}, temperature=0.7)
+    expected = own.act(histories, [generator(seed, OF_POLICY) for seed in seeds])
+    for turn, other in zip(turns, expected, strict=True):
+        assert turn.tokens.tolist() == other.tokens.tolist()
+        np.testing.assert_allclose(turn.logprobs, other.logprobs, atol=1e-5)
 
 
 def test_pieces_join_to_the_whole_and_end_with_the_numbers(client):

@@ -51,6 +51,9 @@ class RecordSamples:
     tokens: bool = False
     """record the token ids that the server drew, with their log-probabilities, and not its text: for a server that
     names them (vLLM, lang-envs serve), in an environment made with its model's tokenizer (--set tokenizer=...)"""
+    processed: bool = False
+    """with --tokens: the server's log-probabilities are those after the temperature (lang-envs serve; vLLM started with
+    --logprobs-mode processed_logprobs); else they are recorded at temperature 1 alone"""
     instruction: str | None = None
     """what the model on the server is told first; by default the task's own instruction"""
     max_tokens: int | None = None
@@ -138,6 +141,7 @@ class RecordSamples:
             if self.instruction is not None or self.max_tokens is not None:
                 raise ValueError("With --tokens the server is sent tokens of the environment, which has its own limit.")
             make: type[Served | ServedTokens] = ServedTokens
+            asked |= {"processed": self.processed}
         else:
             make = Served
             asked |= {"instruction": self.instruction, "max_tokens": self.max_tokens}

@@ -45,7 +45,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
 """names of OpenAI's that are not offered, and what may be said of them"""
 _READ = (
     "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "n", "seed", "stream", "stream_options",
-    "logprobs", "return_token_ids", "user", "metadata",
+    "logprobs", "return_token_ids", "stop_token_ids", "user", "metadata",
 )  # fmt: skip
 
 
@@ -93,6 +93,8 @@ def read_request(body: Any, chat: bool, agent: Agent, usual: Mapping[str, Any]) 
         raise ValueError(f"A request is a JSON object, got {type(body).__name__}.")
     given = {name: value for name, value in body.items() if value is not None}
     _check_neutral(given)
+    if given.get("stop_token_ids", []) not in ([], [agent.lm.end_id]):
+        raise ValueError(f"stop_token_ids may name the agent's own end token, [{agent.lm.end_id}], and no other.")
     histories = [_chat_history(agent, given.get("messages"))] if chat else _prompts(agent, given.get("prompt"))
     for history in histories:
         _check_room(agent, history)

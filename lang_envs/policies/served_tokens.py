@@ -27,8 +27,8 @@ class ServedTokens:
     model saw and said. Make the environment with the tokenizer of the model, ``gym.make_vec(id, n, tokenizer=...)``.
 
     Log-probabilities are kept where they are those of the distribution that was sampled from. vLLM gives the model's
-    own, before the temperature, unless it was started with ``--logprobs-mode processed_logprobs``: say so by
-    ``processed=True``. Otherwise they are kept at temperature 1 alone. An end that the server keeps to itself is added
+    own, before the temperature, unless it was started with ``--logprobs-mode processed_logprobs``; ``lang-envs serve``
+    gives those after it: say so by ``processed=True``. Otherwise they are kept at temperature 1 alone. An end that the server keeps to itself is added
     without one (NaN).
 
     Example:
@@ -94,7 +94,7 @@ class ServedTokens:
             "model": self.model,
             "temperature": self.temperature,
             "max_tokens": self.max_tokens,
-            "logprobs": 1,
+            "logprobs": 0,
             "extra_body": {"return_token_ids": True, "stop_token_ids": [self._end]},
         }
         requests = [
