@@ -124,8 +124,6 @@ def _train(arguments: list[str]) -> Callable[[], None]:
         if processes.is_first():
             if (found := chosen.read(out)) is not None:
                 train.show_choice(console(), found)
-            elif config.decoding_episodes and (reason := chosen.why_not(config)):
-                console().print(escape(reason), soft_wrap=True)
             console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
 
     return command
