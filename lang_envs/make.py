@@ -82,8 +82,8 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
 def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
     """An environment that a file names (a data set, a run, a suite), as it may be made: a file imports no code.
 
-    Gymnasium imports the module of an id ``module:Id-v0``, and the options of ``CODE_OPTIONS`` name one too. From a file
-    either is taken only where that module is imported already, since the program or the command line asked for it.
+    Gymnasium imports the module of an id ``module:Id-v0``, and the options of ``CODE_OPTIONS`` name one too. From a
+    file either is taken only where that module is imported already, since the program or the command line asked for it.
 
     Args:
         env_id: the id in the file.
@@ -106,9 +106,10 @@ def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict
     usual = gymnasium.registry[own].kwargs if own in gymnasium.registry else {}
     for option, is_code in CODE_OPTIONS.items():
         named = options.get(option)
-        if isinstance(named, str) and named != usual.get(option) and is_code(named):
-            if (module := named.partition(":")[0]) not in sys.modules:
-                raise ValueError(_unasked(where, named, module, f"--import {module}"))
+        if not isinstance(named, str) or named == usual.get(option) or not is_code(named):
+            continue
+        if (module := named.partition(":")[0]) not in sys.modules:
+            raise ValueError(_unasked(where, named, module, f"--import {module}"))
     return env_id, options
 
 
@@ -176,7 +177,7 @@ def _hints(make: type[Task[Any]]) -> dict[str, Any]:
 
 
 def task_class(env_id: str) -> type[Task[Any]] | None:
-    """The class of a registered environment's task, which is not made for it; None for an environment of another kind.
+    """The class of a registered environment's task, without making one; None for an environment of another kind.
 
     Raises:
         ValueError: it cannot be imported.

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from datasets_builders import EpisodeDataset
+from lang_envs.adoption import adopt
 from lang_envs.conversation import Message
 from lang_envs.corpora.logged import FILE, SCHEMA
 from lang_envs.episode import Episode
@@ -52,7 +53,7 @@ def write_conversations(folder: Path, rows: list[dict[str, Any]], batch: int = 2
 
 def write_folder(folder: Path, rows: list[dict[str, Any]] = SHOP, tokenizer: Any = None, **kwargs: Any) -> Path:
     """A whole data set, and the one of its held-out episodes in ``held-out``."""
-    tokenizer = tokenizer or text_tokenizer()
+    tokenizer = adopt(tokenizer or text_tokenizer())
     for name, held_out in ((folder, False), (folder / "held-out", True)):
         own = [row for row in rows if row.get("held_out", False) == held_out]
         provenance = {

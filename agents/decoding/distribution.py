@@ -37,9 +37,8 @@ def speaker(policy: Policy) -> LMPolicy:
 def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tensor:
     """What ``policy`` would say next in K states: log-probabilities, -inf for tokens it never says.
 
-    They are those of ``LMPolicy.act``: advantages, repetition penalty, temperature, top-k, top-p and greedy
-    choice as the policy has them. Where a policy must end an utterance (stop strings, ``max_new_tokens``), they are what
-    it would have said.
+    They are those of ``LMPolicy.act``: advantages, repetition penalty, temperature, top-k, top-p and greedy choice as
+    the policy has them. Where it must end an utterance (stop strings, ``max_new_tokens``) they are what it would say.
 
     Args:
         policy: who speaks.

@@ -38,8 +38,8 @@ class LMPolicy:
     """A policy (see ``lang_envs.Policy``) that samples utterances from a language model or a ``ValueLM``.
 
     What is said in an episode depends on its history and its generator alone, not on the batch (but for the rounding of
-    sums, about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator (``max_new_tokens``, where that
-    is more), none where ``greedy``.
+    sums, about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator, or ``max_new_tokens`` where
+    that is more, and none where ``greedy``.
 
     Args:
         model: a causal language model or a ``ValueLM``.

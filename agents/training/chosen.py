@@ -71,9 +71,9 @@ def why_not(config: RunConfig, env: TokenVectorEnv) -> str | None:
     """
     if not env.task.pays:
         return (
-            "No decoding was chosen: nothing says what a reply is worth that is not in the log. The agent speaks as its "
-            "kind usually does; lang-envs eval --set has it speak otherwise, and --env-options reward=likeness (or a "
-            "model, or a function) chooses by that."
+            "No decoding was chosen: nothing says what a reply is worth that is not in the log. The agent speaks as "
+            "its kind usually does; lang-envs eval --set has it speak otherwise. With --env-options reward=likeness, "
+            "or a model or function there, the choice goes by that."
         )
     if config.data is None or config.logged_fraction < 1:
         return None

@@ -250,6 +250,11 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
 def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
     from agents.data.source import Live, Logged, Mixed
 
+    if not env.task.pays and (config.data is None or config.logged_fraction < 1):
+        raise ValueError(
+            "Live episodes need a reward, and nothing says what a reply is worth that is not in the log: pass "
+            "--env-options reward=likeness, the path of a reward model, or module:function."
+        )
     if config.data is None:
         return Live(env, seed=config.seed)
     logged = Logged(config.data, seed=config.seed)
@@ -319,6 +324,13 @@ def learned_from(run: Path) -> list[Path]:
         return []
     own = [] if config.data is None else [Path(config.data)]
     return own + (learned_from(Path(config.lm)) if Path(config.lm).is_dir() else [])
+
+
+def held_out_from(run: Path) -> Path | None:
+    """The episodes that were held out when the log was imported that a trained agent learned from; None without any."""
+    from agents.training.imported import held_out_episodes
+
+    return next((found for folder in learned_from(run) if (found := held_out_episodes(folder)) is not None), None)
 
 
 def load(run: Path) -> Agent:

@@ -118,11 +118,11 @@ def holds_out(folder: str | os.PathLike[str]) -> bool:
 
 def _batches(file: Path) -> list[pa.RecordBatch]:
     if not file.is_file():
-        raise CorpusError(f"there is no file {str(file)!r}; expected the folder of a data set that `lang-envs import` made")
+        raise CorpusError(f"there is no file {str(file)!r}; expected the folder of a data set of lang-envs import")
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(file)))
         if not reader.schema.equals(SCHEMA):
-            raise CorpusError(f"{file}: expected the columns {brief(SCHEMA.to_string())}, got {brief(reader.schema.to_string())}")
+            raise CorpusError(f"{file}: expected the columns {SCHEMA.names} and their types, got {reader.schema.names}")
         return [reader.get_batch(k) for k in range(reader.num_record_batches)]
     except (pa.ArrowException, OSError, OverflowError) as error:
         raise _damaged(file, error) from error
@@ -140,7 +140,7 @@ def _check(batch: pa.RecordBatch, file: Path, first: int) -> None:
         raise _damaged(file, error) from error
     messages, rewards = batch.column("messages"), batch.column("rewards")
     roles, contents = messages.flatten().flatten()
-    if any(column.null_count for column in (*batch.select(["held_out", "messages", "rewards"]).columns, roles, contents)):
+    if any(column.null_count for column in (batch.column("held_out"), messages, rewards, roles, contents)):
         raise CorpusError(f"{file}, from row {first} on: expected messages and rewards in every row, got null")
     code = _codes(roles)  # [M]
     if (code < 0).any():
