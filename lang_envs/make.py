@@ -151,8 +151,9 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
         if option not in known:
             known = sorted({*known, *own_options, "instruction", "level"})
             raise TypeError(f"{make.__name__} has no option {option!r}; {hint(option, known)}")
-    for name, option in parameters.items():
-        if option.default is option.empty and option.kind is option.POSITIONAL_OR_KEYWORD and name not in rest:
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if needed and name not in rest:
             raise TypeError(f"{make.__name__} needs the option {name!r}, which has no default: pass {name}=...")
     checked = {k: typed(v, hints[k], f"{make.__name__}'s {k}") if k in hints else v for k, v in rest.items()}
     made = make(**checked)

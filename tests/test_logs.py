@@ -195,16 +195,14 @@ def test_the_nearest_of_several_equally_good_replies_counts(tmp_path):
 def test_a_function_is_given_conversations_and_replies(shop, tmp_path, monkeypatch):
     seen = []
 
-    def length(conversations, replies):
-        seen.extend(conversations)
-        return [len(before) + len(reply) / 10 for before, reply in zip(conversations, replies, strict=True)]
+    def length(prompts, replies):
+        seen.extend(prompts)
+        return [len(before) + len(reply) / 10 for before, reply in zip(prompts, replies, strict=True)]
 
     task = Logs(shop, reward=length)
     assert [r.reward for r in task.reply_batch([0, 1], ["abc", ""], [None] * 2)] == [1.3, 3.0]
-    assert seen[0] == (user("hello"),)
-    (tmp_path / "my_rewards.py").write_text(
-        "def brief(conversations, replies):\n    return [-len(r) for r in replies]\n"
-    )
+    assert seen[0] == [{"role": "user", "content": "hello"}]
+    (tmp_path / "my_rewards.py").write_text("def brief(prompts, replies):\n    return [-len(r) for r in replies]\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     assert Logs(shop, reward="my_rewards:brief").reply(0, "abcd", None).reward == -4
     with pytest.raises(ValueError, match="has no function 'long'"):
@@ -233,8 +231,8 @@ def test_a_model_reads_the_conversation_and_the_reply(shop, tmp_path):
     save_text_model(path, "bert", num_labels=1)
     save_text_model(two, "bert", num_labels=2)
     got = Logs(shop, reward=str(path)).reply_batch([0, 1], ["yes", "no"], [None] * 2)
-    lines = ["user: hello", "user: hello\nassistant: good day, what can I do?\nuser: a room"]
-    assert [r.reward for r in got] == SequenceRegression(path)(["yes", "no"], lines).astype(float).round(3).tolist()
+    texts = ["hello", "hello\n\ngood day, what can I do?\n\na room"]
+    assert [r.reward for r in got] == SequenceRegression(path)(["yes", "no"], texts).astype(float).round(3).tolist()
     assert all(0 < r.reward < 1 for r in Logs(shop, reward=str(two)).reply_batch([0, 1], ["yes", "no"], [None] * 2))
 
 

@@ -175,13 +175,14 @@ class Play:
 
         options = pairs(self.options)
         if self.agent is not None:
-            return self._step_through(self.agent, options)
+            self._step_through(self.agent, options)
+            return
         if self.env is None or self.decoding:
             raise ValueError("Play what, and who? Name an environment, as in lang-envs play Wordle-v0, or an --agent.")
         for name in ("env_id", "seed", "read", "console", "level"):
             if name in options:
                 raise ValueError(f"{name} is no option of an environment that --set can set here; leave it out.")
-        return play(_known(self.env), self.seed, **options)
+        play(_known(self.env), self.seed, **options)
 
     def _step_through(self, folder: Path, env_options: dict[str, Any]) -> None:
         from agents.benchmark.running.evaluate import decoded

@@ -13,6 +13,12 @@ HELD_OUT = "held-out"
 """the split of the environment that is kept from training, and the folder of its episodes within a data set"""
 
 
+def folder_of(data: str, env_options: dict[str, Any]) -> Path:
+    """The folder of a run's logs; where it was moved, the one that the option ``data`` of the environment names."""
+    moved = env_options.get("data")
+    return Path(data) if moved is None or Path(data).is_dir() else Path(moved)
+
+
 def options_of(folder: Path, env: dict[str, Any]) -> dict[str, Any]:
     """The options of the environment that a data set was made for; of an imported one, its folder is one of them.
 
@@ -49,7 +55,8 @@ def check_tokens(folder: Path, provenance: dict[str, Any], tokenizer: Any, lm: s
     """
     spelled = (provenance.get("tokenizer") or {}).get("fingerprint")
     if spelled not in (None, fingerprint(tokenizer)):
+        files = " ".join(map(str, provenance.get("source") or ["FILE"]))
         raise ValueError(
             f"The episodes in {folder} are not spelled in the tokens of {lm}. Import the log for that model: "
-            f"lang-envs import FILE --tokenizer {lm} --out {folder}-{Path(lm).stem}"
+            f"lang-envs import {files} --tokenizer {lm} --out {folder}-{Path(lm).stem}"
         )

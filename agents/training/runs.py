@@ -100,8 +100,9 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
     from datasets_builders.provenance import read_provenance
 
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
-    data, provenance = None if config.data is None else _folder_of_logs(config), {}
-    if data is not None:
+    data, provenance = None, {}
+    if config.data is not None:
+        data = imported.folder_of(config.data, config.env_options)
         provenance = read_provenance(data)
         found = provenance.get("env") or {}
         if env is None or env.rpartition(":")[2] == found.get("id"):
@@ -118,18 +119,6 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
     if data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
         imported.check_tokens(data, provenance, made.tokenizer, config.lm)
     return made
-
-
-def _folder_of_logs(config: RunConfig) -> Path:
-    """The folder of a run's logs; where it was moved, the one that the option ``data`` of the environment names.
-
-    Raises:
-        FileNotFoundError: there is none.
-    """
-    folder, moved = Path(config.data or ""), config.env_options.get("data")
-    if folder.is_dir() or moved is None:
-        return folder
-    return Path(moved)
 
 
 def train(config: RunConfig, out: Path) -> Agent:

@@ -181,9 +181,9 @@ def _replies(batch: pa.RecordBatch, first: int) -> tuple[NDArray[Any], NDArray[A
             if flags[at]:
                 prompts.append(key)
             key = digest(text[ends[at] : ends[at + 1]], key ^ (codes[at] + 1))
-    at = np.flatnonzero(is_reply)  # [R]
-    row = np.searchsorted(starts, at, "right") - 1  # [R]
-    return (first + row).astype(np.uint32), (at - starts[row]).astype(np.uint32), np.array(prompts, np.uint64)
+    found = np.flatnonzero(is_reply)  # [R]
+    row = np.searchsorted(starts, found, "right") - 1  # [R]
+    return (first + row).astype(np.uint32), (found - starts[row]).astype(np.uint32), np.array(prompts, np.uint64)
 
 
 def _bytes(texts: Any) -> tuple[memoryview, NDArray[np.int32]]:

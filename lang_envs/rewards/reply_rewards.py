@@ -1,6 +1,7 @@
 """What a reply is worth in its conversation: a function that somebody names, or a trained model.
 
-A reward of replies is a callable ``(conversations, replies) -> array [n]``, the conversations as messages.
+A reward of replies is a callable ``(prompts, replies) -> array [n]``. A prompt is all that was said before, as messages
+``{"role": ..., "content": ...}``.
 """
 
 from __future__ import annotations
@@ -8,25 +9,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lang_envs.conversation import Conversation
 from lang_envs.make import NAMED_CODE, import_named
 from lang_envs.pretrained import load_config
 from lang_envs.rewards.regression import SequenceRegression
-from lang_envs.rewards.text_classifier import HubClassifier
+from lang_envs.rewards.text_classifier import HEADS, load_classifier
 
-ReplyReward = Callable[[Sequence[Conversation], Sequence[str]], ArrayLike]
+Messages = list[dict[str, str]]
+ReplyReward = Callable[[Sequence[Messages], Sequence[str]], ArrayLike]
 """(what was said before, the replies) -> [n]"""
 
 
 def reply_reward(source: str) -> ReplyReward:
     """The reward at ``module:function``, or of the model at a path.
 
-    A model of one output reads the conversation, a line ``role: text`` for each message, and the reply as a pair of
-    texts. Any other classifier reads the reply alone and gives the probability of its second label.
+    A model of one output reads the prompt, its texts separated by blank lines, and the reply as a pair of texts. Any
+    other classifier reads the reply alone and gives the probability of its second label; so do the packaged ones, by
+    their names.
 
     Raises:
         ValueError: there is none.
@@ -57,12 +60,12 @@ def _function(module: str, name: str) -> ReplyReward:
 
 @lru_cache(maxsize=8)  # a model is loaded once for all environments
 def _model(path: str) -> ReplyReward:
-    if load_config(path).num_labels == 1:
+    if path not in HEADS and Path(path).suffix != ".safetensors" and load_config(path).num_labels == 1:
         pairs = SequenceRegression(path)
-        return lambda conversations, replies: pairs(replies, [_lines(messages) for messages in conversations])
-    classifier = HubClassifier(path)
-    return lambda conversations, replies: classifier(replies)
+        return lambda prompts, replies: pairs(replies, [_text(messages) for messages in prompts])
+    classifier = load_classifier(path)
+    return lambda prompts, replies: classifier(replies)
 
 
-def _lines(conversation: Conversation) -> str:
-    return "\n".join(f"{role}: {content}" for role, content in conversation)
+def _text(prompt: Messages) -> str:
+    return "\n\n".join(message["content"] for message in prompt)
