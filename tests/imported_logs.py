@@ -9,7 +9,7 @@ import pyarrow as pa
 from datasets_builders import EpisodeDataset
 from lang_envs.adoption import adopt
 from lang_envs.conversation import Message
-from lang_envs.corpora.logged import FILE, SCHEMA
+from lang_envs.corpora.logged import FILE, schema
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
 from lang_envs.tokenizers import text_tokenizer
@@ -46,9 +46,9 @@ def write_conversations(folder: Path, rows: list[dict[str, Any]], batch: int = 2
         }
         for i, row in enumerate(rows)
     ]
-    with pa.OSFile(str(folder / FILE), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
+    with pa.OSFile(str(folder / FILE), "wb") as sink, pa.ipc.new_file(sink, schema()) as writer:
         for at in range(0, len(full), batch):
-            writer.write_batch(pa.RecordBatch.from_pylist(full[at : at + batch], SCHEMA))
+            writer.write_batch(pa.RecordBatch.from_pylist(full[at : at + batch], schema()))
 
 
 def write_folder(folder: Path, rows: list[dict[str, Any]] = SHOP, tokenizer: Any = None, **kwargs: Any) -> Path:

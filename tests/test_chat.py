@@ -8,7 +8,7 @@ import pytest
 import torch
 from chat_tokenizers import CHATML, chat_tokenizer
 
-from agents import BC, ILQL, LM, cli
+from agents import BC, ILQL, LM, DecisionTransformer, UtteranceILQL, cli
 from agents.cli.chat import Conversing, read_history
 from agents.cli.talk import Talk
 from agents.models.value_config import SPOKEN
@@ -119,6 +119,17 @@ def test_tokenizers_of_others_are_spoken_by_their_template():
     talk.say("hello <|im_end|>")
     assert talk.messages[0] == user("hello <|im_end|>")
     assert markup_of(env.tokenizer).read(talk.said.tokens)[:1] == (user("hello <|im_end|>"),)
+
+
+@pytest.mark.parametrize("kind", [DecisionTransformer, UtteranceILQL])
+def test_agents_that_aim_or_choose_talk_too(env, kind):
+    one = agent(env, kind)
+    if kind is DecisionTransformer:
+        one.model.config.return_edges = [0.5]
+    talk = Talk(one, {"top_p": 0.9}, seed=4)
+    for i in range(9):
+        talk.say(f"what about day {i}?")
+    assert len(talk.messages) == 18 and talk.messages[-1].role == "assistant"
 
 
 def test_games_are_no_conversations():

@@ -21,7 +21,7 @@ from datasets_builders import EpisodeDataset
 from lang_envs import check_env, rollout
 from lang_envs.conversation import assistant, user
 from lang_envs.corpora.files import CorpusError
-from lang_envs.corpora.logged import FILE, SCHEMA, Conversations, holds_out
+from lang_envs.corpora.logged import FILE, Conversations, holds_out, schema
 from lang_envs.make import language_vec, needed_options, of_file
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.rewards.regression import SequenceRegression
@@ -85,7 +85,7 @@ def test_prompts_are_the_same_where_all_messages_are(tmp_path):
 
 def table(**changed):
     row = {"id": "0", "held_out": False, "messages": [{"role": "user", "content": "x"}], "rewards": [], "row": 0}
-    return pa.RecordBatch.from_pylist([{**row, **changed}], SCHEMA)
+    return pa.RecordBatch.from_pylist([{**row, **changed}], schema())
 
 
 @pytest.mark.parametrize(
@@ -96,7 +96,7 @@ def table(**changed):
         (table(messages=None), "got null"),
         (table(held_out=None), "got null"),
         (table(messages=[{"role": "assistant", "content": "x"}]), "row 0: expected a reward, or null, for each"),
-        (pa.RecordBatch.from_pylist([{"id": "0"}]), "expected the columns"),
+        (pa.RecordBatch.from_pylist([{"id": "0"}]), "expected columns"),
     ],
 )
 def test_what_is_no_conversation_is_refused(batch, words, tmp_path):

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
@@ -22,19 +21,32 @@ from lang_envs.conversation import Conversation, Message, Role
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.records import brief
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 FILE = "conversations.arrow"
-SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.string()),
-        pa.field("held_out", pa.bool_()),
-        pa.field("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        pa.field("rewards", pa.list_(pa.float64())),
-        pa.field("row", pa.int64()),
-    ]
-)
-"""Of an Arrow file with any number of record batches. ``messages`` is the whole conversation, ``rewards`` has an entry
-for each message of the assistant, null where the log says nothing of it, and ``row`` is the place in the source."""
 _ROLES: tuple[Role, ...] = get_args(Role)
+
+
+@lru_cache(maxsize=1)
+def schema() -> pa.Schema:
+    """The columns of the file, which has any number of record batches.
+
+    ``messages`` is the whole conversation, ``rewards`` has an entry for each message of the assistant, null where the
+    log says nothing of it, and ``row`` is the place in the source.
+    """
+    import pyarrow as pa
+
+    message = pa.struct([("role", pa.string()), ("content", pa.string())])
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("held_out", pa.bool_()),
+            ("messages", pa.list_(message)),
+            ("rewards", pa.list_(pa.float64())),
+            ("row", pa.int64()),
+        ]
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,16 +125,20 @@ def holds_out(folder: str | os.PathLike[str]) -> bool:
     Raises:
         CorpusError: where there is no such file, or it is damaged.
     """
+    import pyarrow.compute as pc
+
     return any(bool(pc.any(batch.column("held_out")).as_py()) for batch in _batches(Path(folder) / FILE))
 
 
 def _batches(file: Path) -> list[pa.RecordBatch]:
+    import pyarrow as pa
+
     if not file.is_file():
         raise CorpusError(f"there is no file {str(file)!r}; expected the folder of a data set of lang-envs import")
     try:
         reader = pa.ipc.open_file(pa.memory_map(str(file)))
-        if not reader.schema.equals(SCHEMA):
-            raise CorpusError(f"{file}: expected the columns {SCHEMA.names} and their types, got {reader.schema.names}")
+        if not reader.schema.equals(schema()):
+            raise CorpusError(f"{file}: expected columns {schema().names} of their types, got {reader.schema.names}")
         return [reader.get_batch(k) for k in range(reader.num_record_batches)]
     except (pa.ArrowException, OSError, OverflowError) as error:
         raise _damaged(file, error) from error
@@ -134,6 +150,8 @@ def _damaged(file: Path, error: Exception) -> CorpusError:
 
 def _check(batch: pa.RecordBatch, file: Path, first: int) -> None:
     """Refuses what is damaged, and what the schema allows and no conversation is."""
+    import pyarrow as pa
+
     try:
         batch.validate(full=True)  # wrong offsets would be read from anywhere in memory
     except pa.ArrowException as error:
@@ -161,6 +179,9 @@ def _offsets(column: Any) -> NDArray[np.int64]:
 
 def _codes(roles: Any) -> NDArray[np.int64]:
     """The place of each role in ``_ROLES`` [M]; -1 for another text."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     return pc.fill_null(pc.index_in(roles, pa.array(_ROLES)), -1).to_numpy(zero_copy_only=False).astype(np.int64)
 
 

@@ -81,7 +81,7 @@ OPTIONS: dict[str, dict[str, Sequence[str]]] = {
     "list": {},
     "show": {"--episodes": COUNT},
     "check": {"--set": PAIR},
-    "play": {"--seed": NUMBER, "--set": PAIR},
+    "play": {"--seed": NUMBER, "--set": PAIR, "--agent": INPUT, "--decoding": PAIR},
     "record": {
         "--out": OUTPUT, "--episodes": COUNT, "--seed": NUMBER, "--set": PAIR, "--policy": INPUT, "--server": SERVER,
         "--model": ODD, "--per-context": COUNT, "--temperatures": NUMBER, "--beams": COUNT, "--env": ENV,
