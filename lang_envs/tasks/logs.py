@@ -31,8 +31,8 @@ _DECIMALS = 3  # a model's last bits depend on what else is in the batch
 
 class Logs(Task[int]):
     """## Description
-    Say the next thing in a conversation of a log of yours: `lang-envs import FILE --out data/x` makes a data set of any
-    log of chats, prompts with answers, or rated replies, and this environment plays in its conversations. The agent
+    Say the next thing in a conversation of a log of yours. `lang-envs import FILE --out data/x` makes a data set of
+    chats, of prompts with answers, or of rated replies, and this environment plays in its conversations. The agent
     reads what stands before one reply of the log's agent, and says a reply of its own. One reply is the whole episode;
     later turns go on from what the log's agent said.
 
