@@ -100,6 +100,10 @@ def test_the_values_speak_and_are_put_back(env):
     talk.begin()
     talk.speak_by({"greedy": True, "advantage_weight": 0.0})
     assert talk.say("hello") != loud
+    with pytest.raises(ValueError, match="temperature"):
+        talk.speak_by({"advantage_weight": 50.0, "temperature": 0})
+    talk.begin()
+    assert talk.say("hello") != loud
     talk.speak_by({})
     assert {name: getattr(judge.model.config, name) for name in SPOKEN} == own
 

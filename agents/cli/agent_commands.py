@@ -140,7 +140,7 @@ class Explain:
         from datasets_builders.progress import counted
         from lang_envs import rollout
 
-        asked = self.text or self.env is not None or self.env_options
+        asked = self.text or self.env is not None or self.env_options or self.options
         data = self.data if self.data is not None or asked else runs.held_out_from(self.run)
         if data is not None and not self.text:
             from datasets_builders import EpisodeDataset

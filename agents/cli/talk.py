@@ -56,6 +56,7 @@ class Talk:
         self._speaker = Speaker(agent, agent, as_trained(agent))
         self._rng: Any = generator(seed, OF_POLICY)
         self._policy: Policy
+        self.decoding: dict[str, Any] = {}
         self.speak_by(decoding)
 
     def speak_by(self, decoding: dict[str, Any]) -> None:
@@ -65,7 +66,11 @@ class Talk:
             ValueError: there is no such decoding, or it leaves no room for what is said to the agent.
         """
         _limit(self.agent, decoding, 0)
-        self._policy = self._speaker.policy(decoding)
+        try:
+            self._policy = self._speaker.policy(decoding)
+        except ValueError:  # the settings of values may be on the model already
+            self._policy = self._speaker.policy(self.decoding)
+            raise
         self.decoding = decoding
 
     def begin(self, instruction: str | None = None) -> None:
