@@ -58,6 +58,8 @@ def provenance_of(
     if spec is None:
         found["env"] |= {"task": type(task).__name__, "task_config": config_of(task), "max_tokens": env.max_tokens}
     found["max_utterance_tokens"] = task.max_utterance_tokens
+    if not task.pays:
+        found["rewards"] = "none"
     if policy is not None:
         found["policy"] = {"name": policy_name(policy), "config": config_of(policy)}
     if seed is not None:

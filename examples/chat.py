@@ -3,7 +3,7 @@
 python examples/chat.py                      # trains for some minutes, and keeps the agent
 python examples/chat.py --steps 0            # talks to the one that was kept
 
-``lang-envs chat RUN`` steps through an episode of any environment with any trained agent, and shows what it thinks.
+``lang-envs chat RUN`` does the same with any trained agent whose tokenizer writes conversations, and more.
 """
 
 from pathlib import Path

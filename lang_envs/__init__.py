@@ -61,6 +61,7 @@ _register("Dialogue-BERTClick-v0", task="lang_envs.tasks.dialogue:Dialogue", rew
 _register("Dialogue-BLEU-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bleu")
 _register("Dialogue-chrF-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="chrf")
 _register("Dialogue-METEOR-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="meteor")
+_register("Logs-v0", task="lang_envs.tasks.logs:Logs")
 _register("Reddit-Toxicity-v0", task="lang_envs.tasks.reddit:Reddit")
 _register("Reddit-NoisedToxicity-v0", task="lang_envs.tasks.reddit:Reddit", reward="noised_toxicity")
 _register("Reddit-Upvotes-v0", task="lang_envs.tasks.reddit:Reddit", reward="upvotes")

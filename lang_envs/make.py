@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, get_type_hints
 
 import gymnasium
@@ -17,6 +18,10 @@ from lang_envs.task import Task
 from lang_envs.vector import TokenVectorEnv
 
 TaskLike = Task[Any] | type[Task[Any]] | str
+NAMED_CODE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
+"""``module:name``, of a function"""
+CODE_OPTIONS: dict[str, Callable[[str], object]] = {"task": bool, "reward": NAMED_CODE.fullmatch}
+"""options whose text may name code that is imported, and which texts do"""
 
 
 def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEnv | UtteranceEnv:
@@ -77,8 +82,8 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
 def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
     """An environment that a file names (a data set, a run, a suite), as it may be made: a file imports no code.
 
-    Gymnasium imports the module of an id ``module:Id-v0``, and the option ``task`` names one too. From a file either is
-    taken only where that module is imported already, since the program or the command line asked for it.
+    Gymnasium imports the module of an id ``module:Id-v0``, and the options of ``CODE_OPTIONS`` name one too. From a
+    file either is taken only where that module is imported already, since the program or the command line asked for it.
 
     Args:
         env_id: the id in the file.
@@ -98,10 +103,13 @@ def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict
         if own not in gymnasium.registry:
             raise ValueError(_unasked(where, env_id, module, f"--import {module}"))
         env_id = own
-    task = options.get("task")
-    usual = gymnasium.registry[own].kwargs.get("task") if own in gymnasium.registry else None
-    if isinstance(task, str) and task != usual and (module := task.partition(":")[0]) not in sys.modules:
-        raise ValueError(_unasked(where, task, module, f"--import {module}"))
+    usual = gymnasium.registry[own].kwargs if own in gymnasium.registry else {}
+    for option, is_code in CODE_OPTIONS.items():
+        named = options.get(option)
+        if not isinstance(named, str) or named == usual.get(option) or not is_code(named):
+            continue
+        if (module := named.partition(":")[0]) not in sys.modules:
+            raise ValueError(_unasked(where, named, module, f"--import {module}"))
     return env_id, options
 
 
@@ -135,13 +143,18 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
             raise TypeError(f"the task is already made; give it {sorted(rest)} where that happens")
         return task, own
     make: type[Task[Any]] = _find(task) if isinstance(task, str) else task
-    known, hints = list(inspect.signature(make).parameters), _hints(make)
+    parameters, hints = inspect.signature(make).parameters, _hints(make)
+    known = list(parameters)
     instructed = "instruction" in rest and "instruction" not in known  # else it is an option of the task
     told = rest.pop("instruction") if instructed else None
     for option in rest:
         if option not in known:
             known = sorted({*known, *own_options, "instruction", "level"})
             raise TypeError(f"{make.__name__} has no option {option!r}; {hint(option, known)}")
+    for name, parameter in parameters.items():
+        needed = parameter.default is parameter.empty and parameter.kind is parameter.POSITIONAL_OR_KEYWORD
+        if needed and name not in rest:
+            raise TypeError(f"{make.__name__} needs the option {name!r}, which has no default: pass {name}=...")
     checked = {k: typed(v, hints[k], f"{make.__name__}'s {k}") if k in hints else v for k, v in rest.items()}
     made = make(**checked)
     if instructed:
@@ -162,6 +175,28 @@ def _hints(make: type[Task[Any]]) -> dict[str, Any]:
         return get_type_hints(make.__init__)
     except NameError:
         return {}
+
+
+def task_class(env_id: str) -> type[Task[Any]] | None:
+    """The class of a registered environment's task, without making one; None for an environment of another kind.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
+    task = gymnasium.registry[env_id].kwargs.get("task")
+    if isinstance(task, Task):
+        return type(task)
+    return _find(task) if isinstance(task, str) else task
+
+
+def needed_options(env_id: str) -> tuple[str, ...]:
+    """The options without which a registered environment cannot be made: those of its task that have no default."""
+    found, given = task_class(env_id), gymnasium.registry[env_id].kwargs
+    if found is None or isinstance(given["task"], Task):
+        return ()
+    options = inspect.signature(found).parameters.values()
+    named = (option for option in options if option.kind in (option.POSITIONAL_OR_KEYWORD, option.KEYWORD_ONLY))
+    return tuple(option.name for option in named if option.default is option.empty and option.name not in given)
 
 
 def _find(task: str) -> type[Task[Any]]:

@@ -13,7 +13,7 @@ YARDSTICKS      1                   games by which the rank test values optimal 
 SELECTION       1                   episodes that a decoding is chosen by
 LIVE            0 .. 2**28 - 1      what any other learning agent plays
 REPORT          1                   episodes that the benchmark reports
-EVALUATION      0 .. 2**28 - 1      what people look at: the commands eval, explain and chat, and examples
+EVALUATION      0 .. 2**28 - 1      what people look at: the commands eval, explain and play, and examples
 ==============  ==================  =====================================================================
 
 The seeds of a policy (``lang_envs.Start.policy_seed``) draw from another stream and have no ranges.
@@ -88,7 +88,7 @@ REPORT = Seeds("the report", 1 << 30, 1)
 """Episodes that the benchmark reports: the same for every agent and baseline."""
 
 EVALUATION = Seeds("an evaluation", (1 << 30) + (1 << 28), 1 << 28)
-"""What people look at: run s belongs to ``lang-envs eval``, ``explain`` or ``chat`` with ``--seed s``; examples and
-pages play run 0."""
+"""What people look at: run s belongs to ``lang-envs eval``, ``explain`` or ``play --agent`` with ``--seed s``; examples
+and pages play run 0."""
 
 ALL = (RECORDING, BENCHMARK_LIVE, YARDSTICKS, SELECTION, LIVE, REPORT, EVALUATION)

@@ -56,7 +56,7 @@ class Speech:
     Attributes:
         context_limit: tokens of an opening, of which the oldest turns are left out; None for no limit.
         max_tokens: of a whole episode. Both are the task's own, and room for what its tokenizer does not need: the
-            instruction, and what stands around each turn.
+            instruction, and what stands around each turn where that is written in another way.
     """
 
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast) -> None:
@@ -64,7 +64,9 @@ class Speech:
         self._before = opening_tokens(tokenizer) if self.markup is None else []
         packaged = self.markup is None or tokenizer.chat_template == PACKAGED
         self.instructs = bool(task.instruction) and (not packaged if task.instructs is None else task.instructs)
-        around = 0 if packaged or self.markup is None else len(self.markup.answer((user(""),), False, False))
+        around = 0
+        if self.markup is not None and not packaged and tokenizer.chat_template != task.tokenizer().chat_template:
+            around = len(self.markup.answer((user(""),), False, False))
         told = len(encode(tokenizer, [task.instruction])[0]) + around if self.instructs else 0
         beside = told + _TURNS_BESIDE * around
         self.context_limit = None if task.max_context_tokens is None else task.max_context_tokens + beside

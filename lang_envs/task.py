@@ -57,6 +57,7 @@ class Task(ABC, Generic[S]):
             left out, of a plain text the first tokens; None for no limit.
         num_contexts: how many starting points there are to choose from, where they can be numbered; None where they are
             drawn freely. The info of such a task's replies holds ``"context"``, the number of the starting point.
+        pays: whether its rewards mean anything; False where nobody says what an utterance is worth, and all are 0.
         conversational: whether it says messages (:mod:`lang_envs.conversation`) and not plain texts.
         instruction: what a person would be told: the rules, and the form of an answer.
         instructs: whether the instruction is the system message; None where that is left to the tokenizer: it is,
@@ -68,6 +69,7 @@ class Task(ABC, Generic[S]):
     max_tokens: int
     max_context_tokens: int | None = None
     num_contexts: int | None = None
+    pays: bool = True
     conversational: bool = False
     instruction: str = ""
     instructs: bool | None = None

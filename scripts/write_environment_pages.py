@@ -13,7 +13,7 @@ import gymnasium as gym
 from generated_pages import write
 
 from lang_envs import rollout, scores
-from lang_envs.make import language_vec
+from lang_envs.make import language_vec, needed_options, task_class
 from lang_envs.tokenizers import decode
 
 FOLDER = Path(__file__).parent.parent / "docs" / "environments"
@@ -36,7 +36,7 @@ def ids_by_task() -> dict[type[Any], list[str]]:
     found: dict[type[Any], list[str]] = {}
     for name, spec in gym.registry.items():
         if str(spec.entry_point).startswith("lang_envs."):
-            found.setdefault(type(gym.make(name).unwrapped.task), []).append(name)
+            found.setdefault(task_class(name), []).append(name)
     return found
 
 
@@ -48,14 +48,10 @@ def page(task: type[Any], ids: list[str]) -> str:
     """One environment's page."""
     docstring = (inspect.getdoc(task) or "").split("\nAttributes:")[0].rstrip()
     title = re.sub("(?<=[a-z])(?=[A-Z])", " ", task.__name__)
-    parts = [
-        f"# {title}",
-        "`" + "` `".join(ids) + "`",
-        docstring,
-        "## Example",
-        example(ids[0]),
-        "## Reference Returns",
-    ]
+    parts = [f"# {title}", "`" + "` `".join(ids) + "`", docstring]
+    if needed_options(ids[0]):  # no episode can be shown of what a reader must bring
+        return "\n\n".join(parts) + "\n"
+    parts += ["## Example", example(ids[0]), "## Reference Returns"]
     rows = ["| id | uniformly random tokens | expert | optimum |", "|---|---|---|---|"]
     for name in ids:
         known = scores.reference(name)

@@ -7,9 +7,11 @@ import pytest
 from guess_task import Guess
 
 from lang_envs import Turn, check_env
+from lang_envs.make import needed_options
 from lang_envs.scores import expert
 
-IDS = [name for name, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs.")]
+OURS = [name for name, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs.")]
+IDS = [name for name in OURS if not needed_options(name)]
 
 
 @pytest.mark.parametrize("name", IDS)
@@ -21,6 +23,7 @@ def test_every_registered_environment_is_sound(name):
 
 def test_all_our_ids_are_tested():
     assert {"MovieReview-v0", "Wordle-v0", "Wordle-Paper-v0"} <= set(IDS)
+    assert {*OURS} - {*IDS} == {"Logs-v0"}  # tests/test_logs.py
 
 
 def test_an_expert_must_beat_chance():

@@ -114,7 +114,7 @@ def test_a_run_says_what_it_was_and_can_be_repeated(trained, tmp_path, capsys):
         assert (tmp_path / "again" / name).read_bytes() == (trained / name).read_bytes()
 
 
-def test_eval_explain_and_chat(trained, data, capsys, monkeypatch):
+def test_eval_explain_and_play(trained, data, capsys, monkeypatch):
     code, out, _ = call(capsys, "eval", trained, "--episodes", 4, "--set", "greedy=true", "advantage_weight=2")
     assert code == 0
     assert "return" in out
@@ -123,15 +123,15 @@ def test_eval_explain_and_chat(trained, data, capsys, monkeypatch):
     assert "review : the movie" in out
     assert "advantage" in out
     monkeypatch.setattr("sys.stdin", io.StringIO("the movie was good\n"))
-    code, out, _ = call(capsys, "chat", trained)
+    code, out, _ = call(capsys, "play", "--agent", trained)
     assert code == 0
     assert "Return 0.5." in out
     monkeypatch.setattr("sys.stdin", io.StringIO("the film was dreadful\nthe movie was good\n"))
-    code, out, _ = call(capsys, "chat", trained)
+    code, out, _ = call(capsys, "play", "--agent", trained)
     assert "say it in other words" in out
     assert "Return 0.5." in out
     monkeypatch.setattr("sys.stdin", io.StringIO("q\n"))
-    assert "Left the episode" in call(capsys, "chat", trained)[1]
+    assert "Left the episode" in call(capsys, "play", "--agent", trained)[1]
 
 
 def test_who_chooses_among_samples_is_evaluated_so(data, tmp_path, capsys, monkeypatch):

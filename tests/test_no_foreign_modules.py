@@ -99,7 +99,7 @@ def test_a_run_imports_nothing(here, capsys):
     asked = json.loads(config.read_text())
     config.write_text(json.dumps({**asked, "data": None, "env": "evil_module:Evil-v0"}))
     capsys.readouterr()
-    for command in (["eval", "run"], ["train", "--from", "run", "--out", "again"], ["chat", "run"]):
+    for command in (["eval", "run"], ["train", "--from", "run", "--out", "again"], ["play", "--agent", "run"]):
         assert main(command) == 2
         assert "--import evil_module" in capsys.readouterr().err
     config.write_text(json.dumps({**asked, "env_options": {"task": "evil_module:Evil"}}))

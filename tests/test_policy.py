@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from transformers import MistralConfig, MistralForCausalLM
 
 from agents import BC, LM, Logged
+from agents.decoding.distribution import next_token_logprobs
 from agents.decoding.policy import LMPolicy
 from agents.decoding.sampling import draw, shape_scores
 from lang_envs import rollout
@@ -33,10 +34,12 @@ def generators(n):
     return [np.random.default_rng((5, i)) for i in range(n)]
 
 
-def generated(model, history):
+def generated(model, history, **settings):
     ids = torch.from_numpy(history.astype(np.int64))[None]
     limits = {"max_new_tokens": LIMIT, "do_sample": False, "eos_token_id": END, "pad_token_id": PAD}
-    return model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **limits)[0, len(history) :].tolist()
+    return model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), **limits, **settings)[
+        0, len(history) :
+    ].tolist()
 
 
 def counting(policy):
@@ -66,6 +69,54 @@ def test_greedy_says_what_generate_says_turn_after_turn(kind, clip, architecture
         said = [said[i] for i in rng.permutation(len(said))]
         if turn == 1:
             said = [*said[2:], *histories((3,), seed=7)]
+
+
+@every_kind
+def test_repetition_is_punished_as_generate_punishes_it(kind):
+    model, said = make_model(kind, "gpt2"), histories()
+    for penalty in (1.6, 0.7):
+        turns = make_policy(model, greedy=True, repetition_penalty=penalty).act(said, generators(len(said)))
+        assert [t.tokens.tolist() for t in turns] == [generated(model, h, repetition_penalty=penalty) for h in said]
+    plain = make_policy(model, greedy=True).act(said, generators(len(said)))
+    assert [t.tokens.tolist() for t in turns] != [t.tokens.tolist() for t in plain]
+
+
+@every_kind
+def test_log_probabilities_with_a_penalty_are_those_read_off_whole_episodes(kind):
+    model, [history] = make_model(kind, "gpt2"), histories((6,))
+    policy = make_policy(model, temperature=0.9, top_p=0.9, repetition_penalty=1.4)
+    [turn] = policy.act([history], generators(1))
+    ids = torch.from_numpy(np.concatenate([history, turn.tokens]).astype(np.int64))[None]  # [1, T]
+    at = torch.arange(len(history) - 1, ids.shape[1] - 1)
+    expected = next_token_logprobs(policy, ids, at).gather(1, ids[0, len(history) :, None]).squeeze(1)
+    np.testing.assert_allclose(turn.logprobs, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("most", [1, 3, LIMIT, LIMIT + 4])
+def test_an_utterance_has_as_many_tokens_as_are_asked_for_and_ends(most):
+    model, said = make_model("plain", "gpt2"), histories()
+    whole = make_policy(model).act(said, generators(len(said)))
+    for turn, longer in zip(
+        make_policy(model, max_new_tokens=most).act(said, generators(len(said))), whole, strict=True
+    ):
+        assert len(turn.tokens) <= most
+        assert turn.tokens[-1] == END
+        same = min(len(turn.tokens), len(longer.tokens)) - 1
+        assert turn.tokens[:same].tolist() == longer.tokens[:same].tolist()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"repetition_penalty": 0}, "repetition_penalty is a number above 0"),
+        ({"repetition_penalty": "2"}, "repetition_penalty is a number above 0"),
+        ({"max_new_tokens": 0}, "max_new_tokens is a number of tokens from 1 on"),
+        ({"max_new_tokens": 2.0}, "max_new_tokens is a number of tokens from 1 on"),
+    ],
+)
+def test_what_is_no_penalty_or_limit_is_refused(settings, words):
+    with pytest.raises(ValueError, match=words):
+        make_policy(make_model("plain", "gpt2"), **settings)
 
 
 @every_architecture

@@ -89,10 +89,10 @@ def test_live_training_plays_what_nobody_recorded(tmp_path):
 @pytest.mark.parametrize(
     ("command", "first"),
     [
-        (["eval", "RUN", "--episodes", "4"], 0),
-        (["eval", "RUN", "--episodes", "4", "--seed", "5"], 5),
-        (["explain", "RUN", "--episodes", "2"], 0),
-        (["chat", "RUN", "--seed", "5"], 5),
+        (["eval", "RUN", "--env", "MovieReview-v0", "--episodes", "4"], 0),
+        (["eval", "RUN", "--env", "MovieReview-v0", "--episodes", "4", "--seed", "5"], 5),
+        (["explain", "RUN", "--env", "MovieReview-v0", "--episodes", "2"], 0),
+        (["play", "MovieReview-v0", "--agent", "RUN", "--seed", "5"], 5),
     ],
 )
 def test_commands_play_evaluation_episodes(command, first, tmp_path, monkeypatch):
@@ -102,7 +102,7 @@ def test_commands_play_evaluation_episodes(command, first, tmp_path, monkeypatch
     monkeypatch.setattr(type(env), "begin", lambda s, r, seeds, c=(): begun.extend(seeds) or begin(s, r, seeds, c))
     monkeypatch.setattr("builtins.input", lambda prompt="": "")
     arguments = [str(folder) if part == "RUN" else part for part in command]
-    monkeypatch.setattr(sys, "argv", ["lang-envs", *arguments, "--env", "MovieReview-v0"])
+    monkeypatch.setattr(sys, "argv", ["lang-envs", *arguments])
     main()
     assert begun == list(EVALUATION.episodes(len(begun), first)) != []
 

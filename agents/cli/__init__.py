@@ -17,9 +17,10 @@ from rich.table import Table
 
 from agents.buffers import keep_buffers
 from agents.cli import interrupts
-from agents.cli.agent_commands import Chat, Eval, Explain
+from agents.cli.agent_commands import Eval, Explain
 from agents.cli.arguments import check_once, check_printable, import_named
 from agents.cli.bench_command import Bench
+from agents.cli.chat import Chat
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
@@ -137,8 +138,6 @@ def _train(arguments: list[str]) -> Callable[[], None]:
         if processes.is_first():
             if (found := chosen.read(out)) is not None:
                 train.show_choice(console(), found)
-            elif config.decoding_episodes and (reason := chosen.why_not(config)):
-                console().print(escape(reason), soft_wrap=True)
             console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
 
     return command

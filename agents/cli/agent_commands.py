@@ -22,14 +22,19 @@ if TYPE_CHECKING:
     from lang_envs.episode import Episode
 
 
+NOT_PAID = "not known: the log does not say; --env-options reward=likeness compares with its replies"
+"""where an environment pays nothing"""
+
+
 @dataclass
 class Eval:
-    """Plays fresh episodes with a trained agent.
+    """Plays fresh episodes with a trained agent; of an imported log, in the conversations that were held out.
 
     Examples:
         lang-envs eval runs/ilql
         lang-envs eval runs/ilql --episodes 1024 --set greedy=true advantage_weight=4 lm_top_p=0.8
         lang-envs eval runs/ilql --advantage-states 32
+        lang-envs eval runs/of-my-logs --env-options reward=bertscore
     """
 
     run: Positional[Path]
@@ -46,8 +51,9 @@ class Eval:
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
-    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, stop, advantage_weight, advantage_clip,
-    lm_top_p; by default as was chosen after training, else greedy, or for utterance_ilql the best of its samples"""
+    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop,
+    advantage_weight, advantage_clip, lm_top_p; by default as was chosen after training, else greedy, or for
+    utterance_ilql the best of its samples"""
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
@@ -58,12 +64,15 @@ class Eval:
         self.run = local(self.run, "agent")
         agent = runs.load(self.run)
         rows = min(self.episodes, evaluate.ROWS)
-        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows)
+        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows, to_measure=True)
         decoding = decoding_of(agent, self.options)
         policy = evaluate.decoded(agent, decoding)
         measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_row("decoding", escape(f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"))
+        if not env.task.pays:
+            table.add_row("return", NOT_PAID)
+            measured = {name: value for name, value in measured.items() if not name.startswith("return")}
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
         for whose, told in quality_rows(agent, env, runs.learned_from(self.run), self.advantage_states, self.seed):
@@ -89,7 +98,8 @@ class Explain:
     next: int = 0
     """leave the last text open, and list so many of the tokens that are likeliest to come"""
     data: Path | None = None
-    """take episodes from this data set; by default the agent plays them"""
+    """take episodes from this data set; by default the agent plays them, or after training on an imported log they are
+    those that were held out"""
     episodes: int = 2
     """how many, where there is no text"""
     numbers: bool = False
@@ -133,50 +143,17 @@ class Explain:
         from datasets_builders.progress import counted
         from lang_envs import rollout
 
-        if self.data is not None and not self.text:
+        asked = self.text or self.env is not None or self.env_options or self.options
+        data = self.data if self.data is not None or asked else runs.held_out_from(self.run)
+        if data is not None and not self.text:
             from datasets_builders import EpisodeDataset
 
-            dataset = EpisodeDataset.load(self.data)
+            dataset = EpisodeDataset.load(data)
             dataset.require(agent.lm.tokenizer)
             return list(dataset.rows(range(min(self.episodes, len(dataset)))))
-        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
+        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1, to_measure=True)
         if self.text:
             return [spoken(env, self.text, EVALUATION.first(self.seed), leave_open=self.next > 0)]
         starts = EVALUATION.episodes(self.episodes, self.seed)
         policy = decoded(agent, decoding_of(agent, self.options))
         return list(counted("playing", len(starts), rollout(env, policy, starts)))
-
-
-@dataclass
-class Chat:
-    """Steps through an episode with a trained agent, showing what it says and what it thinks of each token.
-
-    Return goes on; typing an utterance says that one in the agent's place; q leaves.
-
-    Examples:
-        lang-envs chat runs/ilql
-        lang-envs chat runs/ilql --set greedy=false temperature=0.7
-    """
-
-    run: Positional[Path]
-    """folder of a run or of a saved agent, or hub:owner/name"""
-    seed: int = 0
-    """of the episode"""
-    env: str | None = None
-    """environment id; the run's own by default"""
-    env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
-    """options of the environment, as NAME=VALUE"""
-    options: SetOptions = ()
-    """how to decode, as NAME=VALUE; by default as eval does"""
-
-    def __call__(self) -> None:
-        """One episode."""
-        from agents.benchmark.running.evaluate import decoded
-        from agents.cli import chat
-        from agents.training import runs
-
-        self.run = local(self.run, "agent")
-        agent = runs.load(self.run)
-        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1)
-        policy = decoded(agent, decoding_of(agent, self.options))
-        chat.chat(console(), agent, env, policy, EVALUATION.first(self.seed))

@@ -1,100 +1,178 @@
-"""Stepping through an episode with a trained agent, at a terminal."""
+"""``lang-envs chat``: a person at a terminal, or a file of lines, talks with a trained agent."""
 
 from __future__ import annotations
 
+import json
+import re
+import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
 from rich.text import Text
+from tyro.conf import Positional
 
-from agents.evaluation.explain import Explanation, explain
-from lang_envs.episode import Episode
-from lang_envs.generators import OF_POLICY, generator
-from lang_envs.tokenizers import transcripts
-from lang_envs.utterances import spell
+from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of, pairs
+from agents.cli.show import console
+from datasets_builders.hub import local
+from lang_envs.conversation import Conversation, from_json
+from lang_envs.misspelt import hint
+from lang_envs.terminal import Terminal
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
-    from lang_envs.rollout import Policy
-    from lang_envs.vector import TokenVectorEnv
+    from agents.cli.talk import Talk
 
 
-def look(agent: Agent, episode: Episode) -> Explanation:
-    """The episode with the agent's values, or alone where it has none."""
-    if agent.needs_values:
-        return explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
-    return Explanation.without_values(agent.lm.tokenizer, episode)
+@dataclass
+class Chat:
+    """Talks with a trained agent: you are the user, and the agent answers as it was chosen to speak.
 
+    It answers as it does in lang-envs eval, values and all. Any agent will do whose tokenizer writes conversations,
+    whatever it was trained in. Where its model cannot read all that was said, the oldest turns are left out. Lines that
+    begin with a slash are commands: /help lists them. Where the input is no terminal, each line is a turn, and the
+    replies alone are on standard output.
 
-def numbers(explanation: Explanation, last: int | None = None) -> Table:
-    """Q, V and the advantage of the last ``last`` actions, or of all."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("token", "Q", "V", "advantage", "reward"):
-        table.add_column(name, justify="left" if name == "token" else "right")
-    rows = explanation.rows()
-    for token, q, v, advantage, reward in rows if last is None else rows[-last:]:
-        values = ("–" if x != x else f"{x:{form}}" for x, form in ((q, ".2f"), (v, ".2f"), (advantage, "+.2f")))
-        table.add_row(Text(token), *values, f"{reward:g}" if reward else "")
-    return table
-
-
-def chat(
-    screen: Console,
-    agent: Agent,
-    env: TokenVectorEnv,
-    policy: Policy,
-    seed: int,
-    read: Callable[[str], str] = input,
-) -> Episode | None:
-    """Steps through one episode.
-
-    Args:
-        screen: where to write.
-        agent: whose values are shown.
-        env: where to play; its first row is used.
-        policy: the agent's.
-        seed: of the episode.
-        read: asks for a line; empty goes on, ``q`` leaves, anything else is said in the agent's place.
-
-    Returns:
-        The episode, or None where the person left before its end.
+    Examples:
+        lang-envs chat runs/chats
+        lang-envs chat runs/chats --system "You answer in one sentence." --set temperature=0.7 max_new_tokens=80
+        printf 'hello\nis it open today?\n' | lang-envs chat runs/chats
     """
-    env.begin([0], [seed])
-    screen.print(Text(transcripts(env.tokenizer, [env.history(0)])[0], style="dim"))
-    rng: Any = generator(seed, OF_POLICY)
-    while not env.finished[0]:
-        [turn] = policy.act([env.history(0)], [rng])
-        try:
-            typed = _typed(screen, env, read)
-        except (EOFError, KeyboardInterrupt):
-            screen.print("Left the episode.")
-            return None
-        tokens = turn.tokens if typed is None else typed
-        env.say([0], [tokens])
-        episode = env.episode(0)
-        explanation = look(agent, episode)
-        screen.print(explanation.text())
-        if agent.needs_values:
-            screen.print(numbers(explanation, last=len(tokens)))
-    screen.print(f"[bold]Return {episode.ret:g}.")
-    return episode
+
+    run: Positional[Path]
+    """folder of a run or of a saved agent, or hub:owner/name"""
+    system: str | None = None
+    """the system message; by default none, or that of the history"""
+    history: Path | None = None
+    """what was said before: a JSON file with a list of messages, {"role": "user", "content": "..."}"""
+    seed: int = 0
+    """of what the agent draws"""
+    options: SetOptions = ()
+    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop,
+    advantage_weight ...; by default as eval does"""
+
+    def __call__(self) -> None:
+        """Until /quit or the end of the input."""
+        from agents.cli.talk import Talk
+        from agents.training import runs
+
+        before = () if self.history is None else read_history(self.history)
+        agent = runs.load(local(self.run, "agent"))
+        talk = Talk(agent, decoding_of(agent, self.options), before, self.seed)
+        if self.system is not None:
+            talk.instruct(self.system)
+        Conversing(talk, console(), at_terminal=sys.stdin.isatty()).run()
 
 
-def _typed(screen: Console, env: TokenVectorEnv, read: Callable[[str], str]) -> NDArray[np.int32] | None:
-    """What the person says in the agent's place, as tokens; None: the agent speaks.
+def read_history(path: Path) -> Conversation:
+    """The messages of a JSON file: a list, or an object with one in ``messages``.
 
     Raises:
-        EOFError: the person leaves.
+        ValueError: it holds something else.
+        OSError: there is no such file.
     """
-    while typed := read("Return: the agent speaks, text: you speak for it, q: leave > ").strip():
-        if typed == "q":
-            raise EOFError
-        tokens = spell(env.tokenizer, typed, env.task.max_utterance_tokens)
-        if env.tokenizer.unk_token_id not in tokens:
-            return tokens
-        screen.print("The tokenizer has no tokens for a part of that; say it in other words.")
-    return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return from_json(found.get("messages") if isinstance(found, dict) else found)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: expected a JSON list of messages with role and content: {error}") from error
+
+
+class Conversing:
+    """The lines of a person, one after another: a turn each, or a command.
+
+    Args:
+        talk: the conversation.
+        screen: where replies are written.
+        at_terminal: whether a person types; else only replies are written there, and all else on standard error.
+        read: asks for a line.
+    """
+
+    def __init__(self, talk: Talk, screen: Console, at_terminal: bool, read: Callable[[str], str] = input) -> None:
+        self.talk, self.screen, self.at_terminal, self._read = talk, screen, at_terminal, read
+        self._told = screen if at_terminal else Terminal(stderr=True)
+        self._commands: dict[str, tuple[Callable[[str], None], str]] = {
+            "help": (self._help, "this list"),
+            "reset": (self._reset, "starts anew, with the same system message"),
+            "system": (self._system, "TEXT: another system message; none without a text"),
+            "set": (self._set, "NAME=VALUE ...: how the agent speaks; none puts one back. Alone it says how it is"),
+            "explain": (self._explain, "what the agent thought of each token of its last reply"),
+            "quit": (self._quit, "leaves; so does the end of the input"),
+        }
+
+    def run(self) -> None:
+        """Reads lines until there are no more."""
+        if self.at_terminal:
+            self._told.print("You are the user. /help lists commands.", style="dim")
+        try:
+            if self.talk.is_due:
+                self._answer(self.talk.answer)
+            while True:
+                self._line(self._read("you   > " if self.at_terminal else "").strip())
+        except (EOFError, KeyboardInterrupt):
+            if self.at_terminal:
+                self._told.print()
+
+    def _line(self, line: str) -> None:
+        if line.startswith("/") and not line.startswith("//"):
+            name, _, rest = line[1:].partition(" ")
+            if name in self._commands:
+                self._in_words(lambda: self._commands[name][0](rest.strip()))
+            else:
+                known = [f"/{command}" for command in self._commands]
+                self._refuse(f"There is no command /{name}; {hint('/' + name, known)} // says a slash.")
+        elif line:
+            self._answer(lambda: self.talk.say(line.removeprefix("/") if line.startswith("//") else line))
+
+    def _answer(self, reply: Callable[[], str]) -> None:
+        def shown() -> None:
+            was_cut, said = self.talk.is_cut, reply()
+            if self.talk.is_cut and not was_cut:
+                self._told.print("The agent no longer reads the oldest turns: its model has no room.", style="dim")
+            name = Text("agent > ", style="bold") if self.at_terminal else Text()
+            self.screen.print(name + Text(said), soft_wrap=True)
+
+        self._in_words(shown)
+
+    def _in_words(self, do: Callable[[], None]) -> None:
+        try:
+            do()
+        except (ValueError, TypeError) as error:
+            self._refuse(str(error))
+
+    def _refuse(self, why: str) -> None:
+        self._told.print(f"[red]{escape(why)}", soft_wrap=True)
+
+    def _help(self, rest: str) -> None:
+        for name, (_, told) in self._commands.items():
+            self._told.print(f"[bold]/{name:8}[/]{escape(told)}")
+
+    def _reset(self, rest: str) -> None:
+        self.talk.begin()
+        self._told.print("Nothing was said yet.", style="dim")
+
+    def _system(self, rest: str) -> None:
+        self.talk.instruct(rest)
+
+    def _set(self, rest: str) -> None:
+        if rest:
+            given = pairs(re.split(r"\s+(?=[\w-]+=)", rest))
+            wanted = {**self.talk.decoding, **given}
+            self.talk.speak_by({name: value for name, value in wanted.items() if value is not None})
+        self._told.print(Text(f"The agent speaks by {decoding_in_words(self.talk.decoding)}."), style="dim")
+
+    def _explain(self, rest: str) -> None:
+        from agents.cli.explanations import look, numbers
+
+        if self.talk.said is None:
+            raise ValueError("The agent has not said anything yet.")
+        if not self.talk.agent.needs_values:
+            raise ValueError(f"{self.talk.agent.name} has no values: it says what is likely, and thinks nothing of it.")
+        explanation = look(self.talk.agent, self.talk.said)
+        self._told.print(explanation.text(actions_only=True))
+        self._told.print(numbers(explanation))
+
+    def _quit(self, rest: str) -> None:
+        raise EOFError

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
-from agents.cli.arguments import SetOptions, pairs
+from agents.cli.arguments import Options, SetOptions, decoding_of, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console
 from lang_envs.misspelt import hint, unknown
@@ -146,17 +146,26 @@ class Check:
 
 @dataclass
 class Play:
-    """Plays an environment at the terminal.
+    """Plays an environment at the terminal, or steps through an episode with a trained agent.
+
+    With --agent, the agent plays, and what it thinks of each token is shown. Return goes on; typing an utterance says
+    that one in the agent's place; q leaves.
 
     Examples:
         lang-envs play Wordle-v0
         lang-envs play Wordle-v0 --set words=english-100 --seed 3
+        lang-envs play --agent runs/ilql
+        lang-envs play Wordle-v0 --agent runs/ilql --decoding greedy=false temperature=0.7
     """
 
-    env: Positional[str]
-    """environment id"""
+    env: Positional[str | None] = None
+    """environment id; with an agent, by default the one its run was trained in"""
     seed: int | None = None
-    """of the episode; drawn if not given"""
+    """of the episode; drawn if not given, and 0 with an agent"""
+    agent: Path | None = None
+    """folder of a run or of a saved agent, which plays"""
+    decoding: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
+    """how the agent speaks, as NAME=VALUE; by default as eval has it speak"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
 
@@ -165,10 +174,26 @@ class Play:
         from lang_envs.policies.human import play
 
         options = pairs(self.options)
+        if self.agent is not None:
+            self._step_through(self.agent, options)
+            return
+        if self.env is None or self.decoding:
+            raise ValueError("Play what, and who? Name an environment, as in lang-envs play Wordle-v0, or an --agent.")
         for name in ("env_id", "seed", "read", "console", "level"):
             if name in options:
                 raise ValueError(f"{name} is no option of an environment that --set can set here; leave it out.")
         play(_known(self.env), self.seed, **options)
+
+    def _step_through(self, folder: Path, env_options: dict[str, Any]) -> None:
+        from agents.benchmark.running.evaluate import decoded
+        from agents.cli.stepping import step_through
+        from agents.training import runs
+        from lang_envs.seeds import EVALUATION
+
+        agent = runs.load(folder)
+        env = runs.environment_of(folder, agent, self.env, env_options, rows=1, to_measure=True)
+        policy = decoded(agent, decoding_of(agent, self.decoding))
+        step_through(console(), agent, env, policy, EVALUATION.first(self.seed or 0))
 
 
 @dataclass

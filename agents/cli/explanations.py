@@ -14,7 +14,6 @@ from rich.text import Text
 
 from agents.benchmark.report.outcome import DASH, Table
 from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
-from agents.cli import chat
 from agents.evaluation.explain import Explanation, NextToken, explain, next_tokens
 from datasets_builders.atomic import write_text
 from datasets_builders.progress import counted
@@ -22,6 +21,25 @@ from lang_envs.episode import Episode
 
 if TYPE_CHECKING:
     from agents.agent import Agent
+
+
+def look(agent: Agent, episode: Episode) -> Explanation:
+    """The episode with the agent's values, or alone where it has none."""
+    if agent.needs_values:
+        return explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
+    return Explanation.without_values(agent.lm.tokenizer, episode)
+
+
+def numbers(explanation: Explanation, last: int | None = None) -> rich_table.Table:
+    """Q, V and the advantage of the last ``last`` actions, or of all."""
+    table = rich_table.Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("token", "Q", "V", "advantage", "reward"):
+        table.add_column(name, justify="left" if name == "token" else "right")
+    rows = explanation.rows()
+    for token, q, v, advantage, reward in rows if last is None else rows[-last:]:
+        values = ("–" if x != x else f"{x:{form}}" for x, form in ((q, ".2f"), (v, ".2f"), (advantage, "+.2f")))
+        table.add_row(Text(token), *values, f"{reward:g}" if reward else "")
+    return table
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +63,7 @@ def of_episodes(agent: Agent, episodes: Sequence[Episode], count: int, needs_val
         if needs_values:
             explained = explain(agent.model, tokenizer, episode, agent.lm.max_utterance_tokens)
         else:
-            explained = chat.look(agent, episode)
+            explained = look(agent, episode)
         following = next_tokens(agent.model, tokenizer, episode.tokens, count) if count else []
         shown.append(Shown(episode, explained, following))
     return shown
@@ -57,7 +75,7 @@ def show(screen: Console, shown: Sequence[Shown], with_numbers: bool) -> None:
         screen.print(_return(one), style="dim")
         screen.print(one.explanation.text())
         if with_numbers:
-            screen.print(chat.numbers(one.explanation))
+            screen.print(numbers(one.explanation))
         if one.next:
             following = _next_table(one.next)
             screen.print(_printed(following))

@@ -32,13 +32,15 @@ class Ope:
 
     Examples:
         lang-envs ope runs/a runs/b --data data/held-out
+        lang-envs ope runs/of-my-logs
         lang-envs ope runs/a --data data/held-out --behaviour runs/bc --set greedy=false --out ope.json
     """
 
     runs: Positional[tuple[Path, ...]]
     """folders of runs or of saved agents"""
-    data: Path
-    """episodes that none of them was trained on"""
+    data: Path | None = None
+    """episodes that none of them was trained on; by default those that were held out of the imported log that the first
+    of them learned from"""
     behaviour: Path | None = None
     """a run (of bc) that stands in for the policy that was recorded, where its log-probabilities are missing"""
     fitted_steps: int = 400
@@ -71,7 +73,9 @@ class Ope:
             raise ValueError(f"--out is a file that ends in .json or .parquet, not {self.out}.")
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"--gamma is a discount between 0 and 1, not {self.gamma}.")
-        data = EpisodeDataset.load(self.data)
+        data = EpisodeDataset.load(self._held_out() if self.data is None else self.data)
+        if data.provenance.get("rewards") == "none":
+            raise ValueError("These episodes have no rewards, and nothing can be estimated from them.")
         behaviour = None
         if self.behaviour is not None:
             recorded_by = runs.load(self.behaviour)
@@ -81,6 +85,14 @@ class Ope:
         _show(found)
         if self.out is not None:
             _write(rows(found), self.out)
+
+    def _held_out(self) -> Path:
+        from agents.training import runs
+
+        found = runs.held_out_from(self.runs[0])
+        if found is None:
+            raise ValueError("Which episodes? Pass --data FOLDER, with episodes that no agent was trained on.")
+        return found
 
     def _found(self, run: Path, data: EpisodeDataset, behaviour: Policy | None) -> Found:
         """Of one agent."""

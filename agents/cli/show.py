@@ -26,6 +26,14 @@ def show_env(screen: Console, name: str) -> None:
     """Its documentation."""
     import gymnasium
 
+    from lang_envs.make import needed_options, task_class
+
+    found = gymnasium.spec(name)
+    if needs := needed_options(found.id):
+        screen.print(f"[bold]{escape(name)}")
+        screen.print(f"made with {', '.join(f'{option}=...' for option in needs)}", style="dim")
+        screen.print(inspect.getdoc(task_class(found.id)) or "", markup=False)
+        return
     env = gymnasium.make(name)
     task: Any = getattr(env.unwrapped, "task", None)
     if task is None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from agents.decoding.policy import LMPolicy
+from agents.decoding.repetition import penalised, seen_before
 from agents.decoding.sampling import shape_scores
 from agents.models.reading import read
 from agents.models.value_lm import ValueLM
@@ -36,7 +37,8 @@ def speaker(policy: Policy) -> LMPolicy:
 def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tensor:
     """What ``policy`` would say next in K states: log-probabilities, -inf for tokens it never says.
 
-    They are those of ``LMPolicy.act``: advantages, temperature, top-k, top-p and greedy choice as the policy has them.
+    They are those of ``LMPolicy.act``: advantages, repetition penalty, temperature, top-k, top-p and greedy choice as
+    the policy has them. Where it must end an utterance (stop strings, ``max_new_tokens``) they are what it would say.
 
     Args:
         policy: who speaks.
@@ -60,6 +62,8 @@ def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tens
             scores = scores[:, : policy.vocabulary]  # [K, V] embeddings behind the vocabulary are no words
     finally:
         model.train(training)
+    if policy.repetition_penalty != 1:
+        scores = penalised(scores, seen_before(input_ids, at, scores.shape[-1]), policy.repetition_penalty)  # [K, V]
     if policy.greedy:
         chosen = scores.argmax(-1, keepdim=True)  # [K, 1]
         return torch.full_like(scores, -torch.inf, dtype=torch.float32).scatter(-1, chosen, 0.0)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache
+from agents.decoding.repetition import check_penalty, penalised
 from agents.decoding.sampling import check_decoding, draw, shape_scores
 from agents.decoding.stopping import holds_one, stop_strings
 from agents.models.silence import NEVER
@@ -37,7 +38,8 @@ class LMPolicy:
     """A policy (see ``lang_envs.Policy``) that samples utterances from a language model or a ``ValueLM``.
 
     What is said in an episode depends on its history and its generator alone, not on the batch (but for the rounding of
-    sums, about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator, none where ``greedy``.
+    sums, about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator, or ``max_new_tokens`` where
+    that is more, and none where ``greedy``.
 
     Args:
         model: a causal language model or a ``ValueLM``.
@@ -49,6 +51,11 @@ class LMPolicy:
         top_k: how many of the likeliest tokens can be said; 0: all.
         top_p: how much probability the tokens that can be said hold; 1: all.
         greedy: always the likeliest token. Its log-probability under this policy is 0.
+        repetition_penalty: above 1, tokens that the history or the utterance holds already are said less, as in
+            ``generate`` (``agents.decoding.repetition``); 1: none.
+        max_new_tokens: an utterance has so many tokens at most, the last of which is the end token, whatever comes; it
+            may be more than ``max_utterance_tokens``, which no environment takes. None: ``max_utterance_tokens``, where
+            the end token comes by itself or not at all.
         stop: stop strings, one or several. As soon as the text of an utterance holds one, the end token is said, where
             there is room for it; what was said stays. The log-probability of that end token is the model's own.
         advantage_weight: beta of a ``ValueLM``; 0 speaks as the language model does. This setting and the four below
@@ -76,6 +83,8 @@ class LMPolicy:
         top_k: int = 0,
         top_p: float = 1.0,
         greedy: bool = False,
+        repetition_penalty: float = 1.0,
+        max_new_tokens: int | None = None,
         stop: str | Sequence[str] = (),
         advantage_weight: float | None = None,
         advantage_clip: float | None = None,
@@ -86,6 +95,9 @@ class LMPolicy:
         self.model, self.tokenizer = model, tokenizer
         self.heard: Callable[[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]], None] | None = None
         check_decoding(temperature, top_k, top_p)
+        check_penalty(repetition_penalty)
+        if max_new_tokens is not None and (type(max_new_tokens) is not int or max_new_tokens < 1):
+            raise ValueError(f"max_new_tokens is a number of tokens from 1 on, or None, not {max_new_tokens!r}.")
         if not isinstance(greedy, bool):
             raise ValueError(f"greedy is True or False, not {greedy!r}.")
         self.stop = stop_strings(stop)
@@ -98,6 +110,7 @@ class LMPolicy:
         # Embeddings behind the vocabulary can be read, but are no words: see ``return_tokens``.
         self.vocabulary = vocabulary_size(tokenizer)
         self.end_id, self.max_utterance_tokens = end_id, max_utterance_tokens
+        self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
         self.temperature, self.top_k, self.top_p, self.greedy = temperature, top_k, top_p, greedy
         self._context = getattr(model.config.get_text_config(), "max_position_embeddings", None) or 2**31
         self.reset()
@@ -117,11 +130,11 @@ class LMPolicy:
         policy, *others = self.model.trunks
         if self._setting("advantage_weight") == 0 or not others:
             return [policy]
-        return [policy, *others] if self._clipped() else [policy, others[1]]
+        return [policy, *others] if self._needs_v() else [policy, others[1]]
 
-    def _clipped(self) -> bool:
-        """Whether V(s) matters, which moves all tokens alike."""
-        return self._setting("advantage_clip") is not None
+    def _needs_v(self) -> bool:
+        """Whether V(s) matters, which moves all tokens alike: to a clip, and to a penalty, which goes by signs."""
+        return self._setting("advantage_clip") is not None or self.repetition_penalty != 1
 
     def _version(self) -> tuple[object, ...]:
         """Changes with every write to the weights, and with the transformers to run."""
@@ -148,22 +161,27 @@ class LMPolicy:
 
     def _speak(self, histories: list[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
         n, length = len(histories), np.array([len(history) for history in histories])  # [n]
-        limit = np.minimum(self.max_utterance_tokens, self._context - length)  # [n] tokens that can be said
+        most = self.max_new_tokens or self.max_utterance_tokens
+        limit = np.minimum(most, self._context - length)  # [n] tokens that can be said
         if not length.all() or limit.min() <= 0:
             raise ValueError(
                 f"A history must have between 1 and {self._context - 1} tokens, one fewer than the model reads; got "
                 f"{length.min()} to {length.max()}. Make the environment with max_tokens={self._context}."
             )
-        u = None if self.greedy else np.stack([rng.random(self.max_utterance_tokens) for rng in rngs])  # [n, max]
+        draws = max(most, self.max_utterance_tokens)
+        u = None if self.greedy else np.stack([rng.random(draws) for rng in rngs])  # [n, draws]
         said, logp = np.zeros((n, limit.max()), np.int32), np.zeros((n, limit.max()), np.float32)  # [n, max] each
         count, done = np.zeros(n, np.int64), np.zeros(n, np.bool_)  # [n] each
-        stopped = np.zeros(n, np.bool_)  # [n] whose text holds a stop string: the end token comes next
+        # [n] whose text holds a stop string, or has one place left: the end token comes next
+        stopped = np.full(n, self.max_new_tokens == 1)
+        seen = self._seen(histories)  # [n, V] or None
 
         row_of, scores = self._read(histories)  # [n], [n, V]
         active = n  # rows 0 .. active - 1 of the cache are still computed
         for step in range(limit.max()):
             who = row_of[:active]  # [active] indices of histories
-            token, token_logp = self._choose(scores, None if u is None else u[who, step])  # [active] each
+            shown = scores if seen is None else penalised(scores, seen[who], self.repetition_penalty)  # [active, V]
+            token, token_logp = self._choose(shown, None if u is None else u[who, step])  # [active] each
             if stopped.any():
                 self._end(scores, stopped[who], token, token_logp)
             speaks = ~done[who]  # [active]
@@ -176,12 +194,25 @@ class LMPolicy:
                 break
             if self.stop:
                 stopped[who] = holds_one(self.stop, self.tokenizer, [said[i, : count[i]] for i in who])
+            if self.max_new_tokens is not None:
+                stopped[who] |= count[who] == self.max_new_tokens - 1
+            if seen is not None:
+                seen[who, token] = True
             active = self._set_aside(row_of, done, active)
             who = row_of[:active]
             last = count[who] - 1  # [active] a row that is done reads its last token again and again
             scores = self._scores(said[who, last][:, None], (length[who] + last)[:, None])  # [active, V]
         self._cache.held = [np.append(histories[i], said[i, : count[i] - 1]) for i in row_of]
         return [Turn(said[i, : count[i]].copy(), logp[i, : count[i]].copy()) for i in range(n)]
+
+    def _seen(self, histories: list[NDArray[np.int32]]) -> Tensor | None:
+        """Which tokens each history holds, bool [n, V]; None where that does not matter."""
+        if self.repetition_penalty == 1:
+            return None
+        seen = torch.zeros(len(histories), self.vocabulary, dtype=torch.bool, device=self.model.device)
+        for i, history in enumerate(histories):
+            seen[i, history[history < self.vocabulary].astype(np.int64)] = True
+        return seen
 
     def _read(self, histories: list[NDArray[np.int32]]) -> tuple[NDArray[np.int64], Tensor]:
         """Reads what is new of each history -> which history is in which row of the cache [n], scores [n, V].
@@ -200,7 +231,7 @@ class LMPolicy:
         states = [state[:, -1] for state in self._cache.forward(tokens, at)]  # 1, 2 or 3 x [n, d]
         if not isinstance(self.model, ValueLM):
             return all_scores(cast(nn.Module, self.model.get_output_embeddings()), states[0])[:, : self.vocabulary]
-        value = states[len(states) // 2] if self._clipped() else None  # [n, d]
+        value = states[len(states) // 2] if self._needs_v() else None  # [n, d]
         return self.model.scores(states[0], value, states[-1], **self.spoken)
 
     def _choose(self, scores: Tensor, u: NDArray[np.float64] | None) -> tuple[NDArray[np.int64], NDArray[np.float32]]:

@@ -60,12 +60,14 @@ class Explanation:
         unknown = np.full(len(episode), np.nan)  # [T]
         return cls(_texts(tokenizer, episode), episode.is_action, episode.rewards, unknown, unknown)
 
-    def text(self) -> Text:
-        """Coloured text for a terminal; one line per environment reply."""
+    def text(self, actions_only: bool = False) -> Text:
+        """Coloured text for a terminal, of all tokens or of those the agent chose."""
         from rich.text import Text
 
         text = Text()
         for token, acted, strength in zip(self.tokens, self.is_action, self.strength, strict=True):
+            if actions_only and not acted:
+                continue
             style = "dim"
             if acted:
                 r, g, b = _blend(strength)

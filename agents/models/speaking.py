@@ -55,7 +55,8 @@ def generation_of(before: GenerationConfig, decoding: dict[str, Any]) -> Generat
         "top_p": float(decoding.get("top_p", 1.0)),
     }
     kept = {name: getattr(before, name) for name in KEPT}
-    return GenerationConfig(**kept, **({"do_sample": False} if decoding.get("greedy") else sampled))
+    plain = {name: decoding[name] for name in ("repetition_penalty", "max_new_tokens") if name in decoding}
+    return GenerationConfig(**kept, **plain, **({"do_sample": False} if decoding.get("greedy") else sampled))
 
 
 def put_back(model: Any) -> None:

@@ -63,12 +63,18 @@ def read(out: Path) -> Chosen | None:
         raise ValueError(f"{error} Delete it, and the run chooses again.") from None
 
 
-def why_not(config: RunConfig) -> str | None:
+def why_not(config: RunConfig, env: TokenVectorEnv) -> str | None:
     """Why nothing can be chosen in a run, in words; None where it can.
 
     Logs that were imported from elsewhere name no environment. The one that is named for them says how an agent speaks;
-    what it rewards need not be what the logs do.
+    what it rewards need not be what the logs do. And the environment of an imported log pays nothing by itself.
     """
+    if not env.task.pays:
+        return (
+            "No decoding was chosen: nothing says what a reply is worth that is not in the log. The agent speaks as "
+            "its kind usually does; lang-envs eval --set has it speak otherwise. With --env-options reward=likeness, "
+            "or a model or function there, the choice goes by that."
+        )
     if config.data is None or config.logged_fraction < 1:
         return None
     if (read_provenance(Path(config.data)).get("env") or {}).get("id"):

@@ -83,31 +83,45 @@ def read_config(path: Path) -> RunConfig:
         raise ValueError(f"This is not the config.json of a training run: {error}") from None
 
 
-def environment(config: RunConfig, rows: int = 64) -> TokenVectorEnv:
+def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> TokenVectorEnv:
     """The environment of a run: the one asked for, else the one its data came from, with the options they came with.
 
     Where these name no tokenizer, it has that of the run's language model, unless that is one from scratch. No module
     is imported for it (``lang_envs.make.of_file``): import one that registers environments before.
 
+    Args:
+        config: of the run.
+        rows: episodes played at once.
+        to_measure: whether a trained agent is measured in it, in what was held out from training where that is known.
+
     Raises:
-        ValueError: neither is known, or it is code of a module that nobody imported.
+        ValueError: neither is known, or it is code of a module that nobody imported, or the data of an imported log are
+            spelled in other tokens than the model's.
     """
+    from agents.training import imported
     from agents.training.tokens import made_for
+    from datasets_builders.provenance import read_provenance
 
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
+    data, provenance = None, {}
     if config.data is not None:
-        from datasets_builders.provenance import read_provenance
-
-        found = read_provenance(Path(config.data)).get("env") or {}
+        data = imported.folder_of(config.data, config.env_options)
+        provenance = read_provenance(data)
+        found = provenance.get("env") or {}
         if env is None or env.rpartition(":")[2] == found.get("id"):
-            env, env_options = env or found.get("id"), {**found.get("kwargs", {}), **env_options}
-            where = f"{config.data}, or {where},"
+            env, env_options = env or found.get("id"), {**imported.options_of(data, found), **env_options}
+            where = f"{data}, or {where},"
     if env is None and config.data is not None:
         raise ValueError(f"{config.data} does not say which environment its episodes are for: pass --env ID too.")
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
     env, env_options = of_file(env, env_options, where)
-    return made_for(config.lm, env, env_options, rows)
+    if to_measure:
+        env_options = imported.measured_on(env, env_options)
+    made = made_for(config.lm, env, env_options, rows)
+    if data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
+        imported.check_tokens(data, provenance, made.tokenizer, config.lm)
+    return made
 
 
 def train(config: RunConfig, out: Path) -> Agent:
@@ -152,7 +166,10 @@ def train(config: RunConfig, out: Path) -> Agent:
         agent.decoding = None if before is None else before.decoding
         agent.save(out / "agent")
         wanted = config.decoding_episodes and (before is None or before.episodes != config.decoding_episodes)
-        if wanted and chosen.why_not(config) is None:
+        if wanted and (reason := chosen.why_not(config, env)):
+            if processes.is_first():
+                warnings.warn(reason, stacklevel=2)
+        elif wanted:
             agent.decoding = processes.first_does(lambda: chosen.choose(agent, env, config.decoding_episodes, out))
             agent.save(out / "agent")
         place.check()
@@ -225,6 +242,11 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
 def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
     from agents.data.source import Live, Logged, Mixed
 
+    if not env.task.pays and (config.data is None or config.logged_fraction < 1):
+        raise ValueError(
+            "Live episodes need a reward, and nothing says what a reply is worth that is not in the log: pass "
+            "--env-options reward=likeness, the path of a reward model, or module:function."
+        )
     if config.data is None:
         return Live(env, seed=config.seed)
     logged = Logged(config.data, seed=config.seed)
@@ -234,11 +256,17 @@ def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
 
 
 def environment_of(
-    run: Path, agent: Agent, env: str | None = None, env_options: dict[str, Any] | None = None, rows: int = 64
+    run: Path,
+    agent: Agent,
+    env: str | None = None,
+    env_options: dict[str, Any] | None = None,
+    rows: int = 64,
+    to_measure: bool = False,
 ) -> TokenVectorEnv:
     """The environment to play a trained agent in: ``env``, or the one its run was trained in.
 
-    It speaks the agent's tokens where nothing else is asked for and they spell any text.
+    It speaks the agent's tokens where nothing else is asked for and they spell any text. ``to_measure`` has it play in
+    what was held out from training, where that is known (:func:`environment`).
 
     Raises:
         ValueError: neither is known, or its tokens are not the agent's.
@@ -246,9 +274,9 @@ def environment_of(
     from agents.training.tokens import must_adopt
 
     options = env_options or {}
-    made = _environment_of(run, env, options, rows)
+    made = _environment_of(run, env, options, rows, to_measure)
     if "tokenizer" not in options and must_adopt(made, agent.lm.tokenizer):
-        made = _environment_of(run, env, {**options, "tokenizer": str(agent_folder(run))}, rows)
+        made = _environment_of(run, env, {**options, "tokenizer": str(agent_folder(run))}, rows, to_measure)
     if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
         raise ValueError(
             f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
@@ -257,7 +285,9 @@ def environment_of(
     return made
 
 
-def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], rows: int) -> TokenVectorEnv:
+def _environment_of(
+    run: Path, env: str | None, env_options: dict[str, Any], rows: int, to_measure: bool
+) -> TokenVectorEnv:
     try:
         config = config_of(run)
     except ValueError:
@@ -265,8 +295,9 @@ def _environment_of(run: Path, env: str | None, env_options: dict[str, Any], row
             raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
         return language_vec(env, rows, **env_options)
     if env not in (None, config.env):
-        return environment(dataclasses.replace(config, env=env, env_options=env_options), rows)
-    return environment(dataclasses.replace(config, env_options={**config.env_options, **env_options}), rows)
+        return environment(dataclasses.replace(config, env=env, env_options=env_options), rows, to_measure)
+    merged = {**config.env_options, **env_options}
+    return environment(dataclasses.replace(config, env_options=merged), rows, to_measure)
 
 
 def config_of(run: Path) -> RunConfig:
@@ -294,6 +325,13 @@ def learned_from(run: Path) -> list[Path]:
         return []
     own = [] if config.data is None else [Path(config.data)]
     return own + (learned_from(Path(config.lm)) if Path(config.lm).is_dir() else [])
+
+
+def held_out_from(run: Path) -> Path | None:
+    """The episodes that were held out when the log was imported that a trained agent learned from; None without any."""
+    from agents.training.imported import held_out_episodes
+
+    return next((found for folder in learned_from(run) if (found := held_out_episodes(folder)) is not None), None)
 
 
 def load(run: Path) -> Agent:

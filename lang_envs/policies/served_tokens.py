@@ -28,8 +28,8 @@ class ServedTokens:
 
     Log-probabilities are kept where they are those of the distribution that was sampled from. vLLM gives the model's
     own, before the temperature, unless it was started with ``--logprobs-mode processed_logprobs``; ``lang-envs serve``
-    gives those after it: say so by ``processed=True``. Otherwise they are kept at temperature 1 alone. An end that the server keeps to itself is added
-    without one (NaN).
+    gives those after it: say so by ``processed=True``. Otherwise they are kept at temperature 1 alone. An end that the
+    server keeps to itself is added without one (NaN).
 
     Example:
         >>> env = gym.make_vec("ClarifyingQA-v0", 64, tokenizer="Qwen/Qwen3-0.6B")

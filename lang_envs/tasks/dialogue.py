@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from lang_envs.conversation import Conversation
 from lang_envs.corpora.dialogues import by_name
-from lang_envs.rewards.bertscore import BERTClick, BERTScore
+from lang_envs.rewards.bertscore import BERTClick
+from lang_envs.rewards.similarities import Similarity, similarity_of
 from lang_envs.task import Reply, Task
 from lang_envs.tokenizers import text_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
-
-Similarity = Callable[[Sequence[str], Sequence[str]], ArrayLike]
-"""(candidates, references) -> [n]"""
 
 _DECIMALS = 3  # a model's last bits depend on what else is in the batch
 
@@ -145,7 +141,7 @@ class Dialogue(Task[int]):
         self.num_contexts = len(self.examples)
         self.max_context_tokens, self.max_utterance_tokens = max_context_tokens, max_response_tokens
         self.max_tokens = max_context_tokens + max_response_tokens
-        pays = reward if callable(reward) else _named(str(reward))
+        pays = reward if callable(reward) else similarity_of(str(reward))
         self.threshold = pays.threshold if isinstance(pays, BERTClick) else None
         self.similarity = pays.similarity if isinstance(pays, BERTClick) else pays
         self._tokenizer: PreTrainedTokenizerFast | None = None
@@ -192,30 +188,3 @@ class Dialogue(Task[int]):
         if self._tokenizer is None:
             self._tokenizer = text_tokenizer()
         return self._tokenizer
-
-
-@lru_cache(maxsize=1)
-def _bertscore() -> BERTScore:
-    """One for both rewards, which then remember the references together."""
-    return BERTScore()
-
-
-@lru_cache(maxsize=8)  # a model is loaded once for all environments
-def _named(reward: str) -> Similarity:
-    """A similarity by name, or the model at a path."""
-    if reward == "bertscore":
-        return _bertscore()
-    if reward == "bertclick":
-        return _bertscore().click()
-    from lang_envs.rewards import overlap
-
-    measures: dict[str, Any] = {"bleu": overlap.BLEU, "chrf": overlap.ChrF, "meteor": overlap.METEOR}
-    if reward in measures:
-        return measures[reward]()
-    from lang_envs.rewards.regression import SequenceRegression
-
-    try:
-        return SequenceRegression(reward)
-    except ValueError as error:
-        named = ["bertscore", "bertclick", *measures]
-        raise ValueError(f"a reward is one of {named}, or a regression model: {error}") from error

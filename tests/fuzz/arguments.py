@@ -81,7 +81,7 @@ OPTIONS: dict[str, dict[str, Sequence[str]]] = {
     "list": {},
     "show": {"--episodes": COUNT},
     "check": {"--set": PAIR},
-    "play": {"--seed": NUMBER, "--set": PAIR},
+    "play": {"--seed": NUMBER, "--set": PAIR, "--agent": INPUT, "--decoding": PAIR},
     "record": {
         "--out": OUTPUT, "--episodes": COUNT, "--seed": NUMBER, "--set": PAIR, "--policy": INPUT, "--server": SERVER,
         "--model": ODD, "--per-context": COUNT, "--temperatures": NUMBER, "--beams": COUNT, "--env": ENV,
@@ -110,7 +110,7 @@ OPTIONS: dict[str, dict[str, Sequence[str]]] = {
         "--text": ODD, "--next": COUNT, "--data": INPUT, "--episodes": COUNT, "--numbers": (), "--html": OUTPUT,
         "--env": ENV, "--env-options": PAIR, "--seed": NUMBER, "--set": PAIR,
     },
-    "chat": {"--seed": NUMBER, "--env": ENV, "--env-options": PAIR, "--set": PAIR},
+    "chat": {"--seed": NUMBER, "--system": ODD, "--history": INPUT, "--set": PAIR},
 }  # fmt: skip
 """of each command, and the values they are tried with; those of none take no value"""
 SUBJECTS: dict[str, Sequence[str]] = {

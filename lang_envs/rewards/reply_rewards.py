@@ -1,0 +1,71 @@
+"""What a reply is worth in its conversation: a function that somebody names, or a trained model.
+
+A reward of replies is a callable ``(prompts, replies) -> array [n]``. A prompt is all that was said before, as messages
+``{"role": ..., "content": ...}``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lang_envs.make import NAMED_CODE, import_named
+from lang_envs.pretrained import load_config
+from lang_envs.rewards.regression import SequenceRegression
+from lang_envs.rewards.text_classifier import HEADS, load_classifier
+
+Messages = list[dict[str, str]]
+ReplyReward = Callable[[Sequence[Messages], Sequence[str]], ArrayLike]
+"""(what was said before, the replies) -> [n]"""
+
+
+def reply_reward(source: str) -> ReplyReward:
+    """The reward at ``module:function``, or of the model at a path.
+
+    A model of one output reads the prompt, its texts separated by blank lines, and the reply as a pair of texts. Any
+    other classifier reads the reply alone and gives the probability of its second label; so do the packaged ones, by
+    their names.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = NAMED_CODE.fullmatch(source)
+    return _model(source) if found is None else _function(*found.groups())
+
+
+def checked(rewards: ArrayLike, count: int) -> NDArray[np.float64]:
+    """What a reward gave [n], in double precision.
+
+    Raises:
+        ValueError: it is not one finite number for each reply.
+    """
+    found = np.asarray(rewards, np.float64)
+    if found.shape != (count,) or not np.isfinite(found).all():
+        raise ValueError(f"the reward must give one finite number for each of {count} replies, got {found!r}")
+    return found
+
+
+def _function(module: str, name: str) -> ReplyReward:
+    import_named(module)
+    found = getattr(sys.modules[module], name, None)
+    if not callable(found):
+        raise ValueError(f"expected the reward as 'module:function', and {module} has no function {name!r}")
+    return found
+
+
+@lru_cache(maxsize=8)  # a model is loaded once for all environments
+def _model(path: str) -> ReplyReward:
+    if path not in HEADS and Path(path).suffix != ".safetensors" and load_config(path).num_labels == 1:
+        pairs = SequenceRegression(path)
+        return lambda prompts, replies: pairs(replies, [_text(messages) for messages in prompts])
+    classifier = load_classifier(path)
+    return lambda prompts, replies: classifier(replies)
+
+
+def _text(prompt: Messages) -> str:
+    return "\n\n".join(message["content"] for message in prompt)
