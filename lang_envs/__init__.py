@@ -1,10 +1,14 @@
 """Language tasks as token-level decision processes behind gymnasium's interface."""
 
-from gymnasium import register
+import warnings
+
+from gymnasium import register, registry
+from gymnasium.error import Error
 
 from lang_envs.checker import check_env
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.episode import Episode, Episodes
+from lang_envs.plugins import offered
 from lang_envs.rollout import Policy, Start, Turn, rollout
 from lang_envs.spaces import Utterance
 from lang_envs.task import Reply, Task
@@ -64,3 +68,10 @@ _register("Dialogue-METEOR-v0", task="lang_envs.tasks.dialogue:Dialogue", reward
 _register("Reddit-Toxicity-v0", task="lang_envs.tasks.reddit:Reddit")
 _register("Reddit-NoisedToxicity-v0", task="lang_envs.tasks.reddit:Reddit", reward="noised_toxicity")
 _register("Reddit-Upvotes-v0", task="lang_envs.tasks.reddit:Reddit", reward="upvotes")
+
+for _id, _entry in offered("tasks").items():  # of installed packages: the task is imported when an environment is made
+    try:
+        if _id not in registry:
+            _register(_id, task=_entry.value)
+    except Error as _error:  # somebody else's mistake
+        warnings.warn(f"the task {_entry.value!r} of an installed package is not registered: {_error}", stacklevel=2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -13,14 +14,28 @@ from lang_envs.file_names import component, folded
 
 @dataclass(frozen=True)
 class Data:
-    """A data set to record once and use in every cell."""
+    """A data set to use in every cell: recorded once by a recipe, or a folder that is there.
 
-    recipe: str
-    """a name in ``datasets_builders.RECIPES``"""
-    episodes: int
+    Raises:
+        ValueError: it is neither, or both.
+    """
+
+    recipe: str = ""
+    """a name in ``datasets_builders.RECIPES``, or of an installed package, or "module:NAME\""""
+    episodes: int | None = None
+    """how many to record; None for all there are, where the recipe has an end"""
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     """passed to the recipe"""
+    path: str = ""
+    """instead of all this, the folder of a data set: used whole, and left as it is"""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", os.fspath(self.path))
+        if bool(self.recipe) == bool(self.path):
+            raise ValueError(f"Data are of a recipe or at a path: got recipe={self.recipe!r} and path={self.path!r}.")
+        if self.path and (self.episodes is not None or self.seed or self.options):
+            raise ValueError(f"the data at {self.path!r} are there: leave out episodes, seed and options.")
 
 
 @dataclass(frozen=True)
@@ -55,7 +70,7 @@ class Cell:
 
     label: str
     agent: str
-    """a name in ``agents.AGENTS``"""
+    """a name in ``agents.AGENTS``, or of an installed package, or "module:Class\""""
     config: dict[str, Any] = field(default_factory=dict)
     """fields of the agent's configuration"""
     fit: dict[str, Any] = field(default_factory=dict)
@@ -91,7 +106,8 @@ class Baseline:
 
     label: str
     policy: str
-    """a name in ``agents.benchmark.baselines``"""
+    """a name in ``agents.benchmark.baselines``, or of an installed package, or "module:Name" of what makes one when it
+    is called with the environment and the options"""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -219,8 +235,8 @@ class Experiment:
                 component(part.label, where)
                 component(folder_name(part.label), where)
         for data in (self.data, self.held_out, *(cell.data for cell in self.cells)):
-            if isinstance(data, Data):
-                component(data.recipe, f"the experiment {self.name!r}, the recipe of its data")
+            if isinstance(data, Data) and data.recipe:
+                component(file_name(data.recipe), f"the experiment {self.name!r}, the recipe of its data")
         places = [(cell.line, cell.at) for cell in self.cells if cell.line]
         if twice := next((place for place in places if places.count(place) > 1), None):
             raise ValueError(f"{self.name!r} has two cells on the line {twice[0]!r} at {twice[1]}; give each its at=.")
@@ -238,7 +254,8 @@ class Experiment:
             return
 
         def logs(data: Any) -> Any:
-            return dataclasses.replace(data, options=spoken | data.options) if isinstance(data, Data) else data
+            recorded = isinstance(data, Data) and data.recipe
+            return dataclasses.replace(data, options=spoken | data.options) if recorded else data
 
         own: dict[str, Any] = {
             "env_options": spoken | self.env_options,
@@ -250,6 +267,20 @@ class Experiment:
         }
         for name, value in own.items():
             object.__setattr__(self, name, value)
+
+
+def plain(part: Any) -> dict[str, Any]:
+    """A part of a suite as JSON-able data; of data that a recipe makes, without their empty path."""
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in pairs if (name, value) != ("path", "")}
+
+    return json.loads(json.dumps(dataclasses.asdict(part, dict_factory=fields)))
+
+
+def file_name(recipe: str) -> str:
+    """What the folder of a recipe's data begins with, also where it is "module:NAME"."""
+    return recipe.replace(":", ".")
 
 
 def folder_name(label: str) -> str:
@@ -302,7 +333,7 @@ class Suite:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-able data."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain(self)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Suite:

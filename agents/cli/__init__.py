@@ -25,6 +25,7 @@ from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
+from lang_envs.plugins import offered
 from lang_envs.printable import printable
 from lang_envs.terminal import Terminal
 
@@ -114,7 +115,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     from agents.training import chosen, processes, runs
 
     if not arguments or arguments[0] in ("-h", "--help"):
-        agents = ", ".join(AGENT_NAMES)
+        agents = ", ".join([*AGENT_NAMES, *offered("agents")])
         return lambda: console().print(f"{train.HELP}\nAgents: {agents}. Their options: lang-envs train AGENT --help")
     check_once(arguments)
     config, out = train.parse(arguments)
@@ -146,4 +147,4 @@ def _overview() -> None:
     screen.print(table)
     screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
-    screen.print("--import MODULE, with any command: a module of yours that registers environments.")
+    screen.print("--import MODULE, with any command: a module of yours, with tasks, agents, recipes or suites.")

@@ -16,6 +16,8 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lang_envs.plugins import import_named, named
+
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
     from agents.benchmark.running.work import Done
@@ -48,7 +50,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     waiting, unfinished = list(pending), {unit.folder for unit in pending}
     running: set[Future[Done]] = set()
     others = {*multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(named(),))
     try:
         while waiting or running:
             ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
@@ -73,8 +75,8 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
-    """One thread, buffers that are kept, and no life after the parent's.
+def _start_worker(modules: Sequence[str]) -> None:
+    """One thread, buffers that are kept, the modules that a person named, and no life after the parent's.
 
     A killed run must not go on beside the one that replaces it.
 
@@ -95,6 +97,8 @@ def _start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    for module in modules:
+        import_named(module)
 
 
 @contextmanager
