@@ -118,7 +118,7 @@ def test_a_saved_agent_of_a_module_needs_one(mine, capsys):
 
 
 def test_the_command_finds_modules_in_the_current_folder(mine, capsys):
-    assert call(capsys, "check", "mine_of_tests:ReviewsOfMine-v0")[0] == 0
+    assert call(capsys, "show", "mine_of_tests:ReviewsOfMine-v0")[0] == 0
     assert call(capsys, "record", "mine_of_tests:LOGS", "--episodes", 8, "--out", "logs")[0] == 0
     provenance = EpisodeDataset.load("logs").provenance
     assert (provenance["name"], provenance["env"]["id"]) == ("reviews-of-mine", "ReviewsOfMine-v0")

@@ -18,7 +18,7 @@ def env():
 
 @pytest.fixture(scope="module")
 def logs(env):
-    return list(rollout(env, Reviewer(env.task), RECORDING.episodes(1000)))
+    return list(rollout(env, Reviewer(env.task), RECORDING.episodes(500)))
 
 
 def test_the_loss_is_that_of_the_equations(env, logs):

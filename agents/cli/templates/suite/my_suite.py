@@ -1,4 +1,4 @@
-"""A benchmark: does one step of improvement, or do several, find better reviews than imitation?"""
+"""A benchmark: do values find better reviews than imitation?"""
 
 from agents.benchmark import SUITES, Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.suites.settings import IMITATION, perturbed
@@ -13,8 +13,7 @@ REVIEWS = Experiment(
     env="MovieReview-v0",  # or "module:Id-v0"
     cells=(
         Cell("BC", "bc", fit=FIT, decodings=IMITATION),
-        Cell("SARSA", "sarsa", fit=FIT, decodings=perturbed(4, 16)),  # or an agent of yours, "module:Class"
-        Cell("ILQL", "ilql", {"tau": 0.99}, FIT, perturbed(4, 16)),
+        Cell("ILQL", "ilql", {"tau": 0.99}, FIT, perturbed(4, 16)),  # or an agent of yours, "module:Class"
     ),
     baselines=(Baseline("random", "random"), Baseline("optimal", "optimal")),
     normalise=("random", "optimal"),

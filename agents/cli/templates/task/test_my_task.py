@@ -2,7 +2,6 @@
 
 import gymnasium as gym
 import my_task
-import pytest
 
 from datasets_builders import build
 from lang_envs import check_env
@@ -26,4 +25,4 @@ def test_the_answers_lead_to_the_number():
 
 def test_its_logs_are_recorded(tmp_path):
     logs = build("my_task:LOGS", episodes=200, out=tmp_path / "logs", progress=False)
-    assert len(logs) == 200 and logs.returns.max() == pytest.approx(1)
+    assert len(logs) == 200 and logs.returns.min() < 0 < logs.returns.max()
