@@ -4,64 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agents.benchmark.data import Data, Samples, file_name
 from agents.models.sizes import SIZES
 from lang_envs.file_names import component, folded
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set to use in every cell: recorded once by a recipe, or a folder that is there.
-
-    Raises:
-        ValueError: it is neither, or both.
-    """
-
-    recipe: str = ""
-    """a name in ``datasets_builders.RECIPES``, or of an installed package, or "module:NAME\""""
-    episodes: int | None = None
-    """how many to record; None for all there are, where the recipe has an end"""
-    seed: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
-    """passed to the recipe"""
-    path: str = ""
-    """instead of all this, the folder of a data set: used whole, and left as it is"""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", os.fspath(self.path))
-        if bool(self.recipe) == bool(self.path):
-            raise ValueError(f"Data are of a recipe or at a path: got recipe={self.recipe!r} and path={self.path!r}.")
-        if self.path and (self.episodes is not None or self.seed or self.options):
-            raise ValueError(f"the data at {self.path!r} are there: leave out episodes, seed and options.")
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What a trained cell says in the environment of its own logs, from the first context on.
-
-    It is recorded once for each training run of the cell.
-
-    Raises:
-        ValueError: nothing is asked of the cell.
-    """
-
-    of: str
-    """label of the cell; ``experiment/label`` for one of another experiment"""
-    episodes: int | None = None
-    """so many, from the first contexts on; None: all"""
-    drawn: int = 0
-    """how many replies are drawn for each context, at temperature 1"""
-    beams: int = 0
-    """how many are found by beam search"""
-    human: bool = True
-    """whether what people said there is recorded too"""
-
-    def __post_init__(self) -> None:
-        if self.drawn < 0 or self.beams < 0 or self.drawn + self.beams == 0:
-            raise ValueError(f"Samples of {self.of!r} need drawn or beams, or both; got {self.drawn} and {self.beams}.")
 
 
 @dataclass(frozen=True)
@@ -70,7 +18,7 @@ class Cell:
 
     label: str
     agent: str
-    """a name in ``agents.AGENTS``, or of an installed package, or "module:Class\""""
+    """a name in ``agents.AGENTS``, or "module:Class", or what an installed package offers"""
     config: dict[str, Any] = field(default_factory=dict)
     """fields of the agent's configuration"""
     fit: dict[str, Any] = field(default_factory=dict)
@@ -106,8 +54,8 @@ class Baseline:
 
     label: str
     policy: str
-    """a name in ``agents.benchmark.baselines``, or of an installed package, or "module:Name" of what makes one when it
-    is called with the environment and the options"""
+    """a name in ``agents.benchmark.baselines``, or "module:Name", or what an installed package offers: what makes a
+    policy when it is called with the environment and the options"""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -276,11 +224,6 @@ def plain(part: Any) -> dict[str, Any]:
         return {name: value for name, value in pairs if (name, value) != ("path", "")}
 
     return json.loads(json.dumps(dataclasses.asdict(part, dict_factory=fields)))
-
-
-def file_name(recipe: str) -> str:
-    """What the folder of a recipe's data begins with, also where it is "module:NAME"."""
-    return recipe.replace(":", ".")
 
 
 def folder_name(label: str) -> str:

@@ -48,7 +48,6 @@ EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
 ORDER = (
-    "init",
     "list",
     "show",
     "check",
@@ -61,6 +60,7 @@ ORDER = (
     "bench",
     "explain",
     "chat",
+    "init",
 )
 
 

@@ -9,18 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.experiment import (
-    Baseline,
-    Cell,
-    Data,
-    ExactLearner,
-    Experiment,
-    Samples,
-    Suite,
-    file_name,
-    folder_name,
-    plain,
-)
+from agents.benchmark.data import Data, Samples, file_name
+from agents.benchmark.experiment import Baseline, Cell, ExactLearner, Experiment, Suite, folder_name, plain
 from datasets_builders.atomic import read_object
 from datasets_builders.checksums import CHECKSUMS, checksum
 from lang_envs.file_names import folded
