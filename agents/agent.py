@@ -20,7 +20,7 @@ from agents.models.lora import checksum, merged
 from agents.models.precision import precision_of
 from agents.models.speaking import speaking
 from agents.models.value_lm import ValueLM, ValueLMConfig
-from agents.saved import DESCRIPTION, FORMAT_VERSION, opening, read_description, read_lm, read_reference
+from agents.saved import DESCRIPTION, FORMAT_VERSION, Description, opening, read_description, read_lm, read_reference
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
 from agents.training.parallel import plain_model
@@ -30,6 +30,7 @@ from datasets_builders.claim import Claim
 from datasets_builders.fields import check_types, typed
 from datasets_builders.folders import WAIT, read_whole, replacing_folder
 from datasets_builders.hub import local, send
+from lang_envs.plugins import asked
 
 if TYPE_CHECKING:
     from lang_envs.pretrained import Precision
@@ -55,7 +56,7 @@ class Agent:
     """
 
     name: ClassVar[str]
-    """under which the algorithm is found in ``AGENTS``"""
+    """what the algorithm is called, as in ``AGENTS``"""
     needs_values: ClassVar[bool] = False
     """whether the model has value heads"""
     model_settings: ClassVar[dict[str, Any]] = {}
@@ -251,6 +252,7 @@ class Agent:
             "dtype": precision_of(self.model),
             "max_utterance_tokens": self.lm.max_utterance_tokens,
             "versions": {package: version(package) for package in ("torch", "transformers", "numpy")},
+            **({"home": home} if (home := _home_of(type(self))) else {}),
         }
 
     @classmethod
@@ -274,7 +276,7 @@ class Agent:
     def _load(cls, folder: Path, dtype: Precision | None) -> Any:
         saved = read_description(folder)
         with opening(folder):
-            agent_class = cls if cls is not Agent else _class_of(saved.algorithm)
+            agent_class = cls if cls is not Agent else _class_of(saved, folder)
         if agent_class.name != saved.algorithm:
             raise ValueError(f"{folder} holds {saved.algorithm!r}, not {cls.name!r}. Open it with Agent.load.")
         with opening(folder):
@@ -294,9 +296,16 @@ class Agent:
         return agent
 
 
-def _class_of(name: str) -> type[Any]:
-    from agents import AGENTS
+def _home_of(kind: type[Agent]) -> str:
+    """Where the class is, as "module:Class"; empty for the algorithms of this package."""
+    return "" if kind.__module__.startswith("agents.") else f"{kind.__module__}:{kind.__qualname__}"
 
-    if name not in AGENTS:
-        raise ValueError(f"There is no algorithm {name!r} in AGENTS; it has {', '.join(sorted(AGENTS))}.")
-    return AGENTS[name]
+
+def _class_of(saved: Description, folder: Path) -> type[Agent]:
+    """The class of a saved agent; a module of others is not imported because the folder names it."""
+    from agents.algorithms import AGENTS, agent_class
+
+    known = AGENTS.get(saved.algorithm)
+    if known is not None and _home_of(known) == saved.home:
+        return known
+    return agent_class(asked(saved.home, folder / DESCRIPTION) if saved.home else saved.algorithm)

@@ -15,6 +15,7 @@ from agents.psi import Psi
 from agents.refit import Refit, Swift
 from agents.sarsa import SARSA
 from agents.utterance_ilql import UtteranceILQL
+from lang_envs.plugins import find
 
 AGENTS: dict[str, type[Agent]] = {
     "bc": BC,
@@ -31,3 +32,12 @@ AGENTS: dict[str, type[Agent]] = {
     "dpo": DPO,
     "ppo": PPO,
 }
+
+
+def agent_class(name: str) -> type[Agent]:
+    """The algorithm of that name: one of ``AGENTS``, or of an installed package, or at "module:Class".
+
+    Raises:
+        ValueError: there is none.
+    """
+    return find("agents", name, AGENTS, "agent", lambda found: isinstance(found, type) and issubclass(found, Agent))

@@ -36,7 +36,7 @@ class Description:
 
     format_version: int
     algorithm: str
-    """a name in ``AGENTS``"""
+    """the ``name`` of its class"""
     config: dict[str, Any]
     """the algorithm's settings"""
     step: int
@@ -53,6 +53,8 @@ class Description:
     """of the weights it was trained with"""
     versions: dict[str, str] = field(default_factory=dict)
     """of libraries"""
+    home: str = ""
+    """where its class is, as "module:Class", if that is no algorithm of this package"""
 
     def __post_init__(self) -> None:
         for name, least in (("step", 0), ("max_utterance_tokens", 1)):

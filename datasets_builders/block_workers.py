@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import pickle
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ import pyarrow as pa
 from datasets_builders.ray_cluster import connected
 from datasets_builders.storage import encode
 from lang_envs.episode import Episode, Episodes
+from lang_envs.plugins import import_named, named
 from lang_envs.worker_processes import end, start_worker, without_interrupts
 
 Block = Callable[[int], Iterable[Episode]]
@@ -80,7 +81,9 @@ def encoded(block: Iterable[Episode], most: int | None, columns: pa.Schema) -> p
 class _Maker:
     """What a worker holds: its own environment and policies, made when they are first needed."""
 
-    def __init__(self, opening: Opening, columns: pa.Schema) -> None:
+    def __init__(self, opening: Opening, columns: pa.Schema, modules: Sequence[str] = ()) -> None:
+        for module in modules:
+            import_named(module)
         self._opening, self._columns = opening, columns
         self._block: Block | None = None
 
@@ -94,9 +97,9 @@ class _Maker:
 _maker: _Maker  # of this process, where it is a worker
 
 
-def _begin(opening: Opening, columns: pa.Schema) -> None:
+def _begin(opening: Opening, columns: pa.Schema, modules: Sequence[str]) -> None:
     global _maker
-    start_worker()
+    start_worker(modules)
     _maker = _Maker(opening, columns)
 
 
@@ -109,7 +112,7 @@ def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator
     context = multiprocessing.get_context("spawn")  # a fork would copy the state of other libraries' threads
     others = {*multiprocessing.active_children()}
     pool = ProcessPoolExecutor(
-        workers.number, mp_context=context, initializer=_begin, initargs=(workers.opening, columns)
+        workers.number, mp_context=context, initializer=_begin, initargs=(workers.opening, columns, named())
     )
     asked: deque[Any] = deque()
     try:
@@ -139,7 +142,7 @@ def _by_ray(workers: Workers, first: int, columns: pa.Schema) -> Generator[pa.Re
     """A process that is lost with its machine is started again elsewhere, and makes its blocks anew."""
     ray = connected(workers.number)
     maker = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Maker)
-    makers = [maker.remote(workers.opening, columns) for _ in range(workers.number)]
+    makers = [maker.remote(workers.opening, columns, named()) for _ in range(workers.number)]
     asked: deque[Any] = deque()
     try:
         for k in count(first):

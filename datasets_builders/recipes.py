@@ -13,8 +13,9 @@ from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import plain, provenance_of
 from datasets_builders.recorder import first_seed, make_env, played, write_blocks
 from lang_envs.episode import Episode
-from lang_envs.misspelt import unknown
+from lang_envs.plugins import find
 from lang_envs.policies.movie_review import Reviewer
+from lang_envs.rollout import Policy
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.vector import TokenVectorEnv
 
@@ -43,16 +44,24 @@ class Recipe:
     size: Callable[..., int] | None = None
 
 
-def _reviews(env: TokenVectorEnv, seed: int) -> Block:
-    task = env.task
-    if not isinstance(task, MovieReview):
-        raise ValueError(f"this recipe needs the environment MovieReview, got the task {type(task).__name__}")
-    first, policy, size = first_seed(seed), Reviewer(task), _BLOCK_EPISODES
+def episodes_of(make: Callable[[TokenVectorEnv], Policy], name: str) -> Callable[[TokenVectorEnv, int], Block]:
+    """The ``blocks`` of a recipe that records one policy: made for the environment, and called ``name`` in the log."""
 
-    def block(k: int) -> Iterator[Episode]:
-        return played(env, policy, range(first + k * size, first + (k + 1) * size), "reviewer")
+    def blocks(env: TokenVectorEnv, seed: int) -> Block:
+        first, policy, size = first_seed(seed), make(env), _BLOCK_EPISODES
 
-    return block
+        def block(k: int) -> Iterator[Episode]:
+            return played(env, policy, range(first + k * size, first + (k + 1) * size), name)
+
+        return block
+
+    return blocks
+
+
+def _reviewer(env: TokenVectorEnv) -> Policy:
+    if not isinstance(env.task, MovieReview):
+        raise ValueError(f"this recipe needs the environment MovieReview, got the task {type(env.task).__name__}")
+    return Reviewer(env.task)
 
 
 RECIPES: dict[str, Recipe] = {
@@ -63,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
             "MovieReview-v0",
             'Reviews as people write them: "the movie was ..." is good on average, "the movie wasn\'t ..." is bad on '
             "average and holds the very best.",
-            _reviews,
+            episodes_of(_reviewer, "reviewer"),
         ),
         Recipe(
             "wordle-expert",
@@ -174,7 +183,7 @@ def build(
     """Records a named data set; asked again after an interruption, it goes on to the same bytes.
 
     Args:
-        name: one of ``RECIPES``.
+        name: one of ``RECIPES``, or of an installed package, or "module:NAME".
         episodes: exactly so many are written; None for all there are, where the recipe is of finite logs.
         out: the folder to make.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
@@ -194,9 +203,8 @@ def build(
     recipe, own, env_id, options = parts(name, opening.options)
     env = make_env(env_id, _MANY, **options)
     try:
-        facts = provenance_of(
-            env, seed=seed, name=name, description=recipe.description, recipe={"name": name, "options": plain(own)}
-        )
+        made_by = {"name": name, "options": plain(own)}
+        facts = provenance_of(env, seed=seed, name=recipe.name, description=recipe.description, recipe=made_by)
         blocks, count = recipe.blocks(env, seed, **own), how_many(recipe, episodes, env, own)
         spread = Workers(opening, workers, executor)
         return write_blocks(blocks, count, out, facts, env.tokenizer, progress, spread)
@@ -217,15 +225,22 @@ class _Opening:
         return recipe.blocks(make_env(env_id, _MANY, **options), self.seed, **own)
 
 
+def recipe_of(name: str) -> Recipe:
+    """The recipe of that name: one of ``RECIPES``, or of an installed package, or at "module:NAME".
+
+    Raises:
+        ValueError: there is none.
+    """
+    return find("recipes", name, RECIPES, "recipe", lambda found: isinstance(found, Recipe))
+
+
 def parts(name: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any], str, dict[str, Any]]:
     """The recipe of that name, its own options, where it is played, and the options of that environment.
 
     Raises:
         ValueError: there is no such recipe.
     """
-    if name not in RECIPES:
-        raise ValueError(unknown("recipe", name, RECIPES))
-    recipe, rest = RECIPES[name], dict(options)
+    recipe, rest = recipe_of(name), dict(options)
     own = {key: rest.pop(key, default) for key, default in recipe.options.items()}
     env_id = rest.pop("env_id", None) or recipe.env_id
     return recipe, own, env_id, rest

@@ -8,7 +8,7 @@ import numpy as np
 import tyro
 
 from agents import ILQL, LM, ILQLConfig, Logged
-from lang_envs import Reply, Task, Turn, check_env, rollout
+from lang_envs import Reply, Task, Turn, check_env, register, rollout
 from lang_envs.seeds import EVALUATION, RECORDING
 from lang_envs.tokenizers import word_tokenizer
 from lang_envs.utterances import spell
@@ -56,8 +56,7 @@ def main(steps: int = 600, episodes: int = 4000) -> None:
         steps: optimiser steps.
         episodes: how many are logged.
     """
-    entry_points = {"entry_point": "lang_envs.make:make_env", "vector_entry_point": "lang_envs.make:make_vec_env"}
-    gym.register("Haggle-v0", **entry_points, kwargs={"task": "new_task:Haggle"}, order_enforce=False)
+    register("Haggle-v0", task="new_task:Haggle")
     check_env("Haggle-v0")
     print("Haggle-v0 is a sound environment.")
 

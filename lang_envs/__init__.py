@@ -1,10 +1,9 @@
 """Language tasks as token-level decision processes behind gymnasium's interface."""
 
-from gymnasium import register
-
 from lang_envs.checker import check_env
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.episode import Episode, Episodes
+from lang_envs.registration import register, register_offered
 from lang_envs.rollout import Policy, Start, Turn, rollout
 from lang_envs.spaces import Utterance
 from lang_envs.task import Reply, Task
@@ -25,43 +24,36 @@ __all__ = [
     "UtteranceEnv",
     "__version__",
     "check_env",
+    "register",
     "rollout",
 ]
 
 
-def _register(id: str, **kwargs: object) -> None:
-    register(
-        id,
-        entry_point="lang_envs.make:make_env",
-        vector_entry_point="lang_envs.make:make_vec_env",
-        order_enforce=False,  # the environments themselves refuse a step before reset, in words
-        kwargs=kwargs,
-    )
-
-
-_register("MovieReview-v0", task="lang_envs.tasks.movie_review:MovieReview")
-_register("Wordle-v0", task="lang_envs.tasks.wordle:Wordle")
-_register(
+register("MovieReview-v0", task="lang_envs.tasks.movie_review:MovieReview")
+register("Wordle-v0", task="lang_envs.tasks.wordle:Wordle")
+register(
     "Wordle-Paper-v0",
     task="lang_envs.tasks.wordle:Wordle",
     feedback="simple",
     hidden="resample",
     require_dictionary=False,
 )
-_register("ClarifyingQA-v0", task="lang_envs.tasks.clarifying_qa:ClarifyingQA")
-_register("VisualDialogue-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue")
-_register("VisualDialogue-YesNo-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue", reward="yes_no")
-_register(
+register("ClarifyingQA-v0", task="lang_envs.tasks.clarifying_qa:ClarifyingQA")
+register("VisualDialogue-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue")
+register("VisualDialogue-YesNo-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue", reward="yes_no")
+register(
     "VisualDialogue-ConservativeYesNo-v0",
     task="lang_envs.tasks.visual_dialogue:VisualDialogue",
     reward="conservative",
 )
-_register("Dialogue-BERTScore-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bertscore")
-_register("Dialogue-BERTClick-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bertclick")
-_register("Dialogue-BLEU-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bleu")
-_register("Dialogue-chrF-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="chrf")
-_register("Dialogue-METEOR-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="meteor")
-_register("Logs-v0", task="lang_envs.tasks.logs:Logs")
-_register("Reddit-Toxicity-v0", task="lang_envs.tasks.reddit:Reddit")
-_register("Reddit-NoisedToxicity-v0", task="lang_envs.tasks.reddit:Reddit", reward="noised_toxicity")
-_register("Reddit-Upvotes-v0", task="lang_envs.tasks.reddit:Reddit", reward="upvotes")
+register("Dialogue-BERTScore-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bertscore")
+register("Dialogue-BERTClick-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bertclick")
+register("Dialogue-BLEU-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bleu")
+register("Dialogue-chrF-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="chrf")
+register("Dialogue-METEOR-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="meteor")
+register("Logs-v0", task="lang_envs.tasks.logs:Logs")
+register("Reddit-Toxicity-v0", task="lang_envs.tasks.reddit:Reddit")
+register("Reddit-NoisedToxicity-v0", task="lang_envs.tasks.reddit:Reddit", reward="noised_toxicity")
+register("Reddit-Upvotes-v0", task="lang_envs.tasks.reddit:Reddit", reward="upvotes")
+
+register_offered()

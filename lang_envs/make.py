@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import re
 import sys
@@ -14,6 +13,7 @@ import gymnasium
 from lang_envs.arguments import shown, typed
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.misspelt import hint
+from lang_envs.plugins import asked, imported
 from lang_envs.task import Task
 from lang_envs.vector import TokenVectorEnv
 
@@ -100,36 +100,13 @@ def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict
         raise ValueError(f"{where}: expected the id of an environment and its options, got {env_id!r} and {options!r}")
     module, _, own = env_id.rpartition(":")
     if module and module not in sys.modules:
-        if own not in gymnasium.registry:
-            raise ValueError(_unasked(where, env_id, module, f"--import {module}"))
-        env_id = own
+        env_id = own if own in gymnasium.registry else asked(env_id, where)
     usual = gymnasium.registry[own].kwargs if own in gymnasium.registry else {}
     for option, is_code in CODE_OPTIONS.items():
         named = options.get(option)
-        if not isinstance(named, str) or named == usual.get(option) or not is_code(named):
-            continue
-        if (module := named.partition(":")[0]) not in sys.modules:
-            raise ValueError(_unasked(where, named, module, f"--import {module}"))
+        if isinstance(named, str) and named != usual.get(option) and is_code(named):
+            asked(named, where)
     return env_id, options
-
-
-def _unasked(where: str, named: str, module: str, option: str) -> str:
-    return (
-        f"{where} names {named!r}, code of the module {module!r}, which is not imported because a file says so. If you "
-        f"trust it, pass {option} (or import {module} in your program before)."
-    )
-
-
-def import_named(module: str) -> None:
-    """Imports a module that a person named, so that the ids it registers are known, also those that files name.
-
-    Raises:
-        ValueError: there is none, or it cannot be imported.
-    """
-    try:
-        importlib.import_module(module)
-    except (ImportError, ValueError, TypeError) as error:
-        raise ValueError(f"the module {module!r} cannot be imported: {error}") from error
 
 
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:
@@ -206,8 +183,7 @@ def _find(task: str) -> type[Task[Any]]:
         ValueError: there is none.
     """
     module, _, name = task.partition(":")
-    import_named(module)
-    found = getattr(sys.modules[module], name, None)
+    found = getattr(imported(module), name, None)
     if not (isinstance(found, type) and issubclass(found, Task)):
         raise ValueError(f"expected the task as 'module:Class', a subclass of Task, got {task!r}")
     return found

@@ -12,13 +12,18 @@ from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 
+from lang_envs.plugins import import_named
+
 GRACE = 1.0  # seconds in which a worker ends when it is told to
 
 
-def start_worker() -> None:
+def start_worker(modules: Sequence[str] = ()) -> None:
     """What a worker does first: from here on it lives no longer than its parent, which answers Ctrl-C for it.
 
     A killed run must not go on beside the one that replaces it.
+
+    Args:
+        modules: those that a person named there (``lang_envs.plugins.named``), which are imported here too.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -29,6 +34,8 @@ def start_worker() -> None:
         os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+    for module in modules:
+        import_named(module)
 
 
 @contextmanager

@@ -97,7 +97,7 @@ def test_what_cannot_be_loaded_is_refused_in_words(tmp_path: Path) -> None:
     (folder / "checksums.json").unlink()
     saved: dict[str, Any] = json.loads((folder / "agent.json").read_text())
     (folder / "agent.json").write_text(json.dumps(saved | {"algorithm": "alchemy"}))
-    with pytest.raises(ValueError, match="no algorithm 'alchemy'"):
+    with pytest.raises(ValueError, match="no agent 'alchemy'"):
         Agent.load(folder)
     (folder / "agent.json").write_text(json.dumps(saved | {"format_version": 99}))
     with pytest.raises(ValueError, match="format 99"):

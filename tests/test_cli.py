@@ -252,7 +252,7 @@ def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, caps
     (tmp_path / "config.json").write_text(json.dumps(config))
     (tmp_path / "reviews_of_mine.py").write_text(
         "from pathlib import Path\nimport lang_envs\nPath(__file__).with_name('imported').touch()\n"
-        "lang_envs._register('Reviews-v0', task='lang_envs.tasks.movie_review:MovieReview')\n"
+        "lang_envs.register('Reviews-v0', task='lang_envs.tasks.movie_review:MovieReview')\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     how = ("bench", "--from", tmp_path / "config.json", "--out", tmp_path / "out", "--workers", 1)

@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import spoken_seeds
+import try_other_libraries
 import write_agent_pages
 from toy_agent import OFFLINE, make_agent, make_env, make_episodes
 
@@ -39,6 +40,7 @@ def test_the_code_of_a_page_runs(name, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(gym.envs.registration, "registry", dict(gym.registry))
     monkeypatch.delitem(sys.modules, "waiter", raising=False)
+    monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     spoken = spoken_seeds.watched(monkeypatch)
     text = (DOCS / f"{name}.md").read_text().replace(*FEWER)
     namespace, blocks = {"__name__": name}, list(BLOCK.finditer(text))
@@ -60,6 +62,15 @@ def test_the_recipe_for_rllib_runs():
         exec(compile(code, "docs/other_libraries.md", "exec"), {"__name__": "rllib_recipe"})
     finally:
         ray.shutdown()
+
+
+def test_the_recipes_of_other_libraries_are_those_that_are_tried():
+    known = try_other_libraries.recipes()
+    assert set(known) == {"d3rlpy", "agilerl", "tinker-cookbook"}
+    text = (DOCS / "other_libraries.md").read_text()
+    for library, (package, code) in known.items():
+        assert package.startswith(library) and f"| {library} |" in text.lower()
+        compile(code, library, "exec")
 
 
 def test_what_rllib_reads_is_one_array_of_numbers():

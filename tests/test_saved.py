@@ -200,7 +200,7 @@ def versions(folder: Path) -> int:
 
 def test_at_every_instant_of_a_save_an_agent_can_be_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agent, folder = Toy(make_lm(), ToyConfig()), tmp_path / "agent"
-    monkeypatch.setattr("agents.agent._class_of", lambda name: Toy)
+    monkeypatch.setattr("agents.agent._class_of", lambda saved, folder: Toy)
     agent.save(folder)
     stopped, found = 0, set()
     for n in range(1, 200):

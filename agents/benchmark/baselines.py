@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.misspelt import hint
+from lang_envs.plugins import find
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.rollout import Policy, Turn
 
@@ -22,12 +22,14 @@ Make = Callable[..., Policy]
 
 
 def make_policy(name: str, env: TokenVectorEnv, **options: Any) -> Policy:
-    """A policy that is not trained, by the name it has for the environment's task; "random tokens" plays every task.
+    """A policy that is not trained, by the name it has for the environment's task.
+
+    "random_tokens" plays every task. One of an installed package, or at "module:Name", is called as a ``Make``.
 
     Raises:
         ValueError: the task has no policy of that name.
     """
-    return _policies(name, env)[name](env, **options)
+    return _maker(name, env)(env, **options)
 
 
 def check_policy(name: str, env: TokenVectorEnv, options: dict[str, Any]) -> None:
@@ -36,18 +38,15 @@ def check_policy(name: str, env: TokenVectorEnv, options: dict[str, Any]) -> Non
     Raises:
         ValueError, TypeError: the task has none of that name, or it has not those options.
     """
-    make = _policies(name, env)[name]
+    make = _maker(name, env)
     if options:  # without any nothing can be wrong with them, and some take long to make
         make(env, **options)
 
 
-def _policies(name: str, env: TokenVectorEnv) -> dict[str, Make]:
-    """Those of the task, among which ``name`` is."""
+def _maker(name: str, env: TokenVectorEnv) -> Make:
     task = type(env.task).__name__
     known = {"random_tokens": _in_tokens(RandomTokens), **(POLICIES[task]() if task in POLICIES else {})}
-    if name not in known:
-        raise ValueError(f"{task} has no policy {name!r}; {hint(name, known)}")
-    return known
+    return find("policies", name, known, f"policy for {task}", callable)
 
 
 def _wordle_policies() -> dict[str, Make]:

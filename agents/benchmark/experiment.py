@@ -7,46 +7,9 @@ import json
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from agents.benchmark.data import Data, Samples, file_name
 from agents.models.sizes import SIZES
 from lang_envs.file_names import component, folded
-
-
-@dataclass(frozen=True)
-class Data:
-    """A data set to record once and use in every cell."""
-
-    recipe: str
-    """a name in ``datasets_builders.RECIPES``"""
-    episodes: int
-    seed: int = 0
-    options: dict[str, Any] = field(default_factory=dict)
-    """passed to the recipe"""
-
-
-@dataclass(frozen=True)
-class Samples:
-    """What a trained cell says in the environment of its own logs, from the first context on.
-
-    It is recorded once for each training run of the cell.
-
-    Raises:
-        ValueError: nothing is asked of the cell.
-    """
-
-    of: str
-    """label of the cell; ``experiment/label`` for one of another experiment"""
-    episodes: int | None = None
-    """so many, from the first contexts on; None: all"""
-    drawn: int = 0
-    """how many replies are drawn for each context, at temperature 1"""
-    beams: int = 0
-    """how many are found by beam search"""
-    human: bool = True
-    """whether what people said there is recorded too"""
-
-    def __post_init__(self) -> None:
-        if self.drawn < 0 or self.beams < 0 or self.drawn + self.beams == 0:
-            raise ValueError(f"Samples of {self.of!r} need drawn or beams, or both; got {self.drawn} and {self.beams}.")
 
 
 @dataclass(frozen=True)
@@ -55,7 +18,7 @@ class Cell:
 
     label: str
     agent: str
-    """a name in ``agents.AGENTS``"""
+    """a name in ``agents.AGENTS``, or "module:Class", or what an installed package offers"""
     config: dict[str, Any] = field(default_factory=dict)
     """fields of the agent's configuration"""
     fit: dict[str, Any] = field(default_factory=dict)
@@ -91,7 +54,8 @@ class Baseline:
 
     label: str
     policy: str
-    """a name in ``agents.benchmark.baselines``"""
+    """a name in ``agents.benchmark.baselines``, or "module:Name", or what an installed package offers: what makes a
+    policy when it is called with the environment and the options"""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -219,8 +183,8 @@ class Experiment:
                 component(part.label, where)
                 component(folder_name(part.label), where)
         for data in (self.data, self.held_out, *(cell.data for cell in self.cells)):
-            if isinstance(data, Data):
-                component(data.recipe, f"the experiment {self.name!r}, the recipe of its data")
+            if isinstance(data, Data) and data.recipe:
+                component(file_name(data.recipe), f"the experiment {self.name!r}, the recipe of its data")
         places = [(cell.line, cell.at) for cell in self.cells if cell.line]
         if twice := next((place for place in places if places.count(place) > 1), None):
             raise ValueError(f"{self.name!r} has two cells on the line {twice[0]!r} at {twice[1]}; give each its at=.")
@@ -238,7 +202,8 @@ class Experiment:
             return
 
         def logs(data: Any) -> Any:
-            return dataclasses.replace(data, options=spoken | data.options) if isinstance(data, Data) else data
+            recorded = isinstance(data, Data) and data.recipe
+            return dataclasses.replace(data, options=spoken | data.options) if recorded else data
 
         own: dict[str, Any] = {
             "env_options": spoken | self.env_options,
@@ -250,6 +215,15 @@ class Experiment:
         }
         for name, value in own.items():
             object.__setattr__(self, name, value)
+
+
+def plain(part: Any) -> dict[str, Any]:
+    """A part of a suite as JSON-able data; of data that a recipe makes, without their empty path."""
+
+    def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in pairs if (name, value) != ("path", "")}
+
+    return json.loads(json.dumps(dataclasses.asdict(part, dict_factory=fields)))
 
 
 def folder_name(label: str) -> str:
@@ -302,7 +276,7 @@ class Suite:
 
     def plain(self) -> dict[str, Any]:
         """As JSON-able data."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))
+        return plain(self)
 
     @classmethod
     def from_plain(cls, plain: dict[str, Any]) -> Suite:

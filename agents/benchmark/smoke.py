@@ -28,8 +28,10 @@ def _shrink(experiment: Experiment) -> Experiment:
     def few_words(options: dict[str, Any]) -> dict[str, Any]:
         return {**options, "words": "english-100"} if "words" in options else options
 
-    def few(data: Data) -> Data:
-        return dataclasses.replace(data, episodes=min(100, data.episodes), options=few_words(data.options))
+    def few(data: Data, most: int = 100) -> Data:
+        if data.path:
+            return data
+        return dataclasses.replace(data, episodes=min(most, data.episodes or most), options=few_words(data.options))
 
     def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
         if isinstance(logs, Samples):
@@ -50,7 +52,7 @@ def _shrink(experiment: Experiment) -> Experiment:
     return dataclasses.replace(
         experiment,
         data=few(experiment.data),
-        held_out=experiment.held_out and dataclasses.replace(experiment.held_out, episodes=20),
+        held_out=experiment.held_out and few(experiment.held_out, 20),
         lm="d64-l2",  # in the tokens of the suite's own model, which its environments name
         lora=None,
         dtype="fp32",

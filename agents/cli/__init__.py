@@ -23,16 +23,19 @@ from agents.cli.bench_command import Bench
 from agents.cli.chat import Chat
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
+from agents.cli.init_command import Init
 from agents.cli.ope_command import Ope
 from agents.cli.push_command import Push
 from agents.cli.serving_commands import Merge, Serve
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
+from lang_envs.plugins import offered
 from lang_envs.printable import printable
 from lang_envs.terminal import Terminal
 
 COMMANDS: dict[str, type] = {
     "list": List,
+    "init": Init,
     "show": Show,
     "check": Check,
     "play": Play,
@@ -52,7 +55,7 @@ EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
 ORDER = (
     "list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat", "serve",
-    "distil", "merge", "push",
+    "distil", "merge", "push", "init",
 )  # fmt: skip
 
 
@@ -128,7 +131,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     from agents.training import chosen, processes, runs
 
     if not arguments or arguments[0] in ("-h", "--help"):
-        agents = ", ".join(AGENT_NAMES)
+        agents = ", ".join([*AGENT_NAMES, *offered("agents")])
         return lambda: console().print(f"{train.HELP}\nAgents: {agents}. Their options: lang-envs train AGENT --help")
     check_once(arguments)
     config, out = train.parse(arguments)
@@ -159,4 +162,4 @@ def _overview() -> None:
     screen.print(table)
     screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
-    screen.print("--import MODULE, with any command: a module of yours that registers environments.")
+    screen.print("--import MODULE, with any command: a module of yours, with tasks, agents, recipes or suites.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
 from tyro.conf import arg
 
-from lang_envs import make
+from lang_envs import plugins
 from lang_envs.printable import printable
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
 
 
 def import_named(given: Sequence[str]) -> list[str]:
-    """Imports the modules that a command line names, as ``--import MODULE`` or ``--env MODULE:ID``.
+    """Imports the modules that a command line names: ``--import MODULE``, ``--env MODULE:ID``, ``env_id=MODULE:ID``.
 
-    Environments of others become known by it: a data set, a run or a suite that names them imports nothing.
+    What others register becomes known by it: a data set, a run or a suite that names it imports nothing.
 
     Returns:
         The arguments without ``--import``.
@@ -40,17 +40,30 @@ def import_named(given: Sequence[str]) -> list[str]:
     parts = iter(given)
     for part in parts:
         option, equals, value = part.partition("=")
+        if option == "env_id":  # of a recipe, behind --set
+            import_before_id(value)
         if option not in ("--import", "--env"):
             left.append(part)
             continue
         value = value if equals else next(parts, "")
-        module = value if option == "--import" else value.rpartition(":")[0]
-        if option == "--import" and not module:
+        if option == "--env":
+            import_before_id(value)
+            left += [option, value]
+        elif value:
+            plugins.import_named(value)
+        else:
             raise ValueError("--import takes the name of a module, as in --import my_package.tasks.")
-        if module:
-            make.import_named(module)
-        left += [] if option == "--import" else [option, value]
     return left
+
+
+def import_before_id(env_id: str) -> None:
+    """Imports the module of an id that a person typed, ``MODULE:ID``, where there is any.
+
+    Raises:
+        ValueError: it cannot be imported.
+    """
+    if module := env_id.rpartition(":")[0]:
+        plugins.import_named(module)
 
 
 _WORDS = {"true": True, "false": False, "none": None}  # however they are capitalised

@@ -15,7 +15,7 @@ from tyro.conf import Positional, arg
 from agents.cli.show import console
 from datasets_builders.atomic import read_object
 from lang_envs.make import of_file
-from lang_envs.misspelt import unknown
+from lang_envs.plugins import asked, find
 from lang_envs.policies.address import without_secrets
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ class Bench:
         lang-envs bench quick --out runs/quick
         lang-envs bench trap --out runs/trap --seeds 5 --workers 2
         lang-envs bench dialogue-real --only multiwoz --out runs/multiwoz
+        lang-envs bench my_package.suites:MINE --out runs/mine
         lang-envs bench wordle --out /shared/runs/wordle --executor ray
         lang-envs bench --from runs/quick/config.json --out runs/again
 
@@ -38,7 +39,7 @@ class Bench:
     """
 
     name: Positional[str] = ""
-    """one of those that `lang-envs list` shows"""
+    """one of those that `lang-envs list` shows, or module:SUITE"""
     out: Path = field(kw_only=True)
     """folder of the results"""
     seeds: int | None = None
@@ -68,10 +69,8 @@ class Bench:
         if self.from_config is not None:
             suite = Suite.from_plain(read_object(self.from_config))
             _check_modules(self.from_config, suite)
-        elif self.name in SUITES:
-            suite = SUITES[self.name]
         else:
-            raise ValueError(unknown("benchmark", self.name, SUITES))
+            suite = find("suites", self.name, SUITES, "benchmark", lambda found: isinstance(found, Suite))
         suite = suite.only(*self.only) if self.only else suite
         suite = suite.smoke() if self.smoke else suite
         suite = dataclasses.replace(suite, seeds=self.seeds) if self.seeds is not None else suite
@@ -95,9 +94,14 @@ def _check_modules(path: Path, suite: Suite) -> None:
     Raises:
         ValueError: it names code of a module that nobody asked for.
     """
+    from agents.benchmark import Data
+
     for e in suite.experiments:
         logs = (e.data, e.held_out, *(cell.data for cell in e.cells))
         made = [getattr(part, "options", {}) for part in logs]
+        recipes = [part.recipe for part in logs if isinstance(part, Data)]
+        for at in (*recipes, *(cell.agent for cell in e.cells), *(baseline.policy for baseline in e.baselines)):
+            asked(at, path)
         envs = [(e.env, e.env_options), *((other.env, other.options) for other in e.elsewhere)]
         for env_id, options in (*envs, *((options.get("env_id", ""), options) for options in made)):
             of_file(env_id, options, str(path))

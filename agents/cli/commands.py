@@ -13,10 +13,11 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, decoding_of, pairs
+from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console
 from lang_envs.misspelt import hint, unknown
+from lang_envs.plugins import offered
 
 # The names that help shows without importing torch; a test holds them equal to what is there.
 AGENT_NAMES = (
@@ -60,14 +61,15 @@ class List:
 
     def __call__(self) -> None:
         """Prints a table of names."""
+        import lang_envs  # noqa: F401  # registers the ids
         from datasets_builders.recipes import RECIPES
 
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         rows = {
             "environments": _env_ids(),
-            "data sets": [*RECIPES, *SAMPLED],
-            "agents": AGENT_NAMES,
-            "benchmarks": SUITE_NAMES,
+            "data sets": [*RECIPES, *offered("recipes"), *SAMPLED],
+            "agents": [*AGENT_NAMES, *offered("agents")],
+            "benchmarks": [*SUITE_NAMES, *offered("suites")],
         }
         for name, entries in rows.items():
             table.add_row(f"[bold]{name}", "  ".join(entries))
@@ -93,15 +95,15 @@ class Show:
     def __call__(self) -> None:
         """Prints what it is."""
         from agents.cli import show
-        from datasets_builders.recipes import RECIPES
+        from datasets_builders.recipes import RECIPES, recipe_of
 
         path = Path(self.what)
         if (path / "provenance.json").exists():
             show.show_data(console(), path, self.episodes)
         elif (path / "config.json").exists() or (path / "agent.json").exists():
             show.show_run(console(), path)
-        elif self.what in RECIPES:
-            show.show_recipe(console(), RECIPES[self.what])
+        elif self.what in RECIPES or self.what in offered("recipes"):
+            show.show_recipe(console(), recipe_of(self.what))
         else:
             show.show_env(console(), self._environment(path))
 
@@ -113,10 +115,11 @@ class Show:
 
         if path.is_dir():
             raise ValueError(f"{path} is a folder without a provenance.json or config.json: no data set, and no run.")
+        import_before_id(self.what)
         if ":" not in self.what and self.what not in gymnasium.registry:
             beside = [str(other) for other in path.parent.glob("*") if other.is_dir()] if path.parent.is_dir() else []
             folder = path.parent != Path() or path.is_absolute()
-            known = beside if folder else [*_env_ids(), *RECIPES, *beside]
+            known = beside if folder else [*_env_ids(), *RECIPES, *offered("recipes"), *beside]
             what = f"folder {self.what!r}" if folder else f"environment, recipe or folder {self.what!r}"
             raise ValueError(f"There is no {what}; {hint(self.what, known)}")
         return self.what
@@ -209,7 +212,7 @@ class Record:
     """
 
     recipe: Positional[str]
-    """name of the recipe (`lang-envs list`)"""
+    """name of the recipe (`lang-envs list`), or module:RECIPE"""
     out: Path
     """folder of the data set"""
     episodes: int | None = None
@@ -226,15 +229,16 @@ class Record:
     def __call__(self) -> None:
         """Prints what was recorded."""
         from agents.cli import show
-        from datasets_builders.recipes import RECIPES, build
+        from datasets_builders.recipes import RECIPES, build, recipe_of
 
         if self.recipe in SAMPLED:
             raise ValueError(
                 f"{self.recipe} has options of its own and comes first: lang-envs record {self.recipe} ..."
             )
-        if self.recipe not in RECIPES:
-            raise ValueError(unknown("recipe", self.recipe, [*RECIPES, *SAMPLED]))
-        episodes = USUAL_EPISODES if self.episodes is None and RECIPES[self.recipe].size is None else self.episodes
+        if ":" not in self.recipe and self.recipe not in {*RECIPES, *offered("recipes")}:
+            raise ValueError(unknown("recipe", self.recipe, [*RECIPES, *offered("recipes"), *SAMPLED]))
+        endless = recipe_of(self.recipe).size is None
+        episodes = USUAL_EPISODES if self.episodes is None and endless else self.episodes
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         build(self.recipe, episodes, self.out, self.seed, **spread, **pairs(self.options))
         show.show_data(console(), self.out, episodes=1)
@@ -245,6 +249,7 @@ def _known(env: str) -> str:
     import gymnasium
 
     known = _env_ids()
+    import_before_id(env)
     if ":" not in env and env not in gymnasium.registry:
         raise ValueError(unknown("environment", env, known))
     return env

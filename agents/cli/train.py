@@ -15,7 +15,6 @@ from tyro.conf import arg
 
 from agents.cli.arguments import Options, decoding_in_words, joined, pairs
 from datasets_builders.hub import PREFIX, local
-from lang_envs.misspelt import unknown
 
 if TYPE_CHECKING:
     from agents.training.chosen import Chosen
@@ -36,6 +35,7 @@ Examples:
     lang-envs train bc --data data/chats --lm path/to/model --lora-rank 8 --out runs/chats
     lang-envs record dialogue-human --out data/smol --set env_id=Dialogue-BLEU-v0 tokenizer=smollm2
     lang-envs train bc --data data/smol --lm smollm2 --dtype bf16 --lora-rank 16 --out runs/smol
+    lang-envs train my_package:MyAgent --data data/trap --out runs/mine
     lang-envs train --from runs/ilql/config.json --out runs/again
     torchrun --nproc_per_node 4 --no-python lang-envs train ilql --data data/trap --out runs/ilql
 """
@@ -93,16 +93,15 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         ValueError: no such agent.
         SystemExit: tyro's, after it printed help or what is wrong.
     """
-    from agents import AGENTS, FitConfig
+    from agents import FitConfig
+    from agents.algorithms import agent_class
     from agents.training.runs import RunConfig, read_config
 
     if arguments[0] == "--from":
         again = tyro.cli(Again, args=arguments, prog="lang-envs train", description=HELP)
         return read_config(again.from_config), again.out
     name, *rest = arguments
-    if name not in AGENTS:
-        raise ValueError(unknown("agent", name, AGENTS))
-    config_class = get_type_hints(AGENTS[name])["config"]
+    config_class = get_type_hints(agent_class(name))["config"]
     asked = joined(TrainOptions, config_class, FitConfig)
     given = vars(tyro.cli(asked, args=rest, prog=f"lang-envs train {name}", description=HELP))
 

@@ -23,6 +23,7 @@ from datasets_builders.hub import PREFIX
 from lang_envs.make import language_vec, of_file
 from lang_envs.misspelt import hint
 from lang_envs.model_files import ALIASES
+from lang_envs.plugins import asked
 from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class RunConfig:
     """A training run, as JSON-able data."""
 
     agent: str
-    """a name in ``AGENTS``"""
+    """a name in ``AGENTS``, or of an installed package, or "module:Class"; whoever reads it from a file asks
+    ``lang_envs.plugins.asked`` first"""
     config: dict[str, Any]
     """the agent's settings"""
     fit: dict[str, Any]
@@ -74,13 +76,15 @@ def read_config(path: Path) -> RunConfig:
     """The configuration of an earlier run, from its folder or its ``config.json``.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or its agent is code of a module that nobody imported.
     """
     path = path / "config.json" if path.is_dir() else path
     try:
-        return typed(RunConfig, read_object(path), path)
+        config = typed(RunConfig, read_object(path), path)
     except ValueError as error:
         raise ValueError(f"This is not the config.json of a training run: {error}") from None
+    asked(config.agent, path)
+    return config
 
 
 def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> TokenVectorEnv:
@@ -135,7 +139,8 @@ def train(config: RunConfig, out: Path) -> Agent:
         OSError: another run is at work in ``out``, or it was deleted meanwhile, or the disk is full.
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
-    from agents import AGENTS, FitConfig
+    from agents import FitConfig
+    from agents.algorithms import agent_class
     from agents.training import chosen, processes
     from agents.training.fit import claimed, make_steps
 
@@ -146,12 +151,10 @@ def train(config: RunConfig, out: Path) -> Agent:
         raise ValueError(f"seed is a number from 0 on, not {config.seed}.")
     if config.decoding_episodes < 0:
         raise ValueError(f"decoding_episodes is a number from 0 on, not {config.decoding_episodes}.")
-    if config.agent not in AGENTS:
-        raise ValueError(f"There is no agent {config.agent!r}; choose one of {', '.join(AGENTS)}.")
-    agent_class = AGENTS[config.agent]
+    kind = agent_class(config.agent)
     env = environment(config)
-    settings_of = get_type_hints(agent_class)["config"]
-    agent = agent_class(_language_model(config, env), settings_of(**config.config), config.seed)
+    settings_of = get_type_hints(kind)["config"]
+    agent = kind(_language_model(config, env), settings_of(**config.config), config.seed)
     source = _source(config, env)
     measured = {"evaluators": _evaluators(agent, env, source)}
     settings: FitConfig = FitConfig(**{**config.fit, **measured, "out": out, "seed": config.seed})

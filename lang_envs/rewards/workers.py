@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from lang_envs.plugins import named
 from lang_envs.worker_processes import start_worker, without_interrupts
 
 Reward = Callable[..., ArrayLike]
@@ -79,7 +80,7 @@ class InWorkers:
             os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a process: more are several times slower
             context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
             self._pool = ProcessPoolExecutor(
-                self.number, mp_context=context, initializer=_begin, initargs=(self.reward,)
+                self.number, mp_context=context, initializer=_begin, initargs=(self.reward, named())
             )
         return self._pool
 
@@ -87,9 +88,9 @@ class InWorkers:
 _reward: Reward  # of this process, where it is a worker
 
 
-def _begin(reward: Reward) -> None:
+def _begin(reward: Reward, modules: Sequence[str]) -> None:
     global _reward
-    start_worker()
+    start_worker(modules)
     _reward = reward
 
 

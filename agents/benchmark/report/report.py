@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import dataclasses
 import json
 import os
 import platform
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from agents.benchmark.experiment import Baseline, Cell, ExactLearner, Experiment, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Suite, plain
 from agents.benchmark.report import theme
 from agents.benchmark.report.headline import Across, across, across_table, best_table
 from agents.benchmark.report.outcome import Outcome, Result, Table
@@ -193,11 +192,17 @@ def _model(experiment: Experiment) -> str:
     return f"{experiment.lm}, trained elsewhere, {experiment.dtype}, {how}"
 
 
+def _logs(data: Data) -> str:
+    if data.path:
+        return f"the folder {data.path}"
+    many = "all" if data.episodes is None else f"{data.episodes:,}"
+    return f"{many} episodes of {data.recipe} {json.dumps(data.options)}, seed {data.seed}"
+
+
 def _settings(experiment: Experiment) -> str:
     """Data, model, environment, and every agent's settings."""
-    data = experiment.data
     lines = [
-        f"data: {data.episodes:,} episodes of {data.recipe} {json.dumps(data.options)}, seed {data.seed}",
+        f"data: {_logs(experiment.data)}",
         f"model: {_model(experiment)}",
         f"environment: {experiment.env} {json.dumps(experiment.env_options)}",
         f"evaluation: {experiment.episodes:,} episodes; decodings chosen on {experiment.selection_episodes:,} others",
@@ -210,8 +215,8 @@ def _settings(experiment: Experiment) -> str:
 
 def _said(part: Cell | Baseline | ExactLearner, usual: Cell | Baseline | ExactLearner) -> str:
     """Every setting that is not the usual one."""
-    before = dataclasses.asdict(usual)
-    said = {k: v for k, v in dataclasses.asdict(part).items() if k != "label" and v != before[k]}
+    before = plain(usual)
+    said = {k: v for k, v in plain(part).items() if k != "label" and v != before[k]}
     return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in said.items())
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from agents import AGENTS
+from agents.algorithms import agent_class
 from agents.benchmark.baselines import check_policy
 from agents.benchmark.experiment import Cell, Data, Experiment, Suite
 from agents.benchmark.measures import MEASURES
@@ -21,6 +21,7 @@ from agents.models.sizes import SIZES
 from agents.models.value_config import SPOKEN
 from agents.training.fit_config import FitConfig
 from datasets_builders import recipes
+from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.fields import check_types, typed
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
@@ -97,6 +98,9 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
     for measure in experiment.measures:
         if measure not in MEASURES:
             raise ValueError(unknown("measure", measure, MEASURES))
+    for data in (experiment.data, experiment.held_out, *(cell.data for cell in experiment.cells)):
+        if isinstance(data, Data) and data.path:
+            EpisodeDataset.load(data.path).require(env.tokenizer)
     for name in ("episodes", "selection_episodes", "best_of", "measure_every", "yardstick_games"):
         if (number := getattr(experiment, name)) < 1:
             raise ValueError(f"{name} must be at least 1, not {number}.")
@@ -125,8 +129,7 @@ def _check_data(data: Data, envs: _Environments) -> None:
 
 
 def _check_cell(unit: Unit, cell: Cell) -> None:
-    if cell.agent not in AGENTS:
-        raise ValueError(unknown("agent", cell.agent, AGENTS))
+    kind = agent_class(cell.agent)
     if not cell.decodings:
         raise ValueError("it needs a decoding; {} is the one that its agent has of itself.")
     for use, needed in unit.needs.items():
@@ -149,7 +152,7 @@ def _check_cell(unit: Unit, cell: Cell) -> None:
     fit = dict(cell.fit)
     if not isinstance(steps := fit.pop("steps", None), int) or steps < 1:
         raise ValueError(f"fit must say how many steps it trains, as in fit={{'steps': 300}}, not {steps!r}.")
-    typed(get_type_hints(AGENTS[cell.agent])["config"], cell.config, "config")
+    typed(get_type_hints(kind)["config"], cell.config, "config")
     typed(FitConfig, fit, "fit")
 
 
@@ -158,12 +161,12 @@ def _check_decoding(unit: Unit, cell: Cell, decoding: dict[str, Any]) -> None:
     speaker = cell if cell.trained else _needed(unit, "start", cell)
     proposer = _needed(unit, "candidates_from", speaker)
     values = [name for name in decoding if name in SPOKEN]
-    check_names(AGENTS[speaker.agent], values)
-    check_names(AGENTS[proposer.agent], [name for name in decoding if name not in values])
+    check_names(agent_class(speaker.agent), values)
+    check_names(agent_class(proposer.agent), [name for name in decoding if name not in values])
     if (by := decoding.get("rank")) is not None and not (isinstance(by, str) and by in SCORES):
         raise ValueError(unknown("score to rank candidates by", by, SCORES))
 
 
 def _needed(unit: Unit, use: str, otherwise: Cell) -> Cell:
     part = unit.needs[use].part if use in unit.needs else otherwise
-    return part if isinstance(part, Cell) and part.agent in AGENTS else otherwise
+    return part if isinstance(part, Cell) else otherwise

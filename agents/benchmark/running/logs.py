@@ -25,7 +25,7 @@ def record(folder: Path, data: Data, say: Callable[[str], None]) -> None:
         return
     began = time.perf_counter()
     build(data.recipe, episodes=data.episodes, out=folder, seed=data.seed, **data.options)
-    say(f"recorded {data.episodes} episodes of {data.recipe}: {time.perf_counter() - began:.0f} s")
+    say(f"recorded {data.episodes or 'all'} episodes of {data.recipe}: {time.perf_counter() - began:.0f} s")
 
 
 def sampled(samples: Samples, seed: int, agent: Agent, learned_from: Path, folder: Path) -> dict[str, Any]:

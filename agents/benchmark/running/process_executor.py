@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lang_envs.plugins import named
 from lang_envs.worker_processes import end, start_worker, without_interrupts
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     waiting, unfinished = list(pending), {unit.folder for unit in pending}
     running: set[Future[Done]] = set()
     others = {*multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(named(),))
     try:
         while waiting or running:
             ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
@@ -68,13 +69,13 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
         pool.shutdown(cancel_futures=True)
 
 
-def _start_worker() -> None:
-    """One thread, buffers that are kept, and no life after the parent's."""
+def _start_worker(modules: Sequence[str]) -> None:
+    """One thread, buffers that are kept, the modules that a person named, and no life after the parent's."""
     import torch
 
     from agents.buffers import keep_buffers
 
-    start_worker()
+    start_worker(modules)
     torch.set_num_threads(1)
     keep_buffers()
 

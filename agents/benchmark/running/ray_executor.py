@@ -4,7 +4,8 @@ Where no cluster is running (``datasets_builders.ray_cluster``), Ray starts on t
 
 Data sets and results are files: the folder of the results must be the same on every machine, on a file system that all
 of them share, and all need the same version of this package. Ray decides how many cells run at once, one to a
-processor core. A cell whose machine is lost is run again elsewhere, from its last checkpoint.
+processor core. Modules of yours are imported there too: installed, or in the folder that the command runs in. A cell
+whose machine is lost is run again elsewhere, from its last checkpoint.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datasets_builders.ray_cluster import connected
+from lang_envs.plugins import import_named, named
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
@@ -36,7 +38,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     tasks: dict[Path, Any] = {}
     for unit in pending:
         after = [tasks[needed.folder] for needed in unit.needs.values() if needed.folder in tasks]
-        tasks[unit.folder] = piece.remote(_everywhere(unit), *after)
+        tasks[unit.folder] = piece.remote(_everywhere(unit), named(), *after)
     left = list(tasks.values())
     try:
         while left:
@@ -62,10 +64,12 @@ def _everywhere(unit: Unit) -> Unit:
     return dataclasses.replace(unit, folder=folder, data=data, held_out=held_out, needs=needs)
 
 
-def _work(unit: Unit, *after: Done) -> Done:
-    """What a worker does, once the pieces it comes ``after`` are finished."""
+def _work(unit: Unit, modules: Sequence[str], *after: Done) -> Done:
+    """What a worker does, once the pieces it comes ``after`` are finished; ``modules`` are those a person named."""
     from agents.benchmark.running.process_executor import one_thread
     from agents.benchmark.running.work import attempt
 
+    for module in modules:
+        import_named(module)
     with one_thread():
         return attempt(unit, {done.folder for done in after if done.failure})

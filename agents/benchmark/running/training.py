@@ -15,8 +15,9 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from agents import AGENTS, LM
+from agents import LM
 from agents.agent import Agent
+from agents.algorithms import agent_class
 from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import Cell, Experiment
 from agents.benchmark.running import evaluate
@@ -116,8 +117,8 @@ def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
 
     That there is such an agent with such settings was checked before (``running.check``).
     """
-    agent_class = AGENTS[cell.agent]
-    return agent_class(lm, get_type_hints(agent_class)["config"](**cell.config), seed)
+    kind = agent_class(cell.agent)
+    return kind(lm, get_type_hints(kind)["config"](**cell.config), seed)
 
 
 def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -10,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Samples, Suite, folder_name
+from agents.benchmark.data import Data, Samples, file_name
+from agents.benchmark.experiment import Baseline, Cell, ExactLearner, Experiment, Suite, folder_name, plain
 from datasets_builders.atomic import read_object
+from datasets_builders.checksums import CHECKSUMS, checksum
 from lang_envs.file_names import folded
 
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
@@ -62,18 +63,27 @@ class Unit:
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
         read_later |= set() if self.experiment.pretrained else {*_OF_A_PRETRAINED_MODEL}
-        shared = {name: x for name, x in dataclasses.asdict(self.experiment).items() if name not in read_later}
+        shared = {name: x for name, x in plain(self.experiment).items() if name not in read_later}
         if self.part is None:  # the yardsticks follow the cells' discount and expectile
             shared["settings"] = [
                 [cell.config.get(name) for name in ("gamma", "tau")] for cell in self.experiment.cells
             ]
-        part = dataclasses.asdict(self.part) if self.part is not None else None
+        part = plain(self.part) if self.part is not None else None
         if part is not None and isinstance(self.part, Cell):
             part = {name: x for name, x in part.items() if name not in ("line", "at")}
-        spec = {"experiment": shared, "part": part, "seed": self.seed, "data": self.data.name}
+        spec = {"experiment": shared, "part": part, "seed": self.seed, "data": self.used_logs()}
+        if self.held_out is not None and self.experiment.held_out and self.experiment.held_out.path:
+            spec["held_out"] = _content(self.held_out)
         if self.needs:  # who is measured beside what was trained anew is measured anew
             spec["needs"] = {use: unit.spec() for use, unit in self.needs.items()}
         return json.loads(json.dumps(spec))
+
+    def used_logs(self) -> str:
+        """What tells its logs from others: the name of their folder, and of those at a path the content too."""
+        data = (self.part.data if isinstance(self.part, Cell) else None) or self.experiment.data
+        if not isinstance(data, Data) or not data.path:
+            return self.data.name
+        return f"{self.data.name} {_content(self.data)}"
 
     def training(self) -> dict[str, Any]:
         """What of it the trained agent, or the recorded logs, depend on; empty for what is neither."""
@@ -82,9 +92,9 @@ class Unit:
                 cell = {name: getattr(self.part, name) for name in _TRAINING_OF_A_CELL}
                 names = _TRAINING_IN_AN_EXPERIMENT + _OF_A_PRETRAINED_MODEL * self.experiment.pretrained
                 shared = {name: getattr(self.experiment, name) for name in names}
-                spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.data.name}
+                spec = {"experiment": shared, "cell": cell, "seed": self.seed, "data": self.used_logs()}
             case Samples():
-                spec = {"samples": dataclasses.asdict(self.part), "seed": self.seed}
+                spec = {"samples": plain(self.part), "seed": self.seed}
                 spec["decoding"] = self.needs["of"].decoding()
             case _:
                 return {}
@@ -112,17 +122,22 @@ class Unit:
 
 def data_folder(out: Path, data: Data) -> Path:
     """Where a data set is kept; data sets with different settings never share a folder."""
-    return out / "data" / _hashed(data.recipe, data)
+    return Path(data.path) if data.path else out / "data" / _hashed(file_name(data.recipe), data)
 
 
 def recorded_data(suite: Suite, out: Path) -> dict[Path, Data]:
     """Every data set of the suite that a recipe makes, by its folder."""
     used = [data for e in suite.experiments for data in (e.data, e.held_out, *(cell.data for cell in e.cells))]
-    return {data_folder(out, data): data for data in used if isinstance(data, Data)}
+    return {data_folder(out, data): data for data in used if isinstance(data, Data) and data.recipe}
+
+
+def _content(folder: Path) -> str:
+    """What tells the content of a data set from another's: the checksum of the checksums of its files."""
+    return checksum(folder / CHECKSUMS) if (folder / CHECKSUMS).exists() else ""
 
 
 def _hashed(name: str, logs: Data | Samples) -> str:
-    text = json.dumps(dataclasses.asdict(logs), sort_keys=True)
+    text = json.dumps(plain(logs), sort_keys=True)
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 

@@ -70,7 +70,7 @@ def methods(contexts: int, human: Data, logs: Data | Samples | None = None) -> t
     values = {**LEARNED, "gamma": 1.0}
     return (
         zero_shot(GREEDY),
-        *(tf(f"TF, {first}", first) for first in CURVE if first != contexts and first <= human.episodes),
+        *(tf(f"TF, {first}", first) for first in CURVE if first != contexts and first <= (human.episodes or first)),
         tf("TF", contexts),
         cell("TF, longer", "bc", data=human),
         cell("TF All", "bc"),

@@ -1,0 +1,89 @@
+"""``lang-envs init``: writes a small package for a task, an agent or a suite of one's own."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from rich.markup import escape
+from tyro.conf import Positional
+
+from agents.cli.show import console
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_NEXT = {
+    "task": ("lang-envs check {Name}-v0", "lang-envs record {na-me} --out data/{name}"),
+    "agent": ("lang-envs train {name} --data DATA --out runs/{name}",),
+    "suite": ("lang-envs bench {na-me} --smoke --out runs/try",),
+}
+
+
+@dataclass
+class Init:
+    """Writes a package with a task, an agent or a suite to begin with: it installs, and passes its own test.
+
+    Examples:
+        lang-envs init task haggle
+        lang-envs init agent my_ilql
+        lang-envs init suite haggling
+    """
+
+    kind: Positional[Literal["task", "agent", "suite"]]
+    """what the package is to hold"""
+    name: Positional[str]
+    """of its module and of its folder: small letters, digits and _"""
+
+    def __call__(self) -> None:
+        """Prints what to do next."""
+        out = Path(self.name)
+        write(self.kind, self.name, out)
+        follow = "\n".join(f"  {line}" for line in (f"pip install -e {out}", *_NEXT[self.kind]))
+        console().print(escape(f"Written: {out}/. Its test: cd {out} && pytest. Next:\n{_renamed(follow, self.name)}"))
+
+
+def write(kind: str, name: str, out: Path) -> None:
+    """Writes the package.
+
+    Args:
+        kind: "task", "agent" or "suite".
+        name: of its module.
+        out: the folder to make.
+
+    Raises:
+        ValueError: the name is none of a module, or of one that Python has.
+        FileExistsError: ``out`` is there.
+    """
+    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+        raise ValueError(f"{name!r} cannot be the name of a module: use small letters, digits and _, as in my_{kind}.")
+    if out.exists():
+        raise FileExistsError(f"{out} exists; choose another name, or move it away.")
+    if find_spec(name) is not None:
+        raise ValueError(f"there is a module {name!r} already; choose another name.")
+    out.mkdir()
+    for template in files("agents.cli").joinpath("templates", kind).iterdir():
+        if template.name.endswith((".py", ".toml")):
+            text = _filled(template.read_text(encoding="utf-8"), kind, name)
+            (out / _filled(template.name, kind, name)).write_text(text, encoding="utf-8")
+
+
+def _filled(text: str, kind: str, name: str) -> str:
+    """The text of a template, in which the thing is called ``my_task``, ``MyTask``, ``my-task`` or ``MY_TASK``."""
+    for written, meant in zip(_spellings(f"my_{kind}"), _spellings(name), strict=True):
+        text = text.replace(written, meant)
+    return text
+
+
+def _renamed(text: str, name: str) -> str:
+    for written, meant in zip(("{name}", "{Name}", "{na-me}"), _spellings(name), strict=False):
+        text = text.replace(written, meant)
+    return text
+
+
+def _spellings(name: str) -> tuple[str, str, str, str]:
+    words = name.split("_")
+    return name, "".join(word.capitalize() for word in words), "-".join(words), name.upper()
