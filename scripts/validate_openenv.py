@@ -1,0 +1,122 @@
+"""Runs OpenEnv's validation, up to its highest level, on an exported folder of every environment.
+
+Its own provider starts containers. The one here starts the folder's server in this process, on a port of the loopback
+device, so that neither a container nor a network is needed; what a sandbox alone can enforce is left out and reported as
+skipped.
+
+    python scripts/validate_openenv.py [ID ...]
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import uvicorn
+from openenv.validation import Level, Verdict, run_validation
+from openenv.validation.providers import ExecResult
+from openenv.validation.types import CheckStatus, ProviderCapability
+
+from lang_envs.openenv.export import export
+
+
+class Running:
+    """A server in a thread."""
+
+    def __init__(self, app: Any) -> None:
+        config = uvicorn.Config(app, port=0, log_level="warning", ws_per_message_deflate=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self._thread.start()
+        while not self._server.started:
+            if not self._thread.is_alive():
+                raise OSError("the server did not start")
+            time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.base_url = f"http://127.0.0.1:{port}"
+
+    def inspect(self) -> dict[str, Any]:
+        return {}
+
+    def logs(self, max_bytes: int = 65536) -> str:
+        return ""
+
+    def exec(self, argv: list[str], timeout_s: float) -> ExecResult:
+        raise NotImplementedError("nothing is executed beside the server")
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+
+@contextmanager
+def running(app: Any) -> Iterator[str]:
+    """Serves an application -> its address."""
+    server = Running(app)
+    try:
+        yield server.base_url
+    finally:
+        server.stop()
+
+
+class InThisProcess:
+    """A provider of OpenEnv's validation that starts ``server/app.py`` of a folder in this process."""
+
+    name = "in-this-process"
+    capabilities = frozenset({ProviderCapability.IMAGE_BUILD})
+    supported_network_modes = frozenset({"public"})
+
+    def build(self, root: Path, execution: Any) -> str:
+        self._root = root
+        return "sha256:" + "0" * 64
+
+    def start(self, spec: Any) -> Running:
+        return Running(runpy.run_path(str(self._root / "server" / "app.py"))["app"])
+
+
+def validate(env_id: str, folder: Path, **options: Any) -> list[str]:
+    """What the validation of an exported environment found at each level and on the running server -> its complaints."""
+    export(env_id, folder, **options)
+    found = []
+    for level in Level.STATIC, Level.RUNTIME, Level.SEMANTIC:
+        report = run_validation(folder, max_level=level, provider=InThisProcess())
+        failed = [r for r in report.results if r.status in (CheckStatus.FAIL, CheckStatus.ERROR)]
+        if report.verdict is Verdict.FAIL or failed:
+            found += [f"{level.name.lower()}: {r.check_id}: {'; '.join(r.evidence)}" for r in failed]
+        if level > Level.STATIC:
+            passed = {r.check_id for r in report.results if r.status is CheckStatus.PASS}
+            found += [f"{level.name.lower()}: {check} was not run" for check in RUNTIME_CHECKS - passed]
+    return found
+
+
+RUNTIME_CHECKS = {
+    "runtime.startup",
+    "runtime.reward_well_formed",
+    "runtime.observation_schema",
+    "runtime.state_contract",
+}
+"""those that this version of OpenEnv has and that need no sandbox"""
+
+
+def main(ids: list[str]) -> int:
+    """Prints a line for each environment -> 1 where one was refused."""
+    refused = 0
+    for env_id in ids:
+        started = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            found = validate(env_id, Path(folder) / "env")
+        refused += bool(found)
+        print(f"{env_id:40} {'passes' if not found else found} ({time.perf_counter() - started:.1f} s)")
+    return int(refused > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:] or [id for id, spec in gym.registry.items() if "lang_envs" in str(spec.entry_point)]))
