@@ -23,6 +23,7 @@ from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.ope_command import Ope
+from agents.cli.openenv_commands import ExportEnv, ServeEnv
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
 from lang_envs.printable import printable
@@ -35,6 +36,8 @@ COMMANDS: dict[str, type] = {
     "play": Play,
     "record": Record,
     "export": Export,
+    "serve-env": ServeEnv,
+    "export-env": ExportEnv,
     "eval": Eval,
     "ope": Ope,
     "bench": Bench,
@@ -44,7 +47,10 @@ COMMANDS: dict[str, type] = {
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
-ORDER = ("list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat")
+ORDER = (
+    *("list", "show", "check", "play", "serve-env", "export-env", "record", "export", "train"),
+    *("eval", "ope", "bench", "explain", "chat"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

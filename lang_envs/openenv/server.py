@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import threading
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,23 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
 
 
 def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serves until it is interrupted. ``host="0.0.0.0"`` is open to whoever reaches this machine."""
+    """Serves until it is interrupted. ``host="0.0.0.0"`` is open to whoever reaches this machine.
+
+    Raises:
+        OSError: where nothing can listen there.
+    """
     # Messages are short: to compress them takes longer than to send them.
-    uvicorn.run(app, host=host, port=port, ws_per_message_deflate=False, log_level=os.environ.get("LOG_LEVEL", "info"))
+    config = uvicorn.Config(
+        app, host, port, ws_per_message_deflate=False, log_level="warning", timeout_graceful_shutdown=2
+    )
+    server = uvicorn.Server(config)
+    # In a thread, so that signals reach whoever called: in the main thread it would take them for itself.
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        thread.join()
+    finally:
+        server.should_exit = True
+        thread.join()
+    if not server.started:
+        raise OSError(f"nothing can listen at {host}:{port}: expected a free port of this machine; try another one")
