@@ -1,8 +1,8 @@
 """Runs OpenEnv's validation, up to its highest level, on an exported folder of every environment.
 
-Its own provider starts containers. The one here starts the folder's server in this process, on a port of the loopback
-device, so that neither a container nor a network is needed; what a sandbox alone can enforce is left out and reported as
-skipped.
+OpenEnv's own provider starts containers. The one here starts the folder's server in this process, on a port of the
+loopback device, and needs neither a container nor a network. What a sandbox alone can enforce is skipped, and the
+report says so.
 
     python scripts/validate_openenv.py [ID ...]
 """
@@ -44,15 +44,19 @@ class Running:
         self.base_url = f"http://127.0.0.1:{port}"
 
     def inspect(self) -> dict[str, Any]:
+        """Nothing to tell."""
         return {}
 
     def logs(self, max_bytes: int = 65536) -> str:
+        """None are kept."""
         return ""
 
     def exec(self, argv: list[str], timeout_s: float) -> ExecResult:
+        """Refused."""
         raise NotImplementedError("nothing is executed beside the server")
 
     def stop(self) -> None:
+        """Ends the server."""
         self._server.should_exit = True
         self._thread.join()
 
@@ -75,15 +79,17 @@ class InThisProcess:
     supported_network_modes = frozenset({"public"})
 
     def build(self, root: Path, execution: Any) -> str:
+        """Remembers the folder -> a digest that stands for it."""
         self._root = root
         return "sha256:" + "0" * 64
 
     def start(self, spec: Any) -> Running:
+        """Starts its server."""
         return Running(runpy.run_path(str(self._root / "server" / "app.py"))["app"])
 
 
 def validate(env_id: str, folder: Path, **options: Any) -> list[str]:
-    """What the validation of an exported environment found at each level and on the running server -> its complaints."""
+    """Exports an environment and validates it at each level -> what was found wrong."""
     export(env_id, folder, **options)
     found = []
     for level in Level.STATIC, Level.RUNTIME, Level.SEMANTIC:
@@ -114,7 +120,7 @@ def main(ids: list[str]) -> int:
         with tempfile.TemporaryDirectory() as folder:
             found = validate(env_id, Path(folder) / "env")
         refused += bool(found)
-        print(f"{env_id:40} {'passes' if not found else found} ({time.perf_counter() - started:.1f} s)")
+        print(f"{env_id:40} {found or 'passes'} ({time.perf_counter() - started:.1f} s)")
     return int(refused > 0)
 
 

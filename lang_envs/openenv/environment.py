@@ -7,7 +7,6 @@ import html
 from typing import Any
 from uuid import uuid4
 
-import gymnasium as gym
 import numpy as np
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import EnvironmentMetadata
@@ -16,6 +15,7 @@ import lang_envs
 from lang_envs.arguments import shown
 from lang_envs.conversation import Conversation, to_json
 from lang_envs.envs import UtteranceEnv
+from lang_envs.make import utterance_env
 from lang_envs.misspelt import hint
 from lang_envs.openenv.models import EpisodeState, UtteranceAction, UtteranceObservation
 
@@ -35,8 +35,8 @@ class Splits:
     """
 
     def __init__(self, env_id: str, **options: Any) -> None:
-        self.env_id, self._options = env_id, {**options, "level": "utterance"}
-        usual = self._made({})
+        self.env_id, self._options = env_id, options
+        usual = utterance_env(env_id, **options)
         task = usual.task
         self.usual: str = getattr(task, "split", WHOLE) if task.splits else WHOLE
         self.names = tuple(dict.fromkeys((self.usual, *task.splits)))
@@ -48,10 +48,12 @@ class Splits:
         Raises:
             ValueError: for a split that there is not, and where the data have none of that name.
         """
+        if not isinstance(split, str):
+            raise TypeError(f"a split must be a text, got {shown(split)}")
         if split not in self._envs:
-            if not isinstance(split, str) or split not in self.names:
+            if split not in self.names:
                 raise ValueError(f"{self.env_id} has no split {shown(split)}; {hint(split, self.names)}")
-            self._envs[split] = self._made({"split": split})
+            self._envs[split] = utterance_env(self.env_id, **self._options | {"split": split})
         return self._envs[split]
 
     def size(self, split: str) -> int:
@@ -65,12 +67,6 @@ class Splits:
         if count is None:
             raise NotImplementedError(f"the starting points of {self.env_id} are drawn freely and have no numbers")
         return count
-
-    def _made(self, more: dict[str, Any]) -> UtteranceEnv:
-        env = gym.make(self.env_id, **self._options | more).unwrapped
-        if not isinstance(env, UtteranceEnv):
-            raise ValueError(f"expected the id of a language environment (Wordle-v0 ...), got {self.env_id!r}")
-        return env
 
 
 class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, EpisodeState]):
@@ -124,9 +120,8 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
             raise TypeError(f"episode_id must be a text, got {shown(episode_id)}")
         context = index if context is None else context
         split = self._splits.usual if split is None else split
-        if split not in self._envs:
-            self._envs[split] = copy.copy(self._splits.env(split))
-        self._env = env = self._envs[split]
+        shared = self._splits.env(split)
+        self._env = env = self._envs.setdefault(split, copy.copy(shared))
         text, info = env.reset(seed=seed, options={"context": context})
         self._state = EpisodeState(
             episode_id=str(uuid4()) if episode_id is None else episode_id,

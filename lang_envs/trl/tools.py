@@ -6,10 +6,9 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import gymnasium as gym
-
 from lang_envs.conversation import Conversation
 from lang_envs.envs import UtteranceEnv
+from lang_envs.make import utterance_env
 
 OVER = "The episode is over."
 """what is said after the last answer"""
@@ -65,9 +64,7 @@ def environment_factory(env_id: str, **options: Any) -> Callable[[], LanguageEnv
     Raises:
         ValueError: where the id is not of a language environment.
     """
-    env = gym.make(env_id, **{**options, "level": "utterance"}).unwrapped
-    if not isinstance(env, UtteranceEnv):
-        raise ValueError(f"expected the id of a language environment (Wordle-v0 ...), got {env_id!r}")
+    env = utterance_env(env_id, **options)
     return lambda: LanguageEnvironment(env)
 
 
