@@ -12,36 +12,26 @@ from __future__ import annotations
 import runpy
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
-import uvicorn
 from openenv.validation import Level, Verdict, run_validation
 from openenv.validation.providers import ExecResult
 from openenv.validation.types import CheckStatus, ProviderCapability
 
 from lang_envs.openenv.export import export
+from lang_envs.openenv.server import serving
 
 
 class Running:
-    """A server in a thread."""
+    """A server in a thread, as a provider hands it out."""
 
     def __init__(self, app: Any) -> None:
-        config = uvicorn.Config(app, port=0, log_level="warning", ws_per_message_deflate=False)
-        self._server = uvicorn.Server(config)
-        self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self._thread.start()
-        while not self._server.started:
-            if not self._thread.is_alive():
-                raise OSError("the server did not start")
-            time.sleep(0.01)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.base_url = f"http://127.0.0.1:{port}"
+        self._stack = ExitStack()
+        self.base_url = self._stack.enter_context(serving(app))
 
     def inspect(self) -> dict[str, Any]:
         """Nothing to tell."""
@@ -57,18 +47,7 @@ class Running:
 
     def stop(self) -> None:
         """Ends the server."""
-        self._server.should_exit = True
-        self._thread.join()
-
-
-@contextmanager
-def running(app: Any) -> Iterator[str]:
-    """Serves an application -> its address."""
-    server = Running(app)
-    try:
-        yield server.base_url
-    finally:
-        server.stop()
+        self._stack.close()
 
 
 class InThisProcess:

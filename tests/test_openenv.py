@@ -17,7 +17,7 @@ from openenv.cli._validation import validate_running_environment
 from openenv.core import GenericEnvClient
 from openenv.validation import Level, Verdict, run_validation
 from typer.testing import CliRunner
-from validate_openenv import running, validate
+from validate_openenv import validate
 
 from agents import cli
 from lang_envs import rollout
@@ -26,7 +26,7 @@ from lang_envs.openenv.client import UtteranceClient
 from lang_envs.openenv.environment import Splits, UtteranceEnvironment, page
 from lang_envs.openenv.export import export, files
 from lang_envs.openenv.models import UtteranceAction
-from lang_envs.openenv.server import make_app
+from lang_envs.openenv.server import make_app, serving
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.scores import expert
 
@@ -37,7 +37,7 @@ SAID = "The answer is A."
 
 @pytest.fixture(scope="module")
 def wordle():
-    with running(make_app("Wordle-v0", sessions=3, words="english-30")) as url:
+    with serving(make_app("Wordle-v0", sessions=3, words="english-30")) as url:
         yield url
 
 
@@ -154,7 +154,7 @@ def test_many_sessions_at_once_play_what_each_would_alone():
     async def everybody(url):
         return await asyncio.gather(*(play(url, seed) for seed in range(16)))
 
-    with running(app) as url:
+    with serving(app) as url:
         heard = asyncio.run(everybody(url))
     env = gym.make("Wordle-v0", level="utterance", words="english-30")
     for seed, texts in enumerate(heard):
@@ -338,8 +338,8 @@ def test_the_exported_folder_serves_by_itself(tmp_path, capsys):
     assert cli.main(["export-env", "Wordle-v0", "--out", str(folder), "--set", "words=english-30"]) == 0
     assert "openenv validate" in capsys.readouterr().out
     assert CliRunner().invoke(openenv, ["validate", str(folder), "--level", "static"]).exit_code == 0
-    code = "from server.app import app; from validate_openenv import running; import requests\n"
-    code += "with running(app) as url: print(requests.post(url + '/Wordle-v0/num_tasks', json={'split': 'all'}).json())"
+    code = "from server.app import app; from lang_envs.openenv.server import serving; import requests\n"
+    code += "with serving(app) as url: print(requests.post(url + '/Wordle-v0/num_tasks', json={'split': 'all'}).json())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -55,24 +57,40 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": str(error)}, status_code=422)
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
-    """Serves until it is interrupted. ``host="0.0.0.0"`` is open to whoever reaches this machine.
+@contextmanager
+def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
+    """Serves in a thread as long as the block lasts -> the address, ``http://host:port``.
+
+    Args:
+        app: from :func:`make_app`.
+        host: the address to listen at; "0.0.0.0" is open to whoever reaches this machine.
+        port: 0 for any free one.
 
     Raises:
         OSError: where nothing can listen there.
     """
     # Messages are short: to compress them takes longer than to send them.
-    config = uvicorn.Config(
-        app, host, port, ws_per_message_deflate=False, log_level="warning", timeout_graceful_shutdown=2
-    )
-    server = uvicorn.Server(config)
+    settings = {"ws_per_message_deflate": False, "log_level": "warning", "timeout_graceful_shutdown": 2}
+    server = uvicorn.Server(uvicorn.Config(app, host, port, **settings))
     # In a thread, so that signals reach whoever called: in the main thread it would take them for itself.
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
+    while thread.is_alive() and not server.started:
+        thread.join(0.01)
+    if not server.started:
+        raise OSError(f"nothing can listen at {host}:{port}: expected a free port of this machine; try another one")
     try:
-        thread.join()
+        yield f"http://{host}:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()
-    if not server.started:
-        raise OSError(f"nothing can listen at {host}:{port}: expected a free port of this machine; try another one")
+
+
+def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
+    """Serves until it is interrupted.
+
+    Raises:
+        OSError: where nothing can listen there.
+    """
+    with serving(app, host, port):
+        threading.Event().wait()
