@@ -16,7 +16,6 @@ from agents import LM
 from lang_envs import Start, Turn, rollout
 from lang_envs.dynamics import check_context
 from lang_envs.seeds import LIVE
-from lang_envs.tokenizers import decode
 from lang_envs.trl import environment_factory, episode_return, prompts, rollout_func
 from lang_envs.trl.rollouts import Generation
 from lang_envs.trl.starts import start_of
@@ -52,6 +51,11 @@ def config(tmp_path, **settings):
     )
 
 
+def first_token(completion_ids, **_):
+    """What differs within a group even where nobody wins."""
+    return [float(ids[0]) for ids in completion_ids]
+
+
 def trainer_of(env, tmp_path, seen, **settings):
     """A trainer that keeps what it was given, and the weights that said it."""
     play = rollout_func(env)
@@ -65,7 +69,7 @@ def trainer_of(env, tmp_path, seen, **settings):
     return GRPOTrainer(
         model=LM.from_scratch("d64-l2", env, seed=1).model,
         processing_class=env.tokenizer,
-        reward_funcs=episode_return,
+        reward_funcs=[episode_return, first_token],
         rollout_func=watched,
         train_dataset=prompts(env, 8, range(100, 108)),
         args=config(tmp_path, **settings),
@@ -73,21 +77,24 @@ def trainer_of(env, tmp_path, seen, **settings):
 
 
 @pytest.mark.parametrize(
-    "env_id, options, temperature", [("Wordle-v0", {"words": "english-30"}, 0.7), ("ClarifyingQA-v0", {}, 1.0)]
+    "env_id, options, temperature, rows, steps",
+    [("Wordle-v0", {"words": "english-30"}, 0.7, 5, 2), ("ClarifyingQA-v0", {}, 1.0, 8, 1)],
 )
-def test_grpo_learns_from_exactly_what_was_played(env_id, options, temperature, tmp_path):
-    env = gym.make_vec(env_id, 5, **options).unwrapped
+def test_grpo_learns_from_exactly_what_was_played(env_id, options, temperature, rows, steps, tmp_path):
+    env = gym.make_vec(env_id, rows, **options).unwrapped
     seen = []
-    trainer = trainer_of(env, tmp_path, seen, temperature=temperature)
+    trainer = trainer_of(env, tmp_path, seen, temperature=temperature, max_steps=steps)
     before = [weight.clone() for weight in trainer.model.parameters()]
     trainer.train()
-    assert any((a != b).any() for a, b in zip(before, trainer.model.parameters(), strict=True)) or env_id != "Wordle-v0"
-    assert len(seen) == 2
+    assert any((a != b).any() for a, b in zip(before, trainer.model.parameters(), strict=True))
+    told = [row["rewards/episode_return/mean"] for row in trainer.state.log_history[:steps]]
+    assert told == [pytest.approx(np.mean(given["episode_return"])) for _, given, _ in seen]
+    assert len(seen) == steps
     alone = gym.make_vec(env_id, 1, **options).unwrapped
     for asked, given, model in seen:
         starts = [start_of(prompt) for prompt in asked]
         assert [start.seed for start in starts[:4]] == [starts[0].seed] * 4 != [start.seed for start in starts[4:]]
-        for i in (0, 3, 4, 7):
+        for i in (0, 3, 7):
             opening, said, mask, chances = (
                 given[key][i] for key in ("prompt_ids", "completion_ids", "env_mask", "logprobs")
             )
@@ -194,9 +201,10 @@ def test_an_utterance_is_a_tool():
 def test_grpo_takes_the_tool_and_its_reward(tmp_path, monkeypatch):
     """A model that calls the tool in each turn; its calls are written by hand."""
     tokenizer = chat_tokenizer(CHATML)
-    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text()
     env = gym.make_vec("Wordle-v0", 1, words="english-30", tokenizer=tokenizer).unwrapped
     env.max_tokens = 2048
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = (Path(trl.__file__).parent / "chat_templates" / "qwen3.jinja").read_text()
     call = {"name": "say", "arguments": {"message": "crane"}}
     said = tokenizer.encode(f"<tool_call>\n{json.dumps(call)}\n</tool_call>", add_special_tokens=False)
     monkeypatch.setattr(
@@ -214,4 +222,3 @@ def test_grpo_takes_the_tool_and_its_reward(tmp_path, monkeypatch):
     trainer.train()
     (row,) = [row for row in trainer.state.log_history if "rewards/LanguageEnvironment/mean" in row]
     assert row["rewards/LanguageEnvironment/mean"] == -2.0 and row["tools/call_frequency"] == 2.0
-    assert decode(tokenizer, [said])[0]
