@@ -1,3 +1,4 @@
+# mypy: disable-error-code="import-untyped"
 """The client: actions, observations and states as the models they are."""
 
 from __future__ import annotations
