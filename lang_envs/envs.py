@@ -220,7 +220,7 @@ class UtteranceEnv(gym.Env[str, str]):
         self._screen.begin(self._tokens)
         if not isinstance(text, str) or self._speech.markup is not None or self.task.max_context_tokens is not None:
             text = transcripts(self.tokenizer, [self._tokens])[0]
-        self._plain = [user(self.task.in_words(text))]
+        self._plain = [user(self.task.in_words(text))] if self._speech.markup is None else []
         return text, {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -254,7 +254,8 @@ class UtteranceEnv(gym.Env[str, str]):
         else:
             heard = decode(self.tokenizer, [answer[:room]])[0]
         self._tokens += answer[:room]
-        self._plain += [assistant(text), user(self.task.in_words(heard))]
+        if self._speech.markup is None:
+            self._plain += [assistant(text), user(self.task.in_words(heard))]
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         self._over = terminated or cut
         self._screen.show(self._tokens, self._over)

@@ -96,8 +96,8 @@ def test_messages_of_plain_texts_are_in_words():
 
 
 def test_an_episode_that_is_cut_is_truncated():
-    session = UtteranceEnvironment(Splits("Wordle-v0", words="english-30", max_tokens=16))
-    session.reset(seed=0)
+    session = UtteranceEnvironment(Splits("Wordle-v0", words=["crane", "slate"], max_tokens=16))
+    session.reset(context=1)  # "slate", whose tokens have no room any more
     seen = [session.step(said(word)) for word in ("crane", "slate")]
     assert [observation.done for observation in seen] == [False, True]
     assert not seen[0].metadata["truncated"]
