@@ -70,4 +70,4 @@ def test_steps_of_64_sessions(benchmark):
     benchmark.pedantic(lambda: None)
     benchmark.extra_info |= found
     sys.stdout.write("".join(f"\n{name}: {value:,.0f} utterance steps/s" for name, value in found.items()) + "\n")
-    assert found["Wordle-v0"] > 0.4 * found["an environment that does nothing"]
+    assert found["Wordle-v0"] > 0.2 * found["an environment that does nothing"]
