@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lang_envs import dynamics
 from lang_envs.arguments import options_of, seed_of, shown, token_id
+from lang_envs.conversation import Conversation, Message, assistant, user
 from lang_envs.replies import check_reply
 from lang_envs.screen import Screen
 from lang_envs.spaces import Utterance, history_space, max_tokens_of, said_ids, token_space
@@ -199,6 +200,7 @@ class UtteranceEnv(gym.Env[str, str]):
         self.action_space = Utterance(self.max_characters)
         self.observation_space = Utterance(longest * self.max_tokens)
         self._tokens: list[int] = []
+        self._plain: list[Message] = []  # what was said, where tokens are no conversation
         self._over = False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -216,9 +218,10 @@ class UtteranceEnv(gym.Env[str, str]):
         self._tokens = _opening(self._speech, text, self.max_tokens)
         self._turns, self._over = 0, False
         self._screen.begin(self._tokens)
-        if isinstance(text, str) and self._speech.markup is None and self.task.max_context_tokens is None:
-            return text, {}
-        return transcripts(self.tokenizer, [self._tokens])[0], {}
+        if not isinstance(text, str) or self._speech.markup is not None or self.task.max_context_tokens is not None:
+            text = transcripts(self.tokenizer, [self._tokens])[0]
+        self._plain = [user(self.task.in_words(text))] if self._speech.markup is None else []
+        return text, {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Says one utterance.
@@ -236,6 +239,7 @@ class UtteranceEnv(gym.Env[str, str]):
         if len(said) > room:
             self._over = True
             self._screen.show(self._tokens, self._over)
+            self._plain.append(assistant(action))
             return "", 0.0, False, True, {}
         ended = said[-1] == self.end_id
         text = self._speech.heard([said[:-1] if ended else said])[0]
@@ -250,6 +254,8 @@ class UtteranceEnv(gym.Env[str, str]):
         else:
             heard = decode(self.tokenizer, [answer[:room]])[0]
         self._tokens += answer[:room]
+        if self._speech.markup is None:
+            self._plain += [assistant(text), user(self.task.in_words(heard))]
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         self._over = terminated or cut
         self._screen.show(self._tokens, self._over)
@@ -258,6 +264,12 @@ class UtteranceEnv(gym.Env[str, str]):
     def render(self) -> str | None:
         """The transcript so far, in render mode "ansi"."""
         return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
+
+    def conversation(self) -> Conversation:
+        """The episode so far as messages: plain texts are the user's, in the words of ``Task.in_words``."""
+        if self._speech.markup is not None:
+            return self._speech.read([self._tokens])[0] if self._tokens else ()
+        return tuple(message for message in self._plain if message.content or message.role == "assistant")
 
     def _read(self, text: Any) -> list[int]:
         """The tokens of an utterance, its end token last where there is room for one."""

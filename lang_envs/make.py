@@ -79,6 +79,22 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
     return env
 
 
+def utterance_env(env_id: str, **options: Any) -> UtteranceEnv:
+    """``gymnasium.make`` at the utterance level for the ids that are language environments, without wrappers.
+
+    Raises:
+        ValueError: for an id of another kind, or one that nobody registered.
+    """
+    try:
+        spec = gymnasium.spec(env_id)
+    except (gymnasium.error.Error, ImportError) as error:
+        raise ValueError(f"{env_id!r} cannot be made: {error}") from None
+    if spec.entry_point not in (make_env, "lang_envs.make:make_env"):
+        raise ValueError(f"expected the id of a language environment (Wordle-v0, MovieReview-v0 ...), got {env_id!r}")
+    env: Any = gymnasium.make(env_id, **{**options, "level": "utterance"}).unwrapped
+    return env
+
+
 def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
     """An environment that a file names (a data set, a run, a suite), as it may be made: a file imports no code.
 

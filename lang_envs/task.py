@@ -53,6 +53,9 @@ class Task(ABC, Generic[S]):
         max_turns: agent utterances after which an episode is truncated, where the task has not ended it before.
         max_utterance_tokens: tokens of one agent utterance, its end token included; it ends there at the latest.
         max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
+        reward_range: the least and the most that one utterance is paid; None where nobody knows.
+        splits: the values of the option ``split``, whose starting points have nothing in common; none where the task
+            has no such option.
         max_context_tokens: the opening observation has at most so many tokens: of a conversation the oldest turns are
             left out, of a plain text the first tokens; None for no limit.
         num_contexts: how many starting points there are to choose from, where they can be numbered; None where they are
@@ -67,6 +70,8 @@ class Task(ABC, Generic[S]):
     max_turns: int
     max_utterance_tokens: int
     max_tokens: int
+    reward_range: tuple[float, float] | None = None
+    splits: tuple[str, ...] = ()
     max_context_tokens: int | None = None
     num_contexts: int | None = None
     pays: bool = True

@@ -5,7 +5,7 @@ from collections import defaultdict
 from lang_envs import TokenVectorEnv
 from lang_envs.seeds import ALL, EPISODES
 
-AGENTS = {"LMPolicy", "Prompted", "Prefixed", "Ranked", "the text", "the agent"}
+AGENTS = {"Generation", "LMPolicy", "Prompted", "Prefixed", "Ranked", "the text", "the agent"}
 
 
 def range_of(seed):

@@ -122,3 +122,8 @@ def test_chat(run, monkeypatch):
 
     monkeypatch.setattr("builtins.input", ended)
     assert "agent > " not in run("chat", "--steps", 0)
+
+
+def test_trl_grpo(run):
+    printed = run("trl_grpo", "--steps", 1, "--imitation", 2, "--games", 16)
+    assert "after imitation: -6.000" in printed and "after 1 steps of GRPO: -6.000" in printed

@@ -25,6 +25,7 @@ from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.init_command import Init
 from agents.cli.ope_command import Ope
+from agents.cli.openenv_commands import ExportEnv, ServeEnv
 from agents.cli.push_command import Push
 from agents.cli.serving_commands import Merge, Serve
 from agents.cli.show import console
@@ -41,6 +42,8 @@ COMMANDS: dict[str, type] = {
     "play": Play,
     "record": Record,
     "export": Export,
+    "serve-env": ServeEnv,
+    "export-env": ExportEnv,
     "eval": Eval,
     "ope": Ope,
     "bench": Bench,
@@ -55,7 +58,7 @@ EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
 ORDER = (
     "list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat", "serve",
-    "distil", "merge", "push", "init",
+    "distil", "merge", "push", "serve-env", "export-env", "init",
 )  # fmt: skip
 
 

@@ -143,7 +143,7 @@ class Check:
         """Prints one line where all is well."""
         import lang_envs
 
-        lang_envs.check_env(_known(self.env), **pairs(self.options))
+        lang_envs.check_env(known_env(self.env), **pairs(self.options))
         console().print(f"[green]{escape(self.env)} keeps every promise.")
 
 
@@ -185,7 +185,7 @@ class Play:
         for name in ("env_id", "seed", "read", "console", "level"):
             if name in options:
                 raise ValueError(f"{name} is no option of an environment that --set can set here; leave it out.")
-        play(_known(self.env), self.seed, **options)
+        play(known_env(self.env), self.seed, **options)
 
     def _step_through(self, folder: Path, env_options: dict[str, Any]) -> None:
         from agents.benchmark.running.evaluate import decoded
@@ -244,7 +244,7 @@ class Record:
         show.show_data(console(), self.out, episodes=1)
 
 
-def _known(env: str) -> str:
+def known_env(env: str) -> str:
     """The id, if it is registered or names a module that will register it."""
     import gymnasium
 

@@ -136,6 +136,7 @@ class ClarifyingQA(Task[QAState]):
     """
 
     conversational = True
+    reward_range = (0.0, 1.0)
     max_utterance_tokens = 64
     max_context_tokens = 320
 

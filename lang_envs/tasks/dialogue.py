@@ -117,6 +117,7 @@ class Dialogue(Task[int]):
 
     max_turns = 1
     conversational = True
+    splits = ("train", "validation", "test")
     instruction = (
         "You are the agent of a service and talk with a customer. Say the agent's next turn, as a person would: one or "
         "two short sentences."
@@ -144,6 +145,8 @@ class Dialogue(Task[int]):
         pays = reward if callable(reward) else similarity_of(str(reward))
         self.threshold = pays.threshold if isinstance(pays, BERTClick) else None
         self.similarity = pays.similarity if isinstance(pays, BERTClick) else pays
+        if self.threshold is not None or reward in ("bleu", "chrf", "meteor"):
+            self.reward_range = (0.0, 1.0)
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
     def begin(self, rng: np.random.Generator) -> tuple[int, Conversation]:

@@ -99,6 +99,7 @@ class MovieReview(Task[None]):
     instruction = "Go on with the review of a movie, in a few small words, without a full stop."
     max_utterance_tokens = 12
     max_tokens = 16
+    reward_range = (OFF_GRAMMAR, max(review.reward for review in REVIEWS))
     num_contexts = 1
 
     def __init__(self) -> None:

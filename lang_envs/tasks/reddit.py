@@ -123,6 +123,7 @@ class Reddit(Task[RedditState]):
 
     max_turns = 1
     conversational = True
+    splits = ("train", "test")
     instruction = "You read posts on Reddit. Write a comment on the one you are shown, in one or two sentences."
 
     def __init__(
@@ -146,7 +147,8 @@ class Reddit(Task[RedditState]):
                 f"max_comment_tokens and max_parent_tokens must be at least 2, got {max_comment_tokens} and "
                 f"{max_parent_tokens}"
             )
-        self.reward, self.condition_on_parent = reward, condition_on_parent
+        self.reward_range = (0.0, 10.0) if reward == "upvotes" else (-10.0, 0.0)
+        self.reward, self.split, self.condition_on_parent = reward, split, condition_on_parent
         self.max_utterance_tokens, self.max_context_tokens = max_comment_tokens, max_parent_tokens
         self.max_tokens = max_comment_tokens + max_parent_tokens
         self._classifier, self._classifier_label = classifier, classifier_label

@@ -163,9 +163,11 @@ class VisualDialogue(Task[VisualDialogueState]):
             raise ValueError(f"rule must be one of {get_args(Rule)}, got {rule!r}")
         seed_of(seed)
         self.reward: RewardName = reward
+        self.reward_range = (-1.0 if reward == "standard" else PENALTY - 1.0, 0.0)
         self.rule: Rule = rule
         self.world: World = make_world(os.fspath(world), pool, difficulty, split, seed, features, threshold)
         self.num_contexts = len(self.world.captions)
+        self.split, self.splits = split, ("train", "val", "test") if self.is_built_in else ()
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
     def begin(self, rng: np.random.Generator) -> tuple[VisualDialogueState, Conversation]:

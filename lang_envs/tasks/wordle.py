@@ -128,6 +128,7 @@ class Wordle(Task[WordleState]):
     """
 
     max_turns = 6
+    reward_range = (-1.0, 0.0)
     instruction = (
         "Find a hidden English word of five letters in six guesses. Say one word of five small letters at a time, and "
         "nothing else. You are answered with five letters: g where your letter is right and in its place, y where the "

@@ -1,0 +1,84 @@
+"""Commands that put an environment behind OpenEnv: dataclasses, read by tyro."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.markup import escape
+from tyro.conf import Positional
+
+from agents.cli.arguments import SetOptions, pairs
+from agents.cli.commands import known_env
+from agents.cli.show import console
+
+
+@dataclass
+class ServeEnv:
+    """Serves an environment to OpenEnv's clients, one session to a web socket.
+
+    Examples:
+        lang-envs serve-env Wordle-v0
+        lang-envs serve-env Wordle-v0 --set words=english-30 --port 8001 --sessions 256
+        lang-envs serve-env ClarifyingQA-v0 --web
+    """
+
+    env: Positional[str]
+    """environment id"""
+    options: SetOptions = ()
+    """options of the environment, as NAME=VALUE"""
+    host: str = "127.0.0.1"
+    """the address to listen at; 0.0.0.0 is open to whoever reaches this machine"""
+    port: int = 8000
+    """the port to listen at"""
+    sessions: int = 64
+    """at once; a client beyond them is refused"""
+    web: bool = False
+    """also a page at /web, to play in a browser"""
+
+    def __call__(self) -> None:
+        """Serves until it is interrupted."""
+        _installed()
+        from lang_envs.openenv.server import make_app, serve
+
+        if not 0 < self.port < 2**16:
+            raise ValueError(f"a port lies in [1, 65535], got {self.port}")
+        if self.web:
+            os.environ["ENABLE_WEB_INTERFACE"] = "true"  # how OpenEnv is told
+        app = make_app(known_env(self.env), sessions=self.sessions, **pairs(self.options))
+        page = f"; a page to play at http://{self.host}:{self.port}/web" if self.web else ""
+        console().print(escape(f"{self.env} is served at http://{self.host}:{self.port}{page}. Ctrl-C ends it."))
+        serve(app, self.host, self.port)
+
+
+@dataclass
+class ExportEnv:
+    """Writes an environment as a folder for the command openenv: to validate, build and push.
+
+    Examples:
+        lang-envs export-env Wordle-v0 --out wordle
+        openenv validate wordle --level static
+    """
+
+    env: Positional[str]
+    """environment id"""
+    out: Path
+    """folder, new or empty"""
+    options: SetOptions = ()
+    """options of the environment, as NAME=VALUE; the server has them written into it"""
+
+    def __call__(self) -> None:
+        """Prints what to do next."""
+        _installed()
+        from lang_envs.openenv.export import export
+
+        folder = export(known_env(self.env), self.out, **pairs(self.options))
+        console().print(escape(f"{self.env} is at {folder}. Next: openenv validate {folder} --level static"))
+
+
+def _installed() -> None:
+    """Says which extra is missing before a long traceback does."""
+    if importlib.util.find_spec("openenv") is None:
+        raise ValueError("OpenEnv is not installed: pip install 'lang-envs[openenv]'.")

@@ -1,0 +1,227 @@
+# mypy: disable-error-code="import-untyped"
+"""One session: gymnasium's utterance level behind OpenEnv's ``Environment``."""
+
+from __future__ import annotations
+
+import copy
+import html
+from typing import Any
+from uuid import uuid4
+
+import numpy as np
+from openenv.core.env_server.interfaces import Environment
+from openenv.core.env_server.types import EnvironmentMetadata
+
+import lang_envs
+from lang_envs.arguments import shown
+from lang_envs.conversation import Conversation, to_json
+from lang_envs.envs import UtteranceEnv
+from lang_envs.make import utterance_env
+from lang_envs.misspelt import hint
+from lang_envs.openenv.models import EpisodeState, UtteranceAction, UtteranceObservation
+
+WHOLE = "all"
+"""the split of a task that has no parts"""
+
+
+class Splits:
+    """An environment in each of its task's splits, made once for all sessions: a task holds no mutable state.
+
+    Args:
+        env_id: a registered id.
+        **options: of the environment.
+
+    Raises:
+        ValueError: where the id is not of a language environment.
+    """
+
+    def __init__(self, env_id: str, **options: Any) -> None:
+        self.env_id, self._options = env_id, options
+        usual = utterance_env(env_id, **options)
+        task = usual.task
+        self.usual: str = getattr(task, "split", WHOLE) if task.splits else WHOLE
+        self.names = tuple(dict.fromkeys((self.usual, *task.splits)))
+        self._envs = {self.usual: usual}
+
+    def env(self, split: str) -> UtteranceEnv:
+        """The environment of a split, which nobody plays in: the sessions have copies.
+
+        Raises:
+            ValueError: for a split that there is not, and where the data have none of that name.
+        """
+        if not isinstance(split, str):
+            raise TypeError(f"a split must be a text, got {shown(split)}")
+        if split not in self._envs:
+            if split not in self.names:
+                raise ValueError(f"{self.env_id} has no split {shown(split)}; {hint(split, self.names)}")
+            self._envs[split] = utterance_env(self.env_id, **self._options | {"split": split})
+        return self._envs[split]
+
+    def size(self, split: str) -> int:
+        """How many starting points a split has.
+
+        Raises:
+            ValueError: where :meth:`env` does.
+            NotImplementedError: where they are drawn freely, as the protocol of OpenEnv has it.
+        """
+        count = self.env(split).task.num_contexts
+        if count is None:
+            raise NotImplementedError(f"the starting points of {self.env_id} are drawn freely and have no numbers")
+        return count
+
+
+class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, EpisodeState]):
+    """An episode after another of one session; the same seed gives the episode that ``gymnasium.make`` gives.
+
+    The starting points are OpenEnv's tasks: ``list_splits``, ``num_tasks``, ``get_task``, and
+    ``reset(split=..., context=...)`` (or ``index=...``) begins at one.
+
+    Args:
+        splits: the environments that the sessions share.
+    """
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def __init__(self, splits: Splits) -> None:
+        super().__init__()
+        self._splits = splits
+        self._envs = {splits.usual: copy.copy(splits.env(splits.usual))}  # own episodes, shared tasks
+        self._env = self._envs[splits.usual]
+        self._state = EpisodeState()
+
+    def reset(
+        self,
+        seed: int | None = None,
+        episode_id: str | None = None,
+        context: int | None = None,
+        split: str | None = None,
+        index: int | None = None,
+        **unknown: Any,
+    ) -> UtteranceObservation:
+        """Starts an episode; all of its chance comes from ``seed``.
+
+        Args:
+            seed: an integer >= 0, or None.
+            episode_id: what the state calls it; drawn by default.
+            context: the task's starting point, from 0; drawn by default.
+            split: a name of ``list_splits``; by default the one that the environment was made with.
+            index: another name for ``context``, which OpenEnv's guide uses.
+            **unknown: refused.
+
+        Raises:
+            ValueError: for a seed, a starting point or a split that there is not.
+            TypeError: for an argument of another name or type.
+        """
+        if unknown:
+            known = ("seed", "episode_id", "context", "split")
+            raise TypeError(f"reset has no argument {next(iter(unknown))!r}; {hint(next(iter(unknown)), known)}")
+        if None not in (context, index) and context != index:
+            raise ValueError(f"context and index name one starting point, got {shown(context)} and {shown(index)}")
+        if episode_id is not None and not isinstance(episode_id, str):
+            raise TypeError(f"episode_id must be a text, got {shown(episode_id)}")
+        context = index if context is None else context
+        split = self._splits.usual if split is None else split
+        shared = self._splits.env(split)
+        self._env = env = self._envs.setdefault(split, copy.copy(shared))
+        text, info = env.reset(seed=seed, options={"context": context})
+        self._state = EpisodeState(
+            episode_id=str(uuid4()) if episode_id is None else episode_id,
+            seed=seed,
+            split=split,
+            context=context,
+        )
+        metadata = self._metadata(False, info) | {"instruction": env.task.instruction}
+        return UtteranceObservation(text=text, messages=to_json(env.conversation()), metadata=metadata)
+
+    def step(self, action: UtteranceAction, timeout_s: float | None = None, **_: Any) -> UtteranceObservation:
+        """Says one utterance; ``timeout_s`` is left out of account.
+
+        Raises:
+            ValueError: for a text that is too long, and before the first or after the end of an episode.
+            TypeError: where the message is no text.
+        """
+        text, reward, terminated, truncated, info = self._env.step(action.message)
+        self._state.step_count += 1
+        self._state.done = terminated or truncated
+        return UtteranceObservation(
+            text=text,
+            messages=to_json(self._env.conversation()),
+            done=self._state.done,
+            reward=reward,
+            metadata=self._metadata(truncated, info),
+        )
+
+    # On the server's own thread: a hop to another one costs more than most tasks take, and what the sessions share
+    # (a task's caches) then needs no locks.
+
+    async def reset_async(  # noqa: D102  # as reset
+        self,
+        seed: int | None = None,
+        episode_id: str | None = None,
+        context: int | None = None,
+        split: str | None = None,
+        index: int | None = None,
+        **unknown: Any,
+    ) -> UtteranceObservation:
+        return self.reset(seed, episode_id, context, split, index, **unknown)
+
+    async def step_async(  # noqa: D102  # as step
+        self, action: UtteranceAction, timeout_s: float | None = None, **more: Any
+    ) -> UtteranceObservation:
+        return self.step(action)
+
+    @property
+    def state(self) -> EpisodeState:
+        """Where the session stands."""
+        return self._state
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """The id, what an agent is told, and the version of this package."""
+        task = self._env.task
+        told = task.instruction or f"{self._splits.env_id}, a language environment"
+        return EnvironmentMetadata(name=self._splits.env_id, description=told, version=lang_envs.__version__)
+
+    def render_web(self, observation: dict[str, Any]) -> str:
+        """The episode so far as a dialogue, for the web interface."""
+        return page(self._env.conversation(), observation.get("reward"), bool(observation.get("done")))
+
+    # OpenEnv's tasks
+
+    def list_splits(self) -> list[str]:
+        """The names of the splits; none where starting points are drawn freely."""
+        return [] if self._env.task.num_contexts is None else list(self._splits.names)
+
+    def num_tasks(self, split: str) -> int:
+        """How many starting points a split has."""
+        return self._splits.size(split)
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """What ``reset`` takes to begin at a starting point.
+
+        Raises:
+            IndexError: where there is none, as the protocol of OpenEnv has it.
+        """
+        if not 0 <= index < self.num_tasks(split):
+            raise IndexError(f"split {split!r} has {self.num_tasks(split)} tasks, from 0; got {index}")
+        return {"id": f"{split}-{index}", "split": split, "index": index, "context": index}
+
+    def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
+        """Those from ``start`` to before ``stop``, as a slice takes them."""
+        return [self.get_task(split, index) for index in range(self.num_tasks(split))[start:stop]]
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """All of a split."""
+        return self.get_task_range(split)
+
+    def _metadata(self, truncated: bool, info: dict[str, Any]) -> dict[str, Any]:
+        plain = {key: v.tolist() if isinstance(v, np.generic | np.ndarray) else v for key, v in info.items()}
+        return {"truncated": truncated, "turn": self._state.step_count, "info": plain}
+
+
+def page(messages: Conversation, reward: float | None, done: bool) -> str:
+    """A dialogue as HTML, whatever its texts hold."""
+    turns = "".join(
+        f'<p style="white-space:pre-wrap"><b>{role}</b> {html.escape(content)}</p>' for role, content in messages
+    )
+    paid = "" if reward is None else f"<p>reward {reward:g}{', the episode is over' if done else ''}</p>"
+    return f"<div>{turns}{paid}</div>"

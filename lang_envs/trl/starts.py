@@ -1,0 +1,65 @@
+"""Starting states as rows of TRL's data sets: all rollouts of one row are one group of GRPO."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lang_envs.arguments import contexts_of, seed_of, shown, whole_number
+from lang_envs.dynamics import check_context
+from lang_envs.rollout import Start
+from lang_envs.seeds import LIVE
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+    from lang_envs.envs import TokenEnv, UtteranceEnv
+    from lang_envs.vector import TokenVectorEnv
+
+
+def prompts(
+    env: TokenVectorEnv | TokenEnv | UtteranceEnv,
+    n: int,
+    seeds: Sequence[int] | None = None,
+    contexts: Sequence[int] | None = None,
+) -> Dataset:
+    """A data set of ``n`` starting states, for ``GRPOTrainer(train_dataset=...)``.
+
+    A row has a ``prompt``, a ``seed`` and a ``context``. TRL hands the prompts alone to a rollout function, so the last
+    message of each holds the seed and the context too, beside its role and content; chat templates leave them out.
+
+    Args:
+        env: where the episodes will be played.
+        n: how many.
+        seeds: of the environment, one for each; by default those that are set aside for learning.
+        contexts: the task's starting points, one for each; drawn from the seeds by default.
+
+    Raises:
+        ValueError: for a seed or a starting point that there is not, or another number of them.
+        TypeError: for one of another type.
+    """
+    from datasets import Dataset
+
+    n = whole_number(n, "a number of prompts", least=1)
+    own = [seed_of(seed) for seed in (LIVE.episodes(n) if seeds is None else seeds)]
+    if len(own) != n or None in own:
+        raise ValueError(f"expected {n} seeds, got {shown(seeds)}")
+    drawn: list[Any] = contexts_of(contexts, n) or [None] * n
+    told = env.task.instruction + "\n\n" * bool(env.task.instruction)
+    rows = []
+    for seed, context in zip(own, drawn, strict=True):
+        start = {"seed": seed, "context": check_context(env.task, context)}
+        rows.append({"prompt": [{"role": "user", "content": told, **start}], **start})
+    return Dataset.from_list(rows)
+
+
+def start_of(prompt: Any) -> Start:
+    """The starting state that a row of :func:`prompts` stands for.
+
+    Raises:
+        ValueError: for a prompt from elsewhere.
+    """
+    message = prompt[-1] if isinstance(prompt, list) and prompt else None
+    if not isinstance(message, dict) or "seed" not in message:
+        raise ValueError(f"expected a prompt of lang_envs.trl.prompts, which holds a seed; got {shown(prompt)}")
+    return Start(message["seed"], context=message.get("context"))
