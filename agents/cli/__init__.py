@@ -22,6 +22,7 @@ from agents.cli.arguments import check_once, check_printable, import_named
 from agents.cli.bench_command import Bench
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
+from agents.cli.import_command import Import
 from agents.cli.ope_command import Ope
 from agents.cli.show import console
 from lang_envs.misspelt import unknown
@@ -34,6 +35,7 @@ COMMANDS: dict[str, type] = {
     "check": Check,
     "play": Play,
     "record": Record,
+    "import": Import,
     "export": Export,
     "eval": Eval,
     "ope": Ope,
@@ -44,7 +46,7 @@ COMMANDS: dict[str, type] = {
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
-ORDER = ("list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat")
+ORDER = ("list", "show", "check", "play", "record", "import", "export", "train", "eval", "ope", "bench", "explain", "chat")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import xxhash
 
@@ -168,14 +168,15 @@ def _rewards(layout: Layout, table: Table, options: Options) -> str:
     return words
 
 
-def tokenizer_for(named: Any, plain: bool = False) -> PreTrainedTokenizerFast:
+def tokenizer_for(named: Any, plain: bool = False, markup: str | None = None) -> PreTrainedTokenizerFast:
     """The tokenizer that conversations are spelled with.
 
     Args:
         named: a tokenizer, or where one is; None: the packaged one.
         plain: whether texts are read as they stand, so that one without a chat template stays without.
+        markup: how conversations are written, where not by its own chat template (``lang_envs.adoption``).
     """
-    found = text_tokenizer() if named is None else adopt(named)
+    found = adopt(text_tokenizer() if named is None else named, markup)
     return found if found.chat_template or plain else adopt(found, "plain")
 
 
@@ -188,6 +189,37 @@ def token_limit_of(named: Any, tokenizer: PreTrainedTokenizerFast) -> int | None
         except (ValueError, OSError):  # a tokenizer alone
             pass
     return min((n for n in stated if 0 < n < 1_000_000), default=None)
+
+
+def limits_for(
+    tokenizer: PreTrainedTokenizerFast,
+    named: Any = None,
+    tokens: int | None = None,
+    utterance: int = MAX_UTTERANCE_TOKENS,
+    longer: Literal["skip", "cut"] = "skip",
+) -> Limits:
+    """The limits of an import; see :class:`Limits`.
+
+    Args:
+        tokenizer: that spells.
+        named: where it is, and perhaps its model; None for the packaged one.
+        tokens: of an episode; None: 1024, or fewer where the model reads no more.
+        utterance: of a reply.
+        longer: what becomes of a longer one.
+
+    Raises:
+        ValueError: the model reads fewer tokens, or the reply leaves no room for a prompt.
+    """
+    most = token_limit_of(named, tokenizer)
+    if tokens is not None and most is not None and tokens > most:
+        raise ValueError(f"--max-tokens is {tokens}, and the model reads {most} at most; ask for fewer")
+    found = tokens or min(MAX_TOKENS, most or MAX_TOKENS)
+    if not 1 <= utterance < found:
+        raise ValueError(
+            f"a reply of at most {utterance} tokens leaves no room for a prompt in an episode of {found}; set "
+            "--max-utterance-tokens to fewer, or --max-tokens to more"
+        )
+    return Limits(found, utterance, longer)
 
 
 def import_logs(

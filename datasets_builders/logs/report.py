@@ -55,6 +55,14 @@ class Report:
             "skipped": self.skipped,
         }
 
+    def warning(self, low: float, high: float) -> str:
+        """What to know before training on returns from ``low`` to ``high``; empty where there is nothing."""
+        if self.rewards == "none":
+            return "There are no rewards: agents that imitate (bc) can learn from this data set, others refuse it."
+        if low == high:
+            return f"All returns are {low:g}: agents that learn from rewards refuse this data set."
+        return ""
+
     def left_out(self) -> str:
         """What was left out and why, in a sentence."""
         return "; ".join(f"{one['count']} for {kind!r} ({one['first']})" for kind, one in self.skipped.items())
