@@ -18,6 +18,7 @@ from datasets_builders import export, imports, loading
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
 from datasets_builders.logs import importing
+from datasets_builders.logs.limits import tokenizer_for
 from datasets_builders.provenance import check_facts, read_provenance, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema, schema_of
 from datasets_builders.views import Chunk
@@ -141,7 +142,7 @@ class EpisodeDataset(Sequence[Episode]):
         cls,
         rows: Iterable[Mapping[str, Any]] | str | os.PathLike[str],
         tokenizer: PreTrainedTokenizerFast | None = None,
-        options: importing.Options = importing.Options(strict=True),
+        options: importing.Options = importing.STRICT,
     ) -> EpisodeDataset:
         """The conversations of a log in memory; ``import_logs`` streams those of a large one (docs/logs_of_yours.md).
 
@@ -153,7 +154,7 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             DatasetError: a row cannot be imported, naming it; there is none; or the layout is not known.
         """
-        tokenizer = importing.tokenizer_for(tokenizer, options.plain)
+        tokenizer = tokenizer_for(tokenizer, options.plain)
         return cls.from_episodes(*importing.episodes_of(rows, tokenizer, options), tokenizer)
 
     @classmethod

@@ -183,10 +183,16 @@ def test_files_made_elsewhere_are_read(tmp_path):
         ('{"prompt": "a", "completion": "b", "reward": 1' + "0" * 400 + "}", "row 2: a rating that is not finite"),
         ('{"prompt": null, "completion": "b", "reward": 1}', "row 2: no prompt"),
         ('{"prompt": ["a"], "completion": "b", "reward": 1}', "row 2: the prompt is no text: list"),
-        ('{"prompt": [{"role": ["user"], "content": "a"}], "completion": "b", "reward": 1}', "row 2: a message of the role"),
+        (
+            '{"prompt": [{"role": ["user"], "content": "a"}], "completion": "b", "reward": 1}',
+            "row 2: a message of the role",
+        ),
         ('{"prompt": "a", "completion": "b\\ud800", "reward": 1}', "row 2: a text holds half a character"),
         ('{"prompt": [{"role": "tool", "content": "a"}], "completion": "b", "reward": 1}', "of the role 'tool'"),
-        ('{"prompt": "a", "completion": [{"role": "user", "content": "b"}], "reward": 1}', "opens with a message of the user"),
+        (
+            '{"prompt": "a", "completion": [{"role": "user", "content": "b"}], "reward": 1}',
+            "opens with a message of the user",
+        ),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, row, message):

@@ -14,8 +14,8 @@ from agents.decoding.candidate_scores import TextReward
 from agents.evaluation.explain import spoken
 from agents.reference import logprobs
 from datasets_builders import EpisodeDataset, build, record
-from datasets_builders.provenance import tokenizer_facts
 from datasets_builders.logs.importing import Options
+from datasets_builders.provenance import tokenizer_facts
 from datasets_builders.trl import to_sft
 from lang_envs import TokenEnv, TokenVectorEnv, UtteranceEnv, check_env, rollout
 from lang_envs.adoption import adopt

@@ -46,7 +46,21 @@ COMMANDS: dict[str, type] = {
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
-ORDER = ("list", "show", "check", "play", "record", "import", "export", "train", "eval", "ope", "bench", "explain", "chat")
+ORDER = (
+    "list",
+    "show",
+    "check",
+    "play",
+    "record",
+    "import",
+    "export",
+    "train",
+    "eval",
+    "ope",
+    "bench",
+    "explain",
+    "chat",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -88,7 +88,8 @@ class Import:
         """Prints what was imported."""
         from datasets_builders import EpisodeDataset
         from datasets_builders.card import histogram
-        from datasets_builders.logs.importing import import_logs, tokenizer_for
+        from datasets_builders.logs.limits import tokenizer_for
+        from datasets_builders.logs.writing import import_logs
 
         if not self.files:
             raise ValueError("Which log? lang-envs import FILE --out FOLDER")
@@ -107,7 +108,8 @@ class Import:
             screen.print(f"[yellow]{escape(told)}", soft_wrap=True)
 
     def _options(self, tokenizer: Any) -> Options:
-        from datasets_builders.logs.importing import Options, limits_for
+        from datasets_builders.logs.importing import Options
+        from datasets_builders.logs.limits import limits_for
         from datasets_builders.logs.table import Named
 
         columns = {kind: name for kind in _PLAIN if (name := getattr(self, f"{kind}_column")) is not None}

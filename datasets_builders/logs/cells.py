@@ -164,7 +164,7 @@ def _message(one: Any) -> Message:
     if not isinstance(role, str) or role.strip().casefold() not in _ROLES:
         raise Fault(f"a message of the role {role!r:.40}", f"roles are {', '.join(_ROLES)}")
     content = next((one[key] for key in ("content", "value", "text") if key in one), None)
-    if _is_list(content):
+    if isinstance(content, list | tuple):
         content = "".join(_part(part) for part in content)
     if content is None:
         raise Fault("a message without a text", shown(dict(one)))

@@ -45,9 +45,7 @@ class ConversationsFile:
             self._writer.close()
         self._sink.close()
 
-    def add(
-        self, name: str, held_out: bool, conversation: Conversation, rewards: list[float | None], row: int
-    ) -> None:
+    def add(self, name: str, held_out: bool, conversation: Conversation, rewards: list[float | None], row: int) -> None:
         """Adds a conversation."""
         facts = {"id": name, "held_out": held_out, "messages": to_json(conversation), "rewards": rewards, "row": row}
         self._waiting.append(facts)

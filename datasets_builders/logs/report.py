@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from datasets_builders.logs.rows import Place
 from datasets_builders.logs.talk import Fault
 from lang_envs.printable import printable
 
@@ -36,10 +37,10 @@ class Report:
     cut: int = 0
     skipped: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def skip(self, row: int, fault: Fault) -> None:
+    def skip(self, place: Place, fault: Fault) -> None:
         """Counts what was left out."""
         kind = fault.kind if fault.kind in self.skipped or len(self.skipped) < _MOST_KINDS else _OTHERS
-        first = f"row {row}: {printable(str(fault))[:200]}"
+        first = f"{printable(str(place))}: {printable(str(fault))[:200]}"
         self.skipped.setdefault(kind, {"count": 0, "first": first})["count"] += 1
 
     def facts(self) -> dict[str, Any]:

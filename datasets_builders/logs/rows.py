@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from datasets_builders.logs.talk import Row
 from lang_envs.corpora import arrow_files, csv_files
@@ -89,15 +89,38 @@ def _hub(name: str, split: str) -> Iterator[tuple[int, Any]]:
         raise CorpusError(f"hub:{name}, split {split!r}: cannot be read ({error})") from error
 
 
-def given(rows: Iterable[Any] | Source, split: str = "train") -> Iterator[tuple[int, Row]]:
-    """Rows with their numbers, of a file or as they are."""
-    if isinstance(rows, (str, os.PathLike)):
-        yield from rows_of(rows, split)
-        return
+class Place(NamedTuple):
+    """Where a row stands."""
+
+    source: str
+    """empty where rows were passed in"""
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.source}, row {self.row}" if self.source else f"row {self.row}"
+
+
+Numbered = Iterable[tuple[Place, Row]]
+"""Rows with their places."""
+
+
+def of_sources(sources: Iterable[Source], split: str = "train") -> Iterator[tuple[Place, Row]]:
+    """The rows of one source after another; see :func:`rows_of`."""
+    for source in sources:
+        for number, row in rows_of(source, split):
+            yield Place(str(source), number), row
+
+
+def as_given(rows: Iterable[Any]) -> Iterator[tuple[Place, Row]]:
+    """Rows that were passed in.
+
+    Raises:
+        CorpusError: one is no object.
+    """
     for number, row in enumerate(rows, 1):
         if not isinstance(row, Mapping):
             raise CorpusError(f"row {number}: expected an object, got {shown(row)}")
-        yield number, row
+        yield Place("", number), row
 
 
 def portions(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -80,6 +80,4 @@ def scored(talks: Sequence[Talk], score: Score) -> list[Talk]:
     if found.shape != (len(replies),) or not np.isfinite(found).all():
         raise ValueError(f"--reward must give a finite number for each of {len(replies)} replies, got {found!r:.200}")
     left = iter(found.tolist())
-    return [
-        talk if talk.rated else replace(talk, rewards=tuple(next(left) for _ in talk.rewards)) for talk in talks
-    ]
+    return [talk if talk.rated else replace(talk, rewards=tuple(next(left) for _ in talk.rewards)) for talk in talks]

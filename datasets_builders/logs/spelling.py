@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from datasets_builders.logs.limits import Limits
 from datasets_builders.logs.talk import Fault, Talk
-from lang_envs.conversation import Conversation, user
+from lang_envs.conversation import Conversation, assistant, user
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
-from lang_envs.tokenizers import encode, opening_tokens, unused_ids, vocabulary_size
+from lang_envs.tokenizers import decode, encode, opening_tokens, unused_ids, vocabulary_size
 from lang_envs.utterances import check_tokens, opening
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _SHORTEST_OPENING = 8  # tokens; less room for what the agent reads is none
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long an episode may be, in tokens.
-
-    Attributes:
-        tokens: of a whole episode.
-        utterance: of one reply, its end token included.
-        longer: whether a conversation with a longer reply is left out, or the reply is cut.
-    """
-
-    tokens: int
-    utterance: int
-    longer: Literal["skip", "cut"] = "skip"
 
 
 class _Turn(NamedTuple):
@@ -210,12 +195,14 @@ class Spelling:
             raise Fault(f"a reply of more than {self.limits.utterance} tokens")
         return episode
 
-    def _read(self, tokens: list[int], acted: list[bool], reward: float | None) -> tuple[Conversation, list[float | None]]:
+    def _read(
+        self, tokens: list[int], acted: list[bool], reward: float | None
+    ) -> tuple[Conversation, list[float | None]]:
         if self.markup is not None:
             messages = self.markup.read(tokens)
         else:
             first = acted.index(True)
-            heard, said = self.tokenizer.decode(tokens[:first]), self.tokenizer.decode(tokens[first:])
-            messages = (user(heard), user(said)._replace(role="assistant"))
+            heard, said = decode(self.tokenizer, [tokens[:first], tokens[first:]])
+            messages = (user(heard), assistant(said))
         count = sum(message.role == "assistant" for message in messages)
         return messages, [*[None] * (count - 1), reward][: count or 0]

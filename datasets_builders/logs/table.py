@@ -8,10 +8,12 @@ from itertools import chain, islice
 from typing import Any
 
 from datasets_builders.logs.cells import REWARDS, number, numbers, plain, value_at
+from datasets_builders.logs.rows import Numbered
 from datasets_builders.logs.talk import Fault, Row
 from datasets_builders.storage import DatasetError
 from lang_envs.corpora.records import brief
 
+_LISTED = 40  # columns
 LOOKED_AT = 16
 """Rows by whose values the columns are known: a column may be null in the first."""
 KNOWN: dict[str, tuple[str, ...]] = {
@@ -58,6 +60,12 @@ class Table:
                     self.sample[name] = value
         self.columns = tuple(self.sample)
 
+    @property
+    def listed(self) -> str:
+        """The columns in words."""
+        names = [brief(name) for name in self.columns[:_LISTED]]
+        return f"the columns {', '.join(names)}{', ...' * (len(self.columns) > _LISTED)}"
+
     def all_of(self, *names: str) -> bool:
         """Whether there are columns of exactly these names."""
         return all(name in self.sample for name in names)
@@ -72,7 +80,7 @@ class Table:
         if asked is None:
             return [name for name in self.columns if plain(name) in KNOWN[kind]]
         if asked not in self.sample:
-            raise DatasetError(f"there is no column {asked!r}; the columns are {brief(list(self.columns))}")
+            raise DatasetError(f"there is no column {asked!r}; there are {self.listed}")
         return [asked]
 
     def column(self, kind: str) -> str:
@@ -84,9 +92,7 @@ class Table:
         found = self.candidates(kind)
         if len(found) != 1:
             told = f"the columns {found} may each be the {kind}" if found else f"no column is known to be the {kind}"
-            raise DatasetError(
-                f"{told}; name the one with --{kind}-column. The columns are {brief(list(self.columns))}"
-            )
+            raise DatasetError(f"{told}; name the one with --{kind}-column. There are {self.listed}")
         return found[0]
 
     def maybe(self, kind: str) -> str | None:
@@ -151,7 +157,7 @@ def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float
     return sum(weight * value for weight, value in zip(weights, known, strict=True))
 
 
-def looked_at(rows: Iterable[tuple[int, Row]], named: Named) -> tuple[Table, Iterable[tuple[int, Row]]]:
+def looked_at(rows: Numbered, named: Named) -> tuple[Table, Numbered]:
     """The columns of a log, and all of its rows, those that were looked at first.
 
     Raises:

@@ -16,9 +16,7 @@ Row = dict[str, str | None]
 """By column; None where a row is too short. Fields beyond the header's are left out."""
 
 
-def rows(
-    path: str | os.PathLike[str], columns: Iterable[str] = (), delimiter: str = ","
-) -> Iterator[tuple[int, Row]]:
+def rows(path: str | os.PathLike[str], columns: Iterable[str] = (), delimiter: str = ",") -> Iterator[tuple[int, Row]]:
     """The rows of a file with a header, each with its number from 1; blank lines are passed over.
 
     Args:
@@ -41,9 +39,7 @@ def rows(
         yield number, dict(zip(header, [*known, *[None] * (len(header) - len(known))], strict=True))
 
 
-def lists(
-    content: Iterable[str], where: str, first: int = 1, delimiter: str = ","
-) -> Iterator[tuple[int, list[str]]]:
+def lists(content: Iterable[str], where: str, first: int = 1, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """The fields of each row of some lines; rows are numbered from ``first``, and blank lines are passed over.
 
     Raises:

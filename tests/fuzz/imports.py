@@ -149,6 +149,8 @@ def attempt(world: World, damage: Damaged, case: Path) -> Outcome:
         with using():
             found = contents(dataset)
     wanted = world.wanted[damage.form]
+    if misnamed:  # the provenance says what the rewards were called
+        found, wanted = (text.replace(damage.damage, form.reward) for text in (found, wanted))
     if form.path.is_dir():
         wanted = wanted.replace(form.path.name, path.name)
     return same(found, wanted, "different" if misnamed else "accepted", f"{damage.form}: {damage.damage}")

@@ -6,7 +6,6 @@ from datasets_builders.logs.layouts import answers, conversations, pairs, severa
 from datasets_builders.logs.layouts.layout import Layout
 from datasets_builders.logs.table import Table
 from datasets_builders.storage import DatasetError
-from lang_envs.corpora.records import brief
 from lang_envs.misspelt import unknown
 
 LAYOUTS: tuple[Layout, ...] = (
@@ -39,12 +38,11 @@ def recognised(table: Table, name: str | None = None) -> Layout:
         fitting = fitting[:1]
     if len(fitting) == 1:
         return fitting[0]
-    columns = f"the columns {brief(list(table.columns))}"
     if fitting:
         names = ", ".join(layout.name for layout in fitting)
-        raise DatasetError(f"{columns} fit several layouts ({names}); say which with --layout")
+        raise DatasetError(f"{table.listed} fit several layouts ({names}); say which with --layout")
     known = "; ".join(f"{layout.name} ({layout.columns})" for layout in LAYOUTS)
     raise DatasetError(
-        f"{columns} fit no layout that is known. Understood are: {known}. Columns of other names can be named, with "
-        "--prompt-column, --response-column, --messages-column and --reward-column"
+        f"{table.listed} fit no layout that is known. Understood are: {known}. Name columns of others "
+        "with --prompt-column, --response-column, --messages-column and --reward-column"
     )

@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from datasets_builders.logs.rows import Numbered, Place
 from datasets_builders.logs.table import Table
 from datasets_builders.logs.talk import Row, Talk
 
-Numbered = Iterable[tuple[int, Row]]
-"""Rows with their numbers in the source."""
 Read = Callable[[Row], Iterable[Talk]]
 """The conversations of a row; raises ``Fault`` where it has none."""
 
 
-def as_they_are(rows: Numbered, table: Table) -> Iterator[tuple[int, Row]]:
+def as_they_are(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
     """Each row by itself."""
     yield from rows
 
@@ -39,4 +38,4 @@ class Layout:
     reader: Callable[[Table], Read]
     rewards: Callable[[Table], str]
     compares: bool = False
-    gathered: Callable[[Numbered, Table], Iterator[tuple[int, Row]]] = as_they_are
+    gathered: Callable[[Numbered, Table], Iterator[tuple[Place, Row]]] = as_they_are

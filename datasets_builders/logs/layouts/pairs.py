@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import takewhile
-from typing import Any
+from typing import Any, TypeVar
 
 from datasets_builders.logs.cells import is_messages, messages, number, plain, text, value_at
 from datasets_builders.logs.layouts.answers import prompt_of
@@ -13,8 +13,9 @@ from datasets_builders.logs.layouts.layout import Layout, Read
 from datasets_builders.logs.table import Table
 from datasets_builders.logs.talk import Fault, Row, Talk, replies_of, said
 from datasets_builders.storage import DatasetError
-from lang_envs.conversation import Conversation, Message, assistant, user
+from lang_envs.conversation import Conversation, assistant, user
 
+T = TypeVar("T")
 KINDS = ("chosen", "rejected")
 _SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 _OF_SCORES = ("score", "rating", "reward")
@@ -36,27 +37,34 @@ def transcript(value: Any, what: str) -> Conversation:
     return tuple((user if who == "Human" else assistant)(words.strip()) for who, words in turns)
 
 
-def split(chosen: Any, rejected: Any, conversation: bool = True) -> list[Side]:
-    """A prompt that both sides begin with, and what is left of each.
+def split(chosen: Conversation, rejected: Conversation) -> list[Side]:
+    """The messages that both sides begin with, and what is left of each.
 
     Raises:
-        Fault: they begin with nothing in common, or are the same.
+        Fault: they differ before the agent's reply, or not at all.
     """
-    if not conversation:
-        a, b = text(chosen, "chosen reply"), text(rejected, "rejected reply")
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
-        common = a.rfind(" ", 0, common + 1) + 1  # no word is cut
-        if not a[:common].strip():
-            raise Fault("no prompt", "chosen and rejected begin with nothing in common")
-        return [(a[:common].rstrip(), said(text(side[common:], "reply"))) for side in (a, b)]
-    same = list(takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False)))
-    prompt: tuple[Message, ...] = tuple(message for message, _ in same)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(chosen, rejected, strict=False))
+    prompt = tuple(message for message, _ in same)
     while prompt and prompt[-1].role == "assistant":
         prompt = prompt[:-1]
     rests = [side[len(prompt) :] for side in (chosen, rejected)]
     if any(not rest or rest[0].role != "assistant" for rest in rests):
         raise Fault("chosen and rejected differ before the agent's reply, or not at all")
     return [(prompt, rest) for rest in rests]
+
+
+def split_texts(chosen: str, rejected: str) -> list[Side]:
+    """The words that both sides begin with, and what is left of each.
+
+    Raises:
+        Fault: there are none, or nothing is left.
+    """
+    pairs = zip(chosen, rejected, strict=False)
+    common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    common = chosen.rfind(" ", 0, common + 1) + 1  # no word is cut
+    if not chosen[:common].strip():
+        raise Fault("no prompt", "chosen and rejected begin with nothing in common")
+    return [(chosen[:common].rstrip(), said(text(side[common:], "reply"))) for side in (chosen, rejected)]
 
 
 def _side(prompt: Any, value: Any, what: str) -> Side:
@@ -120,15 +128,20 @@ def _explicit(table: Table) -> Read:
     return read
 
 
+def _both(side: Callable[[str], T]) -> tuple[T, T]:
+    """What is made of the chosen side, and of the rejected one."""
+    return side("chosen"), side("rejected")
+
+
 def _implicit(table: Table) -> Read:
     rated = scores(table)
 
     def read(row: Row) -> Iterator[Talk]:
-        both = [row.get(kind) for kind in KINDS]
-        conversation = is_messages(both[0]) or is_messages(both[1])
-        if conversation:
-            both = [messages(value, f"{kind} reply")[0] for kind, value in zip(KINDS, both, strict=True)]
-        yield from _talks(split(*both, conversation), row, rated)
+        if any(is_messages(row.get(kind)) for kind in KINDS):
+            sides = split(*_both(lambda kind: messages(row.get(kind), f"{kind} reply")[0]))
+        else:
+            sides = split_texts(*_both(lambda kind: text(row.get(kind), f"{kind} reply")))
+        yield from _talks(sides, row, rated)
 
     return read
 
@@ -137,7 +150,8 @@ def _hh(table: Table) -> Read:
     rated = scores(table)
 
     def read(row: Row) -> Iterator[Talk]:
-        yield from _talks(split(*(transcript(row.get(kind), f"{kind} transcript") for kind in KINDS)), row, rated)
+        sides = split(*_both(lambda kind: transcript(row.get(kind), f"{kind} transcript")))
+        yield from _talks(sides, row, rated)
 
     return read
 

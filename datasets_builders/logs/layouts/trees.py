@@ -6,9 +6,10 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from datasets_builders.logs.cells import number
 from datasets_builders.logs.cells import messages as messages_of
-from datasets_builders.logs.layouts.layout import Layout, Numbered, Read
+from datasets_builders.logs.cells import number
+from datasets_builders.logs.layouts.layout import Layout, Read
+from datasets_builders.logs.rows import Numbered, Place
 from datasets_builders.logs.table import Table
 from datasets_builders.logs.talk import Fault, Row, Talk, said
 from datasets_builders.storage import DatasetError
@@ -21,7 +22,7 @@ _RANKED = "rank among the replies beside it: the best counts 1, the last 0"
 Node = Mapping[str, Any]
 
 
-def gathered(rows: Numbered, table: Table) -> Iterator[tuple[int, Row]]:
+def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
     """One row for each tree: its messages, as they stood.
 
     Without a column "message_tree_id", all rows are held in memory.
@@ -30,8 +31,8 @@ def gathered(rows: Numbered, table: Table) -> Iterator[tuple[int, Row]]:
         DatasetError: the rows of a tree stand apart.
     """
     found: list[Row] = []
-    first, tree, seen = 0, None, set[Any]()
-    for number_of_row, row in rows:
+    first, tree, seen = Place("", 0), None, set[Any]()
+    for place, row in rows:
         own = row.get(_TREE) if _TREE in table.sample else ""
         if found and own != tree:
             yield first, {"nodes": found}
@@ -39,10 +40,8 @@ def gathered(rows: Numbered, table: Table) -> Iterator[tuple[int, Row]]:
             found = []
         if not found:
             if own in seen:
-                raise DatasetError(
-                    f"row {number_of_row}: the tree {shown(own)} was over and goes on; sort the rows by {_TREE!r}"
-                )
-            first, tree = number_of_row, own
+                raise DatasetError(f"{place}: the tree {shown(own)} was over and goes on; sort the rows by {_TREE!r}")
+            first, tree = place, own
         found.append(row)
     if found:
         yield first, {"nodes": found}
