@@ -38,7 +38,16 @@ def _spread(value: Any, acted: list[bool], what: str) -> list[float | None]:
     return [next(of_agent) if own else None for own in acted]
 
 
-def _talk(row: Row, ids: list[int], acted: list[bool], reward: Any, unrated: bool) -> Talk:
+def _talk(ids: list[int], acted: list[bool], known: Any, reward: Any, unrated: bool) -> Talk:
+    """A conversation of tokens.
+
+    Args:
+        ids: [T].
+        acted: [T], which are the agent's.
+        known: log-probabilities, of all tokens or of the agent's; None where there are none.
+        reward: of each token, of each of the agent's, or a single one of the last.
+        unrated: whether it is left out.
+    """
     if not any(acted):
         raise Fault("nobody speaks as the agent")
     if acted[0]:
@@ -51,7 +60,6 @@ def _talk(row: Row, ids: list[int], acted: list[bool], reward: Any, unrated: boo
             raise Fault("a reward on a token that is not the agent's")
     elif (rated := number(reward)) is not None:
         rewards[max(i for i, own in enumerate(acted) if own)] = rated
-    known = row.get("logprobs")
     logprobs = None if known is None else [
         math.nan if one is None or not own else one
         for one, own in zip(_spread(known, acted, "logprobs"), acted, strict=True)
@@ -64,6 +72,7 @@ def _reader(table: Table) -> Read:
     rewards, single = _rewards(table), table.named.unrated
 
     def read(row: Row) -> Iterator[Talk]:
+        known = row.get("logprobs")
         if "tokens" in table.sample:
             ids, acted = _ids(row.get("tokens"), "tokens"), [bool(own) for own in _list(row.get("is_action"), "mask")]
         else:
@@ -71,6 +80,8 @@ def _reader(table: Table) -> Read:
             mask = row.get("env_mask")  # of the completion: 0 where a tool or an environment spoke
             own = [True] * len(spoken) if mask is None else [bool(one) for one in _list(mask, "mask")]
             ids, acted = heard + spoken, [False] * len(heard) + own
+            if isinstance(known, list | tuple) and len(known) == len(spoken):
+                known = [None] * len(heard) + list(known)
         if len(acted) != len(ids):
             raise Fault("another number of entries in the mask than of tokens", f"{len(acted)} for {len(ids)}")
         names = table.reward_columns()
@@ -78,7 +89,7 @@ def _reader(table: Table) -> Read:
             value: Any = table.rewards()(row, 1)[0]
         else:
             value = row.get(names[0]) if names else None
-        yield _talk(row, ids, acted, value, single or not rewards)
+        yield _talk(ids, acted, known, value, single or not rewards)
 
     return read
 
