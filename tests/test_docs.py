@@ -25,6 +25,7 @@ PAGES = [
     "new_agent",
     "conversations",
     "datasets",
+    "logs_of_yours",
     "logs",
     "benchmark",
     "other_libraries",

@@ -274,13 +274,13 @@ def test_a_log_without_rewards_is_imported_where_that_is_said_and_trains_imitati
     equal = lines(tmp_path / "b.jsonl", [{"prompt": f"{i}?", "response": "yes", "score": 2} for i in range(12)])
     code, printed, _ = call(capsys, "import", equal, "--out", tmp_path / "e", "--held-out", 0)
     assert code == 0 and "All returns are 2" in printed
-    small = ("--env", "Dialogue-BLEU-v0", "--lm", "d32-l1", "--steps", 1, "--decoding-episodes", 0)
+    small = ("--env", "Dialogue-BLEU-v0", "--lm", "d64-l2", "--steps", 1, "--decoding-episodes", 0)
     for data, why in (("d", "was imported without rewards"), ("e", "have the return 2")):
         for agent in (("refit",), ("ilql",), ("bc", "--keep-top", 0.5)):
-            asked = (*agent, "--data", tmp_path / data, "--out", tmp_path / "run", *small)
+            asked = (*agent, "--data", tmp_path / data, "--out", tmp_path / f"{data}-{agent[0]}", *small)
             code, _, told = call(capsys, "train", *asked)
             assert code == 2 and why in told
-    code, _, told = call(capsys, "train", "bc", "--data", tmp_path / "d", "--out", tmp_path / "bc", *small)
+    code, _, told = call(capsys, "train", "bc", "--data", tmp_path / "d", "--out", tmp_path / "imitation", *small)
     assert code == 0, told
 
 

@@ -103,9 +103,8 @@ def test_a_layout_is_recognised_and_read(name):
     assert pairs(dataset) == [pair for i in range(ROWS) for pair in wanted(name, i)]
     for episode in dataset:
         messages = markup_of(TOKENIZER).read(episode.tokens)
-        assert [message.role for message in messages] == ["user", "assistant"] and messages[0].content[
-            :9
-        ] == "question "
+        assert [message.role for message in messages] == ["user", "assistant"]
+        assert messages[0].content.startswith("question ")
         assert np.flatnonzero(episode.rewards).tolist() == [len(episode.tokens) - 1] and episode.terminated
 
 
@@ -177,7 +176,7 @@ def test_pairs_without_scores_say_so():
 
 def test_pairs_whose_scores_have_strange_names_are_refused():
     row = {"prompt": "a", "chosen": "b", "rejected": "c", "score_of_b": 1.0, "score_of_c": 0.0}
-    with pytest.raises(DatasetError, match="'score_of_b', 'score_of_c'. look like scores"):
+    with pytest.raises(DatasetError, match=r"'score_of_b', 'score_of_c'\] look like scores"):
         read([row])
     assert read([row], rewards=(("score_of_b", 1.0), ("score_of_c", 1.0))).returns.tolist() == [1, 0]
 
@@ -238,7 +237,7 @@ def test_token_ids_are_kept_exactly():
     [masked] = read([row | {"env_mask": [1, 0, 1]}])
     assert masked.is_action.tolist() == [False] * 3 + [True, False, True]
     for wrong, why in (
-        ({"completion_ids": [5, 10**6]}, "token 1000000 is out of range"),
+        ({"completion_ids": [5, 10**6], "logprobs": None}, "token 1000000 is out of range"),
         ({"completion_ids": ["a"]}, "no token ids"),
         ({"logprobs": [-1.0]}, "another number of logprobs"),
         ({"prompt_ids": []}, "expected a prompt"),
@@ -262,7 +261,7 @@ def test_token_ids_are_kept_exactly():
         ({"messages": [turn("user", "anybody?")], "score": 1}, "nobody speaks as the agent"),
         ({"messages": [turn("user", "a"), turn("tool", "b")], "score": 1}, "a message of the role 'tool'"),
         ({"messages": side(0, "a"), "score": [1, 2]}, "another number of ratings than of replies"),
-        ({"chosen": "same thing", "rejected": "same thing"}, "reply"),
+        ({"chosen": "same thing", "rejected": "same thing"}, "chosen and rejected are the same"),
     ],
 )
 def test_what_is_ambiguous_or_unknown_is_refused(row, why):
