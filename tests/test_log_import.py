@@ -290,6 +290,17 @@ def test_ratings_are_left_out_where_that_is_asked_for():
     assert len(found) == 2 and found.returns.tolist() == [0, 0] and found.provenance["rewards"] == "none"
 
 
+def test_token_ids_are_not_scored():
+    rows = [
+        {"prompt_ids": [40, 41], "completion_ids": [50, 1]},
+        {"prompt_ids": [40], "completion_ids": [1], "reward": 1},
+    ]
+    found = EpisodeDataset.from_rows(rows, TOKENIZER, Options(reward=by_length))
+    assert found.returns.tolist() == [1] and found.provenance["import"]["skipped"]["no rating"]["count"] == 1
+    with pytest.raises(DatasetError, match="give one of them"):
+        EpisodeDataset.from_rows(rows, TOKENIZER, Options(reward=by_length, named=Named(unrated=True)))
+
+
 def test_weights_of_several_rewards_are_typed(tmp_path, capsys):
     path = lines(tmp_path / "a.jsonl", [{"prompt": "a", "response": "b", "helpful": 2, "right": 4}] * 4)
     how = ("import", path, "--out", tmp_path / "d", "--held-out", 0, "--reward-column")

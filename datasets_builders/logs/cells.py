@@ -33,10 +33,7 @@ def plain(name: str) -> str:
 
 
 def value_at(row: Row, name: str) -> Any:
-    """The value of a column, or of a field inside of it ("annotations.helpfulness.Rating"); None where it is missing.
-
-    A text that holds an object, as in a CSV file, is looked into too.
-    """
+    """The value of a column, or of a field inside of it ("annotations.help.Rating"); None where it is missing."""
     if name in row:
         return row[name]
     value: Any = row

@@ -20,6 +20,7 @@ from datasets_builders.storage import DatasetError
 from lang_envs.conversation import Conversation
 from lang_envs.corpora.files import CorpusError
 from lang_envs.episode import Episode
+from lang_envs.printable import printable
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -98,14 +99,14 @@ class Import:
                 if not (talk.rated or self.options.named.unrated):
                     raise Fault("no rating")
                 own = row.get(self._policy) if self._policy else None
-                episode = self.spelling.episode(talk, talk.policy or (str(own)[:200] if own else "log"))
+                episode = self.spelling.episode(talk, talk.policy or (printable(str(own))[:200] if own else "log"))
                 messages, rewards = self.spelling.messages(talk)
             except Fault as fault:
                 self._leave_out(place, fault)
                 continue
             name = talk.name or (row.get(self._id) if self._id else None)
             self.report.kept += 1
-            yield Imported(place.row, str(place.row if name is None else name), messages, rewards, episode)
+            yield Imported(place.row, printable(str(place.row if name is None else name)), messages, rewards, episode)
         self.report.cut, self.report.shortened = self.spelling.cut, self.spelling.shortened
 
     def _talks(self) -> Iterator[tuple[Place, Row, Talk]]:
@@ -147,6 +148,8 @@ def _rewards(layout: Layout, table: Table, options: Options) -> str:
         DatasetError: there are none, and nobody said that this is meant.
     """
     if options.named.unrated:
+        if options.reward is not None:
+            raise DatasetError("--no-reward leaves rewards out and --reward makes some: give one of them")
         return "none"
     words = layout.rewards(table)
     if options.reward is not None:

@@ -61,14 +61,15 @@ def _as_text(prompt: Messages) -> str:
 
 
 def scored(talks: Sequence[Talk], score: Score) -> list[Talk]:
-    """The same conversations; each reply of those that have no rating has one.
+    """The same conversations; each reply of those that have no rating has one. Token ids are left as they are.
 
     Raises:
         ValueError: the function gives another number of ratings, or one that is not finite.
     """
     prompts, replies = list[Messages](), list[str]()
-    for talk in talks:
-        if not talk.rated:
+    bare = [not talk.rated and talk.ids is None for talk in talks]
+    for talk, without in zip(talks, bare, strict=True):
+        if without:
             messages = (*talk.opening, *talk.rest)
             for i in range(len(talk.opening), len(messages)):
                 if messages[i].role == "assistant":
@@ -80,4 +81,7 @@ def scored(talks: Sequence[Talk], score: Score) -> list[Talk]:
     if found.shape != (len(replies),) or not np.isfinite(found).all():
         raise ValueError(f"--reward must give a finite number for each of {len(replies)} replies, got {found!r:.200}")
     left = iter(found.tolist())
-    return [talk if talk.rated else replace(talk, rewards=tuple(next(left) for _ in talk.rewards)) for talk in talks]
+    return [
+        replace(talk, rewards=tuple(next(left) for _ in talk.rewards)) if without else talk
+        for talk, without in zip(talks, bare, strict=True)
+    ]

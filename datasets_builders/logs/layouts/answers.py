@@ -58,7 +58,7 @@ def _reader(table: Table, rewards: Spread) -> Read:
 
 def _alpaca(table: Table) -> Read:
     rewards, told = table.rewards(), table.maybe("system")
-    response = next(name for name in table.columns if plain(name) in ("output", "response"))
+    response = next((name for name in table.columns if plain(name) in ("output", "response")), "output")
     beside = next((name for name in table.columns if plain(name) in ("input", "context")), None)
 
     def read(row: Row) -> Iterator[Talk]:
