@@ -133,6 +133,11 @@ class Agent:
         raise NotImplementedError(f"{type(self).__name__} has no loss: an algorithm overrides Agent.loss.")
 
     @property
+    def needs_returns(self) -> bool:
+        """Whether it learns from what logged episodes are worth; where not, a log without rewards will do."""
+        return True
+
+    @property
     def values_tokens(self) -> bool:
         """Whether it has values of tokens; those of whole utterances, and none, are the other kinds."""
         return self.needs_values and self.model.config.q_head != "utterance"

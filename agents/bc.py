@@ -52,6 +52,11 @@ class BC(Agent):
     name = "bc"
     config: BCConfig
 
+    @property
+    def needs_returns(self) -> bool:
+        """Only where it chooses episodes by them."""
+        return self.config.keep_top < 1 or self.config.keep_above is not None or self.config.keep_best is not None
+
     def prepare(self, source: Source) -> Source:
         """Drops the episodes the configuration does not keep.
 
@@ -59,7 +64,7 @@ class BC(Agent):
             TypeError: a filter is asked for on a source that has no log to filter.
         """
         c = self.config
-        if c.keep_top >= 1 and c.keep_above is None and c.keep_best is None:
+        if not self.needs_returns:
             return source
         if not isinstance(source, Logged):
             raise TypeError(

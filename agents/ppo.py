@@ -129,6 +129,11 @@ class PPO(Agent):
         """The model with the value head, and the frozen start policy, once training has begun."""
         return self.model if self._network is None else self._network
 
+    @property
+    def needs_returns(self) -> bool:
+        """Not of a log, which it clones: it is paid for what it plays."""
+        return False
+
     def prepare(self, source: Source) -> Source:
         """Refuses what PPO cannot learn from.
 

@@ -130,7 +130,7 @@ def front_matter(title: str) -> str:
         "license": "mit",
         "task_categories": ["reinforcement-learning", "text-generation"],
         "tags": ["offline-rl", "lang-envs"],
-        "configs": [{"config_name": "default", "data_files": "*.arrow"}],
+        "configs": [{"config_name": "default", "data_files": "data-*.arrow"}],
     }
     return yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=float("inf"))
 
@@ -151,7 +151,7 @@ Returns:
 ## How it was made
 
 {origin}
-
+{imported}
 ## Columns
 
 One row an episode (format version {version}).
@@ -184,7 +184,8 @@ print(dataset.tokenizer().decode(episode.tokens))
 
 def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[np.float64]) -> str:
     """The ``README.md`` of a data set."""
-    origin = {key: value for key, value in provenance.items() if key not in ("description", "reference_scores")}
+    apart = ("description", "reference_scores", "import")
+    origin = {key: value for key, value in provenance.items() if key not in apart}
     facts = [(key.replace("_", " "), markdown.code(_short(value))) for key, value in origin.items()]
     scores = provenance.get("reference_scores") or {}
     facts += [(f"reference score, {name}", markdown.text(str(value))) for name, value in scores.items()]
@@ -197,8 +198,17 @@ def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[n
         figures=markdown.block(to_text(summary)),
         histogram=markdown.block(histogram(returns)),
         origin="\n".join(f"* {markdown.text(name)}: {value}" for name, value in facts),
+        imported=_imported(provenance.get("import")),
         version=FORMAT_VERSION,
     )
+
+
+def _imported(report: Any) -> str:
+    """What an import kept and left out; a blank line where the episodes were not imported."""
+    if not report:
+        return ""
+    told = yaml.safe_dump(report, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return f"\n## What was imported\n\n{markdown.block(told.rstrip())}\n"
 
 
 def _short(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,8 @@ from numpy.typing import ArrayLike, NDArray
 from datasets_builders import export, hub, imports, loading
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
+from datasets_builders.logs import importing
+from datasets_builders.logs.limits import tokenizer_for
 from datasets_builders.provenance import check_facts, read_provenance, tokenizer_facts
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema, schema_of
 from datasets_builders.views import Chunk
@@ -135,6 +137,26 @@ class EpisodeDataset(Sequence[Episode]):
     ) -> EpisodeDataset:
         """What :meth:`to_parquet` wrote; arguments and errors as those of :meth:`from_jsonl`."""
         return cls._imported(*imports.read_parquet(Path(path)), tokenizer, str(path))
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Iterable[Mapping[str, Any]] | str | os.PathLike[str],
+        tokenizer: PreTrainedTokenizerFast | None = None,
+        options: importing.Options = importing.STRICT,
+    ) -> EpisodeDataset:
+        """The conversations of a log in memory; ``import_logs`` streams those of a large one (docs/logs_of_yours.md).
+
+        Args:
+            rows: records by column, in a layout that is known, or the file of them.
+            tokenizer: spells what was said; None: the packaged one. ``provenance["import"]`` is the report.
+            options: how. By default the first row that cannot be imported is an error.
+
+        Raises:
+            DatasetError: a row cannot be imported, naming it; there is none; or the layout is not known.
+        """
+        tokenizer = tokenizer_for(tokenizer, options.plain)
+        return cls.from_episodes(*importing.episodes_of(rows, tokenizer, options), tokenizer)
 
     @classmethod
     def _imported(

@@ -65,11 +65,16 @@ def provenance_of(
     if seed is not None:
         found["seed"] = seed
     found["tokenizer"] = tokenizer_facts(tokenizer)
-    found["versions"] = {"lang-envs": lang_envs.__version__} | {name: version(name) for name in _LIBRARIES}
+    found["versions"] = versions()
     scores = reference_scores(env_id, kwargs) if spec is not None else {}
     if scores:
         found["reference_scores"] = scores
     return found
+
+
+def versions() -> dict[str, str]:
+    """Of this package and of the libraries that make the bytes of a data set."""
+    return {"lang-envs": lang_envs.__version__} | {name: version(name) for name in _LIBRARIES}
 
 
 def tokenizer_facts(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The text formats of TRL's trainers (https://huggingface.co/docs/trl/dataset_formats): JSON lines, both ways.
+"""The text formats of TRL's trainers (https://huggingface.co/docs/trl/dataset_formats), as JSON lines.
 
 ``sft``         {"prompt", "completion", "reward"}: one line for each utterance of the agent
 ``preference``  {"prompt", "chosen", "rejected", "score_chosen", "score_rejected"}: one line for each context, its best
@@ -7,9 +7,10 @@
 Each is written as plain text, just as the agent reads and says it, or as chat messages. The trainers ignore the columns
 of numbers, and ``datasets.load_dataset("json", data_files=path)`` reads the files.
 
-Text is not tokens: what comes back is spelled by the tokenizer anew. A file that is read and written again is the same
-file. An episode of one utterance comes back with its tokens and its reward, but without its info and what was said
-after it, unless it was drawn with another spelling of its text (``respelled`` counts these) or cut before its end.
+``EpisodeDataset.from_rows`` reads them, plain text with ``Options(plain=True)``. Text is not tokens: what comes back is
+spelled by the tokenizer anew. A file that is read and written again is the same file. An episode of one utterance comes
+back with its tokens and its reward, but without its info and what was said after it, unless it was drawn with another
+spelling of its text (``respelled`` counts these) or cut before its end.
 """
 
 from __future__ import annotations
@@ -26,14 +27,10 @@ import numpy as np
 from datasets_builders.atomic import replacing
 from datasets_builders.claim import Claim
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.storage import DatasetError
-from lang_envs.conversation import assistant, from_json, to_json
-from lang_envs.corpora.files import json_lines
-from lang_envs.corpora.records import shown
+from lang_envs.conversation import assistant, to_json
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
-from lang_envs.replies import check_reward
-from lang_envs.tokenizers import NO_LIMIT, decode, encode, opening_tokens, transcripts
+from lang_envs.tokenizers import decode, transcripts
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
@@ -123,44 +120,6 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
     return Exported(written, text.respelled, ties=len(groups) - len(pairs) - alone, alone=alone)
 
 
-def from_sft(path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast) -> EpisodeDataset:
-    """One episode for each line: the prompt is observed, the completion said, and its reward 0 where none is written.
-
-    Args:
-        path: of JSON lines with "prompt" and "completion": texts, or lists of messages.
-        tokenizer: of the environment the episodes are for; its end token is added where a completion has none.
-
-    Raises:
-        DatasetError: for a line of another kind, naming the line and the field, or where there is none.
-        ValueError: where the file is not JSON lines.
-    """
-    episodes = [
-        _episode(tokenizer, row, "completion", row.get("reward", 0.0), {}, where)
-        for row, where in _rows(Path(path), ("reward",))
-    ]
-    return _dataset(episodes, "sft", tokenizer, str(path))
-
-
-def from_preference(path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast) -> EpisodeDataset:
-    """Two episodes for each line, with their scores as rewards: 1 and 0 where none are written.
-
-    ``info["context"]`` is the place of the line, and ``info["policy"]`` "chosen" or "rejected".
-
-    Args:
-        path: of JSON lines with "prompt", "chosen" and "rejected": texts, or lists of messages.
-        tokenizer: of the environment the episodes are for; its end token is added where an answer has none.
-
-    Raises:
-        DatasetError, ValueError: as :func:`from_sft`.
-    """
-    episodes = [
-        _episode(tokenizer, row, kind, row.get(f"score_{kind}", usual), {"context": place, "policy": kind}, where)
-        for place, (row, where) in enumerate(_rows(Path(path), ("score_chosen", "score_rejected")))
-        for kind, usual in (("chosen", 1.0), ("rejected", 0.0))
-    ]
-    return _dataset(episodes, "preference", tokenizer, str(path))
-
-
 class _Text:
     """Episodes as text or as messages; counts what the tokenizer would spell in another way."""
 
@@ -210,86 +169,3 @@ def _write(path: Path, rows: Iterable[Row]) -> int:
             file.write(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
             count += 1
     return count
-
-
-def _rows(path: Path, rewards: tuple[str, ...]) -> Iterator[tuple[Row, str]]:
-    """Each line with where it stands.
-
-    Raises:
-        DatasetError: a line has none of the fields that ``rewards`` names, and numbers in others: a reward under
-            another name must not become one of 0.
-    """
-    for number, row in json_lines(path):
-        if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number}: expected an object, got {shown(row)}")
-        numbers = [name for name, value in row.items() if isinstance(value, int | float | list) and _is_score(value)]
-        if numbers and not any(name in row for name in rewards):
-            raise DatasetError(
-                f"{path}, line {number}: no field {' or '.join(map(repr, rewards))}, and numbers in "
-                f"{', '.join(numbers)}; call what is the reward {rewards[0]!r}, and take the others out"
-            )
-        yield row, f"{path}, line {number}"
-
-
-def _is_score(value: Any) -> bool:
-    """Whether it is a number, or a list of them."""
-    values = value if isinstance(value, list) else [value]
-    return bool(values) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in values)
-
-
-def _episode(
-    tokenizer: PreTrainedTokenizerFast, row: Row, field: str, reward: Any, info: dict[str, Any], where: str
-) -> Episode:
-    prompt, said = row.get("prompt"), _answer(row, field, where).removesuffix(tokenizer.eos_token)
-    try:
-        heard = _heard(prompt, tokenizer, where)
-        spoken = spell(tokenizer, said, NO_LIMIT)
-    except DatasetError:
-        raise
-    except ValueError as error:
-        raise DatasetError(f"{where}: {error}") from error
-    if not heard:
-        raise DatasetError(f"{where}, field 'prompt': expected some text, got none")
-    try:
-        check_reward(reward)
-    except (ValueError, TypeError) as error:
-        raise DatasetError(f"{where}: expected the reward of {field!r} to be a finite number ({error})") from error
-    tokens = np.array([*heard, *spoken], np.int32)
-    rewards = np.zeros(len(tokens), np.float32)
-    rewards[-1] = reward
-    return Episode(tokens, np.arange(len(tokens)) >= len(heard), rewards, terminated=True, info=info)
-
-
-def _heard(prompt: Any, tokenizer: PreTrainedTokenizerFast, where: str) -> list[int]:
-    """The tokens of a prompt: a text as the agent reads it, markup and all, or messages."""
-    if isinstance(prompt, str):
-        tokens = encode(tokenizer, [prompt])[0]
-        return [*opening_tokens(tokenizer), *tokens] if tokens else []
-    try:
-        messages = from_json(prompt)
-    except ValueError as error:
-        raise DatasetError(f"{where}, field 'prompt': expected a text or a list of messages ({error})") from error
-    markup = markup_of(tokenizer)
-    if markup is None:
-        raise DatasetError(f"{where}, field 'prompt': the tokenizer has no chat template to write messages by")
-    return markup.opening(messages)
-
-
-def _answer(row: Row, field: str, where: str) -> str:
-    """What the agent says."""
-    value = row.get(field)
-    if isinstance(value, str):
-        return value
-    try:
-        messages = from_json(value)
-    except ValueError as error:
-        raise DatasetError(f"{where}, field {field!r}: expected a text or a list of messages ({error})") from error
-    if [role for role, _ in messages] != ["assistant"]:
-        raise DatasetError(f"{where}, field {field!r}: expected one message of the assistant, got {shown(value)}")
-    return messages[0].content
-
-
-def _dataset(episodes: list[Episode], kind: str, tokenizer: PreTrainedTokenizerFast, where: str) -> EpisodeDataset:
-    if not episodes:
-        raise DatasetError(f"{where}: the file is empty; expected at least one line")
-    return EpisodeDataset.from_episodes(episodes, {"trl": kind}, tokenizer)

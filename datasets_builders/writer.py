@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,8 +135,11 @@ class Recording:
             self.next_block, self.episodes = block + 1, self.episodes + len(batch)
             self._join_when_full()
 
-    def finish(self) -> Path:
+    def finish(self, facts: Mapping[str, Any] | None = None) -> Path:
         """Joins what is left, writes the card and everything else a reader needs, and renames the folder.
+
+        Args:
+            facts: of the provenance, as are known only now.
 
         Raises:
             DatasetError: where there is no episode.
@@ -147,6 +150,7 @@ class Recording:
             raise DatasetError(
                 f"{self.partial}: no episode was recorded, and an empty data set cannot be read; ask for at least 1"
             )
+        self.provenance = {**self.provenance, **(facts or {})}
         with self._clear_when_full():
             self._check_place()
             self._join(self._loose())

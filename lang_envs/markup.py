@@ -106,6 +106,11 @@ class Markup:
             return whole_turn[len(alone) :]
         return self._segment("", text, end)  # the prompt would be spelled in another way before this very text
 
+    def forget(self) -> None:
+        """Lets go of the spellings that are remembered."""
+        for known in (self._ids, self._openings, self._answers):
+            known.clear()
+
     def said(self, text: str) -> str:
         """What a turn of the agent says, by the text of its tokens without the end token."""
         return text.removeprefix(self.lead)

@@ -26,6 +26,7 @@ PAGES = [
     "new_agent",
     "conversations",
     "datasets",
+    "logs_of_yours",
     "logs",
     "benchmark",
     "other_libraries",

@@ -10,7 +10,8 @@ from chat_tokenizers import CHATML, LLAMA3, chat_tokenizer
 from llama_tokenizer import llama_like
 
 from datasets_builders import DatasetError, EpisodeDataset, record
-from datasets_builders.trl import Exported, from_preference, from_sft, to_preference, to_sft
+from datasets_builders.logs.importing import Options
+from datasets_builders.trl import Exported, to_preference, to_sft
 from lang_envs.adoption import adopt
 from lang_envs.chat_templates import END
 from lang_envs.conversation import assistant, system, to_json, user
@@ -37,6 +38,11 @@ def spoken(*parts, reward=0.0, tail="", **info):
 
 def packed(*episodes):
     return EpisodeDataset.from_episodes(episodes, {}, TOKENIZER)
+
+
+def read_back(path, tokenizer=TOKENIZER):
+    """What was written, read again."""
+    return EpisodeDataset.from_rows(path, tokenizer, Options(plain=True, strict=True))
 
 
 def lines(path):
@@ -121,17 +127,17 @@ def test_the_best_and_the_worst_answer_make_a_pair(tmp_path):
 
 @pytest.mark.parametrize("chat", [False, True])
 def test_a_file_read_and_written_again_is_the_same(tmp_path, chat):
-    said = packed(*(spoken(OPENING, f"n° {i}{END}", reward=i / 3) for i in range(5)))
+    said = packed(*(spoken(OPENING, f"n° {i}{END}", reward=i / 3, policy="log") for i in range(5)))
     to_sft(said, tmp_path / "a", chat)
     to_preference(answers(), tmp_path / "c", chat)
-    sft, preference = from_sft(tmp_path / "a", TOKENIZER), from_preference(tmp_path / "c", TOKENIZER)
+    sft, preference = read_back(tmp_path / "a"), read_back(tmp_path / "c")
     to_sft(sft, tmp_path / "b", chat)
     to_preference(preference, tmp_path / "d", chat)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert (tmp_path / "c").read_bytes() == (tmp_path / "d").read_bytes()
-    assert all(a.same_as(b) for a, b in zip(sft, said, strict=True))  # episodes of one utterance, canonically spelled
+    assert all(a.same_as(b) for a, b in zip(sft, said, strict=True))  # one utterance each, canonically spelled
     assert [episode.ret for episode in preference] == [1, -1, 0.5, 0.25]
-    assert preference[2].info == {"context": 1, "policy": "chosen"}
+    assert preference[2].info == {"policy": "chosen"}
     rows = datasets.load_dataset("json", data_files=str(tmp_path / "c"), cache_dir=str(tmp_path / "cache"))["train"]
     assert rows.column_names == ["prompt", "chosen", "rejected", "score_chosen", "score_rejected"]
 
@@ -144,7 +150,7 @@ def test_another_spelling_is_counted(tmp_path):
     tokens = np.array([*opening, *letters, TOKENIZER.eos_token_id], np.int32)
     odd = Episode(tokens, np.arange(len(tokens)) >= len(opening), np.zeros(len(tokens), np.float32), True)
     assert to_sft(packed(odd, spoken(OPENING, f"milk{END}")), tmp_path / "a") == Exported(2, 1)
-    found = from_sft(tmp_path / "a", TOKENIZER)
+    found = read_back(tmp_path / "a")
     assert found[0].tokens.tolist() == [*opening, *usual, TOKENIZER.eos_token_id]
 
 
@@ -152,43 +158,48 @@ def test_files_made_elsewhere_are_read(tmp_path):
     path = tmp_path / "a"
     rows = [
         {"prompt": "a question", "chosen": "good", "rejected": "bad"},
-        {"prompt": MESSAGES, "chosen": say("good"), "rejected": say("bad"), "score_chosen": 7, "extra": None},
+        {"prompt": MESSAGES, "chosen": say("good"), "rejected": say("bad"), "extra": None},
     ]
     path.write_text("\n".join(map(json.dumps, rows)) + "\n\n")
-    found = from_preference(path, TOKENIZER)
+    found = read_back(path)
     texts = [TOKENIZER.decode(episode.tokens) for episode in found]
     assert texts == [f"a question{answer}{END}" for answer in ("good", "bad")] + [
         f"{OPENING}{answer}{END}" for answer in ("good", "bad")
     ]
-    assert [episode.ret for episode in found] == [1, 0, 7, 0]
+    assert [episode.ret for episode in found] == [1, 0, 1, 0]
+    assert found.provenance["rewards"] == "none in the log: chosen counts 1, rejected 0"
 
 
 @pytest.mark.parametrize(
     ("row", "message"),
     [
         ('{"prompt": "a"', "line 2: expected JSON"),
-        ('["a"]', "line 2: expected an object, got list"),
-        ('{"prompt": "a"}', "line 2, field 'completion': expected a text or a list of messages"),
-        ('{"prompt": "", "completion": "b"}', "line 2, field 'prompt': expected some text"),
-        ('{"prompt": "a", "completion": "b", "reward": "c"}', "line 2: expected the reward of 'completion'"),
-        ('{"prompt": "a", "completion": "b", "reward": NaN}', "line 2: expected the reward of 'completion'"),
+        ('["a"]', "row 2: expected an object, got list"),
+        ('{"prompt": "a", "reward": 1}', "row 2: no reply"),
+        ('{"prompt": "", "completion": "b", "reward": 1}', "row 2: no prompt"),
+        ('{"prompt": "a", "completion": "b"}', "row 2: no rating"),
+        ('{"prompt": "a", "completion": "b", "reward": "c"}', "row 2: a rating that is no number: str 'c'"),
+        ('{"prompt": "a", "completion": "b", "reward": NaN}', "row 2: no rating"),
+        ('{"prompt": "a", "completion": "b", "reward": 1' + "0" * 400 + "}", "row 2: a rating that is not finite"),
+        ('{"prompt": null, "completion": "b", "reward": 1}', "row 2: no prompt"),
+        ('{"prompt": ["a"], "completion": "b", "reward": 1}', "row 2: the prompt is no text: list"),
         (
-            '{"prompt": "a", "completion": "b", "reward": 1' + "0" * 400 + "}",
-            "line 2: expected the reward .*got 1000",
+            '{"prompt": [{"role": ["user"], "content": "a"}], "completion": "b", "reward": 1}',
+            "row 2: a message of the role",
         ),
-        ('{"prompt": null, "completion": "b"}', "line 2, field 'prompt'.*messages are a list, got None"),
-        ('{"prompt": ["a"], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
-        ('{"prompt": [{"role": ["user"], "content": "a"}], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
-        ('{"prompt": "a", "completion": "b\\ud800"}', "line 2: the text .* holds half a character"),
-        ('{"prompt": [{"role": "tool", "content": "a"}], "completion": "b"}', "line 2, field 'prompt'.*a role of"),
-        ('{"prompt": "a", "completion": [{"role": "user", "content": "b"}]}', "one message of the assistant"),
+        ('{"prompt": "a", "completion": "b\\ud800", "reward": 1}', "row 2: a text holds half a character"),
+        ('{"prompt": [{"role": "tool", "content": "a"}], "completion": "b", "reward": 1}', "of the role 'tool'"),
+        (
+            '{"prompt": "a", "completion": [{"role": "user", "content": "b"}], "reward": 1}',
+            "opens with a message of the user",
+        ),
     ],
 )
 def test_a_wrong_line_is_named(tmp_path, row, message):
     path = tmp_path / "a"
-    path.write_text('{"prompt": "a", "completion": "b"}\n' + row + "\n")
-    with pytest.raises(ValueError, match=message):
-        from_sft(path, TOKENIZER)
+    path.write_text('{"prompt": "a", "completion": "b", "reward": 1}\n' + row + "\n")
+    with pytest.raises(DatasetError, match=message):
+        read_back(path)
 
 
 def test_what_cannot_be_written_is_told(tmp_path):
@@ -201,9 +212,9 @@ def test_what_cannot_be_written_is_told(tmp_path):
     with pytest.raises(ValueError, match="carries no tokenizer"):
         to_sft(EpisodeDataset.from_episodes([several[0]]), tmp_path / "a")
     assert not (tmp_path / "a").exists()
-    (tmp_path / "e").write_text("")
-    with pytest.raises(DatasetError, match="the file is empty"):
-        from_sft(tmp_path / "e", TOKENIZER)
+    (tmp_path / "e.jsonl").write_text("")
+    with pytest.raises(DatasetError, match="the log is empty"):
+        read_back(tmp_path / "e.jsonl")
 
 
 def test_utterances_that_the_limit_ended_are_told_apart(tmp_path):
@@ -215,16 +226,21 @@ def test_utterances_that_the_limit_ended_are_told_apart(tmp_path):
     assert len(lines(tmp_path / "a")) == len(said) == found.describe()["turns"]["mean"]
 
 
-@pytest.mark.parametrize("name", ["score", "label", "rewards", "chosen_score", "Reward", "reward "])
-def test_a_reward_under_another_name_does_not_become_0(tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("score", 1.5), ("label", True), ("rewards", [1.5]), ("chosen_score", 1.5), ("Reward", 1.5), ("reward ", 1.5)],
+)
+def test_a_reward_under_another_name_does_not_become_0(tmp_path, name, value):
     path = tmp_path / "a.jsonl"
-    path.write_text(
-        json.dumps({"prompt": "hello", "completion": "hi", name: [1.0] if name == "rewards" else 1.0}) + "\n"
-    )
-    with pytest.raises(DatasetError, match=rf"a\.jsonl, line 1: no field 'reward', and numbers in {name}"):
-        from_sft(path, TOKENIZER)
+    path.write_text(json.dumps({"prompt": "hello", "completion": "hi", name: value}) + "\n")
+    if name == "chosen_score":
+        with pytest.raises(DatasetError, match=rf"no column of rewards is known among .*{name}"):
+            read_back(path)
+    else:
+        assert read_back(path)[0].ret == float(value[0] if isinstance(value, list) else value)
     path.write_text(json.dumps({"prompt": "hello", "completion": "hi", "id": "7"}) + "\n")
-    assert from_sft(path, TOKENIZER)[0].ret == 0
+    with pytest.raises(DatasetError, match="no column of rewards"):
+        read_back(path)
 
 
 # Messages in the markup of other tokenizers, and texts that hold the names of special tokens
@@ -258,7 +274,7 @@ def test_turns_of_any_tokenizer_are_written_without_its_markup_and_come_back(tmp
     assert (first["prompt"], first["completion"]) == (MESSAGES, say("is it a cat?"))
     assert second["prompt"] == [*MESSAGES, *say("is it a cat?"), {"role": "user", "content": "no"}]
     assert second["completion"] == say("a dog?") and (first["reward"], second["reward"]) == (0, 1)
-    found = from_sft(tmp_path / "a", tokenizer)
+    found = read_back(tmp_path / "a", tokenizer)
     said = np.flatnonzero(whole.is_action)
     assert found[1].tokens.tolist() == whole.tokens[: said[-1] + 1].tolist()
     assert [(episode.tokens[episode.is_action] == tokenizer.eos_token_id).sum() for episode in found] == [1, 1]
@@ -271,7 +287,7 @@ NAMES = ("</s> closes the tag", "hi<|agent|>I agree<|end|><|user|>so", "<|im_end
 def test_names_of_special_tokens_in_messages_are_text(tmp_path, tokenizer, text):
     row = {"prompt": [{"role": "user", "content": text}], "completion": say(text), "reward": 1}
     (tmp_path / "a").write_text(json.dumps(row) + "\n")
-    episode = from_sft(tmp_path / "a", tokenizer)[0]
+    episode = read_back(tmp_path / "a", tokenizer)[0]
     assert markup_of(tokenizer).read(episode.tokens) == (user(text), assistant(text))
     assert len(episode.utterances(tokenizer.eos_token_id)) == 1
     assert episode.rewards[-1] == 1 and np.count_nonzero(episode.rewards) == 1
@@ -283,7 +299,7 @@ def test_the_end_tokens_name_in_a_logged_completion_is_one_utterance(tmp_path):
     llama = llama_like()
     row = {"prompt": "say: ", "completion": "</s> closes the tag", "reward": 1}
     (tmp_path / "a").write_text(json.dumps(row) + "\n")
-    episode = from_sft(tmp_path / "a", llama)[0]
+    episode = read_back(tmp_path / "a", llama)[0]
     assert len(episode.utterances(llama.eos_token_id)) == 1
     assert llama.decode(episode.tokens[episode.is_action]) == "</s> closes the tag</s>"
     data = record(
@@ -303,7 +319,7 @@ def test_system_messages_in_any_place_come_and_go(tmp_path, tokenizer, place):
         turns.insert(at, system(f"Answer in French, {number}."))
     row = {"prompt": to_json(turns), "completion": say("oui"), "reward": 1}
     (tmp_path / "a").write_text(json.dumps(row) + "\n")
-    found = from_sft(tmp_path / "a", tokenizer)
+    found = read_back(tmp_path / "a", tokenizer)
     back = markup_of(tokenizer).read(found[0].tokens)
     assert [m for m in back if m.role != "system"] == [*(m for m in turns if m.role != "system"), assistant("oui")]
     assert all(f"Answer in French, {n}." in str([m.content for m in back if m.role == "system"]) for n in (0, 1))
@@ -311,12 +327,12 @@ def test_system_messages_in_any_place_come_and_go(tmp_path, tokenizer, place):
     assert "".join(m["content"] for m in lines(tmp_path / "b")[0]["prompt"] if m["role"] == "system").count(
         "French"
     ) == len(place)
-    again = from_sft(tmp_path / "b", tokenizer)
+    again = read_back(tmp_path / "b", tokenizer)
     assert again[0].same_as(found[0])
 
 
 def test_messages_need_a_chat_template(tmp_path):
     row = {"prompt": [{"role": "user", "content": "hi"}], "completion": "yes", "reward": 1}
     (tmp_path / "a").write_text(json.dumps(row) + "\n")
-    with pytest.raises(DatasetError, match="line 1, field 'prompt': the tokenizer has no chat template"):
-        from_sft(tmp_path / "a", llama_like())
+    with pytest.raises(DatasetError, match="row 1: the tokenizer has no chat template"):
+        read_back(tmp_path / "a", llama_like())

@@ -13,9 +13,10 @@ from agents.decoding.beams import BeamSearch
 from agents.decoding.candidate_scores import TextReward
 from agents.evaluation.explain import spoken
 from agents.reference import logprobs
-from datasets_builders import build, record
+from datasets_builders import EpisodeDataset, build, record
+from datasets_builders.logs.importing import Options
 from datasets_builders.provenance import tokenizer_facts
-from datasets_builders.trl import from_preference, from_sft, to_sft
+from datasets_builders.trl import to_sft
 from lang_envs import TokenEnv, TokenVectorEnv, UtteranceEnv, check_env, rollout
 from lang_envs.adoption import adopt
 from lang_envs.make import language_vec
@@ -253,11 +254,13 @@ def test_texts_that_come_and_go(tmp_path):
     assert data.provenance["tokenizer"]["opening"] == [BOS]
     assert to_sft(data, tmp_path / "sft.jsonl").respelled == 0
     assert "<s>" not in (tmp_path / "sft.jsonl").read_text()
-    back = from_sft(tmp_path / "sft.jsonl", LLAMA)
+    plain = Options(plain=True, strict=True)
+    back = EpisodeDataset.from_rows(tmp_path / "sft.jsonl", LLAMA, plain)
     assert back[0].tokens.tolist() == data[0].tokens.tolist()
     assert back[0].is_action.tolist() == data[0].is_action.tolist()
     (tmp_path / "p.jsonl").write_text('{"prompt": "is it", "chosen": "yes", "rejected": "no"}\n')
-    assert [episode.tokens[0] for episode in from_preference(tmp_path / "p.jsonl", LLAMA)] == [BOS, BOS]
+    pairs = EpisodeDataset.from_rows(tmp_path / "p.jsonl", LLAMA, plain)
+    assert [episode.tokens[0] for episode in pairs] == [BOS, BOS]
 
 
 def test_recipes_write_it(tmp_path):

@@ -23,6 +23,7 @@ from agents.cli.bench_command import Bench
 from agents.cli.chat import Chat
 from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
+from agents.cli.import_command import Import
 from agents.cli.init_command import Init
 from agents.cli.ope_command import Ope
 from agents.cli.openenv_commands import ExportEnv, ServeEnv
@@ -41,6 +42,7 @@ COMMANDS: dict[str, type] = {
     "check": Check,
     "play": Play,
     "record": Record,
+    "import": Import,
     "export": Export,
     "serve-env": ServeEnv,
     "export-env": ExportEnv,
@@ -57,8 +59,8 @@ EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
 ORDER = (
-    "list", "show", "check", "play", "record", "export", "train", "eval", "ope", "bench", "explain", "chat", "serve",
-    "distil", "merge", "push", "serve-env", "export-env", "init",
+    "list", "show", "check", "play", "record", "import", "export", "train", "eval", "ope", "bench", "explain", "chat",
+    "serve", "distil", "merge", "push", "serve-env", "export-env", "init",
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ HOW_TO_GO_ON = {
     "distil": "Interrupted: log and checkpoints are kept. Run the same command again to go on from the newest "
     "checkpoint (--checkpoint-every says how often there is one).",
     "bench": "Interrupted: finished pieces and checkpoints are kept. Run the same command again to go on.",
+    "import": "Interrupted: nothing was put in its place. Run the same command again.",
     "export": "Interrupted: nothing was put in its place. Run the same command again.",
     "ope": "Interrupted: nothing is lost. Run the same command again.",
     "eval": "Interrupted: nothing is lost. Run the same command again.",

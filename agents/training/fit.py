@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.data.source import Source
+from agents.data.source import Source, check_lengths, check_rewarded
 from agents.models.lm import checkpoint_gradients, native_bf16
 from agents.models.precision import check_targets, rounded
 from agents.training import checkpoint, processes
@@ -95,6 +95,10 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
         )
     check_targets(agent.model)
     agent.fit_config = config
+    text = agent.lm.model.config.get_text_config()
+    check_lengths(source, getattr(text, "max_position_embeddings", None))
+    if agent.needs_returns:
+        check_rewarded(source, agent.name)
     source = agent.prepare(source)
     if processes.is_first():
         check_horizon(agent.config, source, steps, agent.lm.end_id)

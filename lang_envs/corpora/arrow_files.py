@@ -1,4 +1,4 @@
-"""Records of Parquet files and of folders that ``datasets.save_to_disk`` wrote, every fault named."""
+"""Records of Parquet and Arrow files and of folders that ``datasets.save_to_disk`` wrote, every fault named."""
 
 from __future__ import annotations
 
@@ -107,23 +107,41 @@ def saved(folder: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
         file = folder / name
         if Path(name).name != name or not file.is_file():
             raise CorpusError(f"{where}, field 'filename': expected a file of this folder, got {brief(name)}")
-        for record in _arrow(file):
+        for _, record in arrow(file):
             yield number, record
             number += 1
 
 
-def _arrow(file: Path) -> Iterator[Record]:
-    """The records of an Arrow stream."""
+def arrow(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
+    """The records of an Arrow file or stream, each with its number from 0; the file is mapped and not read whole.
+
+    Raises:
+        CorpusError: where there is no such file, it is damaged, or too large.
+    """
+    number = 0
+    for batch in _mapped(Path(path)):
+        for start in range(0, len(batch), _AT_ONCE):
+            for record in _plain(batch.slice(start, _AT_ONCE), f"{path}, after record {number - 1}"):
+                yield number, record
+                number += 1
+
+
+def _mapped(file: Path) -> Iterator[Any]:
+    """The record batches of a file."""
     import pyarrow as pa
 
-    with pa.OSFile(str(file)) as source:
-        try:
-            stream = pa.ipc.open_stream(source)
-            found = list(stream)
-        except _faults() as error:
-            raise CorpusError(f"{file}: expected an Arrow stream ({error}); was the download cut short?") from error
-        for batch in found:
-            yield from _plain(batch, str(file))
+    if not file.is_file():
+        raise CorpusError(f"there is no file {str(file)!r}")
+    try:
+        with pa.memory_map(str(file)) as source:
+            if source.read(6) == b"ARROW1":
+                opened = pa.ipc.open_file(source)
+                yield from (opened.get_batch(i) for i in range(opened.num_record_batches))
+            else:
+                source.seek(0)
+                yield from pa.ipc.open_stream(source)
+    except _faults() as error:
+        raise CorpusError(f"{file}: expected an Arrow stream ({error}); was the download cut short?") from error
 
 
 def _faults() -> tuple[type[Exception], ...]:

@@ -16,18 +16,21 @@ Row = dict[str, str | None]
 """By column; None where a row is too short. Fields beyond the header's are left out."""
 
 
-def rows(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> Iterator[tuple[int, Row]]:
+def rows(path: str | os.PathLike[str], columns: Iterable[str] = (), delimiter: str = ",") -> Iterator[tuple[int, Row]]:
     """The rows of a file with a header, each with its number from 1; blank lines are passed over.
 
     Args:
         path: of the file, plain or compressed.
         columns: that it must have.
+        delimiter: between two fields.
 
     Raises:
-        CorpusError: where the file cannot be read, is no CSV, or lacks one of the columns.
+        CorpusError: where the file cannot be read, is no CSV, has two columns of one name, or lacks one of the columns.
     """
-    found = lists((line for _, line in lines(path)), str(path), first=0)
+    found = lists((line for _, line in lines(path)), str(path), first=0, delimiter=delimiter)
     _, header = next(found, (0, []))
+    if twice := next((name for name in header if header.count(name) > 1), None):
+        raise CorpusError(f"{path}, header: expected columns of different names, got {brief(twice)} twice")
     missing = [column for column in columns if column not in header]
     if missing:
         raise CorpusError(f"{path}, header: expected the columns {missing}, got {brief(header)}")
@@ -36,13 +39,13 @@ def rows(path: str | os.PathLike[str], columns: Iterable[str] = ()) -> Iterator[
         yield number, dict(zip(header, [*known, *[None] * (len(header) - len(known))], strict=True))
 
 
-def lists(content: Iterable[str], where: str, first: int = 1) -> Iterator[tuple[int, list[str]]]:
+def lists(content: Iterable[str], where: str, first: int = 1, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
     """The fields of each row of some lines; rows are numbered from ``first``, and blank lines are passed over.
 
     Raises:
         CorpusError: at the first row that is no CSV.
     """
-    number, reader = first - 1, csv.reader(content, strict=True)
+    number, reader = first - 1, csv.reader(content, strict=True, delimiter=delimiter)
     try:
         for fields in filter(None, reader):
             number += 1

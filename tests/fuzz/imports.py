@@ -19,6 +19,7 @@ from outcome import Outcome, same, using
 from worker import Kind
 
 from datasets_builders import EpisodeDataset, build, record, trl
+from datasets_builders.logs.importing import Options
 from datasets_builders.minari import from_minari, to_minari
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.tasks.movie_review import MovieReview
@@ -77,22 +78,21 @@ def prepare(folder: Path) -> World:
         for form in ("hdf5", "arrow"):
             to_minari(dataset, f"{form}-v0", form)
 
+    plain = Options(plain=True, strict=True)
+
     def sft(path: Path) -> EpisodeDataset:
-        return trl.from_sft(path, tokenizer)
+        return EpisodeDataset.from_rows(path, tokenizer, plain)
 
     def chat(path: Path) -> EpisodeDataset:
-        return trl.from_sft(path, chats.tokenizer())
-
-    def preference(path: Path) -> EpisodeDataset:
-        return trl.from_preference(path, chats.tokenizer())
+        return EpisodeDataset.from_rows(path, chats.tokenizer(), plain)
 
     forms = {
         "JSON lines": Form(folder / "e.jsonl", EpisodeDataset.from_jsonl),
         "Parquet": Form(folder / "e.parquet", EpisodeDataset.from_parquet),
         "sft": Form(folder / "sft.jsonl", sft, "reward"),
         "sft, chat": Form(folder / "sft-chat.jsonl", chat, "reward"),
-        "preference": Form(folder / "preference.jsonl", preference),
-        "preference, chat": Form(folder / "preference-chat.jsonl", preference),
+        "preference": Form(folder / "preference.jsonl", chat),
+        "preference, chat": Form(folder / "preference-chat.jsonl", chat),
         "Minari, HDF5": Form(folder / "minari" / "hdf5-v0", _minari),
         "Minari, Arrow": Form(folder / "minari" / "arrow-v0", _minari),
     }
@@ -149,6 +149,8 @@ def attempt(world: World, damage: Damaged, case: Path) -> Outcome:
         with using():
             found = contents(dataset)
     wanted = world.wanted[damage.form]
+    if misnamed:  # the provenance says what the rewards were called
+        found, wanted = (text.replace(damage.damage, form.reward) for text in (found, wanted))
     if form.path.is_dir():
         wanted = wanted.replace(form.path.name, path.name)
     return same(found, wanted, "different" if misnamed else "accepted", f"{damage.form}: {damage.damage}")

@@ -1,0 +1,130 @@
+"""The rows of a log, from whatever file or folder it lies in, one after another: no more of it is in memory.
+
+Rows are numbered from 1; those of JSON lines by their line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from datasets_builders.logs.talk import Row
+from lang_envs.corpora import arrow_files, csv_files
+from lang_envs.corpora.files import CorpusError, first_character, json_lines
+from lang_envs.corpora.json_stream import JsonStream
+from lang_envs.corpora.records import shown
+
+HUB = "hub:"
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+_TABLES = {".csv": ",", ".tsv": "\t"}
+_JSON = (".json", ".jsonl", ".ndjson")
+KINDS = f".csv, .tsv, .json, .jsonl, .ndjson (each also with {', '.join(_COMPRESSED)}), .parquet, .arrow"
+Source = str | os.PathLike[str]
+
+
+def rows_of(source: Source, split: str = "train") -> Iterator[tuple[int, Row]]:
+    """The rows of a log with their numbers, read as they are asked for.
+
+    Args:
+        source: a file of :data:`KINDS`, a folder of ``datasets.save_to_disk``, or "hub:owner/name": only then the
+            network is used.
+        split: of a data set of the hub.
+
+    Raises:
+        CorpusError: there is no such file, or it cannot be read; naming the row.
+    """
+    if str(source).startswith(HUB):
+        found = _hub(str(source).removeprefix(HUB), split)
+    else:
+        found = _of_path(Path(source))
+    for number, row in found:
+        if not isinstance(row, Mapping):
+            raise CorpusError(f"{source}, row {number}: expected an object, got {shown(row)}")
+        yield number, row
+
+
+def _of_path(path: Path) -> Iterator[tuple[int, Any]]:
+    if path.is_dir():
+        return _from_one(arrow_files.saved(path))
+    if not path.exists():
+        raise CorpusError(f"there is no file {str(path)!r}")
+    ending = Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
+    ending = ending.lower()
+    if ending == ".parquet" and path.suffix not in _COMPRESSED:
+        return _from_one(arrow_files.parquet(path))
+    if ending == ".arrow" and path.suffix not in _COMPRESSED:
+        return _from_one(arrow_files.arrow(path))
+    if ending in _TABLES:
+        return csv_files.rows(path, delimiter=_TABLES[ending])
+    opens = first_character(path) if ending in (*_JSON, "", ".txt") else ""
+    if opens == "[":
+        return _array(path)
+    if opens == "{" or ending in _JSON:
+        return json_lines(path)
+    raise CorpusError(f"{path}: expected a file of one of the kinds {KINDS}; name it after its kind")
+
+
+def _from_one(found: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    return ((number + 1, row) for number, row in found)
+
+
+def _array(path: Path) -> Iterator[tuple[int, Any]]:
+    """The elements of the one JSON array that a file is."""
+    with JsonStream(path) as stream:
+        for number, _ in enumerate(stream.elements(), 1):
+            yield number, stream.value()
+        stream.end()
+
+
+def _hub(name: str, split: str) -> Iterator[tuple[int, Any]]:
+    import datasets
+
+    try:
+        found = datasets.load_dataset(name, split=split, streaming=True)
+        yield from enumerate(found, 1)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise CorpusError(f"hub:{name}, split {split!r}: cannot be read ({error})") from error
+
+
+class Place(NamedTuple):
+    """Where a row stands."""
+
+    source: str
+    """empty where rows were passed in"""
+    row: int
+
+    def __str__(self) -> str:
+        return f"{self.source}, row {self.row}" if self.source else f"row {self.row}"
+
+
+Numbered = Iterable[tuple[Place, Row]]
+"""Rows with their places."""
+
+
+def of_sources(sources: Iterable[Source], split: str = "train") -> Iterator[tuple[Place, Row]]:
+    """The rows of one source after another; see :func:`rows_of`."""
+    for source in sources:
+        for number, row in rows_of(source, split):
+            yield Place(str(source), number), row
+
+
+def as_given(rows: Iterable[Any]) -> Iterator[tuple[Place, Row]]:
+    """Rows that were passed in.
+
+    Raises:
+        CorpusError: one is no object.
+    """
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            raise CorpusError(f"row {number}: expected an object, got {shown(row)}")
+        yield Place("", number), row
+
+
+def portions(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Lists of at most ``size`` items."""
+    stream = iter(items)
+    while some := list(islice(stream, size)):
+        yield some

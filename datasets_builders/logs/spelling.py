@@ -1,0 +1,208 @@
+"""Conversations of a log as episodes: spelled once, with rewards where they belong, and within the limits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from datasets_builders.logs.limits import Limits
+from datasets_builders.logs.talk import Fault, Talk
+from lang_envs.conversation import Conversation, assistant, user
+from lang_envs.episode import Episode
+from lang_envs.markup import markup_of
+from lang_envs.tokenizers import decode, encode, opening_tokens, unused_ids, vocabulary_size
+from lang_envs.utterances import check_tokens, opening
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+_SHORTEST_OPENING = 8  # tokens; less room for what the agent reads is none
+
+
+class _Turn(NamedTuple):
+    """A reply and what is heard after it."""
+
+    said: list[int]
+    heard: list[int]
+    reward: float | None
+    messages: Conversation
+
+
+class Spelling:
+    """Spells conversations in the tokens of one tokenizer.
+
+    Attributes:
+        cut: replies that were cut so far.
+        shortened: conversations so far whose oldest turns were left out.
+
+    Args:
+        tokenizer: that spells.
+        limits: of an episode.
+        plain: whether a prompt that is a text is read as it stands, names of special tokens included. Else it is a
+            message of the user.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, limits: Limits, plain: bool = False) -> None:
+        self.tokenizer, self.limits, self.plain = tokenizer, limits, plain
+        self.markup, self.end = markup_of(tokenizer), int(tokenizer.eos_token_id)
+        self.before, self.size, self.unused = (
+            opening_tokens(tokenizer), vocabulary_size(tokenizer), unused_ids(tokenizer)
+        )  # fmt: skip
+        self.cut = self.shortened = 0
+
+    def episode(self, talk: Talk, policy: str) -> Episode:
+        """The episode of a conversation.
+
+        Raises:
+            Fault: it is longer than the limits allow, or cannot be written.
+        """
+        if talk.ids is not None:
+            return self._exact(talk, policy)
+        turns = self._turns(talk)
+        heard, first = self._within(talk, turns)
+        tokens, acted, rewards = list(heard), [False] * len(heard), [0.0] * len(heard)
+        for turn in turns[first:]:
+            tokens += turn.said + turn.heard
+            acted += [True] * len(turn.said) + [False] * len(turn.heard)
+            rewards += [0.0] * (len(turn.said) - 1) + [turn.reward or 0.0] + [0.0] * len(turn.heard)
+        return Episode(
+            np.array(tokens, np.int32),
+            np.array(acted, np.bool_),
+            np.array(rewards, np.float32),
+            terminated=True,
+            info={"policy": policy},
+        )
+
+    def messages(self, talk: Talk) -> tuple[Conversation, list[float | None]]:
+        """A conversation as messages, with a rating or None for each of the agent's."""
+        if talk.ids is not None:
+            return self._read(talk.ids.tokens, talk.ids.is_action, talk.rewards[0])
+        opening = talk.opening
+        if self.plain and self.markup and isinstance(talk.prompt, str):
+            opening = self.markup.read(self._opening(talk.prompt, None))
+        rest = tuple(m if m.role != "assistant" else m._replace(content=self._words(m.content)) for m in talk.rest)
+        before = [None for message in opening if message.role == "assistant"]
+        return (*opening, *rest), [*before, *talk.rewards]
+
+    def forget(self) -> None:
+        """Lets go of what was spelled: what a log says is seldom said again."""
+        if self.markup is not None:
+            self.markup.forget()
+
+    # Turns
+
+    def _turns(self, talk: Talk) -> list[_Turn]:
+        places = [i for i, message in enumerate(talk.rest) if message.role == "assistant"]
+        found = []
+        for place, after, reward in zip(places, [*places[1:], len(talk.rest)], talk.rewards, strict=True):
+            said, ended = self._reply(talk.rest[place].content)
+            messages = talk.rest[place + 1 : after]
+            heard = self._answer(messages, ended, over=after == len(talk.rest))
+            found.append(_Turn(said, heard, reward, talk.rest[place:after]))
+        return found
+
+    def _words(self, text: str) -> str:
+        """What a reply says; in a transcript its end token is a sign of its end."""
+        return text.removesuffix(str(self.tokenizer.eos_token)) if self.plain else text
+
+    def _reply(self, text: str) -> tuple[list[int], bool]:
+        """The tokens of a reply, and whether it has its end."""
+        text, most = self._words(text), self.limits.utterance
+        spelled = self.markup.reply(text) if self.markup else encode(self.tokenizer, [text], literally=True)[0]
+        if len(spelled) < most:
+            return [*spelled, self.end], True
+        if self.limits.longer == "skip":
+            raise Fault(f"a reply of more than {most} tokens", f"it has {len(spelled) + 1}")
+        self.cut += 1
+        return spelled[:most], False
+
+    def _answer(self, messages: Conversation, ended: bool, over: bool) -> list[int]:
+        if self.markup is not None:
+            try:
+                return self.markup.answer(messages, ended, over)
+            except (ValueError, KeyError) as error:
+                raise Fault("the chat template has no such order of messages", str(error)) from error
+        if messages or not over:
+            raise Fault("the tokenizer has no chat template to write messages by")
+        return []
+
+    # What the agent reads first
+
+    def _within(self, talk: Talk, turns: list[_Turn]) -> tuple[list[int], int]:
+        """The opening, and the first turn that is the agent's to learn from.
+
+        Where all of it is too long, the oldest turns become part of what was read, and of that the oldest are left out.
+        """
+        prompt: str | Conversation = talk.prompt
+        for first, turn in enumerate(turns):
+            room = self.limits.tokens - sum(len(other.said) + len(other.heard) for other in turns[first:])
+            if room >= _SHORTEST_OPENING and (heard := self._fitted(prompt, room)) is not None:
+                return heard, first
+            if turn.reward is not None:
+                break
+            prompt = (*((user(prompt),) if isinstance(prompt, str) else prompt), *turn.messages)
+        raise Fault(f"more than {self.limits.tokens} tokens")
+
+    def _fitted(self, prompt: str | Conversation, room: int) -> list[int] | None:
+        whole = self._opening(prompt, None)
+        if len(whole) <= room:
+            return whole
+        try:
+            shorter = self._opening(prompt, room)
+        except Fault:
+            return None
+        self.shortened += 1
+        return shorter
+
+    def _opening(self, prompt: str | Conversation, limit: int | None) -> list[int]:
+        try:
+            if isinstance(prompt, str) and (self.plain or self.markup is None):
+                found = opening(encode(self.tokenizer, [prompt])[0], self.before, limit)
+            elif self.markup is None:
+                raise Fault("the tokenizer has no chat template to write messages by")
+            else:
+                found = self.markup.opening((user(prompt),) if isinstance(prompt, str) else prompt, limit)
+        except Fault:
+            raise
+        except (ValueError, KeyError) as error:
+            raise Fault("the tokenizer cannot write the prompt", str(error)) from error
+        if not found:
+            raise Fault("no prompt")
+        return found
+
+    # Tokens as they were logged
+
+    def _exact(self, talk: Talk, policy: str) -> Episode:
+        ids = talk.ids
+        assert ids is not None
+        tokens, acted = np.array(ids.tokens, np.int64), np.array(ids.is_action, np.bool_)
+        if len(tokens) > self.limits.tokens:
+            raise Fault(f"more than {self.limits.tokens} tokens", f"it has {len(tokens)}")
+        try:
+            check_tokens(tokens, self.size, "the log", self.unused)
+            episode = Episode(
+                tokens.astype(np.int32),
+                acted,
+                np.array(ids.rewards, np.float32),
+                terminated=True,
+                logprobs=None if ids.logprobs is None else np.array(ids.logprobs, np.float32),
+                info={"policy": policy},
+            )
+        except ValueError as error:
+            raise Fault("no episode", str(error)) from error
+        if any(span.stop - span.start > self.limits.utterance for span in episode.utterances(self.end)):
+            raise Fault(f"a reply of more than {self.limits.utterance} tokens")
+        return episode
+
+    def _read(
+        self, tokens: list[int], acted: list[bool], reward: float | None
+    ) -> tuple[Conversation, list[float | None]]:
+        if self.markup is not None:
+            messages = self.markup.read(tokens)
+        else:
+            first = acted.index(True)
+            heard, said = decode(self.tokenizer, [tokens[:first], tokens[first:]])
+            messages = (user(heard), assistant(said))
+        count = sum(message.role == "assistant" for message in messages)
+        return messages, [*[None] * (count - 1), reward][: count or 0]

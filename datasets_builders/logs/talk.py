@@ -1,0 +1,89 @@
+"""A conversation of a log: what was said, which of it is the agent's, and what the log says it is worth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lang_envs.conversation import Conversation, Message, user
+
+Row = Mapping[str, Any]
+"""A record of a log, by column."""
+
+
+class Fault(ValueError):
+    """Why a row cannot be imported.
+
+    Attributes:
+        kind: in a few words that other rows share; the report counts by it.
+    """
+
+    def __init__(self, kind: str, got: str = "") -> None:
+        super().__init__(f"{kind}: {got}" if got else kind)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class TokenIds:
+    """A conversation as tokens, kept exactly as they were logged."""
+
+    tokens: list[int]
+    is_action: list[bool]
+    rewards: list[float]
+    """of every token"""
+    logprobs: list[float] | None
+    """of every token, NaN where unknown"""
+
+
+@dataclass(frozen=True)
+class Talk:
+    """One conversation.
+
+    Attributes:
+        prompt: what the agent read first: messages, or a text that may become a message of the user.
+        rest: from the agent's first reply on; it opens with a message of the agent.
+        rewards: one for each message of the agent in ``rest``; None where the log says nothing of it.
+        policy: who spoke as the agent; None where the layout does not say.
+        name: of the conversation; None where the layout does not say.
+        ids: tokens, where the log has them; ``prompt`` and ``rest`` are empty then.
+    """
+
+    prompt: str | Conversation
+    rest: Conversation
+    rewards: tuple[float | None, ...]
+    policy: str | None = None
+    name: str | None = None
+    ids: TokenIds | None = None
+
+    @property
+    def opening(self) -> Conversation:
+        """The prompt as messages."""
+        return (user(self.prompt),) if isinstance(self.prompt, str) else self.prompt
+
+    @property
+    def rated(self) -> bool:
+        """Whether the log says what any of it is worth."""
+        return any(reward is not None for reward in self.rewards)
+
+
+def talk_of(messages: Conversation, rewards: tuple[float | None, ...], **facts: Any) -> Talk:
+    """A conversation all of whose replies are the agent's to learn from.
+
+    Raises:
+        Fault: nobody speaks as the agent.
+    """
+    first = next((i for i, message in enumerate(messages) if message.role == "assistant"), None)
+    if first is None:
+        raise Fault("nobody speaks as the agent")
+    return Talk(messages[:first], messages[first:], rewards, **facts)
+
+
+def replies_of(messages: Conversation) -> int:
+    """How many messages are the agent's."""
+    return sum(message.role == "assistant" for message in messages)
+
+
+def said(text: str, role: Any = "assistant") -> Conversation:
+    """A single message, by default the agent's."""
+    return (Message(role, text),)
