@@ -17,15 +17,15 @@ from chat_tokenizers import CHATML, chat_tokenizer
 from agents import cli
 from agents.data.source import Logged, check_lengths
 from datasets_builders import DatasetError, EpisodeDataset
-from datasets_builders.logs.conversations_file import FILE, SCHEMA
 from datasets_builders.logs.importing import Options
 from datasets_builders.logs.limits import Limits
 from datasets_builders.logs.rows import rows_of
-from datasets_builders.logs.scoring import score_by
 from datasets_builders.logs.table import Named
 from datasets_builders.logs.writing import HELD_OUT, import_logs
 from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.logged import FILE, schema
 from lang_envs.markup import markup_of
+from lang_envs.rewards.reply_rewards import reply_reward
 from lang_envs.tokenizers import decode, text_tokenizer
 
 TOKENIZER = text_tokenizer()
@@ -134,7 +134,7 @@ def test_an_import_is_a_data_set_with_its_conversations(tmp_path, capsys):
         assert words in printed
     with pa.memory_map(str(out / FILE)) as source:
         found = pa.ipc.open_file(source).read_all()
-    assert found.schema == SCHEMA
+    assert found.schema == schema()
     rows = found.to_pylist()
     assert [row["row"] for row in rows] == [*range(1, 41)] and [row["id"] for row in rows] == list(
         map(str, range(1, 41))
@@ -256,11 +256,11 @@ def test_replies_without_a_rating_are_scored_by_a_function():
     rows = [talk("a?", "abc", "b?", "de"), talk("c?", "f", rating=-1)]
     found = EpisodeDataset.from_rows(rows, TOKENIZER, Options(reward=by_length))
     assert [e.rewards[e.rewards != 0].tolist() for e in found] == [[3, 2], [-1]]
-    assert score_by("math:sqrt") is not None
+    assert reply_reward("math:sqrt") is not None
     for wrong, why in (("math:nothing", "has no function 'nothing'"), ("no_such_module:f", "cannot be imported")):
         with pytest.raises(ValueError, match=why):
-            score_by(wrong)
-    with pytest.raises(ValueError, match="a finite number for each of 2 replies"):
+            reply_reward(wrong)
+    with pytest.raises(ValueError, match="one finite number for each of 2 replies"):
         EpisodeDataset.from_rows(rows[:1], TOKENIZER, Options(reward=lambda prompts, replies: [1.0]))
 
 

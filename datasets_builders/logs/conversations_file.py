@@ -9,17 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from lang_envs.conversation import Conversation, to_json
-
-FILE = "conversations.arrow"
-SCHEMA = pa.schema(
-    [
-        ("id", pa.string()),
-        ("held_out", pa.bool_()),
-        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
-        ("rewards", pa.list_(pa.float64())),
-        ("row", pa.int64()),
-    ]
-)
+from lang_envs.corpora.logged import FILE, schema
 
 
 class ConversationsFile:
@@ -31,7 +21,7 @@ class ConversationsFile:
 
     def __init__(self, folder: Path) -> None:
         self._sink = pa.OSFile(str(folder / FILE), "wb")
-        self._writer = pa.ipc.new_file(self._sink, SCHEMA)
+        self._writer = pa.ipc.new_file(self._sink, schema())
         self._waiting: list[dict[str, Any]] = []
 
     def __enter__(self) -> ConversationsFile:
@@ -53,5 +43,5 @@ class ConversationsFile:
     def flush(self) -> None:
         """Writes what was added."""
         if self._waiting:
-            self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, schema=SCHEMA))
+            self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, schema=schema()))
             self._waiting = []

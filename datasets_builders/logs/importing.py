@@ -11,7 +11,7 @@ from datasets_builders.logs.layouts import recognised
 from datasets_builders.logs.layouts.layout import Layout
 from datasets_builders.logs.report import Report
 from datasets_builders.logs.rows import Numbered, Place, Source, as_given, of_sources, portions
-from datasets_builders.logs.scoring import AT_ONCE, Score, score_by, scored
+from datasets_builders.logs.scoring import AT_ONCE, scored
 from datasets_builders.logs.spelling import Limits, Spelling
 from datasets_builders.logs.table import Named, Table, looked_at
 from datasets_builders.logs.talk import Fault, Row, Talk
@@ -21,6 +21,7 @@ from lang_envs.conversation import Conversation
 from lang_envs.corpora.files import CorpusError
 from lang_envs.episode import Episode
 from lang_envs.printable import printable
+from lang_envs.rewards.reply_rewards import ReplyReward, reply_reward
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -33,7 +34,8 @@ class Options:
     Attributes:
         layout: by name; None: it is recognised.
         named: what a person said of the columns.
-        reward: scores conversations that the log does not rate: see :func:`~datasets_builders.logs.scoring.score_by`.
+        reward: scores conversations that the log does not rate; in words as ``lang_envs.rewards.reply_rewards`` reads
+            them.
         limits: of an episode.
         plain: whether prompts that are texts are read as they stand.
         strict: whether the first row that cannot be imported is an error; else it is left out and counted.
@@ -41,7 +43,7 @@ class Options:
 
     layout: str | None = None
     named: Named = field(default_factory=Named)
-    reward: str | Score | None = None
+    reward: str | ReplyReward | None = None
     limits: Limits = field(default_factory=Limits)
     plain: bool = False
     strict: bool = False
@@ -78,7 +80,8 @@ class Import:
 
     def __init__(self, rows: Numbered, where: str, tokenizer: PreTrainedTokenizerFast, options: Options) -> None:
         self.options = options
-        self._where, self._score = where, None if options.reward is None else score_by(options.reward)
+        named = options.reward
+        self._where, self._score = where, reply_reward(named) if isinstance(named, str) else named
         self.spelling = Spelling(tokenizer, options.limits, options.plain)
         try:
             self._table, self._rows = looked_at(rows, options.named)
@@ -123,7 +126,9 @@ class Import:
             self.report.rows += 1
             yield place, row
 
-    def _scored(self, found: Iterable[tuple[Place, Row, Talk]], score: Score) -> Iterator[tuple[Place, Row, Talk]]:
+    def _scored(
+        self, found: Iterable[tuple[Place, Row, Talk]], score: ReplyReward
+    ) -> Iterator[tuple[Place, Row, Talk]]:
         for some in portions(found, AT_ONCE):
             talks = scored([talk for _, _, talk in some], score)
             yield from ((place, row, talk) for (place, row, _), talk in zip(some, talks, strict=True))

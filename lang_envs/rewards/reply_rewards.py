@@ -6,7 +6,6 @@ A reward of replies is a callable ``(prompts, replies) -> array [n]``. A prompt 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lang_envs.make import NAMED_CODE, import_named
+from lang_envs.make import NAMED_CODE
+from lang_envs.plugins import import_named
 from lang_envs.pretrained import load_config
 from lang_envs.rewards.regression import SequenceRegression
 from lang_envs.rewards.text_classifier import HEADS, load_classifier
@@ -51,8 +51,7 @@ def checked(rewards: ArrayLike, count: int) -> NDArray[np.float64]:
 
 
 def _function(module: str, name: str) -> ReplyReward:
-    import_named(module)
-    found = getattr(sys.modules[module], name, None)
+    found = getattr(import_named(module), name, None)
     if not callable(found):
         raise ValueError(f"expected the reward as 'module:function', and {module} has no function {name!r}")
     return found
