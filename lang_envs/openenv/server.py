@@ -71,7 +71,7 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
         OSError: where nothing can listen there.
     """
     # Messages are short: to compress them takes longer than to send them.
-    settings = {"ws_per_message_deflate": False, "log_level": "warning", "timeout_graceful_shutdown": 2}
+    settings: dict[str, Any] = {"ws_per_message_deflate": False, "log_level": "warning", "timeout_graceful_shutdown": 2}
     server = uvicorn.Server(uvicorn.Config(app, host, port, **settings))
     # In a thread, so that signals reach whoever called: in the main thread it would take them for itself.
     thread = threading.Thread(target=server.run, daemon=True)

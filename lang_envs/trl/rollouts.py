@@ -112,7 +112,8 @@ class Generation:
         groups: dict[int, list[int]] = defaultdict(list)  # room -> which histories
         for i, history in enumerate(histories):
             groups[min(self._env.task.max_utterance_tokens, self._env.max_tokens - len(history))].append(i)
-        trainer, turns = self._trainer, {}
+        trainer = self._trainer
+        turns: dict[int, Turn] = {}
         with unwrap_model_for_generation(
             trainer.model_wrapped,
             trainer.accelerator,
