@@ -1,4 +1,3 @@
-# mypy: disable-error-code="import-untyped"
 """The client: actions, observations and states as the models they are."""
 
 from __future__ import annotations

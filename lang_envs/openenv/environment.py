@@ -1,4 +1,3 @@
-# mypy: disable-error-code="import-untyped"
 """One session: gymnasium's utterance level behind OpenEnv's ``Environment``."""
 
 from __future__ import annotations

@@ -1,4 +1,3 @@
-# mypy: disable-error-code="import-untyped"
 """What goes over the wire: an utterance there, an observation and a reward back."""
 
 from __future__ import annotations

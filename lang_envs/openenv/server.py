@@ -1,4 +1,3 @@
-# mypy: disable-error-code="import-untyped"
 """The server: sessions of one environment over web sockets, as OpenEnv's clients expect them."""
 
 from __future__ import annotations
