@@ -38,7 +38,9 @@ def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
     try:
         if not isinstance(reply, Reply):
             raise TypeError(f"expected a Reply, got {shown(reply)}")
-        check_reward(reply.reward)
+        reward = reply.reward
+        if type(reward) is not float or not -_LARGEST <= reward <= _LARGEST:
+            check_reward(reward)
         if not isinstance(reply.text, str) and not is_conversation(reply.text):
             raise TypeError(f"the text of a reply must be a str or a tuple of messages, got {shown(reply.text)}")
         if not isinstance(reply.terminated, (bool, np.bool_)):
@@ -130,7 +132,8 @@ def _check_info(info: Any) -> None:
     for key, value in info.items():
         if not isinstance(key, str):
             raise TypeError(f"the keys of info must be strings, got {shown(key)}")
-        check_fact(value, f"info[{key!r}]")
+        if type(value) not in _PLAIN and not (type(value) is int and -(2**63) < value < 2**63):
+            check_fact(value, f"info[{key!r}]")
 
 
 def _listed(value: Any) -> Any:
