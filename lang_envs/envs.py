@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from ctypes import c_float
 from typing import TYPE_CHECKING, Any
 
@@ -73,6 +74,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self._tokens: list[int] = []
         self._ids = np.full(self.max_tokens, self.pad_id, np.int64)  # [T] the same tokens, as an observation has them
         self._mask = np.zeros(self.max_tokens, np.int8)  # [T]
+        self._acted = 0  # tokens up to the end of the last whole utterance
         self._began = self._last = 0  # where the utterance under way begins, and where it ends at the latest
         self._shows = render_mode == "human"
         self._over = True  # until one is begun
@@ -96,7 +98,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self._mask[: len(self._tokens)] = 0
         self._tokens = []
         self._append(opening)
-        self._turns, self._over = 0, False
+        self._turns, self._acted, self._over = 0, 0, False
         if self._shows:
             self._screen.begin(self._tokens)
         return self._observation(), {}
@@ -124,6 +126,16 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
             self._screen.show(self._tokens, over)
         return {"input_ids": ids.copy(), "attention_mask": mask.copy()}, 0.0, False, over, {}
 
+    @property
+    def history(self) -> Sequence[int]:
+        """All tokens of the episode so far, the agent's and the environment's; not to be changed."""
+        return self._tokens
+
+    @property
+    def acted(self) -> int:
+        """How far the history goes up to the agent's last token; 0 where it said nothing yet."""
+        return self._acted if self._began == len(self._tokens) else len(self._tokens)
+
     def action_masks(self) -> NDArray[np.bool_]:
         """Which tokens may come next, [V], as sb3-contrib expects it; all of them where the task does not know."""
         legal = None
@@ -136,7 +148,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
 
     def _end_utterance(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        ended = self._tokens[-1] == self.end_id
+        ended, self._acted = self._tokens[-1] == self.end_id, len(self._tokens)
         text = self._speech.hear(self._tokens[self._began : -1 if ended else None])
         reply = self.task.reply(self._state, text, self.np_random)
         check_reply(reply, type(self.task).__name__, self._turns + 1, text)
@@ -188,6 +200,9 @@ class UtteranceEnv(gym.Env[str, str]):
         render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
         markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default as the tokenizer's
             chat template says, and in plain text where it has none.
+
+    Attributes:
+        acted: how far the history goes up to the agent's last token; 0 where it said nothing yet.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
@@ -213,6 +228,7 @@ class UtteranceEnv(gym.Env[str, str]):
         self.action_space = Utterance(self.max_characters)
         self.observation_space = Utterance(longest * self.max_tokens)
         self._tokens: list[int] = []
+        self.acted = 0
         self._over = True  # until one is begun
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
@@ -228,7 +244,7 @@ class UtteranceEnv(gym.Env[str, str]):
         super().reset(seed=seed_of(seed))
         self._state, text = dynamics.begin(self.task, self.np_random, context)
         self._tokens = [*_opening(self._speech, text, self.max_tokens)]
-        self._turns, self._over = 0, False
+        self._turns, self.acted, self._over = 0, 0, False
         self._screen.begin(self._tokens)
         if isinstance(text, str) and self._speech.markup is None and self.task.max_context_tokens is None:
             return text, {}
@@ -247,6 +263,7 @@ class UtteranceEnv(gym.Env[str, str]):
         said = self._read(action)
         room = self.max_tokens - len(self._tokens)
         self._tokens += said[:room]
+        self.acted = len(self._tokens)
         if len(said) > room:
             self._over = True
             self._screen.show(self._tokens, self._over)
@@ -268,6 +285,11 @@ class UtteranceEnv(gym.Env[str, str]):
         self._over = terminated or cut
         self._screen.show(self._tokens, self._over)
         return heard, c_float(reply.reward).value, terminated, cut and not terminated, dict(reply.info)
+
+    @property
+    def history(self) -> Sequence[int]:
+        """All tokens of the episode so far, the agent's and the environment's; not to be changed."""
+        return self._tokens
 
     def render(self) -> str | None:
         """The transcript so far, in render mode "ansi"."""

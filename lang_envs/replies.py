@@ -45,7 +45,7 @@ def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
             raise TypeError(f"the text of a reply must be a str or a tuple of messages, got {shown(reply.text)}")
         if not isinstance(reply.terminated, (bool, np.bool_)):
             raise TypeError(f"terminated must be True or False, got {shown(reply.terminated)}")
-        _check_info(reply.info)
+        check_info(reply.info)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{_where(task, turn, utterance)}: {error}") from None
 
@@ -126,7 +126,13 @@ def check_fact(value: Any, name: str) -> None:
         raise TypeError(f"{name} must be JSON-able, got {shown(value)}: {error}") from None
 
 
-def _check_info(info: Any) -> None:
+def check_info(info: Any) -> None:
+    """Refuses an info that JSON cannot hold.
+
+    Raises:
+        ValueError: for a number that is not finite.
+        TypeError: for anything but a dictionary of such facts under strings.
+    """
     if not isinstance(info, dict):
         raise TypeError(f"the info of a reply must be a dictionary, got {shown(info)}")
     for key, value in info.items():
