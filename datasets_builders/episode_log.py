@@ -12,6 +12,7 @@ from datasets_builders.writer import KEPT, Recording
 from lang_envs.episode import Episodes
 from lang_envs.tokenizers import vocabulary_size
 
+
 class EpisodeLog:
     """A data set in the making.
 

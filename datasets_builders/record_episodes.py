@@ -182,7 +182,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             self._answered |= there
 
     def _keep(self, rows: Rows, tokens: NDArray[np.int64], lengths: Rows, terminated: NDArray[np.bool_]) -> None:
-        """Takes the finished episodes of ``rows``, whose histories are the first ``lengths`` [n] of ``tokens`` [n, T]."""
+        """Takes the finished episodes of ``rows``, of which the first ``lengths`` [n] of ``tokens`` [n, T] are real."""
         real = np.arange(tokens.shape[1]) < lengths[:, None]  # [n, T]
         episodes = Episodes(
             tokens[real].astype(np.int32),
