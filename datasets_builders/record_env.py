@@ -101,7 +101,7 @@ class RecordEnv(gym.Wrapper[Any, Any, Any, Any]):
         self._acted += range(before, acted)
         if reward:
             self._paid.append(acted - 1)
-            self._rewards.append(reward)
+            self._rewards.append(float(reward))
         if info:
             self._info |= info
         if terminated or truncated:

@@ -71,7 +71,7 @@ class Record:
         """The last ``lengths`` [n] tokens of each of ``rows``, [n, L] right-padded."""
         offsets = np.arange(lengths.max())  # [L]
         at = (self._first[rows] + self.length[rows] - lengths)[:, None] + offsets  # [n, L]
-        tokens = self._ids[0].take(at, mode="clip")
+        tokens = self.tokens.reshape(-1).take(at, mode="clip")
         tokens[offsets >= lengths[:, None]] = self.pad_id
         return tokens
 

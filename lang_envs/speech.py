@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from lang_envs.task import Task
 
-K, V = TypeVar("K"), TypeVar("V")
+K = TypeVar("K")
+V = TypeVar("V")
 Observation = str | Conversation
 
 _TURNS_BESIDE = 4  # of a context that is as long as the task's own limit, whose markup is not counted

@@ -2,8 +2,8 @@
 
 Reach: at either level as many games a second as TextArena's ``Wordle-v0-raw`` in the same run, which is not installed
 here: bound by what Python takes for a step, at the token level by the two arrays that each of 36 steps hands out.
-``RecordEnv`` at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take most), and what the recorder of a vector adds to a step must not
-grow with the episodes that wait to be written.
+``RecordEnv`` at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take most), and what
+the recorder of a vector adds to a step must not grow with the episodes that wait to be written.
 """
 
 import sys
