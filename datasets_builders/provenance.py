@@ -56,7 +56,11 @@ def provenance_of(
     found: dict[str, Any] = {"format_version": FORMAT_VERSION, **facts, "env": {"id": env_id, "kwargs": plain(kwargs)}}
     task = env.unwrapped.task
     if spec is None:
-        found["env"] |= {"task": type(task).__name__, "task_config": config_of(task), "max_tokens": env.max_tokens}
+        found["env"] |= {
+            "task": type(task).__name__,
+            "task_config": config_of(task),
+            "max_tokens": env.unwrapped.max_tokens,
+        }
     found["max_utterance_tokens"] = task.max_utterance_tokens
     if not task.pays:
         found["rewards"] = "none"

@@ -12,17 +12,16 @@ from gymnasium.vector import AutoresetMode
 from numpy.typing import ArrayLike, NDArray
 
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.provenance import provenance_of
-from datasets_builders.storage import DatasetError, encode, schema, to_json
-from datasets_builders.writer import KEPT, Recording
+from datasets_builders.episode_log import EpisodeLog
 from lang_envs.arguments import seeds_of, shown
 from lang_envs.episode import Episodes
 from lang_envs.infos import column, widened
 from lang_envs.replies import first_unfit
-from lang_envs.tokenizers import vocabulary_size
 from lang_envs.vector import TokenVectorEnv
 
 Rows = NDArray[np.int64]  # [n]
+EVERY_ROW, NO_ROWS = slice(None), np.empty(0, np.int64)
+_LARGEST = float(np.finfo(np.float32).max)
 _GYMNASIUMS = ("final_obs", "final_info")  # among the infos, but not the task's
 Observation = dict[str, NDArray[Any]]
 
@@ -31,7 +30,8 @@ class RecordEpisodes(gym.vector.VectorWrapper):
     """Passes everything through and writes each finished episode to a new data set, in any autoreset mode.
 
     Episodes come in the order in which they end. Their seed is known where ``reset`` was given one, and null after an
-    autoreset; log-probabilities are not known. Call :meth:`finish` (or ``close``) to make the folder whole.
+    autoreset; log-probabilities are not known. One environment of ``gymnasium.make`` is recorded by
+    :class:`datasets_builders.RecordEnv`. Call :meth:`finish` (or ``close``) to make the folder whole.
 
     Example:
         >>> env = RecordEpisodes(gymnasium.make_vec("Wordle-v0", 64), "data/mine", policy="mine")
@@ -59,15 +59,12 @@ class RecordEpisodes(gym.vector.VectorWrapper):
     ) -> None:
         super().__init__(env)
         self.env: TokenVectorEnv = env
-        self._policy, self._block_size = policy, block_size
         self._mode = AutoresetMode(env.metadata["autoreset_mode"])
-        self._schema = schema(vocabulary_size(env.tokenizer))
-        facts = provenance_of(env, recorded_with="RecordEpisodes", policy_name=policy)
-        advice = f"{KEPT}: make room and go on; in a new process, wrap the environment with resume=True"
-        self._recording = Recording(out, facts, self._schema, env.tokenizer, resume, advice)
+        self._log = EpisodeLog(env, out, policy, block_size, resume, "RecordEpisodes")
         shape = (env.num_envs, env.max_tokens)
         self._is_action = np.zeros(shape, np.bool_)  # [N, T]
         self._rewards = np.zeros(shape, np.float32)  # [N, T]
+        self._flat_actions, self._flat_rewards = self._is_action.reshape(-1), self._rewards.reshape(-1)  # [N * T] each
         self._length = np.zeros(env.num_envs, np.int64)  # [N]
         self._first = np.arange(env.num_envs) * env.max_tokens  # [N] where a row starts in the flattened arrays
         self._over = np.zeros(env.num_envs, np.bool_)  # [N]
@@ -76,8 +73,6 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         self._answered = np.zeros(env.num_envs, np.bool_)  # [N] whether it said anything
         self._json: dict[tuple[Any, ...], str] = {}
         self._steps = 0
-        self._waiting: list[tuple[Episodes, list[str]]] = []
-        self._dataset: EpisodeDataset | None = None
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -94,7 +89,8 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         observation, infos = self.env.reset(seed=seed, options=options)
         mask = (options or {}).get("reset_mask")
         rows = np.arange(self.num_envs) if mask is None else np.flatnonzero(mask)
-        self._begin(rows, observation)
+        self._length[rows] = self.env.unwrapped.lengths[rows]
+        self._begin(rows)
         for row in rows.tolist():
             self._seeds[row] = seeds[row]
         return observation, infos
@@ -106,38 +102,33 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             ValueError: where no episode was begun through this wrapper, the recording is finished, or a wrapper below
                 paid or told what no record can hold. The episodes under way are then left: reset to go on.
         """
-        if not self._length.all():
+        if self._length.min() == 0:
             raise ValueError("an episode is recorded from its beginning: call reset() of RecordEpisodes before step()")
-        restarted = np.flatnonzero(self._over) if self._mode is AutoresetMode.NEXT_STEP else np.empty(0, np.int64)
-        live = np.flatnonzero(~self._over) if len(restarted) else np.arange(self.num_envs)
+        restarted = np.flatnonzero(self._over) if self._mode is AutoresetMode.NEXT_STEP else NO_ROWS
+        live = np.flatnonzero(~self._over) if len(restarted) else EVERY_ROW
         observation, rewards, terminated, truncated, infos = self.env.step(np.asarray(actions))
         self._steps += 1
         self._check(rewards, infos)
         at = self._first[live] + self._length[live]  # [n]
-        self._is_action.reshape(-1)[at] = True
-        self._rewards.reshape(-1)[at] = rewards[live]
-        self._length[live] += 1
+        self._flat_actions[at] = True
+        self._flat_rewards[at] = rewards[live]
+        self._length = self.env.unwrapped.lengths
         over = terminated | truncated
         self._note(infos)
+        rows = np.flatnonzero(over)
         if self._mode is AutoresetMode.SAME_STEP:
-            self._measure(live[~over[live]], observation["attention_mask"])
-            if over.any():
-                rows = np.flatnonzero(over)
+            if len(rows):
                 self._note(infos["final_info"])
                 final = {key: np.stack([infos["final_obs"][row][key] for row in rows]) for key in observation}
-                self._length[rows] = final["attention_mask"].sum(axis=1)
-                self._keep(rows, final["input_ids"], terminated)
-                self._begin(rows, observation)
+                self._keep(rows, final["input_ids"], final["attention_mask"].sum(axis=1), terminated)
+                self._begin(rows)
         else:
-            self._measure(live, observation["attention_mask"])
-            if over.any():
-                rows = np.flatnonzero(over)
-                self._keep(rows, observation["input_ids"][rows], terminated)
+            if len(rows):
+                self._keep(rows, observation["input_ids"][rows], self._length[rows], terminated)
             if len(restarted):
-                self._begin(restarted, observation)
+                self._begin(restarted)
             self._over = over
-        if sum(len(part) for part, _ in self._waiting) >= self._block_size:
-            self._flush()  # last, so that a full disk leaves nothing half done here
+        self._log.write_when_full()  # last, so that a full disk leaves nothing half done here
         return observation, rewards, terminated, truncated, infos
 
     def finish(self) -> EpisodeDataset:
@@ -146,25 +137,21 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         Raises:
             DatasetError: where no episode has ended; more can be played.
         """
-        if self._dataset is None:
-            if not (self._waiting or self._recording.episodes):
-                raise DatasetError("no episode has ended yet, and an empty data set cannot be read: play on")
-            self._flush()
-            self._dataset = EpisodeDataset.load(self._recording.finish(), verify=False)
-        return self._dataset
+        return self._log.finish()
 
     def close(self, **kwargs: Any) -> None:
         """Finishes the recording where an episode has ended, and closes the environment."""
-        if self._dataset is None and (self._waiting or self._recording.episodes):
-            self.finish()
-        if self._dataset is None:
-            self._recording.discard()  # nothing in it
+        self._log.close()
         self.env.close(**kwargs)
 
     def _check(self, rewards: Any, infos: dict[str, Any]) -> None:
         """Refuses what no record can hold in the step that brings it; the environment itself gives none of it."""
-        with np.errstate(over="ignore"):
-            wrong = first_unfit(np.asarray(rewards, np.float32), "the reward")
+        wrong = None
+        if not np.abs(rewards).max() <= _LARGEST:  # NaN is not either
+            with np.errstate(over="ignore"):
+                wrong = first_unfit(np.asarray(rewards, np.float32), "the reward")
+        if wrong is None and not infos:
+            return
         given = infos, infos.get("final_info", {})
         columns = ((name, info[name], info[f"_{name}"]) for info in given for name in info if f"_{name}" in info)
         for name, values, there in columns:
@@ -176,19 +163,12 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             self._length[:] = 0  # what was recorded of the episodes under way lacks this step
             raise type(error)(f"step {self._steps} cannot be recorded: in row {row} {error}; a wrapper changed it")
 
-    def _begin(self, rows: Rows, observation: Observation) -> None:
+    def _begin(self, rows: Rows) -> None:
         self._is_action[rows] = False
         self._rewards[rows] = 0
-        self._length[rows] = observation["attention_mask"][rows].sum(axis=1)
         self._over[rows] = self._answered[rows] = False
         for row in rows.tolist():
             self._seeds[row] = None
-
-    def _measure(self, rows: Rows, mask: NDArray[np.int8]) -> None:
-        """Adds to the lengths of ``rows`` what the environment said: few rows in a step, so only theirs are counted."""
-        room = rows[self._length[rows] < mask.shape[1]]
-        answered = room[mask.reshape(-1)[self._first[room] + self._length[room]] == 1]
-        self._length[answered] = mask[answered].sum(axis=1)
 
     def _note(self, infos: dict[str, Any]) -> None:
         """Keeps the task's info of the rows that were answered in this step."""
@@ -201,11 +181,8 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             self._info[key][there] = values[there]
             self._answered |= there
 
-    def _keep(self, rows: Rows, tokens: NDArray[np.int64], terminated: NDArray[np.bool_]) -> None:
-        """Takes the finished episodes of ``rows``, whose histories are ``tokens`` [n, T]."""
-        if self._dataset is not None:
-            raise ValueError("the recording is finished; wrap the environment anew to record into another folder")
-        lengths = self._length[rows]  # [n]
+    def _keep(self, rows: Rows, tokens: NDArray[np.int64], lengths: Rows, terminated: NDArray[np.bool_]) -> None:
+        """Takes the finished episodes of ``rows``, of which the first ``lengths`` [n] of ``tokens`` [n, T] are real."""
         real = np.arange(tokens.shape[1]) < lengths[:, None]  # [n, T]
         episodes = Episodes(
             tokens[real].astype(np.int32),
@@ -217,7 +194,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             None,
             [{} if seed is None else {"seed": seed} for seed in (self._seeds[row] for row in rows.tolist())],
         )
-        self._waiting.append((episodes, self._infos(rows)))
+        self._log.add(episodes, self._infos(rows))
 
     def _infos(self, rows: Rows) -> list[str]:
         """The info of each of ``rows`` as JSON; equal ones are made once."""
@@ -226,16 +203,8 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         for facts in zip(*columns, strict=True):
             text = self._json.get(facts)
             if text is None:
-                said = dict(zip(self._info, facts[1:], strict=True)) if facts[0] else {}
-                text = to_json({**said, "policy": self._policy})
+                text = self._log.info(dict(zip(self._info, facts[1:], strict=True)) if facts[0] else {})
                 if len(self._json) < 10_000:
                     self._json[facts] = text
             found.append(text)
         return found
-
-    def _flush(self) -> None:
-        if self._waiting:
-            episodes = Episodes.concat([part for part, _ in self._waiting])
-            infos = [text for _, texts in self._waiting for text in texts]
-            self._recording.append(encode(episodes, self._schema, infos))
-            self._waiting = []  # only now: where the disk was full, the next attempt still has them

@@ -113,6 +113,8 @@ def token_id(action: Any) -> int:
     Raises:
         TypeError: where it is no integer.
     """
+    if type(action) is int:
+        return action
     if isinstance(action, np.ndarray) and action.ndim == 0 and action.dtype.kind in "iu":
         action = action[()]
     try:

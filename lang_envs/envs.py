@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from ctypes import c_float
 from typing import TYPE_CHECKING, Any
 
 import gymnasium as gym
@@ -18,7 +20,6 @@ from lang_envs.spaces import Utterance, history_space, max_tokens_of, said_ids, 
 from lang_envs.speech import Observation, Speech, tokenizer_of
 from lang_envs.task import Task
 from lang_envs.tokenizers import decode, transcripts, unused_ids, vocabulary_size
-from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -70,9 +71,14 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
         self.action_space = token_space(self.vocabulary_size, self.unused)
         self.observation_space = history_space(self.vocabulary_size, self.max_tokens)
+        self._holes = frozenset(self.unused.tolist())
         self._tokens: list[int] = []
-        self._said: list[int] = []  # the utterance under way
-        self._over = False
+        self._ids = np.full(self.max_tokens, self.pad_id, np.int64)  # [T] the same tokens, as an observation has them
+        self._mask = np.zeros(self.max_tokens, np.int8)  # [T]
+        self._acted = 0  # tokens up to the end of the last whole utterance
+        self._began = self._last = 0  # where the utterance under way begins, and where it ends at the latest
+        self._shows = render_mode == "human"
+        self._over = True  # until one is begun
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
@@ -88,9 +94,14 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         context = dynamics.check_context(self.task, options_of(options).get("context"))
         super().reset(seed=seed_of(seed))
         self._state, text = dynamics.begin(self.task, self.np_random, context)
-        self._tokens = _opening(self._speech, text, self.max_tokens)
-        self._said, self._turns, self._over = [], 0, False
-        self._screen.begin(self._tokens)
+        opening = _opening(self._speech, text, self.max_tokens)
+        self._ids[: len(self._tokens)] = self.pad_id
+        self._mask[: len(self._tokens)] = 0
+        self._tokens = []
+        self._append(opening)
+        self._turns, self._acted, self._over = 0, 0, False
+        if self._shows:
+            self._screen.begin(self._tokens)
         return self._observation(), {}
 
     def step(self, action: int | np.integer[Any]) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -100,22 +111,37 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
             ValueError: for a token out of range, and before the first or after the end of an episode.
             TypeError: where the action is no integer.
         """
-        if self._over or not self._tokens:
-            raise ValueError(OVER if self._over else NOT_BEGUN)
-        token = self._checked(action)
+        if self._over:
+            raise ValueError(OVER if self._tokens else NOT_BEGUN)
+        token = action if type(action) is int else token_id(action)
+        if not 0 <= token < self.vocabulary_size or token in self._holes:
+            raise self._refused(token)
+        ids, mask, at = self._ids, self._mask, len(self._tokens)
+        ids[at] = token
+        mask[at] = 1
         self._tokens.append(token)
-        self._said.append(token)
-        if token == self.end_id or len(self._said) >= self.task.max_utterance_tokens:
+        if token == self.end_id or at >= self._last:
             return self._end_utterance()
-        self._over = len(self._tokens) >= self.max_tokens
-        self._screen.show(self._tokens, self._over)
-        return self._observation(), 0.0, False, self._over, {}
+        over = self._over = at + 1 >= self.max_tokens
+        if self._shows:
+            self._screen.show(self._tokens, over)
+        return {"input_ids": ids.copy(), "attention_mask": mask.copy()}, 0.0, False, over, {}
+
+    @property
+    def history(self) -> Sequence[int]:
+        """All tokens of the episode so far, the agent's and the environment's; not to be changed."""
+        return self._tokens
+
+    @property
+    def acted(self) -> int:
+        """How far the history goes up to the agent's last token; 0 where it said nothing yet."""
+        return self._acted if self._began == len(self._tokens) else len(self._tokens)
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which tokens may come next, [V], as sb3-contrib expects it; all of them where the task does not know."""
         legal = None
-        if self._tokens and not self._over:
-            legal = self.task.legal_tokens(self._state, self._said, self.tokenizer)
+        if not self._over:
+            legal = self.task.legal_tokens(self._state, self._tokens[self._began :], self.tokenizer)
         return said_ids(self.vocabulary_size, self.unused) if legal is None else legal
 
     def render(self) -> str | None:
@@ -123,41 +149,41 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
 
     def _end_utterance(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        ended = self._said[-1] == self.end_id
-        text = self._speech.heard([self._said[:-1] if ended else self._said])[0]
+        ended, self._acted = self._tokens[-1] == self.end_id, len(self._tokens)
+        text = self._speech.hear(self._tokens[self._began : -1 if ended else None])
         reply = self.task.reply(self._state, text, self.np_random)
         check_reply(reply, type(self.task).__name__, self._turns + 1, text)
-        self._state, self._said, self._turns = reply.state, [], self._turns + 1
+        self._state, self._turns = reply.state, self._turns + 1
         terminated = bool(reply.terminated)
-        answer = self._speech.answers([reply.text], [ended], [terminated])[0]
-        self._tokens += answer[: self.max_tokens - len(self._tokens)]
+        self._append(self._speech.answer(reply.text, ended, terminated)[: self.max_tokens - len(self._tokens)])
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         self._over = terminated or cut
-        self._screen.show(self._tokens, self._over)
+        if self._shows:
+            self._screen.show(self._tokens, self._over)
         return (
             self._observation(),
-            float(np.float32(reply.reward)),
+            c_float(reply.reward).value,
             terminated,
             cut and not terminated,
             dict(reply.info),
         )
 
-    def _observation(self) -> dict[str, Any]:
-        ids = np.full(self.max_tokens, self.pad_id, np.int64)
-        mask = np.zeros(self.max_tokens, np.int8)
-        ids[: len(self._tokens)] = self._tokens
-        mask[: len(self._tokens)] = 1
-        return {"input_ids": ids, "attention_mask": mask}
+    def _append(self, tokens: list[int]) -> None:
+        span = slice(len(self._tokens), len(self._tokens) + len(tokens))
+        self._ids[span], self._mask[span] = tokens, 1
+        self._tokens += tokens
+        self._began = span.stop
+        self._last = span.stop + self.task.max_utterance_tokens - 1
 
-    def _checked(self, action: Any) -> int:
-        token = token_id(action)
-        if not 0 <= token < self.vocabulary_size:
-            raise ValueError(
-                f"token {shown(token)} is out of range; the vocabulary has ids 0 to {self.vocabulary_size - 1}"
-            )
-        if self.unused.size and token in self.unused:
-            raise ValueError(f"id {token} belongs to no token of the vocabulary, and cannot be said")
-        return token
+    def _observation(self) -> dict[str, Any]:
+        return {"input_ids": self._ids.copy(), "attention_mask": self._mask.copy()}
+
+    def _refused(self, token: int) -> ValueError:
+        if token in self._holes:
+            return ValueError(f"id {token} belongs to no token of the vocabulary, and cannot be said")
+        return ValueError(
+            f"token {shown(token)} is out of range; the vocabulary has ids 0 to {self.vocabulary_size - 1}"
+        )
 
 
 class UtteranceEnv(gym.Env[str, str]):
@@ -175,6 +201,9 @@ class UtteranceEnv(gym.Env[str, str]):
         render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
         markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default as the tokenizer's
             chat template says, and in plain text where it has none.
+
+    Attributes:
+        acted: how far the history goes up to the agent's last token; 0 where it said nothing yet.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
@@ -201,7 +230,8 @@ class UtteranceEnv(gym.Env[str, str]):
         self.observation_space = Utterance(longest * self.max_tokens)
         self._tokens: list[int] = []
         self._plain: list[Message] = []  # what was said, where tokens are no conversation
-        self._over = False
+        self.acted = 0
+        self._over = True  # until one is begun
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts a new episode; all of its chance comes from ``seed``.
@@ -215,12 +245,12 @@ class UtteranceEnv(gym.Env[str, str]):
         context = dynamics.check_context(self.task, options_of(options).get("context"))
         super().reset(seed=seed_of(seed))
         self._state, text = dynamics.begin(self.task, self.np_random, context)
-        self._tokens = _opening(self._speech, text, self.max_tokens)
-        self._turns, self._over = 0, False
+        self._tokens = [*_opening(self._speech, text, self.max_tokens)]
+        self._turns, self.acted, self._over = 0, 0, False
         self._screen.begin(self._tokens)
         if not isinstance(text, str) or self._speech.markup is not None or self.task.max_context_tokens is not None:
             text = transcripts(self.tokenizer, [self._tokens])[0]
-        self._plain = [user(self.task.in_words(text))] if self._speech.markup is None else []
+        self._plain = [user(text)] if self._speech.markup is None else []
         return text, {}
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -231,23 +261,24 @@ class UtteranceEnv(gym.Env[str, str]):
                 the first or after the end of an episode.
             TypeError: where the action is no text.
         """
-        if self._over or not self._tokens:
-            raise ValueError(OVER if self._over else NOT_BEGUN)
+        if self._over:
+            raise ValueError(OVER if self._tokens else NOT_BEGUN)
         said = self._read(action)
         room = self.max_tokens - len(self._tokens)
         self._tokens += said[:room]
+        self.acted = len(self._tokens)
         if len(said) > room:
             self._over = True
             self._screen.show(self._tokens, self._over)
             self._plain.append(assistant(action))
             return "", 0.0, False, True, {}
         ended = said[-1] == self.end_id
-        text = self._speech.heard([said[:-1] if ended else said])[0]
+        text = self._speech.hear(said[:-1] if ended else said)
         reply = self.task.reply(self._state, text, self.np_random)
         check_reply(reply, type(self.task).__name__, self._turns + 1, text)
         self._state, self._turns = reply.state, self._turns + 1
         terminated = bool(reply.terminated)
-        answer = self._speech.answers([reply.text], [ended], [terminated])[0]
+        answer = self._speech.answer(reply.text, ended, terminated)
         room = self.max_tokens - len(self._tokens)
         if isinstance(reply.text, str) and self._speech.markup is None and len(answer) <= room:
             heard = reply.text
@@ -255,11 +286,16 @@ class UtteranceEnv(gym.Env[str, str]):
             heard = decode(self.tokenizer, [answer[:room]])[0]
         self._tokens += answer[:room]
         if self._speech.markup is None:
-            self._plain += [assistant(text), user(self.task.in_words(heard))]
+            self._plain += [assistant(text), user(heard)]
         cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
         self._over = terminated or cut
         self._screen.show(self._tokens, self._over)
-        return heard, float(np.float32(reply.reward)), terminated, cut and not terminated, dict(reply.info)
+        return heard, c_float(reply.reward).value, terminated, cut and not terminated, dict(reply.info)
+
+    @property
+    def history(self) -> Sequence[int]:
+        """All tokens of the episode so far, the agent's and the environment's; not to be changed."""
+        return self._tokens
 
     def render(self) -> str | None:
         """The transcript so far, in render mode "ansi"."""
@@ -269,7 +305,9 @@ class UtteranceEnv(gym.Env[str, str]):
         """The episode so far as messages: plain texts are the user's, in the words of ``Task.in_words``."""
         if self._speech.markup is not None:
             return self._speech.read([self._tokens])[0] if self._tokens else ()
-        return tuple(message for message in self._plain if message.content or message.role == "assistant")
+        agents = [message.role == "assistant" for message in self._plain]
+        said = [m if own else user(self.task.in_words(m.content)) for m, own in zip(self._plain, agents, strict=True)]
+        return tuple(message for message, own in zip(said, agents, strict=True) if own or message.content)
 
     def _read(self, text: Any) -> list[int]:
         """The tokens of an utterance, its end token last where there is room for one."""
@@ -277,11 +315,11 @@ class UtteranceEnv(gym.Env[str, str]):
             raise TypeError(f"an utterance must be a text (str), got {type(text).__name__}")
         if len(text) > self.max_characters:
             raise ValueError(f"an utterance has at most {self.max_characters} characters, got {len(text)}")
-        return spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
+        return self._speech.spell(text)
 
 
 def _opening(speech: Speech, text: Observation, max_tokens: int) -> list[int]:
-    tokens = [*speech.openings([text])[0]]
+    tokens = speech.opening(text)
     if not 1 <= len(tokens) < max_tokens:
         raise ValueError(
             f"the opening observation has {len(tokens)} tokens; it needs at least 1 and must leave room in "

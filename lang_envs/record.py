@@ -12,9 +12,13 @@ Rows = NDArray[np.int64]
 
 
 class Record:
-    """N episodes of at most T tokens; row i holds the tokens, actions and rewards of episode i so far."""
+    """N episodes of at most T tokens; row i holds the tokens, actions and rewards of episode i so far.
 
-    def __init__(self, num_envs: int, max_tokens: int, pad_id: int) -> None:
+    To append takes as long whatever T is. So does an observation where it is the one buffer that is written on
+    (``copy=False``); one that the caller may keep is a new array, and takes as long as N * T numbers do.
+    """
+
+    def __init__(self, num_envs: int, max_tokens: int, pad_id: int, copy: bool = True) -> None:
         shape = (num_envs, max_tokens)
         self.pad_id = pad_id
         self.tokens = np.full(shape, pad_id, np.int32)  # [N, T] right-padded
@@ -22,35 +26,44 @@ class Record:
         self.is_action = np.zeros(shape, np.bool_)  # [N, T]
         self.rewards = np.zeros(shape, np.float32)  # [N, T]
         self.length = np.zeros(num_envs, np.int64)  # [N] 0 in a row that was never begun
+        self.num_actions = np.zeros(num_envs, np.int64)  # [N] how many tokens the agent chose
         self._first = np.arange(num_envs) * max_tokens  # [N] where each row starts in the flattened arrays
-        self._input_ids = self.tokens.astype(np.int64)  # [N, T] what is shown without a copy
+        self._input_ids = None if copy else self.tokens.astype(np.int64)  # [N, T] what is shown without a copy
+        self._ids = [ids.reshape(-1) for ids in (self.tokens, self._input_ids) if ids is not None]  # each [N * T]
+        self._is_token, self._is_action = self.mask.reshape(-1), self.is_action.reshape(-1)  # [N * T] each
 
     def clear(self, rows: Rows) -> None:
         """Empties ``rows``."""
         self.tokens[rows] = self.pad_id
+        if self._input_ids is not None:
+            self._input_ids[rows] = self.pad_id
         self.mask[rows] = 0
         self.is_action[rows] = False
         self.rewards[rows] = 0
-        self.length[rows] = 0
+        self.length[rows] = self.num_actions[rows] = 0
 
-    def append_one(self, rows: Rows, tokens: NDArray[np.integer[Any]]) -> None:
+    def append_one(self, rows: Rows | slice, tokens: NDArray[np.integer[Any]]) -> None:
         """Adds one action [n] to each of ``rows``; they must have room."""
         at = self._first[rows] + self.length[rows]  # [n]
-        self.tokens.reshape(-1)[at] = tokens
-        self.mask.reshape(-1)[at] = 1
-        self.is_action.reshape(-1)[at] = True
+        for ids in self._ids:
+            ids[at] = tokens
+        self._is_token[at] = 1
+        self._is_action[at] = True
         self.length[rows] += 1
+        self.num_actions[rows] += 1
 
     def append(self, rows: Rows, tokens: NDArray[np.int32], lengths: Rows, *, is_action: bool) -> None:
         """Adds the first ``lengths`` [n] of ``tokens`` [n, R] to each of ``rows``; they must have room."""
         offsets = np.arange(tokens.shape[1])  # [R]
         real = offsets < lengths[:, None]  # [n, R]
         at = ((self._first[rows] + self.length[rows])[:, None] + offsets)[real]  # [sum of lengths]
-        self.tokens.reshape(-1)[at] = tokens[real]
-        self.mask.reshape(-1)[at] = 1
-        if is_action:
-            self.is_action.reshape(-1)[at] = True
+        for ids in self._ids:
+            ids[at] = tokens[real]
+        self._is_token[at] = 1
         self.length[rows] += lengths
+        if is_action:
+            self._is_action[at] = True
+            self.num_actions[rows] += lengths
 
     def last(self, rows: Rows, lengths: Rows) -> NDArray[np.int32]:
         """The last ``lengths`` [n] tokens of each of ``rows``, [n, L] right-padded."""
@@ -64,20 +77,18 @@ class Record:
         """Puts ``rewards`` [n] on the last token of each of ``rows``."""
         self.rewards[rows, self.length[rows] - 1] = rewards
 
-    def num_actions(self, rows: Rows) -> Rows:
-        """How many tokens the agent chose, [n]."""
-        return np.count_nonzero(self.is_action[rows], axis=1)
-
     def history(self, row: int) -> NDArray[np.int32]:
         """All tokens of one row, [t]: a read-only view."""
         shown = self.tokens[row, : self.length[row]]
         shown.flags.writeable = False
         return shown
 
-    def observation(self, rows: Rows | slice, copy: bool = True) -> dict[str, NDArray[Any]]:
-        """What an agent sees of ``rows``, each [n, T]; without ``copy``, of all rows in one buffer."""
-        if copy:
-            mask = self.mask[rows]
-            return {"input_ids": self.tokens[rows].astype(np.int64), "attention_mask": mask.copy()}
-        np.copyto(self._input_ids, self.tokens)
-        return {"input_ids": self._input_ids, "attention_mask": self.mask}
+    def observation(self) -> dict[str, NDArray[Any]]:
+        """What an agent sees, each [N, T]: a copy, or where there are to be none, the buffer."""
+        if self._input_ids is not None:
+            return {"input_ids": self._input_ids, "attention_mask": self.mask}
+        return {"input_ids": self.tokens.astype(np.int64), "attention_mask": self.mask.copy()}
+
+    def last_observation(self, rows: Rows) -> dict[str, NDArray[Any]]:
+        """What an agent sees of ``rows``, a copy, each [n, T]."""
+        return {"input_ids": self.tokens[rows].astype(np.int64), "attention_mask": self.mask[rows]}

@@ -38,12 +38,14 @@ def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
     try:
         if not isinstance(reply, Reply):
             raise TypeError(f"expected a Reply, got {shown(reply)}")
-        check_reward(reply.reward)
+        reward = reply.reward
+        if type(reward) is not float or not -_LARGEST <= reward <= _LARGEST:
+            check_reward(reward)
         if not isinstance(reply.text, str) and not is_conversation(reply.text):
             raise TypeError(f"the text of a reply must be a str or a tuple of messages, got {shown(reply.text)}")
         if not isinstance(reply.terminated, (bool, np.bool_)):
             raise TypeError(f"terminated must be True or False, got {shown(reply.terminated)}")
-        _check_info(reply.info)
+        check_info(reply.info)
     except (ValueError, TypeError) as error:
         raise type(error)(f"{_where(task, turn, utterance)}: {error}") from None
 
@@ -124,13 +126,20 @@ def check_fact(value: Any, name: str) -> None:
         raise TypeError(f"{name} must be JSON-able, got {shown(value)}: {error}") from None
 
 
-def _check_info(info: Any) -> None:
+def check_info(info: Any) -> None:
+    """Refuses an info that JSON cannot hold.
+
+    Raises:
+        ValueError: for a number that is not finite.
+        TypeError: for anything but a dictionary of such facts under strings.
+    """
     if not isinstance(info, dict):
         raise TypeError(f"the info of a reply must be a dictionary, got {shown(info)}")
     for key, value in info.items():
         if not isinstance(key, str):
             raise TypeError(f"the keys of info must be strings, got {shown(key)}")
-        check_fact(value, f"info[{key!r}]")
+        if type(value) not in _PLAIN and not (type(value) is int and -(2**63) < value < 2**63):
+            check_fact(value, f"info[{key!r}]")
 
 
 def _listed(value: Any) -> Any:

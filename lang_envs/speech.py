@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -13,16 +13,20 @@ from lang_envs.chat_templates import PACKAGED
 from lang_envs.conversation import Conversation, system, user
 from lang_envs.markup import MOST_SPELLINGS, markup_of
 from lang_envs.tokenizers import decode, encode, opening_tokens
-from lang_envs.utterances import opening
+from lang_envs.utterances import opening, spell
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
     from lang_envs.task import Task
 
+K = TypeVar("K")
+V = TypeVar("V")
 Observation = str | Conversation
 
 _TURNS_BESIDE = 4  # of a context that is as long as the task's own limit, whose markup is not counted
+_SHORT = 16  # tokens of an utterance that may well be said again
+_MOST_SHORT = 2**13  # of them are remembered: some megabytes
 
 
 def tokenizer_of(
@@ -72,6 +76,9 @@ class Speech:
         self.context_limit = None if task.max_context_tokens is None else task.max_context_tokens + beside
         self.max_tokens = task.max_tokens + beside + task.max_turns * around
         self._texts: dict[str, list[int]] = {}  # of texts met before: a corpus says the same things again and again
+        self._opened: dict[str, list[int]] = {}
+        self._heard: dict[tuple[int, ...], str] = {}  # of short utterances met before
+        self._said: dict[str, list[int]] = {}
 
     def openings(self, said: Sequence[Observation]) -> list[list[int]]:
         """The tokens of opening observations.
@@ -98,6 +105,35 @@ class Speech:
             self.markup.answer(self._messages(text), bool(whole), bool(last))
             for text, whole, last in zip(said, ended, over, strict=True)
         ]
+
+    def opening(self, said: Observation) -> list[int]:
+        """What :meth:`openings` gives for one; it is remembered, and not to be changed."""
+        if not isinstance(said, str):
+            return self.openings([said])[0]  # remembered by the markup
+        tokens = self._opened.get(said)
+        return tokens or _remembered(self._opened, said, self.openings([said])[0], MOST_SPELLINGS)
+
+    def answer(self, said: Observation, ended: bool, over: bool) -> list[int]:
+        """What :meth:`answers` gives for one; it is remembered, and not to be changed."""
+        known = self._texts.get(said) if self.markup is None and isinstance(said, str) else None
+        return self.answers([said], [ended], [over])[0] if known is None else known
+
+    def hear(self, utterance: Sequence[int]) -> str:
+        """What :meth:`heard` gives for one; of a short one it is remembered."""
+        if len(utterance) > _SHORT:
+            return self.heard([utterance])[0]
+        key = tuple(utterance)
+        text = self._heard.get(key)
+        return _remembered(self._heard, key, self.heard([utterance])[0], _MOST_SHORT) if text is None else text
+
+    def spell(self, text: str) -> list[int]:
+        """The tokens of an utterance, as :func:`lang_envs.utterances.spell` has them; not to be changed."""
+        tokens = self._said.get(text)
+        if tokens is None:
+            tokens = spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
+            if len(tokens) <= _SHORT:
+                _remembered(self._said, text, tokens, _MOST_SHORT)
+        return tokens
 
     def heard(self, utterances: Sequence[Sequence[int] | NDArray[Any]]) -> list[str]:
         """What the task hears of the agent's utterances, their end tokens left out."""
@@ -153,3 +189,11 @@ class Speech:
                 self._texts = {text: self._texts[text] for text in texts if text in self._texts}
             self._texts |= zip(unknown, encode(self.tokenizer, unknown), strict=True)
         return [self._texts[text] for text in texts]
+
+
+def _remembered(memory: dict[K, V], key: K, value: V, most: int) -> V:
+    """Puts a value into a memory of so many, which is emptied where it is full."""
+    if len(memory) >= most:
+        memory.clear()
+    memory[key] = value
+    return value

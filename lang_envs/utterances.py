@@ -57,7 +57,8 @@ def check_tokens(
     """
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"{speaker}: tokens are integers, got {tokens.dtype}")
-    if tokens.size and (tokens.min() < 0 or tokens.max() >= vocabulary_size):
+    # As unsigned numbers, negative ones are the largest.
+    if tokens.size and tokens.view(tokens.dtype.str.replace("i", "u")).max() >= vocabulary_size:
         wrong = tokens[(tokens < 0) | (tokens >= vocabulary_size)][0]
         raise ValueError(f"{speaker}: token {wrong} is out of range; the vocabulary has ids 0 to {vocabulary_size - 1}")
     if unused.size and np.isin(tokens, unused).any():

@@ -30,14 +30,18 @@ if TYPE_CHECKING:
     from lang_envs.task import Task
 
 Observation = dict[str, NDArray[Any]]
-EVERY_ROW = slice(None)
+EVERY_ROW, NO_ROWS = slice(None), np.empty(0, np.int64)
 MOST_ENVS = 2**24
 
 
 class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """N episodes of one task at once, equal in every output to gymnasium's ``SyncVectorEnv`` over N ``TokenEnv``.
 
-    One action is one token. Beside gymnasium's interface, whole utterances can be said with :meth:`begin`, :meth:`say`
+    One action is one token. What a step takes does not depend on T with ``copy=False``, and neither does a turn of
+    :func:`lang_envs.rollout`: an episode takes as long as it is. With ``copy=True`` each observation is N * T numbers
+    that are the caller's to keep and to change, so that an episode of T steps writes T times as many.
+
+    Beside gymnasium's interface, whole utterances can be said with :meth:`begin`, :meth:`say`
     and :meth:`episode`, which never reset by themselves; :func:`lang_envs.rollout` is built on these.
 
     Args:
@@ -86,13 +90,14 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._dynamics = task.dynamics(self.tokenizer, num_envs)
         self._streams: list[Any] = [None] * num_envs
-        self._record = Record(num_envs, self.max_tokens, self.pad_id)
+        self._record = Record(num_envs, self.max_tokens, self.pad_id, self.copy)
         self._said = np.zeros(num_envs, np.int64)  # [N] tokens of the utterance under way
         self._turns = np.zeros(num_envs, np.int64)  # [N]
         self._terminated = np.zeros(num_envs, np.bool_)  # [N]
         self._truncated = np.zeros(num_envs, np.bool_)  # [N]
         self._info: dict[str, NDArray[Any]] = {}  # key -> [N], of each row's last reply
         self._answered = np.zeros(num_envs, np.bool_)  # [N] whether there was one
+        self._all_play = False  # whether no row is known to be over or not begun
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
@@ -111,7 +116,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         mask = options.get("reset_mask")
         rows = np.arange(self.num_envs) if mask is None else self._rows_of(mask)
         self._start(rows, [seeds[row] for row in rows], [contexts[row] for row in rows] if contexts else ())
-        return self._record.observation(EVERY_ROW, self.copy), {}
+        return self._record.observation(), {}
 
     def step(
         self, actions: ArrayLike
@@ -126,6 +131,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         rows, stale = self._rows_to_step()
         tokens = token_ids(actions, self.num_envs)[rows]  # [n]
         check_tokens(tokens, self.vocabulary_size, "step", self.unused)
+        self._all_play = False
         self._record.append_one(rows, tokens)
         self._said[rows] += 1
         ended, replies = self._after_actions(rows, tokens)
@@ -135,14 +141,15 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         if replies is not None:
             rewards[ended] = replies.rewards
         info = {} if replies is None else replies.info
-        terminated, truncated = self._terminated.copy(), self._truncated.copy()
-        if self.autoreset_mode is AutoresetMode.SAME_STEP and self.finished.any():
-            over = np.flatnonzero(self.finished)
-            infos = collect_final(self.finished, self._record.observation(over), ended, info)
+        terminated, truncated, finished = self._terminated.copy(), self._truncated.copy(), self.finished
+        self._all_play = not finished.any()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP and not self._all_play:
+            over = np.flatnonzero(finished)
+            infos = collect_final(finished, self._record.last_observation(over), ended, info)
             self._begin(over)
         else:
             infos = collect(self.num_envs, ended, info)
-        return self._record.observation(EVERY_ROW, self.copy), rewards, terminated, truncated, infos
+        return self._record.observation(), rewards, terminated, truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which tokens may come next, [N, V], as sb3-contrib expects it; all of them where the task does not know."""
@@ -203,6 +210,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             unused=self.unused,
             speaker=speaker,
         )
+        self._all_play = False
         self._record.append(rows, tokens, lengths, is_action=True)
         self._said[rows] = lengths
         self._after_actions(rows, tokens[np.arange(len(rows)), lengths - 1])
@@ -210,6 +218,11 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
     def history(self, row: int) -> NDArray[np.int32]:
         """All tokens of a row's episode so far, [t]: a read-only view, overwritten when the row begins anew."""
         return self._record.history(row)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of each row's episode so far, [N]; 0 where none was begun."""
+        return self._record.length.copy()
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -256,20 +269,20 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._terminated[rows] = self._truncated[rows] = self._answered[rows] = False
         self._record.append(rows, opening.tokens, opening.lengths, is_action=False)
 
-    def _room(self, rows: Rows) -> Rows:
+    def _room(self, rows: Rows | slice) -> Rows:
         """How many more actions the episodes in ``rows`` have room for, [n]."""
         room = self.max_tokens - self._record.length[rows]
         if self.max_episode_steps is not None:
-            room = np.minimum(room, self.max_episode_steps - self._record.num_actions(rows))
+            room = np.minimum(room, self.max_episode_steps - self._record.num_actions[rows])
         return room
 
-    def _after_actions(self, rows: Rows, last: NDArray[np.integer[Any]]) -> tuple[Rows, Replies | None]:
+    def _after_actions(self, rows: Rows | slice, last: NDArray[np.integer[Any]]) -> tuple[Rows, Replies | None]:
         """Answers the utterances that the ``last`` tokens [n] have ended: the rows answered, and the replies."""
         ended = (last == self.end_id) | (self._said[rows] >= self.task.max_utterance_tokens)  # [n]
         self._truncated[rows] = self._room(rows) <= 0  # an utterance that the context cuts is not answered nor paid
         if not ended.any():
-            return rows[:0], None
-        rows = rows[ended]
+            return NO_ROWS, None
+        rows = np.flatnonzero(ended) if isinstance(rows, slice) else rows[ended]
         said = self._said[rows]
         utterances = self._record.last(rows, said)  # [n, L]
         replies = self._dynamics.reply(rows, utterances, said, Generators(self._streams, rows.tolist()))
@@ -295,8 +308,10 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
     # What gymnasium returns beside
 
-    def _rows_to_step(self) -> tuple[Rows, Rows]:
+    def _rows_to_step(self) -> tuple[Rows | slice, Rows]:
         """The rows that take an action now, and those whose step is a reset."""
+        if self._all_play:
+            return EVERY_ROW, NO_ROWS
         if not self._record.length.all():
             row = self._record.length.argmin()
             raise ValueError(f"row {row} has no episode yet: call reset() before step()")

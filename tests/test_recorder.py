@@ -20,8 +20,9 @@ import torch
 from guess_task import Guess
 from test_dataset import assert_same, make_episode, make_tokenizer
 
-from datasets_builders import DatasetError, EpisodeDataset, RecordEpisodes, record, write_blocks, writer
-from lang_envs import TokenVectorEnv, Turn, rollout
+from datasets_builders import DatasetError, EpisodeDataset, RecordEnv, RecordEpisodes, record, write_blocks, writer
+from lang_envs import TokenEnv, TokenVectorEnv, Turn, UtteranceEnv, rollout
+from lang_envs.utterances import spell
 
 BLOCK, EPISODES = 16, 400
 PROVENANCE = {"format_version": 1, "seed": 0}
@@ -342,6 +343,59 @@ def test_record_episodes_is_exact_in_every_mode(tmp_path, mode, copy):
     assert env.finish() is dataset
 
 
+@pytest.mark.parametrize("level", [TokenEnv, UtteranceEnv])
+def test_record_env_is_what_the_vector_records(tmp_path, level):
+    """The same games, seed for seed and token for token, at both levels; an episode that is left is not recorded."""
+    task = Guess(max_tokens=200)
+    env, vector = RecordEnv(level(task), tmp_path / "d", "noise", block_size=3), TokenVectorEnv(task, 1)
+    spoken = np.random.default_rng(0).choice(["a", "b", "c", "abc", ""], 400).tolist()
+    said, expected = iter(spoken), []
+    for seed in range(7):
+        env.reset(seed=100)  # left
+        env.reset(seed=seed)
+        vector.begin([0], [seed])
+        over = False
+        while not over:
+            text = next(said)
+            tokens = spell(vector.tokenizer, text, task.max_utterance_tokens)
+            vector.say([0], [tokens])
+            actions = tokens.tolist() if level is TokenEnv else [text]
+            over = [any(env.step(action)[2:4]) for action in actions][-1]
+        expected.append(vector.episode(0))
+    dataset = env.finish()
+    assert [key(episode) for episode in dataset] == [key(episode) for episode in expected]
+    assert [episode.info["seed"] for episode in dataset] == list(range(7))
+    with pytest.raises(ValueError, match="the episode is over"):
+        env.step(actions[0])
+
+
+def test_record_env_refuses_in_words(tmp_path):
+    class Broken(gym.RewardWrapper):
+        def reward(self, reward):
+            return float("nan") if reward else reward
+
+    with pytest.raises(TypeError, match=r"gymnasium\.make"):
+        RecordEnv(gym.make("CartPole-v1"), tmp_path / "d")
+    own = TokenEnv(Guess(max_turns=1))
+    env = RecordEnv(Broken(own), tmp_path / "d")
+    with pytest.raises(ValueError, match=r"call reset\(\)"):
+        env.step(0)
+    with pytest.raises(ValueError, match="below 2"):
+        env.reset(seed=2**63)
+    env.reset(seed=0)
+    own.step(0)
+    with pytest.raises(ValueError, match="from its beginning"):
+        env.step(0)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match=r"step .* cannot be recorded: a reward must be finite"):
+        while True:
+            env.step(env.unwrapped.end_id)
+    with pytest.raises(ValueError, match="from its beginning"):
+        env.step(0)
+    env.close()
+    assert not list(tmp_path.iterdir())
+
+
 def test_record_episodes_adds_to_an_interrupted_recording_only_when_asked(tmp_path):
     def play(**options):
         env = RecordEpisodes(TokenVectorEnv(Guess(), 4), tmp_path / "d", block_size=5, **options)
@@ -350,7 +404,7 @@ def test_record_episodes_adds_to_an_interrupted_recording_only_when_asked(tmp_pa
             env.step(streams(4)[:, step])
         return env
 
-    before = play()._recording.episodes
+    before = play()._log.written
     with pytest.raises(FileExistsError, match="unfinished"):
         play()
     env = play(resume=True)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from lang_envs import words as word_lists
 from lang_envs.tasks.wordle import Wordle
-from lang_envs.tasks.wordle_patterns import WordList, choose, colours, feedback, letters_of, pattern_of
+from lang_envs.tasks.wordle_patterns import WordList, choose, colours, feedback, letters_of, marks_of, pattern_of
 
 WORDS = ("arose", "abbey", "kebab", "eerie", "geese", "crane", "raise", "stare", "zesty", "lemon", "melon", "speed")
 FIVE_LETTERS = st.text("abc", min_size=5, max_size=5)  # few letters, so that many are repeated
@@ -51,14 +51,14 @@ def naive_marks(guess, target, rule):
     ],
 )
 def test_feedback_of_repeated_letters(guess, target, official, simple):
-    assert marks(guess, target, "official") == official
-    assert marks(guess, target, "simple") == simple
+    assert marks(guess, target, "official") == marks_of(guess, target, "official") == official
+    assert marks(guess, target, "simple") == marks_of(guess, target, "simple") == simple
 
 
 @settings(deadline=None)
 @given(guess=FIVE_LETTERS, target=FIVE_LETTERS, rule=st.sampled_from(["official", "simple"]))
 def test_feedback_equals_a_loop_over_letters(guess, target, rule):
-    assert marks(guess, target, rule) == naive_marks(guess, target, rule)
+    assert marks(guess, target, rule) == marks_of(guess, target, rule) == naive_marks(guess, target, rule)
 
 
 @pytest.mark.parametrize("rule", ["official", "simple"])

@@ -198,13 +198,14 @@ def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, li
         discount=_rows(discount, is_real, np.float32),
         mask=torch.from_numpy(is_real.astype(np.float32)),
         turn=_rows(turn, is_real, np.int64),
-        logprob=_rows(0 if recorded is None else np.nan_to_num(recorded), is_real, np.float32),
-        known=_rows(0 if recorded is None else ~np.isnan(recorded), is_real, np.float32),
+        logprob=_rows(None if recorded is None else np.nan_to_num(recorded), is_real, np.float32),
+        known=_rows(None if recorded is None else ~np.isnan(recorded), is_real, np.float32),
     )
 
 
-def _rows(values: NDArray[Any] | int, real: NDArray[np.bool_], dtype: type[np.generic], fill: int = 0) -> Tensor:
-    """A column of values, one for each True of ``real``, in rows of its shape; ``fill`` elsewhere."""
-    out = np.full(real.shape, fill, dtype)
-    out[real] = values
+def _rows(values: NDArray[Any] | None, real: NDArray[np.bool_], dtype: type[np.generic], fill: int = 0) -> Tensor:
+    """A column of values, one for each True of ``real``, in rows of its shape; ``fill`` elsewhere, or everywhere."""
+    out = np.full(real.shape, fill, dtype) if fill else np.zeros(real.shape, dtype)
+    if values is not None:
+        out[real] = values
     return torch.from_numpy(out)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +55,7 @@ class MonteCarlo:
                 rng = np.random.default_rng(seed)
                 fixed = self.task.hidden == "fixed"
                 hidden = self.task.words[choose(consistent, [rng])[0]] if fixed else None
-                games.append(_Game(replace(state, hidden=hidden), history, rng))
+                games.append(_Game(state._replace(hidden=hidden), history, rng))
         return games
 
     def _play(self, games: list[_Game]) -> None:

@@ -7,8 +7,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,14 @@ from lang_envs.dynamics import Dynamics
 from lang_envs.task import Reply, Task
 from lang_envs.tasks.wordle_dynamics import WordleDynamics
 from lang_envs.tasks.wordle_patterns import (
+    NUM_PATTERNS,
+    SOLVED,
     WORD_LENGTH,
     Feedback,
-    below,
     choose,
     colours,
-    feedback,
     letters_of,
+    marks_of,
     pattern_of,
     word_list,
 )
@@ -39,10 +39,13 @@ ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 START, END, REPLY_END, OVER, PAD = "<a>", "</a>", "</s>", "</eod>", "<|pad|>"
 MARKERS = ("<g>", "<b>", "<y>", PAD, END, REPLY_END, "<s>", START, OVER)
 VOCABULARY = {token: i for i, token in enumerate((*ALPHABET, *MARKERS))}
+_SOLVED = colours(SOLVED)
+_COLOURED = {  # colours -> the reply that tells them
+    seen: "".join(f"<{colour}>" for colour in seen) + REPLY_END for seen in map(colours, range(NUM_PATTERNS))
+}
 
 
-@dataclass(frozen=True)
-class WordleState:
+class WordleState(NamedTuple):
     """A game so far. An invalid guess leaves no trace but the turn it took."""
 
     turn: int = 0
@@ -57,7 +60,7 @@ class WordleState:
     @property
     def solved(self) -> bool:
         """Whether the last valid guess was the hidden word."""
-        return bool(self.feedback) and self.feedback[-1] == "g" * WORD_LENGTH
+        return bool(self.feedback) and self.feedback[-1] == _SOLVED
 
 
 class Wordle(Task[WordleState]):
@@ -157,7 +160,7 @@ class Wordle(Task[WordleState]):
 
     def begin(self, rng: np.random.Generator) -> tuple[WordleState, str]:
         """Draws the hidden word, where it is fixed."""
-        hidden = self.words[int(below(len(self.words), [rng])[0])] if self.hidden == "fixed" else None
+        hidden = self.words[int(rng.random() * len(self.words))] if self.hidden == "fixed" else None  # as ``below``
         return WordleState(hidden=hidden), START
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[WordleState, str]:
@@ -173,21 +176,19 @@ class Wordle(Task[WordleState]):
         if state.solved or state.turn >= self.max_turns:
             raise ValueError("The game is over: begin a new one before the next guess.")
         turn = state.turn + 1
-        valid = len(utterance) == WORD_LENGTH and all(letter in ALPHABET for letter in utterance)
-        if self.require_dictionary:
-            valid = valid and utterance in self.lexicon.dictionary
-        guesses, marks = state.guesses, state.feedback
+        valid = self._is_guess(utterance)
+        guesses, seen, said = state.guesses, state.feedback, ""
         if valid:
             target = state.hidden or self.words[choose(self.consistent(state)[None], [rng])[0]]
-            pattern = feedback(letters_of([utterance]), letters_of([target]), self.feedback)
-            guesses, marks = (*guesses, utterance), (*marks, colours(int(pattern[0])))
-        after = WordleState(turn, guesses, marks, state.hidden)
-        over = after.solved or turn == self.max_turns
-        said = "".join(f"<{c}>" for c in marks[-1]) + REPLY_END if valid else ""
-        info: dict[str, Any] = {"success": after.solved, "valid": valid}
+            told = marks_of(utterance, target, self.feedback)
+            guesses, seen, said = (*guesses, utterance), (*seen, told), _COLOURED[told]
+        solved = valid and told == _SOLVED
+        over = solved or turn == self.max_turns
+        info: dict[str, Any] = {"success": solved, "valid": valid}
         if state.hidden is not None:
-            info["context"] = bisect_left(self.words, state.hidden)
-        return Reply(after, said + OVER * over, float(after.solved) - 1, over, info)
+            info["context"] = self.lexicon.places[state.hidden]
+        after = WordleState(turn, guesses, seen, state.hidden)
+        return Reply(after, said + OVER * over, float(solved) - 1, over, info)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
         """One token per letter, and the nine markers; ``</a>`` ends an utterance."""
@@ -233,6 +234,11 @@ class Wordle(Task[WordleState]):
         if tokenizer is self._tokenizer:
             return True
         return len(tokenizer) == len(VOCABULARY) and tokenizer.get_vocab() == VOCABULARY
+
+    def _is_guess(self, utterance: str) -> bool:
+        if self.require_dictionary:
+            return utterance in self.lexicon.places
+        return len(utterance) == WORD_LENGTH and utterance.isascii() and utterance.isalpha() and utterance.islower()
 
     def _legal_after(self, prefix: tuple[int, ...]) -> NDArray[np.bool_]:
         legal = np.zeros(len(VOCABULARY), np.bool_)

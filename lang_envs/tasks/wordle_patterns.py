@@ -66,6 +66,28 @@ def feedback(guesses: NDArray[np.uint8], targets: NDArray[np.uint8], rule: Feedb
     return np.add.reduce(marks * digits, axis=0, dtype=np.uint8)
 
 
+def marks_of(guess: str, target: str, rule: Feedback) -> str:
+    """What :func:`feedback` says of one guess, as five of the letters g, y and b; arrays take ten times as long."""
+    marks = ""
+    for letter, own in zip(guess, target):  # noqa: B905  # words of five letters
+        if letter == own:
+            marks += "g"
+        elif letter not in target:
+            marks += "b"
+        elif rule == "simple" or guess.count(letter) == 1:
+            marks += "y"
+        else:
+            marks += "y" if _is_claimed(letter, guess, target, len(marks)) else "b"
+    return marks
+
+
+def _is_claimed(letter: str, guess: str, target: str, place: int) -> bool:
+    """Whether the ``letter`` at that place of the guess, not green, accounts for one of the target's."""
+    others = [(g, t) for g, t in zip(guess, target, strict=True) if g != t]
+    before = [(g, t) for g, t in zip(guess[:place], target[:place], strict=True) if g != t]
+    return [t for _, t in others].count(letter) > [g for g, _ in before].count(letter)
+
+
 class WordList:
     """Sorted words, their letters, and the feedback between all of them, computed when it is first asked for.
 
@@ -89,9 +111,9 @@ class WordList:
         return len(self.words)
 
     @cached_property
-    def dictionary(self) -> frozenset[str]:
-        """The words as a set."""
-        return frozenset(self.words)
+    def places(self) -> dict[str, int]:
+        """The place of each word."""
+        return {word: place for place, word in enumerate(self.words)}
 
     def find(self, letters: NDArray[np.uint8]) -> NDArray[np.int32]:
         """The places [n] of words given as letters [5, n], -1 where the list does not have them."""
