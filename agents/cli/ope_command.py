@@ -14,6 +14,7 @@ from tyro.conf import Positional
 
 from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of
 from agents.cli.show import console
+from datasets_builders.hub import local
 
 if TYPE_CHECKING:
     from agents.ope import Estimate, Evaluation
@@ -37,7 +38,7 @@ class Ope:
     """
 
     runs: Positional[tuple[Path, ...]]
-    """folders of runs or of saved agents"""
+    """folders of runs or of saved agents, or hub:owner/name"""
     data: Path | None = None
     """episodes that none of them was trained on; by default those that were held out of the imported log that the first
     of them learned from"""
@@ -78,10 +79,10 @@ class Ope:
             raise ValueError("These episodes have no rewards, and nothing can be estimated from them.")
         behaviour = None
         if self.behaviour is not None:
-            recorded_by = runs.load(self.behaviour)
+            recorded_by = runs.load(local(self.behaviour, "agent"))
             data.require(recorded_by.lm.tokenizer)
             behaviour = recorded_by.policy()
-        found = {str(run): self._found(run, data, behaviour) for run in self.runs}
+        found = {str(run): self._found(local(run, "agent"), data, behaviour) for run in self.runs}
         _show(found)
         if self.out is not None:
             _write(rows(found), self.out)
@@ -89,7 +90,7 @@ class Ope:
     def _held_out(self) -> Path:
         from agents.training import runs
 
-        found = runs.held_out_from(self.runs[0])
+        found = runs.held_out_from(local(self.runs[0], "agent"))
         if found is None:
             raise ValueError("Which episodes? Pass --data FOLDER, with episodes that no agent was trained on.")
         return found

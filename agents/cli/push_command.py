@@ -19,7 +19,8 @@ from agents.cli.show import console
 class Push:
     """Sends an agent, a data set or results to the Hugging Face hub; what is sent is listed first.
 
-    Afterwards `hub:owner/name` opens it wherever a folder is taken: eval, serve, explain, chat, train --data and --lm.
+    Afterwards `hub:owner/name` opens it wherever a run is taken: eval, ope, explain, chat, play, serve ..., and train
+    takes it as --data or --lm.
     HF_TOKEN says who you are, HF_ENDPOINT where the hub is. Hidden files are not sent, nor what looks like a key or a
     password.
 

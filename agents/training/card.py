@@ -13,7 +13,7 @@ from lang_envs.printable import printable
 
 if TYPE_CHECKING:
     from agents.training.chosen import Chosen
-    from agents.training.runs import RunConfig
+    from agents.training.run_config import RunConfig
 
 _DISTILLED = """# {title}
 
