@@ -68,6 +68,12 @@ def test_every_command_explains_itself(name, capsys):
     assert f"lang-envs {name}" in out
 
 
+def test_examples_in_help_can_be_typed(capsys):
+    assert r"printf 'hello\nis it open today?\n' | lang-envs chat runs/chats" in call(capsys, "chat", "--help")[1]
+    shown = call(capsys, "record", "samples", "--help")[1]
+    assert "http://b:8000/v1 \\\n" in shown and "--no-no-" not in call(capsys, "import", "--help")[1]
+
+
 def test_the_options_of_an_agent_come_from_its_configuration(capsys):
     code, out, _ = call(capsys, "train", "ilql", "--help")
     assert code == 0

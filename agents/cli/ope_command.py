@@ -40,8 +40,8 @@ class Ope:
     runs: Positional[tuple[Path, ...]]
     """folders of runs or of saved agents, or hub:owner/name"""
     data: Path | None = None
-    """episodes that none of them was trained on; by default those that were held out of the imported log that the first
-    of them learned from"""
+    """folder of episodes that none of them was trained on, or hub:owner/name; by default those held out of the imported
+    log that the first of them learned from"""
     behaviour: Path | None = None
     """a run (of bc) that stands in for the policy that was recorded, where its log-probabilities are missing"""
     fitted_steps: int = 400

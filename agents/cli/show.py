@@ -18,6 +18,9 @@ from lang_envs.terminal import Terminal
 if TYPE_CHECKING:
     from datasets_builders.recipes import Recipe
 
+NOT_PAID = "not known: the log does not say; --env-options reward=likeness compares with its replies"
+"""what is said of returns where an environment rewards nothing"""
+
 
 def console() -> Console:
     """Standard output, looked up anew so that it can be redirected."""
