@@ -121,6 +121,8 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 
         check_once(arguments)
         return distil.parse(arguments)
+    if command.startswith("-"):
+        raise ValueError(f"A command comes first, and {command} behind it: lang-envs COMMAND {command} ...")
     if command not in COMMANDS:
         raise ValueError(unknown("command", command, [*COMMANDS, "train", "distil"]))
     check_once(arguments)

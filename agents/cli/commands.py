@@ -88,7 +88,7 @@ class Show:
         lang-envs show runs/ilql
     """
 
-    what: Positional[str]
+    what: Annotated[Positional[str], arg(metavar="WHAT")]
     """environment id, name of a recipe, folder of a data set, or folder of a run"""
     episodes: int = 2
     """transcripts printed from a data set"""
@@ -135,7 +135,7 @@ class Check:
         lang-envs check my_package:MyTask-v0
     """
 
-    env: Positional[str]
+    env: Annotated[Positional[str], arg(metavar="ENV")]
     """environment id"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
@@ -212,7 +212,7 @@ class Record:
     Samples of trained agents have options of their own: lang-envs record samples --help
     """
 
-    recipe: Positional[str]
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """name of the recipe (`lang-envs list`), or module:RECIPE"""
     out: Path
     """folder of the data set"""

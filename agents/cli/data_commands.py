@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, pairs
 from agents.cli.show import console
@@ -38,7 +38,7 @@ class RecordSamples:
             --model path/to/model --tokens --set tokenizer=path/to/model --no-human --out data/exact
     """
 
-    recipe: Positional[str]
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """samples, dialogue-samples or reddit-samples"""
     out: Path
     """folder of the data set"""

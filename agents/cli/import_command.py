@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import FlagCreatePairsOff, Positional
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from agents.cli.show import console, show_next
 
@@ -37,7 +37,7 @@ class Import:
     Then: lang-envs train refit --data data/chats --out runs/chats
     """
 
-    files: Positional[tuple[str, ...]]
+    files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE ...")]
     """files of one layout: .csv .tsv .json .jsonl .parquet .arrow, compressed or not; the folder of a `datasets` split;
     or hub:owner/name, which is downloaded"""
     out: Path

@@ -6,11 +6,11 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of
 from agents.cli.show import console
@@ -37,7 +37,7 @@ class Ope:
         lang-envs ope runs/a --data data/held-out --behaviour runs/bc --set greedy=false --out ope.json
     """
 
-    runs: Positional[tuple[Path, ...]]
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")]
     """folders of runs or of saved agents, or hub:owner/name"""
     data: Path | None = None
     """folder of episodes that none of them was trained on, or hub:owner/name; by default those held out of the imported
