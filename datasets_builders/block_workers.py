@@ -7,11 +7,9 @@ takes the blocks in the order of their numbers and writes them as if it had made
 from __future__ import annotations
 
 import multiprocessing
-import os
 import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count, islice
@@ -23,7 +21,7 @@ from datasets_builders.ray_cluster import connected
 from datasets_builders.storage import encode
 from lang_envs.episode import Episode, Episodes
 from lang_envs.plugins import import_named, named
-from lang_envs.worker_processes import end, start_worker, without_interrupts
+from lang_envs.worker_processes import end, pool, start_worker, without_interrupts
 
 Block = Callable[[int], Iterable[Episode]]
 """The episodes of block k (0, 1, ...): the same ones whenever and wherever it is asked."""
@@ -108,17 +106,13 @@ def _make(k: int) -> pa.RecordBatch | None:
 
 
 def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator[pa.RecordBatch | None]:
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a process: more are several times slower
-    context = multiprocessing.get_context("spawn")  # a fork would copy the state of other libraries' threads
     others = {*multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(
-        workers.number, mp_context=context, initializer=_begin, initargs=(workers.opening, columns, named())
-    )
+    processes = pool(workers.number, _begin, workers.opening, columns, named())
     asked: deque[Any] = deque()
     try:
         for k in count(first):
             with without_interrupts():  # which the processes that are started here inherit
-                asked.append(pool.submit(_make, k))
+                asked.append(processes.submit(_make, k))
             if len(asked) > workers.number * (1 + _AHEAD) - 1:
                 yield asked.popleft().result()
     except (pickle.PicklingError, AttributeError, TypeError) as error:
@@ -135,7 +129,7 @@ def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator
         ) from None
     finally:  # most often in the midst of blocks that nobody needs any more
         end([child for child in multiprocessing.active_children() if child not in others])
-        pool.shutdown(wait=False, cancel_futures=True)
+        processes.shutdown(wait=False, cancel_futures=True)
 
 
 def _by_ray(workers: Workers, first: int, columns: pa.Schema) -> Generator[pa.RecordBatch | None]:

@@ -30,7 +30,7 @@ def describe(columns: Columns, rows: NDArray[np.int64] | None, provenance: dict[
         columns: where the episodes are.
         rows: which of them; None for all.
         provenance: names the token that ends an utterance and the most tokens of one; where it names neither, turns
-            end where the environment speaks.
+            end where the environment speaks. It also says where nothing was rewarded, so that returns mean nothing.
     """
     end_id, limit = (provenance.get("tokenizer") or {}).get("end_id"), provenance.get("max_utterance_tokens")
     everything = columns.returns()
@@ -53,6 +53,7 @@ def describe(columns: Columns, rows: NDArray[np.int64] | None, provenance: dict[
         "tokens": int(lengths.sum()),
         "actions": actions,
         "terminated": ended / len(returns),
+        "rewarded": provenance.get("rewards") != "none",
         "return": _spread(returns),
         "length": _spread(lengths),
         "turns": _spread(np.concatenate(turns)),
@@ -99,13 +100,15 @@ def _spread(values: NDArray[Any]) -> dict[str, float]:
 def to_text(summary: dict[str, Any]) -> str:
     """A summary as a few aligned lines."""
     lines = [f"{summary['episodes']:,} episodes, {summary['tokens']:,} tokens, {summary['actions']:,} actions"]
-    for field in ("return", "length", "turns"):
+    if not summary["rewarded"]:
+        lines.append("return   not known: nothing was rewarded")
+    for field in ("return", "length", "turns")[not summary["rewarded"] :]:
         values = summary[field]
         quantiles = "  ".join(f"{name} {values[name]:g}" for name in ("min", "q25", "median", "q75", "max"))
         lines.append(f"{field:<8} mean {values['mean']:.3f}  s.d. {values['sd']:.3f}  {quantiles}")
     for name, part in summary["policies"].items():
-        share, mean = part["share"], part["mean_return"]
-        lines.append(f"{printable(name):<12} {share:6.1%} of the episodes, mean return {mean:.3f}")
+        mean = f", mean return {part['mean_return']:.3f}" if summary["rewarded"] else ""
+        lines.append(f"{printable(name):<12} {part['share']:6.1%} of the episodes{mean}")
     return "\n".join(lines)
 
 
@@ -123,11 +126,11 @@ def histogram(returns: NDArray[np.float64]) -> str:
     )
 
 
-def front_matter(title: str) -> str:
-    """What the hub reads of a page, in YAML."""
+def front_matter(title: str, license: str | None = "mit") -> str:
+    """What the hub reads of a page, in YAML; whose episodes come from elsewhere knows of no licence."""
     facts = {
         "pretty_name": title,
-        "license": "mit",
+        **({} if license is None else {"license": license}),
         "task_categories": ["reinforcement-learning", "text-generation"],
         "tags": ["offline-rl", "lang-envs"],
         "configs": [{"config_name": "default", "data_files": "data-*.arrow"}],
@@ -143,11 +146,7 @@ _PAGE = """---
 {description}
 
 {figures}
-
-Returns:
-
-{histogram}
-
+{returns}
 ## How it was made
 
 {origin}
@@ -192,11 +191,11 @@ def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[n
     title = printable(str(provenance.get("name", "Episodes")))
     about = str(provenance.get("description", "Episodes of language tasks, token by token."))
     return _PAGE.format(
-        front_matter=front_matter(title),
+        front_matter=front_matter(title, None if "import" in provenance else "mit"),
         title=markdown.text(title),
         description="\n".join(map(markdown.text, about.splitlines())),
         figures=markdown.block(to_text(summary)),
-        histogram=markdown.block(histogram(returns)),
+        returns=f"\nReturns:\n\n{markdown.block(histogram(returns))}\n" if summary["rewarded"] else "",
         origin="\n".join(f"* {markdown.text(name)}: {value}" for name, value in facts),
         imported=_imported(provenance.get("import")),
         version=FORMAT_VERSION,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
@@ -15,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
 
-from datasets_builders import export, hub, imports, loading
+from datasets_builders import export, hub, imports, loading, selections
 from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
 from datasets_builders.logs import importing
 from datasets_builders.logs.limits import tokenizer_for
-from datasets_builders.provenance import check_facts, read_provenance, tokenizer_facts
-from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema, schema_of
+from datasets_builders.provenance import merged, read_provenance, tokenizer_facts
+from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode, Episodes
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _AT_ONCE = 65_536  # episodes; bounds the memory that copying takes
-_ROUNDING = 1e-6  # of float32: a reward of -0.1 is recorded as -0.10000000149
 _FETCHED = 1024  # episodes; iterating one by one would look each up in the columns
 
 
@@ -81,15 +79,7 @@ class EpisodeDataset(Sequence[Episode]):
         provenance = read_provenance(folder)
         if verify:
             loading.verify(folder)
-        chunks = loading.chunks(folder, provenance, verify)
-        columns = Columns(chunks)
-        if len(columns) != provenance.get("episodes"):
-            raise DatasetError(
-                f"{folder}: provenance.json promises {provenance.get('episodes')} episodes, the files hold "
-                f"{len(columns)}; a file was cut short or left out: copy the folder again or record it anew"
-            )
-        if not len(columns):
-            raise DatasetError(f"{folder}: the data set is empty; record at least one episode")
+        columns = loading.columns_of(folder, provenance, verify)
         tokenizer = folder / "tokenizer"
         return cls(columns, provenance, tokenizer=tokenizer if tokenizer.is_dir() else None)
 
@@ -166,26 +156,7 @@ class EpisodeDataset(Sequence[Episode]):
         tokenizer: PreTrainedTokenizerFast | None,
         where: str,
     ) -> EpisodeDataset:
-        check_facts(provenance, where)
-        if tokenizer is not None and not provenance.get("tokenizer"):
-            provenance = {**provenance, "tokenizer": tokenizer_facts(tokenizer)}
-        columns = schema_of(provenance)
-        try:
-            chunks = [Chunk.of(batch.cast(columns), where) for batch in batches]
-        except (pa.ArrowInvalid, KeyError) as error:
-            raise DatasetError(f"{where}: expected columns of the types {columns} ({error})") from error
-        found = Columns(chunks)
-        if not len(found):
-            raise DatasetError(f"{where}: the data set is empty; expected at least one episode")
-        if len(found) != provenance.get("episodes", len(found)):
-            raise DatasetError(
-                f"{where}: its provenance promises {provenance['episodes']} episodes, it holds {len(found)}; was the "
-                "file cut short? (where you took some out on purpose, take out 'episodes' too)"
-            )
-        first = 0
-        for chunk in chunks:
-            chunk.check_episodes(where, (provenance.get("tokenizer") or {}).get("vocab_size"), first)
-            first += len(chunk)
+        provenance, found = imports.columns_of(provenance, batches, tokenizer, where)
         dataset = cls(found, provenance, tokenizer=tokenizer)
         if tokenizer is not None:
             try:
@@ -294,20 +265,7 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             ValueError: where nothing is left, or the fraction is not in (0, 1].
         """
-        kept = np.arange(len(self))
-        if min_return is not None:
-            kept = kept[self.returns >= min_return - _ROUNDING * max(1, abs(min_return))]
-            if not len(kept):
-                raise ValueError(
-                    f"no episode has a return of at least {min_return}; the best is {self.returns.max():g}"
-                )
-        if top_fraction is not None:
-            if not 0 < top_fraction <= 1:
-                raise ValueError(f"top_fraction must lie in (0, 1], got {top_fraction}")
-            count = math.ceil(top_fraction * len(kept))
-            best = np.argsort(-self.returns[kept], kind="stable")[:count]
-            kept = np.sort(kept[best])
-        return self.select(kept)
+        return self.select(selections.best(self.returns, min_return, top_fraction))
 
     def split(self, parts: Sequence[float] | Sequence[int], seed: int = 0) -> list[EpisodeDataset]:
         """Random parts without a common episode: by fractions of the whole, or by sizes where they are integers.
@@ -315,17 +273,7 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             ValueError: where a part is empty or there are not enough episodes.
         """
-        integers = all(isinstance(part, int | np.integer) for part in parts)
-        if not integers and sum(parts) > 1 + 1e-9:
-            raise ValueError(f"fractions must sum to 1 at most, got {list(parts)}")
-        ends = np.cumsum(parts) if integers else np.round(np.cumsum(parts) * len(self)).astype(np.int64)
-        sizes = np.diff(ends, prepend=0)
-        if (sizes < 1).any() or ends[-1] > len(self):
-            raise ValueError(
-                f"{list(parts)} of {len(self)} episodes gives parts of {sizes.tolist()}; each needs at least one"
-            )
-        order = np.random.default_rng(seed).permutation(len(self))
-        return [self.select(np.sort(order[end - size : end])) for size, end in zip(sizes, ends, strict=True)]
+        return [self.select(rows) for rows in selections.parts(len(self), parts, seed)]
 
     def merge(self, *others: EpisodeDataset) -> EpisodeDataset:
         """All episodes of this data set and then of the others; nothing is copied.
@@ -334,22 +282,16 @@ class EpisodeDataset(Sequence[Episode]):
             DatasetError: where they were recorded with different tokenizers.
         """
         datasets = [self, *others]
-        prints = [(d.provenance.get("tokenizer") or {}).get("fingerprint") for d in datasets]
+        provenance = merged([d.provenance for d in datasets])
         types = {d._columns.chunks[0].batch.schema for d in datasets}
-        if len(set(prints)) > 1 or len(types) > 1:
-            raise DatasetError(f"only data sets of one tokenizer can be merged, got the tokenizers {prints}")
+        if len(types) > 1:
+            raise DatasetError(f"only data sets with columns of the same types can be merged, got {types}")
         starts = np.cumsum([0, *(len(d._columns) for d in datasets)])
         rows = [
             start + (np.arange(len(d)) if d._rows is None else d._rows)
             for start, d in zip(starts, datasets, strict=False)
         ]
         columns = Columns([chunk for d in datasets for chunk in d._columns.chunks])
-        provenance = {"format_version": FORMAT_VERSION, "merged": [d.provenance for d in datasets]}
-        if "tokenizer" in self.provenance:
-            provenance["tokenizer"] = self.provenance["tokenizer"]
-        limits = [d.provenance.get("max_utterance_tokens") for d in datasets]
-        if limits[0] is not None and len(set(limits)) == 1:
-            provenance["max_utterance_tokens"] = limits[0]
         return EpisodeDataset(columns, provenance, np.concatenate(rows), self._tokenizer)
 
     def _with_rows(self, rows: NDArray[np.int64]) -> EpisodeDataset:

@@ -8,16 +8,23 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from datasets_builders.columns import Columns
 from datasets_builders.export import KIND
+from datasets_builders.provenance import check_facts, tokenizer_facts
 from datasets_builders.storage import COLUMNS, DatasetError, schema_of
-from lang_envs.corpora.arrow_files import batches, open_parquet
+from datasets_builders.views import Chunk
+from lang_envs.corpora.arrow_files import batches as batches_of
+from lang_envs.corpora.arrow_files import open_parquet
 from lang_envs.corpora.files import CorpusError, json_lines, parse
 from lang_envs.corpora.records import brief, shown, typed
 from lang_envs.tokenizers import whole
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
 
 _ROWS = 65_536
 _MOST_IDS = 2**31
@@ -73,6 +80,46 @@ def read_parquet(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
         where = f"{path}, metadata {KIND!r}"
         provenance = checked_provenance(parse(text.decode("utf-8", "replace"), where), where)
     return provenance, _parquet_batches(file, schema_of(provenance), path)
+
+
+def columns_of(
+    provenance: dict[str, Any],
+    batches: Iterator[pa.RecordBatch],
+    tokenizer: PreTrainedTokenizerFast | None,
+    where: str,
+) -> tuple[dict[str, Any], Columns]:
+    """The episodes that a file holds, each checked, and its provenance.
+
+    Args:
+        provenance: of the file.
+        batches: of its episodes.
+        tokenizer: named in the provenance where the file names none.
+        where: the file, as errors name it.
+
+    Raises:
+        DatasetError: there is no episode, fewer or more than the provenance says, or one that contradicts itself.
+    """
+    check_facts(provenance, where)
+    if tokenizer is not None and not provenance.get("tokenizer"):
+        provenance = {**provenance, "tokenizer": tokenizer_facts(tokenizer)}
+    types = schema_of(provenance)
+    try:
+        chunks = [Chunk.of(batch.cast(types), where) for batch in batches]
+    except (pa.ArrowInvalid, KeyError) as error:
+        raise DatasetError(f"{where}: expected columns of the types {types} ({error})") from error
+    columns = Columns(chunks)
+    if not len(columns):
+        raise DatasetError(f"{where}: the data set is empty; expected at least one episode")
+    if len(columns) != provenance.get("episodes", len(columns)):
+        raise DatasetError(
+            f"{where}: its provenance promises {provenance['episodes']} episodes, it holds {len(columns)}; was the "
+            "file cut short? (where you took some out on purpose, take out 'episodes' too)"
+        )
+    first = 0
+    for chunk in chunks:
+        chunk.check_episodes(where, (provenance.get("tokenizer") or {}).get("vocab_size"), first)
+        first += len(chunk)
+    return provenance, columns
 
 
 def checked_provenance(found: Any, where: str) -> dict[str, Any]:
@@ -182,7 +229,7 @@ def _check_field(value: Any, field: pa.Field, where: str) -> None:
 
 def _parquet_batches(file: Any, columns: pa.Schema, path: Path) -> Iterator[pa.RecordBatch]:
     with _in_words():
-        for batch in batches(file, path, _ROWS):
+        for batch in batches_of(file, path, _ROWS):
             missing = [name for name in COLUMNS if name not in batch.schema.names]
             if missing:
                 raise DatasetError(f"{path}: expected the columns {list(COLUMNS)}, of which {missing} are missing")

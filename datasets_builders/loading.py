@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from datasets_builders import checksums
 from datasets_builders.atomic import read_object
+from datasets_builders.columns import Columns
 from datasets_builders.storage import DatasetError, read_arrow
 from datasets_builders.views import Chunk
 from lang_envs.adoption import adopt
@@ -52,6 +53,23 @@ def chunks(folder: Path, provenance: dict[str, Any], content: bool) -> list[Chun
                 chunk.check_episodes(where, vocabulary)
             found.append(chunk)
     return found
+
+
+def columns_of(folder: Path, provenance: dict[str, Any], content: bool) -> Columns:
+    """The episodes of a folder, as many as its provenance says; arguments as those of :func:`chunks`.
+
+    Raises:
+        DatasetError: there are more or fewer, or none; or one of the files is damaged, naming it.
+    """
+    columns = Columns(chunks(folder, provenance, content))
+    if len(columns) != provenance.get("episodes"):
+        raise DatasetError(
+            f"{folder}: provenance.json promises {provenance.get('episodes')} episodes, the files hold "
+            f"{len(columns)}; a file was cut short or left out: copy the folder again or record it anew"
+        )
+    if not len(columns):
+        raise DatasetError(f"{folder}: the data set is empty; record at least one episode")
+    return columns
 
 
 def tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenizerFast:

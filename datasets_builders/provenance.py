@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import inspect
 import re
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import CodeType
@@ -159,6 +160,25 @@ def reference_scores(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         return plain(dataclasses.asdict(reference(env_id, **options)))
     except ValueError:
         return {}
+
+
+def merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """That of data sets put together: each of theirs, their tokenizer, and what all of them agree on.
+
+    Raises:
+        DatasetError: they were recorded with different tokenizers.
+    """
+    first = provenances[0]
+    prints = [(one.get("tokenizer") or {}).get("fingerprint") for one in provenances]
+    if len(set(prints)) > 1:
+        raise DatasetError(f"only data sets of one tokenizer can be merged, got the tokenizers {prints}")
+    found: dict[str, Any] = {"format_version": FORMAT_VERSION, "merged": list(provenances)}
+    if "tokenizer" in first:
+        found["tokenizer"] = first["tokenizer"]
+    limits = {one.get("max_utterance_tokens") for one in provenances}
+    if len(limits) == 1 and None not in limits:
+        found["max_utterance_tokens"] = first["max_utterance_tokens"]
+    return found
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:

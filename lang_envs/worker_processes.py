@@ -7,10 +7,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from lang_envs.plugins import import_named
 
@@ -36,6 +38,19 @@ def start_worker(modules: Sequence[str] = ()) -> None:
     threading.Thread(target=watch, daemon=True).start()
     for module in modules:
         import_named(module)
+
+
+def pool(number: int, begin: Callable[..., None], *given: Any) -> ProcessPoolExecutor:
+    """Processes that are started anew, each with one thread: a fork would copy the state of other libraries' threads.
+
+    Args:
+        number: of processes.
+        begin: what each does first.
+        *given: its arguments.
+    """
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes: more threads are several times slower
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(number, mp_context=context, initializer=begin, initargs=given)
 
 
 @contextmanager

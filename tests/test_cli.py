@@ -68,6 +68,18 @@ def test_every_command_explains_itself(name, capsys):
     assert f"lang-envs {name}" in out
 
 
+def test_arguments_without_a_name_are_called_by_what_they_are(capsys):
+    assert "lang-envs init [-h] {task,agent,suite} NAME" in call(capsys, "init", "--help")[1]
+    assert "STR" not in call(capsys, "ope", "--help")[1].partition("options")[0]
+    assert "A command comes first" in call(capsys, "--import", "json", "list")[2]
+
+
+def test_examples_in_help_can_be_typed(capsys):
+    assert r"printf 'hello\nis it open today?\n' | lang-envs chat runs/chats" in call(capsys, "chat", "--help")[1]
+    shown = call(capsys, "record", "samples", "--help")[1]
+    assert "http://b:8000/v1 \\\n" in shown and "--no-no-" not in call(capsys, "import", "--help")[1]
+
+
 def test_the_options_of_an_agent_come_from_its_configuration(capsys):
     code, out, _ = call(capsys, "train", "ilql", "--help")
     assert code == 0

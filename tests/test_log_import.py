@@ -132,6 +132,7 @@ def test_an_import_is_a_data_set_with_its_conversations(tmp_path, capsys):
     assert code == 0
     for words in ("layout", "answers", "column 'score'", "conversations", "40", "returns", "question"):
         assert words in printed
+    assert printed.endswith(f"\nNext:\n  lang-envs train refit --data {out} --out runs/d\n")
     with pa.memory_map(str(out / FILE)) as source:
         found = pa.ipc.open_file(source).read_all()
     assert found.schema == schema()
@@ -153,7 +154,8 @@ def test_an_import_is_a_data_set_with_its_conversations(tmp_path, capsys):
         "id": "Logs-v0", "kwargs": {"max_context_tokens": 768, "max_response_tokens": 256}
     }  # fmt: skip
     assert provenance["import"]["held out"] == sum(held) and provenance["max_utterance_tokens"] == 256
-    assert "layout: answers" in (out / "README.md").read_text()
+    card = (out / "README.md").read_text()
+    assert "layout: answers" in card and "license" not in card
     assert call(capsys, "import", tmp_path / "a.jsonl", "--out", out)[0] == 2  # never overwritten
     content = bytearray((out / FILE).read_bytes())
     content[len(content) // 2] ^= 1
@@ -270,6 +272,8 @@ def test_a_log_without_rewards_is_imported_where_that_is_said_and_trains_imitati
     assert code == 2 and "--no-reward" in told and "'prompt', 'response'" in told
     code, printed, _ = call(capsys, "import", bare, "--out", tmp_path / "d", "--no-reward", "--held-out", 0)
     assert code == 0 and "agents that imitate" in printed
+    assert "not known: nothing was rewarded" in printed and "mean return" not in printed
+    assert "Returns:" not in (tmp_path / "d" / "README.md").read_text()
     assert EpisodeDataset.load(tmp_path / "d").provenance["rewards"] == "none"
     equal = lines(tmp_path / "b.jsonl", [{"prompt": f"{i}?", "response": "yes", "score": 2} for i in range(12)])
     code, printed, _ = call(capsys, "import", equal, "--out", tmp_path / "e", "--held-out", 0)

@@ -276,6 +276,8 @@ def test_training_says_once_that_nothing_is_chosen(shop, tmp_path, capsys):
     by = ("--env-options", "reward=chrf")
     code, out, err = call(capsys, "train", "bc", "--data", shop, "--out", tmp_path / "b", *few, *by)
     assert code == 0 and "Chosen:" in out and "No decoding" not in err
+    named = [line.split()[1] for line in out.partition("\nNext:\n")[2].splitlines()]
+    assert named == ["eval", "ope", "chat", "serve"] and f"lang-envs chat {tmp_path / 'b'}\n" in out
 
 
 def test_an_agent_is_measured_in_what_was_held_out(trained, capsys, monkeypatch):
@@ -313,11 +315,19 @@ def test_play_and_chat_need_no_environment(trained, capsys, monkeypatch, tmp_pat
 
     monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
     code, out, _ = call(capsys, "play", "--agent", trained)
-    assert code == 0 and "Return 0" in out
+    assert code == 0 and "Nothing says what was earned" in out and "Return 0" not in out
     shutil.copytree(trained / "agent", tmp_path / "agent")  # says nothing of any environment
     monkeypatch.setattr("sys.stdin", io.StringIO("a room\nfriday\n"))
     code, out, _ = call(capsys, "chat", tmp_path / "agent", "--set", "max_new_tokens=4")
     assert code == 0 and len(out.splitlines()) >= 2
+
+
+def test_where_nothing_is_paid_a_distilled_model_claims_no_return(trained, tmp_path, capsys):
+    few = ("--steps", 1, "--batch-size", 2, "--episodes", 2, "--set", "advantage_weight=1")
+    code, out, error = call(capsys, "distil", trained, "--out", tmp_path / "plain", *few)
+    assert code == 0 and "divergence" in out and "return of" not in out and "not known" in out, error
+    card = (tmp_path / "plain" / "README.md").read_text()
+    assert "What both earn is not known" in card and "| return" not in card
 
 
 def test_a_folder_may_be_moved(shop, tmp_path, capsys):

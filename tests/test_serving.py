@@ -359,5 +359,7 @@ def test_the_command_says_where_and_how_it_answers(agent, tmp_path, capsys, monk
         taken.listen()
         code, _, error = call(capsys, "serve", run, "--port", taken.getsockname()[1])
         assert code == 2 and "choose another --port" in error
+    code, _, error = call(capsys, "serve", run, "--port", 99999)
+    assert code == 2 and "choose another --port" in error
     code, _, error = call(capsys, "serve", run, "--set", "temperature=-1")
     assert code == 2 and "temperature must be above 0" in error

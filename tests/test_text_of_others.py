@@ -186,6 +186,7 @@ def test_a_card_of_any_names_has_its_own_structure_and_no_tags(name, description
     provenance = {"name": name, "description": description, key: value, "reference_scores": {key: value}}
     spread = dict.fromkeys(("mean", "sd", "min", "q25", "median", "q75", "max"), 0.0)
     summary = {
+        "rewarded": True,
         "episodes": 1,
         "tokens": 1,
         "actions": 1,

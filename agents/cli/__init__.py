@@ -29,7 +29,7 @@ from agents.cli.ope_command import Ope
 from agents.cli.openenv_commands import ExportEnv, ServeEnv
 from agents.cli.push_command import Push
 from agents.cli.serving_commands import Merge, Serve
-from agents.cli.show import console
+from agents.cli.show import console, show_next
 from lang_envs.misspelt import unknown
 from lang_envs.plugins import offered
 from lang_envs.printable import printable
@@ -121,6 +121,8 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 
         check_once(arguments)
         return distil.parse(arguments)
+    if command.startswith("-"):
+        raise ValueError(f"A command comes first, and {command} behind it: lang-envs COMMAND {command} ...")
     if command not in COMMANDS:
         raise ValueError(unknown("command", command, [*COMMANDS, "train", "distil"]))
     check_once(arguments)
@@ -142,11 +144,12 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     config, out = train.parse(arguments)
 
     def command() -> None:
-        runs.train(config, out)
+        agent = runs.train(config, out)
         if processes.is_first():
             if (found := chosen.read(out)) is not None:
                 train.show_choice(console(), found)
-            console().print(f"The agent is at {escape(str(out / 'agent'))}. Next: lang-envs eval {escape(str(out))}")
+            console().print(f"The agent is at {escape(str(out / 'agent'))}.", soft_wrap=True)
+            show_next(console(), *train.next_steps(agent, out))
 
     return command
 

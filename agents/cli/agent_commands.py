@@ -13,17 +13,13 @@ from tyro.conf import Positional, arg
 
 from agents.cli.advantage_rows import quality_rows
 from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_from, decoding_in_words, decoding_of, pairs
-from agents.cli.show import console
+from agents.cli.show import NOT_PAID, console
 from datasets_builders.hub import local
 from lang_envs.seeds import EVALUATION
 
 if TYPE_CHECKING:
     from agents.agent import Agent
     from lang_envs.episode import Episode
-
-
-NOT_PAID = "not known: the log does not say; --env-options reward=likeness compares with its replies"
-"""where an environment pays nothing"""
 
 
 @dataclass

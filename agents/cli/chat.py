@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Chat:
-    """Talks with a trained agent: you are the user, and the agent answers as it was chosen to speak.
+    r"""Talks with a trained agent: you are the user, and the agent answers as it was chosen to speak.
 
     It answers as it does in lang-envs eval, values and all. Any agent will do whose tokenizer writes conversations,
     whatever it was trained in. Where its model cannot read all that was said, the oldest turns are left out. Lines that

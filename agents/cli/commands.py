@@ -16,6 +16,7 @@ from tyro.conf import Positional, arg
 from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console
+from datasets_builders.hub import local
 from lang_envs.misspelt import hint, unknown
 from lang_envs.plugins import offered
 
@@ -87,7 +88,7 @@ class Show:
         lang-envs show runs/ilql
     """
 
-    what: Positional[str]
+    what: Annotated[Positional[str], arg(metavar="WHAT")]
     """environment id, name of a recipe, folder of a data set, or folder of a run"""
     episodes: int = 2
     """transcripts printed from a data set"""
@@ -134,7 +135,7 @@ class Check:
         lang-envs check my_package:MyTask-v0
     """
 
-    env: Positional[str]
+    env: Annotated[Positional[str], arg(metavar="ENV")]
     """environment id"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
@@ -166,7 +167,7 @@ class Play:
     seed: int | None = None
     """of the episode; drawn if not given, and 0 with an agent"""
     agent: Path | None = None
-    """folder of a run or of a saved agent, which plays"""
+    """folder of a run or of a saved agent, or hub:owner/name, which plays"""
     decoding: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """how the agent speaks, as NAME=VALUE; by default as eval has it speak"""
     options: SetOptions = ()
@@ -178,7 +179,7 @@ class Play:
 
         options = pairs(self.options)
         if self.agent is not None:
-            self._step_through(self.agent, options)
+            self._step_through(local(self.agent, "agent"), options)
             return
         if self.env is None or self.decoding:
             raise ValueError("Play what, and who? Name an environment, as in lang-envs play Wordle-v0, or an --agent.")
@@ -211,7 +212,7 @@ class Record:
     Samples of trained agents have options of their own: lang-envs record samples --help
     """
 
-    recipe: Positional[str]
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """name of the recipe (`lang-envs list`), or module:RECIPE"""
     out: Path
     """folder of the data set"""
@@ -242,6 +243,7 @@ class Record:
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         build(self.recipe, episodes, self.out, self.seed, **spread, **pairs(self.options))
         show.show_data(console(), self.out, episodes=1)
+        show.show_next(console(), ["train", "bc", "--data", self.out, "--out", f"runs/{self.out.name}"])
 
 
 def known_env(env: str) -> str:

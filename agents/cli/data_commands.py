@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, pairs
 from agents.cli.show import console
+from datasets_builders.hub import local
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -25,7 +26,7 @@ ROWS = 256  # episodes played at once
 
 @dataclass
 class RecordSamples:
-    """Records several answers to each context, of an agent or of a served model, at several temperatures.
+    r"""Records several answers to each context, of an agent or of a served model, at several temperatures.
 
     Run it again after an interruption and it goes on where it was.
 
@@ -33,16 +34,16 @@ class RecordSamples:
         lang-envs record dialogue-samples --corpus multiwoz --policy runs/bc --per-context 5 --out data/samples
         lang-envs record samples --policy runs/ilql --temperatures 0.7 1.0 --beams 4 --out data/samples
         lang-envs record dialogue-samples --server http://localhost:8000/v1 --model Qwen/Qwen3-0.6B --out data/qwen
-    lang-envs record samples --env ClarifyingQA-v0 --server http://a:8000/v1 http://b:8000/v1 --model path/to/model \
-        --tokens --set tokenizer=path/to/model --no-human --out data/exact
+        lang-envs record samples --env ClarifyingQA-v0 --server http://a:8000/v1 http://b:8000/v1 \
+            --model path/to/model --tokens --set tokenizer=path/to/model --no-human --out data/exact
     """
 
-    recipe: Positional[str]
+    recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
     """samples, dialogue-samples or reddit-samples"""
     out: Path
     """folder of the data set"""
     policy: Path | None = None
-    """folder of a run or of a saved agent"""
+    """folder of a run or of a saved agent, or hub:owner/name"""
     server: tuple[str, ...] = ()
     """instead: address of an OpenAI-compatible server, or of several of one model, which share the work; their key is
     read from OPENAI_API_KEY. User info and query of an address are sent to the server and written nowhere"""
@@ -93,6 +94,8 @@ class RecordSamples:
 
         if (self.policy is None) == (not self.server) or (not self.server) != (self.model is None):
             raise ValueError("Who answers? Pass --policy FOLDER, or --server ADDRESS and --model NAME.")
+        source: dict[str, Any] = {"run": self.policy}
+        self.policy = None if self.policy is None else local(self.policy, "agent")
         agent = None if self.policy is None else runs.load(self.policy)
         env = self._environment(agent)
         policies, search = self._served(env) if agent is None else self._agent(agent)
@@ -102,7 +105,8 @@ class RecordSamples:
             "server": [*self.server] if len(self.server) > 1 else "".join(self.server),
             "model": self.model,
         }
-        source = {"run": self.policy} if self.policy is not None else served | {"kept": kept}
+        if agent is None:
+            source = served | {"kept": kept}
         sampling = Sampling(policies, self.per_context, human, search)
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source, **spread)

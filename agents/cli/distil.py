@@ -14,7 +14,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from agents.cli.arguments import Options, decoding_in_words, decoding_of, joined, pairs
-from agents.cli.show import console
+from agents.cli.show import NOT_PAID, console
 from datasets_builders.hub import local
 
 if TYPE_CHECKING:
@@ -121,12 +121,16 @@ def _logged(run: Path, data: Path | None, agent: Agent) -> EpisodeDataset | None
 def _show(kept: Kept, out: Path) -> None:
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_row("decoding", escape(decoding_in_words(kept.decoding)))
-    for name, mean, error in (
-        ("divergence, nats a token", kept.divergence, kept.divergence_error),
+    returns = (
         ("return of the agent", kept.teacher, kept.teacher_error),
         ("return of the student", kept.student, kept.student_error),
         ("difference, in pairs", kept.difference, kept.difference_error),
-    ):
+    )
+    table.add_row("divergence, nats a token", f"{kept.divergence:.4f} ± {kept.divergence_error:.4f}")
+    for name, mean, error in returns if kept.pays else ():
         table.add_row(name, f"{mean:.4f} ± {error:.4f}")
+    if not kept.pays:
+        table.add_row("returns", NOT_PAID)
     console().print(table)
-    console().print(f"The model is at {escape(str(out))}; any server of transformers' models loads it.", soft_wrap=True)
+    told = f"The model is at {out}; any server of transformers' models loads it: transformers serve {out}"
+    console().print(escape(told), soft_wrap=True)

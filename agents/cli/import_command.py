@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from agents.cli.show import console
+from agents.cli.show import console, show_next
 
 if TYPE_CHECKING:
     from datasets_builders.logs.importing import Options
@@ -37,7 +37,7 @@ class Import:
     Then: lang-envs train refit --data data/chats --out runs/chats
     """
 
-    files: Positional[tuple[str, ...]]
+    files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE ...")]
     """files of one layout: .csv .tsv .json .jsonl .parquet .arrow, compressed or not; the folder of a `datasets` split;
     or hub:owner/name, which is downloaded"""
     out: Path
@@ -61,7 +61,7 @@ class Import:
     reward: str | None = None
     """scores the replies of conversations without a rating: MODULE:FUNCTION, which is called with lists of prompts
     (messages) and of replies and gives a number for each; or a reward model or classifier (folder, or name)"""
-    no_reward: bool = False
+    no_reward: FlagCreatePairsOff[bool] = False
     """import without rewards: for agents that imitate"""
     tokenizer: str | None = None
     """that spells the texts: a folder, a .gguf file, or smollm2; by default the packaged one. A model can only learn
@@ -104,8 +104,12 @@ class Import:
             screen.print(f"\nreturns\n{histogram(dataset.returns)}", markup=False)
         screen.print("\nan episode", style="dim")
         screen.print(dataset.tokenizer().decode(dataset[0].tokens), markup=False)
-        if told := report.warning(float(dataset.returns.min()), float(dataset.returns.max())):
+        told = report.warning(float(dataset.returns.min()), float(dataset.returns.max()))
+        if told:
             screen.print(f"[yellow]{escape(told)}", soft_wrap=True)
+        agent = "refit" if not told else "bc"  # which alone learns from equal rewards, or from none
+        spelled = [] if self.tokenizer is None else ["--lm", self.tokenizer]
+        show_next(screen, ["train", agent, "--data", self.out, *spelled, "--out", f"runs/{self.out.name}"])
 
     def _options(self, tokenizer: Any) -> Options:
         from datasets_builders.logs.importing import Options

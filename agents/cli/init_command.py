@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.show import console
 
@@ -35,7 +35,7 @@ class Init:
 
     kind: Positional[Literal["task", "agent", "suite"]]
     """what the package is to hold"""
-    name: Positional[str]
+    name: Annotated[Positional[str], arg(metavar="NAME")]
     """of its module and of its folder: small letters, digits and _"""
 
     def __call__(self) -> None:

@@ -6,14 +6,15 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of
 from agents.cli.show import console
+from datasets_builders.hub import local
 
 if TYPE_CHECKING:
     from agents.ope import Estimate, Evaluation
@@ -36,11 +37,11 @@ class Ope:
         lang-envs ope runs/a --data data/held-out --behaviour runs/bc --set greedy=false --out ope.json
     """
 
-    runs: Positional[tuple[Path, ...]]
-    """folders of runs or of saved agents"""
+    runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")]
+    """folders of runs or of saved agents, or hub:owner/name"""
     data: Path | None = None
-    """episodes that none of them was trained on; by default those that were held out of the imported log that the first
-    of them learned from"""
+    """folder of episodes that none of them was trained on, or hub:owner/name; by default those held out of the imported
+    log that the first of them learned from"""
     behaviour: Path | None = None
     """a run (of bc) that stands in for the policy that was recorded, where its log-probabilities are missing"""
     fitted_steps: int = 400
@@ -78,10 +79,10 @@ class Ope:
             raise ValueError("These episodes have no rewards, and nothing can be estimated from them.")
         behaviour = None
         if self.behaviour is not None:
-            recorded_by = runs.load(self.behaviour)
+            recorded_by = runs.load(local(self.behaviour, "agent"))
             data.require(recorded_by.lm.tokenizer)
             behaviour = recorded_by.policy()
-        found = {str(run): self._found(run, data, behaviour) for run in self.runs}
+        found = {str(run): self._found(local(run, "agent"), data, behaviour) for run in self.runs}
         _show(found)
         if self.out is not None:
             _write(rows(found), self.out)
@@ -89,7 +90,7 @@ class Ope:
     def _held_out(self) -> Path:
         from agents.training import runs
 
-        found = runs.held_out_from(self.runs[0])
+        found = runs.held_out_from(local(self.runs[0], "agent"))
         if found is None:
             raise ValueError("Which episodes? Pass --data FOLDER, with episodes that no agent was trained on.")
         return found

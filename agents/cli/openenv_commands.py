@@ -6,9 +6,10 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, pairs
 from agents.cli.commands import known_env
@@ -25,7 +26,7 @@ class ServeEnv:
         lang-envs serve-env ClarifyingQA-v0 --web
     """
 
-    env: Positional[str]
+    env: Annotated[Positional[str], arg(metavar="ENV")]
     """environment id"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
@@ -62,7 +63,7 @@ class ExportEnv:
         openenv validate wordle --level static
     """
 
-    env: Positional[str]
+    env: Annotated[Positional[str], arg(metavar="ENV")]
     """environment id"""
     out: Path
     """folder, new or empty"""

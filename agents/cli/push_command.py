@@ -6,11 +6,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from rich.markup import escape
 from rich.table import Table
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.show import console
 
@@ -19,7 +19,8 @@ from agents.cli.show import console
 class Push:
     """Sends an agent, a data set or results to the Hugging Face hub; what is sent is listed first.
 
-    Afterwards `hub:owner/name` opens it wherever a folder is taken: eval, serve, explain, chat, train --data and --lm.
+    Afterwards `hub:owner/name` opens it wherever a run is taken: eval, ope, explain, chat, play, serve ..., and train
+    takes it as --data or --lm.
     HF_TOKEN says who you are, HF_ENDPOINT where the hub is. Hidden files are not sent, nor what looks like a key or a
     password.
 
@@ -32,8 +33,8 @@ class Push:
 
     folder: Positional[Path]
     """of a run or a saved agent, a data set, or results"""
-    name: Positional[str]
-    """owner/name of the repository; it is made where there is none"""
+    name: Annotated[Positional[str], arg(metavar="OWNER/NAME")]
+    """of the repository; it is made where there is none"""
     kind: Literal["agent", "data", "results"] | None = None
     """what is in the folder; by default as its files say"""
     private: bool = False

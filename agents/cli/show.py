@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import json
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +18,20 @@ from lang_envs.terminal import Terminal
 if TYPE_CHECKING:
     from datasets_builders.recipes import Recipe
 
+NOT_PAID = "not known: the log does not say; --env-options reward=likeness compares with its replies"
+"""what is said of returns where an environment rewards nothing"""
+
 
 def console() -> Console:
     """Standard output, looked up anew so that it can be redirected."""
     return Terminal()
+
+
+def show_next(screen: Console, *steps: Sequence[str | Path]) -> None:
+    """What may come next: commands, each given by its words, to be typed as they are printed."""
+    screen.print("\nNext:")
+    for words in steps:
+        screen.print(f"  lang-envs {shlex.join(map(str, words))}", markup=False, soft_wrap=True)
 
 
 def show_env(screen: Console, name: str) -> None:

@@ -13,6 +13,7 @@ from rich.text import Text
 from agents.cli.explanations import look, numbers
 from lang_envs.episode import Episode
 from lang_envs.generators import OF_POLICY, generator
+from lang_envs.policies.human import UNPAID
 from lang_envs.tokenizers import transcripts
 from lang_envs.utterances import spell
 
@@ -60,7 +61,7 @@ def step_through(
         screen.print(explanation.text())
         if agent.needs_values:
             screen.print(numbers(explanation, last=len(tokens)))
-    screen.print(f"[bold]Return {episode.ret:g}.")
+    screen.print(f"[bold]Return {episode.ret:g}." if env.task.pays else UNPAID)
     return episode
 
 

@@ -17,8 +17,9 @@ from agents.cli.arguments import Options, decoding_in_words, joined, pairs
 from datasets_builders.hub import PREFIX, local
 
 if TYPE_CHECKING:
+    from agents.agent import Agent
     from agents.training.chosen import Chosen
-    from agents.training.runs import RunConfig
+    from agents.training.run_config import RunConfig
 
 HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
 
@@ -95,7 +96,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
     """
     from agents import FitConfig
     from agents.algorithms import agent_class
-    from agents.training.runs import RunConfig, read_config
+    from agents.training.run_config import RunConfig, read_config
 
     if arguments[0] == "--from":
         again = tyro.cli(Again, args=arguments, prog="lang-envs train", description=HELP)
@@ -126,6 +127,19 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         decoding_episodes=run.decoding_episodes,
     )
     return config, run.out
+
+
+def next_steps(agent: Agent, out: Path) -> list[list[str | Path]]:
+    """The commands that try a trained agent: words of each."""
+    from agents.training.run_config import held_out_from
+    from lang_envs.markup import markup_of
+
+    steps: list[list[str | Path]] = [["eval", out]]
+    if held_out_from(out) is not None:
+        steps.append(["ope", out])
+    if markup_of(agent.lm.tokenizer) is not None:
+        steps.append(["chat", out])
+    return [*steps, ["serve", out]]
 
 
 def show_choice(screen: Console, chosen: Chosen) -> None:

@@ -136,7 +136,10 @@ def estimates(
                 why = (*trust.of_value(value, bounds), *trust.of_weights(size, w[:, -1], least, bounds), *unknown)
                 found.append(Estimate(name, value, widened(name, drawn, missing, bounds), size, why))
     else:
-        none = "hopeless: the log has no log-probabilities of what was said; name the policy that said it"
+        none = (
+            "hopeless: the log has no log-probabilities of what was said; name who said it, or a run of bc on the log, "
+            "as --behaviour"
+        )
         for name in _BY_WEIGHTS:
             if name != "doubly_robust" or log.values is not None:
                 found.append(Estimate(name, np.nan, Interval(np.nan, np.nan), 0.0, (none, *unknown)))

@@ -121,7 +121,7 @@ class Server:
             return StreamingResponse(_pieces(Answers(asked, replies), heard), media_type="text/event-stream")
         async for index, token, logprob in heard:
             if isinstance(token, Exception):
-                return _refused(500, f"The agent could not answer: {token}")
+                return _refused(500, f"The agent could not answer: {token}", type="server_error")
             replies[index].finish() if token is None else replies[index].hear(token, logprob)
         return JSONResponse(Answers(asked, replies).whole())
 
@@ -173,7 +173,7 @@ async def _pieces(answers: Answers, heard: AsyncIterator[Heard]) -> AsyncIterato
     async for index, token, logprob in heard:
         reply = answers.replies[index]
         if isinstance(token, Exception):
-            yield _event(_error(f"The agent could not answer: {token}"))
+            yield _event(_error(f"The agent could not answer: {token}", type="server_error"))
             return
         was_over = reply.finish_reason is not None
         text = reply.finish() if token is None else reply.hear(token, logprob)

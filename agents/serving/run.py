@@ -74,7 +74,7 @@ def run_server(
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
-        except OSError as error:
+        except (OSError, OverflowError) as error:
             raise OSError(f"{host}, port {port} cannot be listened on ({error}); choose another --port.") from None
         server = make_server(agent, name, decoding, host, port)
         ready(f"http://{f'[{host}]' if ':' in host else host}:{listening.getsockname()[1]}")

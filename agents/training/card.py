@@ -13,7 +13,7 @@ from lang_envs.printable import printable
 
 if TYPE_CHECKING:
     from agents.training.chosen import Chosen
-    from agents.training.runs import RunConfig
+    from agents.training.run_config import RunConfig
 
 _DISTILLED = """# {title}
 
@@ -24,17 +24,22 @@ has the decoding.
 | on {episodes} fresh episodes of the same seeds | mean | standard error |
 |---|--:|--:|
 | divergence from the agent, nats a token | {divergence:.4f} | {divergence_error:.4f} |
-| return of the agent | {teacher:.4f} | {teacher_error:.4f} |
-| return of this model | {student:.4f} | {student_error:.4f} |
-| difference, in pairs | {difference:+.4f} | {difference_error:.4f} |
-
+{returns}
 The agent was decoded by {decoding}.
 {facts}"""
+_RETURNS = """| return of the agent | {teacher:.4f} | {teacher_error:.4f} |
+| return of this model | {student:.4f} | {student_error:.4f} |
+| difference, in pairs | {difference:+.4f} | {difference_error:.4f} |
+"""
+_NO_RETURNS = """
+What both earn is not known: the environment they played in rewards nothing by itself.
+"""
 
 
 def distilled_card(algorithm: str, title: str, kept: Mapping[str, Any], facts: Mapping[str, str]) -> str:
     """The page of a distilled model; ``kept`` are the fields of ``agents.training.distilling.Kept``."""
-    numbers = {**kept, "decoding": markdown.code(json.dumps(kept["decoding"]))}
+    returns = (_RETURNS if kept["pays"] else _NO_RETURNS).format(**kept)
+    numbers = {**kept, "returns": returns, "decoding": markdown.code(json.dumps(kept["decoding"]))}
     page = _DISTILLED.format(title=markdown.text(title), algorithm=algorithm, facts=lines(facts), **numbers)
     return front_matter(title, ["distillation"]) + page
 

@@ -13,7 +13,7 @@ from datasets_builders.provenance import read_provenance
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.training.runs import RunConfig
+    from agents.training.run_config import RunConfig
     from lang_envs.vector import TokenVectorEnv
 
 FILE = "decoding.json"

@@ -73,6 +73,8 @@ class Kept:
     """of each"""
     decoding: dict[str, Any] = field(default_factory=dict)
     """the agent's"""
+    pays: bool = True
+    """whether the environment rewards anything; where it does not, returns are 0 and mean nothing"""
 
 
 def distil(
@@ -192,7 +194,7 @@ def measure(student: Distilled, agent: Agent, env: TokenVectorEnv, decoding: Map
         for policy in (agent.policy(**decoding), student.policy(**own_decoding(decoding)))
     ]
     teacher, own, difference = (_mean(x) for x in (*returns, returns[1] - returns[0]))
-    return Kept(divergence, divergence_error, *teacher, *own, *difference, episodes, dict(decoding))
+    return Kept(divergence, divergence_error, *teacher, *own, *difference, episodes, dict(decoding), env.task.pays)
 
 
 def _mean(x: NDArray[np.float64]) -> tuple[float, float]:

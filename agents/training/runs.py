@@ -11,20 +11,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from datasets_builders.atomic import read_object, write_text
+from agents.training.run_config import (
+    FREE,
+    SENT,
+    RunConfig,
+    agent_folder,
+    config_of,
+    held_out_from,
+    learned_from,
+    name_of,
+    read_config,
+)
+from agents.training.run_environment import environment, environment_of
+from datasets_builders.atomic import write_text
 from datasets_builders.claim import Place, is_empty
-from datasets_builders.fields import typed
-from datasets_builders.folders import whole
-from datasets_builders.hub import PREFIX
-from lang_envs.make import language_vec, of_file
 from lang_envs.misspelt import hint
 from lang_envs.model_files import ALIASES
-from lang_envs.plugins import asked
-from lang_envs.tokenizers import fingerprint
 
 if TYPE_CHECKING:
     from agents.agent import Agent
@@ -32,100 +37,20 @@ if TYPE_CHECKING:
     from agents.training.fit_config import Evaluator, FitConfig
     from lang_envs.vector import TokenVectorEnv
 
-
-@dataclass
-class RunConfig:
-    """A training run, as JSON-able data."""
-
-    agent: str
-    """a name in ``AGENTS``, or of an installed package, or "module:Class"; whoever reads it from a file asks
-    ``lang_envs.plugins.asked`` first"""
-    config: dict[str, Any]
-    """the agent's settings"""
-    fit: dict[str, Any]
-    """the loop's settings (``FitConfig``)"""
-    steps: int
-    """optimiser steps"""
-    data: str | None = None
-    """folder of the logged episodes"""
-    env: str | None = None
-    """environment id; by default the one the data were recorded in"""
-    env_options: dict[str, Any] = field(default_factory=dict)
-    """options of the environment; by default those the data were recorded with"""
-    logged_fraction: float = 1.0
-    """share of logged episodes; the rest are played live"""
-    lm: str = "d64-l2"
-    """size of a model from scratch, or a causal language model: a folder, .gguf file, smollm2, or name on the hub"""
-    lora: dict[str, Any] | None = None
-    """settings of adapters (``LoRAConfig``); None trains the model's own weights"""
-    dtype: Literal["fp32", "bf16"] = "fp32"
-    """of the weights of a model that is no size from scratch"""
-    seed: int = 0
-    """of the model's weights and of the order of the data"""
-    decoding_episodes: int = 256
-    """episodes of each decoding that is tried after the last step, to choose how the agent speaks; 0 chooses none"""
-
-
-SENT = "run.json"
-"""the configuration beside an agent that was sent to the hub, whose folder holds no run"""
-FREE = ("decoding_episodes",)
-"""what may change from one start of a run to the next"""
-
-
-def read_config(path: Path) -> RunConfig:
-    """The configuration of an earlier run, from its folder or its ``config.json``.
-
-    Raises:
-        ValueError: there is none, or its agent is code of a module that nobody imported.
-    """
-    path = path / "config.json" if path.is_dir() else path
-    try:
-        config = typed(RunConfig, read_object(path), path)
-    except ValueError as error:
-        raise ValueError(f"This is not the config.json of a training run: {error}") from None
-    asked(config.agent, path)
-    return config
-
-
-def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> TokenVectorEnv:
-    """The environment of a run: the one asked for, else the one its data came from, with the options they came with.
-
-    Where these name no tokenizer, it has that of the run's language model, unless that is one from scratch. No module
-    is imported for it (``lang_envs.make.of_file``): import one that registers environments before.
-
-    Args:
-        config: of the run.
-        rows: episodes played at once.
-        to_measure: whether a trained agent is measured in it, in what was held out from training where that is known.
-
-    Raises:
-        ValueError: neither is known, or it is code of a module that nobody imported, or the data of an imported log are
-            spelled in other tokens than the model's.
-    """
-    from agents.training import imported
-    from agents.training.tokens import made_for
-    from datasets_builders.provenance import read_provenance
-
-    env, env_options, where = config.env, config.env_options, "the configuration of the run"
-    data, provenance = None, {}
-    if config.data is not None:
-        data = imported.folder_of(config.data, config.env_options)
-        provenance = read_provenance(data)
-        found = provenance.get("env") or {}
-        if env is None or env.rpartition(":")[2] == found.get("id"):
-            env, env_options = env or found.get("id"), {**imported.options_of(data, found), **env_options}
-            where = f"{data}, or {where},"
-    if env is None and config.data is not None:
-        raise ValueError(f"{config.data} does not say which environment its episodes are for: pass --env ID too.")
-    if env is None:
-        raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
-    env, env_options = of_file(env, env_options, where)
-    if to_measure:
-        env_options = imported.measured_on(env, env_options)
-    made = made_for(config.lm, env, env_options, rows)
-    if data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
-        imported.check_tokens(data, provenance, made.tokenizer, config.lm)
-    return made
+__all__ = [
+    "SENT",
+    "RunConfig",
+    "agent_folder",
+    "config_of",
+    "environment",
+    "environment_of",
+    "held_out_from",
+    "learned_from",
+    "load",
+    "name_of",
+    "read_config",
+    "train",
+]
 
 
 def train(config: RunConfig, out: Path) -> Agent:
@@ -258,85 +183,6 @@ def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
     return Mixed(logged, Live(env, seed=config.seed), config.logged_fraction)
 
 
-def environment_of(
-    run: Path,
-    agent: Agent,
-    env: str | None = None,
-    env_options: dict[str, Any] | None = None,
-    rows: int = 64,
-    to_measure: bool = False,
-) -> TokenVectorEnv:
-    """The environment to play a trained agent in: ``env``, or the one its run was trained in.
-
-    It speaks the agent's tokens where nothing else is asked for and they spell any text. ``to_measure`` has it play in
-    what was held out from training, where that is known (:func:`environment`).
-
-    Raises:
-        ValueError: neither is known, or its tokens are not the agent's.
-    """
-    from agents.training.tokens import must_adopt
-
-    options = env_options or {}
-    made = _environment_of(run, env, options, rows, to_measure)
-    if "tokenizer" not in options and must_adopt(made, agent.lm.tokenizer):
-        made = _environment_of(run, env, {**options, "tokenizer": str(agent_folder(run))}, rows, to_measure)
-    if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
-        raise ValueError(
-            f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
-            f"tokenizer={agent_folder(run)}"
-        )
-    return made
-
-
-def _environment_of(
-    run: Path, env: str | None, env_options: dict[str, Any], rows: int, to_measure: bool
-) -> TokenVectorEnv:
-    try:
-        config = config_of(run)
-    except ValueError:
-        if env is None:
-            raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
-        return language_vec(env, rows, **env_options)
-    if env not in (None, config.env):
-        return environment(dataclasses.replace(config, env=env, env_options=env_options), rows, to_measure)
-    merged = {**config.env_options, **env_options}
-    return environment(dataclasses.replace(config, env_options=merged), rows, to_measure)
-
-
-def config_of(run: Path) -> RunConfig:
-    """How a trained agent came to be, from its run's folder, its own, or one that was fetched from the hub.
-
-    Raises:
-        ValueError: nothing says so.
-    """
-    return read_config(run / SENT if (run / SENT).exists() else _folder_of(run))
-
-
-def _folder_of(run: Path) -> Path:
-    """The folder of a run, from itself or from that of its agent."""
-    return run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
-
-
-def learned_from(run: Path) -> list[Path]:
-    """The folders of logs that a trained agent learned from: its own run's, and those of the agent it started from.
-
-    Empty where nothing says so, as of an agent that was saved outside of any run.
-    """
-    try:
-        config = config_of(run)
-    except ValueError:
-        return []
-    own = [] if config.data is None else [Path(config.data)]
-    return own + (learned_from(Path(config.lm)) if Path(config.lm).is_dir() else [])
-
-
-def held_out_from(run: Path) -> Path | None:
-    """The episodes that were held out when the log was imported that a trained agent learned from; None without any."""
-    from agents.training.imported import held_out_episodes
-
-    return next((found for folder in learned_from(run) if (found := held_out_episodes(folder)) is not None), None)
-
-
 def load(run: Path) -> Agent:
     """The trained agent of a run, from the run's folder or the agent's own.
 
@@ -347,19 +193,6 @@ def load(run: Path) -> Agent:
 
     _no_bars()
     return Agent.load(agent_folder(run))
-
-
-def agent_folder(run: Path) -> Path:
-    """The folder of a run's agent, from the run's folder or the agent's own."""
-    return run / "agent" if whole(run / "agent").is_dir() else run
-
-
-def name_of(run: Path) -> str:
-    """What a run is called: the name of its folder, also where its agent's is given."""
-    if str(run).startswith(PREFIX):
-        return run.name.partition("@")[0]
-    folder = run.resolve()
-    return folder.parent.name if folder.name == "agent" and folder.parent.name else folder.name
 
 
 def _no_bars() -> None:

@@ -14,6 +14,8 @@ from lang_envs.markup import markup_of
 from lang_envs.tasks.wordle import START, Wordle, WordleState
 from lang_envs.terminal import Terminal
 
+UNPAID = "Nothing says what was earned: the environment rewards nothing by itself (reward=)."
+"""where returns mean nothing"""
 _STYLES = {"g": "bold white on green", "y": "bold black on yellow", "b": "bold white on grey37"}
 _UNUSED = "black on grey85"
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -62,7 +64,8 @@ def play(
     finally:
         env.close()
     board.close(console)
-    console.print(f"Return {total:g} after {turn - 1} utterance{'s' * (turn > 2)}.", style="bold")
+    end = f"after {turn - 1} utterance{'s' * (turn > 2)}."
+    console.print(f"Return {total:g} {end}" if task.pays else f"Over {end} {UNPAID}", style="bold")
     return total
 
 

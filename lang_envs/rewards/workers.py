@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lang_envs.plugins import named
-from lang_envs.worker_processes import start_worker, without_interrupts
+from lang_envs.worker_processes import pool, start_worker, without_interrupts
 
 Reward = Callable[..., ArrayLike]
 """(texts, ...) -> [n], one number for each text, whatever else is in the call"""
@@ -77,11 +75,7 @@ class InWorkers:
 
     def _workers(self) -> ProcessPoolExecutor:
         if self._pool is None:
-            os.environ.setdefault("OMP_NUM_THREADS", "1")  # one thread a process: more are several times slower
-            context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
-            self._pool = ProcessPoolExecutor(
-                self.number, mp_context=context, initializer=_begin, initargs=(self.reward, named())
-            )
+            self._pool = pool(self.number, _begin, self.reward, named())
         return self._pool
 
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lang_envs.plugins import named
-from lang_envs.worker_processes import end, start_worker, without_interrupts
+from lang_envs.worker_processes import end, pool, start_worker, without_interrupts
 
 if TYPE_CHECKING:
     from agents.benchmark.running.units import Unit
@@ -39,18 +38,16 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
                 failed |= {done.folder} if done.failure else set()
                 yield done
         return
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    context = multiprocessing.get_context("spawn")  # a fork would copy the state of torch's threads
     waiting, unfinished = list(pending), {unit.folder for unit in pending}
     running: set[Future[Done]] = set()
     others = {*multiprocessing.active_children()}
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker, initargs=(named(),))
+    processes = pool(workers, _start_worker, named())
     try:
         while waiting or running:
             ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
             ready = ready[: workers - len(running)]  # no more, for those that become ready may be wanted before others
             with without_interrupts():  # which the processes that are started here inherit
-                running |= {pool.submit(attempt, unit, frozenset(failed)) for unit in ready}
+                running |= {processes.submit(attempt, unit, frozenset(failed)) for unit in ready}
             waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
             finished, running = wait(running, return_when=FIRST_COMPLETED)
             for done in (future.result() for future in finished):
@@ -66,7 +63,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
         end([child for child in multiprocessing.active_children() if child not in others])
         raise
     finally:
-        pool.shutdown(cancel_futures=True)
+        processes.shutdown(cancel_futures=True)
 
 
 def _start_worker(modules: Sequence[str]) -> None:

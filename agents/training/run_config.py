@@ -1,0 +1,113 @@
+"""What a training run is asked for, and what its folder says of it afterwards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from agents.training.imported import held_out_episodes
+from datasets_builders.atomic import read_object
+from datasets_builders.fields import typed
+from datasets_builders.folders import whole
+from datasets_builders.hub import PREFIX
+from lang_envs.plugins import asked
+
+
+@dataclass
+class RunConfig:
+    """A training run, as JSON-able data."""
+
+    agent: str
+    """a name in ``AGENTS``, or of an installed package, or "module:Class"; whoever reads it from a file asks
+    ``lang_envs.plugins.asked`` first"""
+    config: dict[str, Any]
+    """the agent's settings"""
+    fit: dict[str, Any]
+    """the loop's settings (``FitConfig``)"""
+    steps: int
+    """optimiser steps"""
+    data: str | None = None
+    """folder of the logged episodes"""
+    env: str | None = None
+    """environment id; by default the one the data were recorded in"""
+    env_options: dict[str, Any] = field(default_factory=dict)
+    """options of the environment; by default those the data were recorded with"""
+    logged_fraction: float = 1.0
+    """share of logged episodes; the rest are played live"""
+    lm: str = "d64-l2"
+    """size of a model from scratch, or a causal language model: a folder, .gguf file, smollm2, or name on the hub"""
+    lora: dict[str, Any] | None = None
+    """settings of adapters (``LoRAConfig``); None trains the model's own weights"""
+    dtype: Literal["fp32", "bf16"] = "fp32"
+    """of the weights of a model that is no size from scratch"""
+    seed: int = 0
+    """of the model's weights and of the order of the data"""
+    decoding_episodes: int = 256
+    """episodes of each decoding that is tried after the last step, to choose how the agent speaks; 0 chooses none"""
+
+
+SENT = "run.json"
+"""the configuration beside an agent that was sent to the hub, whose folder holds no run"""
+FREE = ("decoding_episodes",)
+"""what may change from one start of a run to the next"""
+
+
+def read_config(path: Path) -> RunConfig:
+    """The configuration of an earlier run, from its folder or its ``config.json``.
+
+    Raises:
+        ValueError: there is none, or its agent is code of a module that nobody imported.
+    """
+    path = path / "config.json" if path.is_dir() else path
+    try:
+        config = typed(RunConfig, read_object(path), path)
+    except ValueError as error:
+        raise ValueError(f"This is not the config.json of a training run: {error}") from None
+    asked(config.agent, path)
+    return config
+
+
+def config_of(run: Path) -> RunConfig:
+    """How a trained agent came to be, from its run's folder, its own, or one that was fetched from the hub.
+
+    Raises:
+        ValueError: nothing says so.
+    """
+    return read_config(run / SENT if (run / SENT).exists() else _folder_of(run))
+
+
+def _folder_of(run: Path) -> Path:
+    """The folder of a run, from itself or from that of its agent."""
+    return run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
+
+
+def learned_from(run: Path) -> list[Path]:
+    """The folders of logs that a trained agent learned from: its own run's, and those of the agent it started from.
+
+    Empty where nothing says so, as of an agent that was saved outside of any run.
+    """
+    try:
+        config = config_of(run)
+    except ValueError:
+        return []
+    own = [] if config.data is None else [Path(config.data)]
+    return own + (learned_from(Path(config.lm)) if Path(config.lm).is_dir() else [])
+
+
+def held_out_from(run: Path) -> Path | None:
+    """The episodes that were held out when the log was imported that a trained agent learned from; None without any."""
+    return next((found for folder in learned_from(run) if (found := held_out_episodes(folder)) is not None), None)
+
+
+def agent_folder(run: Path) -> Path:
+    """The folder of a run's agent, from the run's folder or the agent's own."""
+    return run / "agent" if whole(run / "agent").is_dir() else run
+
+
+def name_of(run: Path) -> str:
+    """What a run is called: the name of its folder, also where its agent's is given."""
+    if str(run).startswith(PREFIX):
+        return run.name.partition("@")[0]
+    folder = run.resolve()
+    return folder.parent.name if folder.name == "agent" and folder.parent.name else folder.name

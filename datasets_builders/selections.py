@@ -1,0 +1,61 @@
+"""Which episodes of a data set are taken: the best, or random parts."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROUNDING = 1e-6  # of float32: a reward of -0.1 is recorded as -0.10000000149
+
+
+def best(returns: NDArray[np.float64], min_return: float | None, top_fraction: float | None) -> NDArray[np.int64]:
+    """The positions of the episodes of at least ``min_return``, of those the best ``top_fraction``.
+
+    Args:
+        returns: of the episodes [B].
+        min_return: None takes all.
+        top_fraction: None takes all; of equal returns the earlier episode counts as better.
+
+    Returns:
+        Positions in ascending order [n].
+
+    Raises:
+        ValueError: nothing is left, or the fraction is not in (0, 1].
+    """
+    kept = np.arange(len(returns))
+    if min_return is not None:
+        kept = kept[returns >= min_return - _ROUNDING * max(1, abs(min_return))]
+        if not len(kept):
+            raise ValueError(f"no episode has a return of at least {min_return}; the best is {returns.max():g}")
+    if top_fraction is not None:
+        if not 0 < top_fraction <= 1:
+            raise ValueError(f"top_fraction must lie in (0, 1], got {top_fraction}")
+        count = math.ceil(top_fraction * len(kept))
+        first = np.argsort(-returns[kept], kind="stable")[:count]
+        kept = np.sort(kept[first])
+    return kept
+
+
+def parts(count: int, sizes: Sequence[float] | Sequence[int], seed: int) -> list[NDArray[np.int64]]:
+    """Random positions for each part, in ascending order, none in two parts.
+
+    Args:
+        count: of the episodes.
+        sizes: fractions of the whole, or numbers of episodes where all are integers.
+        seed: of the order that parts are cut from.
+
+    Raises:
+        ValueError: a part is empty, or there are not enough episodes.
+    """
+    integers = all(isinstance(size, int | np.integer) for size in sizes)
+    if not integers and sum(sizes) > 1 + 1e-9:
+        raise ValueError(f"fractions must sum to 1 at most, got {list(sizes)}")
+    ends = np.cumsum(sizes) if integers else np.round(np.cumsum(sizes) * count).astype(np.int64)
+    counts = np.diff(ends, prepend=0)
+    if (counts < 1).any() or ends[-1] > count:
+        raise ValueError(f"{list(sizes)} of {count} episodes gives parts of {counts.tolist()}; each needs at least one")
+    order = np.random.default_rng(seed).permutation(count)
+    return [np.sort(order[end - size : end]) for size, end in zip(counts, ends, strict=True)]
