@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from chat_tokenizers import CHATML, FAMILIES, chat_tokenizer
+from text_models import save_text_model
 
 from agents import cli
 from agents.data.source import Logged, check_lengths
@@ -27,7 +28,9 @@ from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.logged import FILE, schema
 from lang_envs.make import language_vec
 from lang_envs.markup import markup_of
+from lang_envs.rewards.regression import SequenceRegression
 from lang_envs.rewards.reply_rewards import reply_reward
+from lang_envs.rewards.text_classifier import load_classifier
 from lang_envs.tasks.logs import Logs
 from lang_envs.tokenizers import decode, text_tokenizer
 
@@ -317,6 +320,25 @@ def test_replies_without_a_rating_are_scored_by_a_function():
             reply_reward(wrong)
     with pytest.raises(ValueError, match="one finite number for each of 2 replies"):
         EpisodeDataset.from_rows(rows[:1], TOKENIZER, Options(reward=lambda prompts, replies: [1.0]))
+
+
+def test_replies_without_a_rating_are_scored_by_a_model(tmp_path, capsys):
+    bare = lines(tmp_path / "a.jsonl", [talk("how are you?", f"fine {i}") for i in range(6)])
+    save_text_model(tmp_path / "pairs", "bert", num_labels=1)
+    save_text_model(tmp_path / "two", "bert", num_labels=2)
+    replies = [f"fine {i}" for i in range(6)]
+    wanted = {
+        str(tmp_path / "pairs"): SequenceRegression(tmp_path / "pairs")(replies, ["how are you?"] * 6),
+        str(tmp_path / "two"): load_classifier(str(tmp_path / "two"))(replies),
+        "toxicity": load_classifier("toxicity")(replies),
+    }
+    for i, (named, rewards) in enumerate(wanted.items()):
+        how = ("--out", tmp_path / f"{i}", "--reward", named, "--held-out", 0)
+        code, printed, told = call(capsys, "import", bare, *how)
+        assert code == 0 and named.rpartition("/")[2] in printed, told
+        assert EpisodeDataset.load(tmp_path / f"{i}").returns == pytest.approx(rewards, rel=1e-4)
+    code, _, told = call(capsys, "import", bare, "--out", tmp_path / "x", "--reward", tmp_path / "nowhere")
+    assert code == 2 and "nowhere" in told and not (tmp_path / "x").exists()
 
 
 def test_a_log_without_rewards_is_imported_where_that_is_said_and_trains_imitation_alone(tmp_path, capsys):
