@@ -24,6 +24,7 @@ from datasets_builders.logs.rows import of_sources
 from lang_envs.tokenizers import text_tokenizer
 
 CONVERSATIONS = 6
+TOKENIZER = text_tokenizer()
 Found = dict[int, list[str]]
 """What was imported, by the number of the row."""
 
@@ -130,7 +131,7 @@ def _imported(path: Path) -> tuple[str, int, Found]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        log = Import(of_sources([path]), str(path), text_tokenizer(), Options())
+        log = Import(of_sources([path]), str(path), TOKENIZER, Options())
         found: Found = {}
         for one in log:
             told = (one.messages, one.rewards, one.episode.tokens.tolist(), one.episode.rewards.tolist())
