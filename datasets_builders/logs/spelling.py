@@ -58,7 +58,7 @@ class Spelling:
         Raises:
             Fault: it does not, and the prompt ends with a reply.
         """
-        if self.markup is None or self.in_a_row:
+        if self.markup is None or self.in_a_row or talk.ids is not None:
             return talk
         return without_replies_in_a_row(talk)
 
