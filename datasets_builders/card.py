@@ -18,7 +18,7 @@ from lang_envs.episode import Episodes
 from lang_envs.printable import printable
 from lang_envs.turns import turn_begins
 
-_AT_ONCE = 65_536  # rows; bounds the memory a summary takes
+_AT_ONCE = 2**20  # tokens, about: bounds the memory a summary takes
 _BARS = 40  # characters of the longest bar of the histogram
 _BINS = 16  # where there are more distinct returns than this, they are binned
 
@@ -66,8 +66,9 @@ def _blocks(
 ) -> Iterator[tuple[Episodes, NDArray[np.int16]]]:
     """Episodes many at a time, with the number of the policy that played each; ``names`` collects the numbers."""
     total = len(columns) if rows is None else len(rows)
-    for start in range(0, total, _AT_ONCE):
-        stop = min(start + _AT_ONCE, total)
+    step = max(1, _AT_ONCE // max(1, int(columns.lengths().max(initial=1))))
+    for start in range(0, total, step):
+        stop = min(start + step, total)
         some = np.arange(start, stop) if rows is None else rows[start:stop]
         infos = columns.batch(some, ["info"]).column(0).dictionary_encode()  # few distinct texts: parse each once
         noted = [str(json.loads(text).get("policy", "unknown")) for text in infos.dictionary.to_pylist()]

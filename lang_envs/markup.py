@@ -61,6 +61,15 @@ class Markup:
         pieces = [self._between.get(("assistant", role), "")[1:] for role in ("user", "assistant")]
         return list(dict.fromkeys(self._named[mark[0]] for piece in pieces if (mark := self._a_mark.search(piece))))
 
+    @property
+    def allows_replies_in_a_row(self) -> bool:
+        """Whether the agent may speak twice in a row.
+
+        It may where the template writes a second turn exactly as it asks for one.
+        """
+        asks = self._between.get(("assistant", None))
+        return asks is not None and self._between.get(("assistant", "assistant")) == asks + self.lead
+
     # From conversations to tokens
 
     def opening(self, conversation: Conversation, limit: int | None = None) -> list[int]:

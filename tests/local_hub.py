@@ -46,12 +46,19 @@ class Hub:
             found = sha(self.repos["/".join(parts[1:4])])
             where = "/".join(parts[2:4] if parts[1] == "models" else parts[1:4])
             return self._json({"commitUrl": f"{endpoint}/{where}/commit/{found}", "commitOid": found, "success": True})
-        if parts[0] == "api" and ("tree" in parts or "revision" in parts):
+        if parts[0] == "api" and "paths-info" in parts:
+            return self._json(self._entries("/".join(parts[1:4]), json.loads(body)["paths"]))
+        if parts[0] == "api" and ("tree" in parts or "revision" in parts or len(parts) == 4):
             files = self.repos.get("/".join(parts[1:4]), {})
-            if "revision" in parts:
+            if "tree" not in parts:
                 return self._json({"id": "x/y", "sha": sha(files), "siblings": [{"rfilename": name} for name in files]})
             return self._json([{"type": "file", "path": n, "size": len(c), "oid": "0" * 40} for n, c in files.items()])
         return self._file(parts)
+
+    def _entries(self, repo, paths):
+        """Which of the paths are files, with what is known of them."""
+        files = self.repos.get(repo, {})
+        return [{"type": "file", "path": p, "size": len(files[p]), "oid": "0" * 40} for p in paths if p in files]
 
     def _mode(self, name):
         return "lfs" if name.endswith((".safetensors", ".arrow")) else "regular"

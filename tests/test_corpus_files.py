@@ -1,6 +1,7 @@
 """Opening corpus files: every compression, and every fault named."""
 
 import bz2
+import csv
 import gzip
 import io
 import json
@@ -8,10 +9,13 @@ import lzma
 import zipfile
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import zstandard
 
 from lang_envs.corpora import compressed
+from lang_envs.corpora.arrow_files import parquet
 from lang_envs.corpora.by_name import downloaded, located
 from lang_envs.corpora.csv_files import rows
 from lang_envs.corpora.files import CorpusError, data_folder, json_lines, lines, open_text, read_json, read_text
@@ -314,12 +318,38 @@ def test_rows_of_a_table(tmp_path):
     ]
     for text, message in (
         ("a\n1\n", r"header: expected the columns \['b'\], got \['a'\]"),
-        ('b\n"' + "x" * 200_000 + '"\n', r"row 1: expected CSV \(field larger than field limit"),
+        ('b\n"' + "x" * 200_000, r"row 1: expected CSV \(unexpected end of data"),
         ('"b', "header: expected CSV"),
     ):
         path.write_text(text)
         with pytest.raises(CorpusError, match=rf"a\.csv, {message}"):
             list(rows(path, ["b"]))
+
+
+def test_a_long_field_of_a_table_is_read_and_the_limit_of_csv_is_put_back(tmp_path, monkeypatch):
+    path, before = tmp_path / "a.csv", csv.field_size_limit()
+    path.write_text(f"a,b\n1,{'x' * 200_000}\n2,y\n")
+    found = []
+    for _, row in rows(path):
+        assert csv.field_size_limit() == before
+        found.append((row["a"], len(row["b"])))
+    assert found == [("1", 200_000), ("2", 1)]
+    monkeypatch.setenv("LANG_ENVS_MAX_RECORD_MIB", "0.25")
+    path.write_text(f"a\n{'x' * 2**17}\n{'x' * (2**17 + 2**16)}\n")
+    assert len(list(rows(path))) == 2
+    monkeypatch.setenv("LANG_ENVS_MAX_RECORD_MIB", "0.18")
+    with pytest.raises(CorpusError, match=r"a\.csv"):
+        list(rows(path))
+
+
+def test_long_records_of_parquet_are_read_in_pieces(tmp_path, monkeypatch):
+    path = tmp_path / "a.parquet"
+    monkeypatch.setenv("LANG_ENVS_MAX_RECORD_MIB", "0.01")
+    pq.write_table(pa.table({"a": [str(i) * 3000 for i in range(10)]}), path)
+    assert [(number, row["a"][0]) for number, row in parquet(path)] == [(i, str(i)) for i in range(10)]
+    pq.write_table(pa.table({"a": ["x", "y" * 20_000]}), path)
+    with pytest.raises(CorpusError, match=r"a\.parquet, after record 0: expected at most .* MiB of text in one"):
+        list(parquet(path))
 
 
 def test_corpora_by_name(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 
+import datasets
 import pytest
 from huggingface_hub import constants
 from local_hub import Hub, running
@@ -101,6 +102,22 @@ def test_data_come_back_and_are_trained_on_by_name(hub, tmp_path, capsys):
     assert code == 0 and "10 episodes" in out, error
     again = ["train", "bc", "--data", "hub:me/reviews", "--lm", "hub:me/bc", "--steps", 1, "--decoding-episodes", 0]
     assert call(capsys, *again, "--no-progress", "--out", tmp_path / "again")[0] == 0
+
+
+def test_a_log_is_imported_by_name(hub, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(datasets.config, "HF_ENDPOINT", constants.ENDPOINT)
+    files = constants.ENDPOINT + "/datasets/{repo_id}/resolve/{revision}/{path}"
+    monkeypatch.setattr(datasets.config, "HUB_DATASETS_URL", files)
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
+    rows = [{"prompt": f"{i}?", "response": f"answer {i}", "score": i} for i in range(20)]
+    hub.repos["datasets/me/log"] = {"train.jsonl": "".join(json.dumps(row) + "\n" for row in rows).encode()}
+    code, out, error = call(capsys, "import", "hub:me/log", "--out", tmp_path / "d", "--held-out", 0)
+    assert code == 0 and "answers" in out, error
+    assert EpisodeDataset.load(tmp_path / "d").returns.tolist() == list(range(20))
+    code, _, error = call(capsys, "import", "hub:me/log", "--out", tmp_path / "e", "--split", "test")
+    assert code == 2 and "hub:me/log, split 'test': cannot be read" in error
+    code, _, error = call(capsys, "import", "hub:me/none", "--out", tmp_path / "e")
+    assert code == 2 and "hub:me/none, split 'train': cannot be read" in error and not (tmp_path / "e").exists()
 
 
 def test_a_dry_run_sends_nothing(hub, run, capsys):

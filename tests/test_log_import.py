@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
-from chat_tokenizers import CHATML, chat_tokenizer
+from chat_tokenizers import CHATML, FAMILIES, chat_tokenizer
+from text_models import save_text_model
 
 from agents import cli
 from agents.data.source import Logged, check_lengths
@@ -22,10 +23,15 @@ from datasets_builders.logs.limits import Limits
 from datasets_builders.logs.rows import rows_of
 from datasets_builders.logs.table import Named
 from datasets_builders.logs.writing import HELD_OUT, import_logs
+from lang_envs.adoption import adopt
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.logged import FILE, schema
+from lang_envs.make import language_vec
 from lang_envs.markup import markup_of
+from lang_envs.rewards.regression import SequenceRegression
 from lang_envs.rewards.reply_rewards import reply_reward
+from lang_envs.rewards.text_classifier import load_classifier
+from lang_envs.tasks.logs import Logs
 from lang_envs.tokenizers import decode, text_tokenizer
 
 TOKENIZER = text_tokenizer()
@@ -123,6 +129,23 @@ def test_a_damaged_file_is_refused_by_name(tmp_path, name, content, why):
     assert str(tmp_path / name) in str(error.value)
 
 
+def test_a_field_that_is_far_too_long_is_one_row_that_is_left_out(tmp_path):
+    rows = [dict(row) for row in ROWS]
+    rows[7]["response"] = "x" * 10_000_000
+    with (tmp_path / "a.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "a.parquet")
+    lines(tmp_path / "a.jsonl", rows)
+    (tmp_path / "a.json").write_text(json.dumps(rows))
+    for name in ("a.csv", "a.parquet", "a.jsonl", "a.json"):
+        found = EpisodeDataset.from_rows(tmp_path / name, options=Options()).provenance["import"]
+        [(kind, told)] = found["skipped"].items()
+        assert found["conversations"] == 39 and kind == "a text of more than 262,144 characters"
+        assert told["count"] == 1 and ", row 8: " in told["first"]
+
+
 # What is written
 
 
@@ -183,6 +206,44 @@ def test_nothing_is_left_where_nothing_can_be_imported(tmp_path):
     with pytest.raises(DatasetError, match="--held-out 0"):
         import_logs([lines(tmp_path / "b.jsonl", ROWS[:2])], tmp_path / "d", TOKENIZER, Options(), held_out=0.999999)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jsonl", "b.jsonl"]
+
+
+# Replies in a row
+
+
+def in_a_row(**more):
+    said = [("user", "a?"), ("assistant", "one"), ("assistant", "two"), ("user", "b?"), ("assistant", "three")]
+    return {"messages": [{"role": role, "content": text} for role, text in said], **more}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_reply_follows_a_reply_where_the_chat_template_allows_it(tmp_path, family):
+    """What the environment asks after is what the episode has before each of its utterances."""
+    tokenizer = adopt(chat_tokenizer(*FAMILIES[family]))
+    path = lines(tmp_path / "a.jsonl", [in_a_row(rating=[1, 2, 4])] * 2)
+    import_logs([path], tmp_path / "d", tokenizer, Options(), held_out=0)
+    [episode, _] = EpisodeDataset.load(tmp_path / "d")
+    spans = episode.utterances(int(tokenizer.eos_token_id))
+    together = family == "Mistral"
+    assert [float(episode.rewards[span].sum()) for span in spans] == ([3, 4] if together else [1, 2, 4])
+    task = Logs(tmp_path / "d")
+    assert [task.logged_replies(i)[0] for i in range(task.num_contexts)] == (
+        ["one\n\ntwo", "three"] if together else ["one", "two", "three"]
+    )
+    env = language_vec("Logs-v0", 1, data=str(tmp_path / "d"))
+    for i, span in enumerate(spans):
+        env.begin([0], [0], [i])
+        assert env.history(0).tolist() == episode.tokens[: span.start].tolist()
+
+
+def test_a_prompt_that_ends_with_a_reply_is_left_out_where_no_reply_may_follow():
+    row = {"prompt": in_a_row()["messages"], "response": "four", "score": 1}
+    assert len(EpisodeDataset.from_rows([row])) == 1
+    alternating = adopt(chat_tokenizer(*FAMILIES["Mistral"]))
+    with pytest.raises(DatasetError, match="a reply behind a reply of the prompt"):
+        EpisodeDataset.from_rows([row], alternating, Options(strict=True))
+    ids = {"prompt_ids": [40, 41], "completion_ids": [50, int(alternating.eos_token_id)], "reward": 2}
+    assert EpisodeDataset.from_rows([ids], alternating).returns.tolist() == [2]  # they stay as they are
 
 
 # Limits
@@ -264,6 +325,25 @@ def test_replies_without_a_rating_are_scored_by_a_function():
             reply_reward(wrong)
     with pytest.raises(ValueError, match="one finite number for each of 2 replies"):
         EpisodeDataset.from_rows(rows[:1], TOKENIZER, Options(reward=lambda prompts, replies: [1.0]))
+
+
+def test_replies_without_a_rating_are_scored_by_a_model(tmp_path, capsys):
+    bare = lines(tmp_path / "a.jsonl", [talk("how are you?", f"fine {i}") for i in range(6)])
+    save_text_model(tmp_path / "pairs", "bert", num_labels=1)
+    save_text_model(tmp_path / "two", "bert", num_labels=2)
+    replies = [f"fine {i}" for i in range(6)]
+    wanted = {
+        str(tmp_path / "pairs"): SequenceRegression(tmp_path / "pairs")(replies, ["how are you?"] * 6),
+        str(tmp_path / "two"): load_classifier(str(tmp_path / "two"))(replies),
+        "toxicity": load_classifier("toxicity")(replies),
+    }
+    for i, (named, rewards) in enumerate(wanted.items()):
+        how = ("--out", tmp_path / f"{i}", "--reward", named, "--held-out", 0)
+        code, printed, told = call(capsys, "import", bare, *how)
+        assert code == 0 and named.rpartition("/")[2] in printed, told
+        assert EpisodeDataset.load(tmp_path / f"{i}").returns == pytest.approx(rewards, rel=1e-4)
+    code, _, told = call(capsys, "import", bare, "--out", tmp_path / "x", "--reward", tmp_path / "nowhere")
+    assert code == 2 and "nowhere" in told and not (tmp_path / "x").exists()
 
 
 def test_a_log_without_rewards_is_imported_where_that_is_said_and_trains_imitation_alone(tmp_path, capsys):

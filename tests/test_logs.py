@@ -79,8 +79,8 @@ def test_prompts_are_the_same_where_all_messages_are(tmp_path):
     prompts = {(c, p): key for c, p, key in zip(found.conversation, found.place, found.prompt, strict=True)}
     assert prompts[0, 1] == prompts[1, 1] == prompts[5, 1]
     assert prompts[0, 3] == prompts[1, 3] != prompts[2, 3]
-    assert len(set(prompts.values())) == 6
-    assert (5, 2) not in prompts and (5, 3) not in prompts  # it goes on speaking
+    assert len(set(prompts.values())) == 8
+    assert prompts[5, 2] not in (prompts[5, 1], prompts[0, 3])  # two replies in a row: the first was said before
 
 
 def table(**changed):

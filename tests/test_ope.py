@@ -454,6 +454,30 @@ def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys):
     assert "returns from -3 to 1.5" in seen and "as in eval: greedy=false temperature=0.7" in seen
 
 
+def test_a_large_model_is_estimated_without_fitted_q_unless_that_is_asked_for(tmp_path, capsys, monkeypatch):
+    data, run, out = tmp_path / "reviews", tmp_path / "bc", tmp_path / "ope.json"
+    assert cli.main(["record", "movie-review", "--episodes", "30", "--out", str(data)]) == 0
+    train = ["train", "bc", "--steps", "1", "--batch-size", "8", "--decoding-episodes", "0"]
+    assert cli.main([*train, "--data", str(data), "--out", str(run)]) == 0
+    monkeypatch.setattr("agents.cli.ope_command._STEPS", 1)
+    asked = ["ope", str(run), "--data", str(data), "--out", str(out)]
+    for largest, more, fitted in ((10**9, [], True), (1000, [], False), (1000, ["--fitted-steps", "1"], True)):
+        monkeypatch.setattr("agents.cli.ope_command._LARGEST", largest)
+        capsys.readouterr()
+        assert cli.main([*asked, *more]) == 0
+        assert ("without fitted Q" in capsys.readouterr().err) is not fitted
+        assert ("fitted_q" in {row["estimator"] for row in json.loads(out.read_text())}) is fitted
+
+
+def test_fitted_q_takes_no_episode_twice_in_a_step(reviews, writer, monkeypatch):
+    """A batch of more episodes than there are would only hold some of them several times."""
+    seen, loss = [], FittedQ.loss
+    monkeypatch.setattr(FittedQ, "loss", lambda self, batch: seen.append(len(batch.mask)) or loss(self, batch))
+    few = reviews.select(np.arange(9))
+    evaluate(writer.policy(temperature=0.7), few, np.random.default_rng(0), fitted_steps=1)
+    assert seen == [4, 5]
+
+
 def test_the_command_says_what_was_learned_from(tmp_path, capsys):
     data, run, next_run = tmp_path / "reviews", tmp_path / "bc", tmp_path / "next"
     assert cli.main(["record", "movie-review", "--episodes", "40", "--out", str(data)]) == 0

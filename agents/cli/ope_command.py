@@ -15,11 +15,16 @@ from tyro.conf import Positional, arg
 from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of
 from agents.cli.show import console
 from datasets_builders.hub import local
+from lang_envs.terminal import Terminal
 
 if TYPE_CHECKING:
+    from agents.agent import Agent
     from agents.ope import Estimate, Evaluation
     from datasets_builders import EpisodeDataset
     from lang_envs.rollout import Policy
+
+_STEPS, _LARGEST = 400, 20_000_000
+"""steps of fitted Q where nobody says how many, and the most parameters of a model that takes them unasked"""
 
 
 @dataclass
@@ -44,8 +49,9 @@ class Ope:
     log that the first of them learned from"""
     behaviour: Path | None = None
     """a run (of bc) that stands in for the policy that was recorded, where its log-probabilities are missing"""
-    fitted_steps: int = 400
-    """optimiser steps of fitted Q on each half of the episodes; 0 does without"""
+    fitted_steps: int | None = None
+    """optimiser steps of fitted Q on each half of the episodes; 0 does without. By default 400, and 0 for a model of
+    more than 20 million parameters: its steps take seconds each without an accelerator"""
     lr: float = 1e-3
     """learning rate of fitted Q"""
     gamma: float = 1.0
@@ -105,12 +111,13 @@ class Ope:
 
         agent = runs.load(run)
         decoding = decoding_of(agent, self.options)
+        steps = _fitted_steps(run, agent) if self.fitted_steps is None else self.fitted_steps
         evaluation = evaluate(
             decoded(agent, decoding),
             data,
             np.random.default_rng(self.seed),
             behaviour,
-            self.fitted_steps,
+            steps,
             self.gamma,
             self.least,
             self.returns,
@@ -118,6 +125,20 @@ class Ope:
             lr=self.lr,
         )
         return Found(evaluation, decoding_in_words(decoding), _learned(run, data))
+
+
+def _fitted_steps(run: Path, agent: Agent) -> int:
+    """How many steps are taken where nobody says, which is said where there are none."""
+    size = sum(weight.numel() for weight in agent.lm.model.parameters())
+    if size <= _LARGEST:
+        return _STEPS
+    Terminal(stderr=True).print(
+        f"{run}: without fitted Q and what is made of it. With {size / 1e6:.0f} million parameters a step of it may "
+        f"take seconds; --fitted-steps {_STEPS} takes so many on each half of the episodes.",
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
 
 
 class Found(NamedTuple):

@@ -78,7 +78,7 @@ def evaluate(
         returns: the least and the greatest return that any episode can have, which intervals allow to what the policy
             says and the log never shows; None: of the episodes and of the environment's reference scores.
         progress: show how far it is, where it takes long.
-        **settings: fields of ``FitConfig`` for fitted Q.
+        **settings: fields of ``FitConfig`` for fitted Q. A step takes 64 episodes, or all of a half that has fewer.
 
     Raises:
         ValueError: a policy without a distribution of tokens, episodes in other tokens, or fewer than two to fit Q on.
@@ -157,7 +157,8 @@ def _fitted(
         for i, (own, other) in enumerate((halves, halves[::-1])):
             seed = int(rng.integers(2**31))
             model = FittedQ.of(target, config, seed)
-            training = FitConfig(**{"progress": False, "seed": seed, "log_every": 10} | settings)
+            usual = {"progress": False, "seed": seed, "log_every": 1, "batch_size": min(ROWS, len(other))}
+            training = FitConfig(**usual | settings)
             for row in fit(model, Logged(data.select(other), seed), steps, training):
                 advance(i * steps + int(row["step"]))
             found += [model.values(batch.to(model.model.device)) for _, batch in _batches(data, own, target)]

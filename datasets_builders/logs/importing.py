@@ -115,7 +115,7 @@ class Import:
     def _talks(self) -> Iterator[tuple[Place, Row, Talk]]:
         for place, row in self._layout.gathered(self._counted(), self._table):
             try:
-                talks = list(self._read(row))
+                talks = [self.spelling.in_turns(talk) for talk in self._read(row)]
             except Fault as fault:
                 self._leave_out(place, fault)
                 continue

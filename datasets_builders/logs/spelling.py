@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from datasets_builders.logs.limits import Limits
-from datasets_builders.logs.talk import Fault, Talk
+from datasets_builders.logs.talk import Fault, Talk, without_replies_in_a_row
 from lang_envs.conversation import Conversation, assistant, user
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
@@ -49,7 +49,18 @@ class Spelling:
         self.before, self.size, self.unused = (
             opening_tokens(tokenizer), vocabulary_size(tokenizer), unused_ids(tokenizer)
         )  # fmt: skip
+        self.in_a_row = self.markup is not None and self.markup.allows_replies_in_a_row
         self.cut = self.shortened = 0
+
+    def in_turns(self, talk: Talk) -> Talk:
+        """The conversation with its replies as they can be said: in a row only where the chat template allows that.
+
+        Raises:
+            Fault: it does not, and the prompt ends with a reply.
+        """
+        if self.markup is None or self.in_a_row or talk.ids is not None:
+            return talk
+        return without_replies_in_a_row(talk)
 
     def episode(self, talk: Talk, policy: str) -> Episode:
         """The episode of a conversation.

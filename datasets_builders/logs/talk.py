@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from lang_envs.conversation import Conversation, Message, user
+from lang_envs.conversation import Conversation, Message, assistant, user
 
 Row = Mapping[str, Any]
 """A record of a log, by column."""
@@ -77,6 +77,33 @@ def talk_of(messages: Conversation, rewards: tuple[float | None, ...], **facts: 
     if first is None:
         raise Fault("nobody speaks as the agent")
     return Talk(messages[:first], messages[first:], rewards, **facts)
+
+
+def without_replies_in_a_row(talk: Talk) -> Talk:
+    """The conversation with neighbouring messages of the agent as one, whose rating is the sum of theirs.
+
+    Raises:
+        Fault: the prompt ends with a message of the agent, which is not a part of the reply.
+    """
+    if talk.rest and talk.opening and talk.opening[-1].role == "assistant":
+        raise Fault("a reply behind a reply of the prompt, which the chat template does not have")
+    rest, rewards, left = list[Message](), list[float | None](), iter(talk.rewards)
+    for message in talk.rest:
+        reward = next(left) if message.role == "assistant" else None
+        if message.role == "assistant" and rest and rest[-1].role == "assistant":
+            rest[-1] = assistant(f"{rest[-1].content}\n\n{message.content}")
+            rewards[-1] = _sum(rewards[-1], reward)
+            continue
+        rest.append(message)
+        if message.role == "assistant":
+            rewards.append(reward)
+    return replace(talk, rest=tuple(rest), rewards=tuple(rewards))
+
+
+def _sum(one: float | None, other: float | None) -> float | None:
+    """Of two ratings; that which is known, where one is not."""
+    known = [rating for rating in (one, other) if rating is not None]
+    return sum(known) if known else None
 
 
 def replies_of(messages: Conversation) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +29,7 @@ def parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) 
     names = file.schema_arrow.names
     if missing := [name for name in columns or () if name not in names]:
         raise CorpusError(f"{path}: expected the columns {columns}, of which {missing} are missing; it has {names}")
-    number = 0
-    for batch in batches(file, path, _AT_ONCE, columns):
-        for record in _plain(batch, f"{path}, after record {number - 1}"):
-            yield number, record
-            number += 1
+    yield from _numbered(batches(file, path, _AT_ONCE, columns), path)
 
 
 def open_parquet(path: str | os.PathLike[str]) -> Any:
@@ -68,6 +64,27 @@ def batches(file: Any, path: str | os.PathLike[str], size: int, columns: Sequenc
         if batch is None:
             return
         yield batch
+
+
+def _numbered(found: Iterable[Any], path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
+    """The rows of record batches, numbered from 0."""
+    number = 0
+    for batch in found:
+        for start in range(0, len(batch), _AT_ONCE):
+            for part in _parts(batch.slice(start, _AT_ONCE)):
+                for record in _plain(part, f"{path}, after record {number - 1}"):
+                    yield number, record
+                    number += 1
+
+
+def _parts(batch: Any) -> Iterator[Any]:
+    """A record batch in pieces that are no larger than a record may be, or hold a single one."""
+    if len(batch) < 2 or batch.nbytes <= largest_record():
+        yield batch
+        return
+    half = len(batch) // 2
+    yield from _parts(batch.slice(0, half))
+    yield from _parts(batch.slice(half))
 
 
 def _plain(batch: Any, where: str) -> list[Record]:
@@ -118,12 +135,7 @@ def arrow(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
     Raises:
         CorpusError: where there is no such file, it is damaged, or too large.
     """
-    number = 0
-    for batch in _mapped(Path(path)):
-        for start in range(0, len(batch), _AT_ONCE):
-            for record in _plain(batch.slice(start, _AT_ONCE), f"{path}, after record {number - 1}"):
-                yield number, record
-                number += 1
+    yield from _numbered(_mapped(Path(path)), path)
 
 
 def _mapped(file: Path) -> Iterator[Any]:

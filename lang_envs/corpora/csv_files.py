@@ -1,6 +1,7 @@
 """Rows of CSV files, every fault named.
 
-A field holds at most 131,072 characters, the limit of Python's ``csv``: a longer one is a quote that was never closed.
+A field holds at most as much as a record may (``LANG_ENVS_MAX_RECORD_MIB``). A quote that is never closed is a fault of
+the file: the field would end with it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator
 
 from lang_envs.corpora.files import CorpusError, lines
+from lang_envs.corpora.limits import largest_record
 from lang_envs.corpora.records import brief
 
 Row = dict[str, str | None]
@@ -46,10 +48,24 @@ def lists(content: Iterable[str], where: str, first: int = 1, delimiter: str = "
         CorpusError: at the first row that is no CSV.
     """
     number, reader = first - 1, csv.reader(content, strict=True, delimiter=delimiter)
+    most = largest_record()
     try:
-        for fields in filter(None, reader):
-            number += 1
-            yield number, fields
+        while (fields := _next(reader, most)) is not None:
+            if fields:
+                number += 1
+                yield number, fields
     except csv.Error as error:
         at = f"row {number + 1}" if number + 1 else "header"
         raise CorpusError(f"{where}, {at}: expected CSV ({error}); was the file cut short?") from error
+
+
+def _next(reader: Iterator[list[str]], most: int) -> list[str] | None:
+    """The fields of the next row, of at most ``most`` characters each; None at the end.
+
+    The limit of ``csv`` is one of the whole process, and is put back.
+    """
+    before = csv.field_size_limit(most)
+    try:
+        return next(reader, None)
+    finally:
+        csv.field_size_limit(before)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 RECORD_VARIABLE, LARGEST_RECORD = "LANG_ENVS_MAX_RECORD_MIB", 64
-"""Of what is in memory at once, in MiB of text: a line, a record, 512 records of Parquet, or a file that is read whole.
+"""Of what is in memory at once, in MiB of text: a line, a record, or a file that is read whole.
 As Python objects it takes up to thirty times as much."""
 EXPANSION_VARIABLE, LARGEST_EXPANSION = "LANG_ENVS_MAX_EXPANSION", 200
 """How many times larger than its compressed file a text may be. Texts shrink 3- to 50-fold, bombs 1000-fold or more."""

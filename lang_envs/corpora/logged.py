@@ -33,7 +33,8 @@ def schema() -> pa.Schema:
     """The columns of the file, which has any number of record batches.
 
     ``messages`` is the whole conversation, ``rewards`` has an entry for each message of the assistant, null where the
-    log says nothing of it, and ``row`` is the place in the source.
+    log says nothing of it, and ``row`` is the place in the source. Each message of the assistant is one reply. One
+    stands behind another only where the data set's markup can write that (``Markup.allows_replies_in_a_row``).
     """
     import pyarrow as pa
 
@@ -105,10 +106,7 @@ class Conversations:
         return batch.column("rewards")[i].as_py()[sum(of_agent)]
 
     def replies(self) -> Replies:
-        """Where the agent replies: 16 bytes for each reply.
-
-        A message of the agent that stands right behind another one of its own goes on with it, and is no reply.
-        """
+        """Where the agent replies: 16 bytes for each reply. Each message of the agent is one, also behind another."""
         parts = [_replies(batch, first) for batch, first in zip(self._batches, self._first.tolist(), strict=False)]
         columns = list(zip(*parts, strict=True)) or [[], [], []]
         kinds = (np.uint32, np.uint32, np.uint64)
@@ -191,7 +189,6 @@ def _replies(batch: pa.RecordBatch, first: int) -> tuple[NDArray[Any], NDArray[A
     roles, contents = messages.flatten().flatten()
     code, starts = _codes(roles), _offsets(messages)  # [M], [n + 1]
     is_reply = code == _ROLES.index("assistant")  # [M]
-    is_reply[1:] &= ~(is_reply[:-1] & ~np.isin(np.arange(1, len(code)), starts))
     text, bounds = _bytes(contents)  # [M + 1]
     prompts: list[int] = []
     flags, codes, ends = is_reply.tolist(), code.tolist(), bounds.tolist()

@@ -15,6 +15,7 @@ from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "MPLBACKEND": "Agg"}
 os.environ.pop("LANG_ENVS_DATA", None)
+sys.path.append(str(Path(__file__).resolve().parents[1]))  # what it shares with other tests
 
 import transformers
 from kinds import KINDS  # what it imports reads the environment

@@ -6,6 +6,7 @@ import arguments
 import corpora
 import data_sets
 import imports
+import logs
 import suites
 
 KINDS = (
@@ -14,6 +15,7 @@ KINDS = (
     agent_folders.KIND,
     corpora.KIND,
     imports.KIND,
+    logs.KIND,
     suites.KIND,
     arguments.KIND,
 )

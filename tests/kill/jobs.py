@@ -52,6 +52,7 @@ def jobs(folder: Path) -> dict[str, list[Job]]:
         "bench": [_bench(workers, folder / "suite.json") for workers in (1, 2)],
         "save an agent": [_save_agent()],
         "save a data set": [_save_data(data)],
+        "import": [_import(folder / "log.jsonl")],
         "export": [_export(data, form) for form in ("jsonl", "parquet", "trl-sft")],
     }
 
@@ -75,6 +76,21 @@ def _blocks() -> Job:
             record("MovieReview-v0", policy, 700, folder / "out", block_size=64, progress=False)
 
     return Job("record", run, lambda folder: files(folder), seen=_whole_or_absent("out"))
+
+
+def _import(log: Path) -> Job:
+    """Three record batches of conversations, some of which are held out."""
+    rows = ({"prompt": f"is room {i // 2} open?", "response": f"until {i}", "score": i % 5} for i in range(5000))
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    def contents(folder: Path) -> Any:
+        return {**files(folder), "left": repr(sorted(p.name for p in folder.rglob("*") if p.suffix != ".lock"))}
+
+    def run(folder: Path) -> None:
+        if not (folder / "out").exists():
+            command("import", log, "--out", folder / "out", "--held-out", "0.2")
+
+    return Job("import", run, contents, seen=_whole_or_absent("out"))
 
 
 def _whole_or_absent(name: str) -> Callable[[Path], Any]:
