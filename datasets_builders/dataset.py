@@ -20,6 +20,7 @@ from datasets_builders.columns import Columns
 from datasets_builders.logs import importing
 from datasets_builders.logs.limits import tokenizer_for
 from datasets_builders.provenance import merged, read_provenance, tokenizer_facts
+from datasets_builders.pushed import data_files
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema
 from datasets_builders.views import Chunk
 from datasets_builders.writer import Recording
@@ -336,6 +337,8 @@ class EpisodeDataset(Sequence[Episode]):
     def push_to_hub(self, name: str, private: bool = False) -> str:
         """Saves these episodes and sends them to the hub, where "hub:owner/name" loads them -> their address.
 
+        Of the paths of this machine in their provenance only the last part is sent.
+
         Args:
             name: "owner/name".
             private: whether nobody else may see a repository that is made for them.
@@ -346,7 +349,8 @@ class EpisodeDataset(Sequence[Episode]):
         with TemporaryDirectory() as made:
             folder = Path(made) / "data"
             self.save(folder)
-            return hub.send(hub.data_files(folder), name, "data", private)
+            with data_files(folder) as files:
+                return hub.send(files, name, "data", private)
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
         """Writes one line of provenance and one line an episode (fields as on disk: one reward per action)."""

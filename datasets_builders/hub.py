@@ -124,18 +124,6 @@ def _holds_secret(file: Path) -> bool:
     return False
 
 
-def data_files(folder: Path) -> dict[str, Path]:
-    """The files of a data set to send: those with checksums, and its card.
-
-    Raises:
-        ValueError: it has no checksums.
-    """
-    entries = read_entries(folder)
-    if entries is None:
-        raise ValueError(f"{folder} has no {CHECKSUMS}; save the data set again, which adds one.")
-    return {name: folder / name for name in (*entries, CHECKSUMS, CARD) if (folder / name).is_file()}
-
-
 def results_files(folder: Path) -> dict[str, Path]:
     """The files of a folder of results to send: pages, pictures and tables, no agents and no checkpoints.
 

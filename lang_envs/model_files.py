@@ -19,8 +19,14 @@ def located(source: str | os.PathLike[str]) -> str | os.PathLike[str]:
     a folder is called so, which is ``"./smollm2"`` then.
 
     Raises:
-        ValueError: the GGUF file is missing or cannot be converted, or the package of the model is not installed.
+        ValueError: the GGUF file is missing or cannot be converted, or the package of the model is not installed; or it
+            is a pushed agent ("hub:owner/name"), which is fetched elsewhere.
     """
+    if os.fspath(source).startswith("hub:"):
+        raise ValueError(
+            f"{os.fspath(source)} is an agent on the hub, and a folder is needed here: "
+            f"datasets_builders.hub.local({os.fspath(source)!r}, 'agent') fetches it and returns its folder"
+        )
     if source in ALIASES:
         return converted(ALIASES[str(source)]())
     if os.fspath(source).lower().endswith(".gguf"):

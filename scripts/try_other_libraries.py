@@ -1,7 +1,9 @@
-"""Runs the recipes of docs/other_libraries.md whose libraries do not install beside this package.
+"""Runs the recipes of docs/other_libraries.md whose libraries are not installed beside this package.
 
-Each library gets an environment of its own in build/others, which is made anew where it is not there. At the end a
-table says of each: its version, whether the recipe ran, and why not.
+Each library gets an environment of its own in build/others, which is made anew where it is not there. A recipe that
+begins with the line ``# server: lang-envs ...`` is for a library that bears no other package of ours: its environment
+is without this package, and that command runs beside it in the environment of this script. At the end a table says of
+each: its version, whether the recipe ran, and why not.
 
 python scripts/try_other_libraries.py [LIBRARY ...]
 """
@@ -9,14 +11,22 @@ python scripts/try_other_libraries.py [LIBRARY ...]
 import argparse
 import os
 import re
+import shlex
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "other_libraries.md"
 OTHERS = ROOT / "build" / "others"
 RECIPE = re.compile(r'^```py title="(.+?)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+SERVER = re.compile(r"^# server: lang-envs (.+)$", re.MULTILINE)
+PATIENCE = 120
+"""seconds that a server has to start"""
 
 
 def recipes() -> dict[str, tuple[str, str]]:
@@ -25,8 +35,8 @@ def recipes() -> dict[str, tuple[str, str]]:
     return {title.partition("[")[0]: (title, code) for title, code in found}
 
 
-def installed(library: str, package: str) -> Path:
-    """The Python of the library's environment, which is made where it is not there.
+def installed(library: str, package: str, alone: bool) -> Path:
+    """The Python of the library's environment, which is made where it is not there; without this package if ``alone``.
 
     Torch comes first and by its constraint: asked for later, a range takes the newest build with CUDA packages.
     """
@@ -35,9 +45,11 @@ def installed(library: str, package: str) -> Path:
     if not done.exists():
         run([sys.executable, "-m", "venv", "--clear", str(folder)])
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        run([*pip, "-c", str(ROOT / "constraints.txt"), "torch"])
+        if not alone:
+            run([*pip, "-c", str(ROOT / "constraints.txt"), "torch"])
         run([*pip, package])
-        run([*pip, "-e", str(ROOT)])
+        if not alone:
+            run([*pip, "-e", str(ROOT)])
         done.touch()
     return python
 
@@ -50,17 +62,52 @@ def run(command: list[str], **settings: object) -> str:
     return done.stdout
 
 
+@contextmanager
+def server(code: str) -> Iterator[dict[str, str]]:
+    """Runs the server that a recipe asks for -> the variable SERVER, its address; nothing where it asks for none.
+
+    Raises:
+        ValueError: it does not start.
+    """
+    if not (found := SERVER.search(code)):
+        yield {}
+        return
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "agents.cli", *shlex.split(found[1]), "--port", str(port)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(PATIENCE):
+                if process.poll() is not None or answers(port):
+                    break
+                time.sleep(1)
+            if not answers(port):
+                raise ValueError(f"the server does not start: lang-envs {found[1]}")
+            yield {"SERVER": f"http://127.0.0.1:{port}"}
+        finally:
+            process.terminate()
+
+
+def answers(port: int) -> bool:
+    """Whether something listens at a port of this machine."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0
+
+
 def tried(library: str, package: str, code: str) -> tuple[str, str]:
     """Its version, and "passed" or why not."""
     version = "not installed"
     try:
-        python = installed(library, package)
+        python = installed(library, package, alone=bool(SERVER.search(code)))
         ask = "import sys; from importlib.metadata import version; print(version(sys.argv[1]))"
         version = run([str(python), "-c", ask, library]).strip()
         work = OTHERS / f"{library}-files"
         run(["rm", "-rf", str(work)])
         work.mkdir()
-        run([str(python), "-c", code], cwd=work, timeout=300, env={**os.environ, "HF_HUB_OFFLINE": "1"})
+        with server(code) as address:
+            settings = {**os.environ, "HF_HUB_OFFLINE": "1", **address}
+            run([str(python), "-c", code], cwd=work, timeout=300, env=settings)
     except (ValueError, OSError, subprocess.TimeoutExpired) as error:
         return version, f"failed: {error}"
     return version, "passed"

@@ -9,6 +9,7 @@ report says so.
 
 from __future__ import annotations
 
+import json
 import runpy
 import sys
 import tempfile
@@ -22,8 +23,12 @@ from openenv.validation import Level, Verdict, run_validation
 from openenv.validation.providers import ExecResult
 from openenv.validation.types import CheckStatus, ProviderCapability
 
+from datasets_builders.logs.importing import Options
+from datasets_builders.logs.writing import import_logs
+from lang_envs.make import needed_options
 from lang_envs.openenv.export import export
 from lang_envs.openenv.server import serving
+from lang_envs.tokenizers import text_tokenizer
 
 
 class Running:
@@ -67,6 +72,24 @@ class InThisProcess:
         return Running(runpy.run_path(str(self._root / "server" / "app.py"))["app"])
 
 
+def needed(env_id: str, folder: Path) -> dict[str, str]:
+    """What an environment cannot be made without: of logs, a data set of two conversations below ``folder``.
+
+    Raises:
+        ValueError: where it needs something else.
+    """
+    options = needed_options(env_id)
+    if options not in ((), ("data",)):
+        raise ValueError(f"{env_id} needs {' and '.join(options)}, and this script brings nothing but data")
+    if not options:
+        return {}
+    log, data = folder / "log.jsonl", folder / "log"
+    rows = ({"prompt": prompt, "response": "hello", "reward": 1.0} for prompt in ("hi", "good day"))
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    import_logs([log], data, text_tokenizer(), Options(), held_out=0)
+    return {"data": str(data)}
+
+
 def validate(env_id: str, folder: Path, **options: Any) -> list[str]:
     """Exports an environment and validates it at each level -> what was found wrong."""
     export(env_id, folder, **options)
@@ -97,7 +120,7 @@ def main(ids: list[str]) -> int:
     for env_id in ids:
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            found = validate(env_id, Path(folder) / "env")
+            found = validate(env_id, Path(folder) / "env", **needed(env_id, Path(folder)))
         refused += bool(found)
         print(f"{env_id:40} {found or 'passes'} ({time.perf_counter() - started:.1f} s)")
     return int(refused > 0)

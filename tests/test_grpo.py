@@ -23,6 +23,9 @@ from lang_envs.trl.starts import start_of
 pytestmark = pytest.mark.filterwarnings("ignore")  # of TRL, on what is experimental
 
 
+COLUMNS = ("prompt_ids", "completion_ids", "env_mask", "logprobs")
+
+
 class Replay:
     """Says the utterances of an episode again, and refuses any other history."""
 
@@ -56,7 +59,7 @@ def first_token(completion_ids, **_):
     return [float(ids[0]) for ids in completion_ids]
 
 
-def trainer_of(env, tmp_path, seen, **settings):
+def trainer_of(env, tmp_path, seen, kind=GRPOTrainer, **settings):
     """A trainer that keeps what it was given, and the weights that said it."""
     play = rollout_func(env)
 
@@ -66,7 +69,7 @@ def trainer_of(env, tmp_path, seen, **settings):
         seen.append((asked, given, weights))
         return given
 
-    return GRPOTrainer(
+    return kind(
         model=LM.from_scratch("d64-l2", env, seed=1).model,
         processing_class=env.tokenizer,
         reward_funcs=[episode_return, first_token],
@@ -97,9 +100,7 @@ def test_grpo_learns_from_exactly_what_was_played(env_id, options, temperature, 
         starts = [start_of(prompt) for prompt in asked]
         assert [start.seed for start in starts[:4]] == [starts[0].seed] * 4 != [start.seed for start in starts[4:]]
         for i in (0, 3, 7):
-            opening, said, mask, chances = (
-                given[key][i] for key in ("prompt_ids", "completion_ids", "env_mask", "logprobs")
-            )
+            opening, said, mask, chances = (given[key][i] for key in COLUMNS)
             assert len(said) == len(mask) == len(chances) and mask[0] == mask[-1] == 1
             # The record of the same episode, played anew from what was said alone.
             tokens = opening + said
@@ -114,21 +115,77 @@ def test_grpo_learns_from_exactly_what_was_played(env_id, options, temperature, 
             np.testing.assert_allclose(chances, expected, atol=2e-5)
 
 
-def test_the_distribution_is_the_one_that_was_sampled_from(tmp_path):
-    """With top_k=2 every token has one of two probabilities that sum to 1."""
-    env = gym.make_vec("Wordle-v0", 8, words="english-30").unwrapped
-    trainer = trainer_of(env, tmp_path, [], top_k=2)
-    rows = trainer.train_dataset.select([0] * 8)["prompt"]
-    given = rollout_func(env)(list(rows), trainer)
-    opening = given["prompt_ids"][0]
-    firsts = {
-        said[0]: np.exp(chances[0]) for said, chances in zip(given["completion_ids"], given["logprobs"], strict=True)
-    }
+SAMPLING = [
+    {"temperature": 0.5},
+    {"top_k": 2},
+    {"top_p": 0.3},
+    {"min_p": 0.9},
+    {"repetition_penalty": 3.0, "temperature": 0.7},
+    {"temperature": 0.5, "top_p": 0.3, "generation_kwargs": {"top_k": 3}},
+]
+
+
+def sampled_from(model, tokens, at, temperature=1.0, repetition_penalty=1.0, top_k=0, top_p=1.0, min_p=0.0):
+    """The log-probabilities [V] of the token at a place, by the definitions and in one pass without a cache."""
     with torch.no_grad():
-        best = trainer.model(torch.tensor([opening])).logits[0, -1].topk(2)
-    expected = dict(zip(best.indices.tolist(), best.values.softmax(0).tolist(), strict=True))
-    assert firsts.keys() <= expected.keys()
-    assert firsts == pytest.approx({token: expected[token] for token in firsts}, abs=1e-5)
+        logits = model(torch.tensor([tokens[:at]])).logits[0, -1]  # [V]
+    said = torch.tensor(sorted(set(tokens[:at])))
+    logits[said] = torch.where(logits[said] < 0, logits[said] * repetition_penalty, logits[said] / repetition_penalty)
+    logits = logits / temperature
+    if top_k:
+        logits[logits < logits.topk(top_k).values[-1]] = -torch.inf
+    chances, order = logits.softmax(-1).sort(descending=True)  # [V]
+    logits[order[chances.cumsum(-1) - chances >= top_p]] = -torch.inf  # what the likelier ones leave no room for
+    chances = logits.softmax(-1)
+    logits[chances < min_p * chances.max()] = -torch.inf
+    return logits.log_softmax(-1)
+
+
+@pytest.mark.parametrize("settings", SAMPLING, ids=str)
+def test_the_distribution_is_the_one_that_was_sampled_from(settings, tmp_path):
+    env = gym.make_vec("Wordle-v0", 4, words="english-30").unwrapped
+    trainer = trainer_of(env, tmp_path, [], **settings)
+    given = rollout_func(env)(list(trainer.train_dataset["prompt"])[:4], trainer)
+    model, asked = LM.from_scratch("d64-l2", env, seed=1).model, dict(settings)  # whose forward no trainer has wrapped
+    asked |= asked.pop("generation_kwargs", {})
+    for opening, said, mask, chances in zip(*[given[key] for key in COLUMNS], strict=True):
+        for i in np.flatnonzero(mask)[:12]:
+            expected = sampled_from(model, opening + said, len(opening) + i, **asked)
+            assert chances[i] == pytest.approx(expected[said[i]].item(), abs=2e-5)
+
+
+class Watched(GRPOTrainer):
+    """Keeps how far TRL's own forward pass, at the moment of learning, is from what it was told of the sampling."""
+
+    def _compute_loss(self, model, inputs):
+        ids, seen = (torch.cat([inputs[f"prompt_{part}"], inputs[f"completion_{part}"]], 1) for part in ("ids", "mask"))
+        with torch.no_grad():
+            own, *_ = self._get_per_token_logps_and_entropies(model, ids, seen, inputs["completion_ids"].shape[1])
+        chosen = (inputs["completion_mask"] * inputs["tool_mask"]).bool()
+        self.ratios.append((own - inputs["sampling_per_token_logps"])[chosen].exp())
+        return super()._compute_loss(model, inputs)
+
+
+def test_the_importance_ratio_is_one_where_learning_is_on_policy(tmp_path):
+    """In the first of two passes over the same rollouts; in the second the weights are no longer those that played."""
+    env = gym.make_vec("Wordle-v0", 8, words="english-30").unwrapped
+    trainer = trainer_of(env, tmp_path, [], kind=Watched, temperature=0.7, num_iterations=2)
+    trainer.ratios = []
+    trainer.train()
+    first, second = trainer.ratios
+    assert (first - 1).abs().max() < 1e-4
+    assert (second - 1).abs().max() > 1e-3
+    assert trainer.state.log_history[0]["clip_ratio/region_mean"] == 0.0
+
+
+@pytest.mark.parametrize("settings", [{"num_beams": 2}, {"do_sample": False}, {"num_return_sequences": 2}])
+def test_what_is_not_sampled_token_by_token_is_refused(settings, tmp_path):
+    env = gym.make_vec("Wordle-v0", 2, words="english-30").unwrapped
+    trainer = trainer_of(env, tmp_path, [])
+    trainer.generation_config.update(**settings)
+    ((name, value),) = settings.items()
+    with pytest.raises(ValueError, match=f"generation_kwargs has {name}={value}; expected {name}="):
+        Generation(env, trainer)
 
 
 def test_the_model_s_mode_is_put_back_and_rows_without_room_are_answered(tmp_path):

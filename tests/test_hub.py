@@ -3,19 +3,21 @@
 import json
 
 import datasets
+import gymnasium as gym
 import pytest
 from huggingface_hub import constants
 from local_hub import Hub, running
 from test_cli import call
-from toy_agent import make_agent, make_episodes, make_lm, same_weights, weights
+from toy_agent import make_agent, make_env, make_episodes, make_lm, same_weights, weights
 
-from agents import Agent, Logged, LoRAConfig
+from agents import LM, Agent, Logged, LoRAConfig
 from agents.cli.push_command import kind_of
 from agents.models.adapter_files import Origin
 from agents.models.lora import add_adapters
 from agents.pushed import agent_files
 from datasets_builders import EpisodeDataset, build
-from datasets_builders.hub import check_files, data_files, local, results_files, send
+from datasets_builders.hub import check_files, local, results_files, send
+from datasets_builders.pushed import data_files, without_folders
 
 
 @pytest.fixture
@@ -120,6 +122,49 @@ def test_a_log_is_imported_by_name(hub, tmp_path, capsys, monkeypatch):
     assert code == 2 and "hub:me/none, split 'train': cannot be read" in error and not (tmp_path / "e").exists()
 
 
+def test_paths_of_this_machine_stay_out_of_a_pushed_data_set(hub, tmp_path, capsys):
+    log, folder = tmp_path / "my logs" / "chats.jsonl", tmp_path / "data"
+    log.parent.mkdir()
+    rows = ({"prompt": f"hello {i}", "response": "hi", "reward": 1.0} for i in range(6))
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert call(capsys, "import", log, "--out", folder, "--held-out", 0.4)[0] == 0
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    assert call(capsys, "push", folder, "me/chats")[0] == 0
+    sent = hub.repos["datasets/me/chats"]
+    assert {*sent} >= {file.relative_to(folder).as_posix() for file in before}
+    assert not any(str(tmp_path).encode() in content for content in sent.values())
+    assert {file: file.read_bytes() for file in before} == before
+    assert EpisodeDataset.load(folder).provenance["source"] == [str(log)]
+    EpisodeDataset.load(folder).push_to_hub("me/again")
+    assert not any(str(tmp_path).encode() in content for content in hub.repos["datasets/me/again"].values())
+    found = local("hub:me/chats", "data")
+    for part in (found, found / "held-out"):
+        assert EpisodeDataset.load(part).provenance["source"] == ["chats.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "text, sent",
+    [
+        ("/home/Jane Doe/a.csv", "a.csv"),
+        ("C:\\logs\\a.csv", "a.csv"),
+        ("from /srv/x/a.csv, and '~/b/c.csv'", "from a.csv, and 'c.csv'"),
+        ("https://host/v1/models and/or 1/2/3 ./a/b hub:me/x", "https://host/v1/models and/or 1/2/3 ./a/b hub:me/x"),
+        ("a / b </i> my_rewards:brief", "a / b </i> my_rewards:brief"),
+    ],
+)
+def test_of_a_path_the_name_is_sent(text, sent):
+    assert without_folders({"a": [text, 1, None]}) == {"a": [sent, 1, None]}
+
+
+def test_a_language_model_of_a_pushed_agent_is_opened_by_its_name(hub):
+    agent = make_agent("bc")
+    agent.push_to_hub("me/bc")
+    found = LM.from_pretrained("hub:me/bc", make_env())
+    assert same_weights(weights(found), weights(agent.lm))
+    with pytest.raises(ValueError, match=r"hub:me/bc is an agent on the hub.*hub\.local\('hub:me/bc', 'agent'\)"):
+        gym.make("MovieReview-v0", tokenizer="hub:me/bc")
+
+
 def test_a_dry_run_sends_nothing(hub, run, capsys):
     code, out, _ = call(capsys, "push", run, "me/toy", "--dry-run")
     size = (run / "agent" / "model.safetensors").stat().st_size
@@ -159,8 +204,8 @@ def test_only_files_of_known_kinds_are_sent(tmp_path, run):
         (tmp_path / "results" / name).write_text("x")
     assert sorted(results_files(tmp_path / "results")) == ["README.md", "a.png"]
     assert [kind_of(run), kind_of(run / "agent"), kind_of(tmp_path / "results")] == ["agent", "agent", "results"]
-    with pytest.raises(ValueError, match="has no checksums"):
-        data_files(tmp_path / "results")
+    with pytest.raises(ValueError, match="has no checksums"), data_files(tmp_path / "results"):
+        pass
     with pytest.raises(ValueError, match="There is no folder"):
         kind_of(tmp_path / "nowhere")
 

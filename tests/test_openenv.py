@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import runpy
+import threading
 
 import gymnasium as gym
 import numpy as np
@@ -17,7 +15,7 @@ from openenv.cli._validation import validate_running_environment
 from openenv.core import GenericEnvClient
 from openenv.validation import Level, Verdict, run_validation
 from typer.testing import CliRunner
-from validate_openenv import validate
+from validate_openenv import needed, validate
 
 from agents import cli
 from lang_envs import rollout
@@ -29,8 +27,8 @@ from lang_envs.openenv.models import UtteranceAction
 from lang_envs.openenv.server import make_app, serving
 from lang_envs.policies.any_task import RandomTokens
 from lang_envs.scores import expert
+from lang_envs.tasks.wordle import Wordle
 
-ROOT = Path(__file__).parents[1]
 WORDS = ["crane", "slate", "x", "", "mount", "audio", "hello", "guess"]
 SAID = "The answer is A."
 
@@ -159,6 +157,28 @@ def test_many_sessions_at_once_play_what_each_would_alone():
     env = gym.make("Wordle-v0", level="utterance", words="english-30")
     for seed, texts in enumerate(heard):
         assert texts == [env.reset(seed=seed)[0], *(env.step(word)[0] for word in WORDS[:3])]
+
+
+def test_a_task_that_takes_long_keeps_no_other_session_waiting(monkeypatch):
+    """Replies that come only once two are asked for at the same time."""
+    both, reply = threading.Barrier(2), Wordle.reply
+
+    def together(self, *asked):
+        both.wait(timeout=5)
+        return reply(self, *asked)
+
+    monkeypatch.setattr(Wordle, "reply", together)
+
+    async def play(url):
+        async with GenericEnvClient(base_url=url) as env:
+            await env.reset(context=1)
+            return (await env.step({"message": "slate"})).reward
+
+    async def everybody(url):
+        return await asyncio.gather(play(url), play(url))
+
+    with serving(make_app("Wordle-v0", sessions=2, words=["crane", "slate"])) as url:
+        assert asyncio.run(everybody(url)) == [0.0, 0.0]
 
 
 def test_a_client_beyond_the_sessions_is_refused(wordle):
@@ -327,8 +347,6 @@ def test_openenv_validates_the_running_server(wordle):
 
 
 def test_validation_finds_a_reward_beyond_the_declared_range(tmp_path, monkeypatch):
-    from lang_envs.tasks.wordle import Wordle
-
     monkeypatch.setattr(Wordle, "reward_range", (-0.5, 0.0))
     assert any("runtime.reward_well_formed" in line for line in validate("Wordle-v0", tmp_path / "env"))
 
@@ -338,17 +356,17 @@ def test_the_exported_folder_serves_by_itself(tmp_path, capsys):
     assert cli.main(["export-env", "Wordle-v0", "--out", str(folder), "--set", "words=english-30"]) == 0
     assert "openenv validate" in capsys.readouterr().out
     assert CliRunner().invoke(openenv, ["validate", str(folder), "--level", "static"]).exit_code == 0
-    code = "from server.app import app; from lang_envs.openenv.server import serving; import requests\n"
-    code += "with serving(app) as url: print(requests.post(url + '/Wordle-v0/num_tasks', json={'split': 'all'}).json())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert "{'num_tasks': 30}" in done.stdout, done.stderr
+    with TestClient(runpy.run_path(str(folder / "server" / "app.py"))["app"]) as client:
+        assert client.post("/Wordle-v0/num_tasks", json={"split": "all"}).json() == {"num_tasks": 30}
+
+
+def test_an_environment_of_a_folder_is_validated_and_served_with_it(tmp_path):
+    assert validate("Logs-v0", tmp_path / "env", **needed("Logs-v0", tmp_path)) == []
+    served = runpy.run_path(str(tmp_path / "env" / "server" / "app.py"))["app"]
+    with TestClient(served) as client:
+        assert client.post("/Logs-v0/num_tasks", json={"split": "all"}).json() == {"num_tasks": 2}
+    with pytest.raises(TypeError, match="Logs needs the option 'data'"):
+        export("Logs-v0", tmp_path / "other")
 
 
 def test_a_folder_that_holds_something_is_left_alone(tmp_path):

@@ -65,13 +65,15 @@ class Push:
     def _files(self, kind: str) -> Iterator[Mapping[str, Path]]:
         from agents.pushed import agent_files
         from datasets_builders import EpisodeDataset, hub
+        from datasets_builders.pushed import data_files
 
         if kind == "agent":
             with agent_files(self.folder, self.license) as files:
                 yield files
         elif kind == "data":
             EpisodeDataset.load(self.folder)  # nobody is sent what is damaged
-            yield hub.data_files(self.folder)
+            with data_files(self.folder) as files:
+                yield files
         else:
             yield hub.results_files(self.folder)
 

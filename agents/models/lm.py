@@ -33,6 +33,7 @@ from agents.models.silence import silence
 from agents.models.sizes import SIZES
 from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify
+from datasets_builders.hub import PREFIX, local
 from lang_envs.model_files import located
 from lang_envs.pretrained import Precision, load_model, load_vocabulary
 from lang_envs.tokenizers import unused_ids, vocabulary_size
@@ -130,7 +131,8 @@ class LM:
         work side by side instead, started by ``torchrun``, with ``FitConfig.shard`` where one cannot hold the model.
 
         Args:
-            path: a folder, a ``.gguf`` file, ``"smollm2"``, or a name on the Hugging Face hub.
+            path: a folder, a ``.gguf`` file, ``"smollm2"``, a name on the Hugging Face hub, or "hub:owner/name" of an
+                agent that was pushed there.
             env: an environment of lang_envs, or a vector of them.
             lora: train adapters (``agents.models.lora``), not the model's own weights; None: train those.
             seed: of the adapters' first weights, where there are any.
@@ -138,10 +140,12 @@ class LM:
                 the optimiser keeps of weights in bfloat16 (``agents.models.precision``).
 
         Raises:
+            OSError: an agent cannot be fetched from the hub.
             ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has,
                 in all or in the window of some layer; or adapters cannot be added.
         """
         env = env.unwrapped
+        path = local(path, "agent") if str(path).startswith(PREFIX) else path
         try:
             if (Path(path) / CHECKSUMS).exists():  # an agent's
                 verify(Path(path))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import html
+import threading
 from typing import Any
 from uuid import uuid4
 
@@ -41,6 +42,7 @@ class Splits:
         self.usual: str = getattr(task, "split", WHOLE) if task.splits else WHOLE
         self.names = tuple(dict.fromkeys((self.usual, *task.splits)))
         self._envs = {self.usual: usual}
+        self._lock = threading.Lock()  # sessions reset in threads of their own
 
     def env(self, split: str) -> UtteranceEnv:
         """The environment of a split, which nobody plays in: the sessions have copies.
@@ -50,11 +52,12 @@ class Splits:
         """
         if not isinstance(split, str):
             raise TypeError(f"a split must be a text, got {shown(split)}")
-        if split not in self._envs:
-            if split not in self.names:
-                raise ValueError(f"{self.env_id} has no split {shown(split)}; {hint(split, self.names)}")
-            self._envs[split] = utterance_env(self.env_id, **self._options | {"split": split})
-        return self._envs[split]
+        if split not in self.names:
+            raise ValueError(f"{self.env_id} has no split {shown(split)}; {hint(split, self.names)}")
+        with self._lock:
+            if split not in self._envs:
+                self._envs[split] = utterance_env(self.env_id, **self._options | {"split": split})
+            return self._envs[split]
 
     def size(self, split: str) -> int:
         """How many starting points a split has.
@@ -71,6 +74,9 @@ class Splits:
 
 class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, EpisodeState]):
     """An episode after another of one session; the same seed gives the episode that ``gymnasium.make`` gives.
+
+    The server runs each session's ``reset`` and ``step`` in a thread of that session, so that a task that takes long
+    keeps nobody else waiting. Sessions share the task: what its author keeps in it must bear several threads.
 
     The starting points are OpenEnv's tasks: ``list_splits``, ``num_tasks``, ``get_task``, and
     ``reset(split=..., context=...)`` (or ``index=...``) begins at one.
@@ -149,25 +155,6 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
             reward=reward,
             metadata=self._metadata(truncated, info),
         )
-
-    # On the server's own thread: a hop to another one costs more than most tasks take, and what the sessions share
-    # (a task's caches) then needs no locks.
-
-    async def reset_async(  # noqa: D102  # as reset
-        self,
-        seed: int | None = None,
-        episode_id: str | None = None,
-        context: int | None = None,
-        split: str | None = None,
-        index: int | None = None,
-        **unknown: Any,
-    ) -> UtteranceObservation:
-        return self.reset(seed, episode_id, context, split, index, **unknown)
-
-    async def step_async(  # noqa: D102  # as step
-        self, action: UtteranceAction, timeout_s: float | None = None, **more: Any
-    ) -> UtteranceObservation:
-        return self.step(action)
 
     @property
     def state(self) -> EpisodeState:

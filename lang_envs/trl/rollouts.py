@@ -25,8 +25,10 @@ def rollout_func(env: TokenVectorEnv) -> Callable[[list[Any], Any], dict[str, An
     """The ``rollout_func`` of a ``GRPOTrainer`` that plays an environment, an episode for each prompt.
 
     The episodes are those of :func:`lang_envs.rollout`, as many at once as ``env`` has rows; nothing is tokenised
-    again. The trainer's model speaks by its ``generate``, with the trainer's temperature, top_p, top_k and so on, in
-    eval mode; chance comes from torch's generator, which the trainer seeds. Of an episode
+    again. The trainer's model speaks by its ``generate``, in eval mode. The trainer's ``temperature``, ``top_p``,
+    ``top_k``, ``min_p``, ``repetition_penalty`` and ``generation_kwargs`` shape what is sampled from, and are in the
+    log-probabilities; beams and greedy decoding are refused. Chance comes from torch's generator, which the trainer
+    seeds. Of an episode
 
     * ``prompt_ids`` is the opening observation;
     * ``completion_ids`` is the rest up to the last token that the agent chose;
@@ -83,7 +85,8 @@ class Generation:
         trainer: a ``GRPOTrainer`` that does not use vLLM.
 
     Raises:
-        ValueError: where the trainer generates otherwise, or its model has not all tokens of the environment.
+        ValueError: where the trainer generates otherwise or without sampling, or its model has not all tokens of the
+            environment.
     """
 
     def __init__(self, env: TokenVectorEnv, trainer: Any) -> None:
@@ -95,9 +98,11 @@ class Generation:
                 f"the model has {size} tokens and the environment {env.vocabulary_size}: make the environment with "
                 "tokenizer=..., the model's own"
             )
+        _check_sampling(trainer.generation_config)
         self._env, self._trainer = env, trainer
         self._config = copy.deepcopy(trainer.generation_config)
         self._config.update(
+            **_SAMPLING,  # also where the model's own configuration says otherwise
             eos_token_id=env.end_id,
             pad_token_id=env.pad_id,
             return_dict_in_generate=True,
@@ -150,3 +155,16 @@ class Generation:
         ended = tokens == self._env.end_id
         lengths = np.where(ended.any(1), ended.argmax(1) + 1, tokens.shape[1])  # [n]
         return [Turn(row[:n], chance[:n]) for row, chance, n in zip(tokens, chances, lengths, strict=True)]
+
+
+_SAMPLING = {"do_sample": True, "num_beams": 1, "num_return_sequences": 1}
+
+
+def _check_sampling(config: Any) -> None:
+    """Refuses what does not draw each token from one distribution, whose log-probabilities GRPO is told."""
+    for name, expected in _SAMPLING.items():
+        if (value := getattr(config, name, None)) not in (None, expected):
+            raise ValueError(
+                f"GRPO learns from tokens that were sampled one by one: generation_kwargs has {name}={value!r}; "
+                f"expected {name}={expected!r}"
+            )
