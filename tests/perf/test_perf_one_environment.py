@@ -2,8 +2,8 @@
 
 Reach: at either level as many games a second as TextArena's ``Wordle-v0-raw`` in the same run, which is not installed
 here: bound by what Python takes for a step, at the token level by the two arrays that each of 36 steps hands out.
-``RecordEnv`` at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take most), and what
-the recorder of a vector adds to a step must not grow with the episodes that wait to be written.
+``RecordEpisodes`` around it at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take
+most), and what it adds to a step of a vector must not grow with the episodes that wait to be written.
 """
 
 import sys
@@ -13,7 +13,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from datasets_builders import RecordEnv, RecordEpisodes
+from datasets_builders import RecordEpisodes
 
 WORDS = ["slate", "crony", "humid", "befog", "vapid", "jumpy"]
 TOKENS = [token for word in WORDS for token in [*(ord(letter) - ord("a") for letter in word), 30]]
@@ -37,7 +37,7 @@ def test_games(benchmark, tmp_path, level, said):
     envs = {
         "gym.make": gym.make("Wordle-v0", level=level),
         "no checker": gym.make("Wordle-v0", level=level, disable_env_checker=True),
-        "recorded": RecordEnv(gym.make("Wordle-v0", level=level), tmp_path / "d"),
+        "recorded": RecordEpisodes(gym.make("Wordle-v0", level=level), tmp_path / "d"),
     }
     best, steps = dict.fromkeys(envs, np.inf), {}
     for _ in range(5 if benchmark.enabled else 1):
