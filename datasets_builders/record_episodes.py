@@ -33,9 +33,9 @@ class RecordEpisodes:
 
     Around what ``gymnasium.make`` gives, at either level, it is a :class:`RecordOne`; around a vector of
     ``gymnasium.make_vec``, in any autoreset mode, a :class:`RecordVector`. One environment is recorded several times as
-    fast as a vector of one. The rewards and infos are those that arrive here, also where a wrapper below changes them. Episodes come in
-    the order in which they end; log-probabilities are not known. Call :meth:`finish` (or ``close``) to make the folder
-    whole.
+    fast as a vector of one. The rewards and infos are those that arrive here, also where a wrapper below changes them.
+    Episodes come in the order in which they end; log-probabilities are not known. Call :meth:`finish` (or ``close``) to
+    make the folder whole.
 
     Example:
         >>> env = RecordEpisodes(gymnasium.make("Wordle-v0", level="utterance"), "data/mine", policy="mine")
