@@ -2,7 +2,6 @@
 
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.recipes import RECIPES, Recipe, build, episodes_of
-from datasets_builders.record_env import RecordEnv
 from datasets_builders.record_episodes import RecordEpisodes
 from datasets_builders.recorder import record, write_blocks
 from datasets_builders.storage import DatasetError
@@ -12,7 +11,6 @@ __all__ = [
     "DatasetError",
     "EpisodeDataset",
     "Recipe",
-    "RecordEnv",
     "RecordEpisodes",
     "build",
     "episodes_of",

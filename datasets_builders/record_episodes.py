@@ -1,10 +1,10 @@
-"""RecordEpisodes: a wrapper that records every episode an outside loop finishes, one token step at a time."""
+"""RecordEpisodes: a wrapper that records every episode an outside loop finishes, in one environment or in a vector."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import gymnasium as gym
 import numpy as np
@@ -13,28 +13,32 @@ from numpy.typing import ArrayLike, NDArray
 
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.episode_log import EpisodeLog
-from lang_envs.arguments import seeds_of, shown
-from lang_envs.episode import Episodes
+from lang_envs.arguments import seed_of, seeds_of, shown
+from lang_envs.envs import TokenEnv, UtteranceEnv
+from lang_envs.episode import Episode, Episodes
 from lang_envs.infos import column, widened
-from lang_envs.replies import first_unfit
+from lang_envs.replies import check_info, check_reward, first_unfit
 from lang_envs.vector import TokenVectorEnv
 
 Rows = NDArray[np.int64]  # [n]
 EVERY_ROW, NO_ROWS = slice(None), np.empty(0, np.int64)
 _LARGEST = float(np.finfo(np.float32).max)
 _GYMNASIUMS = ("final_obs", "final_info")  # among the infos, but not the task's
+_FROM_THE_BEGINNING = "an episode is recorded from its beginning: call reset() of RecordEpisodes before step()"
 Observation = dict[str, NDArray[Any]]
 
 
-class RecordEpisodes(gym.vector.VectorWrapper):
-    """Passes everything through and writes each finished episode to a new data set, in any autoreset mode.
+class RecordEpisodes:
+    """Passes everything through and writes each finished episode to a new data set.
 
-    Episodes come in the order in which they end. Their seed is known where ``reset`` was given one, and null after an
-    autoreset; log-probabilities are not known. One environment of ``gymnasium.make`` is recorded by
-    :class:`datasets_builders.RecordEnv`. Call :meth:`finish` (or ``close``) to make the folder whole.
+    Around what ``gymnasium.make`` gives, at either level, it is a :class:`RecordOne`; around a vector of
+    ``gymnasium.make_vec``, in any autoreset mode, a :class:`RecordVector`. One environment is recorded several times as
+    fast as a vector of one. The rewards and infos are those that arrive here, also where a wrapper below changes them.
+    Episodes come in the order in which they end; log-probabilities are not known. Call :meth:`finish` (or ``close``) to
+    make the folder whole.
 
     Example:
-        >>> env = RecordEpisodes(gymnasium.make_vec("Wordle-v0", 64), "data/mine", policy="mine")
+        >>> env = RecordEpisodes(gymnasium.make("Wordle-v0", level="utterance"), "data/mine", policy="mine")
         >>> ...  # any loop over env.reset and env.step
         >>> dataset = env.finish()
 
@@ -46,8 +50,120 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         resume: whether the episodes of an interrupted recording are kept and added to; else they are an error.
 
     Raises:
+        TypeError: where ``env`` is no environment of this package.
         FileExistsError: where ``out`` exists, or an unfinished recording of it and ``resume`` is False.
     """
+
+    _log: EpisodeLog
+
+    @overload
+    def __new__(cls, env: gym.Env[Any, Any], *args: Any, **kwargs: Any) -> RecordOne: ...
+    @overload
+    def __new__(cls, env: gym.vector.VectorEnv[Any, Any, Any], *args: Any, **kwargs: Any) -> RecordVector: ...
+    def __new__(cls, env: Any, *args: Any, **kwargs: Any) -> RecordEpisodes:
+        """The wrapper that fits ``env``."""
+        kind = RecordVector if isinstance(env, gym.vector.VectorEnv) else RecordOne
+        return super().__new__(kind if cls is RecordEpisodes else cls)
+
+    def finish(self) -> EpisodeDataset:
+        """Writes what is left, makes the folder whole and opens it; an episode that ends after that is an error.
+
+        Raises:
+            DatasetError: where no episode has ended; more can be played.
+        """
+        return self._log.finish()
+
+
+class RecordOne(RecordEpisodes, gym.Wrapper[Any, Any, Any, Any]):
+    """One environment; at the utterance level the record holds the tokens that were said and heard, as at the other."""
+
+    def __init__(
+        self,
+        env: gym.Env[Any, Any],
+        out: str | os.PathLike[str],
+        policy: str = "unknown",
+        block_size: int = 4096,
+        resume: bool = False,
+    ) -> None:
+        gym.Wrapper.__init__(self, env)
+        played = env.unwrapped
+        if not isinstance(played, TokenEnv | UtteranceEnv):
+            raise TypeError(f"expected an environment of gymnasium.make with tokens or utterances, got {shown(env)}")
+        self._played: TokenEnv | UtteranceEnv = played
+        self._log = EpisodeLog(env, out, policy, block_size, resume, "RecordEpisodes")
+        self._length = 0  # tokens of the episode under way; 0 where there is none
+        self._acted: list[int] = []  # places of the agent's tokens
+        self._paid: list[int] = []  # places of the rewards
+        self._rewards: list[float] = []
+        self._info: dict[str, Any] = {}
+        self._seed: int | None = None
+        self._steps = 0
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Resets; an episode that was under way is not recorded.
+
+        Raises:
+            ValueError: for a seed that the record's 64 bits do not hold, or what the environment refuses.
+            TypeError: what the environment refuses.
+        """
+        own = seed_of(seed)
+        if own is not None and own >= 2**63:
+            raise ValueError(f"a recorded seed must be below 2**63, got {shown(seed)}")
+        self._length = 0
+        found = self.env.reset(seed=seed, options=options)
+        self._length, self._seed, self._info = len(self._played.history), own, {}
+        self._acted, self._paid, self._rewards = [], [], []
+        return found
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Steps, and records the episode where it ends.
+
+        Raises:
+            ValueError: where no episode was begun through this wrapper, the recording is finished, or a wrapper below
+                paid or told what no record can hold. The episode under way is then left: reset to go on.
+        """
+        before, played = self._length, self._played
+        if before == 0 or before != len(played.history):
+            self._length = 0
+            raise ValueError(_FROM_THE_BEGINNING)
+        found = self.env.step(action)
+        _, reward, terminated, truncated, info = found
+        self._steps += 1
+        self._length, acted = 0, played.acted
+        try:
+            check_reward(reward)
+            check_info(info)
+        except (ValueError, TypeError) as error:
+            raise type(error)(f"step {self._steps} cannot be recorded: {error}; a wrapper changed it") from None
+        self._length = len(played.history)
+        self._acted += range(before, acted)
+        if reward:
+            self._paid.append(acted - 1)
+            self._rewards.append(float(reward))
+        if info:
+            self._info |= info
+        if terminated or truncated:
+            self._keep(bool(terminated))
+        return found
+
+    def close(self) -> None:
+        """Finishes the recording where an episode has ended, and closes the environment."""
+        self._log.close()
+        self.env.close()
+
+    def _keep(self, terminated: bool) -> None:
+        tokens = np.array(self._played.history, np.int32)  # [t]
+        is_action, rewards = np.zeros(len(tokens), np.bool_), np.zeros(len(tokens), np.float32)  # [t] each
+        is_action[self._acted] = True
+        rewards[self._paid] = self._rewards
+        seed = {} if self._seed is None else {"seed": self._seed}
+        episode = Episode(tokens, is_action, rewards, terminated, not terminated, info=seed)
+        self._log.add(Episodes.from_list([episode]), [self._log.info(self._info)])
+        self._log.write_when_full()  # last, so that a full disk leaves nothing half done here
+
+
+class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
+    """A vector; an episode's seed is known where ``reset`` was given one, and null after an autoreset."""
 
     def __init__(
         self,
@@ -57,7 +173,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
         block_size: int = 4096,
         resume: bool = False,
     ) -> None:
-        super().__init__(env)
+        gym.vector.VectorWrapper.__init__(self, env)
         self.env: TokenVectorEnv = env
         self._mode = AutoresetMode(env.metadata["autoreset_mode"])
         self._log = EpisodeLog(env, out, policy, block_size, resume, "RecordEpisodes")
@@ -103,7 +219,7 @@ class RecordEpisodes(gym.vector.VectorWrapper):
                 paid or told what no record can hold. The episodes under way are then left: reset to go on.
         """
         if self._length.min() == 0:
-            raise ValueError("an episode is recorded from its beginning: call reset() of RecordEpisodes before step()")
+            raise ValueError(_FROM_THE_BEGINNING)
         restarted = np.flatnonzero(self._over) if self._mode is AutoresetMode.NEXT_STEP else NO_ROWS
         live = np.flatnonzero(~self._over) if len(restarted) else EVERY_ROW
         observation, rewards, terminated, truncated, infos = self.env.step(np.asarray(actions))
@@ -130,14 +246,6 @@ class RecordEpisodes(gym.vector.VectorWrapper):
             self._over = over
         self._log.write_when_full()  # last, so that a full disk leaves nothing half done here
         return observation, rewards, terminated, truncated, infos
-
-    def finish(self) -> EpisodeDataset:
-        """Writes what is left, makes the folder whole and opens it; steps after that are an error.
-
-        Raises:
-            DatasetError: where no episode has ended; more can be played.
-        """
-        return self._log.finish()
 
     def close(self, **kwargs: Any) -> None:
         """Finishes the recording where an episode has ended, and closes the environment."""

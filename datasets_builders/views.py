@@ -292,8 +292,9 @@ def _check_equal(
 
 def running(lengths: NDArray[Any]) -> NDArray[np.int64]:
     """Where each of some lengths [n] begins when they are laid one after another, and where the last ends [n + 1]."""
-    offsets = np.zeros(len(lengths) + 1, np.int64)
-    lengths.astype(np.int64).cumsum(out=offsets[1:])
+    offsets = np.empty(len(lengths) + 1, np.int64)
+    offsets[0] = 0
+    lengths.cumsum(dtype=np.int64, out=offsets[1:])
     return offsets
 
 

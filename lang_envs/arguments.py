@@ -46,8 +46,8 @@ def seed_of(value: Any) -> int | None:
     Raises:
         ValueError: where it is neither.
     """
-    if value is None:
-        return None
+    if value is None or (type(value) is int and value >= 0):
+        return value
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < 0:
         raise ValueError(f"a seed must be an integer >= 0, got {shown(value)}")
     return int(value)

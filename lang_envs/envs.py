@@ -76,7 +76,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self._ids = np.full(self.max_tokens, self.pad_id, np.int64)  # [T] the same tokens, as an observation has them
         self._mask = np.zeros(self.max_tokens, np.int8)  # [T]
         self._acted = 0  # tokens up to the end of the last whole utterance
-        self._began = self._last = 0  # where the utterance under way begins, and where it ends at the latest
+        self._began = self._last = 0  # where the utterance under way begins, and the last place it has room for
         self._shows = render_mode == "human"
         self._over = True  # until one is begun
 
@@ -91,12 +91,12 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
             ValueError: for a negative seed, or a starting point that the task does not have.
             TypeError: for a seed or an option of another type.
         """
-        context = dynamics.check_context(self.task, options_of(options).get("context"))
+        context = dynamics.check_context(self.task, options_of(options).get("context")) if options is not None else None
         super().reset(seed=seed_of(seed))
         self._state, text = dynamics.begin(self.task, self.np_random, context)
         opening = _opening(self._speech, text, self.max_tokens)
-        self._ids[: len(self._tokens)] = self.pad_id
-        self._mask[: len(self._tokens)] = 0
+        self._ids.fill(self.pad_id)
+        self._mask.fill(0)
         self._tokens = []
         self._append(opening)
         self._turns, self._acted, self._over = 0, 0, False
@@ -116,16 +116,16 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         token = action if type(action) is int else token_id(action)
         if not 0 <= token < self.vocabulary_size or token in self._holes:
             raise self._refused(token)
-        ids, mask, at = self._ids, self._mask, len(self._tokens)
+        ids, mask, tokens = self._ids, self._mask, self._tokens
+        at = len(tokens)
         ids[at] = token
         mask[at] = 1
-        self._tokens.append(token)
+        tokens.append(token)
         if token == self.end_id or at >= self._last:
-            return self._end_utterance()
-        over = self._over = at + 1 >= self.max_tokens
+            return self._end_utterance(token == self.end_id)
         if self._shows:
-            self._screen.show(self._tokens, over)
-        return {"input_ids": ids.copy(), "attention_mask": mask.copy()}, 0.0, False, over, {}
+            self._screen.show(tokens)
+        return {"input_ids": ids.copy(), "attention_mask": mask.copy()}, 0.0, False, False, {}
 
     @property
     def history(self) -> Sequence[int]:
@@ -148,32 +148,42 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         """The transcript so far, in render mode "ansi"."""
         return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
 
-    def _end_utterance(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        ended, self._acted = self._tokens[-1] == self.end_id, len(self._tokens)
-        text = self._speech.hear(self._tokens[self._began : -1 if ended else None])
-        reply = self.task.reply(self._state, text, self.np_random)
-        check_reply(reply, type(self.task).__name__, self._turns + 1, text)
-        self._state, self._turns = reply.state, self._turns + 1
+    def _end_utterance(self, ended: bool) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        task, tokens, turn = self.task, self._tokens, self._turns + 1
+        if not ended and len(tokens) - self._began < task.max_utterance_tokens:
+            return self._cut()
+        self._acted = len(tokens)
+        text = self._speech.hear(tokens[self._began : -1] if ended else tokens[self._began :])
+        reply = task.reply(self._state, text, self.np_random)
+        check_reply(reply, type(task).__name__, turn, text)
+        self._state, self._turns = reply.state, turn
         terminated = bool(reply.terminated)
-        self._append(self._speech.answer(reply.text, ended, terminated)[: self.max_tokens - len(self._tokens)])
-        cut = len(self._tokens) >= self.max_tokens or self._turns >= self.task.max_turns
+        self._append(self._speech.answer(reply.text, ended, terminated))
+        cut = len(tokens) >= self.max_tokens or turn >= task.max_turns
         self._over = terminated or cut
         if self._shows:
-            self._screen.show(self._tokens, self._over)
-        return (
-            self._observation(),
-            c_float(reply.reward).value,
-            terminated,
-            cut and not terminated,
-            dict(reply.info),
-        )
+            self._screen.show(tokens, self._over)
+        reward = c_float(reply.reward).value
+        return self._observation(), reward, terminated, cut and not terminated, {**reply.info}
+
+    def _cut(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Ends an episode whose context is full in the midst of an utterance, which is neither answered nor paid."""
+        self._over = True
+        if self._shows:
+            self._screen.show(self._tokens, True)
+        return self._observation(), 0.0, False, True, {}
 
     def _append(self, tokens: list[int]) -> None:
-        span = slice(len(self._tokens), len(self._tokens) + len(tokens))
-        self._ids[span], self._mask[span] = tokens, 1
+        """Adds what the environment says, as far as there is room; the agent's next utterance begins after it."""
+        first, most = len(self._tokens), self.max_tokens
+        began = first + len(tokens)
+        if began > most:
+            tokens, began = tokens[: most - first], most
         self._tokens += tokens
-        self._began = span.stop
-        self._last = span.stop + self.task.max_utterance_tokens - 1
+        self._ids[first:began] = tokens
+        self._mask[first:began].fill(1)
+        full = began + self.task.max_utterance_tokens
+        self._began, self._last = began, (full if full < most else most) - 1
 
     def _observation(self) -> dict[str, Any]:
         return {"input_ids": self._ids.copy(), "attention_mask": self._mask.copy()}

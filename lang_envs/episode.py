@@ -127,7 +127,7 @@ class Episodes(Sequence[Episode]):
         _check_array("terminated", self.terminated, np.bool_)
         _check_array("truncated", self.truncated, np.bool_)
         starts_and_ends = len(self.offsets) > 0 and self.offsets[0] == 0 and self.offsets[-1] == len(self.tokens)
-        if not starts_and_ends or (np.diff(self.offsets) < 1).any():
+        if not starts_and_ends or (self.offsets[1:] <= self.offsets[:-1]).any():
             raise ValueError(
                 f"offsets must rise from 0 to the number of tokens, {len(self.tokens)}, by at least 1 each"
             )

@@ -29,6 +29,7 @@ def register(id: str, *, task: str, **options: Any) -> None:
         entry_point="lang_envs.make:make_env",
         vector_entry_point="lang_envs.make:make_vec_env",
         order_enforce=False,  # the environments themselves refuse a step before reset, in words
+        disable_env_checker=True,  # and their observations cannot be others than the space has; it costs every step
         kwargs=kwargs,
     )
 

@@ -42,6 +42,14 @@ class Reply(Generic[S]):
     terminated: bool
     info: dict[str, Any] = field(default_factory=dict)
 
+    def __init__(
+        self, state: S, text: str | Conversation, reward: float, terminated: bool, info: dict[str, Any] | None = None
+    ) -> None:
+        # At once: a frozen dataclass sets its fields one by one, which took a tenth of a turn.
+        self.__dict__.update(
+            state=state, text=text, reward=reward, terminated=terminated, info={} if info is None else info
+        )
+
 
 class Task(ABC, Generic[S]):
     """A language task: rules over text. Everything else (tokens, spaces, batching, recording) is derived from it.

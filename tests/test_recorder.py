@@ -20,7 +20,7 @@ import torch
 from guess_task import Guess
 from test_dataset import assert_same, make_episode, make_tokenizer
 
-from datasets_builders import DatasetError, EpisodeDataset, RecordEnv, RecordEpisodes, record, write_blocks, writer
+from datasets_builders import DatasetError, EpisodeDataset, RecordEpisodes, record, write_blocks, writer
 from lang_envs import TokenEnv, TokenVectorEnv, Turn, UtteranceEnv, rollout
 from lang_envs.utterances import spell
 
@@ -344,10 +344,10 @@ def test_record_episodes_is_exact_in_every_mode(tmp_path, mode, copy):
 
 
 @pytest.mark.parametrize("level", [TokenEnv, UtteranceEnv])
-def test_record_env_is_what_the_vector_records(tmp_path, level):
+def test_recording_one_environment_is_what_the_vector_records(tmp_path, level):
     """The same games, seed for seed and token for token, at both levels; an episode that is left is not recorded."""
     task = Guess(max_tokens=200)
-    env, vector = RecordEnv(level(task), tmp_path / "d", "noise", block_size=3), TokenVectorEnv(task, 1)
+    env, vector = RecordEpisodes(level(task), tmp_path / "d", "noise", block_size=3), TokenVectorEnv(task, 1)
     spoken = np.random.default_rng(0).choice(["a", "b", "c", "abc", ""], 400).tolist()
     said, expected = iter(spoken), []
     for seed in range(7):
@@ -369,15 +369,15 @@ def test_record_env_is_what_the_vector_records(tmp_path, level):
         env.step(actions[0])
 
 
-def test_record_env_refuses_in_words(tmp_path):
+def test_recording_one_environment_refuses_in_words(tmp_path):
     class Broken(gym.RewardWrapper):
         def reward(self, reward):
             return float("nan") if reward else reward
 
     with pytest.raises(TypeError, match=r"gymnasium\.make"):
-        RecordEnv(gym.make("CartPole-v1"), tmp_path / "d")
+        RecordEpisodes(gym.make("CartPole-v1"), tmp_path / "d")
     own = TokenEnv(Guess(max_turns=1))
-    env = RecordEnv(Broken(own), tmp_path / "d")
+    env = RecordEpisodes(Broken(own), tmp_path / "d")
     with pytest.raises(ValueError, match=r"call reset\(\)"):
         env.step(0)
     with pytest.raises(ValueError, match="below 2"):

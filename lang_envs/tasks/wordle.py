@@ -176,7 +176,7 @@ class Wordle(Task[WordleState]):
         if state.solved or state.turn >= self.max_turns:
             raise ValueError("The game is over: begin a new one before the next guess.")
         turn = state.turn + 1
-        valid = self._is_guess(utterance)
+        valid = utterance in self.lexicon.places if self.require_dictionary else _is_word(utterance)
         guesses, seen, said = state.guesses, state.feedback, ""
         if valid:
             target = state.hidden or self.words[choose(self.consistent(state)[None], [rng])[0]]
@@ -235,11 +235,6 @@ class Wordle(Task[WordleState]):
             return True
         return len(tokenizer) == len(VOCABULARY) and tokenizer.get_vocab() == VOCABULARY
 
-    def _is_guess(self, utterance: str) -> bool:
-        if self.require_dictionary:
-            return utterance in self.lexicon.places
-        return len(utterance) == WORD_LENGTH and utterance.isascii() and utterance.isalpha() and utterance.islower()
-
     def _legal_after(self, prefix: tuple[int, ...]) -> NDArray[np.bool_]:
         legal = np.zeros(len(VOCABULARY), np.bool_)
         if len(prefix) >= WORD_LENGTH or max(prefix, default=0) >= len(ALPHABET):
@@ -255,3 +250,8 @@ class Wordle(Task[WordleState]):
     def _letters_after(self, prefix: str) -> list[int]:
         first, last = bisect_left(self.words, prefix), bisect_left(self.words, prefix + "~")
         return [ALPHABET.index(c) for c in sorted({word[len(prefix)] for word in self.words[first:last]})]
+
+
+def _is_word(utterance: str) -> bool:
+    """Whether it is five letters a-z, in a list or not."""
+    return len(utterance) == WORD_LENGTH and utterance.isascii() and utterance.isalpha() and utterance.islower()
