@@ -1,3 +1,4 @@
+import copy
 import dataclasses
 import pickle
 from functools import partial
@@ -431,14 +432,15 @@ def test_partial_functions_make_async_envs():
         apart.close()
 
 
+@pytest.mark.parametrize("copier", [lambda env: pickle.loads(pickle.dumps(env)), copy.deepcopy], ids=["sent", "copied"])
 @pytest.mark.parametrize("env_id", ["Wordle-v0", "VisualDialogue-v0", "Dialogue-BERTScore-v0", "Reddit-Toxicity-v0"])
-def test_a_copy_in_another_process_goes_on_alike(env_id):
+def test_a_copy_goes_on_alike(env_id, copier):
     env = gym.make_vec(env_id, num_envs=3).unwrapped
     rng = np.random.default_rng(0)
     env.reset(seed=5)
     for _ in range(7):
         env.step(rng.integers(0, env.vocabulary_size - 1, 3))
-    copied = pickle.loads(pickle.dumps(env))
+    copied = copier(env)
     for _ in range(40):
         actions = rng.integers(0, env.vocabulary_size - 1, 3)
         (seen, rewards, *_), (seen_too, rewards_too, *_) = env.step(actions), copied.step(actions)
