@@ -174,6 +174,8 @@ class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
         resume: bool = False,
     ) -> None:
         gym.vector.VectorWrapper.__init__(self, env)
+        if not isinstance(env.unwrapped, TokenVectorEnv):
+            raise TypeError(f"expected a vector of gymnasium.make_vec with tokens, got {shown(env)}")
         self.env: TokenVectorEnv = env
         self._mode = AutoresetMode(env.metadata["autoreset_mode"])
         self._log = EpisodeLog(env, out, policy, block_size, resume, "RecordEpisodes")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lang_envs.dynamics import Dynamics
 
 S = TypeVar("S")
+_NO_FACTS: dict[str, Any] = {}  # where none are passed; each reply gets a dictionary of its own
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,11 @@ class Reply(Generic[S]):
     info: dict[str, Any] = field(default_factory=dict)
 
     def __init__(
-        self, state: S, text: str | Conversation, reward: float, terminated: bool, info: dict[str, Any] | None = None
+        self, state: S, text: str | Conversation, reward: float, terminated: bool, info: dict[str, Any] = _NO_FACTS
     ) -> None:
         # At once: a frozen dataclass sets its fields one by one, which took a tenth of a turn.
         self.__dict__.update(
-            state=state, text=text, reward=reward, terminated=terminated, info={} if info is None else info
+            state=state, text=text, reward=reward, terminated=terminated, info={} if info is _NO_FACTS else info
         )
 
 

@@ -376,6 +376,8 @@ def test_recording_one_environment_refuses_in_words(tmp_path):
 
     with pytest.raises(TypeError, match=r"gymnasium\.make"):
         RecordEpisodes(gym.make("CartPole-v1"), tmp_path / "d")
+    with pytest.raises(TypeError, match=r"gymnasium\.make_vec"):
+        RecordEpisodes(gym.make_vec("CartPole-v1", 2), tmp_path / "d")
     own = TokenEnv(Guess(max_turns=1))
     env = RecordEpisodes(Broken(own), tmp_path / "d")
     with pytest.raises(ValueError, match=r"call reset\(\)"):
