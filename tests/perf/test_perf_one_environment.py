@@ -1,8 +1,8 @@
 """One environment, as other trainers step it: games of Wordle of six guesses, and what recording them adds.
 
 Reach: at either level as many games a second as TextArena's ``Wordle-v0-raw`` in the same run, which is not installed
-here. At the token level it is 0.82 to 0.89 times as many: 36 steps of 0.6 us, of which the two arrays that each hands out take
-0.25, six replies of 4 us, and numpy's seeding of 6 us.
+here. At the token level it is 0.82 to 0.89 times as many: 36 steps of 0.6 us, of which the two arrays that each hands
+out take 0.25, six replies of 4 us, and numpy's seeding of 6 us.
 ``RecordEpisodes`` around it at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take
 most), and what it adds to a step of a vector must not grow with the episodes that wait to be written.
 """
