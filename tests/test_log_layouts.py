@@ -249,7 +249,7 @@ def test_a_tree_that_falls_apart_is_left_out_and_counted(change, why):
 
 @pytest.mark.parametrize("replies", [7, "ab", {"a": 1}, []])
 def test_replies_of_a_nested_tree_are_a_list_with_somebody_in_it(replies):
-    with pytest.raises(DatasetError, match="are no list|nobody speaks as the agent"):
+    with pytest.raises(DatasetError, match=r"are no list|nobody speaks as the agent"):
         read([{"prompt": turn("prompter", "hi", replies=replies)}])
 
 
