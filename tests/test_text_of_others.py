@@ -168,7 +168,7 @@ FACTS = {
     "license": "mit",
     "task_categories": ["reinforcement-learning", "text-generation"],
     "tags": ["offline-rl", "lang-envs"],
-    "configs": [{"config_name": "default", "data_files": "*.arrow"}],
+    "configs": [{"config_name": "default", "data_files": "data-*.arrow"}],
 }
 
 
