@@ -165,7 +165,8 @@ class Markup:
 
     def _first(self, text: str) -> tuple[Role | None, int]:
         starts = [(len(piece), b) for (a, b), piece in self._between.items() if a is None and text.startswith(piece)]
-        length, role = max(starts, key=lambda start: start[0], default=(0, "system"))
+        unopened: Role = "system" if "system" in self._closing else "user"  # text that no template wrote
+        length, role = max(starts, key=lambda start: start[0], default=(0, unopened))
         return ("assistant" if role is None else role), length
 
     def _content(self, text: str, role: Role, at: int) -> tuple[str, Role | None, int]:

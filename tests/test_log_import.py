@@ -339,9 +339,10 @@ def test_replies_without_a_rating_are_scored_by_a_model(tmp_path, capsys):
     }
     for i, (named, rewards) in enumerate(wanted.items()):
         how = ("--out", tmp_path / f"{i}", "--reward", named, "--held-out", 0)
-        code, printed, told = call(capsys, "import", bare, *how)
-        assert code == 0 and named.rpartition("/")[2] in printed, told
-        assert EpisodeDataset.load(tmp_path / f"{i}").returns == pytest.approx(rewards, rel=1e-4)
+        code, _, told = call(capsys, "import", bare, *how)
+        assert code == 0, told
+        found = EpisodeDataset.load(tmp_path / f"{i}")
+        assert found.provenance["rewards"] == named and found.returns == pytest.approx(rewards, rel=1e-4)
     code, _, told = call(capsys, "import", bare, "--out", tmp_path / "x", "--reward", tmp_path / "nowhere")
     assert code == 2 and "nowhere" in told and not (tmp_path / "x").exists()
 

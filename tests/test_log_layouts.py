@@ -224,6 +224,35 @@ def test_every_reply_of_a_tree_is_a_conversation():
         read(apart)
 
 
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"message_id": ["r"]}, "nobody speaks as the agent"),
+        ({"message_id": "other"}, "nobody speaks as the agent"),
+        ({"parent_id": {"a": 1}}, "a tree without a root"),
+    ],
+)
+def test_a_tree_that_falls_apart_is_left_out_and_counted(change, why):
+    def tree(name, **more):
+        root, one, two = (f"{name}{place}" for place in "rab")
+        return [
+            node(root, None, "prompter", "hi", tree=name) | more,
+            node(one, root, "assistant", "one", 0, tree=name),
+            node(two, root, "assistant", "two", 1, tree=name),
+        ]
+
+    rows = [*tree("x"), *tree("y", **change)]
+    found = EpisodeDataset.from_rows(rows, TOKENIZER, Options())
+    assert pairs(found) == [("one", 1), ("two", 0)]
+    assert [(kind, one["count"]) for kind, one in found.provenance["import"]["skipped"].items()] == [(why, 1)]
+
+
+@pytest.mark.parametrize("replies", [7, "ab", {"a": 1}, []])
+def test_replies_of_a_nested_tree_are_a_list_with_somebody_in_it(replies):
+    with pytest.raises(DatasetError, match=r"are no list|nobody speaks as the agent"):
+        read([{"prompt": turn("prompter", "hi", replies=replies)}])
+
+
 def test_token_ids_are_kept_exactly():
     heard, spoken, logprobs = [40, 41, 42], [50, 51, TOKENIZER.eos_token_id], [-0.5, -0.25, -1.0]
     row = {"prompt_ids": heard, "completion_ids": spoken, "logprobs": logprobs, "reward": 2.0}

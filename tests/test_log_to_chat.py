@@ -49,7 +49,7 @@ def call(capsys, *arguments):
     return seen.out
 
 
-@pytest.mark.filterwarnings("ignore:No decoding was chosen")
+@pytest.mark.filterwarnings("ignore:No decoding was chosen", "ignore:Values will hardly cross")
 @pytest.mark.parametrize("name", FILES)
 def test_four_commands_lead_from_a_file_to_a_conversation(name, tmp_path, capsys, monkeypatch):
     layout, file, write = FILES[name]

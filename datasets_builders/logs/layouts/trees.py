@@ -33,7 +33,7 @@ def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
     found: list[Row] = []
     first, tree, seen = Place("", 0), None, set[Any]()
     for place, row in rows:
-        own = row.get(_TREE) if _TREE in table.sample else ""
+        own = _name(row, _TREE) if _TREE in table.sample else ""
         if found and own != tree:
             yield first, {"nodes": found}
             seen.add(tree)
@@ -53,11 +53,11 @@ def _flat(table: Table) -> Read:
     def read(row: Row) -> Iterator[Talk]:
         below: dict[Any, list[Node]] = {}
         for node in row["nodes"]:
-            below.setdefault(node.get("parent_id"), []).append(node)
+            below.setdefault(_name(node, "parent_id"), []).append(node)
         roots = below.get(None, []) + below.get("", [])
         if not roots:
             raise Fault("a tree without a root")
-        yield from _walk(roots, lambda node: below.get(node.get("message_id"), []), worth)
+        yield from _walk(roots, lambda node: below.get(_name(node, "message_id"), []), worth)
 
     return read
 
@@ -69,14 +69,32 @@ def _nested(table: Table) -> Read:
         root = row.get("prompt")
         if not isinstance(root, Mapping):
             raise Fault("no tree", shown(root))
-        yield from _walk([root], lambda node: node.get("replies") or [], worth)
+        yield from _walk([root], _replies, worth)
 
     return read
 
 
+def _replies(node: Node) -> list[Any]:
+    found = node.get("replies") or []
+    if not isinstance(found, list | tuple):
+        raise Fault("the replies to a message are no list", shown(found))
+    return list(found)
+
+
+def _name(node: Node, field: str) -> Any:
+    """What names a message or a tree; a list or an object, which nothing can be found by, as text."""
+    found = node.get(field)
+    return found if found is None or isinstance(found, str | int | float) else repr(found)
+
+
 def _walk(roots: list[Node], replies: Any, worth: Any) -> Iterator[Talk]:
-    """Every reply of the agent with what stands above it, level by level."""
+    """Every reply of the agent with what stands above it, level by level.
+
+    Raises:
+        Fault: there is none, or a message is none.
+    """
     waiting: deque[tuple[list[Node], Conversation]] = deque([(roots, ())])
+    spoken = False
     while waiting:
         beside, above = waiting.popleft()
         if len(above) > DEEPEST:
@@ -86,10 +104,12 @@ def _walk(roots: list[Node], replies: Any, worth: Any) -> Iterator[Talk]:
                 continue
             message = _message(node)
             if message.role == "assistant":
-                name = node.get("message_id")
+                spoken, name = True, node.get("message_id")
                 own = worth(node, beside)
                 yield Talk(above, said(message.content), (own,), name=None if name is None else str(name))
-            waiting.append((list(replies(node)), (*above, message)))
+            waiting.append((replies(node), (*above, message)))
+    if not spoken:
+        raise Fault("nobody speaks as the agent")
 
 
 def _message(node: Node) -> Message:
