@@ -29,8 +29,16 @@ class Record:
         self.num_actions = np.zeros(num_envs, np.int64)  # [N] how many tokens the agent chose
         self._first = np.arange(num_envs) * max_tokens  # [N] where each row starts in the flattened arrays
         self._input_ids = None if copy else self.tokens.astype(np.int64)  # [N, T] what is shown without a copy
+        self._flatten()
+
+    def _flatten(self) -> None:
+        """The same arrays in one dimension, as views."""
         self._ids = [ids.reshape(-1) for ids in (self.tokens, self._input_ids) if ids is not None]  # each [N * T]
         self._is_token, self._is_action = self.mask.reshape(-1), self.is_action.reshape(-1)  # [N * T] each
+
+    def __setstate__(self, state: dict[str, Any]) -> None:  # a copy of a view would be an array of its own
+        self.__dict__.update(state)
+        self._flatten()
 
     def clear(self, rows: Rows) -> None:
         """Empties ``rows``."""
