@@ -86,7 +86,7 @@ def utterance_env(env_id: str, **options: Any) -> UtteranceEnv:
         ValueError: for an id of another kind, or one that nobody registered.
     """
     try:
-        spec = gymnasium.spec(env_id)
+        spec = gymnasium.spec(env_id.rpartition(":")[2])  # of MODULE:ID, whose module is imported by now
     except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(f"{env_id!r} cannot be made: {error}") from None
     if spec.entry_point not in (make_env, "lang_envs.make:make_env"):

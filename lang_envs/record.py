@@ -37,6 +37,7 @@ class Record:
         self._flatten()
 
     def _flatten(self) -> None:
+        """The same arrays in one dimension, as views."""
         self._ids = [ids.reshape(-1) for ids in (self.tokens, self._input_ids) if ids is not None]  # each [N * T]
         self._is_token, self._is_action = self.mask.reshape(-1), self.is_action.reshape(-1)  # [N * T] each
 

@@ -1,8 +1,8 @@
 """Runs the recipes of docs/other_libraries.md whose libraries are not installed beside this package.
 
 Each library gets an environment of its own in build/others, which is made anew where it is not there. A recipe that
-begins with the line ``# server: lang-envs ...`` is for a library that bears no other package of ours: its environment
-is without this package, and that command runs beside it in the environment of this script. At the end a table says of
+begins with the line ``# server: lang-envs ...`` is for a library that cannot share an environment with this package:
+its own is without it, and that command runs beside it in the environment of this script. At the end a table says of
 each: its version, whether the recipe ran, and why not.
 
 python scripts/try_other_libraries.py [LIBRARY ...]

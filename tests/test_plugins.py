@@ -16,6 +16,7 @@ from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
 from agents.benchmark.running.units import units
 from datasets_builders import RECIPES, EpisodeDataset, build
 from lang_envs import plugins
+from lang_envs.make import utterance_env
 from lang_envs.registration import register_offered
 
 ROOT = Path(__file__).parents[1]
@@ -119,6 +120,7 @@ def test_a_saved_agent_of_a_module_needs_one(mine, capsys):
 
 def test_the_command_finds_modules_in_the_current_folder(mine, capsys):
     assert call(capsys, "show", "mine_of_tests:ReviewsOfMine-v0")[0] == 0
+    assert utterance_env("mine_of_tests:ReviewsOfMine-v0").task.__doc__ == "Reviews of mine."
     assert call(capsys, "record", "mine_of_tests:LOGS", "--episodes", 8, "--out", "logs")[0] == 0
     provenance = EpisodeDataset.load("logs").provenance
     assert (provenance["name"], provenance["env"]["id"]) == ("reviews-of-mine", "ReviewsOfMine-v0")

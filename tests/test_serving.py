@@ -7,6 +7,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import gymnasium as gym
 import numpy as np
 import openai
 import pytest
@@ -16,9 +17,11 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import AGENTS, ILQL, LM, DecisionTransformerConfig, ILQLConfig
 from agents.serving.spoken import Spoken
+from lang_envs import rollout
 from lang_envs.conversation import assistant, user
 from lang_envs.generators import OF_POLICY, generator
 from lang_envs.markup import markup_of
+from lang_envs.policies.served import Served
 from lang_envs.policies.served_tokens import ServedTokens
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.movie_review import MovieReview
@@ -316,6 +319,18 @@ def test_without_a_chat_template_the_only_message_is_the_text_so_far():
             client.chat.completions.create(model="clerk", messages=[*asked["messages"]] * 2)
         with pytest.raises(openai.BadRequestError, match="no tokens for a part of 'what'"):
             client.completions.create(model="clerk", prompt="what")
+
+
+def test_served_plays_an_agent_without_a_chat_template_by_plain_text():
+    env = gym.make_vec("MovieReview-v0", 2).unwrapped
+    agent = AGENTS["bc"](make_lm(env.tokenizer, env.task.max_utterance_tokens))
+    with Serving(agent, decoding={}) as client:
+        asked = (str(client.base_url), "clerk", env.task, env.tokenizer)
+        episodes = list(rollout(env, Served(*asked, chat=False, temperature=0), range(2)))
+        own = list(rollout(env, agent.policy(greedy=True), range(2)))
+        assert [e.tokens.tolist() for e in episodes] == [e.tokens.tolist() for e in own]
+        with pytest.raises(ValueError, match=r"no chat template.*use completions"):
+            list(rollout(env, Served(*asked), range(2)))
 
 
 def test_a_piece_never_has_to_be_taken_back():

@@ -444,5 +444,5 @@ def test_a_copy_goes_on_alike(env_id, copier):
     for _ in range(40):
         actions = rng.integers(0, env.vocabulary_size - 1, 3)
         (seen, rewards, *_), (seen_too, rewards_too, *_) = env.step(actions), copied.step(actions)
-        assert np.array_equal(seen["input_ids"], seen_too["input_ids"]) and np.array_equal(rewards, rewards_too)
+        assert all(np.array_equal(seen[key], seen_too[key]) for key in seen) and np.array_equal(rewards, rewards_too)
         assert all(np.array_equal(env.history(row), copied.history(row)) for row in range(3))

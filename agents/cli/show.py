@@ -40,7 +40,7 @@ def show_env(screen: Console, name: str) -> None:
 
     from lang_envs.make import needed_options, task_class
 
-    found = gymnasium.spec(name)
+    found = gymnasium.spec(name.rpartition(":")[2])  # of MODULE:ID the module is imported by now
     if needs := needed_options(found.id):
         screen.print(f"[bold]{escape(name)}")
         screen.print(f"made with {', '.join(f'{option}=...' for option in needs)}", style="dim")

@@ -59,7 +59,7 @@ class Served:
         model: the name the server knows the model by.
         task: what is played; its limit of tokens cuts an utterance.
         tokenizer: the environment's, where it is not the task's own.
-        chat: whether to send messages rather than plain text.
+        chat: whether to send messages rather than plain text; False for a model whose tokenizer has no chat template.
         instruction: what the model is told first (in chat only); by default the task's own, where the environment does
             not say it.
         temperature: of the server's sampling; 0 is greedy.
