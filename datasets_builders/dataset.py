@@ -309,7 +309,7 @@ class EpisodeDataset(Sequence[Episode]):
 
     def __repr__(self) -> str:
         env = (self.provenance.get("env") or {}).get("id", "an unknown environment")
-        return f"EpisodeDataset({len(self):,} episodes of {printable(env)})"
+        return f"EpisodeDataset({len(self):,} {'episode' if len(self) == 1 else 'episodes'} of {printable(env)})"
 
     # Writing
 

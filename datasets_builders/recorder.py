@@ -72,7 +72,7 @@ def write_blocks(
     columns = schema(vocabulary_size(tokenizer))
     recording = Recording(out, {**provenance, "episodes": episodes}, columns, tokenizer)
     with closing(recording), progress_bar(f"recording {recording.out.name}", episodes, progress) as show:
-        if workers is None or workers.number == 1:
+        if workers is None or (workers.number == 1 and workers.executor == "processes"):
             blocks = _made_here(block, episodes, recording, show)
         else:
             blocks = workers.blocks(recording.next_block, columns)

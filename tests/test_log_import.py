@@ -108,13 +108,28 @@ def test_files_of_every_kind_hold_the_same_rows(tmp_path, name):
     assert first == (2 if name == "blank.jsonl" else 1)
 
 
+def test_lines_that_are_no_rows_are_left_out_and_counted(tmp_path, capsys):
+    whole = [json.dumps({"prompt": f"{i}?", "response": "yes", "score": i}) for i in range(12)]
+    file = tmp_path / "a.jsonl"
+    file.write_text("\n".join([whole[0], "[1]", *whole[1:6], '{"prompt": "cut', *whole[6:], "7"]))
+    code, printed, _ = call(capsys, "import", file, "--out", tmp_path / "d", "--held-out", 0)
+    assert code == 0 and len(EpisodeDataset.load(tmp_path / "d")) == 12
+    assert "left out: 2 for no object (the first:" in printed and "row 2: no object" in printed.replace("\n", " ")
+    assert "left out: 1 for a line that is no JSON" in printed and "line 8: expected JSON" in printed.replace("\n", " ")
+    code, _, told = call(capsys, "import", file, "--out", tmp_path / "e", "--strict")
+    assert code == 2 and "row 2: no object: expected an object, got list" in told
+    file.write_bytes(b"[1\n{2\n")
+    code, _, told = call(capsys, "import", file, "--out", tmp_path / "e")
+    assert code == 2 and not (tmp_path / "e").exists()
+    (tmp_path / "b.jsonl").write_text("{1\n{2\n")
+    code, _, told = call(capsys, "import", tmp_path / "b.jsonl", "--out", tmp_path / "e")
+    assert code == 2 and "none of the first 2 rows can be read; the first is" in told
+
+
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
         ("a.doc", b"hello", "expected a file of one of the kinds"),
-        ("a.jsonl", b'{"a": 1}\n[1]\n', "row 2: expected an object, got list"),
-        ("a.jsonl", b'{"a": 1}\n{"a', "line 2: expected JSON"),
-        ("a.json", b'[{"a": 1}, 2]', "row 2: expected an object, got int"),
         ("a.csv", b"a,a\n1,2\n", "columns of different names, got 'a' twice"),
         ("a.csv", b"a,b\n\xff,2\n", "expected UTF-8"),
         ("a.parquet", b"PAR1", "expected a whole Parquet file"),

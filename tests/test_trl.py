@@ -174,7 +174,7 @@ def test_files_made_elsewhere_are_read(tmp_path):
     ("row", "message"),
     [
         ('{"prompt": "a"', "line 2: expected JSON"),
-        ('["a"]', "row 2: expected an object, got list"),
+        ('["a"]', "row 2: no object: expected an object, got list"),
         ('{"prompt": "a", "reward": 1}', "row 2: no reply"),
         ('{"prompt": "", "completion": "b", "reward": 1}', "row 2: no prompt"),
         ('{"prompt": "a", "completion": "b"}', "row 2: no rating"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from datasets_builders.logs.layouts import recognised
 from datasets_builders.logs.layouts.layout import Layout
 from datasets_builders.logs.report import Report
-from datasets_builders.logs.rows import Numbered, Place, Source, as_given, of_sources, portions
+from datasets_builders.logs.rows import Numbered, Place, Read, Source, as_given, of_sources, portions
 from datasets_builders.logs.scoring import AT_ONCE, scored
 from datasets_builders.logs.spelling import Limits, Spelling
 from datasets_builders.logs.table import Named, Table, looked_at
@@ -78,7 +78,7 @@ class Import:
         DatasetError: the log is empty, its layout is unknown or ambiguous, or it has no rewards and nobody said so.
     """
 
-    def __init__(self, rows: Numbered, where: str, tokenizer: PreTrainedTokenizerFast, options: Options) -> None:
+    def __init__(self, rows: Read, where: str, tokenizer: PreTrainedTokenizerFast, options: Options) -> None:
         self.options = options
         named = options.reward
         self._where, self._score = where, reply_reward(named) if isinstance(named, str) else named
@@ -124,7 +124,10 @@ class Import:
     def _counted(self) -> Numbered:
         for place, row in self._rows:
             self.report.rows += 1
-            yield place, row
+            if isinstance(row, Fault):
+                self._leave_out(place, row)
+            else:
+                yield place, row
 
     def _scored(
         self, found: Iterable[tuple[Place, Row, Talk]], score: ReplyReward
@@ -162,8 +165,8 @@ def _rewards(layout: Layout, table: Table, options: Options) -> str:
         return f"{words}; where there is none, {by}" if words else by
     if not words:
         raise DatasetError(
-            f"no column of rewards is known among {table.listed} (layout {layout.name!r}): name it with "
-            "--reward-column, score the replies with --reward, or say --no-reward to import them without"
+            f"no column of rewards is known among {table.listed} (layout {layout.name!r}): name one, as in "
+            "--reward-column stars, score the replies with --reward, or say --no-reward to import them without"
         )
     return words
 

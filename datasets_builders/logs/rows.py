@@ -1,6 +1,7 @@
 """The rows of a log, from whatever file or folder it lies in, one after another: no more of it is in memory.
 
-Rows are numbered from 1; those of JSON lines by their line.
+Rows are numbered from 1; those of JSON lines by their line. In the place of a row that is no object, or of a line that
+is no JSON, stands why.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from datasets_builders.logs.talk import Row
+from datasets_builders.logs.talk import Fault, Row
 from lang_envs.corpora import arrow_files, csv_files
-from lang_envs.corpora.files import CorpusError, first_character, json_lines
+from lang_envs.corpora.files import CorpusError, first_character, lines, parse
 from lang_envs.corpora.json_stream import JsonStream
 from lang_envs.corpora.records import shown
 
@@ -25,7 +26,7 @@ KINDS = f".csv, .tsv, .json, .jsonl, .ndjson (each also with {', '.join(_COMPRES
 Source = str | os.PathLike[str]
 
 
-def rows_of(source: Source, split: str = "train") -> Iterator[tuple[int, Row]]:
+def rows_of(source: Source, split: str = "train") -> Iterator[tuple[int, Row | Fault]]:
     """The rows of a log with their numbers, read as they are asked for.
 
     Args:
@@ -34,16 +35,20 @@ def rows_of(source: Source, split: str = "train") -> Iterator[tuple[int, Row]]:
         split: of a data set of the hub.
 
     Raises:
-        CorpusError: there is no such file, or it cannot be read; naming the row.
+        CorpusError: there is no such file, or it cannot be read on; naming the row.
     """
     if str(source).startswith(HUB):
         found = _hub(str(source).removeprefix(HUB), split)
     else:
         found = _of_path(Path(source))
     for number, row in found:
-        if not isinstance(row, Mapping):
-            raise CorpusError(f"{source}, row {number}: expected an object, got {shown(row)}")
-        yield number, row
+        yield number, _row(row)
+
+
+def _row(value: Any) -> Row | Fault:
+    if isinstance(value, Mapping | Fault):
+        return value
+    return Fault("no object", f"expected an object, got {shown(value)}")
 
 
 def _of_path(path: Path) -> Iterator[tuple[int, Any]]:
@@ -63,12 +68,22 @@ def _of_path(path: Path) -> Iterator[tuple[int, Any]]:
     if opens == "[":
         return _array(path)
     if opens == "{" or ending in _JSON:
-        return json_lines(path)
+        return _json_lines(path)
     raise CorpusError(f"{path}: expected a file of one of the kinds {KINDS}; name it after its kind")
 
 
 def _from_one(found: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
     return ((number + 1, row) for number, row in found)
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
+    """The values of lines that are not blank."""
+    for number, line in lines(path):
+        if line.strip():
+            try:
+                yield number, parse(line.rstrip(), str(path), number)
+            except CorpusError as error:
+                yield number, Fault("a line that is no JSON", str(error))
 
 
 def _array(path: Path) -> Iterator[tuple[int, Any]]:
@@ -102,25 +117,21 @@ class Place(NamedTuple):
 
 Numbered = Iterable[tuple[Place, Row]]
 """Rows with their places."""
+Read = Iterable[tuple[Place, Row | Fault]]
+"""The same as they are read: some are none."""
 
 
-def of_sources(sources: Iterable[Source], split: str = "train") -> Iterator[tuple[Place, Row]]:
+def of_sources(sources: Iterable[Source], split: str = "train") -> Iterator[tuple[Place, Row | Fault]]:
     """The rows of one source after another; see :func:`rows_of`."""
     for source in sources:
         for number, row in rows_of(source, split):
             yield Place(str(source), number), row
 
 
-def as_given(rows: Iterable[Any]) -> Iterator[tuple[Place, Row]]:
-    """Rows that were passed in.
-
-    Raises:
-        CorpusError: one is no object.
-    """
+def as_given(rows: Iterable[Any]) -> Iterator[tuple[Place, Row | Fault]]:
+    """Rows that were passed in."""
     for number, row in enumerate(rows, 1):
-        if not isinstance(row, Mapping):
-            raise CorpusError(f"row {number}: expected an object, got {shown(row)}")
-        yield Place("", number), row
+        yield Place("", number), _row(row)
 
 
 def portions(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -8,7 +8,7 @@ from itertools import chain, islice
 from typing import Any
 
 from datasets_builders.logs.cells import REWARDS, number, numbers, plain, value_at
-from datasets_builders.logs.rows import Numbered
+from datasets_builders.logs.rows import Read
 from datasets_builders.logs.talk import Fault, Row
 from datasets_builders.storage import DatasetError
 from lang_envs.corpora.records import brief
@@ -157,14 +157,18 @@ def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float
     return sum(weight * value for weight, value in zip(weights, known, strict=True))
 
 
-def looked_at(rows: Numbered, named: Named) -> tuple[Table, Numbered]:
+def looked_at(rows: Read, named: Named) -> tuple[Table, Read]:
     """The columns of a log, and all of its rows, those that were looked at first.
 
     Raises:
-        DatasetError: there are no rows.
+        DatasetError: there are no rows, or the first ones are none.
     """
     stream = iter(rows)
     first = list(islice(stream, LOOKED_AT))
     if not first:
         raise DatasetError("the log is empty; expected at least one row")
-    return Table([row for _, row in first], named), chain(first, stream)
+    sample = [row for _, row in first if not isinstance(row, Fault)]
+    if not sample:
+        place, row = first[0]
+        raise DatasetError(f"none of the first {len(first)} rows can be read; the first is {place}: {row}")
+    return Table(sample, named), chain(first, stream)
