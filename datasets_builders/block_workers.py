@@ -7,9 +7,9 @@ takes the blocks in the order of their numbers and writes them as if it had made
 from __future__ import annotations
 
 import multiprocessing
-import pickle
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from itertools import count, islice
@@ -108,20 +108,13 @@ def _make(k: int) -> pa.RecordBatch | None:
 def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator[pa.RecordBatch | None]:
     others = {*multiprocessing.active_children()}
     processes = pool(workers.number, _begin, workers.opening, columns, named())
-    asked: deque[Any] = deque()
+    asked: deque[Future[pa.RecordBatch | None]] = deque()
     try:
         for k in count(first):
             with without_interrupts():  # which the processes that are started here inherit
-                asked.append(processes.submit(_make, k))
+                asked.append(_ask(processes, k))
             if len(asked) > workers.number * (1 + _AHEAD) - 1:
                 yield asked.popleft().result()
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        if asked:  # then it is of a block, and not of how the workers begin
-            raise
-        raise ValueError(
-            f"What plays cannot be sent to another process ({error}): define its class in a module of its own and not "
-            "in a function, or leave workers at 1."
-        ) from None
     except BrokenProcessPool:
         raise ValueError(
             "A worker process was killed, perhaps for want of memory. What was written is kept: record again with the "
@@ -130,6 +123,23 @@ def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator
     finally:  # most often in the midst of blocks that nobody needs any more
         end([child for child in multiprocessing.active_children() if child not in others])
         processes.shutdown(wait=False, cancel_futures=True)
+
+
+def _ask(processes: ProcessPoolExecutor, k: int) -> Future[pa.RecordBatch | None]:
+    """Asks for block k, which may start a process and send it what plays.
+
+    Raises:
+        ValueError: that cannot be sent.
+    """
+    try:
+        return processes.submit(_make, k)
+    except BrokenProcessPool:
+        raise
+    except Exception as error:  # what is raised depends on what cannot be sent
+        raise ValueError(
+            f"What plays cannot be sent to another process ({error}): define its class in a module of its own and not "
+            "in a function, or leave workers at 1."
+        ) from None
 
 
 def _by_ray(workers: Workers, first: int, columns: pa.Schema) -> Generator[pa.RecordBatch | None]:

@@ -67,7 +67,7 @@ def test_the_recipe_for_rllib_runs():
 
 def test_the_recipes_of_other_libraries_are_those_that_are_tried():
     known = try_other_libraries.recipes()
-    assert set(known) == {"d3rlpy", "agilerl", "tinker-cookbook"}
+    assert set(known) == {"d3rlpy", "agilerl", "tinker-cookbook", "verifiers"}
     text = (DOCS / "other_libraries.md").read_text()
     for library, (package, code) in known.items():
         assert package.startswith(library) and f"| {library} |" in text.lower()

@@ -1,5 +1,7 @@
 """Tokenizers as they come: with holes among their ids, and with a token that begins every text."""
 
+import json
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -21,9 +23,10 @@ from lang_envs import TokenEnv, TokenVectorEnv, UtteranceEnv, check_env, rollout
 from lang_envs.adoption import adopt
 from lang_envs.make import language_vec
 from lang_envs.policies.any_task import RandomTokens, Say
-from lang_envs.policies.endpoint import Answer
+from lang_envs.policies.endpoint import Endpoint
 from lang_envs.policies.reddit import Logged as LoggedComments
 from lang_envs.policies.served import Served
+from lang_envs.policies.servers import Answered
 from lang_envs.scores import expert
 from lang_envs.speech import Speech
 from lang_envs.tasks.dialogue import Dialogue
@@ -239,8 +242,9 @@ def test_servers_and_reward_models_are_not_shown_it(chat, monkeypatch):
     env.reset(seed=0, options={"context": 4})
     history = env.history(0)
     policy, asked, rated = Served("http://localhost:1/v1", "m", env.task, LLAMA, chat=chat), [], []
-    answers = [Answer("fine", "")]
-    monkeypatch.setattr(policy._endpoint, "ask", lambda requests, _: asked.extend(map(str, requests)) or answers)
+    said = {"choices": [{"message": {"content": "fine"}, "text": "fine", "finish_reason": "stop"}]}
+    answers = [Answered(json.dumps(said).encode(), Endpoint("http://localhost:1/v1", None, 1, 0, 0))]
+    monkeypatch.setattr(policy._servers, "ask", lambda requests, _: asked.extend(map(str, requests)) or answers)
     policy.act([history], [np.random.default_rng(0)])
     assert len(asked) == 1 and "<s>" not in asked[0]
     score = TextReward(LLAMA, lambda texts: rated.extend(texts) or [0.0] * len(texts), with_history=True)

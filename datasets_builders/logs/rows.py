@@ -98,7 +98,7 @@ def _hub(name: str, split: str) -> Iterator[tuple[int, Any]]:
     import datasets
 
     try:
-        found = datasets.load_dataset(name, split=split, streaming=True)
+        found = datasets.load_dataset(name, split=split, streaming=True, trust_remote_code=False)
         yield from enumerate(found, 1)
     except (OSError, ValueError, RuntimeError) as error:
         raise CorpusError(f"hub:{name}, split {split!r}: cannot be read ({error})") from error
