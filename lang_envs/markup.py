@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from lang_envs.conversation import Conversation, Message, Role, user
 from lang_envs.template_pieces import MarkupError as MarkupError
 from lang_envs.template_pieces import TemplatePieces
-from lang_envs.tokenizers import whole
+from lang_envs.tokenizers import ONE_SPELLS, remembered, whole
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -82,11 +82,8 @@ class Markup:
             ValueError: where the limit leaves no room for a single word, or the template has no such conversation.
         """
         key = (conversation, limit)
-        if key not in self._openings:
-            if len(self._openings) >= MOST_SPELLINGS:
-                self._openings.clear()
-            self._openings[key] = self._opening(conversation, limit)
-        return self._openings[key]
+        known = self._openings.get(key)
+        return known or remembered(self._openings, key, self._opening(conversation, limit), MOST_SPELLINGS)
 
     def answer(self, messages: Conversation, ended: bool, over: bool) -> list[int]:
         """What the environment appends behind a turn of the agent.
@@ -99,12 +96,10 @@ class Markup:
         if over and not messages:
             return []
         key = (messages, ended, over)
-        if key not in self._answers:
-            if len(self._answers) >= MOST_SPELLINGS:
-                self._answers.clear()
-            ids = self._spelled(self._written("assistant", self._merged(messages), over))
-            self._answers[key] = ids[1:] if ended else ids
-        return self._answers[key]
+        if (known := self._answers.get(key)) is not None:
+            return known
+        ids = self._spelled(self._written("assistant", self._merged(messages), over))
+        return remembered(self._answers, key, ids[1:] if ended else ids, MOST_SPELLINGS)
 
     def reply(self, text: str) -> list[int]:
         """The tokens of an agent's turn, its end token left out."""
@@ -272,16 +267,17 @@ class Markup:
         if not text:
             return []
         key = (before, text, after)
-        if key not in self._ids:
-            if len(self._ids) >= MOST_SPELLINGS:
-                self._ids.clear()
-            literal = self._special.search(text) is not None
-            before, after = ("", "") if literal else (self._named.get(before, ""), self._named.get(after, ""))
+        if (known := self._ids.get(key)) is not None:
+            return known
+        literal = self._special.search(text) is not None
+        before, after = ("", "") if literal else (self._named.get(before, ""), self._named.get(after, ""))
+        with ONE_SPELLS:
             self._backend.encode_special_tokens = literal
-            ids = self._backend.encode(before + text + after, add_special_tokens=False).ids
-            self._backend.encode_special_tokens = False
-            self._ids[key] = ids[bool(before) : len(ids) - bool(after)]
-        return self._ids[key]
+            try:
+                ids = self._backend.encode(before + text + after, add_special_tokens=False).ids
+            finally:
+                self._backend.encode_special_tokens = False
+        return remembered(self._ids, key, ids[bool(before) : len(ids) - bool(after)], MOST_SPELLINGS)
 
 
 _MARKUPS: WeakKeyDictionary[Any, tuple[tuple[Any, Any], Markup]] = WeakKeyDictionary()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -12,7 +12,7 @@ from lang_envs.adoption import adopt
 from lang_envs.chat_templates import PACKAGED
 from lang_envs.conversation import Conversation, system, user
 from lang_envs.markup import MOST_SPELLINGS, markup_of
-from lang_envs.tokenizers import decode, encode, opening_tokens
+from lang_envs.tokenizers import decode, encode, opening_tokens, remembered
 from lang_envs.utterances import opening, spell
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from lang_envs.task import Task
 
-K = TypeVar("K")
-V = TypeVar("V")
 Observation = str | Conversation
 
 _TURNS_BESIDE = 4  # of a context that is as long as the task's own limit, whose markup is not counted
@@ -111,7 +109,7 @@ class Speech:
         if not isinstance(said, str):
             return self.openings([said])[0]  # remembered by the markup
         tokens = self._opened.get(said)
-        return tokens or _remembered(self._opened, said, self.openings([said])[0], MOST_SPELLINGS)
+        return tokens or remembered(self._opened, said, self.openings([said])[0], MOST_SPELLINGS)
 
     def answer(self, said: Observation, ended: bool, over: bool) -> list[int]:
         """What :meth:`answers` gives for one; it is remembered, and not to be changed."""
@@ -124,7 +122,7 @@ class Speech:
             return self.heard([utterance])[0]
         key = tuple(utterance)
         text = self._heard.get(key)
-        return _remembered(self._heard, key, self.heard([utterance])[0], _MOST_SHORT) if text is None else text
+        return remembered(self._heard, key, self.heard([utterance])[0], _MOST_SHORT) if text is None else text
 
     def spell(self, text: str) -> list[int]:
         """The tokens of an utterance, as :func:`lang_envs.utterances.spell` has them; not to be changed."""
@@ -132,7 +130,7 @@ class Speech:
         if tokens is None:
             tokens = spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
             if len(tokens) <= _SHORT:
-                _remembered(self._said, text, tokens, _MOST_SHORT)
+                remembered(self._said, text, tokens, _MOST_SHORT)
         return tokens
 
     def heard(self, utterances: Sequence[Sequence[int] | NDArray[Any]]) -> list[str]:
@@ -183,17 +181,11 @@ class Speech:
         )
 
     def _spelled(self, texts: Sequence[str]) -> list[list[int]]:
-        unknown = [text for text in dict.fromkeys(texts) if text not in self._texts]
+        known = self._texts  # another thread may put another one in its place
+        unknown = [text for text in dict.fromkeys(texts) if text not in known]
         if unknown:
-            if len(self._texts) + len(unknown) > MOST_SPELLINGS:
-                self._texts = {text: self._texts[text] for text in texts if text in self._texts}
-            self._texts |= zip(unknown, encode(self.tokenizer, unknown), strict=True)
-        return [self._texts[text] for text in texts]
-
-
-def _remembered(memory: dict[K, V], key: K, value: V, most: int) -> V:
-    """Puts a value into a memory of so many, which is emptied where it is full."""
-    if len(memory) >= most:
-        memory.clear()
-    memory[key] = value
-    return value
+            if len(known) + len(unknown) > MOST_SPELLINGS:
+                known = {text: known[text] for text in texts if text in known}
+            known |= zip(unknown, encode(self.tokenizer, unknown), strict=True)
+            self._texts = known
+        return [known[text] for text in texts]

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,9 @@ from lang_envs.chat_templates import END, PACKAGED, PAD
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 VOCABULARY = Path(__file__).parent / "vocabularies" / "english.json"
 NO_LIMIT = 1_000_000_000
@@ -139,6 +143,10 @@ def whole(text: str) -> bool:
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
+ONE_SPELLS = threading.Lock()
+"""held while a tokenizer spells: whether names of special tokens are text is a switch of its own, set for each call"""
+
+
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: bool = False) -> list[list[int]]:
     """The tokens of each text, nothing added around them.
 
@@ -153,9 +161,10 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: 
     if not texts:
         return []
     try:
-        return tokenizer(list(texts), add_special_tokens=False, verbose=False, split_special_tokens=literally)[
-            "input_ids"
-        ]
+        with ONE_SPELLS:
+            return tokenizer(list(texts), add_special_tokens=False, verbose=False, split_special_tokens=literally)[
+                "input_ids"
+            ]
     except TypeError as error:
         broken = next((text for text in texts if not whole(text)), None)
         if broken is None:
@@ -227,3 +236,11 @@ def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
     if tokenizer.chat_template and tokenizer.chat_template != PACKAGED:
         facts["chat_template"] = str(tokenizer.chat_template)
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def remembered(memory: dict[K, V], key: K, value: V, most: int) -> V:
+    """Puts a value into a memory of so many, which is emptied where it is full; threads may share it."""
+    if len(memory) >= most:
+        memory.clear()
+    memory[key] = value
+    return value

@@ -1,5 +1,8 @@
 """What a task and an agent say, as tokens: the instruction, the markup that is chosen, texts that are no control."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -242,3 +245,29 @@ def test_plain_texts_are_spelled_as_they_stand_without_one():
     letters = character_tokenizer([*"ab", "<e>", "<p>"], end_token="<e>", pad_token="<p>")
     assert Speech(Wordle(), letters).openings(["ab<e>"]) == [[0, 1, 2]]
     assert np.array_equal(spell(letters, "a<e>b", 9)[[0, -2, -1]], [0, 1, 2])
+
+
+class Slow:
+    """A tokenizer's backend that lets other threads go first."""
+
+    def __init__(self, backend):
+        object.__setattr__(self, "backend", backend)
+
+    def __setattr__(self, name, value):
+        setattr(self.backend, name, value)
+
+    def encode(self, *texts, **options):
+        time.sleep(1e-4)
+        return self.backend.encode(*texts, **options)
+
+
+def test_threads_that_share_a_tokenizer_spell_alike(monkeypatch):
+    """The name of a special token is text in one thread while another spells marks; what is remembered is little."""
+    monkeypatch.setattr("lang_envs.markup.MOST_SPELLINGS", 8)
+    texts = [f"{'<|im_end|> ' * (i % 3)}what {i}" for i in range(60)]
+    speech = Speech(Shop(), adopt(chat_tokenizer(CHATML)))
+    alone = [speech.answer((user(text),), True, False) for text in texts]
+    monkeypatch.setattr(speech.markup, "_backend", Slow(speech.markup._backend))
+    with ThreadPoolExecutor(8) as threads:
+        together = list(threads.map(lambda text: speech.answer((user(text),), True, False), texts * 2))
+    assert together == alone * 2
