@@ -5,23 +5,27 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from agents.benchmark.experiment import Cell, Data, Experiment, Samples, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
 
 
 def shrunk(suite: Suite) -> Suite:
     """The same suite with few steps and episodes.
 
-    Of the experiments after the first two cells are left, since they differ in their logs and environments, and one
-    that learns from what another says.
+    Of the experiments after the first a cell is left, since they differ in their logs and environments, one that learns
+    from what another says, and the baselines that scores are normalised by.
     """
     first, *others = suite.experiments
-    fewer = [dataclasses.replace(e, cells=_few(e.cells)) for e in others]
+    fewer = [dataclasses.replace(e, cells=_few(e.cells), baselines=_yardsticks(e)) for e in others]
     small = tuple(_shrink(e) for e in (first, *fewer))
     return dataclasses.replace(suite, name=f"{suite.name}-smoke", seeds=1, experiments=small)
 
 
 def _few(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
-    return (*cells[:2], *[cell for cell in cells[2:] if isinstance(cell.data, Samples)][:1])
+    return (*cells[:1], *[cell for cell in cells[1:] if isinstance(cell.data, Samples)][:1])
+
+
+def _yardsticks(experiment: Experiment) -> tuple[Baseline, ...]:
+    return tuple(b for b in experiment.baselines if b.label in (experiment.normalise or ()))
 
 
 def _shrink(experiment: Experiment) -> Experiment:
