@@ -244,7 +244,7 @@ def test_servers_and_reward_models_are_not_shown_it(chat, monkeypatch):
     policy, asked, rated = Served("http://localhost:1/v1", "m", env.task, LLAMA, chat=chat), [], []
     said = {"choices": [{"message": {"content": "fine"}, "text": "fine", "finish_reason": "stop"}]}
     answers = [Answered(json.dumps(said).encode(), Endpoint("http://localhost:1/v1", None, 1, 0, 0))]
-    monkeypatch.setattr(policy._servers, "ask", lambda requests, _: asked.extend(map(str, requests)) or answers)
+    monkeypatch.setattr(policy._servers, "ask", lambda requests: asked.extend(map(str, requests)) or answers)
     policy.act([history], [np.random.default_rng(0)])
     assert len(asked) == 1 and "<s>" not in asked[0]
     score = TextReward(LLAMA, lambda texts: rated.extend(texts) or [0.0] * len(texts), with_history=True)

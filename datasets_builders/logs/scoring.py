@@ -7,7 +7,8 @@ from dataclasses import replace
 
 from datasets_builders.logs.talk import Talk
 from lang_envs.conversation import to_json
-from lang_envs.rewards.reply_rewards import Messages, ReplyReward, checked
+from lang_envs.rewards.checks import checked
+from lang_envs.rewards.reply_rewards import Messages, ReplyReward
 
 AT_ONCE = 256
 """conversations that are scored together"""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from zlib import crc32
@@ -89,11 +88,8 @@ class Served:
         backoff: float = 0.5,
         api_key: str | None = None,
     ) -> None:
-        if concurrency < 1 or retries < 0 or temperature < 0:
-            raise ValueError(
-                f"concurrency must be at least 1, retries and temperature at least 0; got {concurrency}, {retries} and "
-                f"{temperature}"
-            )
+        if temperature < 0:
+            raise ValueError(f"temperature must be at least 0, got {temperature}")
         if not (whole(model) and whole(instruction or "")):
             raise ValueError(f"model and instruction must be whole texts, got {model!r} and {instruction!r}")
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
@@ -104,8 +100,7 @@ class Served:
         self.max_tokens = task.max_utterance_tokens if max_tokens is None else max_tokens
         self._limit, self._longest = task.max_utterance_tokens, task.max_tokens
         self._markup = markup_of(self._tokenizer)
-        key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
-        self._servers = Servers(url, key, timeout, retries, backoff)
+        self._servers = Servers(url, api_key, concurrency, timeout, retries, backoff)
         self.url = self._servers.url
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
@@ -150,7 +145,7 @@ class Served:
         """What the model says and thinks, each no longer than ``limit`` or ``max_tokens`` tokens can be."""
         fixed = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
         requests = [fixed | {"seed": seed} | one for one, seed in zip(asked, seeds, strict=True)]
-        answers = [by.answer(body, self.chat) for body, by in self._servers.ask(requests, self.concurrency)]
+        answers = [by.answer(body, self.chat) for body, by in self._servers.ask(requests)]
         return [
             Answer(self._utterance(answer.said[: limit * _TOKEN]), answer.thoughts[: self.max_tokens * _TOKEN])
             for answer in answers

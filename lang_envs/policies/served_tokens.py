@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -65,17 +64,13 @@ class ServedTokens:
         backoff: float = 0.5,
         api_key: str | None = None,
     ) -> None:
-        if concurrency < 1 or retries < 0 or temperature < 0:
-            raise ValueError(
-                f"concurrency must be at least 1, retries and temperature at least 0; got {concurrency}, {retries} and "
-                f"{temperature}"
-            )
+        if temperature < 0:
+            raise ValueError(f"temperature must be at least 0, got {temperature}")
         self.model, self.temperature, self.processed, self.concurrency = model, temperature, processed, concurrency
         self.max_tokens = task.max_utterance_tokens
         self._tokenizer, self._end = tokenizer, int(tokenizer.eos_token_id)
         self._known = {*tokenizer.get_vocab().values()}
-        key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
-        self._servers = Servers(url, key, timeout, retries, backoff)
+        self._servers = Servers(url, api_key, concurrency, timeout, retries, backoff)
         self.url = self._servers.url
 
     @property
@@ -101,7 +96,7 @@ class ServedTokens:
             fixed | {"seed": int(rng.integers(2**31)), "prompt": history.tolist()}
             for history, rng in zip(histories, rngs, strict=True)
         ]
-        answered = self._servers.ask(requests, self.concurrency)
+        answered = self._servers.ask(requests)
         choices = [(by.choice(body), by) for body, by in answered]
         turns = [self._turn(choice, by) for choice, by in choices]
         for turn, (choice, by) in zip(turns, choices, strict=True):

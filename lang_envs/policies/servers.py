@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,8 @@ class Servers:
 
     Args:
         url: their address, or several.
-        api_key: of all of them.
+        api_key: of all of them; None for the environment variable ``OPENAI_API_KEY``, if any.
+        concurrency: requests at a time, to each of them.
         timeout: seconds to wait for one whole answer.
         retries: how often a request is repeated at the server that has it.
         backoff: seconds before the first repetition.
@@ -41,17 +43,27 @@ class Servers:
     """
 
     def __init__(
-        self, url: str | Sequence[str], api_key: str | None, timeout: float, retries: int, backoff: float
+        self,
+        url: str | Sequence[str],
+        api_key: str | None,
+        concurrency: int,
+        timeout: float,
+        retries: int,
+        backoff: float,
     ) -> None:
         urls = [url] if isinstance(url, str) else [*url]
         if not urls:
             raise ValueError("name at least one server, got none")
+        if concurrency < 1 or retries < 0:
+            raise ValueError(f"concurrency must be at least 1 and retries at least 0; got {concurrency} and {retries}")
+        api_key = os.environ.get("OPENAI_API_KEY") if api_key is None else api_key
+        self._concurrency = concurrency
         self._endpoints = [Endpoint(url, api_key, timeout, retries, backoff) for url in urls]
         told = [endpoint.url for endpoint in self._endpoints]
         self.url = told if len(told) > 1 else told[0]
 
-    def ask(self, requests: Sequence[Request], concurrency: int) -> list[Answered]:
-        """What answers each request, of which every server has up to ``concurrency`` at a time.
+    def ask(self, requests: Sequence[Request]) -> list[Answered]:
+        """What answers each request.
 
         A server that is lost leaves its requests to the others, with a warning. Any other failure ends the rest.
 
@@ -59,9 +71,9 @@ class Servers:
             ConnectionError: where the last server is lost: it cannot be reached, or fails too often.
             ValueError: where a request is refused.
         """
-        return _waited_for(self._ask(requests, concurrency)) if requests else []
+        return _waited_for(self._ask(requests)) if requests else []
 
-    async def _ask(self, requests: Sequence[Request], concurrency: int) -> list[Answered]:
+    async def _ask(self, requests: Sequence[Request]) -> list[Answered]:
         waiting, alive = deque(enumerate(requests)), {*range(len(self._endpoints))}
         answers: list[Answered | None] = [None] * len(requests)
 
@@ -85,7 +97,7 @@ class Servers:
                 tasks = [
                     asyncio.ensure_future(work(i, clients[i]))
                     for i in alive
-                    for _ in range(min(concurrency, len(waiting)))
+                    for _ in range(min(self._concurrency, len(waiting)))
                 ]
                 try:
                     await asyncio.gather(*tasks)

@@ -10,8 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from lang_envs.make import NAMED_CODE
 from lang_envs.plugins import import_named
@@ -36,18 +35,6 @@ def reply_reward(source: str) -> ReplyReward:
     """
     found = NAMED_CODE.fullmatch(source)
     return _model(source) if found is None else _function(*found.groups())
-
-
-def checked(rewards: ArrayLike, count: int) -> NDArray[np.float64]:
-    """What a reward gave [n], in double precision.
-
-    Raises:
-        ValueError: it is not one finite number for each reply.
-    """
-    found = np.asarray(rewards, np.float64)
-    if found.shape != (count,) or not np.isfinite(found).all():
-        raise ValueError(f"the reward must give one finite number for each of {count} replies, got {found!r}")
-    return found
 
 
 def _function(module: str, name: str) -> ReplyReward:

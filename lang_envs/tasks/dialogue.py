@@ -11,6 +11,7 @@ import numpy as np
 from lang_envs.conversation import Conversation
 from lang_envs.corpora.dialogues import by_name
 from lang_envs.rewards.bertscore import BERTClick
+from lang_envs.rewards.checks import checked
 from lang_envs.rewards.similarities import Similarity, similarity_of
 from lang_envs.task import Reply, Task
 from lang_envs.tokenizers import text_tokenizer
@@ -170,12 +171,7 @@ class Dialogue(Task[int]):
             ValueError: where the reward does not give one finite number for each.
         """
         references = [self.examples[state].response for state in states]
-        similarity = np.asarray(self.similarity(utterances, references), np.float64)  # [n]
-        if similarity.shape != (len(states),) or not np.isfinite(similarity).all():
-            raise ValueError(
-                f"the reward must give one finite number for each of {len(states)} replies, got {similarity!r}"
-            )
-        similarity = similarity.round(_DECIMALS)
+        similarity = checked(self.similarity(utterances, references), len(states)).round(_DECIMALS)  # [n]
         rewards = similarity if self.threshold is None else (similarity > self.threshold).astype(np.float64)
         return [
             Reply(state, (), reward, True, {"context": state, "similarity": near})

@@ -15,7 +15,8 @@ from lang_envs.arguments import whole_number
 from lang_envs.conversation import Conversation, to_json
 from lang_envs.corpora.files import read_json
 from lang_envs.corpora.logged import Conversations, Replies
-from lang_envs.rewards.reply_rewards import ReplyReward, checked, reply_reward
+from lang_envs.rewards.checks import checked
+from lang_envs.rewards.reply_rewards import ReplyReward, reply_reward
 from lang_envs.rewards.similarities import NAMES, Similarity, similarity_of
 from lang_envs.task import Reply, Task
 from lang_envs.tokenizers import text_tokenizer
@@ -85,9 +86,8 @@ class Logs(Task[int]):
     * `max_context_tokens=None`, `max_response_tokens=None`: as the data set was imported; 768 and 256 where it does not
       say.
 
-    The texts stay in the file `conversations.arrow`, which is mapped (`lang_envs.corpora.logged`). A million
-    conversations of four messages, 0.65 GB, open in 5 seconds of one processor core, with 0.1 GB of memory beside the
-    mapped file; 100,000 in half a second.
+    The texts stay in the file `conversations.arrow`, which is mapped (`lang_envs.corpora.logged`): a log larger than
+    memory opens too.
 
     ## Reference Scores
     None: they depend on the log. `lang_envs.scores.measure` measures any policy, and `task.logged_replies(i)` has what
