@@ -23,7 +23,8 @@ from datasets_builders.recorder import first_seed
 from lang_envs.corpora.simulated_grids import simulated_grids
 from lang_envs.corpora.wordle_tweets import MOST_ROWS, SharedGames, read_answers, read_tweets
 from lang_envs.episode import Episode
-from lang_envs.tasks.wordle import END, OVER, REPLY_END, START, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, OVER, REPLY_END, START, VOCABULARY
 from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, SOLVED, colours
 from lang_envs.vector import TokenVectorEnv
 

@@ -11,7 +11,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs import dynamics
+from lang_envs import contexts
 from lang_envs.arguments import options_of, seed_of, shown, token_id
 from lang_envs.conversation import Conversation, Message, assistant, user
 from lang_envs.replies import check_reply
@@ -91,9 +91,9 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
             ValueError: for a negative seed, or a starting point that the task does not have.
             TypeError: for a seed or an option of another type.
         """
-        context = dynamics.check_context(self.task, options_of(options).get("context")) if options is not None else None
+        context = contexts.check_context(self.task, options_of(options).get("context")) if options is not None else None
         super().reset(seed=seed_of(seed))
-        self._state, text = dynamics.begin(self.task, self.np_random, context)
+        self._state, text = contexts.begin(self.task, self.np_random, context)
         opening = _opening(self._speech, text, self.max_tokens)
         self._ids.fill(self.pad_id)
         self._mask.fill(0)
@@ -252,9 +252,9 @@ class UtteranceEnv(gym.Env[str, str]):
             ValueError: for a negative seed, or a starting point that the task does not have.
             TypeError: for a seed or an option of another type.
         """
-        context = dynamics.check_context(self.task, options_of(options).get("context"))
+        context = contexts.check_context(self.task, options_of(options).get("context"))
         super().reset(seed=seed_of(seed))
-        self._state, text = dynamics.begin(self.task, self.np_random, context)
+        self._state, text = contexts.begin(self.task, self.np_random, context)
         self._tokens = [*_opening(self._speech, text, self.max_tokens)]
         self._turns, self.acted, self._over = 0, 0, False
         self._screen.begin(self._tokens)

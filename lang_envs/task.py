@@ -126,11 +126,9 @@ class Task(ABC, Generic[S]):
         """Which tokens [V] may follow those ``said`` so far in this utterance; None where the task does not know."""
         return None
 
-    def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics:
-        """The same rules for ``num_envs`` episodes at once, over tokens.
+    def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics | None:
+        """The same rules for ``num_envs`` episodes at once, over tokens: override it where arrays can compute them.
 
-        The default calls :meth:`reply_batch` and converts text. Override it where the task can be computed with arrays.
+        None, the default, has them played through :meth:`reply_batch` and text (:mod:`lang_envs.text_dynamics`).
         """
-        from lang_envs.dynamics import TextDynamics
-
-        return TextDynamics(self, tokenizer, num_envs)
+        return None

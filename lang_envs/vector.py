@@ -13,7 +13,8 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
 from lang_envs.arguments import contexts_of, options_of, seed_of, seeds_of, shown, token_ids, typed, whole_number
-from lang_envs.dynamics import Replies, check_context
+from lang_envs.contexts import check_context
+from lang_envs.dynamics import Replies
 from lang_envs.episode import Episode
 from lang_envs.generators import Generators
 from lang_envs.infos import collect, collect_final, column, widened
@@ -21,6 +22,7 @@ from lang_envs.record import Record, Rows
 from lang_envs.replies import check_replies
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
 from lang_envs.speech import Speech, tokenizer_of
+from lang_envs.text_dynamics import TextDynamics
 from lang_envs.tokenizers import decode, transcripts, unused_ids, vocabulary_size
 from lang_envs.utterances import check_tokens, stack_utterances
 
@@ -89,7 +91,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self.single_observation_space = history_space(self.vocabulary_size, self.max_tokens)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
-        self._dynamics = task.dynamics(self.tokenizer, num_envs)
+        self._dynamics = task.dynamics(self.tokenizer, num_envs) or TextDynamics(task, self.tokenizer, num_envs)
         self._streams: list[Any] = [None] * num_envs
         self._record = Record(num_envs, self.max_tokens, self.pad_id, self.copy)
         self._said = np.zeros(num_envs, np.int64)  # [N] tokens of the utterance under way

@@ -127,6 +127,7 @@ def dialogue(out: Path, tiny: bool) -> None:
 
     from agents.benchmark import SUITES, run
     from agents.benchmark.experiment import Experiment
+    from agents.benchmark.smoke import shrunk
 
     [experiment] = SUITES["dialogue-small"].only("dialogue-little").experiments
     few: Experiment = dataclasses.replace(
@@ -141,7 +142,7 @@ def dialogue(out: Path, tiny: bool) -> None:
     kept = Kept(out / "dialogue.json")
     for seeds in (1,) if tiny else (3, 6, 10):
         part = dataclasses.replace(suite, seeds=seeds)
-        part = part.smoke() if tiny else part
+        part = shrunk(part) if tiny else part
         workers = 1 if tiny else max(1, (os.cpu_count() or 2) - 1)
 
         def report(part: Any = part, workers: int = workers) -> dict[str, Any]:

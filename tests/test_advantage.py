@@ -17,7 +17,8 @@ from datasets_builders import build
 from lang_envs.make import language_vec
 from lang_envs.rollout import Start
 from lang_envs.tasks.movie_review import REVIEWS, MovieReview
-from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, VOCABULARY
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.experiment import Elsewhere
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.evaluate import SCORES, as_trained, decoded
 from agents.benchmark.running.protocols import Speaker, Tried, best, best_of_each, try_decodings
 from agents.benchmark.running.starts import Part
@@ -250,7 +251,7 @@ def test_a_file_that_describes_no_suite_is_told_where(place, value, words):
         part = part[name]
     part[place[-1]] = value
     with pytest.raises(ValueError, match=words.replace("{", "[{]")):
-        Suite.from_plain(plain)
+        suite_of_plain(plain)
 
 
 def test_two_cells_at_one_place_of_a_line_are_refused():

@@ -9,6 +9,7 @@ import pytest
 
 from agents import cli
 from agents.benchmark import SUITES
+from agents.benchmark.smoke import shrunk
 from agents.cli import commands
 
 
@@ -258,7 +259,7 @@ def test_episodes_of_another_environment(trained, tmp_path, capsys):
 
 
 def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, capsys, monkeypatch):
-    config = SUITES["quick"].smoke().plain()
+    config = shrunk(SUITES["quick"]).plain()
     config["experiments"] = [e for e in config["experiments"] if e["name"] == "movie-review"]
     config["experiments"][0]["env"] = "reviews_of_mine:Reviews-v0"
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from agents.benchmark import Baseline, Cell, Data, ExactLearner, Experiment, Suite, run
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.report import _outcome
 from agents.benchmark.running import starts
@@ -105,15 +106,15 @@ def test_they_change_nothing_else(tmp_path):
 
 def test_they_are_read_from_a_file_and_old_files_have_none():
     plain = SUITE.plain()
-    assert Suite.from_plain(plain) == SUITE
+    assert suite_of_plain(plain) == SUITE
     plain["experiments"][0]["exact"][0]["method"] = "dreams"
     with pytest.raises(ValueError, match=r"exact learner 'imitation'.*method must be 'bc' or"):
-        Suite.from_plain(plain)
+        suite_of_plain(plain)
     plain["experiments"][0]["exact"] = ["x"]
     with pytest.raises(ValueError, match="expected an object"):
-        Suite.from_plain(plain)
+        suite_of_plain(plain)
     del plain["experiments"][0]["exact"]
-    assert Suite.from_plain(plain).experiments[0].exact == ()
+    assert suite_of_plain(plain).experiments[0].exact == ()
 
 
 def test_what_cannot_be_is_refused(tmp_path):

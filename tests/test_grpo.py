@@ -14,7 +14,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from agents import LM
 from lang_envs import Start, Turn, rollout
-from lang_envs.dynamics import check_context
+from lang_envs.contexts import check_context
 from lang_envs.seeds import LIVE
 from lang_envs.trl import environment_factory, episode_return, prompts, rollout_func
 from lang_envs.trl.rollouts import Generation

@@ -13,7 +13,9 @@ from toy_agent import make_episodes, make_lm
 from agents import AGENTS, Agent, Logged, cli
 from agents.algorithms import agent_class
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.units import units
+from agents.benchmark.smoke import shrunk
 from datasets_builders import RECIPES, EpisodeDataset, build
 from lang_envs import plugins
 from lang_envs.make import utterance_env
@@ -185,8 +187,8 @@ def test_data_at_a_path_are_learned_from_where_they_are(tmp_path):
     out = tmp_path / "run"
     report = run(suite, out, say=lambda line: None)
     assert f"the folder {tmp_path / 'logs'}" in report.read_text() and not (out / "data").exists()
-    assert Suite.from_plain(json.loads((out / "config.json").read_text())) == suite == Suite.from_plain(suite.plain())
-    assert suite.smoke().experiments[0].data == suite.experiments[0].data
+    assert suite_of_plain(json.loads((out / "config.json").read_text())) == suite == suite_of_plain(suite.plain())
+    assert shrunk(suite).experiments[0].data == suite.experiments[0].data
     (unit,) = units(suite, out)
     assert unit.result()
     build("movie-review", 48, tmp_path / "other", progress=False)

@@ -15,6 +15,7 @@ from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.measures import Played, diversity
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.check import check
 from agents.benchmark.running.units import units
 from agents.models.value_lm import ValueLM
@@ -186,7 +187,7 @@ def test_all_speak_its_tokens(model):
     for options in everywhere:
         assert {**options, "split": ""} == {**LOGS, "split": "", "tokenizer": model, "markup": "plain"}
     assert spoken.cells[-1].data == own.data and spoken.cells[1].data is None
-    assert Suite.from_plain(Suite("tiny", "Tiny", (spoken,)).plain()).plain()["experiments"][0]["markup"] == "plain"
+    assert suite_of_plain(Suite("tiny", "Tiny", (spoken,)).plain()).plain()["experiments"][0]["markup"] == "plain"
     silent = dataclasses.replace(base, selection_options=None, elsewhere=())
     assert silent.selection_options is None
     other = {"tokenizer": "another"}
@@ -208,7 +209,7 @@ def test_all_speak_its_tokens(model):
 def test_a_model_that_cannot_be_is_refused_before_anything_is_written(changes, words, model, tmp_path):
     changed = suite_of(changes.pop("lm", model), **changes)
     with pytest.raises(ValueError, match=words):
-        check(Suite.from_plain(changed.plain()), tmp_path / "out")
+        check(suite_of_plain(changed.plain()), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
@@ -227,7 +228,7 @@ def added(new, old, where="suite"):
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.parent.name)
 def test_results_of_models_from_scratch_are_what_they_were(path):
     config = json.loads(path.read_text())
-    suite = Suite.from_plain(config)
+    suite = suite_of_plain(config)
     for place, value in added(suite.plain(), config).items():
         assert value == DEFAULTS[place.rpartition(".")[2]], place
     for unit in units(suite, Path("nowhere")):

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from agents.benchmark import SUITES, Baseline, Cell, Data, Experiment, Suite, run
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.units import data_folder, units
 
 FIT = {"steps": 4, "batch_size": 8}
@@ -78,9 +79,9 @@ def test_finished_cells_are_not_run_again_and_edited_ones_are(finished, tmp_path
 
 def test_a_killed_run_goes_on_where_it_was_and_workers_change_nothing(finished, tmp_path):
     script = (
-        "import json, sys\nfrom agents.benchmark import Suite, run\n"
+        "import json, sys\nfrom agents.benchmark import run\nfrom agents.benchmark.reading import suite_of_plain\n"
         "if __name__ == '__main__':\n"
-        "    run(Suite.from_plain(json.loads(sys.argv[1])), sys.argv[2], workers=2, say=lambda line: None)\n"
+        "    run(suite_of_plain(json.loads(sys.argv[1])), sys.argv[2], workers=2, say=lambda line: None)\n"
     )
     (tmp_path / "killed.py").write_text(script)
     arguments = [sys.executable, tmp_path / "killed.py", json.dumps(suite().plain()), tmp_path / "out"]
@@ -169,7 +170,7 @@ def test_suites_survive_json_and_name_what_exists(name, tmp_path):
     from datasets_builders import RECIPES
 
     whole = SUITES[name]
-    assert Suite.from_plain(whole.plain()).plain() == whole.plain()
+    assert suite_of_plain(whole.plain()).plain() == whole.plain()
     for experiment in whole.experiments:
         assert experiment.data.recipe in RECIPES
         labels = [b.label for b in experiment.baselines]

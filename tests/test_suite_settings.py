@@ -10,7 +10,8 @@ from typing import get_type_hints
 import pytest
 
 from agents import AGENTS
-from agents.benchmark import SUITES, Suite
+from agents.benchmark import SUITES
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.protocols import imitates
 from agents.benchmark.running.units import units
 from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
@@ -27,7 +28,7 @@ COMMITTED = sorted(Path(__file__).parents[1].glob("docs/results/*/config.json"))
 
 @pytest.mark.parametrize("name", [*STAYING, *COMMITTED], ids=lambda name: getattr(name, "parent", Path(str(name))).name)
 def test_suites_learn_values_as_they_did_for_their_results(name):
-    suite = SUITES[name] if isinstance(name, str) else Suite.from_plain(json.loads(name.read_text()))
+    suite = SUITES[name] if isinstance(name, str) else suite_of_plain(json.loads(name.read_text()))
     for experiment in suite.experiments:
         for cell in experiment.cells:
             if not cell.trained or not AGENTS[cell.agent].needs_values:

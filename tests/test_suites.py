@@ -11,6 +11,7 @@ import pytest
 
 from agents.benchmark import SUITES, run
 from agents.benchmark.running.check import check
+from agents.benchmark.smoke import shrunk
 
 DATA = Path(os.environ.get("LANG_ENVS_DATA", "nowhere"))
 FILES = DATA / "dialogue"
@@ -45,7 +46,7 @@ def real_files(tmp_path, monkeypatch):
 def test_every_suite_runs(name, tmp_path, real_files):
     if missing := REAL.get(name, set()) - real_files:
         pytest.skip(f"{name} learns from {missing}, not found; set LANG_ENVS_DATA to the folder with dialogue/")
-    suite = SUITES[name].smoke()
+    suite = shrunk(SUITES[name])
     report = run(suite, tmp_path / "run", command=f"lang-envs bench {name} --smoke", say=lambda line: None)
     table = (tmp_path / "run" / "table.md").read_text()
     for experiment in suite.experiments:
@@ -63,6 +64,6 @@ def test_every_suite_of_smollm2_can_run(name, tmp_path, real_files):
     if missing := [folder for folder in OF_SMOLLM2[name] if not (DATA / folder).exists()]:
         pytest.skip(f"{name} learns from {missing}, not found; set LANG_ENVS_DATA to the folder that holds them")
     check(SUITES[name], tmp_path / "run")
-    small = SUITES[name].smoke()  # it has no model to play as it comes
+    small = shrunk(SUITES[name])  # it has no model to play as it comes
     assert not any(experiment.pretrained for experiment in small.experiments)
     assert all(cell.trained or cell.start for experiment in small.experiments for cell in experiment.cells)

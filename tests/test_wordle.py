@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import lang_envs
-from lang_envs.dynamics import TextDynamics
-from lang_envs.tasks.wordle import VOCABULARY, Wordle, WordleState
+from lang_envs.tasks.wordle import Wordle
 from lang_envs.tasks.wordle_dynamics import WordleDynamics
+from lang_envs.tasks.wordle_game import VOCABULARY, WordleState
 from lang_envs.tasks.wordle_patterns import letters_of
+from lang_envs.text_dynamics import TextDynamics
 
 WORDS = ("arose", "abbey", "kebab", "eerie", "geese", "crane", "raise", "stare", "zesty", "lemon", "melon", "speed")
 OPTIONS = [
@@ -239,7 +240,7 @@ def test_another_tokenizer_plays_through_text():
     task = Wordle(WORDS)
     tokens = [*VOCABULARY][::-1]
     other = character_tokenizer(tokens, end_token="</a>", pad_token="<|pad|>")
-    assert isinstance(task.dynamics(other, 2), TextDynamics)
+    assert task.dynamics(other, 2) is None
     assert task.legal_tokens(None, [], other) is None
 
 
@@ -251,7 +252,7 @@ def test_a_game_can_hide_any_word_in_arrays_and_in_text():
     assert task.num_contexts == len(task.words) == 12 and Wordle(WORDS, hidden="resample").num_contexts is None
     everyone, contexts = np.arange(5), [3, None, 0, 11, None]
     streams = [[np.random.default_rng(seed) for seed in range(5)] for _ in range(2)]
-    both = WordleDynamics(task, VOCABULARY, 5), TextDynamics(task, task.tokenizer(), 5)
+    both = task.dynamics(task.tokenizer(), 5), TextDynamics(task, task.tokenizer(), 5)
     said = np.tile([*letters_of(["crane"])[:, 0], VOCABULARY["</a>"]], (5, 1)).astype(np.int32)  # [5, 6]
     for _ in range(2):  # the second time the generators go on from where the first left them
         for dynamics, rngs in zip(both, streams, strict=True):

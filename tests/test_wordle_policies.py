@@ -19,7 +19,8 @@ from lang_envs.policies.wordle import (
 )
 from lang_envs.policies.wordle_histories import read
 from lang_envs.policies.wordle_monte_carlo import MonteCarlo
-from lang_envs.tasks.wordle import VOCABULARY, Wordle, WordleState
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import VOCABULARY, WordleState
 from lang_envs.tasks.wordle_patterns import colours
 
 WORDS = ("arose", "abbey", "kebab", "eerie", "geese", "crane", "raise", "stare", "zesty", "lemon", "melon", "speed")

@@ -16,7 +16,8 @@ from agents.evaluation.wordle_states import standing
 from agents.evaluation.wordle_tables import WordleTable
 from datasets_builders import build
 from lang_envs import Episodes
-from lang_envs.tasks.wordle import VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import VOCABULARY
 from lang_envs.tasks.wordle_patterns import SOLVED
 
 WORDS = ("bears", "beers", "bends", "cable", "table", "tails", "tears", "weary")

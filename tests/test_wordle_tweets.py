@@ -15,7 +15,8 @@ from lang_envs.corpora.simulated_grids import simulated_grids
 from lang_envs.corpora.wordle_tweets import grid_of, read_answers, read_tweets
 from lang_envs.make import language_vec
 from lang_envs.policies.wordle import RandomMixture
-from lang_envs.tasks.wordle import Wordle, WordleState
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import WordleState
 from lang_envs.tasks.wordle_patterns import SOLVED, pattern_of
 
 HEADER = ["wordle_id", "tweet_id", "tweet_date", "tweet_username", "tweet_text"]

@@ -265,26 +265,6 @@ class Suite:
             raise ValueError(f"The experiments of {self.name} are {', '.join(known)}; {asked} was asked for.")
         return dataclasses.replace(self, experiments=tuple(e for e in self.experiments if e.name in names))
 
-    def smoke(self) -> Suite:
-        """The same suite shrunk to seconds: it shows that everything runs, and nothing else.
-
-        It has another name, so that a folder of real results is refused.
-        """
-        from agents.benchmark.smoke import shrunk
-
-        return shrunk(self)
-
     def plain(self) -> dict[str, Any]:
         """As JSON-able data."""
         return plain(self)
-
-    @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Suite:
-        """The suite that ``plain`` described.
-
-        Raises:
-            ValueError: it describes none.
-        """
-        from agents.benchmark.reading import suite_of
-
-        return suite_of(plain)

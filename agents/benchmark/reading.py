@@ -11,7 +11,7 @@ T = TypeVar("T")
 _LISTS = ("measures", "compare_taus", "normalise")
 
 
-def suite_of(plain: dict[str, Any]) -> Suite:
+def suite_of_plain(plain: dict[str, Any]) -> Suite:
     """The suite that ``plain`` describes, as ``Suite.plain`` does.
 
     Raises:

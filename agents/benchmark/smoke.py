@@ -9,7 +9,7 @@ from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Sample
 
 
 def shrunk(suite: Suite) -> Suite:
-    """The same suite with few steps and episodes.
+    """The same suite with few steps and episodes, under another name: a folder of real results refuses it.
 
     Of the experiments after the first a cell is left, since they differ in their logs and environments, one that learns
     from what another says, and the baselines that scores are normalised by.

@@ -61,18 +61,20 @@ class Bench:
     def __call__(self) -> None:
         """Prints where the report is."""
         from agents.benchmark import SUITES, Suite, run
+        from agents.benchmark.reading import suite_of_plain
+        from agents.benchmark.smoke import shrunk
 
         if self.from_config is not None and self.name:
             raise ValueError(
                 f"Name a benchmark ({self.name!r}) or a configuration (--from {self.from_config}), not both."
             )
         if self.from_config is not None:
-            suite = Suite.from_plain(read_object(self.from_config))
+            suite = suite_of_plain(read_object(self.from_config))
             _check_modules(self.from_config, suite)
         else:
             suite = find("suites", self.name, SUITES, "benchmark", lambda found: isinstance(found, Suite))
         suite = suite.only(*self.only) if self.only else suite
-        suite = suite.smoke() if self.smoke else suite
+        suite = shrunk(suite) if self.smoke else suite
         suite = dataclasses.replace(suite, seeds=self.seeds) if self.seeds is not None else suite
         screen = console()
         report = run(

@@ -13,7 +13,8 @@ from agents.evaluation.wordle_tables import WordleTable
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.task import Task
 from lang_envs.tasks.movie_review import MovieReview
-from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, VOCABULARY
 
 QOf = Callable[[Tokens], Floats]
 """``q(history)`` -> [V], Q of each next token; NaN where it is not known"""

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.evaluation.wordle_states import SAID, standing
-from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, VOCABULARY
 from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, SOLVED, WORD_LENGTH
 
 MOST_WORDS = 400  # some seconds; the next longer list takes days

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from lang_envs import Episodes
 from lang_envs.policies.wordle_histories import read
-from lang_envs.tasks.wordle import END, OVER, REPLY_END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, OVER, REPLY_END, VOCABULARY
 from lang_envs.tasks.wordle_patterns import WORD_LENGTH
 
 SAID = WORD_LENGTH + 1

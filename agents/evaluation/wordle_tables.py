@@ -24,7 +24,8 @@ from agents.evaluation.tabular import tabular_values
 from agents.evaluation.wordle_states import SAID, TURN, Keys, LoggedStates, keys_of, standing
 from agents.value_learning import Backup
 from lang_envs import Episodes
-from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, VOCABULARY
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from lang_envs.markup import markup_of
-from lang_envs.tasks.wordle import START, Wordle, WordleState
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import START, WordleState
 from lang_envs.terminal import Terminal
 
 UNPAID = "Nothing says what was earned: the environment rewards nothing by itself (reward=)."

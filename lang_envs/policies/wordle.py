@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lang_envs.policies.any_task import Generators, Histories, Mixture
 from lang_envs.policies.wordle_histories import Guesses, read
 from lang_envs.rollout import Turn
-from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, VOCABULARY
 from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, WORD_LENGTH, WordList, below, choose, word_list
 from lang_envs.words import load
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lang_envs.tasks.wordle import END, OVER, REPLY_END, START, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, OVER, REPLY_END, START, VOCABULARY
 from lang_envs.tasks.wordle_patterns import WORD_LENGTH, Feedback, WordList
 
 _TURN = 2 * WORD_LENGTH + 2  # five letters, </a>, five colours, </s>

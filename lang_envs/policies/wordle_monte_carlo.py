@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from lang_envs.policies.wordle_histories import read
 from lang_envs.rollout import Policy, Turn
-from lang_envs.tasks.wordle import ALPHABET, END, VOCABULARY, Wordle, WordleState
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import ALPHABET, END, VOCABULARY, WordleState
 from lang_envs.tasks.wordle_patterns import choose, colours
 from lang_envs.tokenizers import decode, encode
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from lang_envs import words as word_lists
 from lang_envs.dynamics import Dynamics
 from lang_envs.task import Reply, Task
 from lang_envs.tasks.wordle_dynamics import WordleDynamics
+from lang_envs.tasks.wordle_game import ALPHABET, END, OVER, PAD, REPLY_END, START, VOCABULARY, Rules, WordleState
 from lang_envs.tasks.wordle_patterns import (
     NUM_PATTERNS,
     SOLVED,
@@ -35,32 +36,10 @@ if TYPE_CHECKING:
 
 Hidden = Literal["fixed", "resample"]
 
-ALPHABET = "abcdefghijklmnopqrstuvwxyz"
-START, END, REPLY_END, OVER, PAD = "<a>", "</a>", "</s>", "</eod>", "<|pad|>"
-MARKERS = ("<g>", "<b>", "<y>", PAD, END, REPLY_END, "<s>", START, OVER)
-VOCABULARY = {token: i for i, token in enumerate((*ALPHABET, *MARKERS))}
 _SOLVED = colours(SOLVED)
 _COLOURED = {  # colours -> the reply that tells them
     seen: "".join(f"<{colour}>" for colour in seen) + REPLY_END for seen in map(colours, range(NUM_PATTERNS))
 }
-
-
-class WordleState(NamedTuple):
-    """A game so far. An invalid guess leaves no trace but the turn it took."""
-
-    turn: int = 0
-    """utterances made"""
-    guesses: tuple[str, ...] = ()
-    """the valid ones"""
-    feedback: tuple[str, ...] = ()
-    """to each of them, as five of the letters g, y, b"""
-    hidden: str | None = None
-    """None where it is drawn anew at every turn"""
-
-    @property
-    def solved(self) -> bool:
-        """Whether the last valid guess was the hidden word."""
-        return bool(self.feedback) and self.feedback[-1] == _SOLVED
 
 
 class Wordle(Task[WordleState]):
@@ -217,11 +196,13 @@ class Wordle(Task[WordleState]):
             self._legal[prefix] = self._legal_after(prefix)
         return self._legal[prefix]
 
-    def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics:
+    def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics | None:
         """Arrays where the tokens are Wordle's own, text where they are another tokenizer's."""
-        if self.speaks(tokenizer):
-            return WordleDynamics(self, VOCABULARY, num_envs)
-        return super().dynamics(tokenizer, num_envs)
+        if not self.speaks(tokenizer):
+            return None
+        resample = self.hidden == "resample"
+        rules = Rules(self.lexicon, self.feedback, self.require_dictionary, resample, self.max_turns)
+        return WordleDynamics(rules, num_envs)
 
     def consistent(self, state: WordleState) -> NDArray[np.bool_]:
         """Which words [W] agree with all feedback of a game."""

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.dynamics import Replies
+from lang_envs.tasks.wordle_game import ALPHABET, END, OVER, REPLY_END, START, VOCABULARY, Rules, WordleState
 from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, SOLVED, WORD_LENGTH, below, choose, colours, feedback
-
-if TYPE_CHECKING:
-    from lang_envs.tasks.wordle import Wordle, WordleState
 
 _BLOCK = 64  # rows whose [n, W] arrays stay in the processor's cache
 
@@ -20,22 +18,21 @@ _BLOCK = 64  # rows whose [n, W] arrays stay in the processor's cache
 class WordleDynamics:
     """The states of N games in columns. See :class:`lang_envs.dynamics.Dynamics`."""
 
-    def __init__(self, task: Wordle, vocabulary: dict[str, int], num_envs: int) -> None:
-        self.task, self.lexicon = task, task.lexicon
-        self._start, self._end, self._eod = vocabulary["<a>"], vocabulary["</a>"], vocabulary["</eod>"]
+    def __init__(self, rules: Rules, num_envs: int) -> None:
+        self.rules, self.lexicon = rules, rules.lexicon
         self._replies = np.empty((NUM_PATTERNS, WORD_LENGTH + 2), np.int32)  # five colours, </s>, </eod>
         for pattern in range(NUM_PATTERNS):
-            self._replies[pattern, :WORD_LENGTH] = [vocabulary[f"<{c}>"] for c in colours(pattern)]
-        self._replies[:, WORD_LENGTH:] = vocabulary["</s>"], self._eod
+            self._replies[pattern, :WORD_LENGTH] = [VOCABULARY[f"<{c}>"] for c in colours(pattern)]
+        self._replies[:, WORD_LENGTH:] = VOCABULARY[REPLY_END], VOCABULARY[OVER]
 
         self._turn = np.zeros(num_envs, np.int64)  # [N] utterances so far
         self._over = np.ones(num_envs, np.bool_)  # [N]
-        self._guesses = np.zeros((WORD_LENGTH, task.max_turns, num_envs), np.uint8)
-        self._patterns = np.zeros((task.max_turns, num_envs), np.uint8)
-        self._valid = np.zeros((task.max_turns, num_envs), np.bool_)
+        self._guesses = np.zeros((WORD_LENGTH, rules.max_turns, num_envs), np.uint8)
+        self._patterns = np.zeros((rules.max_turns, num_envs), np.uint8)
+        self._valid = np.zeros((rules.max_turns, num_envs), np.bool_)
         self._hidden = np.zeros(num_envs, np.int64)  # [N] place in the list; unused where it is drawn at every turn
         # [N, W] the words that agree with all feedback of the game so far, where the hidden word is drawn from them
-        self._consistent = np.zeros((num_envs, len(self.lexicon)), np.bool_) if task.hidden == "resample" else None
+        self._consistent = np.zeros((num_envs, len(self.lexicon)), np.bool_) if rules.resample else None
 
     def begin(
         self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator], contexts: Sequence[int | None] = ()
@@ -49,7 +46,7 @@ class WordleDynamics:
         self._over[rows] = False
         self._valid[:, rows] = False
         n = len(rows)
-        start = np.full((n, 1), self._start, np.int32)
+        start = np.full((n, 1), VOCABULARY[START], np.int32)
         return Replies(start, np.ones(n, np.int64), np.zeros(n, np.float32), np.zeros(n, np.bool_))
 
     def reply(
@@ -68,7 +65,7 @@ class WordleDynamics:
             row = rows[self._over[rows]][0]
             raise ValueError(f"The game in row {row} is over: begin a new one before the next guess.")
         guesses, valid = self._read(utterances, lengths)  # [5, n], [n]
-        if self.task.require_dictionary:
+        if self.rules.require_dictionary:
             valid &= self.lexicon.find(guesses) >= 0
         patterns = self._feedback(rows, guesses, valid, rngs)
         turn = self._turn[rows]
@@ -76,10 +73,10 @@ class WordleDynamics:
         self._turn[rows] = turn + 1
 
         success = valid & (patterns == SOLVED)
-        over = success | (turn + 1 == self.task.max_turns)
+        over = success | (turn + 1 == self.rules.max_turns)
         self._over[rows] = over
         tokens = self._replies.take(patterns, axis=0)  # [n, 7]
-        tokens[~valid, 0] = self._eod
+        tokens[~valid, 0] = VOCABULARY[OVER]
         said = valid * (WORD_LENGTH + 1) + over
         info: dict[str, NDArray[Any]] = {"success": success, "valid": valid}
         if self._consistent is None:
@@ -88,7 +85,7 @@ class WordleDynamics:
 
     def state(self, row: int) -> WordleState:
         """The game in ``row`` as the value that ``Wordle.reply`` returns."""
-        from lang_envs.tasks.wordle import ALPHABET, WordleState
+        from lang_envs.tasks.wordle_game import WordleState
 
         turns = np.flatnonzero(self._valid[:, row])
         return WordleState(
@@ -113,8 +110,8 @@ class WordleDynamics:
         """The letters [5, n] of each utterance, and whether they are one guess of five letters [n]."""
         n, width = utterances.shape
         if width < WORD_LENGTH:
-            utterances = np.pad(utterances, ((0, 0), (0, WORD_LENGTH - width)), constant_values=self._end)
-        ended = utterances[np.arange(n), lengths - 1] == self._end
+            utterances = np.pad(utterances, ((0, 0), (0, WORD_LENGTH - width)), constant_values=VOCABULARY[END])
+        ended = utterances[np.arange(n), lengths - 1] == VOCABULARY[END]
         letters = np.ascontiguousarray(utterances[:, :WORD_LENGTH].T)
         valid = (lengths - ended == WORD_LENGTH) & (letters.max(axis=0) < 26)
         if not valid.all():
@@ -130,7 +127,7 @@ class WordleDynamics:
     ) -> NDArray[np.uint8]:
         """The patterns [n]; where the hidden word is drawn at every turn, an invalid guess draws none."""
         if self._consistent is None:
-            return feedback(guesses, self.lexicon.letters.take(self._hidden[rows], axis=1), self.task.feedback)
+            return feedback(guesses, self.lexicon.letters.take(self._hidden[rows], axis=1), self.rules.feedback)
         patterns = np.zeros(len(rows), np.uint8)
         asked = np.flatnonzero(valid)
         for start in range(0, len(asked), _BLOCK):
@@ -143,6 +140,6 @@ class WordleDynamics:
     ) -> NDArray[np.uint8]:
         assert self._consistent is not None
         consistent = self._consistent[rows]  # [n, W]
-        patterns = feedback(guesses, self.lexicon.letters[:, choose(consistent, rngs)], self.task.feedback)
-        self._consistent[rows] = consistent & self.lexicon.agreeing(guesses, patterns, self.task.feedback)
+        patterns = feedback(guesses, self.lexicon.letters[:, choose(consistent, rngs)], self.rules.feedback)
+        self._consistent[rows] = consistent & self.lexicon.agreeing(guesses, patterns, self.rules.feedback)
         return patterns

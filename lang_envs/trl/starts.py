@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lang_envs.arguments import contexts_of, seed_of, shown, whole_number
-from lang_envs.dynamics import check_context
+from lang_envs.contexts import check_context
 from lang_envs.rollout import Start
 from lang_envs.seeds import LIVE
 

@@ -17,6 +17,7 @@ from outcome import INTERPRETERS_WORDS, Outcome
 from worker import Kind
 
 from agents.benchmark import SUITES
+from agents.benchmark.smoke import shrunk
 from agents.cli import main
 
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
@@ -150,7 +151,7 @@ def prepare(folder: Path) -> Path:
         for name in ("bc", "ilql"):
             few = ["--steps", "2", "--batch-size", "4", "--decoding-episodes", "2"]
             assert not main(["train", name, "--data", str(folder / "DATA"), "--out", str(folder / name.upper()), *few])
-    quick = SUITES["quick"].smoke()
+    quick = shrunk(SUITES["quick"])
     tiny = dataclasses.replace(quick.experiments[0], cells=(), baselines=quick.experiments[0].baselines[:2])
     plain = dataclasses.replace(quick, experiments=(tiny,)).plain()
     (folder / "SUITE").write_text(json.dumps(plain))

@@ -14,8 +14,10 @@ from outcome import Outcome
 from worker import Kind
 
 from agents.benchmark import SUITES, Suite
+from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running import runner
 from agents.benchmark.running.units import data_folder, units
+from agents.benchmark.smoke import shrunk
 from datasets_builders.atomic import read_object
 
 NAMES = (
@@ -36,7 +38,7 @@ class Damaged:
 def prepare(folder: Path) -> dict[str, Any]:
     """Suites with every kind of part: baselines, samples, other environments, groups."""
     names = ("quick", "trap", "dialogue", "wordle", "reddit", "human-feedback")
-    return {name: SUITES[name].smoke().plain() for name in names}
+    return {name: shrunk(SUITES[name]).plain() for name in names}
 
 
 @st.composite
@@ -87,7 +89,7 @@ def attempt(plain: dict[str, Any], damage: Damaged, case: Path) -> Outcome:
         for edit in damage.damage:
             document = edit.apply(document)
         file.write_bytes(write_json(document))
-    suite = Suite.from_plain(read_object(file))
+    suite = suite_of_plain(read_object(file))
     reached = list[Suite]()
     with contextlib.suppress(_Enough):
         runner._run = lambda *arguments: _reach(reached, suite)  # type: ignore[assignment]

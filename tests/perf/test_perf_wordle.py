@@ -7,7 +7,8 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from lang_envs.tasks.wordle import END, VOCABULARY, Wordle
+from lang_envs.tasks.wordle import Wordle
+from lang_envs.tasks.wordle_game import END, VOCABULARY
 from lang_envs.tasks.wordle_patterns import WordList
 
 # The processor's clock: what other processes take of the machine does not count.
