@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,25 +11,33 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, get_type_hints
 import torch
 from transformers import PreTrainedModel
 
+from agents.algorithms import AGENTS
 from agents.data.batch import Batch
 from agents.data.source import Source, returns_of
-from agents.models.adapter_files import REFERENCE, write_adapters
+from agents.distributed.parallel import plain_model
+from agents.distributed.processes import is_first
 from agents.models.lm import LM, speak_by
-from agents.models.lora import checksum, merged
+from agents.models.lora import checksum
 from agents.models.precision import precision_of
-from agents.models.speaking import speaking
 from agents.models.value_lm import ValueLM, ValueLMConfig
-from agents.saved import DESCRIPTION, FORMAT_VERSION, Description, opening, read_description, read_lm, read_reference
+from agents.runs.pushed import agent_files
+from agents.saved import (
+    DESCRIPTION,
+    FORMAT_VERSION,
+    Description,
+    opening,
+    read_description,
+    read_lm,
+    read_reference,
+    write_agent,
+)
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
-from agents.training.parallel import plain_model
-from agents.training.processes import is_first
 from agents.training.update import update
-from datasets_builders.claim import Claim
 from datasets_builders.fields import check_types, typed
-from datasets_builders.folders import WAIT, read_whole, replacing_folder
+from datasets_builders.folders import read_whole
 from datasets_builders.hub import local, send
-from lang_envs.plugins import asked
+from lang_envs.plugins import asked, find
 
 if TYPE_CHECKING:
     from lang_envs.pretrained import Precision
@@ -52,7 +59,7 @@ class Agent:
             are saved, and ``generate`` of the saved model goes by them; training and ``policy()`` do not.
         adapted: checksum of the weights below adapters, where there are any.
         reference: a frozen copy of the model as it was when training began, in algorithms that look back at it.
-        parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.training.parallel``.
+        parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.distributed.parallel``.
     """
 
     name: ClassVar[str]
@@ -203,28 +210,8 @@ class Agent:
         """
         model = plain_model(self)
         if is_first():
-            self._save(Path(folder), model, merge)
+            write_agent(Path(folder), self._description(), self.lm, model, self.reference, merge)
         return Path(folder)
-
-    def _save(self, folder: Path, model: PreTrainedModel, merge: bool) -> None:
-        with Claim(folder, wait=WAIT):
-            if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
-                raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
-            with replacing_folder(folder) as new:
-                lora, origin = self.lm.lora, self.lm.origin
-                if lora is not None and origin is not None and not merge:
-                    write_adapters(new, model, origin, lora, self.reference)
-                else:
-                    self._write_whole(new, model)
-                self.lm.tokenizer.save_pretrained(new)
-                (new / DESCRIPTION).write_text(json.dumps(self._description(), indent=2))
-
-    def _write_whole(self, new: Path, model: PreTrainedModel) -> None:
-        for part, where in ((model, new), (self.reference, new / REFERENCE)):
-            if part is not None:
-                whole = merged(part) if self.lm.lora else part
-                with speaking(whole, self.decoding if part is model else None):
-                    whole.save_pretrained(where)
 
     def push_to_hub(self, name: str, private: bool = False, license: str | None = None) -> str:
         """Saves the agent and sends it to the hub, where "hub:owner/name" opens it -> its address.
@@ -238,27 +225,25 @@ class Agent:
             OSError: offline, or the hub refuses.
             ValueError: its adapters are on a model that only this machine has.
         """
-        from agents.pushed import agent_files
-
         with TemporaryDirectory() as made:
             folder = self.save(Path(made) / name.rpartition("/")[2])
             with agent_files(folder, license) as files:
                 return send(files, name, "agent", private)
 
-    def _description(self) -> dict[str, Any]:
-        return {
-            "format_version": FORMAT_VERSION,
-            "algorithm": self.name,
-            "config": dataclasses.asdict(self.config),
-            "lora": None if self.lm.lora is None else dataclasses.asdict(self.lm.lora),
-            "fit": None if self.fit_config is None else self.fit_config.to_dict(),
-            "step": self.step,
-            "decoding": self.decoding,
-            "dtype": precision_of(self.model),
-            "max_utterance_tokens": self.lm.max_utterance_tokens,
-            "versions": {package: version(package) for package in ("torch", "transformers", "numpy")},
-            **({"home": home} if (home := _home_of(type(self))) else {}),
-        }
+    def _description(self) -> Description:
+        return Description(
+            format_version=FORMAT_VERSION,
+            algorithm=self.name,
+            config=dataclasses.asdict(self.config),
+            step=self.step,
+            max_utterance_tokens=self.lm.max_utterance_tokens,
+            lora=None if self.lm.lora is None else dataclasses.asdict(self.lm.lora),
+            fit=None if self.fit_config is None else self.fit_config.to_dict(),
+            decoding=self.decoding,
+            dtype=precision_of(self.model),
+            versions={package: version(package) for package in ("torch", "transformers", "numpy")},
+            home=_home_of(type(self)),
+        )
 
     @classmethod
     def load(cls, folder: str | Path, dtype: Precision | None = None) -> Self:
@@ -308,9 +293,16 @@ def _home_of(kind: type[Agent]) -> str:
 
 def _class_of(saved: Description, folder: Path) -> type[Agent]:
     """The class of a saved agent; a module of others is not imported because the folder names it."""
-    from agents.algorithms import AGENTS, agent_class
-
     known = AGENTS.get(saved.algorithm)
     if known is not None and _home_of(known) == saved.home:
-        return known
+        return agent_class(saved.algorithm)
     return agent_class(asked(saved.home, folder / DESCRIPTION) if saved.home else saved.algorithm)
+
+
+def agent_class(name: str) -> type[Agent]:
+    """The algorithm of that name: one of ``AGENTS``, or of an installed package, or at "module:Class".
+
+    Raises:
+        ValueError: there is none.
+    """
+    return find("agents", name, AGENTS, "agent", lambda found: isinstance(found, type) and issubclass(found, Agent))

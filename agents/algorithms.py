@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
-from agents.agent import Agent
-from agents.awr import AWR
-from agents.bc import BC
-from agents.cql import CQL
-from agents.decision_transformer import DecisionTransformer
-from agents.dpo import DPO
-from agents.ilql import ILQL
-from agents.monte_carlo import MonteCarlo
-from agents.ppo import PPO
-from agents.psi import Psi
-from agents.refit import Refit, Swift
-from agents.sarsa import SARSA
-from agents.utterance_ilql import UtteranceILQL
-from lang_envs.plugins import find
-
-AGENTS: dict[str, type[Agent]] = {
-    "bc": BC,
-    "sarsa": SARSA,
-    "monte_carlo": MonteCarlo,
-    "ilql": ILQL,
-    "awr": AWR,
-    "cql": CQL,
-    "psi": Psi,
-    "utterance_ilql": UtteranceILQL,
-    "decision_transformer": DecisionTransformer,
-    "refit": Refit,
-    "swift": Swift,
-    "dpo": DPO,
-    "ppo": PPO,
-}
+from collections import UserDict
+from importlib import import_module
+from typing import Any
 
 
-def agent_class(name: str) -> type[Agent]:
-    """The algorithm of that name: one of ``AGENTS``, or of an installed package, or at "module:Class".
+class Algorithms(UserDict[str, Any]):
+    """Names and classes. A class that is given by its place, "module:Class", is imported when it is first asked for."""
 
-    Raises:
-        ValueError: there is none.
-    """
-    return find("agents", name, AGENTS, "agent", lambda found: isinstance(found, type) and issubclass(found, Agent))
+    def __getitem__(self, name: str) -> Any:
+        if isinstance(found := self.data[name], str):
+            module, _, attribute = found.partition(":")
+            self.data[name] = getattr(import_module(module), attribute)
+        return self.data[name]
+
+
+AGENTS = Algorithms(
+    {
+        "bc": "agents.bc:BC",
+        "sarsa": "agents.sarsa:SARSA",
+        "monte_carlo": "agents.monte_carlo:MonteCarlo",
+        "ilql": "agents.ilql:ILQL",
+        "awr": "agents.awr:AWR",
+        "cql": "agents.cql:CQL",
+        "psi": "agents.psi:Psi",
+        "utterance_ilql": "agents.utterance_ilql:UtteranceILQL",
+        "decision_transformer": "agents.decision_transformer:DecisionTransformer",
+        "refit": "agents.refit:Refit",
+        "swift": "agents.refit:Swift",
+        "dpo": "agents.dpo:DPO",
+        "ppo": "agents.ppo:PPO",
+    }
+)

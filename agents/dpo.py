@@ -31,8 +31,8 @@ from agents.data.batch import Batch
 from agents.data.contexts import for_each_kind
 from agents.data.pairs import LivePairs, LoggedPairs, Unit
 from agents.data.source import Live, Logged, Source
+from agents.distributed import processes
 from agents.reference import Reference, check_recorded, check_reference, keep_start, logprobs, reference_logprobs
-from agents.training import processes
 
 
 @dataclass

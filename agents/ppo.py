@@ -49,10 +49,10 @@ from torch import Tensor, nn
 from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.source import Live, Mixed, Source
+from agents.distributed import processes
 from agents.models.lm import LM
 from agents.reference import logprobs
 from agents.sb3.actor_critic import ActorCritic
-from agents.training import processes
 
 
 @dataclass
@@ -188,7 +188,23 @@ class PPO(Agent):
         assert self.fit_config is not None and self.parallel is not None  # set by the loop
         if step == cloning + 1 and cloning:
             self._network.remember_start()
-        metrics = iterate(self._network, self.parallel, live, optimizer, self.config, self.fit_config)
+        c = self.config
+        metrics = iterate(
+            self._network,
+            self.parallel,
+            live,
+            optimizer,
+            self.fit_config,
+            c.rollout_tokens,
+            c.minibatches,
+            c.mask_actions,
+            n_epochs=c.epochs,
+            gamma=c.gamma,
+            gae_lambda=c.gae_lambda,
+            clip_range=c.clip_range,
+            ent_coef=c.entropy_weight,
+            vf_coef=c.value_weight,
+        )
         if not math.isfinite(metrics["loss"]):
             raise ValueError(
                 f"PPO's loss is {metrics['loss']} at step {step}, and the weights are spoilt. Go on from the last "

@@ -43,8 +43,8 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
 from agents.data.source import Live, Logged, Source
+from agents.distributed.processes import joined
 from agents.reference import Reference, check_recorded, check_reference, keep_start, logprobs, reference_logprobs
-from agents.training.processes import joined
 from lang_envs.episode import Episodes
 
 Weigh = Callable[[NDArray[np.float64]], NDArray[np.float64]]

@@ -1,4 +1,4 @@
-"""A saved agent's folder: what ``agent.json`` holds, and the language model beside it, read with care.
+"""A saved agent's folder: what ``agent.json`` holds, and the language model beside it, written and read with care.
 
 Checksums of all files were written last (``datasets_builders.checksums``) and are compared before any library reads a
 file. Folders of earlier versions have none: whatever in them cannot be read is refused in words all the same.
@@ -6,6 +6,8 @@ file. Folders of earlier versions have none: whatever in them cannot be read is 
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,14 +17,16 @@ from typing import Any, cast
 from torch import nn
 from transformers import AutoModelForCausalLM, PreTrainedModel
 
-from agents.models.adapter_files import REFERENCE, holds_adapters, read_adapters, read_start
+from agents.models.adapter_files import REFERENCE, holds_adapters, read_adapters, read_start, write_adapters
 from agents.models.lm import LM
-from agents.models.lora import LoRAConfig, add_adapters
+from agents.models.lora import LoRAConfig, add_adapters, merged
 from agents.models.precision import round_weights
-from agents.models.speaking import put_back
+from agents.models.speaking import put_back, speaking
 from datasets_builders.atomic import read_object
 from datasets_builders.checksums import verify
+from datasets_builders.claim import Claim
 from datasets_builders.fields import typed
+from datasets_builders.folders import WAIT, replacing_folder
 from lang_envs.adoption import adopt
 from lang_envs.pretrained import Precision, load_model, load_tokenizer
 
@@ -60,6 +64,43 @@ class Description:
         for name, least in (("step", 0), ("max_utterance_tokens", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"{name} must be at least {least}, not {getattr(self, name)}.")
+
+
+def write_agent(
+    folder: Path, saved: Description, lm: LM, model: PreTrainedModel, reference: PreTrainedModel | None, merge: bool
+) -> None:
+    """Writes an agent in the place of one that was saved there before; see ``Agent.save``.
+
+    Args:
+        folder: is made; it may hold an agent.
+        saved: what ``agent.json`` will hold.
+        lm: whose tokenizer, adapters and origin it has.
+        model: what was trained.
+        reference: what the algorithm looks back at, where it does.
+        merge: whether adapters become part of the weights.
+
+    Raises:
+        ValueError: the folder holds anything else.
+    """
+    with Claim(folder, wait=WAIT):
+        if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
+            raise ValueError(f"{folder} is not empty and holds no agent. Choose another folder to save to.")
+        with replacing_folder(folder) as new:
+            if lm.lora is not None and lm.origin is not None and not merge:
+                write_adapters(new, model, lm.origin, lm.lora, reference)
+            else:
+                for part, where, decoding in ((model, new, saved.decoding), (reference, new / REFERENCE, None)):
+                    if part is not None:
+                        whole = merged(part) if lm.lora else part
+                        with speaking(whole, decoding):
+                            whole.save_pretrained(where)
+            lm.tokenizer.save_pretrained(new)
+            (new / DESCRIPTION).write_text(json.dumps(_plain(saved), indent=2))
+
+
+def _plain(saved: Description) -> dict[str, Any]:
+    """As JSON; of an algorithm of this package without its place."""
+    return {name: value for name, value in dataclasses.asdict(saved).items() if (name, value) != ("home", "")}
 
 
 def read_description(folder: Path) -> Description:

@@ -12,7 +12,7 @@ from pathlib import Path
 import tyro
 
 from agents import AWR, LM, Agent, AWRConfig, FitConfig, Live, Logged, Mixed, fit
-from agents.training import processes
+from agents.distributed import processes
 from lang_envs import rollout
 from lang_envs.make import language_vec
 from lang_envs.policies.movie_review import Reviewer

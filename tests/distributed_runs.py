@@ -32,9 +32,9 @@ from agents import (
     fit,
 )
 from agents.cli import main as command
+from agents.distributed import processes
 from agents.models.lora import LoRAConfig, add_adapters
 from agents.ppo import PPO, PPOConfig
-from agents.training import processes
 from lang_envs import Episodes
 
 Rows = list[dict[str, float]]

@@ -13,7 +13,9 @@ import pytest
 from toy_agent import TOKENIZER, Toy, ToyConfig, make_episodes, make_lm, same_weights, weights
 
 from agents import Agent, FitConfig, Logged, fit
-from agents.training import checkpoint, runs
+from agents.runs.config import RunConfig
+from agents.runs.run import train
+from agents.training import checkpoint
 from agents.training.log import read_log
 from datasets_builders import EpisodeDataset, build, write_blocks
 from datasets_builders.claim import Claim, Place, is_empty
@@ -86,11 +88,11 @@ def test_one_that_is_stopped_lets_go(tmp_path: Path) -> None:
 
 def test_the_command_is_refused_while_another_trains(tmp_path: Path) -> None:
     build("movie-review", 20, tmp_path / "data", progress=False)
-    config = runs.RunConfig("bc", {}, {"batch_size": 4, "log_every": 1}, 3, data=str(tmp_path / "data"))
+    config = RunConfig("bc", {}, {"batch_size": 4, "log_every": 1}, 3, data=str(tmp_path / "data"))
     with Claim(tmp_path / "t"), pytest.raises(FileExistsError, match="at work in"):
-        runs.train(config, tmp_path / "t")
+        train(config, tmp_path / "t")
     assert not (tmp_path / "t").exists()
-    runs.train(config, tmp_path / "t")
+    train(config, tmp_path / "t")
     assert Agent.load(tmp_path / "t" / "agent").step == 3
 
 

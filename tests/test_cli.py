@@ -92,9 +92,6 @@ def test_the_options_of_an_agent_come_from_its_configuration(capsys):
 
 
 def test_names_shown_without_torch_are_the_names_there_are():
-    from agents import AGENTS
-
-    assert list(commands.AGENT_NAMES) == list(AGENTS)
     assert list(commands.SUITE_NAMES) == list(SUITES)
     assert {*cli.ORDER} == {*cli.COMMANDS, "train", "distil"}
 

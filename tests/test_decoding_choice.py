@@ -19,7 +19,7 @@ from agents.cli.show import console
 from agents.cli.train import parse, show_choice
 from agents.evaluation import decoding_choice
 from agents.evaluation.decoding_choice import Choice, Tried, choose, grid_of
-from agents.training import chosen, runs
+from agents.runs import choosing, chosen, run
 from datasets_builders import EpisodeDataset
 from lang_envs import Episode
 from lang_envs.seeds import SELECTION
@@ -192,7 +192,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many episodes each choice was asked to play."""
     asked: list[int] = []
     choose = decoding_choice.choose
-    monkeypatch.setattr(decoding_choice, "choose", lambda a, e, n: asked.append(n) or choose(a, e, n))
+    monkeypatch.setattr(choosing.decoding_choice, "choose", lambda a, e, n: asked.append(n) or choose(a, e, n))
     return asked
 
 
@@ -267,7 +267,7 @@ def test_interrupted_while_choosing_it_chooses_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(decoding_choice, "choose", interrupted)
+        patch.setattr(choosing.decoding_choice, "choose", interrupted)
         assert train(data, tmp_path / "run") == 130
     assert "Run the same command again" in capsys.readouterr().err
     assert Agent.load(tmp_path / "run" / "agent").decoding is None
@@ -294,10 +294,10 @@ def test_a_damaged_choice_is_named_before_training(
     other = {"another": {"decoding": {"top_k": 1}}, "row": {"tried": [{"decoding": {}}]}, "alone": {"alone": 7}}
     text = json.dumps({**whole, **other.get(harm, {})})
     config, out = parse(["bc", "--data", str(data), "--out", str(tmp_path / "r"), "--steps", "1"])
-    runs._begin(config, out)
+    run._begin(config, out)
     (out / "decoding.json").write_text(text[:-9] if harm == "cut" else text)
     with pytest.raises(ValueError, match=r"decoding\.json.*Delete it, and the run chooses again"):
-        runs.train(config, out)
+        run.train(config, out)
     assert not (out / "metrics.jsonl").exists()
     (out / "decoding.json").write_text(json.dumps(whole))
     assert chosen.read(out) is not None
@@ -306,4 +306,4 @@ def test_a_damaged_choice_is_named_before_training(
 def test_a_number_of_episodes_below_none_is_refused(data: Path, tmp_path: Path) -> None:
     config, out = parse(["bc", "--data", str(data), "--out", str(tmp_path / "r"), "--decoding-episodes", "-1"])
     with pytest.raises(ValueError, match="decoding_episodes is a number from 0 on"):
-        runs.train(config, out)
+        run.train(config, out)

@@ -17,7 +17,7 @@ from agents.agent import Agent as Parent
 from agents.decoding.distribution import next_token_logprobs
 from agents.distil import DistilConfig, Distilled, language_model_of, teacher_of
 from agents.models.lora import add_adapters
-from agents.training.distilling import distil
+from agents.runs.distilling import distil
 from datasets_builders import EpisodeDataset
 from lang_envs import rollout
 

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from toy_agent import make_env, make_episodes, same_weights, weights
 
 from agents import Agent, Logged
-from agents.training import processes
+from agents.distributed import processes
 from datasets_builders import build
 from lang_envs import rollout
 

@@ -14,7 +14,7 @@ from agents import LM, Agent, Logged, LoRAConfig
 from agents.cli.push_command import kind_of
 from agents.models.adapter_files import Origin
 from agents.models.lora import add_adapters
-from agents.pushed import agent_files
+from agents.runs.pushed import agent_files
 from datasets_builders import EpisodeDataset, build
 from datasets_builders.hub import check_files, local, results_files, send
 from datasets_builders.pushed import data_files, without_folders

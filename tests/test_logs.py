@@ -16,7 +16,8 @@ from imported_logs import LIMITS, SHOP, messages, write_conversations, write_fol
 from text_models import save_text_model
 
 from agents import BC, LM, cli
-from agents.training import runs
+from agents.runs.config import RunConfig
+from agents.runs.environment import environment
 from datasets_builders import EpisodeDataset
 from lang_envs import check_env, rollout
 from lang_envs.conversation import assistant, user
@@ -306,8 +307,8 @@ def test_samples_are_of_the_conversations_to_train_on(trained, shop, tmp_path, c
     assert code == 0
     found = EpisodeDataset.load(tmp_path / "s")
     assert len(found) == 6 + 5 and found.provenance["rewards"] == "none"
-    config = runs.RunConfig("bc", {}, {}, 1, data=str(tmp_path / "s"))
-    assert runs.environment(config, 1).task.data == shop  # which the samples name
+    config = RunConfig("bc", {}, {}, 1, data=str(tmp_path / "s"))
+    assert environment(config, 1).task.data == shop  # which the samples name
 
 
 def test_play_and_chat_need_no_environment(trained, capsys, monkeypatch, tmp_path):
@@ -369,7 +370,7 @@ def test_tokens_of_another_model_are_refused_with_the_command_to_import_by(shop,
 def test_the_provenance_does_not_say_where_the_folder_is(shop):
     kwargs = json.loads((shop / "provenance.json").read_text())["env"]["kwargs"]
     assert kwargs == LIMITS
-    config = runs.RunConfig("bc", {}, {}, 1, data=str(shop))
-    assert runs.environment(config, 1).task.data == shop
+    config = RunConfig("bc", {}, {}, 1, data=str(shop))
+    assert environment(config, 1).task.data == shop
     asked = dataclasses.replace(config, env="Logs-v0", env_options={"max_response_tokens": 9})
-    assert runs.environment(asked, 1).task.max_utterance_tokens == 9
+    assert environment(asked, 1).task.max_utterance_tokens == 9

@@ -10,7 +10,7 @@ from chat_tokenizers import FAMILIES, LLAMA2, QWEN3, chat_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agents.training.tokens import made_for
+from agents.runs.tokens import made_for
 from lang_envs.adoption import adopt, set_markup
 from lang_envs.chat_templates import NAMED, PACKAGED
 from lang_envs.conversation import assistant, system, to_json, user

@@ -7,7 +7,8 @@ import gymnasium as gym
 import pytest
 
 from agents.cli import main
-from agents.training import runs
+from agents.runs.config import RunConfig
+from agents.runs.environment import environment
 from datasets_builders import EpisodeDataset, build
 from lang_envs.make import of_file
 
@@ -116,7 +117,7 @@ def test_the_module_of_the_command_line_goes_with_the_options_of_the_data(here):
     sys.modules.pop("evil_module", None)
     build("movie-review", 8, here / "d", progress=False, env_id="evil_module:Evil-v0", max_tokens=64)
     assert EpisodeDataset.load("d").provenance["env"]["id"] == "Evil-v0"
-    env = runs.environment(runs.RunConfig("bc", {}, {}, 1, data="d", env="evil_module:Evil-v0"))
+    env = environment(RunConfig("bc", {}, {}, 1, data="d", env="evil_module:Evil-v0"))
     assert env.max_tokens == 64
 
 

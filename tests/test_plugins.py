@@ -11,7 +11,7 @@ import pytest
 from toy_agent import make_episodes, make_lm
 
 from agents import AGENTS, Agent, Logged, cli
-from agents.algorithms import agent_class
+from agents.agent import agent_class
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
 from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.units import units

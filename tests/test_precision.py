@@ -11,8 +11,8 @@ from toy_agent import OFFLINE, make_agent, make_env, make_episodes, needs_sb3, s
 
 import agents.training.fit
 from agents import AGENTS, LM, Agent, FitConfig, ILQLConfig, Live, Logged, LoRAConfig, Mixed, fit
+from agents.distributed import processes
 from agents.models.heads import Heads
-from agents.training import processes
 from agents.training.fit import make_steps
 from agents.training.optimizer import COPY, AdamW
 from lang_envs import rollout

@@ -9,7 +9,9 @@ import pytest
 from agents import AGENTS, Agent, cli
 from agents.cli.arguments import pairs
 from agents.cli.train import parse
-from agents.training import runs
+from agents.runs.config import RunConfig
+from agents.runs.environment import environment, environment_of
+from agents.runs.run import _begin, _language_model, load, train
 from datasets_builders import record
 from lang_envs.make import language_vec
 from lang_envs.policies.movie_review import Reviewer
@@ -36,7 +38,7 @@ def test_options_mean_what_they_say_however_they_are_written():
 
 def test_an_environment_that_is_named_keeps_the_options_of_the_data(games):
     def words(env=None, **options):
-        return len(runs.environment(runs.RunConfig("bc", {}, {}, 1, str(games), env, options), 1).task.words)
+        return len(environment(RunConfig("bc", {}, {}, 1, str(games), env, options), 1).task.words)
 
     assert words() == words("Wordle-v0") == 30
     assert words("Wordle-v0", words="english-100") == 100
@@ -47,15 +49,13 @@ def test_the_seed_is_that_of_the_heads_too(tmp_path, monkeypatch):
     data = tmp_path / "reviews"
     record("MovieReview-v0", Reviewer(MovieReview()), 8, data, progress=False)
     env = language_vec("MovieReview-v0", 1)
-    start = AGENTS["bc"](runs._language_model(runs.RunConfig("bc", {}, {}, 1, lm="d64-l2"), env))
+    start = AGENTS["bc"](_language_model(RunConfig("bc", {}, {}, 1, lm="d64-l2"), env))
     start.save(tmp_path / "start")
     monkeypatch.setattr("agents.training.fit.make_steps", lambda *args: [])
 
     def heads(seed):
-        config = runs.RunConfig(
-            "ilql", {}, {}, 1, str(data), lm=str(tmp_path / "start"), seed=seed, decoding_episodes=0
-        )
-        return runs.train(config, tmp_path / f"{seed}").model.q.state_dict()
+        config = RunConfig("ilql", {}, {}, 1, str(data), lm=str(tmp_path / "start"), seed=seed, decoding_episodes=0)
+        return train(config, tmp_path / f"{seed}").model.q.state_dict()
 
     first, second = heads(0), heads(1)
     assert any((first[name] != second[name]).any() for name in first)
@@ -67,15 +67,15 @@ def test_tensorboard_can_be_asked_for(games, tmp_path):
 
 
 def test_an_environment_of_other_tokens_is_refused(tmp_path):
-    agent = AGENTS["bc"](runs._language_model(runs.RunConfig("bc", {}, {}, 1), language_vec("MovieReview-v0", 1)))
+    agent = AGENTS["bc"](_language_model(RunConfig("bc", {}, {}, 1), language_vec("MovieReview-v0", 1)))
     agent.save(tmp_path / "agent")
-    loaded = runs.load(tmp_path)
+    loaded = load(tmp_path)
     assert isinstance(loaded, Agent)
-    assert runs.environment_of(tmp_path, loaded, "MovieReview-v0", rows=1).num_envs == 1
+    assert environment_of(tmp_path, loaded, "MovieReview-v0", rows=1).num_envs == 1
     with pytest.raises(ValueError, match="speaks another tokenizer's tokens"):
-        runs.environment_of(tmp_path, loaded, "Wordle-v0", rows=1)
+        environment_of(tmp_path, loaded, "Wordle-v0", rows=1)
     with pytest.raises(ValueError, match="does not say which environment"):
-        runs.environment_of(tmp_path, loaded)
+        environment_of(tmp_path, loaded)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def spelling(tmp_path):
     tokenizer = copy.deepcopy(text_tokenizer())
     tokenizer.add_tokens(["<|more|>"])
     env = language_vec("Dialogue-BLEU-v0", 1, tokenizer=tokenizer)
-    lm = runs._language_model(runs.RunConfig("bc", {}, {}, 1), env)
+    lm = _language_model(RunConfig("bc", {}, {}, 1), env)
     lm.model.save_pretrained(tmp_path / "lm")
     tokenizer.save_pretrained(tmp_path / "lm")
     return tmp_path / "lm"
@@ -98,15 +98,15 @@ def test_the_environment_speaks_the_models_tokens_where_nothing_else_is_asked_fo
         cli.main(["record", "dialogue-human", "--episodes", "4", "--out", str(logs), "--set", f"tokenizer={lm}"]) == 0
     )
     assert cli.main([*train, "--data", str(logs), "--out", str(out)]) == 0
-    agent = runs.load(out)
-    assert len(runs.environment_of(out, agent, rows=1).tokenizer) == len(agent.lm.tokenizer) == 2049
+    agent = load(out)
+    assert len(environment_of(out, agent, rows=1).tokenizer) == len(agent.lm.tokenizer) == 2049
     there = ["--env", "Dialogue-BLEU-v0", "--episodes", "2"]
     for run in (out, out / "agent"):
-        assert runs.environment_of(run, agent, "Reddit-Upvotes-v0", rows=1).tokenizer.get_vocab()["<|more|>"] == 2048
+        assert environment_of(run, agent, "Reddit-Upvotes-v0", rows=1).tokenizer.get_vocab()["<|more|>"] == 2048
         assert cli.main(["eval", str(run), *there]) == 0
-    config = runs.RunConfig("bc", {}, {}, 1, env="Reddit-Upvotes-v0", lm=lm)
-    assert len(runs.environment(config, 1).tokenizer) == 2049
-    assert len(runs.environment(dataclasses.replace(config, lm="d64-l2"), 1).tokenizer) == 2048
+    config = RunConfig("bc", {}, {}, 1, env="Reddit-Upvotes-v0", lm=lm)
+    assert len(environment(config, 1).tokenizer) == 2049
+    assert len(environment(dataclasses.replace(config, lm="d64-l2"), 1).tokenizer) == 2048
     own = tmp_path / "own"
     assert cli.main(["record", "dialogue-human", "--episodes", "4", "--out", str(own)]) == 0
     capsys.readouterr()
@@ -115,19 +115,19 @@ def test_the_environment_speaks_the_models_tokens_where_nothing_else_is_asked_fo
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path):
-    config = runs.RunConfig("bc", {}, {}, 1)
-    runs._begin(config, tmp_path)
+    config = RunConfig("bc", {}, {}, 1)
+    _begin(config, tmp_path)
     found = json.loads((tmp_path / "config.json").read_text())
     assert found.pop("dtype") == "fp32"
     (tmp_path / "config.json").write_text(json.dumps(found))
-    runs._begin(config, tmp_path)
+    _begin(config, tmp_path)
     with pytest.raises(ValueError, match="other settings"):
-        runs._begin(dataclasses.replace(config, dtype="bf16"), tmp_path)
+        _begin(dataclasses.replace(config, dtype="bf16"), tmp_path)
 
 
 def test_weights_of_another_precision_are_those_of_a_model_that_is_loaded(spelling):
-    env = runs.environment(runs.RunConfig("bc", {}, {}, 1, env="Dialogue-BLEU-v0", lm=str(spelling)), 1)
-    config = runs.RunConfig("bc", {}, {}, 1, lm=str(spelling), dtype="bf16")
-    assert str(runs._language_model(config, env).model.dtype) == "torch.bfloat16"
+    env = environment(RunConfig("bc", {}, {}, 1, env="Dialogue-BLEU-v0", lm=str(spelling)), 1)
+    config = RunConfig("bc", {}, {}, 1, lm=str(spelling), dtype="bf16")
+    assert str(_language_model(config, env).model.dtype) == "torch.bfloat16"
     with pytest.raises(ValueError, match="made from scratch"):
-        runs._language_model(dataclasses.replace(config, lm="d64-l2"), env)
+        _language_model(dataclasses.replace(config, lm="d64-l2"), env)

@@ -15,13 +15,14 @@ import tyro
 from rich.markup import escape
 from rich.table import Table
 
+from agents.algorithms import AGENTS
 from agents.buffers import keep_buffers
 from agents.cli import interrupts
 from agents.cli.agent_commands import Eval, Explain
 from agents.cli.arguments import check_once, check_printable, import_named
 from agents.cli.bench_command import Bench
 from agents.cli.chat import Chat
-from agents.cli.commands import AGENT_NAMES, Check, List, Play, Record, Show
+from agents.cli.commands import Check, List, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.import_command import Import
 from agents.cli.init_command import Init
@@ -135,16 +136,17 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 def _train(arguments: list[str]) -> Callable[[], None]:
     """``train AGENT ...``: which options there are depends on the agent."""
     from agents.cli import train
-    from agents.training import chosen, processes, runs
+    from agents.distributed import processes
+    from agents.runs import chosen, run
 
     if not arguments or arguments[0] in ("-h", "--help"):
-        agents = ", ".join([*AGENT_NAMES, *offered("agents")])
+        agents = ", ".join([*AGENTS, *offered("agents")])
         return lambda: console().print(f"{train.HELP}\nAgents: {agents}. Their options: lang-envs train AGENT --help")
     check_once(arguments)
     config, out = train.parse(arguments)
 
     def command() -> None:
-        agent = runs.train(config, out)
+        agent = run.train(config, out)
         if processes.is_first():
             if (found := chosen.read(out)) is not None:
                 train.show_choice(console(), found)

@@ -54,13 +54,15 @@ class Eval:
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
         from agents.benchmark.running import evaluate
-        from agents.training import runs
+        from agents.runs.config import learned_from
+        from agents.runs.environment import environment_of
+        from agents.runs.run import load
 
         at_least_one(self.episodes)
         self.run = local(self.run, "agent")
-        agent = runs.load(self.run)
+        agent = load(self.run)
         rows = min(self.episodes, evaluate.ROWS)
-        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows, to_measure=True)
+        env = environment_of(self.run, agent, self.env, pairs(self.env_options), rows, to_measure=True)
         decoding = decoding_of(agent, self.options)
         policy = evaluate.decoded(agent, decoding)
         measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), self.episodes))
@@ -71,7 +73,7 @@ class Eval:
             measured = {name: value for name, value in measured.items() if not name.startswith("return")}
         for name, value in measured.items():
             table.add_row(name.replace("_", " "), f"{value:.3f}")
-        for whose, told in quality_rows(agent, env, runs.learned_from(self.run), self.advantage_states, self.seed):
+        for whose, told in quality_rows(agent, env, learned_from(self.run), self.advantage_states, self.seed):
             table.add_row(whose, told)
         console().print(table)
 
@@ -114,7 +116,7 @@ class Explain:
     def __call__(self) -> None:
         """Prints the episodes."""
         from agents.cli import explanations
-        from agents.training import runs
+        from agents.runs.run import load
 
         if self.next and not self.text:
             raise ValueError('--next says what could follow a text: pass --text "..." too.')
@@ -124,7 +126,7 @@ class Explain:
             raise ValueError("--text is what the agent says, --data what was said: pass one of them.")
         at_least_one(self.episodes)
         self.run = local(self.run, "agent")
-        agent = runs.load(self.run)
+        agent = load(self.run)
         shown = explanations.of_episodes(agent, self._episodes(agent), self.next, needs_values=bool(self.text))
         explanations.show(console(), shown, self.numbers)
         if self.html is not None:
@@ -135,19 +137,20 @@ class Explain:
         """Of the text, from the data set, or played."""
         from agents.benchmark.running.evaluate import decoded
         from agents.evaluation.explain import spoken
-        from agents.training import runs
+        from agents.runs.config import held_out_from
+        from agents.runs.environment import environment_of
         from datasets_builders.progress import counted
         from lang_envs import rollout
 
         asked = self.text or self.env is not None or self.env_options or self.options
-        data = self.data if self.data is not None or asked else runs.held_out_from(self.run)
+        data = self.data if self.data is not None or asked else held_out_from(self.run)
         if data is not None and not self.text:
             from datasets_builders import EpisodeDataset
 
             dataset = EpisodeDataset.load(data)
             dataset.require(agent.lm.tokenizer)
             return list(dataset.rows(range(min(self.episodes, len(dataset)))))
-        env = runs.environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1, to_measure=True)
+        env = environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1, to_measure=True)
         if self.text:
             return [spoken(env, self.text, EVALUATION.first(self.seed), leave_open=self.next > 0)]
         starts = EVALUATION.episodes(self.episodes, self.seed)

@@ -56,10 +56,10 @@ class Chat:
     def __call__(self) -> None:
         """Until /quit or the end of the input."""
         from agents.cli.talk import Talk
-        from agents.training import runs
+        from agents.runs.run import load
 
         before = () if self.history is None else read_history(self.history)
-        agent = runs.load(local(self.run, "agent"))
+        agent = load(local(self.run, "agent"))
         talk = Talk(agent, decoding_of(agent, self.options), before, self.seed)
         if self.system is not None:
             talk.instruct(self.system)

@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from agents.algorithms import AGENTS
 from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console
@@ -21,21 +22,6 @@ from lang_envs.misspelt import hint, unknown
 from lang_envs.plugins import offered
 
 # The names that help shows without importing torch; a test holds them equal to what is there.
-AGENT_NAMES = (
-    "bc",
-    "sarsa",
-    "monte_carlo",
-    "ilql",
-    "awr",
-    "cql",
-    "psi",
-    "utterance_ilql",
-    "decision_transformer",
-    "refit",
-    "swift",
-    "dpo",
-    "ppo",
-)
 SUITE_NAMES = (
     "quick",
     "trap",
@@ -69,7 +55,7 @@ class List:
         rows = {
             "environments": _env_ids(),
             "data sets": [*RECIPES, *offered("recipes"), *SAMPLED],
-            "agents": [*AGENT_NAMES, *offered("agents")],
+            "agents": [*AGENTS, *offered("agents")],
             "benchmarks": [*SUITE_NAMES, *offered("suites")],
         }
         for name, entries in rows.items():
@@ -191,11 +177,12 @@ class Play:
     def _step_through(self, folder: Path, env_options: dict[str, Any]) -> None:
         from agents.benchmark.running.evaluate import decoded
         from agents.cli.stepping import step_through
-        from agents.training import runs
+        from agents.runs.environment import environment_of
+        from agents.runs.run import load
         from lang_envs.seeds import EVALUATION
 
-        agent = runs.load(folder)
-        env = runs.environment_of(folder, agent, self.env, env_options, rows=1, to_measure=True)
+        agent = load(folder)
+        env = environment_of(folder, agent, self.env, env_options, rows=1, to_measure=True)
         policy = decoded(agent, decoding_of(agent, self.decoding))
         step_through(console(), agent, env, policy, EVALUATION.first(self.seed or 0))
 

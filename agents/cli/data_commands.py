@@ -89,14 +89,14 @@ class RecordSamples:
     def __call__(self) -> None:
         """Prints what was recorded."""
         from agents.cli import show
-        from agents.training import runs
+        from agents.runs.run import load
         from datasets_builders.samples import LoggedReplies, Sampling, record_samples
 
         if (self.policy is None) == (not self.server) or (not self.server) != (self.model is None):
             raise ValueError("Who answers? Pass --policy FOLDER, or --server ADDRESS and --model NAME.")
         source: dict[str, Any] = {"run": self.policy}
         self.policy = None if self.policy is None else local(self.policy, "agent")
-        agent = None if self.policy is None else runs.load(self.policy)
+        agent = None if self.policy is None else load(self.policy)
         env = self._environment(agent)
         policies, search = self._served(env) if agent is None else self._agent(agent)
         human = self.human and isinstance(env.task, LoggedReplies)
@@ -113,12 +113,12 @@ class RecordSamples:
         show.show_data(console(), self.out, episodes=1)
 
     def _environment(self, agent: Agent | None) -> TokenVectorEnv:
-        from agents.training import runs
+        from agents.runs.environment import environment_of
         from lang_envs.make import language_vec
 
         options = pairs(self.options) | ({} if self.corpus is None else {"corpus": self.corpus})
         if self.policy is not None and agent is not None:
-            return runs.environment_of(self.policy, agent, self.env, options, ROWS)
+            return environment_of(self.policy, agent, self.env, options, ROWS)
         env = self.env or SAMPLED[self.recipe]
         if env is None:
             raise ValueError("Samples of a served model need an environment: pass --env ID.")

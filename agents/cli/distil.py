@@ -19,7 +19,7 @@ from datasets_builders.hub import local
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.training.distilling import Kept
+    from agents.runs.distilling import Kept
     from datasets_builders.dataset import EpisodeDataset
 
 HELP = """Puts an agent's values into a plain language model that any server loads; run it again and it goes on.
@@ -82,15 +82,18 @@ def parse(arguments: list[str]) -> Callable[[], None]:
 
 
 def _distil(run: Path, options: DistilOptions, config: Any, settings: dict[str, Any]) -> None:
-    from agents.training import processes, runs
-    from agents.training.distilling import distil
+    from agents.distributed import processes
+    from agents.runs.config import name_of
+    from agents.runs.distilling import distil
+    from agents.runs.environment import environment_of
+    from agents.runs.run import load
 
-    name, run = runs.name_of(run), local(run, "agent")
-    agent = runs.load(run)
+    name, run = name_of(run), local(run, "agent")
+    agent = load(run)
     agent.model.to(processes.device())
     kept = distil(
         agent,
-        runs.environment_of(run, agent, options.env, pairs(options.env_options)),
+        environment_of(run, agent, options.env, pairs(options.env_options)),
         options.out,
         decoding_of(agent, options.set),
         options.steps,
@@ -107,10 +110,10 @@ def _distil(run: Path, options: DistilOptions, config: Any, settings: dict[str, 
 
 def _logged(run: Path, data: Path | None, agent: Agent) -> EpisodeDataset | None:
     """What was asked for, or else what the agent learned from, where that is still there."""
-    from agents.training import runs
+    from agents.runs.config import learned_from
     from datasets_builders import EpisodeDataset
 
-    found = [data] if data is not None else [folder for folder in runs.learned_from(run)[:1] if folder.is_dir()]
+    found = [data] if data is not None else [folder for folder in learned_from(run)[:1] if folder.is_dir()]
     if not found:
         return None
     logged = EpisodeDataset.load(found[0])

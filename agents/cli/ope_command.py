@@ -71,7 +71,7 @@ class Ope:
 
     def __call__(self) -> None:
         """Prints a table."""
-        from agents.training import runs
+        from agents.runs.run import load
         from datasets_builders import EpisodeDataset
 
         if not self.runs:
@@ -85,7 +85,7 @@ class Ope:
             raise ValueError("These episodes have no rewards, and nothing can be estimated from them.")
         behaviour = None
         if self.behaviour is not None:
-            recorded_by = runs.load(local(self.behaviour, "agent"))
+            recorded_by = load(local(self.behaviour, "agent"))
             data.require(recorded_by.lm.tokenizer)
             behaviour = recorded_by.policy()
         found = {str(run): self._found(local(run, "agent"), data, behaviour) for run in self.runs}
@@ -94,9 +94,9 @@ class Ope:
             _write(rows(found), self.out)
 
     def _held_out(self) -> Path:
-        from agents.training import runs
+        from agents.runs.config import held_out_from
 
-        found = runs.held_out_from(local(self.runs[0], "agent"))
+        found = held_out_from(local(self.runs[0], "agent"))
         if found is None:
             raise ValueError("Which episodes? Pass --data FOLDER, with episodes that no agent was trained on.")
         return found
@@ -107,9 +107,9 @@ class Ope:
 
         from agents.benchmark.running.evaluate import decoded
         from agents.ope import evaluate
-        from agents.training import runs
+        from agents.runs.run import load
 
-        agent = runs.load(run)
+        agent = load(run)
         decoding = decoding_of(agent, self.options)
         steps = _fitted_steps(run, agent) if self.fitted_steps is None else self.fitted_steps
         evaluation = evaluate(
@@ -158,11 +158,11 @@ class Found(NamedTuple):
 def _learned(run: Path, data: EpisodeDataset) -> tuple[str, ...]:
     """Whether an agent learned from some of the episodes, in words."""
     from agents.ope.held_out import shared
-    from agents.training import runs
+    from agents.runs.config import learned_from
     from datasets_builders import EpisodeDataset
 
     said = []
-    for folder in runs.learned_from(run):
+    for folder in learned_from(run):
         if folder.is_dir() and (count := shared(data, EpisodeDataset.load(folder))):
             said.append(
                 f"not held out: {count} of these {len(data)} episodes are among those the agent learned from, in "

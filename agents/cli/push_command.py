@@ -63,7 +63,7 @@ class Push:
 
     @contextmanager
     def _files(self, kind: str) -> Iterator[Mapping[str, Path]]:
-        from agents.pushed import agent_files
+        from agents.runs.pushed import agent_files
         from datasets_builders import EpisodeDataset, hub
         from datasets_builders.pushed import data_files
 
@@ -92,10 +92,10 @@ def kind_of(folder: Path) -> Literal["agent", "data", "results"]:
     Raises:
         ValueError: there is no such folder.
     """
-    from agents.training import runs
+    from agents.runs.config import agent_folder
 
     if not folder.is_dir():
         raise ValueError(f"There is no folder {folder}.")
     if (folder / "provenance.json").exists():
         return "data"
-    return "agent" if (runs.agent_folder(folder) / "agent.json").exists() else "results"
+    return "agent" if (agent_folder(folder) / "agent.json").exists() else "results"

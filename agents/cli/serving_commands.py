@@ -38,11 +38,12 @@ class Serve:
 
     def __call__(self) -> None:
         """Answers until it is interrupted."""
+        from agents.runs.config import name_of
+        from agents.runs.run import load
         from agents.serving.run import run_server
-        from agents.training import runs
 
-        agent = runs.load(local(self.run, "agent"))
-        decoding, name = decoding_of(agent, self.options), self.name or runs.name_of(self.run)
+        agent = load(local(self.run, "agent"))
+        decoding, name = decoding_of(agent, self.options), self.name or name_of(self.run)
         told = f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"
 
         def ready(address: str) -> None:
@@ -76,15 +77,16 @@ class Merge:
     def __call__(self) -> None:
         """Prints where it is."""
         from agents.distil import language_model_of, own_decoding
-        from agents.training import runs
-        from agents.training.card import plain_card
-        from agents.training.distilling import write_plain
+        from agents.runs.card import plain_card
+        from agents.runs.config import name_of
+        from agents.runs.distilling import write_plain
+        from agents.runs.run import load
 
-        agent = runs.load(local(self.run, "agent"))
+        agent = load(local(self.run, "agent"))
         if self.plain:
             if self.out.exists() and any(self.out.iterdir()):
                 raise ValueError(f"{self.out} is not empty. Choose another folder.")
-            card = plain_card(agent.name, self.out.name, {"agent": runs.name_of(self.run)})
+            card = plain_card(agent.name, self.out.name, {"agent": name_of(self.run)})
             write_plain(language_model_of(agent), self.out, own_decoding(decoding_of(agent, ())), card)
         else:
             agent.save(self.out, merge=True)

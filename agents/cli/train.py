@@ -18,8 +18,8 @@ from datasets_builders.hub import PREFIX, local
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.training.chosen import Chosen
-    from agents.training.run_config import RunConfig
+    from agents.runs.chosen import Chosen
+    from agents.runs.config import RunConfig
 
 HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
 
@@ -94,9 +94,9 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         ValueError: no such agent.
         SystemExit: tyro's, after it printed help or what is wrong.
     """
-    from agents import FitConfig
-    from agents.algorithms import agent_class
-    from agents.training.run_config import RunConfig, read_config
+    from agents.agent import agent_class
+    from agents.runs.config import RunConfig, read_config
+    from agents.training.fit_config import FitConfig
 
     if arguments[0] == "--from":
         again = tyro.cli(Again, args=arguments, prog="lang-envs train", description=HELP)
@@ -131,7 +131,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
 
 def next_steps(agent: Agent, out: Path) -> list[list[str | Path]]:
     """The commands that try a trained agent: words of each."""
-    from agents.training.run_config import held_out_from
+    from agents.runs.config import held_out_from
     from lang_envs.markup import markup_of
 
     steps: list[list[str | Path]] = [["eval", out]]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.data.source import Around, Live, Logged, Mixed, Source
-from agents.training import processes
+from agents.distributed import processes
 from lang_envs.episode import Episodes
 from lang_envs.rollout import Policy, Start, rollout
 

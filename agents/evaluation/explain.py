@@ -234,7 +234,7 @@ def _lacking(tokenizer: PreTrainedTokenizerFast, text: str, unknown: set[int | N
 
 def _need_values(model: ValueLM) -> None:
     if not hasattr(model, "values"):
-        from agents import AGENTS
+        from agents.algorithms import AGENTS
 
         names = ", ".join(name for name, agent in AGENTS.items() if agent.needs_values)
         raise TypeError(f"Only models with values can be explained, got {type(model).__name__}; train one of {names}.")

@@ -11,8 +11,8 @@ from sb3_contrib.common.maskable.buffers import MaskableDictRolloutBuffer, Maska
 from stable_baselines3.common.buffers import DictRolloutBuffer
 from torch import Tensor
 
+from agents.distributed.processes import gathered, joined, rank
 from agents.sb3.actor_critic import ActorCritic, masked_logprobs
-from agents.training.processes import gathered, joined, rank
 
 ROUNDING = 1e-5  # log-probabilities of one token that is read alone and among others differ by less
 

@@ -19,15 +19,14 @@ from stable_baselines3.common.utils import explained_variance
 from torch import Tensor, nn
 
 from agents.decoding.sampling import draw
+from agents.distributed import processes
+from agents.distributed.parallel import end_to_end
 from agents.sb3.actor_critic import ActorCritic, Reader, masked_logprobs
 from agents.sb3.buffer import TokenBuffer
 from agents.sb3.env import TokenVecEnv
-from agents.training import processes
-from agents.training.parallel import end_to_end
 
 if TYPE_CHECKING:
     from agents.data.source import Live
-    from agents.ppo import PPOConfig
     from agents.training.fit_config import FitConfig
     from lang_envs.vector import TokenVectorEnv
 
@@ -42,7 +41,7 @@ class TokenPolicy(MaskableActorCriticPolicy):
         action_space: of tokens.
         lr_schedule: not used.
         network: what speaks and learns.
-        parallel: computes with it where it learns; see ``agents.training.parallel``.
+        parallel: computes with it where it learns; see ``agents.distributed.parallel``.
         rng: draws the tokens of all rows.
         rows: those of this process.
         of: how many all are.
@@ -110,13 +109,17 @@ def iterate(
     parallel: nn.Module,
     live: Live,
     optimizer: torch.optim.Optimizer,
-    config: PPOConfig,
     fit: FitConfig,
+    rollout_tokens: int | None,
+    minibatches: int,
+    mask_actions: bool,
+    **settings: float,
 ) -> dict[str, float]:
-    """One iteration of the library's PPO: collects ``config.rollout_tokens`` in every row and learns from them.
+    """One iteration of the library's PPO: collects ``rollout_tokens`` in every row and learns from them.
 
     The episodes are those ``live`` would play next, all begun anew; nothing of the iteration outlives it but weights.
-    Of several processes each plays its share of the rows, and they learn from all together.
+    Of several processes each plays its share of the rows, and they learn from all together. ``settings`` are the
+    library's own.
 
     Returns:
         The metrics that ``agents.ppo`` explains.
@@ -124,27 +127,22 @@ def iterate(
     env, first = live.env, live.first + live.played
     rows, rng = processes.share(env.num_envs), np.random.default_rng((first, fit.seed, 2))
     episodes = TokenVecEnv(env, first, rows)
-    steps = config.rollout_tokens or most_actions(env)
-    kind: Any = MaskablePPO if config.mask_actions else PPO
+    steps = rollout_tokens or most_actions(env)
+    kind: Any = MaskablePPO if mask_actions else PPO
     algorithm = kind(
         TokenPolicy,
         episodes,
         learning_rate=lambda _: optimizer.param_groups[0]["lr"],  # which the training loop has set
         n_steps=steps,
         batch_size=steps * len(rows),
-        n_epochs=config.epochs,
-        gamma=config.gamma,
-        gae_lambda=config.gae_lambda,
-        clip_range=config.clip_range,
-        ent_coef=config.entropy_weight,
-        vf_coef=config.value_weight,
+        **settings,
         max_grad_norm=fit.clip_norm,
         rollout_buffer_class=TokenBuffer,
         rollout_buffer_kwargs={
             "network": network,
             "rng": rng,
-            "minibatches": config.minibatches,
-            "masked": config.mask_actions,
+            "minibatches": minibatches,
+            "masked": mask_actions,
         },
         policy_kwargs={
             "network": network,

@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from agents.distributed import processes
+from agents.distributed.parallel import collected, like
 from agents.models.lora import changing
-from agents.training import processes
-from agents.training.parallel import collected, like
 from datasets_builders.atomic import read_object
 from datasets_builders.checksums import verify
 from datasets_builders.fields import typed

@@ -1,6 +1,6 @@
 """The training loop: optimiser steps on episodes from any source, with a log, evaluations and checkpoints.
 
-Several processes (``agents.training.processes``) run it side by side: every one takes its share of each batch,
+Several processes (``agents.distributed.processes``) run it side by side: every one takes its share of each batch,
 gradients and metrics are those of the whole batch, and the first process alone evaluates and writes.
 """
 
@@ -21,23 +21,24 @@ import torch
 from torch import Tensor
 
 from agents.data.source import Source, check_lengths, check_rewarded
+from agents.distributed import processes
+from agents.distributed.parallel import parallel, unsharded
 from agents.models.lm import checkpoint_gradients, native_bf16
 from agents.models.precision import check_targets, rounded
-from agents.training import checkpoint, processes
+from agents.training import checkpoint
 from agents.training.dropout import without_dropout
 from agents.training.fit_config import FREE, FitConfig
 from agents.training.horizon import check_horizon
 from agents.training.log import Log, progress_bar
 from agents.training.optimizer import adamw
-from agents.training.parallel import parallel, unsharded
 from agents.training.update import learning_rate
 from datasets_builders.claim import Claim
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from agents.learner import Learner
 
 
-def fit(agent: Agent, source: Source, steps: int, config: FitConfig | None = None) -> Iterator[dict[str, float]]:
+def fit(agent: Learner, source: Source, steps: int, config: FitConfig | None = None) -> Iterator[dict[str, float]]:
     """Trains until ``steps`` optimiser steps are made, and yields metrics every ``log_every`` of them and at the end.
 
     With ``config.out`` the run continues from the newest checkpoint there: ``steps`` counts those already made, and on
@@ -77,7 +78,7 @@ def claimed(out: str | Path | None) -> Iterator[None]:
         yield
 
 
-def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> Iterator[dict[str, float]]:
+def make_steps(agent: Learner, source: Source, steps: int, config: FitConfig) -> Iterator[dict[str, float]]:
     """What ``fit`` does, in a folder that is claimed already."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
@@ -157,7 +158,7 @@ def make_steps(agent: Agent, source: Source, steps: int, config: FitConfig) -> I
         processes.first_does(log.check)
 
 
-def _draws_dropout(agent: Agent, config: FitConfig) -> bool:
+def _draws_dropout(agent: Learner, config: FitConfig) -> bool:
     """As was asked for, or as the algorithm does; who asked for dropout of adapters is told where none is drawn."""
     if config.dropout is not None:
         return config.dropout
@@ -170,7 +171,7 @@ def _draws_dropout(agent: Agent, config: FitConfig) -> bool:
     return agent.dropout
 
 
-def _evaluate(agent: Agent, config: FitConfig) -> dict[str, float]:
+def _evaluate(agent: Learner, config: FitConfig) -> dict[str, float]:
     """Runs the evaluators on the first process; what they draw from torch's generators leaves training as it was."""
     if not config.evaluators:
         return {}
@@ -195,14 +196,14 @@ def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
     return {name: float(torch.stack([m[name].float().cpu() for m in window if name in m]).mean()) for name in names}
 
 
-def _state(agent: Agent, source: Source, config: FitConfig, window: list[dict[str, Tensor]]) -> dict[str, Any]:
+def _state(agent: Learner, source: Source, config: FitConfig, window: list[dict[str, Tensor]]) -> dict[str, Any]:
     """What a continuation needs beside the tensors, among it the metrics of steps that no row of the log has yet."""
     measured = [{name: float(value) for name, value in metrics.items()} for metrics in window]
     run = _run(agent, config)
     return {"agent_step": agent.step, "source": source.state_dict(), "window": measured, "run": run}
 
 
-def _run(agent: Agent, config: FitConfig) -> dict[str, Any]:
+def _run(agent: Learner, config: FitConfig) -> dict[str, Any]:
     """What makes sure that a continuation is one."""
     fixed = {name: value for name, value in config.to_dict().items() if name not in FREE}
     run = {"agent": {"algorithm": agent.name, **dataclasses.asdict(agent.config)}, "fit": fixed}
@@ -219,7 +220,7 @@ def _dropout_seed(config: FitConfig, start: int) -> int:
 
 
 def _resume(
-    found: Path, agent: Agent, source: Source, config: FitConfig, steps: int
+    found: Path, agent: Learner, source: Source, config: FitConfig, steps: int
 ) -> tuple[int, list[dict[str, Tensor]]]:
     """Restores weights and source from a checkpoint; the optimiser comes when it is made.
 

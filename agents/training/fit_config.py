@@ -6,14 +6,12 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from datasets_builders.fields import check_types
 
-if TYPE_CHECKING:
-    from agents.agent import Agent
-
-Evaluator = Callable[["Agent"], Mapping[str, float]]
+Evaluator = Callable[[Any], Mapping[str, float]]
+"""a function of the agent in training"""
 
 # What may differ between a run and its continuation: it leaves the weights as they are, or only says when to stop.
 FREE = {

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from agents.data.batch import collate
 from agents.data.source import Source
-from agents.training import processes
-from agents.training.parallel import unsharded, unsynchronised, whole
+from agents.distributed import processes
+from agents.distributed.parallel import unsharded, unsynchronised, whole
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from agents.learner import Learner
     from agents.training.fit_config import FitConfig
 
 
@@ -29,7 +29,7 @@ def learning_rate(config: FitConfig, step: int, total: int) -> float:
 
 
 def update(
-    agent: Agent, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, step: int
+    agent: Learner, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, step: int
 ) -> dict[str, Tensor]:
     """One optimiser step on ``batch_size`` episodes, of which this process takes its share -> its metrics."""
     model, device, count, loss_of = agent.model, agent.model.device, processes.count(), agent.parallel

@@ -18,7 +18,7 @@ from worker import Kind
 
 from agents import DPO, ILQL, LM, Agent
 from agents.reference import keep_start
-from agents.training import runs
+from agents.runs.run import load
 from lang_envs import rollout
 from lang_envs.vector import TokenVectorEnv
 
@@ -55,7 +55,7 @@ def prepare(folder: Path) -> World:
 
 def used(path: Path, env: TokenVectorEnv) -> Any:
     """What is known of an agent, and what it says, greedily and at random."""
-    agent: Agent = runs.load(path)
+    agent: Agent = load(path)
     with using():
         episodes = [
             episode.tokens.tolist()

@@ -12,8 +12,6 @@ import gymnasium as gym
 import pyarrow.parquet as pq
 from killing import Job, inside
 
-import agents.training.fit
-import agents.training.runs  # noqa: F401  # before the fork, since it takes seconds
 from agents import BC, LM, Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.report import report  # noqa: F401

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
-from agents.algorithms import agent_class
+from agents.agent import agent_class
 from agents.benchmark.baselines import check_policy
 from agents.benchmark.experiment import Cell, Data, Experiment, Suite
 from agents.benchmark.measures import MEASURES

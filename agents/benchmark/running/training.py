@@ -15,9 +15,7 @@ from typing import Any, get_type_hints
 
 import numpy as np
 
-from agents import LM
-from agents.agent import Agent
-from agents.algorithms import agent_class
+from agents.agent import Agent, agent_class
 from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import Cell, Experiment
 from agents.benchmark.running import evaluate
@@ -25,6 +23,7 @@ from agents.data.source import Live, Logged, Mixed, Source
 from agents.evaluation.advantage import quality_beside
 from agents.evaluation.known_values import known_values
 from agents.evaluation.rank_test import RankTest
+from agents.models.lm import LM
 from agents.models.lora import LoRAConfig
 from agents.models.value_config import SPOKEN, ValueLMConfig
 from agents.models.value_lm import ValueLM

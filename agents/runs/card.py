@@ -12,8 +12,8 @@ from datasets_builders import markdown
 from lang_envs.printable import printable
 
 if TYPE_CHECKING:
-    from agents.training.chosen import Chosen
-    from agents.training.run_config import RunConfig
+    from agents.runs.chosen import Chosen
+    from agents.runs.config import RunConfig
 
 _DISTILLED = """# {title}
 
@@ -37,7 +37,7 @@ What both earn is not known: the environment they played in rewards nothing by i
 
 
 def distilled_card(algorithm: str, title: str, kept: Mapping[str, Any], facts: Mapping[str, str]) -> str:
-    """The page of a distilled model; ``kept`` are the fields of ``agents.training.distilling.Kept``."""
+    """The page of a distilled model; ``kept`` are the fields of ``agents.runs.distilling.Kept``."""
     returns = (_RETURNS if kept["pays"] else _NO_RETURNS).format(**kept)
     numbers = {**kept, "returns": returns, "decoding": markdown.code(json.dumps(kept["decoding"]))}
     page = _DISTILLED.format(title=markdown.text(title), algorithm=algorithm, facts=lines(facts), **numbers)

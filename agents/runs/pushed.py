@@ -13,9 +13,10 @@ from typing import Any
 from agents.models.adapter_files import DESCRIPTION as ADAPTERS
 from agents.models.adapter_files import holds_adapters
 from agents.models.sizes import SIZES
+from agents.runs import chosen
+from agents.runs.card import agent_card
+from agents.runs.config import SENT, RunConfig, agent_folder, config_of, name_of
 from agents.saved import DESCRIPTION, read_description
-from agents.training import chosen, runs
-from agents.training.card import agent_card
 from datasets_builders.atomic import read_object, write_text
 from datasets_builders.checksums import CHECKSUMS, entry_of, read_entries, write_entries
 from datasets_builders.hub import CARD
@@ -34,7 +35,7 @@ def agent_files(run: Path, license: str | None = None) -> Iterator[dict[str, Pat
     Raises:
         ValueError: there is no agent, it is damaged, or its adapters are on a model of this machine alone.
     """
-    folder = runs.agent_folder(run)
+    folder = agent_folder(run)
     read_description(folder)  # compares all checksums
     _check_origin(folder)
     entries = read_entries(folder)
@@ -45,10 +46,10 @@ def agent_files(run: Path, license: str | None = None) -> Iterator[dict[str, Pat
         description["fit"] = (description.get("fit") or None) and {**description["fit"], "out": None}
         write_text(new / DESCRIPTION, json.dumps(description, indent=2))
         if (config := _run(run)) is not None:
-            write_text(new / runs.SENT, json.dumps(dataclasses.asdict(config), indent=2))
+            write_text(new / SENT, json.dumps(dataclasses.asdict(config), indent=2))
         names = [file.name for file in new.iterdir()]
         write_entries(new, {**entries, **{name: entry_of(new / name) for name in names}})
-        write_text(new / CARD, agent_card(runs.name_of(run), description, _scores(run), config, license))
+        write_text(new / CARD, agent_card(name_of(run), description, _scores(run), config, license))
         yield {
             **{name: folder / name for name in entries},
             **{file.name: file for file in sorted(new.iterdir())},
@@ -66,10 +67,10 @@ def _check_origin(folder: Path) -> None:
         )
 
 
-def _run(run: Path) -> runs.RunConfig | None:
+def _run(run: Path) -> RunConfig | None:
     """How it was trained, where that is known: by which environment, and not from which folder."""
     try:
-        config = runs.config_of(run)
+        config = config_of(run)
     except ValueError:
         return None
     env, options = config.env, dict(config.env_options)
@@ -90,4 +91,4 @@ def _of_this_machine(value: Any) -> bool:
 
 
 def _scores(run: Path) -> chosen.Chosen | None:
-    return chosen.read(runs.agent_folder(run).parent)
+    return chosen.read(agent_folder(run).parent)

@@ -2,7 +2,7 @@
 
 ``torchrun --nproc_per_node 4 train.py`` starts the same program four times and tells each process, in environment
 variables, which one it is. All do the same, each with its share of every batch. A process alone is the first of one,
-and nothing here does anything then. ``agents.training.parallel`` has what happens to weights and gradients.
+and nothing here does anything then. ``agents.distributed.parallel`` has what happens to weights and gradients.
 """
 
 from __future__ import annotations

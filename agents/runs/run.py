@@ -1,10 +1,4 @@
-"""One training run as a folder: what was asked (``config.json``), its log and checkpoints, and the trained agent.
-
-runs/x/config.json          everything needed to repeat it
-runs/x/metrics.jsonl        the log; checkpoints/ while it trains
-runs/x/agent/               what ``Agent.load`` opens (and but for adapters ``AutoModelForCausalLM.from_pretrained``)
-runs/x/decoding.json        how the agent speaks, and what was tried (``agents.training.chosen``)
-"""
+"""Trains the agent of a run in its folder, and opens it again."""
 
 from __future__ import annotations
 
@@ -12,45 +6,28 @@ import dataclasses
 import json
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
-from agents.training.run_config import (
-    FREE,
-    SENT,
-    RunConfig,
-    agent_folder,
-    config_of,
-    held_out_from,
-    learned_from,
-    name_of,
-    read_config,
-)
-from agents.training.run_environment import environment, environment_of
+from transformers.utils import logging
+
+from agents.agent import Agent, agent_class
+from agents.data.source import Live, Logged, Mixed, Source, logged_of
+from agents.distributed import processes
+from agents.evaluation.advantage import quality_beside
+from agents.evaluation.known_values import known_values
+from agents.models.lm import LM, SIZES
+from agents.models.lora import LoRAConfig
+from agents.runs import chosen
+from agents.runs.choosing import choose, why_not
+from agents.runs.config import FREE, RunConfig, agent_folder, read_config
+from agents.runs.environment import environment
+from agents.training.fit import claimed, make_steps
+from agents.training.fit_config import Evaluator, FitConfig
 from datasets_builders.atomic import write_text
 from datasets_builders.claim import Place, is_empty
 from lang_envs.misspelt import hint
 from lang_envs.model_files import ALIASES
-
-if TYPE_CHECKING:
-    from agents.agent import Agent
-    from agents.data.source import Source
-    from agents.training.fit_config import Evaluator, FitConfig
-    from lang_envs.vector import TokenVectorEnv
-
-__all__ = [
-    "SENT",
-    "RunConfig",
-    "agent_folder",
-    "config_of",
-    "environment",
-    "environment_of",
-    "held_out_from",
-    "learned_from",
-    "load",
-    "name_of",
-    "read_config",
-    "train",
-]
+from lang_envs.vector import TokenVectorEnv
 
 
 def train(config: RunConfig, out: Path) -> Agent:
@@ -64,11 +41,6 @@ def train(config: RunConfig, out: Path) -> Agent:
         OSError: another run is at work in ``out``, or it was deleted meanwhile, or the disk is full.
         ValueError: the configuration cannot be run, or ``out`` holds another run.
     """
-    from agents import FitConfig
-    from agents.algorithms import agent_class
-    from agents.training import chosen, processes
-    from agents.training.fit import claimed, make_steps
-
     _no_bars()
     if not 0 <= config.logged_fraction <= 1:
         raise ValueError(f"logged_fraction is a share between 0 and 1, not {config.logged_fraction}.")
@@ -94,11 +66,11 @@ def train(config: RunConfig, out: Path) -> Agent:
         agent.decoding = None if before is None else before.decoding
         agent.save(out / "agent")
         wanted = config.decoding_episodes and (before is None or before.episodes != config.decoding_episodes)
-        if wanted and (reason := chosen.why_not(config, env)):
+        if wanted and (reason := why_not(config, env)):
             if processes.is_first():
                 warnings.warn(reason, stacklevel=2)
         elif wanted:
-            agent.decoding = processes.first_does(lambda: chosen.choose(agent, env, config.decoding_episodes, out))
+            agent.decoding = processes.first_does(lambda: choose(agent, env, config.decoding_episodes, out))
             agent.save(out / "agent")
         place.check()
     return agent
@@ -106,10 +78,6 @@ def train(config: RunConfig, out: Path) -> Agent:
 
 def _evaluators(agent: Agent, env: TokenVectorEnv, source: Source) -> dict[str, Evaluator]:
     """What is measured during training: advantage quality, in a task that knows its values."""
-    from agents.data.source import logged_of
-    from agents.evaluation.advantage import quality_beside
-    from agents.evaluation.known_values import known_values
-
     if not agent.values_tokens:
         return {}
     logged = logged_of(source)
@@ -139,9 +107,6 @@ def _begin(config: RunConfig, out: Path) -> None:
 
 
 def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
-    from agents.models.lm import LM, SIZES
-    from agents.models.lora import LoRAConfig
-
     if config.lm not in SIZES:
         lora = None if config.lora is None else LoRAConfig(**config.lora)
         try:
@@ -168,8 +133,6 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
 
 
 def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
-    from agents.data.source import Live, Logged, Mixed
-
     if not env.task.pays and (config.data is None or config.logged_fraction < 1):
         raise ValueError(
             "Live episodes need a reward, and nothing says what a reply is worth that is not in the log: pass "
@@ -189,14 +152,10 @@ def load(run: Path) -> Agent:
     Raises:
         ValueError: there is none.
     """
-    from agents import Agent
-
     _no_bars()
     return Agent.load(agent_folder(run))
 
 
 def _no_bars() -> None:
     """Saving and loading a small model is no news; transformers shows a bar for each."""
-    from transformers.utils import logging
-
     logging.disable_progress_bar()

@@ -27,10 +27,10 @@ from agents.distil import (
     own_decoding,
     teacher_of,
 )
+from agents.distributed import processes
 from agents.models.lora import sum_of
 from agents.models.speaking import generation_of
-from agents.training import processes
-from agents.training.card import distilled_card
+from agents.runs.card import distilled_card
 from agents.training.fit import claimed, make_steps
 from agents.training.fit_config import FitConfig
 from datasets_builders.atomic import read_object, write_text

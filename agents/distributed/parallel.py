@@ -24,10 +24,10 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
 
-from agents.training import processes
+from agents.distributed import processes
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
+    from agents.learner import Learner
 
 
 class Computation(nn.Module):
@@ -52,7 +52,7 @@ class Computation(nn.Module):
 
 
 @contextmanager
-def parallel(agent: Agent, shard: bool = False) -> Iterator[nn.Module]:
+def parallel(agent: Learner, shard: bool = False) -> Iterator[nn.Module]:
     """A ``Computation`` with the agent's network whose gradients are means over all processes.
 
     With ``shard`` the agent has another model inside the block, in parts, and its own again after it, with what was
@@ -72,7 +72,7 @@ def parallel(agent: Agent, shard: bool = False) -> Iterator[nn.Module]:
 
 
 @contextmanager
-def _in_parts(agent: Agent) -> Iterator[nn.Module]:
+def _in_parts(agent: Learner) -> Iterator[nn.Module]:
     ours, device = agent.model, agent.model.device
     agent.model = copy.deepcopy(ours)
     ours.to("cpu")  # where it is not in the way
@@ -98,7 +98,7 @@ def _copy(learned: nn.Module, ours: nn.Module) -> None:
             tensor.copy_(whole(theirs))
 
 
-def plain_model(agent: Agent) -> Any:
+def plain_model(agent: Learner) -> Any:
     """The agent's model for saving: where it is in parts its own, with what was learned so far.
 
     All processes must ask for it, but for the first where it evaluates.

@@ -6,9 +6,9 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agents.training import imported
-from agents.training.run_config import RunConfig, agent_folder, config_of
-from agents.training.tokens import made_for, must_adopt
+from agents.runs import imported
+from agents.runs.config import RunConfig, agent_folder, config_of
+from agents.runs.tokens import made_for, must_adopt
 from datasets_builders.provenance import read_provenance
 from lang_envs.make import language_vec, of_file
 from lang_envs.tokenizers import fingerprint

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from agents.training.imported import held_out_episodes
+from agents.runs.imported import held_out_episodes
 from datasets_builders.atomic import read_object
 from datasets_builders.fields import typed
 from datasets_builders.folders import whole

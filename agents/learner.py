@@ -1,0 +1,60 @@
+"""What the training loop asks of an algorithm; every ``Agent`` is one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from agents.data.batch import Batch
+from agents.data.source import Source
+from agents.models.lm import LM
+
+if TYPE_CHECKING:
+    from agents.training.fit_config import FitConfig
+    from lang_envs.rollout import Policy
+
+
+class Learner(Protocol):
+    """See :class:`agents.agent.Agent` for what each part means."""
+
+    name: ClassVar[str]
+    dropout: ClassVar[bool]
+    config: Any
+    lm: LM
+    model: Any
+    step: int
+    adapted: int | None
+    fit_config: FitConfig | None
+    parallel: torch.nn.Module | None
+
+    @property
+    def network(self) -> torch.nn.Module:
+        """What is trained and kept in checkpoints."""
+        ...
+
+    @property
+    def needs_returns(self) -> bool:
+        """Whether a log without rewards is refused."""
+        ...
+
+    def prepare(self, source: Source) -> Source:
+        """The part of ``source`` to learn from."""
+        ...
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and its parts to look at."""
+        ...
+
+    def update(self, source: Source, optimizer: torch.optim.Optimizer, step: int, total: int) -> dict[str, Tensor]:
+        """One optimiser step -> metrics."""
+        ...
+
+    def after_step(self, step: int) -> None:
+        """Called after every optimiser step."""
+        ...
+
+    def policy(self) -> Policy:
+        """Plays with the model as it is then."""
+        ...
