@@ -10,6 +10,10 @@ from typing import Any
 class Algorithms(UserDict[str, Any]):
     """Names and classes. A class that is given by its place, "module:Class", is imported when it is first asked for."""
 
+    def __init__(self, places: dict[str, Any]) -> None:
+        super().__init__(places)
+        self.places = {name: place for name, place in places.items() if isinstance(place, str)}
+
     def __getitem__(self, name: str) -> Any:
         if isinstance(found := self.data[name], str):
             module, _, attribute = found.partition(":")

@@ -22,10 +22,11 @@ from agents.cli.agent_commands import Eval, Explain
 from agents.cli.arguments import check_once, check_printable, import_named
 from agents.cli.bench_command import Bench
 from agents.cli.chat import Chat
-from agents.cli.commands import Check, List, Play, Record, Show
+from agents.cli.commands import Check, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.import_command import Import
 from agents.cli.init_command import Init
+from agents.cli.list_command import List
 from agents.cli.ope_command import Ope
 from agents.cli.openenv_commands import ExportEnv, ServeEnv
 from agents.cli.push_command import Push

@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from rich.markup import escape
-from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.algorithms import AGENTS
 from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console
@@ -21,46 +19,7 @@ from datasets_builders.hub import local
 from lang_envs.misspelt import hint, unknown
 from lang_envs.plugins import offered
 
-# The names that help shows without importing torch; a test holds them equal to what is there.
-SUITE_NAMES = (
-    "quick",
-    "trap",
-    "trap-paper",
-    "wordle",
-    "visual-dialogue",
-    "reddit",
-    "dialogue",
-    "dialogue-small",
-    "dialogue-real",
-    "dialogue-smollm2",
-    "clarifying-qa",
-    "human-feedback",
-    "reddit-smollm2",
-    "clarifying-qa-smollm2",
-    "human-feedback-smollm2",
-)
 USUAL_EPISODES = 10_000  # of a recipe without an end
-
-
-@dataclass
-class List:
-    """Lists environments, data sets, agents and benchmarks."""
-
-    def __call__(self) -> None:
-        """Prints a table of names."""
-        import lang_envs  # noqa: F401  # registers the ids
-        from datasets_builders.recipes import RECIPES
-
-        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-        rows = {
-            "environments": _env_ids(),
-            "data sets": [*RECIPES, *offered("recipes"), *SAMPLED],
-            "agents": [*AGENTS, *offered("agents")],
-            "benchmarks": [*SUITE_NAMES, *offered("suites")],
-        }
-        for name, entries in rows.items():
-            table.add_row(f"[bold]{name}", "  ".join(entries))
-        console().print(table)
 
 
 @dataclass
@@ -106,7 +65,7 @@ class Show:
         if ":" not in self.what and self.what not in gymnasium.registry:
             beside = [str(other) for other in path.parent.glob("*") if other.is_dir()] if path.parent.is_dir() else []
             folder = path.parent != Path() or path.is_absolute()
-            known = beside if folder else [*_env_ids(), *RECIPES, *offered("recipes"), *beside]
+            known = beside if folder else [*env_ids(), *RECIPES, *offered("recipes"), *beside]
             what = f"folder {self.what!r}" if folder else f"environment, recipe or folder {self.what!r}"
             raise ValueError(f"There is no {what}; {hint(self.what, known)}")
         return self.what
@@ -237,14 +196,14 @@ def known_env(env: str) -> str:
     """The id, if it is registered or names a module that will register it."""
     import gymnasium
 
-    known = _env_ids()
+    known = env_ids()
     import_before_id(env)
     if ":" not in env and env not in gymnasium.registry:
         raise ValueError(unknown("environment", env, known))
     return env
 
 
-def _env_ids() -> list[str]:
+def env_ids() -> list[str]:
     """The ids this package registers."""
     import gymnasium
 

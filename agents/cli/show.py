@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 
 from datasets_builders.atomic import read_object
@@ -44,7 +45,7 @@ def show_env(screen: Console, name: str) -> None:
     if needs := needed_options(found.id):
         screen.print(f"[bold]{escape(name)}")
         screen.print(f"made with {', '.join(f'{option}=...' for option in needs)}", style="dim")
-        screen.print(inspect.getdoc(task_class(found.id)) or "", markup=False)
+        _page(screen, task_class(found.id))
         return
     env = gymnasium.make(name)
     task: Any = getattr(env.unwrapped, "task", None)
@@ -52,7 +53,14 @@ def show_env(screen: Console, name: str) -> None:
         raise ValueError(f"{name} is no language environment: it has no task.")
     screen.print(f"[bold]{escape(name)}")
     screen.print(f"{env.action_space}, at most {task.max_tokens} tokens, {task.max_turns} turns", style="dim")
-    screen.print(inspect.getdoc(type(task)) or "", markup=False)
+    _page(screen, type(task))
+    show_next(screen, ("play", name), ("list",))
+
+
+def _page(screen: Console, task: type | None) -> None:
+    """The docstring of a task: rendered on a terminal, as it is where a program reads it."""
+    page = inspect.getdoc(task) or ""
+    screen.print(Markdown(page) if screen.is_terminal else page, markup=False)
 
 
 def show_recipe(screen: Console, recipe: Recipe) -> None:

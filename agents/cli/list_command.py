@@ -1,0 +1,106 @@
+"""``lang-envs list``: what there is, in a line each."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from agents.algorithms import AGENTS
+from agents.benchmark.experiment import Suite
+from agents.cli.data_commands import SAMPLED
+from agents.cli.show import console, show_next
+from lang_envs.plugins import offered
+
+Row = tuple[str, str, str]  # its name, how large it is, what it is
+
+
+@dataclass
+class List:
+    """Lists environments, data sets, agents and benchmarks, in a line each."""
+
+    def __call__(self) -> None:
+        """Prints a table of each kind, and what to type next."""
+        screen = console()
+        for title, sizes, rows, kind in (
+            ("Environments", "an episode, at most", environments(), "tasks"),
+            ("Data sets", "episodes", recipes(), "recipes"),
+            ("Agents", "", agents(), "agents"),
+            ("Benchmarks", "to train", suites(), "suites"),
+        ):
+            table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
+            table.add_column("name", no_wrap=True)
+            if sizes:
+                table.add_column(sizes, no_wrap=True, style="dim")
+            table.add_column("what it is", ratio=1)
+            for row in [*rows, *((name, "", "of an installed package") for name in offered(kind))]:
+                table.add_row(*(text for text in row if sizes or text is not row[1]))
+            screen.print(table, "")
+        show_next(screen, ("show", "Wordle-v0"), ("play", "Wordle-v0"), ("bench", "quick", "--out", "runs/quick"))
+
+
+def environments() -> Iterator[Row]:
+    """The registered ids; those of one task after the first say what is different about them."""
+    import gymnasium
+
+    from agents.cli.commands import env_ids
+    from lang_envs.make import task_class
+
+    first: dict[Any, str] = {}
+    for name in env_ids():
+        task, spec = task_class(name), gymnasium.spec(name)
+        options = ", ".join(f"{key}={value}" for key, value in spec.kwargs.items() if key != "task")
+        if (before := first.setdefault(task, name)) != name:
+            what = f"{before} with {options}"
+        else:
+            what = first_sentence(inspect.getdoc(task) or "")
+        turns = getattr(task, "max_turns", None)
+        yield name, "" if turns is None else f"{turns} turn{'s' * (turns != 1)}", what
+
+
+def recipes() -> Iterator[Row]:
+    """What ``record`` makes."""
+    from datasets_builders.recipes import RECIPES
+
+    for name, recipe in RECIPES.items():
+        yield name, "as asked" if recipe.size is None else "as many as there are", first_sentence(recipe.description)
+    for name, env_id in SAMPLED.items():
+        yield name, "as asked", f"Several samples of a model in each context{f' of {env_id}' if env_id else ''}."
+
+
+def agents() -> Iterator[Row]:
+    """The first sentence of each algorithm's class, whose file is read and not imported: that would take seconds."""
+    for name, place in AGENTS.places.items():
+        module, _, attribute = place.partition(":")
+        found = find_spec(module)
+        assert found is not None and found.origin is not None
+        tree = ast.parse(Path(found.origin).read_text(encoding="utf-8"))
+        [kind] = [part for part in tree.body if isinstance(part, ast.ClassDef) and part.name == attribute]
+        yield name, "", first_sentence(ast.get_docstring(kind) or "")
+
+
+def suites() -> Iterator[Row]:
+    """What ``bench`` runs, and how many training runs that is."""
+    from agents.benchmark.suites import SUITES
+
+    for name, suite in SUITES.items():
+        yield name, f"{_runs(suite)} runs", f"{suite.title}."
+
+
+def _runs(suite: Suite) -> int:
+    return sum((e.seeds or suite.seeds) * sum(cell.trained for cell in e.cells) for e in suite.experiments)
+
+
+def first_sentence(page: str) -> str:
+    """The first sentence of a page below its headings, without the place of publication."""
+    lines = [line for line in page.splitlines() if not line.startswith("#")]
+    text = " ".join("\n".join(lines).strip().partition("\n\n")[0].split())
+    text = re.sub(r" \([^()]*\b(19|20)\d\d\b[^()]*\)", "", text)
+    return re.split(r"(?<=[.!?:]) (?=[A-Z`])", text, maxsplit=1)[0].rstrip(":")
