@@ -19,6 +19,7 @@ from agents.cli.data_commands import SAMPLED
 from agents.cli.show import console, show_next
 from lang_envs.plugins import offered
 
+OFFERED = "of an installed package"
 Row = tuple[str, str, str]  # its name, how large it is, what it is
 
 
@@ -40,7 +41,7 @@ class List:
             if sizes:
                 table.add_column(sizes, no_wrap=True, style="dim")
             table.add_column("what it is", ratio=1)
-            for row in [*rows, *((name, "", "of an installed package") for name in offered(kind))]:
+            for row in [*rows, *((name, "", OFFERED) for name in offered(kind))]:
                 table.add_row(*(text for text in row if sizes or text is not row[1]))
             screen.print(table, "")
         show_next(screen, ("show", "Wordle-v0"), ("play", "Wordle-v0"), ("bench", "quick", "--out", "runs/quick"))
@@ -55,6 +56,8 @@ def environments() -> Iterator[Row]:
 
     first: dict[Any, str] = {}
     for name in env_ids():
+        if name in offered("tasks"):  # it is not imported before somebody asks for it
+            continue
         task, spec = task_class(name), gymnasium.spec(name)
         options = ", ".join(f"{key}={value}" for key, value in spec.kwargs.items() if key != "task")
         if (before := first.setdefault(task, name)) != name:
