@@ -42,9 +42,7 @@ class Board:
         if all(column.measure != RETURN for column in self.columns):
             return []
         labels = [s.label for column in self.columns if column.measure == RETURN for s in column.scores]
-        return [
-            Line(kind, label) for label in dict.fromkeys(labels) if any(c.find(kind, label) for c in self.columns)
-        ]
+        return [Line(kind, label) for label in dict.fromkeys(labels) if any(c.find(kind, label) for c in self.columns)]
 
     def published(self, papers: Sequence[Paper]) -> list[tuple[Paper, str, list[float | None]]]:
         """Paper, label, and its figure of every column; papers without any are left out."""

@@ -41,7 +41,7 @@ def against(columns: Sequence[Column], agent: str) -> list[Tally]:
                 tally.behind += 1
             else:
                 tally.level += 1
-    return sorted(tallies.values(), key=lambda t: (-t.ahead, t.behind, t.agent))
+    return sorted(tallies.values(), key=lambda t: (-t.ahead, t.behind / t.experiments, t.agent))
 
 
 def _best_cells(column: Column) -> dict[str, Score]:

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 from agents.benchmark.leaderboard.board import Board, Line
 from agents.benchmark.leaderboard.comparison import Tally, against
@@ -15,16 +16,17 @@ from agents.benchmark.leaderboard.words import Group, Paper, Words, papers
 from datasets_builders import markdown
 
 NONE = "-"
-LEGEND = """Rows of a table are methods, the best mean place first. A figure is the mean over training runs, small beside it
-the 95 % interval over runs (a bootstrap; with three runs it is little more than their range), and it links to the table
-that it comes from. Returns are those of the way of decoding, greedy or sampled, that was better on other episodes. **Bold**
-is the best trained method of a column where its interval lies above that of the next one. *Italic* is what was not trained
-here: scripted policies; *exact*, a learner that knows every state of the log by heart; and what a paper reports, on other
-data. "-" was not measured. † has one way of decoding for each method: it was made before greedy and sampled returns
-stood side by side."""
-TALLY = """How often the best cell of an algorithm has an interval above that of the best `{0}` cell of the same experiment (ahead),
-one that overlaps it (level), or one below it (behind). All experiments with two runs or more of both count; several may share a
-task. Both sides are the best of their cells on the reported episodes, so whoever has more cells is flattered more."""
+LEGEND = """Rows of a table are methods, the best mean place first. A figure is the mean over training runs, small
+beside it the 95 % interval over runs (a bootstrap; with three runs it is little more than their range); it links to
+the table that it comes from. Returns are those of the way of decoding, greedy or sampled, that was better on other
+episodes. **Bold** is the best trained method of a column where its interval lies above that of the next one. *Italic*
+is what was not trained here: scripted policies; *exact*, a learner that knows every state of the log by heart; and
+what a paper reports, on other data. "-" was not measured. † has one way of decoding for each method: it was made
+before greedy and sampled returns stood side by side."""
+TALLY = """How often the best cell of an algorithm has an interval above that of the best `{0}` cell of the same
+experiment (ahead), one that overlaps it (level), or one below it (behind). All experiments with two runs or more of
+both count; several may share a task. Both sides are the best of their cells on the reported episodes, so whoever has
+more cells is flattered more."""
 
 
 def page(results: Sequence[Results], words: Words, out: Path, agent: str = "bc", command: str = "") -> str:
@@ -44,7 +46,7 @@ def page(results: Sequence[Results], words: Words, out: Path, agent: str = "bc",
     parts = [f"# {words.title}", words.introduction.strip(), LEGEND]
     shown = [column for _, columns in tables for column in columns if column.measure == RETURN]
     if tallies := against(shown, agent):
-        parts += [f"## Beside `{agent}`", f"{TALLY.format(agent)} {_older(shown)}", _tally_table(tallies)]
+        parts += [f"## Against `{agent}`", TALLY.format(agent) + _older(shown), _tally_table(tallies)]
     for group, columns in tables:
         parts += _table(group, columns, words, out)
     if words.left_out:
@@ -82,9 +84,15 @@ def _note(paper: Paper) -> str:
 
 def _head(column: Column, words: Words, out: Path) -> str:
     """The column's name, a link to what is said of these results."""
-    about = next(p for p in (column.folder / "README.md", column.folder / "table.md") if p.exists())
+    older = column.measure == RETURN and not column.protocols
     called = words.called.get(column.name, column.experiment)
-    return f"[{markdown.text(called)}]({_link(out, about)})" + (" †" if column.measure == RETURN and not column.protocols else "")
+    return f"[{markdown.text(called)}]({_about(column.folder, out)})" + (" †" if older else "")
+
+
+def _about(folder: Path, out: Path) -> str:
+    """Where a folder's results are explained, or at least shown."""
+    pages = (folder / "README.md", folder / "table.md")
+    return _link(out, next(page for page in pages if page.exists()))
 
 
 def _made_of(column: Column) -> str:
@@ -114,7 +122,7 @@ def _cell(score: Score | None, key: str, strong: bool) -> str:
 
 def _older(columns: Sequence[Column]) -> str:
     older = sum(not column.protocols for column in columns)
-    return f"{older} of these {len(columns)} experiments have †." if older else ""
+    return f" {older} of these {len(columns)} experiments have †." if older else ""
 
 
 def _tally_table(tallies: Sequence[Tally]) -> str:
@@ -133,11 +141,10 @@ def _left_out(results: Sequence[Results], words: Words, out: Path) -> Iterator[s
 def _sources(results: Sequence[Results], words: Words, out: Path) -> str:
     rows = [_row(["folder", "question", "command"]), "|---|---|---|"]
     for found in results:
-        about = next(p for p in (found.folder / "README.md", found.folder / "table.md") if p.exists())
         asked = words.questions.get(found.folder.name, found.title)
         command = " ".join(found.command.split())
         said = markdown.code(command).replace("|", "\\|") if command else NONE
-        rows.append(_row([f"[{markdown.text(found.folder.name)}]({_link(out, about)})", asked, said]))
+        rows.append(_row([f"[{markdown.text(found.folder.name)}]({_about(found.folder, out)})", asked, said]))
     return "\n".join(rows)
 
 
@@ -147,7 +154,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _link(out: Path, path: Path, anchor: str = "") -> str:
     """The way from the page to a file."""
-    way = Path(os.path.relpath(path, out.parent)).as_posix().replace(" ", "%20")
+    way = quote(Path(os.path.relpath(path, out.parent)).as_posix())
     return f"{way}#{anchor}" if anchor else way
 
 

@@ -1,4 +1,4 @@
-"""What a person adds to a leaderboard: which experiments share a table, what they are called, what to read into them."""
+"""What a person adds to a leaderboard: which experiments share a table, what they are called, what to read into it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Group:
     """Experiments that share a table."""
 
     title: str
-    experiments: tuple[str, ...]
+    experiments: Sequence[str]
     """as ``folder/experiment``, in the order of the columns"""
     about: str = ""
     """Markdown below the title"""
@@ -111,7 +111,7 @@ def _check(named: Iterable[str], known: Sequence[str], kind: str) -> None:
 def _group(plain: Any, path: Path) -> Group:
     if not isinstance(plain, dict):
         raise ValueError(f"{path}: expected tables with a title and experiments, not {repr(plain)[:80]}.")
-    return typed(Group, {**plain, "experiments": tuple(plain.get("experiments", ()))}, f"{path}, a table")
+    return typed(Group, plain, f"{path}, a table")
 
 
 def _toml(content: bytes, where: object) -> dict[str, Any]:
