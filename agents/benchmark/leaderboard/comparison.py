@@ -33,7 +33,9 @@ def against(columns: Sequence[Column], agent: str) -> list[Tally]:
     for column in columns:
         best = _best_cells(column)
         reference = best.pop(agent, None)
-        for name, score in best.items() if reference else ():
+        if reference is None:
+            continue
+        for name, score in best.items():
             tally = tallies.setdefault(name, Tally(name))
             if score.interval.low > reference.interval.high:
                 tally.ahead += 1
