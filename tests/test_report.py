@@ -120,6 +120,33 @@ def test_the_page_has_every_part(written):
     assert "prefers-color-scheme: dark" in page
 
 
+def test_what_others_wrote_is_text_on_the_page(tmp_path):
+    """Names, commands, failures and what was said before; only the spans of an episode are the page's own."""
+    said = "<i>{{ 1 + 1 }}</i> & more"
+    hostile = Cell(f"label {said}".replace("/", "|"), "bc")
+    e = experiment(cells=(hostile, Cell("ILQL", "ilql")), title=said, about=said, lm="smollm2", rank_test=False)
+    results = everything(e)
+    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": said}]
+    for unit, result in results:
+        if isinstance(unit.part, Cell):
+            result["samples"][0]["messages"] = messages
+    write_report(Suite("made-up", said, (e,)), results, tmp_path, said, {"a/b/1": said})
+    page = (tmp_path / "report.html").read_text()
+    assert "<i>" not in page and "{{ 1 + 1 }}" in page
+    for part in ("<h1>", "<p>", "<b>user</b> ", "<pre>", "<h4>label "):
+        assert f"{part}&lt;i&gt;{{{{ 1 + 1 }}}}" in page, part
+    assert page.count('<p class="episode">x</p>') == 2
+
+
+def test_columns_of_words_are_told_from_figures():
+    rows = (("a", "-17.96 [-18.25, -17.50]", "greedy: likeliest token"), ("b", "1.00", "–"))
+    table = Table("", ("", "return", "decoding"), rows)
+    assert [table.is_text(place) for place in range(3)] == [False, False, True]
+    html = render("headline.html", tables=[table], figures=[])
+    assert '<td>-17.96<span class="range">[-18.25, -17.50]</span></td>' in html
+    assert '<th class="words">decoding</th>' in html and '<td class="words">–</td>' in html
+
+
 def test_pictures_and_tables_are_files_too(written):
     names = {p.name for p in written.iterdir()}
     assert {"made-up-rank-test.png", "made-up-values.png", "made-up-returns.png", "made-up-training.png"} <= names

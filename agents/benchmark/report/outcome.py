@@ -13,6 +13,7 @@ from datasets_builders import markdown
 
 Result = dict[str, Any]
 DASH = "–"
+_LONG = 18  # characters of a figure with its range
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,10 @@ class Table:
         lines.append("|---|" + "---:|" * (len(self.header) - 1))
         lines += map(_row, self.rows)
         return "\n".join([*lines, "", *([markdown.text(self.note), ""] if self.note else [])])
+
+    def is_text(self, place: int) -> bool:
+        """Whether a column holds words, which are set to the left and may break into lines, and no figures."""
+        return any(len(row[place]) > _LONG and not row[place].endswith("]") for row in self.rows)
 
 
 def _row(cells: Sequence[str]) -> str:
