@@ -10,6 +10,7 @@ import pytest
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.report.headline import across, across_table, best_table
 from agents.benchmark.report.outcome import Outcome, Table, number
+from agents.benchmark.report.page import render
 from agents.benchmark.report.pictures import pictures
 from agents.benchmark.report.plots import of_runs, scores
 from agents.benchmark.report.report import write_report
@@ -117,6 +118,33 @@ def test_the_page_has_every_part(written):
     assert "A title with &lt;brackets&gt; &amp; ampersands" in page
     assert page.count("<figure>") == 4
     assert "prefers-color-scheme: dark" in page
+
+
+def test_what_others_wrote_is_text_on_the_page(tmp_path):
+    """Names, commands, failures and what was said before; only the spans of an episode are the page's own."""
+    said = "<i>{{ 1 + 1 }}</i> & more"
+    hostile = Cell(f"label {said}".replace("/", "|"), "bc")
+    e = experiment(cells=(hostile, Cell("ILQL", "ilql")), title=said, about=said, lm="smollm2", rank_test=False)
+    results = everything(e)
+    messages = [{"role": "user", "content": said}, {"role": "assistant", "content": said}]
+    for unit, result in results:
+        if isinstance(unit.part, Cell):
+            result["samples"][0]["messages"] = messages
+    write_report(Suite("made-up", said, (e,)), results, tmp_path, said, {"a/b/1": said})
+    page = (tmp_path / "report.html").read_text()
+    assert "<i>" not in page and "{{ 1 + 1 }}" in page
+    for part in ("<h1>", "<p>", "<b>user</b> ", "<pre>", "<h4>label "):
+        assert f"{part}&lt;i&gt;{{{{ 1 + 1 }}}}" in page, part
+    assert page.count('<p class="episode">x</p>') == 2
+
+
+def test_columns_of_words_are_told_from_figures():
+    rows = (("a", "-17.96 [-18.25, -17.50]", "greedy: likeliest token"), ("b", "1.00", "–"))
+    table = Table("", ("", "return", "decoding"), rows)
+    assert [table.is_text(place) for place in range(3)] == [False, False, True]
+    html = render("headline.html", tables=[table], figures=[])
+    assert '<td>-17.96<span class="range">[-18.25, -17.50]</span></td>' in html
+    assert '<th class="words">decoding</th>' in html and '<td class="words">–</td>' in html
 
 
 def test_pictures_and_tables_are_files_too(written):
@@ -363,5 +391,5 @@ def test_the_value_table_shows_the_difference():
 def test_tables_as_text():
     table = Table("T", ("a", "b"), (("x<y", "1"),), "note")
     assert table.markdown() == "### T\n\n| a | b |\n|---|---:|\n| x&lt;y | 1 |\n\nnote\n"
-    assert "x&lt;y" in table.html()
+    assert "<td>x&lt;y</td>" in render("headline.html", tables=[table], figures=[])
     assert number(float("nan")) == "–"

@@ -101,6 +101,17 @@ def test_pictures_follow_the_page(browser, pages):
     assert not set(sources[True]) & set(sources[False])
 
 
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pictures_scale_and_wide_tables_scroll_in_their_box(browser, pages, width):
+    browser.open(pages["report"], width)
+    widest = "Math.max(...[...document.images].map(i => i.getBoundingClientRect().right))"
+    assert browser.value(f"{widest} <= document.documentElement.clientWidth")
+    assert browser.value("[...document.images].every(i => i.getBoundingClientRect().width > 300)")
+    boxes = "[...document.querySelectorAll('.scroll')]"
+    assert browser.value(f"{boxes}.some(b => b.scrollWidth > b.clientWidth)") == (width == 400)
+    assert browser.value(f"{boxes}.every(b => getComputedStyle(b).backgroundImage.includes('gradient'))")
+
+
 def test_what_is_wrong_with_a_page_would_be_seen(browser, tmp_path):
     path = Path(tmp_path / "wrong.html")
     path.write_text("<div style='width: 2000px'>x</div><script>console.error('this'); throw Error('that')</script>")

@@ -26,6 +26,7 @@ from agents.cli.commands import Check, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
 from agents.cli.import_command import Import
 from agents.cli.init_command import Init
+from agents.cli.leaderboard_command import Leaderboard
 from agents.cli.list_command import List
 from agents.cli.ope_command import Ope
 from agents.cli.openenv_commands import ExportEnv, ServeEnv
@@ -51,6 +52,7 @@ COMMANDS: dict[str, type] = {
     "eval": Eval,
     "ope": Ope,
     "bench": Bench,
+    "leaderboard": Leaderboard,
     "explain": Explain,
     "chat": Chat,
     "serve": Serve,
@@ -61,8 +63,8 @@ EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
 ORDER = (
-    "list", "show", "check", "play", "record", "import", "export", "train", "eval", "ope", "bench", "explain", "chat",
-    "serve", "distil", "merge", "push", "serve-env", "export-env", "init",
+    "list", "show", "check", "play", "record", "import", "export", "train", "eval", "ope", "bench", "leaderboard",
+    "explain", "chat", "serve", "distil", "merge", "push", "serve-env", "export-env", "init",
 )  # fmt: skip
 
 

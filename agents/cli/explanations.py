@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from agents.benchmark.report.outcome import DASH, Table
-from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
+from agents.benchmark.report.page import Section, page, render
 from agents.evaluation.explain import Explanation, NextToken, explain, next_tokens
 from datasets_builders.atomic import write_text
 from datasets_builders.progress import counted
@@ -87,9 +87,9 @@ def write_page(path: Path, title: str, shown: Sequence[Shown]) -> None:
     """Writes one HTML page that needs nothing else, whole or not at all."""
     sections = []
     for i, one in enumerate(shown, 1):
-        parts = [f'<p class="note">{_return(one)}</p>', one.explanation.html(), _token_table(one.explanation).html()]
-        parts += [_next_table(one.next).html()] if one.next else []
-        sections.append(Section(f"episode-{i}", f"Episode {i}", (ADVANTAGE_KEY if i == 1 else "") + "\n".join(parts)))
+        tables = [_token_table(one.explanation), *([_next_table(one.next)] if one.next else [])]
+        said = {"outcome": _return(one), "episode": one.explanation.html(), "tables": tables}
+        sections.append(Section(f"episode-{i}", f"Episode {i}", render("explained.html", first=i == 1, **said)))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_text(path, page(title, "What the agent thinks of every token it chose.", sections))
 

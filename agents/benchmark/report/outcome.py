@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from html import escape
 from typing import Any
 
 from agents.benchmark.experiment import Experiment
@@ -14,7 +13,7 @@ from datasets_builders import markdown
 
 Result = dict[str, Any]
 DASH = "–"
-_LONG = 18  # characters of a cell that may be broken into lines
+_LONG = 18  # characters of a figure with its range
 
 
 @dataclass(frozen=True)
@@ -34,26 +33,13 @@ class Table:
         lines += map(_row, self.rows)
         return "\n".join([*lines, "", *([markdown.text(self.note), ""] if self.note else [])])
 
-    def html(self) -> str:
-        """As part of a page, in a box of its own that scrolls sideways on a narrow screen."""
-        head = "".join(f"<th>{escape(cell)}</th>" for cell in self.header)
-        body = "".join("<tr>" + "".join(map(_cell, row)) + "</tr>" for row in self.rows)
-        note = f'<p class="note">{escape(self.note)}</p>' if self.note else ""
-        table = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-        title = f"<h3>{escape(self.title)}</h3>" if self.title else ""
-        return f'{title}<div class="scroll">{table}</div>{note}'
+    def is_text(self, place: int) -> bool:
+        """Whether a column holds words, which are set to the left and may break into lines, and no figures."""
+        return any(len(row[place]) > _LONG and not row[place].endswith("]") for row in self.rows)
 
 
 def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(map(markdown.text, cells)) + " |"
-
-
-def _cell(text: str) -> str:
-    """A cell of a page: a range stands below its number, and a long text may break, so that wide tables fit."""
-    number, bracket, rest = text.partition(" [")
-    if bracket and rest.endswith("]"):
-        return f'<td>{escape(number)}<span class="range">[{escape(rest)}</span></td>'
-    return f'<td class="long">{escape(text)}</td>' if len(text) > _LONG else f"<td>{escape(text)}</td>"
 
 
 @dataclass(frozen=True)

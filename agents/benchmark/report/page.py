@@ -1,23 +1,18 @@
-"""One HTML page that needs nothing else: sections and links to them.
+"""One HTML page that needs nothing else: sections and links to them, made from ``templates/``.
 
-``page.html`` holds its style, for light and dark, for wide screens and narrow ones.
+``templates/style.css`` is for light and dark, for wide screens and narrow ones. All that is put into a template is
+escaped by it, but for episodes, which ``agents.evaluation.explain`` has escaped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
-from importlib.resources import files
-from string import Template
-from typing import NamedTuple
+from functools import cache
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-ADVANTAGE_KEY = (
-    '<p class="note key">Each token the agent chose, coloured by its advantage Q − V: '
-    '<span style="background:rgba(35,110,200,.6)">better</span> or '
-    '<span style="background:rgba(215,105,15,.6)">worse</span> '
-    "than the model expected; grey is the environment. Point at a token for its numbers.</p>"
-)
-"""what the colours of ``Explanation.html`` mean"""
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
 
 
 class Section(NamedTuple):
@@ -26,8 +21,8 @@ class Section(NamedTuple):
     anchor: str
     """unique on the page"""
     title: str
-    html: str
-    """what is below the title"""
+    html: Markup
+    """what is below the title, as ``render`` made it"""
 
 
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
@@ -38,7 +33,28 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
         lead: text of the line below it.
         sections: in order.
     """
-    template = Template(files("agents.benchmark.report").joinpath("page.html").read_text(encoding="utf-8"))
-    parts = [f'<section id="{escape(s.anchor)}">\n<h2>{escape(s.title)}</h2>\n{s.html}\n</section>' for s in sections]
-    links = [f'<li><a href="#{escape(s.anchor)}">{escape(s.title)}</a></li>' for s in sections]
-    return template.substitute(title=escape(title), lead=escape(lead), links="".join(links), sections="\n".join(parts))
+    return str(render("page.html", title=title, lead=lead, sections=sections))
+
+
+def render(template: str, **values: Any) -> Markup:
+    """A template of this package, filled in; every value is escaped.
+
+    Raises:
+        jinja2.UndefinedError: the template asks for a value that is not there.
+    """
+    from markupsafe import Markup
+
+    return Markup(_templates().get_template(template).render(values))  # its values were escaped
+
+
+@cache
+def _templates() -> Environment:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("agents.benchmark.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
 
 from agents.benchmark.report.outcome import Outcome, Table
-from agents.benchmark.report.page import Section
+from agents.benchmark.report.page import Section, render
 
 SHOWN = 3  # conversations
 Replies = dict[str, tuple[str, float]]
@@ -19,9 +18,8 @@ def replies_section(outcome: Outcome) -> Section | None:
     if not found:
         return None
     title = f"{outcome.experiment.title}: the first replies"
-    return Section(
-        f"{outcome.experiment.name}-replies", title, "\n".join(_shown(messages, said) for messages, said in found)
-    )
+    conversations = [(_spoken(messages), _table(said)) for messages, said in found]
+    return Section(f"{outcome.experiment.name}-replies", title, render("replies.html", conversations=conversations))
 
 
 def _by_conversation(outcome: Outcome) -> dict[str, tuple[list[dict[str, str]], Replies]]:
@@ -36,8 +34,11 @@ def _by_conversation(outcome: Outcome) -> dict[str, tuple[list[dict[str, str]], 
     return {key: found for key, found in answered.items() if len(found[1]) == len(outcome.cells)}
 
 
-def _shown(messages: Sequence[dict[str, str]], said: Replies) -> str:
-    spoken = [f"<b>{escape(m['role'])}</b> {escape(m['content'])}" for m in messages if m["role"] != "system"]
+def _spoken(messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """What was said before, without what the system told the agent."""
+    return [message for message in messages if message["role"] != "system"]
+
+
+def _table(said: Replies) -> Table:
     rows = tuple((label, reply or "(nothing)", f"{paid:.2f}") for label, (reply, paid) in said.items())
-    table = Table("", ("agent", "reply", "reward"), rows).html()
-    return f'<div class="episode">{"<br>".join(spoken) or "(nobody has spoken)"}</div>{table}'
+    return Table("", ("agent", "reply", "reward"), rows)

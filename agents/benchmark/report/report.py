@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import platform
 import shlex
 from collections.abc import Mapping, Sequence
-from html import escape
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,9 +16,10 @@ import pyarrow.parquet as pq
 
 from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Suite, plain
 from agents.benchmark.report import theme
+from agents.benchmark.report.figures import figure
 from agents.benchmark.report.headline import Across, across, across_table, best_table
 from agents.benchmark.report.outcome import Outcome, Result, Table
-from agents.benchmark.report.page import ADVANTAGE_KEY, Section, page
+from agents.benchmark.report.page import Section, page, render
 from agents.benchmark.report.pictures import Picture, overview, pictures
 from agents.benchmark.report.replies import replies_section
 from agents.benchmark.report.tables import long_rows, tables
@@ -138,51 +137,27 @@ def _markdown(suite: Suite, headline: Sequence[Table], outcomes: Sequence[Outcom
 
 def _headline_section(headline: Sequence[Table], found: Across | None, agents: Sequence[str], out: Path) -> Section:
     """The tables across experiments, and the picture of the second."""
-    html = "\n".join(table.html() for table in headline if table.rows)
+    figures = []
     if found is not None:
         picture = overview(found, agents)
         _write(out / "overview.png", theme.png(picture.draw(theme.LIGHT)))
-        html += _figure(picture)
-    return Section("headline", "Headline", html)
+        figures.append(figure(picture))
+    shown = [table for table in headline if table.rows]
+    return Section("headline", "Headline", render("headline.html", tables=shown, figures=figures))
 
 
 def _section(outcome: Outcome, drawn: Sequence[Picture]) -> Section:
     """An experiment: its headline table, its pictures, the other tables, transcripts, settings."""
     experiment = outcome.experiment
-    shown = [table.html() for table in tables(outcome)]
-    parts = [
-        f"<p>{escape(experiment.about)}</p>",
-        *shown[:1],
-        *(_figure(p, experiment.name) for p in drawn),
-        *shown[1:],
-    ]
-    return Section(experiment.name, experiment.title, "\n".join([*parts, _samples(outcome), _settings(experiment)]))
-
-
-def _figure(picture: Picture, of: str = "") -> str:
-    """The picture for light and for dark pages, both inside the page; a narrow screen scrolls it in its own box."""
-    figures = [picture.draw(colours) for colours in (theme.LIGHT, theme.DARK)]
-    light, dark = (f"data:image/svg+xml;base64,{base64.b64encode(theme.svg(f)).decode()}" for f in figures)
-    inches = float(figures[0].get_size_inches()[0])
-    size = f"min-width:{4.2 * inches:.0f}rem;max-width:{6.5 * inches:.0f}rem"
-    return (
-        f'<figure><div class="scroll"><picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img src="{light}" style="{size}" alt="{escape(f"{of} {picture.name}".strip())}"></picture></div>'
-        f"<figcaption>{escape(picture.caption)}</figcaption></figure>"
+    html = render(
+        "experiment.html",
+        about=experiment.about,
+        tables=tables(outcome),
+        figures=[figure(picture, experiment.name) for picture in drawn],
+        transcripts={label: results[0]["samples"] for label, results in outcome.cells.items()},  # of the first run
+        settings=_settings(experiment),
     )
-
-
-def _samples(outcome: Outcome) -> str:
-    """The first evaluation episodes of each agent's first training run."""
-    parts = []
-    for label, results in outcome.cells.items():
-        episodes = "".join(
-            f'<div class="note">return {sample["return"]:g}</div>{sample["html"]}' for sample in results[0]["samples"]
-        )
-        parts.append(f"<h4>{escape(label)}</h4>{episodes}")
-    if not parts:
-        return ""
-    return f"<details><summary>Sample transcripts</summary>{ADVANTAGE_KEY}{''.join(parts)}</details>"
+    return Section(experiment.name, experiment.title, html)
 
 
 def _model(experiment: Experiment) -> str:
@@ -199,9 +174,9 @@ def _logs(data: Data) -> str:
     return f"{many} episodes of {data.recipe} {json.dumps(data.options)}, seed {data.seed}"
 
 
-def _settings(experiment: Experiment) -> str:
-    """Data, model, environment, and every agent's settings."""
-    lines = [
+def _settings(experiment: Experiment) -> list[str]:
+    """Data, model, environment, and every agent's settings, a line each."""
+    return [
         f"data: {_logs(experiment.data)}",
         f"model: {_model(experiment)}",
         f"environment: {experiment.env} {json.dumps(experiment.env_options)}",
@@ -210,7 +185,6 @@ def _settings(experiment: Experiment) -> str:
         *(f"{baseline.label}, not trained: {_said(baseline, Baseline('', ''))}" for baseline in experiment.baselines),
         *(f"{x.label}, exact {x.method}: {_said(x, ExactLearner('', x.method))}" for x in experiment.exact),
     ]
-    return f"<details><summary>Settings</summary><pre>{escape(chr(10).join(lines))}</pre></details>"
 
 
 def _said(part: Cell | Baseline | ExactLearner, usual: Cell | Baseline | ExactLearner) -> str:
@@ -223,9 +197,7 @@ def _said(part: Cell | Baseline | ExactLearner, usual: Cell | Baseline | ExactLe
 def _made_by(command: str, out: Path) -> Section:
     """The command, how to repeat it, and the machine."""
     again = f"lang-envs bench --from {shlex.quote(str(out / 'config.json'))} --out {shlex.quote(f'{out}-again')}"
-    listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts().items())
-    commands = f"<pre>{escape(command or '(run from Python)')}</pre><p>The same again, from what it wrote down:</p>"
-    return Section("made", "How it was made", f"{commands}<pre>{escape(again)}</pre><dl>{listed}</dl>")
+    return Section("made", "How it was made", render("made.html", command=command, again=again, facts=facts()))
 
 
 def facts() -> dict[str, str]:
