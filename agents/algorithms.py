@@ -8,10 +8,13 @@ from agents.bc import BC
 from agents.cql import CQL
 from agents.decision_transformer import DecisionTransformer
 from agents.dpo import DPO
+from agents.grpo import GRPO
 from agents.ilql import ILQL
+from agents.kto import KTO
 from agents.monte_carlo import MonteCarlo
 from agents.ppo import PPO
 from agents.psi import Psi
+from agents.q_sft import QSFT
 from agents.refit import Refit, Swift
 from agents.sarsa import SARSA
 from agents.utterance_ilql import UtteranceILQL
@@ -30,6 +33,9 @@ AGENTS: dict[str, type[Agent]] = {
     "refit": Refit,
     "swift": Swift,
     "dpo": DPO,
+    "kto": KTO,
+    "grpo": GRPO,
+    "q_sft": QSFT,
     "ppo": PPO,
 }
 

@@ -34,6 +34,9 @@ AGENT_NAMES = (
     "refit",
     "swift",
     "dpo",
+    "kto",
+    "grpo",
+    "q_sft",
     "ppo",
 )
 SUITE_NAMES = (
