@@ -62,7 +62,7 @@ def test_an_opening_gets_what_followed_its_neighbours() -> None:
         assert found.action[row, :k].tolist() == expected.action[row, :k].tolist() and found.mask[row].sum() == k
     cut = mismatched(batch_of(*EPISODES), 5)
     assert cut.input_ids.shape[1] == 5 and (cut.state * cut.mask < 4).all()
-    assert cut.mask.sum(1).tolist() == [2, 1, 2, 2, 1] or cut.mask.sum() < found.mask.sum()
+    assert cut.mask.sum(1).tolist() == [2, 3, 2, 3, 2]
 
 
 @pytest.mark.parametrize("accumulate", [1, 2, 5])
@@ -72,8 +72,7 @@ def test_z0_is_that_of_the_whole_batch(accumulate: int) -> None:
     moved(agent)
     expected, _ = agent.loss(batch_of(*(paid(e, np.sign(e.ret)) for e in EPISODES)))
     log = Logged(EPISODES)
-    order = [EPISODES.index(e) for e in EPISODES]
-    log._order = np.array(order)
+    log._order = np.arange(5)
     [row] = fit(agent, log, 1, FitConfig(lr=0.0, batch_size=5, accumulate=accumulate))
     assert row["loss"] == pytest.approx(expected.item(), rel=1e-4)
 
