@@ -4,7 +4,7 @@
     w       = r + gamma max_a' Q(s', a')                      Bellman's target, from the model's own p; no gradient
     L       = -w log p(a | s) - (1 - w) log p(dummy | s)      mean over the agent's tokens
 
-    policy  log pi(a | s) = log pi0(a | s) + weight Q(s, a)
+    policy  log pi(a | s) = log pi0(a | s) + q_weight Q(s, a)
 
 (Hong et al. 2024, arXiv:2411.05193.) Of actions drawn from pi0 the loss is least at p(a | s) = pi0(a | s) w: a token
 that nobody says takes what is left. Clone first: pi0 is the model as it was when training began, and p begins there,
@@ -36,8 +36,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from agents.agent import Agent
-from agents.data.batch import Batch, collate
-from agents.data.contexts import pieces
+from agents.data.batch import Batch
 from agents.data.source import Source, logged_of
 from agents.decoding.policy import LMPolicy
 from agents.models.reading import read
@@ -52,12 +51,12 @@ class QSFTConfig:
 
     gamma: float = 0.99
     """discount, per token"""
-    weight: float = 8.0
+    q_weight: float = 16.0
     """of Q in the policy, as long as ``policy`` is not told another"""
     low: float | None = None
-    """the least return from a state on; None: the log's"""
+    """the least return from a state on; None: that of the log's episodes, or 0"""
     high: float | None = None
-    """the highest; None: the log's"""
+    """the highest; None: that of the log's episodes, or 0"""
     support: float = 0.01
     """probability under pi0 from which a token can be the best next one"""
     dummy: int | None = None
@@ -100,23 +99,13 @@ class QSFT(Agent):
                 "dummy to the id of another one that is never said."
             )
         if self.config.low is None or self.config.high is None:
-            low, high = self._range(source)
-            known = {
-                name: found for name, found in (("low", low), ("high", high)) if getattr(self.config, name) is None
-            }
-            self.config = dataclasses.replace(self.config, **known)
+            if (logged := logged_of(source)) is None:
+                raise ValueError("The range of returns is found in a log, and the source has none: set low and high.")
+            returns, c = logged.data.returns, self.config
+            low = min(0.0, float(returns.min())) if c.low is None else c.low
+            high = max(0.0, float(returns.max())) if c.high is None else c.high
+            self.config = dataclasses.replace(c, low=low, high=high if high > low else low + 1)
         return source
-
-    def _range(self, source: Source) -> tuple[float, float]:
-        """The least and the highest return from a token on in the log."""
-        if (logged := logged_of(source)) is None:
-            raise ValueError("The range of returns is found in a log, and the source has none: set low and high.")
-        lm, ends = self.lm, []
-        for _, part in pieces(logged.data):
-            batch = collate(part, lm.pad_id, lm.end_id, lm.max_utterance_tokens)
-            ends += batch.flat(batch.returns_to_go(self.config.gamma)).tolist()
-        low, high = min(ends, default=0.0), max(ends, default=1.0)
-        return low, high if high > low else low + 1.0
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted cross-entropy."""
@@ -162,11 +151,11 @@ class QSFT(Agent):
             found.append(q_of(logp, logp0, self.config.support, self._dummy).amax(-1))
         return torch.cat(found)
 
-    def policy(self, weight: float | None = None, **decoding: Any) -> Policy:
-        """The policy above; ``weight`` is the configuration's by default, ``decoding`` the keywords of ``LMPolicy``."""
+    def policy(self, q_weight: float | None = None, **decoding: Any) -> Policy:
+        """The policy above; ``q_weight`` is the configuration's by default, ``decoding`` are ``LMPolicy``'s."""
         if self.reference is None:  # p is pi0 still, and all is worth the same
             return super().policy(**decoding)
-        return Speaker(self, self.config.weight if weight is None else weight, **decoding)
+        return Speaker(self, self.config.q_weight if q_weight is None else q_weight, **decoding)
 
 
 def q_of(logp: Tensor, logp0: Tensor, support: float, dummy: int) -> Tensor:
@@ -179,8 +168,8 @@ def q_of(logp: Tensor, logp0: Tensor, support: float, dummy: int) -> Tensor:
 class Speaker(LMPolicy):
     """Speaks with pi0, perturbed by Q."""
 
-    def __init__(self, agent: QSFT, weight: float, **decoding: Any) -> None:
-        self.start, self.weight, self.q = agent.reference, weight, (agent.config.support, agent._dummy)
+    def __init__(self, agent: QSFT, q_weight: float, **decoding: Any) -> None:
+        self.start, self.q_weight, self.q = agent.reference, q_weight, (agent.config.support, agent._dummy)
         super().__init__(agent.model, agent.lm.tokenizer, agent.lm.end_id, agent.lm.max_utterance_tokens, **decoding)
 
     def _trunks(self) -> list[PreTrainedModel]:
@@ -192,4 +181,4 @@ class Speaker(LMPolicy):
             all_scores(model.get_output_embeddings(), state).float().log_softmax(-1)  # [n, V] each
             for model, state in zip((self.model, self.start), states, strict=True)
         )
-        return (logp0 + self.weight * q_of(logp, logp0, *self.q))[:, : self.vocabulary]
+        return (logp0 + self.q_weight * q_of(logp, logp0, *self.q))[:, : self.vocabulary]

@@ -102,12 +102,12 @@ def test_the_desirable_becomes_likelier_and_the_rest_less() -> None:
     env = language_vec("MovieReview-v0", 8)
     agent = KTO(cloned(env, LOG))
     before = probabilities(agent, env)
-    agent.learn(Logged(LOG), 40, lr=1e-3, batch_size=50, progress=False)
+    agent.learn(Logged(LOG), 30, lr=1e-3, batch_size=50, progress=False)
     up = np.array([r.reward >= TASK.behaviour_return for r in REVIEWS])
     now = probabilities(agent, env)
     assert now[up].sum() > before[up].sum() + 0.2 and (now[~up] < before[~up]).all()
     best = KTO(cloned(env, EACH_ONCE), KTOConfig(threshold=0.9))
-    best.learn(Logged(EACH_ONCE), 60, lr=1e-3, batch_size=8, progress=False)
+    best.learn(Logged(EACH_ONCE), 50, lr=1e-3, batch_size=8, progress=False)
     assert earned(best, env) == 1.0
 
 
