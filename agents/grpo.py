@@ -19,10 +19,11 @@ leave nothing to learn:
 
     clip   as above                                           close to mu
     topr   J_i = A log pi, times min(1, pi(y) / mu(y)) if A < 0    TOPR (Le Roux et al. 2025, arXiv:2503.14286)
-    none   J_i = A log pi                                     with a ``baseline`` below 0 it is AsymRE (Arnal et al.
-                                                              2025, arXiv:2509.24203): what is good counts for more
+    none   J_i = A log pi                                     with ``scale=False`` and a ``baseline`` below 0 AsymRE
+                                                              (Arnal et al. 2025, arXiv:2506.20520)
 
-A ``baseline`` above 0 with "topr" keeps only what is so much better than the mean, in standard deviations.
+A ``baseline`` below 0 has what is good count for more. One above 0 with "topr" keeps only what is so much better than
+the mean.
 
 It departs from the paper in this: the mean runs over all tokens of a batch, as Dr. GRPO has it (Liu et al. 2025,
 arXiv:2503.20783) but for a factor, and not over those of each episode first; ``scale=False`` leaves the deviation out,
@@ -175,7 +176,7 @@ class GRPO(Agent):
             taper = log_ratio.detach().sum(1, keepdim=True).clamp(max=0).exp()  # [B, 1]
             gain = torch.where(advantage < 0, taper, 1.0) * gain  # [B, A]
         loss, parts = -batch.mean(gain), {}
-        if c.kl_weight:
+        if start is not None and c.kl_weight:
             away = (start - logp).clamp(max=MOST)  # [B, A]
             parts["policy/start_kl"] = batch.mean(away.exp() - away - 1)
             loss = loss + c.kl_weight * parts["policy/start_kl"]

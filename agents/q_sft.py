@@ -9,7 +9,9 @@
 (Hong et al. 2024, arXiv:2411.05193.) Of actions drawn from pi0 the loss is least at p(a | s) = pi0(a | s) w: a token
 that nobody says takes what is left. Clone first: pi0 is the model as it was when training began, and p begins there,
 as if everything were worth 1. The least and the highest return that can be had from a state on, ``low`` and ``high``,
-are 0 and 1 in these equations; the log knows them. s' is the state of the agent's next token.
+are 0 and 1 in these equations; the log knows them. s' is the state of the agent's next token. Where it is recorded how
+likely a token was, mu(a | s), its term counts pi0 / mu times, at most 10: what others or it itself said is then as good
+as what pi0 would have.
 
 It departs from the paper in this: the rest 1 - w goes to one token, as in its derivation, and not to all others, which
 in a small vocabulary outweighs pi0; a' runs over tokens to which pi0 gives at least ``support``, since beside less the
@@ -33,7 +35,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from agents.agent import Agent
 from agents.data.batch import Batch
@@ -43,6 +44,9 @@ from agents.models.reading import read
 from agents.models.token_scores import all_scores, part_of, token_logprobs
 from agents.reference import keep_start
 from lang_envs.rollout import Policy
+
+MOST = 10.0
+"""the most that a token counts"""
 
 
 @dataclass
@@ -112,18 +116,20 @@ class QSFT(Agent):
         model, start, dummy = self.model, keep_start(self), self._dummy
         hidden = read(model.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
         states, action = hidden[batch.places(batch.state)], batch.flat(batch.action)  # [K, d], [K]
-        head, of_start = model.get_output_embeddings(), start.get_output_embeddings()
+        head, head0 = model.get_output_embeddings(), start.get_output_embeddings()
         logp = token_logprobs(head, states, action)  # [K]
         rest = token_logprobs(head, states, torch.full_like(action, dummy))  # [K]
         with torch.no_grad():
             hidden0 = read(start.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
-            logp0 = token_logprobs(of_start, hidden0[batch.places(batch.state)], action)  # [K]
+            logp0 = token_logprobs(head0, hidden0[batch.places(batch.state)], action)  # [K]
             after, low, span = batch.places(batch.next_state), *self._low_and_span  # [K]
-            best = self._best(head, hidden[after], of_start, hidden0[after])  # [K]
+            best = self._best(head, hidden[after], head0, hidden0[after])  # [K]
             follows = self.config.gamma * batch.flat(batch.discount)  # [K]
             target = batch.flat(batch.reward) + follows * (low + span * best)  # [K]
             w = ((target - low) / span).clamp(0, 1)  # [K]
-        loss = -batch.mean(w * logp + (1 - w) * rest)
+            known = batch.flat(batch.known) > 0  # [K]
+            of_start = torch.where(known, logp0 - batch.flat(batch.logprob), 0.0).exp().clamp(max=MOST)  # [K]
+        loss = -batch.mean(of_start * (w * logp + (1 - w) * rest))
         return loss, {
             "loss/q_sft": loss.detach(),
             "value/q": batch.mean(low + span * (logp - logp0).detach().exp().clamp(max=1)),
@@ -140,14 +146,14 @@ class QSFT(Agent):
         low, high = (x if x is not None else other for x, other in ((self.config.low, 0.0), (self.config.high, 1.0)))
         return low, high - low
 
-    def _best(self, head: nn.Module, x: Tensor, of_start: nn.Module, x0: Tensor) -> Tensor:
+    def _best(self, head: nn.Module, x: Tensor, head0: nn.Module, x0: Tensor) -> Tensor:
         """max_a Q(s, a) of states, a few at a time: [K, d] of the model and of the start -> [K]."""
         found, size = (
             [x.new_zeros(0, dtype=torch.float32)],
             part_of(x.device, self.model.config.get_text_config().vocab_size),
         )
         for some, some0 in zip(x.split(size), x0.split(size), strict=True):
-            logp, logp0 = (all_scores(h, s).float().log_softmax(-1) for h, s in ((head, some), (of_start, some0)))
+            logp, logp0 = (all_scores(h, s).float().log_softmax(-1) for h, s in ((head, some), (head0, some0)))
             found.append(q_of(logp, logp0, self.config.support, self._dummy).amax(-1))
         return torch.cat(found)
 
@@ -169,10 +175,11 @@ class Speaker(LMPolicy):
     """Speaks with pi0, perturbed by Q."""
 
     def __init__(self, agent: QSFT, q_weight: float, **decoding: Any) -> None:
-        self.start, self.q_weight, self.q = agent.reference, q_weight, (agent.config.support, agent._dummy)
+        self.start: Any = agent.reference
+        self.q_weight, self.q = q_weight, (agent.config.support, agent._dummy)
         super().__init__(agent.model, agent.lm.tokenizer, agent.lm.end_id, agent.lm.max_utterance_tokens, **decoding)
 
-    def _trunks(self) -> list[PreTrainedModel]:
+    def _trunks(self) -> list[Any]:
         return [self.model.base_model, self.start.base_model]
 
     def _scores(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> Tensor:

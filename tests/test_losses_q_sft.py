@@ -7,7 +7,7 @@ import pytest
 import torch
 from test_fixed_points import EACH_ONCE, TASK
 from test_losses_grpo import cloned, earned, moved
-from test_losses_refit import batch_of, paid
+from test_losses_refit import BAD, GOOD, batch_of, paid
 from toy_agent import END, PAD, SAY, make_env, make_episodes, make_lm
 
 from agents import LM, QSFT, Agent, Live, Logged, QSFTConfig
@@ -33,7 +33,8 @@ def plain_loss(lm: LM, c: QSFTConfig, episodes: list[Episode]) -> float:
             goes_on = 0.0 if e.terminated and i + 1 == len(taken) else 1.0
             target = e.rewards[t] + c.gamma * goes_on * (c.low + span * best)
             w = min(1.0, max(0.0, (target - c.low) / span))
-            total -= w * logp[t - 1, e.tokens[t]] + (1 - w) * logp[t - 1, PAD]
+            counts = 1.0 if e.logprobs is None else min(10.0, np.exp(logp0[t - 1, e.tokens[t]] - e.logprobs[t]))
+            total -= counts * (w * logp[t - 1, e.tokens[t]] + (1 - w) * logp[t - 1, PAD])
             count += 1
     return total / count
 
@@ -43,8 +44,9 @@ def test_the_loss_is_its_equation(support: float) -> None:
     c = QSFTConfig(gamma=0.9, low=-2.0, high=1.5, support=support)
     agent = QSFT(make_lm(), c)
     agent.prepare(Live(make_env()))
-    loss, _ = moved(agent).loss(batch_of(*make_episodes(6)))
-    assert loss.item() == pytest.approx(plain_loss(agent.lm, c, list(make_episodes(6))), rel=1e-4)
+    episodes = [*make_episodes(6), GOOD, BAD]  # of the last two it is recorded how likely they were
+    loss, _ = moved(agent).loss(batch_of(*episodes))
+    assert loss.item() == pytest.approx(plain_loss(agent.lm, c, episodes), rel=1e-4)
 
 
 def test_probabilities_are_those_of_the_log_times_the_best_that_can_follow() -> None:
