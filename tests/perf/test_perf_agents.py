@@ -32,7 +32,7 @@ IMITATION = {
 }
 VALUES = ("sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql")
 OF_ITS_OWN_TOKENS, THREE_TRUNKS = "decision_transformer, of 78 tokens", "ilql, three trunks"
-OF_THE_START = {"dpo": 0.65, "kto": 0.4, "grpo": 0.9, "q_sft": 0.6}
+OF_THE_START = {"dpo": 0.65, "kto": 0.45, "grpo": 0.95, "q_sft": 0.65}
 TARGETS = {
     "d128-l2": dict.fromkeys(IMITATION, 0.95) | dict.fromkeys(VALUES, 0.75) | OF_THE_START,
     "d256-l4": dict.fromkeys(IMITATION, 0.95) | dict.fromkeys(VALUES, 0.88) | OF_THE_START,
