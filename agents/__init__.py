@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from agents.decoding.rank import Ranked, oracle_best_of_k
     from agents.dpo import DPO, DPOConfig
     from agents.evaluation.explain import explain
+    from agents.grpo import GRPO, GRPOConfig
     from agents.ilql import ILQL, ILQLConfig
+    from agents.kto import KTO, KTOConfig
     from agents.models.lm import LM
     from agents.models.lora import LoRAConfig
     from agents.models.value_lm import ValueLM, ValueLMConfig
     from agents.monte_carlo import MonteCarlo, MonteCarloConfig
     from agents.ppo import PPO, PPOConfig
     from agents.psi import Psi, PsiConfig
+    from agents.q_sft import QSFT, QSFTConfig
     from agents.refit import Refit, RefitConfig, Swift, SwiftConfig
     from agents.sarsa import SARSA, SARSAConfig
     from agents.training.fit import fit
@@ -46,13 +49,16 @@ _HOMES = {
     "decoding.rank": ("Ranked", "oracle_best_of_k"),
     "dpo": ("DPO", "DPOConfig"),
     "evaluation.explain": ("explain",),
+    "grpo": ("GRPO", "GRPOConfig"),
     "ilql": ("ILQL", "ILQLConfig"),
+    "kto": ("KTO", "KTOConfig"),
     "models.lm": ("LM",),
     "models.lora": ("LoRAConfig",),
     "models.value_lm": ("ValueLM", "ValueLMConfig"),
     "monte_carlo": ("MonteCarlo", "MonteCarloConfig"),
     "ppo": ("PPO", "PPOConfig"),
     "psi": ("Psi", "PsiConfig"),
+    "q_sft": ("QSFT", "QSFTConfig"),
     "refit": ("Refit", "RefitConfig", "Swift", "SwiftConfig"),
     "sarsa": ("SARSA", "SARSAConfig"),
     "training.fit": ("fit",),
@@ -66,9 +72,12 @@ __all__ = [
     "BC",
     "CQL",
     "DPO",
+    "GRPO",
     "ILQL",
+    "KTO",
     "LM",
     "PPO",
+    "QSFT",
     "SARSA",
     "AWRConfig",
     "Agent",
@@ -79,7 +88,9 @@ __all__ = [
     "DecisionTransformer",
     "DecisionTransformerConfig",
     "FitConfig",
+    "GRPOConfig",
     "ILQLConfig",
+    "KTOConfig",
     "LMPolicy",
     "Live",
     "LoRAConfig",
@@ -90,6 +101,7 @@ __all__ = [
     "PPOConfig",
     "Psi",
     "PsiConfig",
+    "QSFTConfig",
     "Ranked",
     "Refit",
     "RefitConfig",

@@ -164,6 +164,9 @@ class Agent:
         assert self.fit_config is not None  # set by the loop
         return update(self, source, optimizer, self.fit_config, step)
 
+    def before_loss(self, batch: Batch) -> None:
+        """Called with a batch, without gradients, before its loss is computed in parts: for what it takes all of."""
+
     def after_step(self, step: int) -> None:
         """Called after every optimiser step with the number of steps made so far."""
         self.step = step

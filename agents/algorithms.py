@@ -35,6 +35,9 @@ AGENTS = Algorithms(
         "refit": "agents.refit:Refit",
         "swift": "agents.refit:Swift",
         "dpo": "agents.dpo:DPO",
+        "kto": "agents.kto:KTO",
+        "grpo": "agents.grpo:GRPO",
+        "q_sft": "agents.q_sft:QSFT",
         "ppo": "agents.ppo:PPO",
     }
 )

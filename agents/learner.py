@@ -43,6 +43,10 @@ class Learner(Protocol):
         """The part of ``source`` to learn from."""
         ...
 
+    def before_loss(self, batch: Batch) -> None:
+        """Called with a whole batch, before the loss of its parts."""
+        ...
+
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss of a batch, and its parts to look at."""
         ...

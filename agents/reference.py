@@ -24,14 +24,14 @@ from agents.models.token_scores import token_logprobs
 Reference = Literal["start", "logged"]
 
 
-def check_reference(reference: str) -> None:
-    """Refuses another word than those of ``Reference``.
+def check_reference(reference: str, setting: str = "reference") -> None:
+    """Refuses another word than those of ``Reference`` for a setting.
 
     Raises:
         ValueError: naming them.
     """
     if reference not in get_args(Reference):
-        raise ValueError(f"reference must be 'start' or 'logged', not {reference!r}.")
+        raise ValueError(f"{setting} must be 'start' or 'logged', not {reference!r}.")
 
 
 def logprobs(model: Any, batch: Batch) -> Tensor:
@@ -62,8 +62,23 @@ def reference_logprobs(agent: Agent, batch: Batch) -> tuple[Tensor, Tensor]:
         return logprobs(keep_start(agent), batch), batch.mask  # [B, A] each
 
 
-def check_recorded(source: Source) -> None:
+def guards(agent: Agent, batch: Batch, logp: Tensor, logp0: Tensor, known: Tensor) -> dict[str, Tensor]:
+    """How far the policy has gone from pi0, and how much of what was said has no end; the last three are [B, A]."""
+    ends = batch.mask * (batch.action == agent.lm.end_id)  # [B, A]
+    ended = torch.zeros_like(ends).scatter_add(1, batch.turn, ends)  # [B, A], by number of the utterance
+    return {
+        "policy/kl": (known * (logp0 - logp.detach())).sum() / known.sum().clamp(min=1),
+        "policy/recorded": batch.mean(known),
+        "policy/malformed": batch.mean((ended.gather(1, batch.turn) == 0).float()),
+    }
+
+
+def check_recorded(source: Source, setting: str = "reference") -> None:
     """Checks that logged episodes know the log-probabilities of what was said; live ones always do.
+
+    Args:
+        source: of the training.
+        setting: the one of the algorithm that is "logged", for the error.
 
     Raises:
         ValueError: naming the first episode that does not.
@@ -77,6 +92,6 @@ def check_recorded(source: Source) -> None:
         if unknown.any():
             b = int(episodes.offsets.searchsorted(unknown.argmax(), side="right")) - 1
             raise ValueError(
-                f"reference='logged' needs the recorded log-probability of every token said, and episode {first + b} "
-                "lacks some. Record with a policy that knows them, or set reference='start'."
+                f"{setting}='logged' needs the recorded log-probability of every token said, and episode {first + b} "
+                f"lacks some. Record with a policy that knows them, or set {setting}='start'."
             )

@@ -41,10 +41,18 @@ from numpy.typing import NDArray
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.data.contexts import Repeated, Weighted, for_each_kind, mean_and_scale, openings, pieces
+from agents.data.contexts import Relative, Repeated, Weighted, at_the_end, for_each_kind, openings, pieces, starts
 from agents.data.source import Live, Logged, Source
 from agents.distributed.processes import joined
-from agents.reference import Reference, check_recorded, check_reference, keep_start, logprobs, reference_logprobs
+from agents.reference import (
+    Reference,
+    check_recorded,
+    check_reference,
+    guards,
+    keep_start,
+    logprobs,
+    reference_logprobs,
+)
 from lang_envs.episode import Episodes
 
 Weigh = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -97,12 +105,12 @@ class Refit(Agent):
 
     def _logged(self, source: Logged) -> Source:
         weigh = self._weighing(source.data.returns)
-        return Weighted(source, lambda episodes: weigh(episodes.returns)) if weigh else source
+        return Weighted(source, lambda e: at_the_end(e, weigh(e.returns))) if weigh else source
 
     def _live(self, source: Live) -> Source:
         def weights(episodes: Episodes) -> NDArray[np.float64]:
             weigh = self._weighing(joined(episodes.returns))  # those of all processes are compared
-            return weigh(episodes.returns) if weigh else episodes.returns
+            return at_the_end(episodes, weigh(episodes.returns) if weigh else episodes.returns)
 
         return Weighted(source, weights)
 
@@ -129,7 +137,7 @@ class Refit(Agent):
         logp = logprobs(self.model, batch)  # [B, A]
         weight = batch.reward.sum(1, keepdim=True)  # [B, 1]
         loss = batch.mean(-weight * logp)
-        return loss, {"loss/refit": loss.detach(), **_guards(self, batch, logp, *reference_logprobs(self, batch))}
+        return loss, {"loss/refit": loss.detach(), **guards(self, batch, logp, *reference_logprobs(self, batch))}
 
 
 @dataclass
@@ -182,23 +190,13 @@ class Swift(Agent):
     def _logged(self, source: Logged) -> Source:
         if (self.config.negatives, self.config.reference) == ("taper", "logged"):
             check_recorded(source)
-        number: dict[bytes, int] = {}  # of each context
-        contexts = [
-            number.setdefault(opening, len(number)) for _, part in pieces(source.data) for opening in openings(part)
-        ]
-        mean, scale = mean_and_scale(source.data.returns, np.array(contexts), self.config.eps)  # [G] each
-
-        def weigh(episodes: Episodes) -> NDArray[np.float64]:
-            context = [number[opening] for opening in openings(episodes)]
-            return (episodes.returns - mean[context]) * scale[context]  # [n]
-
-        return Weighted(source, weigh)
+        contexts = [opening for _, part in pieces(source.data) for opening in openings(part)]
+        relative = Relative(contexts, source.data.returns, self.config.eps)
+        return Weighted(source, lambda e: at_the_end(e, relative(openings(e), e.returns)))
 
     def _live(self, source: Live) -> Source:
-        def weigh(episodes: Episodes) -> NDArray[np.float64]:
-            context = np.unique([info["seed"] for info in episodes.info], return_inverse=True)[1]  # [n]
-            mean, scale = mean_and_scale(episodes.returns, context, self.config.eps)  # [G] each
-            return (episodes.returns - mean[context]) * scale[context]  # [n]
+        def weigh(e: Episodes) -> NDArray[np.float64]:
+            return at_the_end(e, Relative(starts(e), e.returns, self.config.eps)(starts(e), e.returns))
 
         return Weighted(Repeated(source, self.config.group_size), weigh, self.config.group_size)
 
@@ -222,18 +220,5 @@ class Swift(Agent):
             "policy/negatives": batch.mean(negative.float()),
             "policy/negative_logp": batch.mean(negative * logp.detach()),
             "policy/unweighted": batch.mean((weight == 0).float()),
-            **_guards(self, batch, logp, logp0, known),
+            **guards(self, batch, logp, logp0, known),
         }
-
-
-def _guards(
-    agent: Agent, batch: Batch, logp: torch.Tensor, logp0: torch.Tensor, known: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """How far the policy has gone from pi0, and how much of what was said has no end; the last three are [B, A]."""
-    ends = batch.mask * (batch.action == agent.lm.end_id)  # [B, A]
-    ended = torch.zeros_like(ends).scatter_add(1, batch.turn, ends)  # [B, A], by number of the utterance
-    return {
-        "policy/kl": (known * (logp0 - logp.detach())).sum() / known.sum().clamp(min=1),
-        "policy/recorded": batch.mean(known),
-        "policy/malformed": batch.mean((ended.gather(1, batch.turn) == 0).float()),
-    }

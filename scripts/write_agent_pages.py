@@ -60,6 +60,8 @@ VALUE_METRICS = {
 OWN_METRICS = {
     "bc": {"loss/bc": "L"},
     "dpo": {"loss/dpo": "L"},
+    "grpo": {"loss/grpo": "L"},
+    "kto": {"loss/kto": "L"},
     "refit": {"loss/refit": "L of Refit", "loss/swift": "L of Swift"},
     "utterance_ilql": {name: VALUE_METRICS[name] for name in ("loss/q", "loss/v", "loss/bc")},
 }

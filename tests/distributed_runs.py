@@ -100,6 +100,7 @@ RUNS: dict[str, Callable[[Path], tuple[Rows, Agent]]] = {
     "sharded bc": lambda out: run(make_agent("bc"), mixed(), shard=True, accumulate=2),
     "sharded ilql": lambda out: run(separate(), mixed(), shard=True, evaluators={"play": scores}, eval_every=2),
     "sharded dpo": lambda out: run(make_agent("dpo"), logged(), shard=True, gradient_checkpointing=True),
+    "sharded kto": lambda out: run(make_agent("kto"), mixed(), shard=True, accumulate=2),
     "evaluated": lambda out: run(make_agent("ilql"), mixed(), evaluators={"play": scores}, eval_every=2),
     "begun": lambda out: run(make_agent("ilql"), mixed(), 2, out=out / "begun"),
     "begun sharded": lambda out: run(make_agent("ilql"), mixed(), 2, out=out / "begun sharded", shard=True),

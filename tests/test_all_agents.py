@@ -78,7 +78,7 @@ def gradients(agent: Agent, batch: Batch) -> dict[str, torch.Tensor]:
 @EVERY
 def test_values_only_where_they_are_needed(algorithm: str) -> None:
     agent = make_agent(algorithm)
-    plain = ("bc", "decision_transformer", "refit", "swift", "dpo", "ppo")
+    plain = ("bc", "decision_transformer", "refit", "swift", "dpo", "kto", "grpo", "q_sft", "ppo")
     assert isinstance(agent.model, ValueLM) == agent.needs_values == (algorithm not in plain)
     assert not agent.model.training and agent.step == 0
 
@@ -162,7 +162,9 @@ def test_targets_move_by_polyak_averaging_alone(algorithm: str, trunks: str) -> 
     assert moved > len(targets) / 2
 
 
-@pytest.mark.parametrize("algorithm", [name for name in OFFLINE if name != "dpo"])  # which refuses a log without pairs
+@pytest.mark.parametrize(
+    "algorithm", [name for name in OFFLINE if name not in ("dpo", "kto")]
+)  # which refuse such a log
 def test_a_batch_in_which_nothing_was_said_teaches_nothing(algorithm: str) -> None:
     silent = Episode(np.array([1, 2], np.int32), np.zeros(2, np.bool_), np.zeros(2, np.float32), False, True)
     agent = make_agent(algorithm)

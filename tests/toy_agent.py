@@ -13,7 +13,7 @@ from guess_task import Guess
 from torch.nn import functional as F
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from agents import AGENTS, LM, Agent, Batch, DecisionTransformerConfig, RefitConfig
+from agents import AGENTS, LM, Agent, Batch, DecisionTransformerConfig, GRPOConfig, QSFTConfig, RefitConfig
 from lang_envs import Episode, Episodes, TokenVectorEnv
 
 TOKENIZER = Guess().tokenizer()
@@ -92,7 +92,7 @@ def needs_sb3(algorithm: str) -> Any:
 
 
 def make_agent(algorithm: str, lm: LM | None = None) -> Agent:
-    """An agent by its name, or the toy; some are told that returns can be negative, or where bins of them begin.
+    """An agent by its name, or the toy; some are told what a log would say or record.
 
     Values start with noise: from a constant, the first step moves the last layers alone.
     """
@@ -100,6 +100,8 @@ def make_agent(algorithm: str, lm: LM | None = None) -> Agent:
     configs = {
         "refit": RefitConfig(shift_rewards=True),
         "decision_transformer": DecisionTransformerConfig(edges=(-0.5, 0.5)),
+        "grpo": GRPOConfig(behaviour="start", group_size=4),
+        "q_sft": QSFTConfig(low=-3.0, high=3.0),
     }
     if kind.needs_values:
         configs[algorithm] = get_type_hints(kind)["config"](zero_init=False)

@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from agents.data.source import Around, Live, Logged, Mixed, Source
 from agents.distributed import processes
@@ -47,6 +47,11 @@ def openings(episodes: Episodes) -> list[bytes]:
     return [digest(episodes.tokens[a:b]) for a, b in zip(episodes.offsets[:-1], stop, strict=True)]
 
 
+def starts(episodes: Episodes) -> list[bytes]:
+    """The seed that each of B live episodes was started with, as bytes: what they share a context by."""
+    return [int(info["seed"]).to_bytes(16, "big") for info in episodes.info]
+
+
 def best_of_each(data: EpisodeDataset, n: int) -> EpisodeDataset:
     """The best ``n`` episodes of every context by return, in the data's order; among equal ones the earlier."""
     number: dict[bytes, int] = {}  # of each context
@@ -74,6 +79,28 @@ def mean_and_scale(
     deviation = np.sqrt(np.bincount(group, (returns - mean[group]) ** 2) / count)  # [G]
     scale = np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > eps)  # [G]
     return mean, scale
+
+
+class Relative:
+    """By how much returns are above the mean of their group, in its standard deviations.
+
+    Args:
+        group: [n], whatever groups are told apart by: seeds, digests.
+        returns: [n], all that are compared.
+        eps: the smallest deviation that counts as one.
+        scaled: whether it is divided by.
+    """
+
+    def __init__(self, group: ArrayLike, returns: NDArray[np.float64], eps: float, scaled: bool = True) -> None:
+        self.groups, number = np.unique(np.asarray(group), return_inverse=True)  # [G], [n]
+        self.mean, self.scale = mean_and_scale(returns, number, eps)  # [G] each
+        if not scaled:
+            self.scale = np.ones_like(self.scale)
+
+    def __call__(self, group: ArrayLike, returns: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Of returns [m] in groups [m] that were compared: [m]."""
+        number = self.groups.searchsorted(np.asarray(group))  # [m]
+        return (returns - self.mean[number]) * self.scale[number]  # [m]
 
 
 def for_each_kind(source: Source, logged: Callable[[Logged], Source], live: Callable[[Live], Source]) -> Source:
@@ -125,18 +152,47 @@ class Repeated(Around):
         return episodes
 
 
-class Weighted(Around):
-    """Another source's episodes, whose rewards are replaced by one weight each, on the last token said.
+class Kept(Around):
+    """The next episodes of another source, which are handed out again whenever more are asked for."""
 
-    The training loop's ``data/return`` is then the mean weight.
+    def __init__(self, source: Source) -> None:
+        super().__init__(source)
+        self.needs_policy = source.needs_policy
+        self.episodes: Episodes | None = None
+
+    def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
+        """What the other source gave at the first call."""
+        if self.episodes is None:
+            self.episodes = self.source.sample(n, policy, rows)
+        return self.episodes
+
+
+Weigh = Callable[[Episodes], NDArray[np.float64]]
+"""From B episodes of N tokens to a weight for each token [N], in the place of its reward"""
+
+
+def at_the_end(episodes: Episodes, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One weight of each episode on the last token said: [B] -> [N]."""
+    actions = episodes.is_action.nonzero()[0]  # [K]
+    after = actions.searchsorted(episodes.offsets)  # [B + 1] how many actions there are before each episode
+    spoke = after[1:] > after[:-1]  # [B]
+    rewards = np.zeros(len(episodes.tokens))  # [N]
+    rewards[actions[after[1:][spoke] - 1]] = weights[spoke]
+    return rewards
+
+
+class Weighted(Around):
+    """Another source's episodes, whose rewards are replaced by weights.
+
+    The training loop's ``data/return`` is then the mean of their sums.
 
     Args:
         source: of the episodes.
-        weigh: makes B weights of B episodes.
+        weigh: makes the weights.
         group: where the next so many are weighed together, as those of one seed; rows asked for get whole groups.
     """
 
-    def __init__(self, source: Source, weigh: Callable[[Episodes], NDArray[np.float64]], group: int = 1) -> None:
+    def __init__(self, source: Source, weigh: Weigh, group: int = 1) -> None:
         super().__init__(source)
         self.weigh, self.group = weigh, group
         self.needs_policy = source.needs_policy
@@ -147,13 +203,5 @@ class Weighted(Around):
         wide = range(rows.start // k * k, min(n, -(-rows.stop // k) * k))
         with processes.agreed():  # to weigh is to ask the other processes, who must not wait for one that failed
             played = self.source.sample(n, policy, wide)
-        episodes = self._weighed(played)
+        episodes = dataclasses.replace(played, rewards=self.weigh(played).astype(np.float32))
         return episodes if wide == rows else Episodes.from_list([episodes[row - wide.start] for row in rows])
-
-    def _weighed(self, episodes: Episodes) -> Episodes:
-        actions = episodes.is_action.nonzero()[0]  # [K]
-        after = actions.searchsorted(episodes.offsets)  # [B + 1] how many actions there are before each episode
-        spoke = after[1:] > after[:-1]  # [B]
-        rewards = np.zeros(len(episodes.tokens), np.float32)  # [N]
-        rewards[actions[after[1:][spoke] - 1]] = self.weigh(episodes)[spoke]
-        return dataclasses.replace(episodes, rewards=rewards)

@@ -14,6 +14,7 @@ from agents.benchmark.running.protocols import Speaker, Tried, try_decodings
 from agents.benchmark.running.starts import anywhere
 from agents.decision_transformer import DecisionTransformer
 from agents.models.value_config import SPOKEN
+from agents.q_sft import QSFT
 from agents.utterance_ilql import UtteranceILQL
 from lang_envs.seeds import SELECTION
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 WEIGHTS = (1, 4, 16, 32)
 """of the advantage, in the grid, beside 0: for values in units of the log's spread, whatever rewards are counted in"""
+Q_WEIGHTS = (4, 16, 64)
+"""of Q-SFT's values, which lie between 0 and 1, beside 0"""
 TOP_P = (0.95, 0.8)
 """how much of the language model's probability can be said, in the grid, beside all of it"""
 TARGETS = 3
@@ -72,6 +75,8 @@ def grid_of(agent: Agent) -> list[dict[str, Any]]:
         return [{**one, "advantage_weight": weight} for weight in (0, least) for one in gentle] + [
             {**one, "advantage_weight": weight} for weight in others for one in strong
         ]
+    if isinstance(agent, QSFT):
+        return [{**one, "q_weight": weight} for weight in (0, *Q_WEIGHTS) for one in plain]
     if isinstance(agent, DecisionTransformer) and agent.config.form == "tokens" and agent.edges:
         return [{**one, "target": target} for target in agent.edges[: -TARGETS - 1 : -1] for one in plain]
     return plain

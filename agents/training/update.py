@@ -42,6 +42,8 @@ def update(
     metrics: dict[str, Tensor] = {}
     optimizer.zero_grad()
     model.train()
+    with torch.no_grad(), torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
+        agent.before_loss(batch)
     parts = batch.split(config.accumulate) if config.accumulate > 1 else [batch]
     for i, part in enumerate(parts, 1):
         share = float(part.mask.sum() / actions)  # a mean over all actions is the shares' sum of means
