@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.algorithms import AGENTS
+    from agents.archer import ArCHer, ArCHerConfig
     from agents.awr import AWR, AWRConfig
     from agents.bc import BC, BCConfig
     from agents.cql import CQL, CQLConfig
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from agents.models.lora import LoRAConfig
     from agents.models.value_lm import ValueLM, ValueLMConfig
     from agents.monte_carlo import MonteCarlo, MonteCarloConfig
+    from agents.oreo import OREO, OREOConfig
     from agents.ppo import PPO, PPOConfig
     from agents.psi import Psi, PsiConfig
     from agents.refit import Refit, RefitConfig, Swift, SwiftConfig
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "agent": ("Agent",),
     "algorithms": ("AGENTS",),
+    "archer": ("ArCHer", "ArCHerConfig"),
     "awr": ("AWR", "AWRConfig"),
     "bc": ("BC", "BCConfig"),
     "cql": ("CQL", "CQLConfig"),
@@ -51,6 +54,7 @@ _HOMES = {
     "models.lora": ("LoRAConfig",),
     "models.value_lm": ("ValueLM", "ValueLMConfig"),
     "monte_carlo": ("MonteCarlo", "MonteCarloConfig"),
+    "oreo": ("OREO", "OREOConfig"),
     "ppo": ("PPO", "PPOConfig"),
     "psi": ("Psi", "PsiConfig"),
     "refit": ("Refit", "RefitConfig", "Swift", "SwiftConfig"),
@@ -68,10 +72,13 @@ __all__ = [
     "DPO",
     "ILQL",
     "LM",
+    "OREO",
     "PPO",
     "SARSA",
     "AWRConfig",
     "Agent",
+    "ArCHer",
+    "ArCHerConfig",
     "BCConfig",
     "Batch",
     "CQLConfig",
@@ -87,6 +94,7 @@ __all__ = [
     "Mixed",
     "MonteCarlo",
     "MonteCarloConfig",
+    "OREOConfig",
     "PPOConfig",
     "Psi",
     "PsiConfig",

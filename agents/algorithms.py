@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agents.agent import Agent
+from agents.archer import ArCHer
 from agents.awr import AWR
 from agents.bc import BC
 from agents.cql import CQL
@@ -10,6 +11,7 @@ from agents.decision_transformer import DecisionTransformer
 from agents.dpo import DPO
 from agents.ilql import ILQL
 from agents.monte_carlo import MonteCarlo
+from agents.oreo import OREO
 from agents.ppo import PPO
 from agents.psi import Psi
 from agents.refit import Refit, Swift
@@ -26,6 +28,8 @@ AGENTS: dict[str, type[Agent]] = {
     "cql": CQL,
     "psi": Psi,
     "utterance_ilql": UtteranceILQL,
+    "archer": ArCHer,
+    "oreo": OREO,
     "decision_transformer": DecisionTransformer,
     "refit": Refit,
     "swift": Swift,

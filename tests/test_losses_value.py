@@ -178,6 +178,7 @@ def test_the_utterances_of_a_batch(batch):
     assert u.start.tolist() == [0, 3, 6] and u.end.tolist() == [2, 5, 8] and u.next.tolist() == [3, 5, 8]
     assert u.reward.tolist() == [-0.75, 2.5, -3.0]
     assert u.discount.tolist() == [1, 0, 1] and u.tokens.tolist() == [2, 2, 2]
+    assert u.of_token.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_ilql_per_utterance_is_its_equations(batch):

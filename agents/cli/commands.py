@@ -30,6 +30,8 @@ AGENT_NAMES = (
     "cql",
     "psi",
     "utterance_ilql",
+    "archer",
+    "oreo",
     "decision_transformer",
     "refit",
     "swift",
