@@ -21,11 +21,13 @@ single replies: where the environment speaks in between, its chances are laid to
 
 As all means here, those of errors are divided by the number of tokens. u is the spread of the log's returns. The factor
 u / (2 beta), DRO's, makes the gradient of L_pi that of a policy gradient, d_i grad log pi, whatever beta is; to the
-paper's two models with their two optimisers it is nothing. Ours is V as a head of the policy's transformer (``trunks``
-separates them). As in the paper nothing is discounted. A truncated episode counts as if nothing followed: no error is
-of its last state, and a V that stands on V undiscounted runs away.
+paper's two models with their two optimisers it is nothing. As in the paper nothing is discounted. A truncated episode
+counts as if nothing followed: no error is of its last state, and a V that stands on V undiscounted runs away.
 
-OREO moves a policy that speaks well already: start from behaviour cloning.
+OREO moves a policy that speaks well already: start from behaviour cloning. Errors are of logged tokens alone, and do
+not see what all of these lose together to tokens that no log has: V can rise as they fall. L_KL holds that back, and a
+V that disturbs the policy's transformer drives it. On ``MovieReview-v0``, cloned first, 150 steps left 0.97 of the
+probability on the log's reviews with two transformers and kl_coef 0.01; with one 0.00 at 0.03, and 0.98 at 0.1.
 
 Metrics: ``loss/v``, ``loss/policy`` and ``loss/kl`` are L_V, L_pi and L_KL; ``value/v`` is the mean of V, in which each
 error counts as often as it has tokens; ``policy/kl`` that of log pi0 - log pi over the agent's tokens.
@@ -60,9 +62,9 @@ class OREOConfig:
     per: Per = "token"
     """what an error is of: each "token", each utterance ("turn"), or the whole "episode" (DRO)"""
     kl_coef: float = 0.01
-    """weight of L_KL; without it the fixed point is exact, and takes less time"""
-    trunks: Literal["shared", "separate"] = "shared"
-    """one transformer, or the paper's two (policy, value)"""
+    """weight of L_KL, which holds what the log does not show; at 0 nothing does. A shared trunk needs some 0.1"""
+    trunks: Literal["shared", "separate"] = "separate"
+    """the paper's two transformers (policy, value), or one"""
     trunk_gradient: float = 0.3
     """how much of the value's gradient reaches a shared trunk"""
     zero_init: bool = True
