@@ -6,17 +6,17 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
-from test_fixed_points import EACH_ONCE, FIT, LOG, TASK, review_of
+from test_fixed_points import EACH_ONCE, FIT, LOG, TASK
 from transformers import GPT2LMHeadModel
 
 from agents import BC, LM, OREO, ArCHer, ArCHerConfig, BCConfig, Logged, OREOConfig, collate
 from agents.evaluation.tabular import group_expectile
 from agents.reference import logprobs
 from agents.utterance_ilql import judge
+from lang_envs import rollout
 from lang_envs.tasks.movie_review import REVIEWS
 
 REWARDS, SHARES = (np.array([getattr(review, name) for review in REVIEWS]) for name in ("reward", "share"))
-BEST = "the movie wasn't good it was superb"
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,8 @@ def test_archer_knows_what_each_review_is_worth_and_writes_by_it(env: Any) -> No
     assert v.tolist() == pytest.approx([value] * 8, abs=0.05)
     expected = normalised(SHARES * np.exp((REWARDS - value) / 0.15).clip(max=100.0))
     assert np.abs(written_by(agent.language_model, env) - expected).max() < 0.06
-    assert review_of(agent, env) == BEST and expected.argmax() != SHARES.argmax()
+    (episode,) = rollout(env, agent.policy(greedy=True), [0])
+    assert episode.ret == 1 and expected.argmax() != SHARES.argmax()
 
 
 @pytest.fixture(scope="module")

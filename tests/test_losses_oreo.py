@@ -42,7 +42,7 @@ def plain_loss(agent: OREO, episodes: Any) -> torch.Tensor:
     assert agent.reference is not None
     for episode in episodes:
         ids = torch.tensor(episode.tokens[None].astype(np.int64))
-        v = model.v(model.lm.base_model(ids).last_hidden_state[0])[0][:, 0]  # [T]
+        v = model.v(model.trunks[-1](ids).last_hidden_state[0])[0][:, 0]  # [T]
         logp, logp0 = (m(ids).logits[0].log_softmax(-1) for m in (model.lm, agent.reference))  # [T, V] each
         said = [int(at) for at in np.flatnonzero(episode.is_action)]
         gains = [(logp - logp0.detach())[at - 1, int(episode.tokens[at])] for at in said]
@@ -65,10 +65,10 @@ def gradient(agent: OREO, loss: torch.Tensor) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in agent.model.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("kl_coef", [0.0, 0.3])
+@pytest.mark.parametrize(("trunks", "kl_coef"), [("shared", 0.0), ("shared", 0.3), ("separate", 0.3)])
 @pytest.mark.parametrize("per", ["token", "turn", "episode"])
-def test_oreo_is_its_equations(per: Any, kl_coef: float) -> None:
-    agent, episodes = begun(per=per, kl_coef=kl_coef), make_episodes(6)
+def test_oreo_is_its_equations(per: Any, trunks: Any, kl_coef: float) -> None:
+    agent, episodes = begun(per=per, trunks=trunks, kl_coef=kl_coef), make_episodes(6)
     batch = collate(episodes, agent.lm.pad_id, agent.lm.end_id)
     assert not batch.discount.all() and batch.discount.any()  # some ended and some were cut
     loss, parts = agent.loss(batch)
@@ -108,7 +108,7 @@ def test_it_has_values_of_states_and_of_nothing_else() -> None:
     explained = explain(agent.model, agent.lm.tokenizer, episode)
     acted = np.flatnonzero(episode.is_action)
     assert np.isnan(explained.q).all() and np.flatnonzero(~np.isnan(explained.v)).tolist() == acted.tolist()
-    hidden = agent.model.lm.base_model(torch.tensor(episode.tokens[None].astype(np.int64))).last_hidden_state[0]
+    hidden = agent.model.trunks[-1](torch.tensor(episode.tokens[None].astype(np.int64))).last_hidden_state[0]
     assert explained.v[acted] == pytest.approx(agent.model.v(hidden)[0][acted - 1, 0].tolist(), abs=1e-5)
     with pytest.raises(TypeError, match="no values of the next token"):
         next_tokens(agent.model, agent.lm.tokenizer, episode.tokens, 2)
