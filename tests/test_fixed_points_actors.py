@@ -44,14 +44,14 @@ def normalised(weights: Any) -> Any:
 
 
 def test_archer_knows_what_each_review_is_worth_and_writes_by_it(env: Any) -> None:
-    config = ArCHerConfig(awr_temperature=0.15, max_weight=100.0, target_rate=0.2)
+    config = ArCHerConfig(awr_temperature=0.1, max_weight=100.0, target_rate=0.2)
     agent = ArCHer(small(env), config, seed=0).learn(Logged(LOG), 120, **FIT | {"lr": 5e-3})
     _, q, v = judge(agent.model.eval(), collate(EACH_ONCE, env.pad_id, env.end_id))
     assert q.tolist() == pytest.approx(REWARDS.tolist(), abs=0.15)
     returns = np.array([episode.ret for episode in LOG])
     value = group_expectile(returns, np.zeros(len(LOG), int), 0.9)[0]
     assert v.tolist() == pytest.approx([value] * 8, abs=0.05)
-    expected = normalised(SHARES * np.exp((REWARDS - value) / 0.15).clip(max=100.0))
+    expected = normalised(SHARES * np.exp((REWARDS - value) / 0.1).clip(max=100.0))
     assert np.abs(written_by(agent.language_model, env) - expected).max() < 0.06
     (episode,) = rollout(env, agent.policy(greedy=True), [0])
     assert episode.ret == 1 and expected.argmax() != SHARES.argmax()
