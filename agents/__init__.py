@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agents.agent import Agent
     from agents.algorithms import AGENTS
+    from agents.archer import ArCHer, ArCHerConfig
     from agents.awr import AWR, AWRConfig
     from agents.bc import BC, BCConfig
     from agents.cql import CQL, CQLConfig
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from agents.models.lora import LoRAConfig
     from agents.models.value_lm import ValueLM, ValueLMConfig
     from agents.monte_carlo import MonteCarlo, MonteCarloConfig
+    from agents.oreo import OREO, OREOConfig
     from agents.ppo import PPO, PPOConfig
     from agents.psi import Psi, PsiConfig
     from agents.q_sft import QSFT, QSFTConfig
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "agent": ("Agent",),
     "algorithms": ("AGENTS",),
+    "archer": ("ArCHer", "ArCHerConfig"),
     "awr": ("AWR", "AWRConfig"),
     "bc": ("BC", "BCConfig"),
     "cql": ("CQL", "CQLConfig"),
@@ -56,6 +59,7 @@ _HOMES = {
     "models.lora": ("LoRAConfig",),
     "models.value_lm": ("ValueLM", "ValueLMConfig"),
     "monte_carlo": ("MonteCarlo", "MonteCarloConfig"),
+    "oreo": ("OREO", "OREOConfig"),
     "ppo": ("PPO", "PPOConfig"),
     "psi": ("Psi", "PsiConfig"),
     "q_sft": ("QSFT", "QSFTConfig"),
@@ -76,11 +80,14 @@ __all__ = [
     "ILQL",
     "KTO",
     "LM",
+    "OREO",
     "PPO",
     "QSFT",
     "SARSA",
     "AWRConfig",
     "Agent",
+    "ArCHer",
+    "ArCHerConfig",
     "BCConfig",
     "Batch",
     "CQLConfig",
@@ -98,6 +105,7 @@ __all__ = [
     "Mixed",
     "MonteCarlo",
     "MonteCarloConfig",
+    "OREOConfig",
     "PPOConfig",
     "Psi",
     "PsiConfig",

@@ -58,7 +58,7 @@ class Agent:
         decoding: arguments of ``policy`` that were chosen for it (``agents.evaluation.decoding_choice``), or None. They
             are saved, and ``generate`` of the saved model goes by them; training and ``policy()`` do not.
         adapted: checksum of the weights below adapters, where there are any.
-        reference: a frozen copy of the model as it was when training began, in algorithms that look back at it.
+        reference: a frozen copy of the language model as it was when training began, for algorithms that look back.
         parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.distributed.parallel``.
     """
 
@@ -147,7 +147,12 @@ class Agent:
     @property
     def values_tokens(self) -> bool:
         """Whether it has values of tokens; those of whole utterances, and none, are the other kinds."""
-        return self.needs_values and self.model.config.q_head != "utterance"
+        return self.needs_values and self.model.config.values_tokens
+
+    @property
+    def language_model(self) -> Any:
+        """The language model, without the values where there are any."""
+        return self.model.lm if self.needs_values else self.model
 
     @property
     def network(self) -> torch.nn.Module:
@@ -282,7 +287,7 @@ class Agent:
             for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
                 setattr(agent.model.config, name, value)
             agent.step, agent.decoding = saved.step, saved.decoding
-            agent.reference = read_reference(folder, agent.model, dtype)
+            agent.reference = read_reference(folder, agent.language_model, dtype)
             if agent.reference is not None:
                 speak_by(agent.reference, lm.tokenizer)
             agent.fit_config = None if saved.fit is None else typed(FitConfig, saved.fit, file)

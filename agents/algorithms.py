@@ -31,6 +31,8 @@ AGENTS = Algorithms(
         "cql": "agents.cql:CQL",
         "psi": "agents.psi:Psi",
         "utterance_ilql": "agents.utterance_ilql:UtteranceILQL",
+        "archer": "agents.archer:ArCHer",
+        "oreo": "agents.oreo:OREO",
         "decision_transformer": "agents.decision_transformer:DecisionTransformer",
         "refit": "agents.refit:Refit",
         "swift": "agents.refit:Swift",

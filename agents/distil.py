@@ -110,9 +110,7 @@ def teacher_of(agent: Agent, decoding: Mapping[str, Any]) -> LMPolicy:
     if not agent.needs_values:
         raise ValueError(f"There is nothing to distil: {agent.name!r} has no values. {advice}")
     if not agent.values_tokens:
-        raise ValueError(
-            f"There is nothing to distil: the values of {agent.name!r} are of whole utterances, and choose among them."
-        )
+        raise ValueError(f"There is nothing to distil: {agent.name!r} has no values of tokens to speak by. {advice}")
     spoken = {name: decoding[name] for name in SPOKEN if name in decoding}
     if spoken.get("advantage_weight", agent.model.config.advantage_weight) == 0:
         raise ValueError(
@@ -126,8 +124,7 @@ def teacher_of(agent: Agent, decoding: Mapping[str, Any]) -> LMPolicy:
 
 def language_model_of(agent: Agent) -> LM:
     """A copy of an agent's language model, without values and with its adapters in its weights."""
-    whole: Any = merged(agent.model) if agent.lm.lora is not None else agent.model
-    model = whole.lm if agent.needs_values else whole
+    model = merged(agent.language_model) if agent.lm.lora is not None else agent.language_model
     model = copy.deepcopy(model).float().requires_grad_(True).eval()
     return LM(model, agent.lm.tokenizer, agent.lm.max_utterance_tokens)
 

@@ -47,7 +47,7 @@ def keep_start(agent: Agent) -> Any:
     A resumed run makes it from the model it is given to start from, before the checkpoint's weights are put in.
     """
     if agent.reference is None:
-        agent.reference = copy_of(agent.model).eval().requires_grad_(False)
+        agent.reference = copy_of(agent.language_model).eval().requires_grad_(False)
     return agent.reference.to(agent.model.device)
 
 

@@ -148,7 +148,7 @@ def read_lm(folder: Path, saved: Description, dtype: Precision) -> LM:
 
 
 def read_reference(folder: Path, model: PreTrainedModel, dtype: Precision) -> PreTrainedModel | None:
-    """The frozen model beside a saved agent, where there is one; beside adapters it shares what they leave alone."""
+    """The frozen language model beside a saved one, where there is one; under adapters it shares what they leave."""
     if holds_adapters(folder):
         return read_start(folder, model)
     if not (folder / REFERENCE).is_dir():

@@ -36,26 +36,21 @@ from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.decoding.policy import LMPolicy
 from agents.models.reading import read
-from agents.models.token_scores import token_logprobs
 from agents.models.value_lm import ValueLM
 from agents.value_learning import check_values
 from lang_envs.rollout import Policy, Turn
 
 
 @dataclass
-class UtteranceILQLConfig:
-    """What ILQL per utterance leaves open."""
+class UtteranceValueConfig:
+    """Settings of every agent with values of utterances."""
 
     tau: float = 0.7
     """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
     gamma: float = 0.99
     """discount per utterance"""
-    bc_weight: float = 0.1
-    """weight of the language-model loss; the paper's balance where utterances have ten tokens"""
     target_rate: float = 0.1
     """Polyak rate of the targets, after every optimiser step"""
-    candidates: int = 8
-    """utterances the policy chooses among"""
     num_q: Literal[1, 2] = 2
     """Q heads; with two the smaller is used"""
     trunks: Literal["shared", "separate"] = "shared"
@@ -76,6 +71,16 @@ class UtteranceILQLConfig:
         check_values(self)
 
 
+@dataclass
+class UtteranceILQLConfig(UtteranceValueConfig):
+    """What ILQL per utterance leaves open."""
+
+    bc_weight: float = 0.1
+    """weight of the language-model loss; the paper's balance where utterances have ten tokens"""
+    candidates: int = 8
+    """utterances the policy chooses among"""
+
+
 class Utterances(NamedTuple):
     """The U utterances of a batch, in order."""
 
@@ -91,6 +96,8 @@ class Utterances(NamedTuple):
     """float32 [U], 0 where the episode terminated with it, else 1"""
     tokens: Tensor
     """float32 [U], how many it has"""
+    of_token: Tensor
+    """int64 [K], the number of the utterance that each action belongs to"""
 
 
 def utterances(batch: Batch) -> Utterances:
@@ -112,17 +119,44 @@ def utterances(batch: Batch) -> Utterances:
         reward=total(batch.reward),
         discount=batch.discount[last],
         tokens=total(batch.mask),
+        of_token=batch.flat(first).cumsum(0) - 1,
     )
 
 
 def judge(model: ValueLM, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Where each utterance ends (a position in [B * T]), its Qbar, and V of the state before it: [U] each."""
-    u = utterances(batch)
-    states = [
-        read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in model.trunks[-2:]
-    ]  # 1 or 2 x [B * T, d]
-    q_bar = model.target_q.smallest(states[-1][u.end]).squeeze(-1)  # [U]
-    return u.end, q_bar, model.v(states[0][u.start])[0].squeeze(-1)
+    u, (_, value, target) = utterances(batch), model.states(batch)  # [B * T, d] each
+    return u.end, model.target_q.smallest(target[u.end]).squeeze(-1), model.v(value[u.start])[0].squeeze(-1)
+
+
+def critic_losses(
+    config: UtteranceValueConfig, model: ValueLM, batch: Batch, u: Utterances, value: Tensor, target: Tensor
+) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+    """L_Q and L_V with what there is to look at, Qbar and V of the U utterances, [U] each.
+
+    Args:
+        config: tau and gamma.
+        model: with Q of utterances.
+        batch: the episodes.
+        u: their utterances.
+        value: [B * T, d], what the trunk of the values makes of each prefix.
+        target: [B * T, d], what that of the targets does.
+    """
+    v = model.v(model.for_values(value[u.start]))[0].float().squeeze(-1)  # [U]
+    with torch.no_grad():
+        v_next = model.v(value[u.next])[0].float().squeeze(-1)  # [U]
+        q_bar = model.target_q.smallest(target[u.end]).float().squeeze(-1)  # [U]
+    y = u.reward + config.gamma * u.discount * v_next  # [U]
+    advantage = q_bar - v  # [U]
+    tokens, unit = batch.mask.sum().clamp(min=1), model.config.value_unit or 1.0
+    errors = [(q.float().squeeze(-1) - y) / unit for q in model.q(model.for_values(value[u.end]))]  # num_q x [U]
+    parts = {
+        "loss/q": torch.stack([(error**2).sum() for error in errors]).sum() / tokens,
+        "loss/v": ((config.tau - (advantage < 0).float()).abs() * (advantage / unit) ** 2).sum() / tokens,
+        "value/q": (q_bar * u.tokens).sum() / tokens,
+        "value/v": (v * u.tokens).sum() / tokens,
+    }
+    return parts, q_bar, v
 
 
 class UtteranceILQL(Agent):
@@ -141,26 +175,10 @@ class UtteranceILQL(Agent):
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The three losses above."""
         c, model, u = self.config, self.model, utterances(batch)
-        states = [
-            read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in model.trunks
-        ]  # 1 or 3 x [B * T, d]
-        policy, value, target = states * (3 // len(states))  # [B * T, d] each
-        v = model.v(value[u.start])[0].float().squeeze(-1)  # [U]
-        with torch.no_grad():
-            v_next = model.v(value[u.next])[0].float().squeeze(-1)  # [U]
-            q_bar = model.target_q.smallest(target[u.end]).float().squeeze(-1)  # [U]
-        y = u.reward + c.gamma * u.discount * v_next  # [U]
-        advantage = q_bar - v  # [U]
-        said = policy[batch.places(batch.state)]  # [K, d]
-        logp = token_logprobs(model.get_output_embeddings(), said, batch.flat(batch.action))  # [K]
-        tokens, unit = batch.mask.sum().clamp(min=1), model.config.value_unit or 1.0
-        parts = {
-            "loss/q": sum((((q.float().squeeze(-1) - y) / unit) ** 2).sum() for q in model.q(value[u.end])) / tokens,
-            "loss/v": ((c.tau - (advantage < 0).float()).abs() * (advantage / unit) ** 2).sum() / tokens,
-            "loss/bc": -batch.mean(logp),
-        }
+        policy, value, target = model.states(batch)  # [B * T, d] each
+        parts, _, _ = critic_losses(c, model, batch, u, value, target)
+        parts["loss/bc"] = -batch.mean(model.said(batch, policy))
         loss = parts["loss/q"] + parts["loss/v"] + c.bc_weight * parts["loss/bc"]
-        parts |= {"value/q": (q_bar * u.tokens).sum() / tokens, "value/v": (v * u.tokens).sum() / tokens}
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def after_step(self, step: int) -> None:

@@ -125,10 +125,10 @@ def check_values(config: Any) -> None:
     check("gamma", lambda x: 0 <= x <= 1, "is a discount from 0 to 1")
     check("tau", lambda x: 0 < x < 1, "is an expectile between 0 and 1; 0.5 is the mean")
     check("target_rate", lambda x: 0 < x <= 1, "is a rate above 0, at most 1")
-    for name in ("awr_temperature", "max_weight", "kl_weight"):
+    for name in ("awr_temperature", "max_weight", "kl_weight", "beta"):
         check(name, lambda x: x > 0, "must be above 0")
     check("value_unit", lambda x: 0 < x < math.inf, "must be above 0")
-    for name in ("cql_weight", "bc_weight", "monte_carlo_steps"):
+    for name in ("cql_weight", "bc_weight", "actor_weight", "kl_coef", "monte_carlo_steps"):
         check(name, lambda x: x >= 0, "must be at least 0")
     if not isinstance(config, BootstrapConfig):
         return

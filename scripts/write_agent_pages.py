@@ -81,7 +81,7 @@ def file_name(module: ModuleType) -> str:
 
 
 def title(names: list[str]) -> str:
-    return " and ".join(re.sub("(?<=[a-z])(?=[A-Z])", " ", AGENTS[name].__name__) for name in names)
+    return " and ".join(re.sub("(?<=[a-z]{3})(?=[A-Z])", " ", AGENTS[name].__name__) for name in names)
 
 
 def markdown(docstring: str | None) -> str:

@@ -22,7 +22,7 @@ from agents import AGENTS, LM, Agent, BCConfig, FitConfig, ILQLConfig, Logged
 
 def test_the_names_are_the_algorithms() -> None:
     assert {name: kind.name for name, kind in AGENTS.items()} == {name: name for name in AGENTS}
-    values = ["sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql"]
+    values = ["sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql", "archer", "oreo"]
     assert list(AGENTS) == [
         "bc",
         *values,

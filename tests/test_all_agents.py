@@ -34,6 +34,10 @@ ON_POLICY = pytest.mark.parametrize(
     "algorithm", [pytest.param(name, marks=needs_sb3(name)) for name in AGENTS if name not in OFFLINE]
 )
 WITH_VALUES = pytest.mark.parametrize("algorithm", [name for name, kind in AGENTS.items() if kind.needs_values])
+WITH_Q = pytest.mark.parametrize(
+    "algorithm",
+    [name for name, kind in AGENTS.items() if kind.needs_values and kind.model_settings.get("q_head") != "none"],
+)
 TRUNKS = pytest.mark.parametrize("trunks", ["shared", "separate"])
 
 
@@ -70,6 +74,11 @@ def gradients(agent: Agent, batch: Batch) -> dict[str, torch.Tensor]:
     loss, _ = agent.loss(batch)
     loss.backward()
     return {name: p.grad.clone() for name, p in agent.model.named_parameters() if p.grad is not None}
+
+
+def parts_of_values(agent: Agent) -> set[str]:
+    """The names of the parts of a model that values are learned by, and nothing else."""
+    return {name for name in ("q", "v", "value_trunk") if hasattr(agent.model, name)}
 
 
 # What is learned
@@ -114,7 +123,9 @@ def test_gradients_reach_what_is_trained_and_nothing_else(algorithm: str) -> Non
     reached = {name for name, gradient in gradients(agent, batch_of(agent)).items() if gradient.any()}
     expected = {name for name, p in agent.model.named_parameters() if p.requires_grad}
     assert {name.split(".")[0] for name in reached} == (
-        {"lm", "q", "v"} if agent.needs_values else {"transformer"}  # the head is the embeddings, transposed
+        {"lm", *parts_of_values(agent)}
+        if agent.needs_values
+        else {"transformer"}  # the head is the embeddings, transposed
     )
     assert reached <= expected and expected - reached <= {"lm_head.weight"}
 
@@ -123,10 +134,15 @@ def test_gradients_reach_what_is_trained_and_nothing_else(algorithm: str) -> Non
 def test_each_of_three_trunks_has_gradients_of_its_own_losses(algorithm: str) -> None:
     agent = with_values(algorithm, trunks="separate")
     reached = {name.split(".")[0] for name, gradient in gradients(agent, batch_of(agent)).items() if gradient.any()}
-    assert reached == {"lm", "q", "v", "value_trunk"}
-    agent = with_values(algorithm, trunks="separate", bc_weight=0.0)
+    assert reached == {"lm", *parts_of_values(agent)} and "value_trunk" in reached
+
+
+@WITH_Q
+def test_without_its_own_loss_nothing_moves_a_language_model_with_a_trunk_of_its_own(algorithm: str) -> None:
+    weight = "actor_weight" if algorithm == "archer" else "bc_weight"
+    agent = with_values(algorithm, trunks="separate", **{weight: 0.0})
     reached = {name.split(".")[0] for name, gradient in gradients(agent, batch_of(agent)).items() if gradient.any()}
-    assert reached == {"q", "v", "value_trunk"}  # psi reads log p, AWR weighs it: without L_BC neither moves it
+    assert reached == {"q", "v", "value_trunk"}  # psi reads log p, AWR weighs it
 
 
 @FROM_LOGS
@@ -141,7 +157,7 @@ def test_a_step_moves_what_is_trained_and_nothing_else(algorithm: str) -> None:
     assert all(p.grad is None for name, p in agent.model.named_parameters() if name in frozen)
 
 
-@WITH_VALUES
+@WITH_Q
 @TRUNKS
 def test_targets_move_by_polyak_averaging_alone(algorithm: str, trunks: str) -> None:
     agent = with_values(algorithm, trunks=trunks, target_rate=0.25, bias_init=0.0, value_unit=1.0)

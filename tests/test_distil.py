@@ -131,7 +131,7 @@ def test_an_interrupted_distillation_goes_on_to_the_same_weights(tmp_path):
     "name,decoding,words",
     [
         ("bc", {}, "has no values"),
-        ("utterance_ilql", {}, "of whole utterances"),
+        ("utterance_ilql", {}, "no values of tokens"),
         ("awr", {}, "without its values"),
         ("ilql", {"advantage_weight": 0.0}, "without its values"),
     ],

@@ -11,6 +11,7 @@ from value_tables import values_of
 from agents.awr import AWR, AWRConfig
 from agents.cql import CQL, CQLConfig, best
 from agents.data.batch import collate
+from agents.models.value_lm import ValueLM
 from agents.psi import Psi, PsiConfig, soft_value
 from agents.utterance_ilql import UtteranceILQL, UtteranceILQLConfig, utterances
 from lang_envs import Episode
@@ -178,6 +179,7 @@ def test_the_utterances_of_a_batch(batch):
     assert u.start.tolist() == [0, 3, 6] and u.end.tolist() == [2, 5, 8] and u.next.tolist() == [3, 5, 8]
     assert u.reward.tolist() == [-0.75, 2.5, -3.0]
     assert u.discount.tolist() == [1, 0, 1] and u.tokens.tolist() == [2, 2, 2]
+    assert u.of_token.tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_ilql_per_utterance_is_its_equations(batch):
@@ -186,13 +188,10 @@ def test_ilql_per_utterance_is_its_equations(batch):
     hidden = torch.randn(2, 6, 8, generator=rng)
     w_v, w_target, *w_q = (torch.randn(8, generator=rng) for _ in range(4))
     lm = torch.nn.Linear(8, VOCAB, bias=False)
-
-    def trunk(inputs_embeds, use_cache):
-        return SimpleNamespace(last_hidden_state=inputs_embeds)
-
-    trunk.get_input_embeddings = lambda: lambda ids: hidden
     model = SimpleNamespace(
-        trunks=[trunk],
+        states=lambda batch: (hidden.flatten(0, 1),) * 3,
+        for_values=lambda states: states,
+        said=lambda batch, policy: ValueLM.said(model, batch, policy),
         v=lambda x: [x @ w_v[:, None]],
         q=lambda x: [x @ w[:, None] for w in w_q],
         target_q=SimpleNamespace(smallest=lambda x: x @ w_target[:, None]),

@@ -56,7 +56,10 @@ class QValue:
         _values_of(self.agent)
         if self.over not in ("end", "sum"):
             raise ValueError(f"over must be 'end' or 'sum', not {self.over!r}.")
-        if self.over == "sum" and self.agent.model.config.q_head == "utterance":
+        config = self.agent.model.config
+        if config.q_head == "none":
+            raise ValueError("This agent has values of states alone, no Q: rank by StateValue.")
+        if self.over == "sum" and not config.values_tokens:
             raise ValueError("This agent has values of whole utterances, none of tokens to sum: set over='end'.")
 
     @torch.no_grad()

@@ -15,7 +15,7 @@ from agents.decoding.policy import LMPolicy
 from agents.decoding.repetition import penalised, seen_before
 from agents.decoding.sampling import shape_scores
 from agents.models.reading import read
-from agents.models.value_lm import ValueLM
+from agents.models.value_lm import ValueLM, of_each
 from lang_envs.rollout import Policy
 
 
@@ -55,7 +55,7 @@ def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tens
     try:
         states = [read(trunk, input_ids).flatten(0, 1)[at] for trunk in trunks]  # 1 or 3 x [K, d]
         if isinstance(model, ValueLM):
-            said, value, target = states * (3 // len(states))  # [K, d] each
+            said, value, target = of_each(states)  # [K, d] each
             scores = model.scores(said, value, target, **policy.spoken)  # [K, V]
         else:
             scores = cast(nn.Module, model.get_output_embeddings())(states[0])  # [K, >= V]

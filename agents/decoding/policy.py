@@ -130,7 +130,7 @@ class LMPolicy:
         policy, *others = self.model.trunks
         if self._setting("advantage_weight") == 0 or not others:
             return [policy]
-        return [policy, *others] if self._needs_v() else [policy, others[1]]
+        return [policy, *others] if self._needs_v() else [policy, others[-1]]
 
     def _needs_v(self) -> bool:
         """Whether V(s) matters, which moves all tokens alike: to a clip, and to a penalty, which goes by signs."""

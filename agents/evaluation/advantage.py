@@ -59,10 +59,10 @@ def advantage_quality(model: ValueLM, states: Sequence[Alternatives]) -> dict[st
     alternatives that the reference tells apart.
 
     Raises:
-        ValueError: the model has values of whole utterances, none of tokens.
+        ValueError: the model has no values of tokens.
     """
-    if model.config.q_head == "utterance":
-        raise ValueError("Values of whole utterances have no advantage of tokens to compare.")
+    if not model.config.values_tokens:
+        raise ValueError(f"There is no advantage of tokens to compare: the model's q_head is {model.config.q_head!r}.")
     flat = [(state.history, u) for state in states for u in state.utterances]
     learned: list[Floats] = []
     for first in range(0, len(flat), AT_ONCE):

@@ -66,7 +66,7 @@ def grid_of(agent: Agent) -> list[dict[str, Any]]:
         return [{**one, "candidates": 1} for one in plain] + [
             {**one, "candidates": k} for k in (some, 2 * some) for one in plain[1:]
         ]
-    if agent.needs_values:
+    if agent.values_tokens:
         ruled_out: list[dict[str, Any]] = [{"lm_top_p": p} for p in TOP_P]
         gentle: list[dict[str, Any]] = [{"greedy": True}, {}, *ruled_out]
         strong = [{"greedy": True}, *({"greedy": True, **one} for one in ruled_out), *ruled_out]

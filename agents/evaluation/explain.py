@@ -102,7 +102,9 @@ class Explanation:
 def explain(
     model: ValueLM, tokenizer: PreTrainedTokenizerFast, episode: Episode, limit: int | None = None
 ) -> Explanation:
-    """Evaluates one episode with a value model; one of whole utterances has values at their last tokens alone.
+    """Evaluates one episode with a value model.
+
+    One of whole utterances has values at their last tokens alone, and one of states alone has no Q.
 
     Args:
         model: with values.
@@ -128,6 +130,9 @@ def explain(
         if model.config.q_head == "utterance":
             end, of_action, of_state = judge(model, batch)  # [U] each
             at = end.cpu().numpy()  # [U]
+        elif model.config.q_head == "none":
+            of_state = model.state_values(batch)  # [A]
+            at, of_action = np.flatnonzero(episode.is_action), torch.full_like(of_state, torch.nan)  # [A] each
         else:
             values = model.values(batch)
             at, of_action, of_state = np.flatnonzero(episode.is_action), values.target_q, values.v  # [A] each
@@ -163,8 +168,8 @@ def next_tokens(
     from agents.data.batch import collate
 
     _need_values(model)
-    if model.config.q_head == "utterance":
-        raise TypeError("This model has values of whole utterances, none of the next token.")
+    if not model.config.values_tokens:
+        raise TypeError(f"This model has no values of the next token: its q_head is {model.config.q_head!r}.")
     was_training = model.training
     model.eval()
     with torch.inference_mode():

@@ -77,7 +77,7 @@ def write_adapters(
         model: what ``read_adapters`` returns then.
         origin: the model below.
         lora: settings of the adapters.
-        reference: a copy of the model with other weights in the same places, or None.
+        reference: a copy of its language model with other weights in the same places, or None.
     """
     trained = changing(model)
     facts = _Description(asdict(origin), asdict(lora), model.generation_config.to_diff_dict())
@@ -86,8 +86,9 @@ def write_adapters(
     model.config.save_pretrained(folder)
     if reference is not None:
         weights = reference.state_dict()
+        learned = {name.removeprefix("lm.") for name in trained} if isinstance(model, ValueLM) else {*trained}
         (folder / REFERENCE).mkdir()
-        save_file(_separate({name: weights[name] for name in trained}), folder / REFERENCE / ADAPTERS)
+        save_file(_separate({n: x for n, x in weights.items() if n in learned}), folder / REFERENCE / ADAPTERS)
 
 
 def holds_adapters(folder: str | Path) -> bool:
@@ -126,7 +127,7 @@ def read_adapters(folder: Path, dtype: Precision = "fp32") -> tuple[PreTrainedMo
 
 
 def read_start(folder: Path, model: PreTrainedModel) -> PreTrainedModel | None:
-    """The start policy that was saved beside a model, where there is one; it shares what adapters leave alone.
+    """The start policy that was saved beside a language model, where there is one; it shares what adapters leave alone.
 
     Raises:
         ValueError: what was saved does not fit the model.

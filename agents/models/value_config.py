@@ -12,6 +12,7 @@ from agents.decoding.sampling import check_decoding
 
 SPOKEN = ("advantage_weight", "advantage_clip", "lm_temperature", "lm_top_k", "lm_top_p")
 """the settings below by which a ``ValueLM`` speaks; they can be changed after training"""
+_NOT_OF_TOKENS = ("utterance", "none")
 LARGE_VOCABULARY = 10_000
 """tokens above which Q heads are low-rank where nothing else is asked for: full ones would outweigh a small model"""
 
@@ -59,8 +60,8 @@ class ValueLMConfig(PreTrainedConfig):
     """hidden units of a head, as a multiple of the model's width"""
     q_head: str | None = None
     """last layer of the Q heads (``agents.models.heads``): "full", "low_rank" or "tied" over the vocabulary;
-    "utterance": one value, read where an utterance has ended, and none for tokens. None: "low_rank" above
-    ``LARGE_VOCABULARY`` tokens, else "full"; the model sets it to what it is"""
+    "utterance": one value, read where an utterance has ended, and none for tokens; "none": values of states alone, no
+    Q. None: "low_rank" above ``LARGE_VOCABULARY`` tokens, else "full"; the model sets it to what it is"""
     q_rank: int = 64
     """rank of "low_rank" Q heads"""
     zero_init: bool = False
@@ -91,8 +92,8 @@ class ValueLMConfig(PreTrainedConfig):
             raise ValueError(f"num_q is 1 or 2, not {self.num_q}.")
         if self.trunks not in ("shared", "separate"):
             raise ValueError(f"trunks is 'shared' or 'separate', not {self.trunks!r}.")
-        if self.q_head not in (None, "full", "low_rank", "tied", "utterance"):
-            raise ValueError(f"q_head is 'full', 'low_rank', 'tied' or 'utterance', not {self.q_head!r}.")
+        if self.q_head not in (None, "full", "low_rank", "tied", *_NOT_OF_TOKENS):
+            raise ValueError(f"q_head is 'full', 'low_rank', 'tied', 'utterance' or 'none', not {self.q_head!r}.")
         if self.value_unit is not None and not 0 < self.value_unit < math.inf:
             raise ValueError(f"value_unit is a number above 0, not {self.value_unit}.")
         if not 0 <= self.trunk_gradient <= 1:
@@ -100,6 +101,11 @@ class ValueLMConfig(PreTrainedConfig):
         if self.q_rank < 1:
             raise ValueError(f"q_rank must be at least 1, not {self.q_rank}.")
         check_spoken(**{name: getattr(self, name) for name in SPOKEN})
+
+    @property
+    def values_tokens(self) -> bool:
+        """Whether the Q heads have a value for every token that could come next."""
+        return self.q_head not in _NOT_OF_TOKENS
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
         """The language model's configuration, which ``generate`` sizes its cache by."""

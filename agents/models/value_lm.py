@@ -35,6 +35,9 @@ class ValueLM(PreTrainedModel, GenerationMixin):
     config_class = ValueLMConfig
     base_model_prefix = "lm"
     supports_gradient_checkpointing = True
+    q: Heads
+    """none with q_head="none", like its target"""
+    target_q: Heads
     _supports_sdpa = True
     _supports_flash_attn = True
 
@@ -47,14 +50,18 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             config.q_head = "low_rank" if head.out_features > LARGE_VOCABULARY else "full"
         width, utterance = config.head_width * d, config.q_head == "utterance"
         outputs, last = (1, "full") if utterance else (head.out_features, config.q_head)
-        self.q = Heads(config.num_q, d, width, outputs, last, config.q_rank)
+        if config.q_head != "none":
+            self.q = Heads(config.num_q, d, width, outputs, last, config.q_rank)
         self.v = Heads(1, d, width, 1)
-        for heads in (self.q, self.v):
+        for heads in self._heads():
             heads.unit = config.value_unit or 1.0
             heads.start_at(config.bias_init or 0.0, exactly=config.zero_init)
-        self.target_q = copy.deepcopy(self.q)
+        if config.q_head != "none":
+            self.target_q = copy.deepcopy(self.q)
         if config.trunks == "separate":
-            self.value_trunk, self.target_trunk = copy_of(self.lm.base_model), copy_of(self.lm.base_model)
+            self.value_trunk = copy_of(self.lm.base_model)
+            if config.q_head != "none":
+                self.target_trunk = copy_of(self.lm.base_model)
         for target, _ in self.followers():
             target.requires_grad_(False)
         self.post_init()
@@ -103,16 +110,18 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             return
         c.bias_init = mean if c.bias_init is None else c.bias_init
         c.value_unit = spread if c.value_unit is None else c.value_unit
-        for heads in (self.q, self.v, self.target_q):
+        for heads in self._heads():
             heads.start_again(before, c.bias_init, c.value_unit)
+
+    def _heads(self) -> list[Heads]:
+        """All there are."""
+        return [module for module in self.children() if isinstance(module, Heads)]
 
     @property
     def trunks(self) -> list[PreTrainedModel]:
-        """The transformers below the heads: one, or those of the policy, the values, and the targets."""
-        trunks = [self.lm.base_model]
-        if self.config.trunks == "separate":
-            trunks += [self.value_trunk, self.target_trunk]
-        return cast(list[PreTrainedModel], trunks)
+        """The transformers below the heads: one, or those of the policy, the values, and the targets of Q."""
+        names = ("value_trunk", "target_trunk")
+        return [self.lm.base_model, *(getattr(self, name) for name in names if hasattr(self, name))]
 
     def values(self, batch: Batch, state_value: StateValue | None = None) -> Values:
         """What the heads say of the agent's actions: padding and environment tokens cost no head.
@@ -125,20 +134,17 @@ class ValueLM(PreTrainedModel, GenerationMixin):
                 vocabulary, which are otherwise computed at the actions taken alone.
 
         Raises:
-            ValueError: the Q heads value whole utterances.
+            ValueError: there are no values of tokens.
         """
-        if self.config.q_head == "utterance":
-            raise ValueError("This model has values of whole utterances, none of tokens: see agents.utterance_ilql.")
+        if not self.config.values_tokens:
+            raise ValueError(f"This model has no values of tokens: its q_head is {self.config.q_head!r}.")
         state, action = batch.places(batch.state), batch.flat(batch.action)  # [K] each, positions in [B * T]
         final = batch.places(batch.next_state)[batch.ends]  # [E] positions behind the last action of each episode
-        states = [
-            read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in self.trunks
-        ]  # 1 or 3 x [B * T, d]
-        policy, value, target = states * (3 // len(states))  # [B * T, d] each
-        at_value = self._for_values(value[state])  # [K, d]
+        policy, value, target = self.states(batch)  # [B * T, d] each
+        at_value = self.for_values(value[state])  # [K, d]
         v = self.v(at_value)[0].squeeze(-1).float()  # [K]
         q, cql = zip(*self.q.taken(at_value, action, self._rows), strict=True)  # num_q x [K] each
-        nll = -token_logprobs(self.get_output_embeddings(), policy[state], action)  # [K]
+        nll = -self.said(batch, policy)  # [K]
         backed_up = None
         with torch.no_grad():
             target_q = torch.stack(self.target_q.at(target[state], action, self._rows)).amin(0).float()  # [K]
@@ -151,6 +157,11 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             v_next = of_state.roll(-1).index_copy(0, batch.ends, of_final)  # [K]
         return Values(list(q), list(cql), target_q, v, v_next, nll, self.config.value_unit or 1.0, backed_up)
 
+    def state_values(self, batch: Batch) -> Tensor:
+        """V of each state in which the agent chose a token, [K]."""
+        _, value, _ = self.states(batch)  # [B * T, d]
+        return self.v(self.for_values(value[batch.places(batch.state)]))[0].squeeze(-1).float()
+
     def _backed_up(self, state_value: StateValue, policy: Tensor, target: Tensor) -> Tensor:
         """The value of S states from the whole vocabulary, a few states at a time: 2 x [S, d] -> [S]."""
         head, size = self.get_output_embeddings(), part_of(policy.device, len(self._head.weight))
@@ -160,7 +171,16 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         ]
         return torch.cat(found)
 
-    def _for_values(self, states: Tensor) -> Tensor:
+    def states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """What the trunks of the policy, the values and the targets make of each prefix: [B * T, d] each."""
+        return of_each([read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in self.trunks])
+
+    def said(self, batch: Batch, policy: Tensor) -> Tensor:
+        """The language model's log pi(a | s) of every token the agent said: its states [B * T, d] -> [K]."""
+        states = policy[batch.places(batch.state)]  # [K, d]
+        return token_logprobs(self.get_output_embeddings(), states, batch.flat(batch.action))
+
+    def for_values(self, states: Tensor) -> Tensor:
         """The states that values are learned from, [K, d]: of a shared trunk part of their gradient is held back."""
         share = self.config.trunk_gradient
         return states if share == 1 or self.config.trunks == "separate" else states.detach().lerp(states, share)
@@ -189,8 +209,8 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """
         c = self.config
         weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
-        if weight != 0 and c.q_head == "utterance":
-            raise ValueError("Values of whole utterances move no token: set advantage_weight to 0.")
+        if weight != 0 and not c.values_tokens:
+            raise ValueError("Without values of tokens none is moved: set advantage_weight to 0.")
 
         def gain(q: Tensor) -> Tensor:  # [..., m] -> [..., m]
             v = 0.0 if value is None else _in_full(self.v(value)[0])  # [..., 1] or 0
@@ -257,7 +277,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             trunk(**inputs, past_key_values=cache).last_hidden_state[:, kept]  # [B, kept, d]
             for trunk, cache in zip(self.trunks, self._caches(past_key_values), strict=True)
         ]
-        logits = self.scores(*states * (3 // len(states)))  # [B, kept, V]
+        logits = self.scores(*of_each(states))  # [B, kept, V]
         return CausalLMOutputWithPast(logits=logits, past_key_values=past_key_values if use_cache else None)
 
     def _caches(self, cache: Cache | None) -> list[Cache | None]:
@@ -284,8 +304,17 @@ class ValueLM(PreTrainedModel, GenerationMixin):
 
     def followers(self) -> list[tuple[nn.Module, nn.Module]]:
         """Every target with what it follows."""
-        heads: list[tuple[nn.Module, nn.Module]] = [(self.target_q, self.q)]
-        return heads if self.config.trunks == "shared" else [*heads, (self.target_trunk, self.value_trunk)]
+        pairs = (("target_q", "q"), ("target_trunk", "value_trunk"))
+        return [(getattr(self, target), getattr(self, online)) for target, online in pairs if hasattr(self, target)]
+
+
+def of_each(states: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """What was read for the policy, the values and the targets of Q, from as many trunks as there are.
+
+    One reads for all of them. Two are those of a model without Q, whose third has no use.
+    """
+    policy, value, target = (states * 3)[:3]
+    return policy, value, target
 
 
 def _in_full(x: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ V = 35, T = 72, B = 64 episodes (of DPO 32 pairs), 36 actions in each, float32, 
 gradient, clipping, AdamW and ``after_step``. Each step is timed right after one of behaviour cloning, and what counts
 is the median of the ratios of such pairs: 1 is as fast as behaviour cloning. The Decision Transformer reads a token
 more for each of the 6 turns, so that 72 / 78 = 0.92 bounds it; "of 78 tokens" holds it against cloning of as many. DPO
-and Q-SFT read each row twice, the second time without a gradient, and KTO four times. PPO is not here: its step plays
+and Q-SFT read each row twice, the second time without a gradient, and KTO four times; OREO thrice, with the transformer of its values too. PPO is not here: its step plays
 episodes first, see ``test_perf_ppo.py``.
 """
 
@@ -30,9 +30,9 @@ IMITATION = {
     "swift": SwiftConfig(),
     "decision_transformer": DecisionTransformerConfig(edges=(-5.5, -3.5)),
 }
-VALUES = ("sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql")
+VALUES = ("sarsa", "monte_carlo", "ilql", "awr", "cql", "psi", "utterance_ilql", "archer")
 OF_ITS_OWN_TOKENS, THREE_TRUNKS = "decision_transformer, of 78 tokens", "ilql, three trunks"
-OF_THE_START = {"dpo": 0.65, "kto": 0.45, "grpo": 0.95, "q_sft": 0.65}
+OF_THE_START = {"dpo": 0.65, "oreo": 0.35, "kto": 0.45, "grpo": 0.95, "q_sft": 0.65}
 TARGETS = {
     "d128-l2": dict.fromkeys(IMITATION, 0.95) | dict.fromkeys(VALUES, 0.75) | OF_THE_START,
     "d256-l4": dict.fromkeys(IMITATION, 0.95) | dict.fromkeys(VALUES, 0.88) | OF_THE_START,

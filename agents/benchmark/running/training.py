@@ -121,8 +121,8 @@ def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
 
 
 def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -> dict[str, Any]:
-    """What is measured during training; nothing for agents without values."""
-    if not agent.needs_values:
+    """What is measured during training; nothing for agents without values of tokens."""
+    if not agent.values_tokens:
         return {}
     evaluators: dict[str, Any] = {}
     gamma, end_id, pad_id = agent.config.gamma, agent.lm.end_id, agent.lm.pad_id
@@ -145,7 +145,7 @@ def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -
             return exact.compare(agent.model, pad_id, end_id)
 
         evaluators["values"] = values
-    if experiment.advantage_quality and agent.values_tokens:
+    if experiment.advantage_quality:
         known = known_values(evaluate.make_env(experiment, 1).task, dataset, gamma)
         if not known:
             raise ValueError(f"{experiment.env} does not know its values; leave advantage_quality out.")

@@ -166,6 +166,8 @@ def methods(fit: dict[str, Any]) -> tuple[Cell, ...]:
         values("ILQL, τ 0.8", "ilql", tau=0.8, **AHEAD),
         values("AWR", "awr", IMITATION, tau=0.8, awr_temperature=0.25, **AHEAD),
         values("CQL", "cql", cql_weight=0.1, **AHEAD),
+        values("ArCHer", "archer", IMITATION, tau=0.8, awr_temperature=0.25),
+        Cell("OREO", "oreo", {"beta": 0.1}, GO_ON_FIT, IMITATION, start="BC"),
     )
 
 

@@ -1,0 +1,156 @@
+"""OREO: a policy and its value by soft Bellman errors along the log (Wang et al. 2024), and DRO as a setting of it.
+
+    V(s) = E[sum of (r - beta log pi(a | s) / pi0(a | s)) from s on]    the return after what leaving pi0 costs
+    pi(a | s) = pi0(a | s) exp((r + E V(s') - V(s)) / beta)             holds of the best policy at every (s, a)
+
+pi0 is the language model as it was when training began. Summed from token i on, with G_i = r_i + r_(i+1) + .. and
+l_i = log pi(a_i | s_i) - log pi0(a_i | s_i), the second line says that the error d_i vanishes in the mean:
+
+    d_i   = V(s_i) - G_i + beta sum_(j >= i) l_j
+    L_V   = (d_i / u)^2                                        gradient to V alone
+    L_pi  = (d_i / u)^2 u / (2 beta)                           gradient through l_i alone: the later l_j and V are given
+    L_KL  = KL(pi(. | s_i) || pi0(. | s_i))                    over the whole vocabulary, also where the log is silent
+    L     = L_V + L_pi + kl_coef L_KL
+
+    policy  the language model pi, as it is
+
+(arXiv:2412.16145.) ``per`` says what an error is of. "token" is as above. With "turn" an utterance is one action: V is
+asked for where it begins, and the l_j of all its tokens have a gradient (the paper's step level). With "episode" the
+whole episode is one: DRO (Richemond et al. 2024, arXiv:2405.19107), whose V is that of the prompt. It is made for
+single replies: where the environment speaks in between, its chances are laid to the policy.
+
+As all means here, those of errors are divided by the number of tokens. u is the spread of the log's returns. The factor
+u / (2 beta), DRO's, makes the gradient of L_pi that of a policy gradient, d_i grad log pi, whatever beta is; to the
+paper's two models with their two optimisers it is nothing. As in the paper nothing is discounted. A truncated episode
+counts as if nothing followed: no error is of its last state, and a V that stands on V undiscounted runs away.
+
+OREO moves a policy that speaks well already: start from behaviour cloning. Errors are of logged tokens alone, and do
+not see what all of these lose together to tokens that no log has: V can rise as they fall. L_KL holds that back, and a
+V that disturbs the policy's transformer drives it. On ``MovieReview-v0``, cloned first, 150 steps left 0.97 of the
+probability on the log's reviews with two transformers and kl_coef 0.01; with one 0.00 at 0.03, and 0.98 at 0.1.
+
+Metrics: ``loss/v``, ``loss/policy`` and ``loss/kl`` are L_V, L_pi and L_KL; ``value/v`` is the mean of V, in which each
+error counts as often as it has tokens; ``policy/kl`` that of log pi0 - log pi over the agent's tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from agents.agent import Agent
+from agents.data.batch import Batch, backward_sum
+from agents.data.source import Source
+from agents.models.reading import read
+from agents.models.token_scores import part_of, token_logprobs
+from agents.reference import keep_start
+from agents.value_learning import check_values
+
+Per = Literal["token", "turn", "episode"]
+
+
+@dataclass
+class OREOConfig:
+    """What OREO leaves open."""
+
+    beta: float = 0.1
+    """what a nat away from the start costs, in units of reward"""
+    per: Per = "token"
+    """what an error is of: each "token", each utterance ("turn"), or the whole "episode" (DRO)"""
+    kl_coef: float = 0.01
+    """weight of L_KL, which holds what the log does not show; at 0 nothing does. A shared trunk needs some 0.1"""
+    trunks: Literal["shared", "separate"] = "separate"
+    """the paper's two transformers (policy, value), or one"""
+    trunk_gradient: float = 0.3
+    """how much of the value's gradient reaches a shared trunk"""
+    zero_init: bool = True
+    """start V as a constant"""
+    bias_init: float | None = None
+    """the constant it starts from; None takes the mean of the log's returns"""
+    value_unit: float | None = None
+    """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
+
+    def __post_init__(self) -> None:
+        """Checks the settings.
+
+        Raises:
+            ValueError: in words, for a setting that cannot be meant.
+        """
+        check_values(self)
+        if self.per not in ("token", "turn", "episode"):
+            raise ValueError(f"per must be 'token', 'turn' or 'episode', not {self.per!r}.")
+
+
+class OREO(Agent):
+    """Soft Bellman errors of a policy and its value.
+
+    The equations stand in ``help("agents.oreo")``
+    (Wang et al. 2024, arXiv:2412.16145; Richemond et al. 2024, arXiv:2405.19107).
+    """
+
+    name = "oreo"
+    needs_values = True
+    dropout = False
+    model_settings: ClassVar[dict[str, Any]] = {"q_head": "none", "advantage_weight": 0.0}
+    config: OREOConfig
+
+    def prepare(self, source: Source) -> Source:
+        """Keeps the start as pi0; values start from the source's returns."""
+        keep_start(self)
+        return super().prepare(source)
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The losses above."""
+        c, model, start = self.config, self.model, keep_start(self)
+        unit, said = model.config.value_unit or 1.0, batch.places(batch.state)  # [K]
+        policy, value, _ = model.states(batch)  # [B * T, d] each
+        with torch.no_grad():
+            policy0 = read(start.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)[said]  # [K, d]
+            logp0 = token_logprobs(start.get_output_embeddings(), policy0, batch.flat(batch.action))  # [K]
+        gained = batch.in_rows(model.said(batch, policy) - logp0)  # [B, A] l
+        v = batch.in_rows(model.v(model.for_values(value[said]))[0].float().squeeze(-1))  # [B, A]
+        returns = batch.returns_to_go(1.0)  # [B, A] G
+        goes_on = same_unit(batch, c.per)  # [B, A]
+        own = backward_sum(gained, goes_on.float())  # [B, A] of this error's own tokens, with their gradient
+        later = (backward_sum(gained, batch.mask) - own).detach()  # [B, A]
+        charged = c.beta * (own + later) - returns  # [B, A]
+        counts = batch.mask.clone()  # [B, A] 1 where an error begins
+        counts[:, 1:] *= ~goes_on[:, :-1]
+        parts = {
+            "loss/v": batch.mean(counts * ((v + charged.detach()) / unit) ** 2),
+            "loss/policy": batch.mean(counts * ((v.detach() + charged) / unit) ** 2) * unit / (2 * c.beta),
+        }
+        loss = parts["loss/v"] + parts["loss/policy"]
+        if c.kl_coef:
+            parts["loss/kl"] = batch.mean(divergence(model, policy[said], start, policy0))
+            loss = loss + c.kl_coef * parts["loss/kl"]
+        tokens = backward_sum(batch.mask, goes_on.float())  # [B, A] of the error that begins there
+        parts |= {"value/v": batch.mean(counts * tokens * v), "policy/kl": -batch.mean(gained)}
+        return loss, {name: part.detach() for name, part in parts.items()}
+
+
+def same_unit(batch: Batch, per: Per) -> Tensor:
+    """Whether action i + 1 belongs to the error of action i, bool [B, A]; False at the last action."""
+    if per == "turn":
+        return batch.inside()
+    goes_on = torch.zeros_like(batch.mask, dtype=torch.bool)  # [B, A]
+    if per == "episode":
+        goes_on[:, :-1] = batch.mask[:, 1:] > 0
+    return goes_on
+
+
+def divergence(model: Any, policy: Tensor, start: Any, policy0: Tensor) -> Tensor:
+    """KL(pi || pi0) in K states, read by each model: [K, d] each -> [K]; a few states at a time."""
+    head, head0 = model.get_output_embeddings(), start.get_output_embeddings()
+
+    def of_some(states: Tensor, states0: Tensor) -> Tensor:  # [k, d] each -> [k]
+        logp, logp0 = (h(x).float().log_softmax(-1) for h, x in ((head, states), (head0, states0)))  # [k, V] each
+        return (logp.exp() * (logp - logp0)).sum(-1)
+
+    size = part_of(policy.device, len(head.weight))  # k
+    pairs = zip(policy.split(size), policy0.split(size), strict=True)
+    return torch.cat([checkpoint(of_some, *pair, use_reentrant=False) for pair in pairs])
