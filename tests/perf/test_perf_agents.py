@@ -4,8 +4,8 @@ V = 35, T = 72, B = 64 episodes (of DPO 32 pairs), 36 actions in each, float32, 
 gradient, clipping, AdamW and ``after_step``. Each step is timed right after one of behaviour cloning, and what counts
 is the median of the ratios of such pairs: 1 is as fast as behaviour cloning. The Decision Transformer reads a token
 more for each of the 6 turns, so that 72 / 78 = 0.92 bounds it; "of 78 tokens" holds it against cloning of as many. DPO
-and Q-SFT read each row twice, the second time without a gradient, and KTO four times; OREO thrice, with the transformer of its values too. PPO is not here: its step plays
-episodes first, see ``test_perf_ppo.py``.
+and Q-SFT read each row twice, the second time without a gradient, and KTO four times; OREO thrice, with the
+transformer of its values too. PPO is not here: its step plays episodes first, see ``test_perf_ppo.py``.
 """
 
 import sys
