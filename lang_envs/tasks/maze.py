@@ -39,7 +39,7 @@ DIRECTIONS = tuple(STEPS)
 _PLACES = {"right": "to your right", "left": "to your left", "up": "above you", "down": "below you"}
 LIMIT = 100
 """steps that are walked; whatever is said after them ends the episode"""
-END, PAD, SUCCESS, FAILURE = "</s>", "<pad>", "success", "failure"
+END, PAD, SUCCESS = "</s>", "<pad>", "success"
 
 
 def _next(cell: int, direction: str) -> int:
@@ -72,7 +72,7 @@ def _word(cell: int, observed: Observed) -> str:
 
 
 _SEEN = [_word(cell, observed) for observed in get_args(Observed) for cell in range(GOAL)]
-VOCABULARY = {token: i for i, token in enumerate((PAD, END, *DIRECTIONS, *dict.fromkeys(_SEEN), SUCCESS, FAILURE))}
+VOCABULARY = {token: i for i, token in enumerate((PAD, END, *DIRECTIONS, *dict.fromkeys(_SEEN), SUCCESS))}
 
 
 class MazeState(NamedTuple):
@@ -105,14 +105,13 @@ class Maze(Task[MazeState]):
     ```
 
     ## Action Space
-    `Discrete(40)`: `<pad>`, `</s>`, `right`, `left`, `up`, `down` (0-5), and the words of the observations. A step is
+    `Discrete(39)`: `<pad>`, `</s>`, `right`, `left`, `up`, `down` (0-5), and the words of the observations. A step is
     a direction and `</s>`, which is an action too; an utterance ends after two tokens at the latest. Any text may be
     said: one that is no direction leaves the agent where it is. `action_masks()` holds the tokens of directions.
 
     ## Observation Space
     All tokens of the walk so far, at most 304. In `Maze-v0` a word says where the agent is, row and column from 0
-    (`5,9`); in `Maze-PO-v0` it says where walls are around it (`walls:up,down`). The last word is `success` or
-    `failure`.
+    (`5,9`); in `Maze-PO-v0` it says where walls are around it (`walls:up,down`). At the goal it is `success`.
 
     LMRL-Gym shows the agent its last observation only (`Maze-v0`), or the last 40 texts (`Maze-PO-v0`, where a text
     that is no action also wipes out what came before). Here an agent reads its whole episode, as in every environment.
@@ -128,8 +127,9 @@ class Maze(Task[MazeState]):
     is; -4 for a text that is no step. Paid on the last token of the utterance.
 
     ## Episode End
-    Terminates at the goal. After 100 steps, whatever the agent says costs 1 and ends the walk: the least that steps
-    alone can earn is -101.
+    Terminates at the goal. After 100 steps, whatever the agent says leaves it where it is, costs 1 and ends the walk,
+    so that the least that steps alone can earn is -101. Such a walk is truncated: nothing that the agent is shown says
+    how many steps are left, and values that look at the last observation alone are those of a walk that goes on.
 
     ## Information
     After each utterance: `success` (bool), whether the goal was reached; `valid` (bool), whether it was a step;
@@ -171,13 +171,13 @@ class Maze(Task[MazeState]):
         if style == "words":
             self.texts = [_word(cell, observed) for cell in range(GOAL)]
             self.steps = {direction: i for i, direction in enumerate(DIRECTIONS)}
-            self.over = SUCCESS, FAILURE
+            self.success, self.failure = SUCCESS, ""
             self.max_utterance_tokens = 2
             self.max_tokens = 2 + LIMIT * 3 + 2  # an observation, 101 steps, the observation after each
         else:
             self.texts = [f"{sentence}\n" for sentence in sentences]
             self.steps = {f"move {direction}": i for i, direction in enumerate(DIRECTIONS)}
-            self.over = "Success\n", "Failure\n"
+            self.success, self.failure = "Success\n", "Failure\n"
             self.max_utterance_tokens = 8
             self.max_tokens = (LIMIT + 1) * (64 if observed == "position" else 32)
         self._in_words = dict(zip(self.texts, sentences, strict=True))
@@ -203,12 +203,12 @@ class Maze(Task[MazeState]):
             raise ValueError("The walk is over: begin a new one before the next step.")
         step = self.steps.get(utterance.removesuffix("\n"))  # the end of the utterance stands for LMRL-Gym's line break
         if state.said == LIMIT:
-            return self._reply(state, state.cell, -1.0, self.over[1], step is not None)
+            return self._reply(state, state.cell, -1.0, self.failure or self.texts[state.cell], step is not None)
         if step is None:
             return self._reply(state, state.cell, -4.0, self.texts[state.cell], False)
         cell = int(NEXT[state.cell, step])
         if cell == GOAL:
-            return self._reply(state, cell, 0.0, self.over[0], True)
+            return self._reply(state, cell, 0.0, self.success, True)
         return self._reply(state, cell, -1.0, self.texts[cell], True)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
@@ -225,7 +225,7 @@ class Maze(Task[MazeState]):
     def legal_tokens(
         self, state: MazeState | None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
     ) -> NDArray[np.bool_] | None:
-        """The tokens [40] of a step: a direction, then the end; None for a tokenizer that is not the maze's own.
+        """The tokens [39] of a step: a direction, then the end; None for a tokenizer that is not the maze's own.
 
         The state plays no part, so it may be None.
         """
@@ -241,6 +241,5 @@ class Maze(Task[MazeState]):
         return own and (tokenizer is self._tokenizer or tokenizer.get_vocab() == VOCABULARY)
 
     def _reply(self, state: MazeState, cell: int, reward: float, text: str, valid: bool) -> Reply[MazeState]:
-        over = text in self.over
         info = {"success": cell == GOAL, "valid": valid, "context": state.start}
-        return Reply(MazeState(state.start, cell, state.said + 1), text, reward, over, info)
+        return Reply(MazeState(state.start, cell, state.said + 1), text, reward, cell == GOAL, info)
