@@ -1,4 +1,4 @@
-"""Scripted walkers of the maze. They know where they may be by the tokens of their walk alone, and speak its own tokens.
+"""Scripted walkers of the maze. They know where they may be by the tokens of their walk alone, and speak its own.
 
     belief b   the cells [25] the walker may be in, by what it has seen and done
     U(b)       what all of them together can earn:   U(b) = max_a sum over s in b of r(s, a)  +  sum_o U(b_ao)

@@ -19,18 +19,18 @@ if TYPE_CHECKING:
 Observed = Literal["position", "walls"]
 Style = Literal["words", "lmrl"]
 
-MAP = """
-#############
-#.....#.....#
-###.#####.###
-###.#####.###
-###.#####.###
-###.......###
-######.######
-######.######
-######.######
-#############
-""".split()
+MAP = (
+    "#############",
+    "#.....#.....#",
+    "###.#####.###",
+    "###.#####.###",
+    "###.#####.###",
+    "###.......###",
+    "######.######",
+    "######.######",
+    "######.######",
+    "#############",
+)
 CELLS = tuple((y, x) for y, row in enumerate(MAP) for x, square in enumerate(row) if square == ".")
 """the free squares, row and column from 0, in reading order; the goal is the last"""
 GOAL = CELLS.index((8, 6))
@@ -145,13 +145,19 @@ class Maze(Task[MazeState]):
     `Maze-v0` shows the position, `Maze-PO-v0` the walls.
 
     ## Reference Scores
-    Mean returns over all starting points; those of walkers are exact, by backward induction.
+    Mean returns over all starting points, exact by backward induction but for those that were measured.
 
-    REFERENCES
+    | policy (`lang_envs.policies.maze`) | `Maze-v0` | `Maze-PO-v0` |
+    |---|---|---|
+    | `ShortestPath(task)`, the optimum | -6.84 | -7.24 |
+    | `Walker(task)`, who walked in the logs: one good step in sixty, the others at random | -82.99 | -82.9 (measured) |
+    | `RandomWalk(task)` | -85.89 | -85.89 |
+    | uniformly random tokens | -399.9 (measured) | -399.9 (measured) |
 
-    The scripted walkers are in `lang_envs.policies.maze`. LMRL-Gym normalises scores by the least return, the mean of
+    LMRL-Gym normalises scores by the least return, the mean of
     its data and a best return: 0 at -101, 50 at -83, 100 at -6.84 (`Maze-v0`) or -25.75 (`Maze-PO-v0`), linear between.
-    The last number is not the optimum of the walls alone, which is above it.
+    The last number is not the optimum where only walls are seen, which is above it. The recipe `maze` records
+    `Walker`, since LMRL-Gym's own data are not to be had.
 
     ## Version History
     * v0: first version.
@@ -182,7 +188,9 @@ class Maze(Task[MazeState]):
             self.max_tokens = (LIMIT + 1) * (64 if observed == "position" else 32)
         self._in_words = dict(zip(self.texts, sentences, strict=True))
         example = ", ".join(map(repr, self.steps))
-        self.instruction = f"Find the goal of a maze in as few steps as you can. Say one of {example}, and nothing else."
+        self.instruction = (
+            f"Find the goal of a maze in as few steps as you can. Say one of {example}, and nothing else."
+        )
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
     def begin(self, rng: np.random.Generator) -> tuple[MazeState, str]:
@@ -215,7 +223,9 @@ class Maze(Task[MazeState]):
         """One token for each word; in LMRL-Gym's style the packaged one for any text."""
         if self._tokenizer is None:
             own = self.style == "words"
-            self._tokenizer = word_tokenizer(list(VOCABULARY), end_token=END, pad_token=PAD) if own else text_tokenizer()
+            self._tokenizer = (
+                word_tokenizer(list(VOCABULARY), end_token=END, pad_token=PAD) if own else text_tokenizer()
+            )
         return self._tokenizer
 
     def in_words(self, observation: str) -> str:
