@@ -87,13 +87,13 @@ HOW_VISUAL_DIALOGUE = (
 
 
 HOW_MAZE = (
-    "expert: exact, over all starts; random: mean of 2,000 episodes, standard error 0.15, by "
+    "expert: exact, over all starts; random: mean of 2,000 episodes, standard error 1.3, by "
     "measure(env_id, None, 2_000)"
 )
 
 MEASURED: dict[str, Reference] = {
-    "Maze-v0": Reference(-399.92, -6.84, -6.84, HOW_MAZE),
-    "Maze-PO-v0": Reference(-399.92, -7.24, -7.24, HOW_MAZE),
+    "Maze-v0": Reference(-356.97, -6.84, -6.84, HOW_MAZE),
+    "Maze-PO-v0": Reference(-356.97, -7.24, -7.24, HOW_MAZE),
     "Reddit-Toxicity-v0": Reference(-10.0, -0.400, None, HOW_REDDIT),
     "Reddit-NoisedToxicity-v0": Reference(-10.0, -0.320, None, HOW_REDDIT),
     "Reddit-Upvotes-v0": Reference(0.0, 9.940, None, HOW_REDDIT),

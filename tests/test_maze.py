@@ -150,7 +150,6 @@ def test_the_tokens_of_a_step():
         return [token for token, i in VOCABULARY.items() if found[i]]
 
     assert legal() == list(DIRECTIONS)
-    assert legal("up") == legal("success") == ["</s>"]
     other = character_tokenizer([*VOCABULARY][::-1], end_token="</s>", pad_token="<pad>")
     assert task.legal_tokens(None, [], other) is None
     assert Maze(style="lmrl").legal_tokens(None, [], Maze(style="lmrl").tokenizer()) is None
@@ -164,7 +163,7 @@ def digest(env_id):
     return h.hexdigest()[:16]
 
 
-@pytest.mark.parametrize(("env_id", "golden"), [("Maze-v0", "45f8663bc6a33e0a"), ("Maze-PO-v0", "9853c512e85b0165")])
+@pytest.mark.parametrize(("env_id", "golden"), [("Maze-v0", "f2ddf17d76e7a47c"), ("Maze-PO-v0", "54ff112cec5a584d")])
 def test_golden_episodes(env_id, golden):
     assert digest(env_id) == golden
 
@@ -191,12 +190,12 @@ def test_the_optimum_where_only_walls_are_seen():
 
 def test_a_belief_is_where_the_walls_and_the_steps_allow():
     best = ShortestPath(Maze(observed="walls"))
-    ids = [VOCABULARY[word] for word in ("walls:left,up,down", "right", "</s>", "walls:up,down", "right", "</s>")]
+    ids = [VOCABULARY[word] for word in ("walls:left,up,down", "right", "walls:up,down", "right")]
     assert {CELLS[cell] for cell in best.belief(ids[:1])} == {(1, 1), (1, 7)}
     assert {CELLS[cell] for cell in best.belief([*ids, VOCABULARY["walls:up"]])} == {(1, 3), (1, 9)}
-    down = [VOCABULARY[word] for word in ("walls:up", "down", "</s>", "walls:right,left")]
+    down = [VOCABULARY[word] for word in ("walls:up", "down", "walls:right,left")]
     assert {CELLS[cell] for cell in best.belief(down)} == {(2, 3), (2, 9), (6, 6)}
-    nothing = [VOCABULARY[word] for word in ("walls:left,down", "<pad>", "</s>", "walls:left,down")]
+    nothing = [VOCABULARY[word] for word in ("walls:left,down", "<pad>", "walls:left,down")]
     assert {CELLS[cell] for cell in best.belief(nothing)} == {(5, 3)}
 
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from lang_envs.policies.any_task import Generators, Histories, Mixture
 from lang_envs.rollout import Turn
-from lang_envs.tasks.maze import DIRECTIONS, END, GOAL, NEXT, VOCABULARY, Maze
+from lang_envs.tasks.maze import DIRECTIONS, GOAL, NEXT, VOCABULARY, Maze
 
 Belief = frozenset[int]
 
-TURNS = [Turn(np.array([VOCABULARY[direction], VOCABULARY[END]], np.int32)) for direction in DIRECTIONS]
+TURNS = [Turn(np.array([VOCABULARY[direction]], np.int32)) for direction in DIRECTIONS]
 """each step as an utterance"""
 GOOD_STEPS = 0.0167
 """share of good steps in the logs: walks then earn -83 on average, as in LMRL-Gym's data"""

@@ -105,12 +105,12 @@ class Maze(Task[MazeState]):
     ```
 
     ## Action Space
-    `Discrete(39)`: `<pad>`, `</s>`, `right`, `left`, `up`, `down` (0-5), and the words of the observations. A step is
-    a direction and `</s>`, which is an action too; an utterance ends after two tokens at the latest. Any text may be
-    said: one that is no direction leaves the agent where it is. `action_masks()` holds the tokens of directions.
+    `Discrete(39)`: `<pad>`, `</s>`, `right`, `left`, `up`, `down` (0-5), and the words of the observations. A
+    direction is a step: an utterance ends after one token, so that nobody says its end. Any other token may be said
+    too, and leaves the agent where it is. `action_masks()` holds the directions.
 
     ## Observation Space
-    All tokens of the walk so far, at most 304. In `Maze-v0` a word says where the agent is, row and column from 0
+    All tokens of the walk so far, at most 203. In `Maze-v0` a word says where the agent is, row and column from 0
     (`5,9`); in `Maze-PO-v0` it says where walls are around it (`walls:up,down`). At the goal it is `success`.
 
     LMRL-Gym shows the agent its last observation only (`Maze-v0`), or the last 40 texts (`Maze-PO-v0`, where a text
@@ -152,7 +152,7 @@ class Maze(Task[MazeState]):
     | `ShortestPath(task)`, the optimum | -6.84 | -7.24 |
     | `Walker(task)`, who walked in the logs: one good step in sixty, the others at random | -82.99 | -82.9 (measured) |
     | `RandomWalk(task)` | -85.89 | -85.89 |
-    | uniformly random tokens | -399.9 (measured) | -399.9 (measured) |
+    | uniformly random tokens | -357 (measured) | -357 (measured) |
 
     LMRL-Gym normalises scores by the least return, the mean of
     its data and a best return: 0 at -101, 50 at -83, 100 at -6.84 (`Maze-v0`) or -25.75 (`Maze-PO-v0`), linear between.
@@ -178,8 +178,8 @@ class Maze(Task[MazeState]):
             self.texts = [_word(cell, observed) for cell in range(GOAL)]
             self.steps = {direction: i for i, direction in enumerate(DIRECTIONS)}
             self.success, self.failure = SUCCESS, ""
-            self.max_utterance_tokens = 2
-            self.max_tokens = 2 + LIMIT * 3 + 2  # an observation, 101 steps, the observation after each
+            self.max_utterance_tokens = 1
+            self.max_tokens = 1 + (LIMIT + 1) * 2  # an observation, each step and the observation after it
         else:
             self.texts = [f"{sentence}\n" for sentence in sentences]
             self.steps = {f"move {direction}": i for i, direction in enumerate(DIRECTIONS)}
@@ -235,14 +235,14 @@ class Maze(Task[MazeState]):
     def legal_tokens(
         self, state: MazeState | None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
     ) -> NDArray[np.bool_] | None:
-        """The tokens [39] of a step: a direction, then the end; None for a tokenizer that is not the maze's own.
+        """The tokens [39] of the directions; None for a tokenizer that is not the maze's own.
 
-        The state plays no part, so it may be None.
+        Neither the state nor what was said plays a part.
         """
         if not self.speaks(tokenizer):
             return None
         legal = np.zeros(len(VOCABULARY), np.bool_)
-        legal[[VOCABULARY[END]] if said else [VOCABULARY[direction] for direction in DIRECTIONS]] = True
+        legal[[VOCABULARY[direction] for direction in DIRECTIONS]] = True
         return legal
 
     def speaks(self, tokenizer: PreTrainedTokenizerFast) -> bool:

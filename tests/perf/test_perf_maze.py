@@ -21,7 +21,7 @@ def test_steps_of_random_walks(benchmark, env_id):
     walker = RandomWalk(env.unwrapped.task)
 
     def play():
-        return sum(np.count_nonzero(episode.is_action) // 2 for episode in rollout(env, walker, range(NUM_ENVS)))
+        return sum(np.count_nonzero(episode.is_action) for episode in rollout(env, walker, range(NUM_ENVS)))
 
     steps = benchmark.pedantic(play, rounds=3, warmup_rounds=1)
     assert steps > 80 * NUM_ENVS

@@ -53,14 +53,14 @@ CELLS = (
 
 ABOUT = (
     "Walks of the log are random but for one step in sixty, so that imitation walks at random and the likeliest step "
-    "is hardly better than any. LMRL-Gym's own data are not to be had: these have their number of walks, 1,240, and "
-    "their mean return, -83. All start from scratch but PPO, which starts from BC. An agent that is greedy walks from every "
-    "cell once. Published are LMRL-Gym's returns, of GPT-2, whose steps were drawn from the four there are by their "
-    "likelihood; here any token may be said, and each agent is decoded as was best. "
+    "is hardly better. LMRL-Gym's own data are not to be had: these have their number of walks, 1,240, and their mean "
+    "return, -83. All start from scratch but PPO, which starts from BC. Who is greedy walks from every cell once. "
+    "Published are LMRL-Gym's returns, of GPT-2, whose steps were drawn from the four there are by their likelihood; "
+    "here any token may be said, and each agent is decoded as was best. "
 )
 MEMORY = (
-    "Only the walls around are seen, so that cells look alike and what was seen before tells them apart. The best "
-    "there is earns -7.24; LMRL-Gym's scores take -25.75 for the best, and so reach beyond 1. "
+    "Only the walls around are seen: cells look alike, and what was seen before tells them apart. The best there is "
+    "earns -7.24; LMRL-Gym's scores take -25.75 for the best, and so reach beyond 1. "
 )
 
 
