@@ -29,8 +29,14 @@ VALUES: dict[str, Any] = {
     "trunk_gradient": 1.0,
 }
 """values are of the size of what is left of a good walk, which is far less than what walks of the log cost"""
-FAR: dict[str, Any] = {**VALUES, "bias_init": -60.0, "value_unit": 30.0}
+FAR: dict[str, Any] = {**VALUES, "bias_init": -45.0, "value_unit": 10.0}
 """of those who value what walks of the log cost"""
+PSI: dict[str, Any] = {**VALUES, "bias_init": 0.0, "value_unit": 8.0, "kl_weight": 0.5}
+"""in nats, of which half a step buys one; they start as the language model"""
+
+PPO: dict[str, Any] = {"gamma": 0.95, "kl_coef": 0.01, "rollout_tokens": 48}
+"""a walk that was cut after 48 steps is bootstrapped; at this discount returns are of a size that a head learns fast"""
+PPO_FIT: dict[str, Any] = {"steps": 60, "lr": 2e-3, "final_lr": 0.1}
 
 WEIGHTS = perturbed(1, 4, 16, 64, top_p=(0.95,))
 TARGETS: Decodings = tuple(
@@ -46,9 +52,9 @@ CELLS = (
     Cell("ILQL", "ilql", {**VALUES, "tau": 0.9}, FIT, WEIGHTS),
     Cell("AWR", "awr", {**VALUES, "tau": 0.9, "awr_temperature": 0.25}, FIT, IMITATION),
     Cell("CQL", "cql", {**VALUES, "cql_weight": 0.1}, FIT, WEIGHTS),
-    Cell("psi", "psi", {**VALUES, "kl_weight": 0.25}, FIT, PSI_WEIGHTS),
+    Cell("psi", "psi", PSI, FIT, PSI_WEIGHTS),
     Cell("DT", "decision_transformer", {"bins": 8}, FIT, TARGETS),
-    Cell("PPO", "ppo", {"gamma": 0.99}, {"steps": 40, "lr": 1e-3}, IMITATION, start="BC", live=1.0),
+    Cell("PPO", "ppo", PPO, PPO_FIT, IMITATION, start="BC", live=1.0),
 )
 
 ABOUT = (
