@@ -8,25 +8,25 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import IMITATION, Decodings, perturbed, weights
+from agents.benchmark.suites.settings import IMITATION, Decodings, perturbed
 
 FIT: dict[str, Any] = {
-    "steps": 1200,
-    "batch_size": 8,
-    "lr": 4e-3,
-    "head_lr": 2.0,
+    "steps": 2000,
+    "batch_size": 4,
+    "lr": 3e-3,
+    "head_lr": 3.0,
     "final_lr": 0.02,
     "warmup_steps": 50,
-    "betas": (0.9, 0.98),
+    "betas": (0.9, 0.95),
 }
-IMITATION_FIT: dict[str, Any] = {**FIT, "steps": 500}
+IMITATION_FIT: dict[str, Any] = {**FIT, "steps": 800}
 """imitation of walks at random is learned soon"""
 VALUES: dict[str, Any] = {
     "gamma": 0.99,
     "target_rate": 0.1,
     "num_q": 1,
     "cql_weight": 0.0,
-    "bc_weight": 0.03,
+    "bc_weight": 0.05,
     "bias_init": -10.0,
     "value_unit": 2.0,
     "trunk_gradient": 1.0,
@@ -35,22 +35,22 @@ VALUES: dict[str, Any] = {
 a good walk, far less than what walks of the log cost"""
 FAR: dict[str, Any] = {**VALUES, "bias_init": -45.0, "value_unit": 10.0}
 """of those who value what walks of the log cost"""
-PSI: dict[str, Any] = {**VALUES, "bias_init": 0.0, "value_unit": 8.0, "kl_weight": 0.5}
-"""in nats, of which half a step buys one; they start as the language model"""
+PSI: dict[str, Any] = {**VALUES, "bias_init": -30.0, "value_unit": 4.0, "kl_weight": 1.0, "bc_weight": 0.3}
+"""in nats, of which a step buys one; below what walks are worth, since what nobody says would seem free"""
 
 PPO: dict[str, Any] = {"gamma": 0.95, "kl_coef": 0.01, "rollout_tokens": 48}
 """a walk that was cut after 48 steps is bootstrapped; at this discount returns are of a size that a head learns fast"""
 PPO_FIT: dict[str, Any] = {"steps": 60, "lr": 2e-3, "final_lr": 0.1}
 
-WEIGHTS = perturbed(1, 4, 16, top_p=(0.95,))
+WEIGHTS = perturbed(0.5, 1, 2, 4, 16, top_p=(0.95,))
 TARGETS: Decodings = tuple(
     {"target": target, **way} for target in (0.0, -10.0, -40.0) for way in ({"greedy": True}, {}, {"top_p": 0.5})
 )
-PSI_WEIGHTS: Decodings = (*weights(1, clip=None), *weights(1, clip=None, greedy=False))  # 1 is what they are made for
+PSI_WEIGHTS = perturbed(1, 2, 4, top_p=(0.95,))  # 1 is what they are made for
 
 CELLS = (
     Cell("BC", "bc", fit=IMITATION_FIT, decodings=IMITATION),
-    Cell("%BC", "bc", {"keep_top": 0.1}, IMITATION_FIT, IMITATION),
+    Cell("%BC", "bc", {"keep_top": 0.2}, IMITATION_FIT, IMITATION),
     Cell("Monte Carlo", "monte_carlo", FAR, FIT, WEIGHTS),
     Cell("SARSA", "sarsa", {**FAR, "backup": "utterance"}, FIT, WEIGHTS),
     Cell("ILQL", "ilql", {**VALUES, "tau": 0.9}, FIT, WEIGHTS),
