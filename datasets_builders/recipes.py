@@ -14,8 +14,10 @@ from datasets_builders.provenance import plain, provenance_of
 from datasets_builders.recorder import first_seed, make_env, played, write_blocks
 from lang_envs.episode import Episode
 from lang_envs.plugins import find
+from lang_envs.policies.maze import GOOD_STEPS, Walker
 from lang_envs.policies.movie_review import Reviewer
 from lang_envs.rollout import Policy
+from lang_envs.tasks.maze import Maze
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.vector import TokenVectorEnv
 
@@ -64,6 +66,15 @@ def _reviewer(env: TokenVectorEnv) -> Policy:
     return Reviewer(env.task)
 
 
+def _walks(env: TokenVectorEnv, seed: int, good: float) -> Block:
+    if not isinstance(env.task, Maze):
+        raise ValueError(f"this recipe needs the environment Maze, got the task {type(env.task).__name__}")
+    if not env.task.speaks(env.tokenizer):
+        raise ValueError("the walkers speak the maze's own tokens: record without tokenizer= and style=")
+    walker = Walker(env.task, good)
+    return episodes_of(lambda _: walker, "walker")(env, seed)
+
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -94,6 +105,14 @@ RECIPES: dict[str, Recipe] = {
             "Games of players of different skill, from words at random to words that agree with all feedback.",
             wordle.mixed,
             {"skills": (0.0, 0.25, 0.5, 0.75, 1.0)},
+        ),
+        Recipe(
+            "maze",
+            "Maze-v0",
+            "Walks in a maze, random but for a small share of good steps; the mean return of LMRL-Gym's data is -83 "
+            "too (env_id= chooses what is seen).",
+            _walks,
+            {"good": GOOD_STEPS},
         ),
         Recipe(
             "clarifying-qa",

@@ -18,6 +18,7 @@ from lang_envs.make import language_vec
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.clarifying_qa import AskThenAnswer
 from lang_envs.policies.dialogue import HumanReply
+from lang_envs.policies.maze import ShortestPath
 from lang_envs.policies.reddit import Commenter
 from lang_envs.policies.visual_dialogue import Informative
 from lang_envs.policies.wordle import Optimal
@@ -26,6 +27,7 @@ from lang_envs.seeds import RECORDING
 from lang_envs.task import Task
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.dialogue import Dialogue
+from lang_envs.tasks.maze import Maze
 from lang_envs.tasks.movie_review import OFF_GRAMMAR, REVIEWS, VOCABULARY, MovieReview
 from lang_envs.tasks.reddit import Reddit
 from lang_envs.tasks.visual_dialogue import VisualDialogue
@@ -84,7 +86,14 @@ HOW_VISUAL_DIALOGUE = (
 )
 
 
+HOW_MAZE = (
+    "expert: exact, over all starts; random: mean of 2,000 episodes, standard error 1.3, by "
+    "measure(env_id, None, 2_000)"
+)
+
 MEASURED: dict[str, Reference] = {
+    "Maze-v0": Reference(-356.97, -6.84, -6.84, HOW_MAZE),
+    "Maze-PO-v0": Reference(-356.97, -7.24, -7.24, HOW_MAZE),
     "Reddit-Toxicity-v0": Reference(-10.0, -0.400, None, HOW_REDDIT),
     "Reddit-NoisedToxicity-v0": Reference(-10.0, -0.320, None, HOW_REDDIT),
     "Reddit-Upvotes-v0": Reference(0.0, 9.940, None, HOW_REDDIT),
@@ -140,7 +149,7 @@ def normalised(env_id: str, returns: ArrayLike, **options: Any) -> NDArray[np.fl
 def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Policy:
     """The best policy at hand for an environment (or its id, or its task), in the tokens of the environment.
 
-    Those of MovieReview and Wordle speak their task's own tokens only.
+    Those of MovieReview, Wordle and Maze speak their task's own tokens only.
 
     Raises:
         ValueError: where there is none.
@@ -150,6 +159,8 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
         return Say(max(REVIEWS, key=lambda review: review.reward).text, task)
     if isinstance(task, Wordle):
         return Optimal(task, first_word="greedy")
+    if isinstance(task, Maze):
+        return ShortestPath(task)
     if isinstance(task, ClarifyingQA):
         return AskThenAnswer(task, tokenizer)
     if isinstance(task, Dialogue):

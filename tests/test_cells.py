@@ -211,6 +211,8 @@ def test_a_cell_that_is_not_there_is_named(cells, words):
         ),
         (Cell("x", "bc", {}, FIT), {"baselines": (Baseline("b", "random", {"p": 1}),)}, "the baseline 'b': .*'p'"),
         (Cell("x", "bc", {}, FIT), {"normalise": ("random", "best")}, "baseline to normalise by that is called 'best'"),
+        (Cell("x", "bc", {}, FIT), {"normalise": (1.0, -1.0)}, "two or three baselines or returns, the least first"),
+        (Cell("x", "bc", {}, FIT), {"normalise": ("random",)}, "two or three baselines or returns, the least first"),
         (Cell("x", "bc", {}, FIT), {"data": Data("movie-reviews", 9)}, "no recipe 'movie-reviews'; .*'movie-review'"),
         (Cell("x", "bc", {}, FIT), {"data": Data("movie-review", 9, options={"n": 1})}, "'movie-review': .*option 'n'"),
         (Cell("x", "bc", {}, FIT), {"data": Data("movie-review", 0)}, "episodes must be at least 1, not 0"),

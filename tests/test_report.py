@@ -186,6 +186,35 @@ def test_the_returns_table_by_hand():
     assert rows["BC"][4] == "0.75"
 
 
+@pytest.mark.parametrize(
+    ("marks", "scores", "told"),
+    [
+        (("random", "optimal"), [0.0, 0.5, 1.0, 1.25], "0 is random, 1 is optimal, on the same episodes"),
+        ((-8.0, 0.0), [0.25, 0.5, 0.75, 0.875], "Normalised: 0 is a return of -8, 1 is a return of 0."),
+        (
+            (-8.0, -4.0, -2.0),
+            [0.25, 0.5, 1.0, 1.25],
+            "0 is a return of -8, ½ is a return of -4, 1 is a return of -2, l",
+        ),
+        (
+            (-8.0, "random", "optimal"),
+            [0.5, 0.75, 1.0, 1.125],
+            "1 is optimal, linear between, on the same",
+        ),
+    ],
+)
+def test_scores_are_linear_between_two_or_three_marks(marks, scores, told):
+    outcome = outcome_of(experiment(normalise=marks))
+    assert [outcome.normalised(mean) for mean in (-6.0, -4.0, -2.0, -1.0)] == scores
+    assert told in returns_table(outcome).note
+
+
+def test_what_others_publish_stands_below():
+    table = returns_table(outcome_of(experiment(published={"theirs": -3.0})))
+    assert table.rows[-1][:6] == ("theirs (published)", "-3.00", "–", "–", "–", "0.75")
+    assert {len(row) for row in table.rows} == {len(table.header)}
+
+
 def both(seed, greedy, sampled, alone, weight):
     """A run whose decodings of both protocols were tried, the greedy one chosen."""
     decoding = {"greedy": True, "advantage_weight": weight, "lm_top_p": 0.8}
@@ -229,11 +258,17 @@ def test_greedy_and_sampled_stand_side_by_side_with_imitation_alone():
     [
         ({"split": False, "selection": 1, "report": 1}, "one starting point, which serves choice and report"),
         ({"split": False, "selection": 90, "report": 138}, "of 90 starting points, the report plays 16 of its own 138"),
+        (
+            {"split": False, "selection": 25, "report": 25},
+            "from the 25 starting points that are reported: they are the",
+        ),
         ({"split": False, "selection": None, "report": None}, "drawn, from other seeds for the choice"),
     ],
 )
 def test_the_note_says_where_episodes_start(starts, told):
     outcome = outcome_of_both()
+    if "they are the" in told:
+        outcome = dataclasses.replace(outcome, experiment=dataclasses.replace(outcome.experiment, split_starts=False))
     for results in outcome.cells.values():
         for result in results:
             result["starts"] = starts

@@ -174,7 +174,7 @@ def test_suites_survive_json_and_name_what_exists(name, tmp_path):
     for experiment in whole.experiments:
         assert experiment.data.recipe in RECIPES
         labels = [b.label for b in experiment.baselines]
-        assert experiment.normalise is None or set(experiment.normalise) <= set(labels)
+        assert {mark for mark in experiment.normalise or () if isinstance(mark, str)} <= set(labels)
         for cell in experiment.cells:
             get_type_hints(AGENTS[cell.agent])["config"](**cell.config)
             FitConfig(**{k: v for k, v in cell.fit.items() if k != "steps"})

@@ -43,6 +43,14 @@ def test_one_environment_is_split_between_choice_and_report():
     assert starts.report(named, env) == report == starts.report(WORDLE, env)  # the same again, however it is said
 
 
+def test_where_all_starting_points_are_the_task_none_is_left_out():
+    whole = dataclasses.replace(WORDLE, split_starts=False)
+    env = env_of(whole)
+    assert not starts.are_split(whole, env)
+    for part in (starts.selection(whole, env), starts.report(whole, env)):
+        assert sorted(contexts(part, once=True)) == list(range(30))
+
+
 def test_the_choice_takes_no_more_contexts_than_it_plays():
     few = dataclasses.replace(WORDLE, selection_episodes=4)
     choice, report = (part(few, env_of(few)) for part in (starts.selection, starts.report))

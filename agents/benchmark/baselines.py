@@ -101,6 +101,16 @@ def _visual_dialogue_policies() -> dict[str, Make]:
     return {name: _in_tokens(kind) for name, kind in found.items()}
 
 
+def _maze_policies() -> dict[str, Make]:
+    from lang_envs.policies import maze
+
+    return {
+        "random": _of_task(maze.RandomWalk),
+        "walker": _of_task(maze.Walker),
+        "optimal": _of_task(maze.ShortestPath),
+    }
+
+
 def _reddit_policies() -> dict[str, Make]:
     from lang_envs.policies import reddit
 
@@ -121,6 +131,7 @@ def _clarifying_policies() -> dict[str, Make]:
 
 POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
     "Wordle": _wordle_policies,
+    "Maze": _maze_policies,
     "MovieReview": _movie_review_policies,
     "Dialogue": _dialogue_policies,
     "VisualDialogue": _visual_dialogue_policies,

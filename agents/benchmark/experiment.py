@@ -133,12 +133,18 @@ class Experiment:
     baselines: tuple[Baseline, ...] = ()
     exact: tuple[ExactLearner, ...] = ()
     """learners without generalisation that the agents are shown beside"""
-    normalise: tuple[str, str] | None = None
-    """labels of the baselines whose returns become 0 and 1 in the normalised score"""
+    normalise: tuple[str | float, ...] | None = None
+    """what becomes 0 and 1 in the normalised score: labels of baselines, whose returns count, or returns. Of three the
+    second becomes 1/2, and the score is linear on either side of it"""
+    published: dict[str, float] = field(default_factory=dict)
+    """returns that others report of the same task, by the name of their method: shown below our own"""
     episodes: int = 1024
     """evaluation episodes of each trained agent that samples; one that is greedy plays each context once"""
     selection_episodes: int = 256
     """episodes on which a cell's decodings, and the settings of a group, are compared"""
+    split_starts: bool = True
+    """whether the starting points that decodings are chosen by are left out of the report; not where all of them are
+    the task, as the cells of a maze are"""
     selection_options: dict[str, Any] | None = None
     """options of the environment of those episodes, such as another split; None: as for the report, and the contexts
     are split between the two (``starts``)"""

@@ -86,6 +86,12 @@ class Wordle(Task[WordleState]):
     `Wordle-v0` is the official game; `Wordle-Paper-v0` the paper's: `feedback="simple"`,
     `require_dictionary=False`, `hidden="resample"`.
 
+    LMRL-Gym's game (Abdulhai et al. 2023, arXiv:2311.18232) is `Wordle-Paper-v0` with `require_dictionary=True` and
+    `words=` its list, `wordle_official_400.txt` of its repository (431 words, not packaged here). Its data are games of
+    one mixture player: the recipe `wordle-mixed` with these options and `skills=(0.5,)`; what share of its guesses
+    agree with the feedback is not published. Nor are the returns that its normalised scores rest on: BC 79.9, %BC 79.1,
+    Monte-Carlo returns 94.9, ILQL 97.7, where 50 is the mean of its data and 100 its best return.
+
     ## Reference Scores
     Mean returns over 40,000 games; the standard errors are below 0.008. Nobody knows the optimum of `english`.
 

@@ -4,6 +4,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
+from datasets_builders import build
 from lang_envs import rollout
 from lang_envs.policies.wordle import Optimal, RandomConsistent, RandomMixture, RandomValid
 from lang_envs.tasks.wordle import Wordle
@@ -39,6 +40,17 @@ def test_reference_returns(real_data, file, make, expected, games):
     returns = np.array([episode.ret for episode in rollout(env, policy, range(games))])
     assert 3 * returns.std() / np.sqrt(games) < 0.03
     assert abs(returns.mean() - expected) < 0.03
+
+
+def test_lmrl_gyms_game_and_data_by_options(real_data, tmp_path):
+    options = {"words": real_data / "wordle" / "words" / "lmrl_wordle_official_400.txt", "require_dictionary": True}
+    game = gym.make("Wordle-Paper-v0", **options).unwrapped.task
+    assert (game.feedback, game.hidden, game.require_dictionary, len(game.words)) == ("simple", "resample", True, 431)
+    logs = build("wordle-mixed", 2000, tmp_path / "logs", progress=False, skills=(0.5,), **options)
+    env = gym.make_vec("Wordle-Paper-v0", 512, **options)
+    returns = [episode.ret for episode in rollout(env, mixture(env.unwrapped.task), range(2000))]
+    assert logs.returns.mean() == pytest.approx(np.mean(returns), abs=0.15)
+    assert logs.provenance["env"]["kwargs"]["require_dictionary"]
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def across_table(found: Across) -> Table:
         )
     header = ("agent", "IQM", "95 %", "mean", f"P(beats {leader})", *found.experiments, "runs × experiments")
     note = (
-        "Normalised scores: 0 and 1 are the two policies named in each experiment. IQM: mean of the middle half of "
+        "Normalised scores: 0 and 1 are what each experiment names. IQM: mean of the middle half of "
         "all runs; its intervals are a bootstrap of the seeds, each with all that was trained with it, since runs with "
         "one seed begin with the same weights. Only agents trained in all of these experiments."
     )

@@ -71,11 +71,14 @@ class Outcome:
         return [r["metrics"][name] for r in self.cells[label] if name in r["metrics"]]
 
     def normalised(self, value: float) -> float:
-        """0 at the first of ``normalise``, 1 at the second; NaN where there are none."""
-        if self.experiment.normalise is None or not set(self.experiment.normalise) <= set(self.baselines):
+        """0 at the first of ``normalise``, 1 at the last, 1/2 at one between; NaN where there are none."""
+        marks = self.experiment.normalise or ()
+        if not marks or not {mark for mark in marks if isinstance(mark, str)} <= set(self.baselines):
             return math.nan
-        low, high = (self.baselines[label]["metrics"]["return"] for label in self.experiment.normalise)
-        return (value - low) / (high - low) if high != low else math.nan
+        known = [self.baselines[m]["metrics"]["return"] if isinstance(m, str) else m for m in marks]
+        above = len(known) == 3 and value > known[1]
+        low, high = known[1:] if above else known[:2]
+        return ((value - low) / (high - low) + above) / (len(known) - 1) if high != low else math.nan
 
 
 def number(value: float, digits: int = 2) -> str:

@@ -37,6 +37,9 @@ def returns_table(outcome: Outcome) -> Table:
             known = result["metrics"].get("success")
             cells.append(DASH if known is None else f"{known:.0%}")
         rows.append((*cells, *[DASH] * len(columns), DASH, f"{DASH} × {distinct(outcome, [result])}"))
+    for method, mean in outcome.experiment.published.items():
+        cells = [f"{method} (published)", number(mean), DASH, DASH, DASH, number(outcome.normalised(mean))]
+        rows.append((*cells, *[DASH] * (solved + len(columns) + 2)))
     header = ("agent", "return", "± s.e.", "IQM", "95 %", "normalised", *(["success"] if solved else []))
     named = (_columns()[name] for name in columns)
     return Table("Returns", (*header, *named, "decoding", "runs × distinct episodes"), tuple(rows), _note(outcome))
@@ -110,7 +113,7 @@ def _note(outcome: Outcome) -> str:
     note = "± and 95 % are over training runs (bootstrap; with few runs they cannot leave the range that was seen), "
     note += "IQM is the mean of the middle half of the runs; what is in brackets is over the episodes of one run. "
     if experiment.normalise is not None:
-        note += f"Normalised: 0 is {experiment.normalise[0]}, 1 is {experiment.normalise[1]}, on the same episodes. "
+        note += _scale(experiment.normalise)
     if any(len(cell.decodings) > 1 for cell in experiment.cells):
         note += (
             f"Decodings (β weighs the advantage) are chosen for each run on up to {experiment.selection_episodes} "
@@ -118,6 +121,16 @@ def _note(outcome: Outcome) -> str:
             "with β 0. "
         )
     return (note + _starts(outcome) + _greedy(outcome)).strip()
+
+
+def _scale(marks: Sequence[str | float]) -> str:
+    """What normalised scores mean."""
+    told = ", ".join(
+        f"{place} is {mark if isinstance(mark, str) else f'a return of {mark:g}'}"
+        for place, mark in zip(("0", "½", "1") if len(marks) == 3 else "01", marks, strict=True)
+    )
+    played = ", on the same episodes" if any(isinstance(mark, str) for mark in marks) else ""
+    return f"Normalised: {told}{', linear between' if len(marks) == 3 else ''}{played}. "
 
 
 def _starts(outcome: Outcome) -> str:
@@ -136,6 +149,8 @@ def _starts(outcome: Outcome) -> str:
         )
     if report == selection == 1:
         return "The task has one starting point, which serves choice and report. "
+    if not outcome.experiment.split_starts:
+        return f"Decodings are chosen from the {selection} starting points that are reported: they are the task. "
     return (
         f"Decodings are chosen in another environment of {selection} starting points, the report plays "
         f"{min(report, episodes)} of its own {report}. "

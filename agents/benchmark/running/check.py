@@ -92,9 +92,7 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
             game_of(env.task)
             check_types(learner)
     labels = [baseline.label for baseline in experiment.baselines]
-    for label in experiment.normalise or ():
-        if label not in labels:
-            raise ValueError(unknown("baseline to normalise by that is called", label, labels))
+    _check_scale(experiment, labels)
     for measure in experiment.measures:
         if measure not in MEASURES:
             raise ValueError(unknown("measure", measure, MEASURES))
@@ -106,6 +104,17 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
             raise ValueError(f"{name} must be at least 1, not {number}.")
     if experiment.exact_values and not isinstance(env.task, MovieReview):
         raise ValueError(f"only MovieReview knows its exact values, not {type(env.task).__name__}; set it to false.")
+
+
+def _check_scale(experiment: Experiment, labels: list[str]) -> None:
+    """Whether scores can be normalised: by two or three baselines or returns, these in ascending order."""
+    marks = experiment.normalise or ()
+    for label in marks:
+        if isinstance(label, str) and label not in labels:
+            raise ValueError(unknown("baseline to normalise by that is called", label, labels))
+    numbers = [mark for mark in marks if not isinstance(mark, str)]
+    if (marks and not 2 <= len(marks) <= 3) or numbers != sorted(set(numbers)):
+        raise ValueError(f"normalise has two or three baselines or returns, the least first, not {list(marks)}.")
 
 
 def _check_model(experiment: Experiment) -> None:

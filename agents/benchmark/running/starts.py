@@ -73,11 +73,11 @@ def anywhere(env: TokenVectorEnv, first_seed: int, episodes: int) -> Part:
 def are_split(experiment: Experiment, env: TokenVectorEnv) -> bool:
     """Whether choice and report have contexts of their own in one environment.
 
-    They do where both play in the same and it has several. A single context serves both. Where the environments
-    differ, as by a split of the corpus, each has all contexts of its own.
+    They do where both play in the same and it has several, unless the experiment says otherwise. A single context
+    serves both. Where the environments differ, as by a split of the corpus, each has all contexts of its own.
     """
     same = experiment.selection_options in (None, experiment.env_options)
-    return same and (env.task.num_contexts or 0) > 1
+    return experiment.split_starts and same and (env.task.num_contexts or 0) > 1
 
 
 def _split(experiment: Experiment, env: TokenVectorEnv) -> tuple[Contexts, Contexts]:

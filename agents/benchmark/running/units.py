@@ -59,10 +59,11 @@ class Unit:
 
     def spec(self) -> dict[str, Any]:
         """Everything the result depends on, as JSON-able data."""
-        read_later = {"cells", "baselines", "exact", "title", "about", "normalise", "varies", "seeds"}
+        read_later = {"cells", "baselines", "exact", "title", "about", "normalise", "published", "varies", "seeds"}
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
         read_later |= set() if self.experiment.pretrained else {*_OF_A_PRETRAINED_MODEL}
+        read_later |= {"split_starts"} if self.experiment.split_starts else set()  # as results have it from before
         shared = {name: x for name, x in plain(self.experiment).items() if name not in read_later}
         if self.part is None:  # the yardsticks follow the cells' discount and expectile
             shared["settings"] = [

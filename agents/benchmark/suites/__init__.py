@@ -6,6 +6,7 @@ from agents.benchmark.suites.dialogue import DIALOGUE, DIALOGUE_REAL, DIALOGUE_S
 from agents.benchmark.suites.dialogue_smollm2 import DIALOGUE_SMOLLM2
 from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
 from agents.benchmark.suites.human_feedback_smollm2 import HUMAN_FEEDBACK_SMOLLM2
+from agents.benchmark.suites.maze import MAZE
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
 from agents.benchmark.suites.reddit_smollm2 import REDDIT_SMOLLM2
@@ -19,6 +20,7 @@ SUITES = {
         TRAP,
         TRAP_PAPER,
         WORDLE,
+        MAZE,
         VISUAL_DIALOGUE,
         REDDIT,
         DIALOGUE,

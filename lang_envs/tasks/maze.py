@@ -1,0 +1,255 @@
+"""LMRL-Gym's maze: walk to the goal of a small maze, seeing where one is or only the walls around (Abdulhai et al.
+2023, arXiv:2311.18232).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lang_envs.task import Reply, Task
+from lang_envs.tokenizers import text_tokenizer, word_tokenizer
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+Observed = Literal["position", "walls"]
+Style = Literal["words", "lmrl"]
+
+MAP = (
+    "#############",
+    "#.....#.....#",
+    "###.#####.###",
+    "###.#####.###",
+    "###.#####.###",
+    "###.......###",
+    "######.######",
+    "######.######",
+    "######.######",
+    "#############",
+)
+CELLS = tuple((y, x) for y, row in enumerate(MAP) for x, square in enumerate(row) if square == ".")
+"""the free squares, row and column from 0, in reading order; the goal is the last"""
+GOAL = CELLS.index((8, 6))
+STEPS = {"right": (0, 1), "left": (0, -1), "up": (-1, 0), "down": (1, 0)}
+DIRECTIONS = tuple(STEPS)
+_PLACES = {"right": "to your right", "left": "to your left", "up": "above you", "down": "below you"}
+LIMIT = 100
+"""steps that are walked; whatever is said after them ends the episode"""
+END, PAD, SUCCESS = "</s>", "<pad>", "success"
+
+
+def _next(cell: int, direction: str) -> int:
+    (y, x), (dy, dx) = CELLS[cell], STEPS[direction]
+    return CELLS.index((y + dy, x + dx)) if (y + dy, x + dx) in CELLS else cell
+
+
+NEXT = np.array([[_next(cell, direction) for direction in DIRECTIONS] for cell in range(len(CELLS))])  # [26, 4]
+"""where each step leads from each cell; the cell itself where a wall is in the way"""
+
+
+def _walls(cell: int) -> tuple[str, ...]:
+    return tuple(direction for direction, to in zip(DIRECTIONS, NEXT[cell].tolist(), strict=True) if to == cell)
+
+
+def _sentence(cell: int, observed: Observed) -> str:
+    """What LMRL-Gym says of a cell."""
+    places = [_PLACES[direction] for direction in _walls(cell)]
+    walls = f"There are walls {', '.join(places)}." if len(places) > 1 else f"There is a wall {places[0]}."
+    if observed == "walls":
+        return walls
+    goal, here = (", ".join(" ".join(str(n)) for n in CELLS[c]) for c in (GOAL, cell))  # digits stand apart
+    return f"The goal is at position {goal}. Your current position is at position {here}. {walls}"
+
+
+def _word(cell: int, observed: Observed) -> str:
+    """The same, as one word."""
+    y, x = CELLS[cell]
+    return f"{y},{x}" if observed == "position" else f"walls:{','.join(_walls(cell))}"
+
+
+_SEEN = [_word(cell, observed) for observed in get_args(Observed) for cell in range(GOAL)]
+VOCABULARY = {token: i for i, token in enumerate((PAD, END, *DIRECTIONS, *dict.fromkeys(_SEEN), SUCCESS))}
+
+
+class MazeState(NamedTuple):
+    """A walk so far."""
+
+    start: int
+    """the cell it began in"""
+    cell: int
+    """where it is now"""
+    said: int = 0
+    """utterances made"""
+
+
+class Maze(Task[MazeState]):
+    """## Description
+    Walk to the goal of a maze, one step at a time. The maze is always the same, and so is the goal. LMRL-Gym's task
+    (Abdulhai et al. 2023, arXiv:2311.18232), rule by rule; its texts by `style="lmrl"`.
+
+    ```text
+    #############
+    #.....#.....#
+    ###.#####.###
+    ###.#####.###
+    ###.#####.###
+    ###.......###
+    ######.######
+    ######.######
+    ######G######
+    #############
+    ```
+
+    ## Action Space
+    `Discrete(39)`: `<pad>`, `</s>`, `right`, `left`, `up`, `down` (0-5), and the words of the observations. A
+    direction is a step: an utterance ends after one token, so that nobody says its end. Any other token may be said
+    too, and leaves the agent where it is. `action_masks()` holds the directions.
+
+    ## Observation Space
+    All tokens of the walk so far, at most 203. In `Maze-v0` a word says where the agent is, row and column from 0
+    (`5,9`); in `Maze-PO-v0` it says where walls are around it (`walls:up,down`). At the goal it is `success`.
+
+    LMRL-Gym shows the agent its last observation only (`Maze-v0`), or the last 40 texts (`Maze-PO-v0`, where a text
+    that is no action also wipes out what came before). Here an agent reads its whole episode, as in every environment.
+    In `Maze-v0` the last observation says all there is to know but how many steps are left, so that the optimum is the
+    same. In `Maze-PO-v0` the agent may remember more than 20 steps; the best walker needs no more than that.
+
+    ## Starting State
+    Any free square but the goal, all 25 equally likely; each of them, in reading order, is a starting point of
+    `reset(options={"context": 7})`.
+
+    ## Rewards
+    0 for the step that reaches the goal, -1 for any other step, also one into a wall, which leaves the agent where it
+    is; -4 for a text that is no step. Paid on the last token of the utterance.
+
+    ## Episode End
+    Terminates at the goal. After 100 steps, whatever the agent says leaves it where it is, costs 1 and ends the walk,
+    so that the least that steps alone can earn is -101. Such a walk is truncated: nothing that the agent is shown says
+    how many steps are left, and values that look at the last observation alone are those of a walk that goes on.
+
+    ## Information
+    After each utterance: `success` (bool), whether the goal was reached; `valid` (bool), whether it was a step;
+    `context` (int), the starting point.
+
+    ## Arguments
+    * `observed="position"`: what is seen, the position or the `"walls"`.
+    * `style="words"`: one word for each observation and each direction, as above, so that small models learn from
+      scratch in minutes; or `"lmrl"`, the texts of LMRL-Gym, for models of other tokenizers:
+      `The goal is at position 8, 6. Your current position is at position 5, 9. There are walls to your right, below
+      you.`, which `move left` answers, with the packaged tokenizer for any text by default.
+
+    `Maze-v0` shows the position, `Maze-PO-v0` the walls.
+
+    ## Reference Scores
+    Mean returns over all starting points, exact by backward induction but for those that were measured.
+
+    | policy (`lang_envs.policies.maze`) | `Maze-v0` | `Maze-PO-v0` |
+    |---|---|---|
+    | `ShortestPath(task)`, the optimum | -6.84 | -7.24 |
+    | `Walker(task)`, who walked in the logs: one good step in sixty, the others at random | -82.99 | -82.9 (measured) |
+    | `RandomWalk(task)` | -85.89 | -85.89 |
+    | uniformly random tokens | -357 (measured) | -357 (measured) |
+
+    LMRL-Gym normalises scores by the least return, the mean of
+    its data and a best return: 0 at -101, 50 at -83, 100 at -6.84 (`Maze-v0`) or -25.75 (`Maze-PO-v0`), linear between.
+    The last number is not the optimum where only walls are seen, which is above it. The recipe `maze` records
+    `Walker`, since LMRL-Gym's own data are not to be had.
+
+    ## Version History
+    * v0: first version.
+    """
+
+    max_turns = LIMIT + 1
+    reward_range = (-4.0, 0.0)
+    num_contexts = GOAL
+
+    def __init__(self, observed: Observed = "position", style: Style = "words") -> None:
+        if observed not in get_args(Observed):
+            raise ValueError(f"observed must be one of {get_args(Observed)}, got {observed!r}.")
+        if style not in get_args(Style):
+            raise ValueError(f"style must be one of {get_args(Style)}, got {style!r}.")
+        self.observed, self.style = observed, style
+        sentences = [_sentence(cell, observed) for cell in range(GOAL)]
+        if style == "words":
+            self.texts = [_word(cell, observed) for cell in range(GOAL)]
+            self.steps = {direction: i for i, direction in enumerate(DIRECTIONS)}
+            self.success, self.failure = SUCCESS, ""
+            self.max_utterance_tokens = 1
+            self.max_tokens = 1 + (LIMIT + 1) * 2  # an observation, each step and the observation after it
+        else:
+            self.texts = [f"{sentence}\n" for sentence in sentences]
+            self.steps = {f"move {direction}": i for i, direction in enumerate(DIRECTIONS)}
+            self.success, self.failure = "Success\n", "Failure\n"
+            self.max_utterance_tokens = 8
+            self.max_tokens = (LIMIT + 1) * (64 if observed == "position" else 32)
+        self._in_words = dict(zip(self.texts, sentences, strict=True))
+        example = ", ".join(map(repr, self.steps))
+        self.instruction = (
+            f"Find the goal of a maze in as few steps as you can. Say one of {example}, and nothing else."
+        )
+        self._tokenizer: PreTrainedTokenizerFast | None = None
+
+    def begin(self, rng: np.random.Generator) -> tuple[MazeState, str]:
+        """Draws where the walk begins."""
+        return self.begin_at(int(rng.integers(self.num_contexts)), rng)
+
+    def begin_at(self, context: int, rng: np.random.Generator) -> tuple[MazeState, str]:
+        """Begins in that cell, in reading order."""
+        return MazeState(context, context), self.texts[context]
+
+    def reply(self, state: MazeState, utterance: str, rng: np.random.Generator) -> Reply[MazeState]:
+        """Takes one step.
+
+        Raises:
+            ValueError: where the walk is over.
+        """
+        if state.cell == GOAL or state.said > LIMIT:
+            raise ValueError("The walk is over: begin a new one before the next step.")
+        step = self.steps.get(utterance.removesuffix("\n"))  # the end of the utterance stands for LMRL-Gym's line break
+        if state.said == LIMIT:
+            return self._reply(state, state.cell, -1.0, self.failure or self.texts[state.cell], step is not None)
+        if step is None:
+            return self._reply(state, state.cell, -4.0, self.texts[state.cell], False)
+        cell = int(NEXT[state.cell, step])
+        if cell == GOAL:
+            return self._reply(state, cell, 0.0, self.success, True)
+        return self._reply(state, cell, -1.0, self.texts[cell], True)
+
+    def tokenizer(self) -> PreTrainedTokenizerFast:
+        """One token for each word; in LMRL-Gym's style the packaged one for any text."""
+        if self._tokenizer is None:
+            own = self.style == "words"
+            self._tokenizer = (
+                word_tokenizer(list(VOCABULARY), end_token=END, pad_token=PAD) if own else text_tokenizer()
+            )
+        return self._tokenizer
+
+    def in_words(self, observation: str) -> str:
+        """An observation as LMRL-Gym's sentences."""
+        return self._in_words.get(observation, observation.removesuffix("\n"))
+
+    def legal_tokens(
+        self, state: MazeState | None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
+    ) -> NDArray[np.bool_] | None:
+        """The tokens [39] of the directions; None for a tokenizer that is not the maze's own.
+
+        Neither the state nor what was said plays a part.
+        """
+        if not self.speaks(tokenizer):
+            return None
+        legal = np.zeros(len(VOCABULARY), np.bool_)
+        legal[[VOCABULARY[direction] for direction in DIRECTIONS]] = True
+        return legal
+
+    def speaks(self, tokenizer: PreTrainedTokenizerFast) -> bool:
+        """Whether its tokens are the maze's own, which the scripted walkers read and write."""
+        own = self.style == "words"
+        return own and (tokenizer is self._tokenizer or tokenizer.get_vocab() == VOCABULARY)
+
+    def _reply(self, state: MazeState, cell: int, reward: float, text: str, valid: bool) -> Reply[MazeState]:
+        info = {"success": cell == GOAL, "valid": valid, "context": state.start}
+        return Reply(MazeState(state.start, cell, state.said + 1), text, reward, cell == GOAL, info)
