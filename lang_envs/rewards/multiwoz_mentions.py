@@ -39,7 +39,8 @@ _SPACED_DIGITS = re.compile(r"(?<=\d)[ -](?=\d{3})")
 _TRAIN = re.compile(r"\btr ?(\d{4})\b")
 _GENERIC = (" restaurant and bar", " restaurant bar", " restaurant", " hotel", " guesthouse", " bed and breakfast", " nightclub")
 _SHORTEST_ALIAS = 7  # letters of a name of one word that is left without its kind
-_TOO_COMMON = ("place",)
+_COMMON = ("place",)  # a name only behind "the", and where the sentence does not go on as of a common word
+_GOES_ON = ("to", "you", "is", "was", "has", "in", "for", "that", "with", "where", "which", "s", "and", "of", "will")
 _STREET_WORDS = 3
 
 
@@ -75,9 +76,8 @@ class Reader:
                 aliases[alias].add(where)
         known |= {alias: where for alias, (where, *others) in ((a, tuple(w)) for a, w in aliases.items()) if not others}
         for name, (domain, key) in known.items():
-            if name not in _TOO_COMMON:
-                words = tuple(name.split())
-                self._names[words[0]].append((words, domain, key))
+            words = ("the", name) if name in _COMMON else tuple(name.split())
+            self._names[words[0]].append((words, domain, key))
         for some in self._names.values():
             some.sort(key=lambda entry: -len(entry[0]))
         self.read = lru_cache(maxsize=2**15)(self._read)
@@ -91,6 +91,8 @@ class Reader:
         while at < len(words):
             for name, domain, key in self._names.get(words[at], ()):
                 if tuple(words[at : at + len(name)]) == name:
+                    if name[-1] in _COMMON and words[at + len(name) : at + len(name) + 1] and words[at + 2] in _GOES_ON:
+                        continue
                     offers[domain].append(key)
                     at += len(name) - 1
                     break

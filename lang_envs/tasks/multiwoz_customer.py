@@ -20,6 +20,7 @@ from lang_envs.tasks.multiwoz_words import Act
 _AT_ONCE = 2  # constraints or questions in one turn
 _ANSWERS_AT_ONCE = 3
 _COMMUTE = ("departure", "destination")
+_TIMES = {"leaveAt": "arriveBy", "arriveBy": "leaveAt"}  # who cares for one is asked for the other
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
@@ -121,7 +122,8 @@ class Customers:
         helped = news or state[3:9] != before[3:9]  # from told to booked
         state = state._replace(turn=state.turn + 1, unhelpful=0 if helped else before.unhelpful + 1)
         if acts:
-            return self._tell(state, acts, opens=False)
+            more = [] if news else [act for act in self._next(state) if act.kind == "inform" and act not in acts]
+            return self._tell(state, [*acts, *more[:1]], opens=False)
         while state.at < len(self.plans[state.context]):
             if acts := self._next(state):
                 return self._tell(state, acts, opens=False)
@@ -208,7 +210,7 @@ class Customers:
             state, acts = self._refused(state)
         state = self._informed(state, heard)
         asked = [self._answered(state, slot) for slot in heard.asks]
-        answers = [act for act in asked if act is not None and act not in acts]
+        answers = dict.fromkeys(act for act in asked if act is not None and act not in acts)
         return state, [*acts, *answers][:_ANSWERS_AT_ONCE]
 
     def _offered(self, state: CustomerState, heard: Heard) -> tuple[CustomerState, list[Act]]:
@@ -249,6 +251,7 @@ class Customers:
         if state.offer is not None or slot not in wanted:
             if (detail := f"book {slot}") in booking:
                 return Act("inform", detail, booking[detail])
+        slot = _TIMES.get(slot, slot) if slot not in wanted and _TIMES.get(slot) in wanted else slot
         if slot in wanted:
             return Act("inform", slot, wanted[slot])
         if state.offer is not None or slot not in _ASKABLE.get(self.plan(state).domain, ()):

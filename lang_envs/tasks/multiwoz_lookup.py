@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import NamedTuple
 
 from lang_envs.corpora.multiwoz.values import DONTCARE, OFFERED
@@ -48,7 +49,7 @@ def written(customers: Customers, state: CustomerState) -> str:
         text += f": {len(found)} found."
         if found:
             first = found[0]
-            names = [entity.name for entity in found[1:] if entity.name != first.name][:_OTHERS]
+            names = list(islice((entity.name for entity in found if entity.name != first.name), _OTHERS))
             text += f" {first.name} ({_pairs(_news(first.facts, told))})."
             text += f" Also {', '.join(names)}." if names else ""
     else:

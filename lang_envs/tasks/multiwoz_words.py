@@ -68,10 +68,17 @@ _ELSEWHERE = re.compile(
     r"\w*|expensive|same|instead|else|another|other|both|these|those|that restaurant|the hotel|the restaurant|yes|no|also"
     r"|wifi|parking|internet|cambridge|tomorrow|today|reference|book\w*|reserv\w*|first|two|three|four|five|six|seven|eight"
     r"|matter|preference|prefer\w*|either|suggest\w*|recommend\w*|surprise|don't|do n't|didn't|one of them"
+    r"|phone|numbers?|address|post ?code|post code|fees?"
     r"|museums?|colleges?|galler\w+|guest ?houses?|night ?clubs?|theat\w+|cinemas?|chinese|indian|italian|british)\b"
 )
 _NO_MATTER = r"matter|preference|prefer\w*|either|don't|do n't"
-_MAY_SAY = {"parking": "parking", "internet": r"wifi|internet", "reference": r"reference|book\w*|reserv\w*"}
+_MAY_SAY = {
+    "phone": "phone|numbers?",
+    "address": "address",
+    "postcode": "post ?code",
+    "entrance fee": "fees?",
+    "parking": "parking", "internet": r"wifi|internet", "reference": r"reference|book\w*|reserv\w*|numbers?",
+}
 
 
 class Act(NamedTuple):
@@ -176,7 +183,7 @@ def _key(act: Act) -> str:
 def _filled(text: str, values: Mapping[str, str]) -> str:
     for slot, value in values.items():
         text = text.replace("{%s}" % slot, value)
-    return text
+    return text.replace("the the ", "the ").replace("The the ", "The ")
 
 
 def _joined(text: str) -> str:

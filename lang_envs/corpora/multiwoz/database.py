@@ -47,11 +47,15 @@ class Database:
     def __init__(self, entities: Mapping[str, tuple[Entity, ...]], taxi: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
         self.entities, self.taxi = dict(entities), taxi
         self._called: dict[tuple[str, str], tuple[Entity, ...]] = {}
-        self._compared: dict[int, dict[str, str]] = {}
+        self._having: dict[tuple[str, str], dict[str | None, set[int]]] = {}  # domain, slot -> value -> places
         for domain in OFFERED:
-            for entity in self.entities[domain]:
+            for place, entity in enumerate(self.entities[domain]):
                 self._called[domain, entity.key] = (*self._called.get((domain, entity.key), ()), entity)
-                self._compared[id(entity)] = {slot: normalised(slot, value) for slot, value in entity.facts.items()}
+            for slot in {slot for entity in self.entities[domain] for slot in entity.facts}:
+                having = self._having.setdefault((domain, slot), {})
+                for place, entity in enumerate(self.entities[domain]):
+                    value = entity.facts.get(slot)
+                    having.setdefault(None if value is None else normalised(slot, value), set()).add(place)
         self._query = lru_cache(maxsize=2**14)(self._find)
 
     def query(self, domain: str, constraints: Mapping[str, str] | Constraints) -> tuple[Entity, ...]:
@@ -89,20 +93,22 @@ class Database:
     def _find(self, domain: str, constraints: Constraints) -> tuple[Entity, ...]:
         if domain not in OFFERED:
             return ()
-        wanted = [(slot, normalised(slot, value)) for slot, value in constraints]
-        wanted = [(slot, value) for slot, value in wanted if value and value != DONTCARE]
-        return tuple(e for e in self.entities[domain] if all(self._fits(e, slot, value) for slot, value in wanted))
+        found = set(range(len(self.entities[domain])))
+        for slot, value in constraints:
+            asked = normalised(slot, value)
+            if asked and asked != DONTCARE and (having := self._having.get((domain, slot))):
+                fitting = (places for own, places in having.items() if own is None or _fits(slot, own, asked))
+                found &= set[int]().union(*fitting)
+        return tuple(self.entities[domain][place] for place in sorted(found))
 
-    def _fits(self, entity: Entity, slot: str, value: str) -> bool:
-        own = self._compared[id(entity)].get(slot)
-        if own is None:
-            return True
-        if slot in ("leaveAt", "arriveBy"):
-            at, asked = minutes(own), minutes(value)
-            if at is None or asked is None:
-                return own == value
-            return at >= asked if slot == "leaveAt" else at <= asked
-        return own == value or (slot == "name" and value in own) or (slot == "food" and value == own.split(" ")[-1])
+
+def _fits(slot: str, own: str, asked: str) -> bool:
+    """Whether an entry's value is what was asked for."""
+    if slot in ("leaveAt", "arriveBy"):
+        at, limit = minutes(own), minutes(asked)
+        if at is not None and limit is not None:
+            return at >= limit if slot == "leaveAt" else at <= limit
+    return own == asked or (slot == "name" and asked in own) or (slot == "food" and asked == own.split(" ")[-1])
 
 
 def load(folder: str | os.PathLike[str]) -> Database:
