@@ -18,6 +18,7 @@ from lang_envs.make import language_vec
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.clarifying_qa import AskThenAnswer
 from lang_envs.policies.dialogue import HumanReply
+from lang_envs.policies.multiwoz_goal import Expert
 from lang_envs.policies.reddit import Commenter
 from lang_envs.policies.visual_dialogue import Informative
 from lang_envs.policies.wordle import Optimal
@@ -27,6 +28,7 @@ from lang_envs.task import Task
 from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.movie_review import OFF_GRAMMAR, REVIEWS, VOCABULARY, MovieReview
+from lang_envs.tasks.multiwoz_goal import MultiWOZGoal
 from lang_envs.tasks.reddit import Reddit
 from lang_envs.tasks.visual_dialogue import VisualDialogue
 from lang_envs.tasks.wordle import Wordle
@@ -156,6 +158,8 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
         return HumanReply(task, tokenizer)
     if isinstance(task, VisualDialogue) and task.is_built_in:
         return Informative(task, tokenizer)
+    if isinstance(task, MultiWOZGoal):
+        return Expert(task, tokenizer)
     if isinstance(task, Reddit):
         return Commenter(task, "kind", tokenizer)
     raise ValueError(f"There is no expert for {type(task).__name__}; pass a policy of your own.")

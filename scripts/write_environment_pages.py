@@ -49,7 +49,7 @@ def page(task: type[Any], ids: list[str]) -> str:
     docstring = (inspect.getdoc(task) or "").split("\nAttributes:")[0].rstrip()
     title = re.sub("(?<=[a-z])(?=[A-Z])", " ", task.__name__)
     parts = [f"# {title}", "`" + "` `".join(ids) + "`", docstring]
-    if needed_options(ids[0]):  # no episode can be shown of what a reader must bring
+    if task.needs_corpus or needed_options(ids[0]):  # no episode can be shown of what a reader must bring
         return "\n\n".join(parts) + "\n"
     parts += ["## Example", example(ids[0]), "## Reference Returns"]
     rows = ["| id | uniformly random tokens | expert | optimum |", "|---|---|---|---|"]

@@ -174,11 +174,13 @@ class OpensWell(Expert):
         shown = reading.shown
         if shown.booking not in ("", INCOMPLETE, IMPOSSIBLE):
             return ["It is booked. Is there anything else?"]
-        return ["You will like it. Is there anything else I can do for you?"] if shown.name.lower() in reading.said else []
+        return (
+            ["You will like it. Is there anything else I can do for you?"] if shown.name.lower() in reading.said else []
+        )
 
 
 class EndsWell(Expert):
-    """Opens badly and ends as the expert does: in each need it first asks what it was told, then offers any other place."""
+    """Opens badly and ends as the expert does: in each need it first asks what it was told, then offers any place."""
 
     def say(self, reading: Reading, rng: np.random.Generator) -> str:
         """What it says."""

@@ -37,7 +37,15 @@ _PATTERNS = {
 _CODE = re.compile(r"\b(?=\d*[A-Z])[A-Z0-9]{8}\b")  # a reference without a digit is known by its capitals
 _SPACED_DIGITS = re.compile(r"(?<=\d)[ -](?=\d{3})")
 _TRAIN = re.compile(r"\btr ?(\d{4})\b")
-_GENERIC = (" restaurant and bar", " restaurant bar", " restaurant", " hotel", " guesthouse", " bed and breakfast", " nightclub")
+_GENERIC = (
+    " restaurant and bar",
+    " restaurant bar",
+    " restaurant",
+    " hotel",
+    " guesthouse",
+    " bed and breakfast",
+    " nightclub",
+)
 _SHORTEST_ALIAS = 7  # letters of a name of one word that is left without its kind
 _COMMON = ("place",)  # a name only behind "the", and where the sentence does not go on as of a common word
 _GOES_ON = ("to", "you", "is", "was", "has", "in", "for", "that", "with", "where", "which", "s", "and", "of", "will")
@@ -68,7 +76,9 @@ class Reader:
         for domain in (domain for domain in OFFERED if domain != "train"):
             for entity in database.entities[domain]:
                 known[named(entity.name)] = (domain, entity.key)
-            streets = (_street(entity.facts["address"]) for entity in database.entities[domain] if "address" in entity.facts)
+            streets = (
+                _street(entity.facts["address"]) for entity in database.entities[domain] if "address" in entity.facts
+            )
             self._streets[domain] = {street for street in streets if street}
         aliases: dict[str, set[tuple[str, str]]] = defaultdict(set)
         for name, where in known.items():

@@ -18,11 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lang_envs.corpora.multiwoz.annotated import Annotated, State
 from lang_envs.corpora.multiwoz.database import Database
 from lang_envs.corpora.multiwoz.goal import Goal, Need
 from lang_envs.corpora.multiwoz.values import OFFERED
 from lang_envs.rewards.multiwoz_mentions import Mentions, Reader
+from lang_envs.rewards.overlap import sacrebleu_metrics
 
 REQUESTABLE = ("phone", "address", "postcode", "trainID")
 """the requests of a goal that count, beside the reference of what is booked"""
@@ -112,18 +116,25 @@ def requested(need: Need) -> set[str]:
     return {slot for slot in need.requests if slot in REQUESTABLE} | ({"reference"} if need.book else set())
 
 
-def corpus_bleu(said: Sequence[str], references: Sequence[str]) -> float:
-    """BLEU of all turns together, from 0 to 100: sacrebleu's corpus score with its defaults, in small letters.
+def bleu_counts(said: Sequence[str], references: Sequence[str]) -> NDArray[np.int64]:
+    """What BLEU is computed from, int64 [10]: n-grams of 1 to 4 words that match, and all; words said and expected.
+
+    sacrebleu's, with its tokenizer "13a" and in small letters. Those of several dialogues are added up.
 
     Raises:
         ValueError: there are not as many references, or none.
     """
     if not said or len(said) != len(references):
         raise ValueError(f"BLEU needs a reference for each turn, got {len(references)} for {len(said)}")
-    from lang_envs.rewards.overlap import _sacrebleu
+    metric: Any = sacrebleu_metrics().BLEU(lowercase=True)
+    found = metric.corpus_score(list(said), [list(references)])
+    return np.array([*found.counts, *found.totals, found.sys_len, found.ref_len], np.int64)
 
-    metric: Any = _sacrebleu().BLEU(lowercase=True)
-    return float(metric.corpus_score(list(said), [list(references)]).score)
+
+def bleu_of(counts: NDArray[np.int64]) -> float:
+    """Corpus BLEU, from 0 to 100, of counts [10] as :func:`bleu_counts` has them."""
+    correct, total = counts[:4].tolist(), counts[4:8].tolist()
+    return float(sacrebleu_metrics().BLEU.compute_bleu(correct, total, int(counts[8]), int(counts[9])).score)
 
 
 def combined(bleu: float, inform: float, success: float) -> float:
@@ -131,7 +142,14 @@ def combined(bleu: float, inform: float, success: float) -> float:
     return bleu + 0.5 * (inform + success)
 
 
-_DELEXICALISED = {"Name": "name", "Id": "trainID", "Phone": "phone", "Addr": "address", "Post": "postcode", "Ref": "reference"}
+_DELEXICALISED = {
+    "Name": "name",
+    "Id": "trainID",
+    "Phone": "phone",
+    "Addr": "address",
+    "Post": "postcode",
+    "Ref": "reference",
+}
 
 
 def delexicalised(annotated: Annotated) -> list[str]:

@@ -145,7 +145,9 @@ class Customers:
             return plan.first
         if plan.domain == "taxi" and state.venues:  # it takes the customer from one place of the goal to the other
             missing = [slot for slot in _COMMUTE if slot not in plan.info]
-            places = [name for name in state.venues if name not in plan.info.values()][-len(missing) :] if missing else []
+            places = (
+                [name for name in state.venues if name not in plan.info.values()][-len(missing) :] if missing else []
+            )
             return {**dict(zip(missing, places, strict=False)), **plan.info}
         return plan.info
 
@@ -155,7 +157,7 @@ class Customers:
         return plan.book if state.rebooked else {**plan.book, **plan.first_book}
 
     def found(self, state: CustomerState) -> tuple[Entity, ...]:
-        """What the database answers to what was told; the entity that was accepted first, else another for each goal."""
+        """What the database answers to what was told: first what was accepted, else another entry for each goal."""
         plan = self.plan(state)
         asked = tuple(pair for pair in state.told if not pair[0].startswith("book "))
         found = self.database.query(plan.domain, asked)
@@ -177,7 +179,7 @@ class Customers:
         return self.database.fixed(plan.domain, told)
 
     def reference(self, state: CustomerState) -> str | None:
-        """The reference of a booking with all that was told: empty where it cannot be booked, None where more is needed."""
+        """The reference of a booking as told: empty where it cannot be booked, None where more must be told."""
         plan, told = self.plan(state), dict(state.told)
         if state.offer is None or not plan.book:
             return None
@@ -221,7 +223,9 @@ class Customers:
         wanted = self.wanted(state)
         right = [key for key in keys if self.database.satisfies(plan.domain, key, wanted)]
         if right:
-            return state._replace(offer=right[0], known=frozenset(), booked=False), _choice(plan, keys, right[0], self.database)
+            return state._replace(offer=right[0], known=frozenset(), booked=False), _choice(
+                plan, keys, right[0], self.database
+            )
         missed = self.database.violated(plan.domain, keys[-1], wanted)
         return state, [Act("inform", slot, wanted[slot]) for slot in missed[:_AT_ONCE]]
 
@@ -248,9 +252,9 @@ class Customers:
     def _answered(self, state: CustomerState, slot: str) -> Act | None:
         """The answer to a question of the agent; None where it was answered before and is beside the point."""
         wanted, booking = self.wanted(state), self.booking(state)
-        if state.offer is not None or slot not in wanted:
-            if (detail := f"book {slot}") in booking:
-                return Act("inform", detail, booking[detail])
+        detail = f"book {slot}"
+        if (state.offer is not None or slot not in wanted) and detail in booking:
+            return Act("inform", detail, booking[detail])
         slot = _TIMES.get(slot, slot) if slot not in wanted and _TIMES.get(slot) in wanted else slot
         if slot in wanted:
             return Act("inform", slot, wanted[slot])

@@ -34,7 +34,7 @@ class MultiWOZGoal(Task[CustomerState]):
 
     conversational = True
     splits = ("train", "validation", "test")
-    needs_corpus = "dialogue/multiwoz"
+    needs_corpus = ("dialogue", "multiwoz")
     instruction = (
         "You are the agent of a tourist office in Cambridge. Before each of your turns you are shown what the database "
         "finds for what the customer has said, and the reference of a booking. Ask for what is missing, offer what was "
@@ -46,12 +46,13 @@ class MultiWOZGoal(Task[CustomerState]):
         self,
         path: str | os.PathLike[str] | None = None,
         split: str = "train",
-        domains: Sequence[str] = (),
+        domains: str | Sequence[str] = (),
         turn_cost: float = 0.02,
         patience: int = 3,
         max_turns: int = 15,
         max_utterance_tokens: int = 64,
     ) -> None:
+        domains = domains.split(",") if isinstance(domains, str) else domains
         if unknown := [domain for domain in domains if domain not in DOMAINS]:
             raise ValueError(f"domains must be some of {list(DOMAINS)}, got {unknown[0]!r}")
         if not 0 <= turn_cost <= 1:

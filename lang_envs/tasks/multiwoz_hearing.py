@@ -28,14 +28,16 @@ _ASKS = {
     "day": r"\b(what|which) days?\b|\bday\b|\bwhen\b",
     "leaveAt": r"(departure|leav\w+|travel) time|time .{0,30}(leav|depart|go\b|pick)|when .{0,30}(leav|depart|go\b)",
     "arriveBy": r"arriv(e|al|ing)",
-    "people": r"how many (people|guests|persons|tickets|seats|will)|party size|people|number of (people|guests|tickets)",
+    "people": r"how many (guests|persons|tickets|seats|will)|party size|people|number of (guests|tickets)",
     "stay": r"\bnights?\b|how long|length of (the |your )?stay|many days",
     "time": r"\b(what|which) time\b|\btime\b",
 }
 _ASKED = {slot: re.compile(pattern) for slot, pattern in _ASKS.items()}
 _REFUSES = re.compile(
-    r"\bthere (are|is|were|was) ?(no|n[o']t any)\b|\bno (such|match\w*|result|other|room|table|\w+ ?\w* (match|found|available))"
-    r"|(could|can|did|was|were|do|does|is|are) ?(no|n'?)t (\w+ )?(find|found|any|have|match|available|able|book|possible)"
+    r"\bthere (are|is|were|was) ?(no|n[o']t any)\b"
+    r"|\bno (such|match\w*|result|other|room|table|\w+ ?\w* (match|found|available))"
+    r"|(could|can|did|was|were|do|does|is|are) ?(no|n'?)t (\w+ )?"
+    r"(find|found|any|have|match|available|able|book|possible)"
     r"|\b(cannot|unable to|not able to|failed to) (find|book|reserve|locate)|\bfound no\b|\bnone\b|\bnothing\b"
     r"|\bno availability|\b(not|un)[ -]?available|\bfully booked|\bunsuccessful|\bnot successful"
 )
@@ -92,7 +94,10 @@ def tells(slot: str, facts: Mapping[str, str], heard: Heard) -> bool:
     if slot in ("leaveAt", "arriveBy"):
         return minutes(value) in {minutes(found) for found in _CLOCK.findall(text)}
     if slot == "stars":
-        return re.search(rf"\b({value}|{_NUMBER_WORDS.get(value, value)})[ -]?stars?\b|stars?\D{{0,12}}\b{value}\b", text) is not None
+        return (
+            re.search(rf"\b({value}|{_NUMBER_WORDS.get(value, value)})[ -]?stars?\b|stars?\D{{0,12}}\b{value}\b", text)
+            is not None
+        )
     if slot in _CALLED:
         return any(
             _CALLED[slot].search(sentence) and (value == "no") == bool(_NEGATED.search(sentence))

@@ -44,12 +44,14 @@ class Database:
         taxi: the colours, the makes of cars.
     """
 
-    def __init__(self, entities: Mapping[str, tuple[Entity, ...]], taxi: tuple[tuple[str, ...], tuple[str, ...]]) -> None:
+    def __init__(
+        self, entities: Mapping[str, tuple[Entity, ...]], taxi: tuple[tuple[str, ...], tuple[str, ...]]
+    ) -> None:
         self.entities, self.taxi = dict(entities), taxi
         self._called: dict[tuple[str, str], tuple[Entity, ...]] = {}
         self._having: dict[tuple[str, str], dict[str | None, set[int]]] = {}  # domain, slot -> value -> places
         for domain in OFFERED:
-            for place, entity in enumerate(self.entities[domain]):
+            for entity in self.entities[domain]:
                 self._called[domain, entity.key] = (*self._called.get((domain, entity.key), ()), entity)
             for slot in {slot for entity in self.entities[domain] for slot in entity.facts}:
                 having = self._having.setdefault((domain, slot), {})
@@ -152,6 +154,7 @@ def _entity(domain: str, record: object, where: str, number: int) -> Entity:
         for slot, value in record.items()
         if slot not in _LEFT_OUT
         and (domain, slot) not in _SAYS_NOTHING
-        and isinstance(value, str | int) and str(value).lower() not in _UNKNOWN
+        and isinstance(value, str | int)
+        and str(value).lower() not in _UNKNOWN
     }
     return Entity(domain, name if domain == "train" else str(number), facts)

@@ -78,6 +78,8 @@ def named(text: str) -> str:
 
     Words in small letters, without marks and a leading "the", "guest house" and the like in one word.
     """
-    text = text.lower().replace("&", " and ").replace("guest house", "guesthouse").replace("b and b", "bed and breakfast")
+    text = (
+        text.lower().replace("&", " and ").replace("guest house", "guesthouse").replace("b and b", "bed and breakfast")
+    )
     text = _NO_WORD.sub(" ", text.replace(" 's", "s").replace("'s", "s").replace("'", "").replace("-", " "))
     return " ".join(text.split()).removeprefix("the ")
