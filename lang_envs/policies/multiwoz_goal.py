@@ -136,14 +136,14 @@ class Expert:
     def say(self, reading: Reading, rng: np.random.Generator) -> str:
         """What it says."""
         shown = reading.shown
-        if shown.domain in OFFERED and not shown.count:
+        if shown.domain in OFFERED and not shown.number:
             return f"I am sorry, there is no {shown.domain} that matches. Would you like something else?"
         if shown.booking == IMPOSSIBLE:
             return "I am sorry, that booking is not available. Would you like to try something else?"
         parts = self.service(reading)
         if shown.domain in OFFERED and shown.name.lower() not in reading.said:
             missing = _missing(shown)
-            if shown.count > _FEW and missing and reading.questions < _MOST_QUESTIONS and "name" not in shown.told:
+            if shown.number > _FEW and missing and reading.questions < _MOST_QUESTIONS and "name" not in shown.told:
                 return _asked(missing[:2], rng)
             parts.insert(0, _any(_OFFERS, rng).format(shown.name))
         elif shown.domain == "taxi" and not shown.name:

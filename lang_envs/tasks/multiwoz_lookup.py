@@ -27,7 +27,7 @@ class Lookup(NamedTuple):
     domain: str
     told: Mapping[str, str]
     """constraints the database was asked for"""
-    count: int
+    number: int
     """how many were found; 1 where there is nothing to choose, 0 also of a taxi of which too little is known"""
     name: str
     """of the first that was found; empty where none was"""

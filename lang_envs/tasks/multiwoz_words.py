@@ -65,7 +65,7 @@ _BLANKS = (" .", " ,", " ?", " !", " 'd", " 'm", " 's", " n't", " 'll", " 've", 
 _ELSEWHERE = re.compile(
     r"\d|\b(monday|tuesday|wednesday|thursday|friday|saturday|sunday|tomorrow|today"
     r"|north|south|east|west|centre|center|cambridge|cheap|moderate\w*|expensive"
-    r"|same|instead|else|another|other|both|these|those|one of them|that restaurant|the hotel|the restaurant|yes|no|also"
+    r"|same|instead|else|another|other|both|these|those|one of them|the (hotel|restaurant)|that restaurant|yes|no|also"
     r"|wifi|parking|internet|reference|book\w*|reserv\w*|phone|numbers?|address|post ?code|fees?"
     r"|first|two|three|four|five|six|seven|eight"
     r"|matter|preference|prefer\w*|either|suggest\w*|recommend\w*|surprise|don't|do n't|didn't"
@@ -180,12 +180,8 @@ class Words:
 
 
 def _key(act: Act) -> str:
-    told = (
-        f"={act.value}"
-        if act.value == DONTCARE or (act.slot in ("parking", "internet") and act.kind == "inform")
-        else ""
-    )
-    return f"{act.kind} {act.slot}{told}"
+    is_of_the_words = act.value == DONTCARE or (act.kind == "inform" and act.slot in ("parking", "internet"))
+    return f"{act.kind} {act.slot}={act.value}" if is_of_the_words else f"{act.kind} {act.slot}"
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:
