@@ -47,15 +47,16 @@ TALK = [
     ),
     ("The Red Pot , phone 01223000001 , cb1 1aa .", {}, [["Restaurant-Inform", "Name", "The Red Pot", 0, 2]]),
     ("book it", {}, []),
-    ("Booked , the reference is AB12CD34 .", {}, [["Booking-Book", "Ref", "AB12CD34", 4, 4]]),
+    ("Booked , the reference is AB12CD34 .", {}, [["Booking-Book", "Ref", "AB12CD34", 5, 5]]),
 ]
 STATES = [{"area": "centre"}, {"area": "centre", "food": "indian"}, {"area": "centre", "food": "indian"}]
 
 
-def log(talk=TALK, states=STATES):
-    """The turns of one dialogue; it is booked in the last."""
+def log(name, talk=TALK, states=STATES):
+    """The turns of one dialogue, whose name is in one of them; it is booked in the last."""
     turns = []
     for i, (text, acts, spans) in enumerate(talk):
+        text = f"{text} ( {name} )" if i == 1 else text
         metadata = {}
         if i % 2:
             booked = [{"reference": "AB12CD34"}] if i == len(talk) - 1 else []
@@ -94,6 +95,6 @@ def write(folder, dialogues=20):
     for domain, rows in tables.items():
         (folder / "db" / f"{domain}_db.json").write_text(json.dumps(rows))
     goals = [INDIAN, TRIP]
-    found = {f"D{i}": {"goal": goals[i % 2], "log": log()} for i in range(dialogues)}
+    found = {f"D{i}": {"goal": goals[i % 2], "log": log(f"D{i}")} for i in range(dialogues)}
     (folder / "data.json").write_text(json.dumps(found))
     return folder

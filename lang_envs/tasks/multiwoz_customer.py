@@ -119,7 +119,7 @@ class Customers:
         """What the customer makes of an agent's turn, and says; None where all needs are met."""
         before, (state, acts) = state, self._take(state, heard)
         news = any(act.kind == "inform" and (act.slot, act.value) not in before.told for act in acts)
-        helped = news or state[3:9] != before[3:9]  # from told to booked
+        helped = news or _achieved(state) != _achieved(before)
         state = state._replace(turn=state.turn + 1, unhelpful=0 if helped else before.unhelpful + 1)
         if acts:
             more = [] if news else [act for act in self._next(state) if act.kind == "inform" and act not in acts]
@@ -312,6 +312,11 @@ _ASKABLE = {
     "train": ("leaveAt", "arriveBy", "day", "departure", "destination"),
     "taxi": ("leaveAt", "arriveBy", "departure", "destination"),
 }
+
+
+def _achieved(state: CustomerState) -> tuple[object, ...]:
+    """What an agent's turn can bring about beside what the customer says to it."""
+    return state.relaxed, state.rebooked, state.offer, state.known, state.booked
 
 
 def _choice(plan: Plan, keys: Sequence[str], key: str, database: Database) -> list[Act]:

@@ -93,10 +93,10 @@ class MultiWOZGoal(Task[CustomerState]):
 
     | policy (`lang_envs.policies.multiwoz_goal`) | return | success | inform | joint goal | turns |
     |---|---|---|---|---|---|
-    | uniformly random tokens | @random |
-    | `OpensWell`: offers well, tells nothing | @opens-well |
-    | `EndsWell`: fumbles, then serves well | @ends-well |
-    | `Expert` | @expert |
+    | uniformly random tokens | -0.060 | 0.000 | 0.225 | 0.000 | 3.0 |
+    | `OpensWell`: offers well, tells nothing | -0.033 | 0.067 | 0.595 | 0.067 | 5.0 |
+    | `EndsWell`: fumbles, then serves well | 0.832 | 0.987 | 0.997 | 0.870 | 7.7 |
+    | `Expert` | 0.872 | 0.994 | 1.000 | 0.802 | 6.1 |
 
     Goals of a taxi, or with a name, inform without an offer, as the standard has it. On the 999 dialogues the human
     side has Inform 97.8 and Success 96.4 read as text, and 94.0 and 92.4 delexicalised; published for the delexicalised

@@ -17,8 +17,8 @@ from lang_envs.corpora.multiwoz import database
 from lang_envs.corpora.multiwoz.database import Database
 from lang_envs.corpora.multiwoz.goal import Goal, goal_of
 from lang_envs.corpora.multiwoz.values import DOMAINS, normalised
+from lang_envs.corpora.records import brief, shown
 from lang_envs.corpora.records import field as field_of
-from lang_envs.corpora.records import shown
 
 State = Mapping[str, Mapping[str, str]]
 """of each domain, what was understood so far: slot -> value; what is to be booked as "book day" and the like"""
@@ -126,14 +126,20 @@ def read(path: str | os.PathLike[str]) -> Iterator[Annotated]:
     """Reads dialogues of 2.1's layout: ``{id: {"goal", "log": [{"text", "metadata", "dialog_act", "span_info"}]}}``.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so; a dialogue has another layout.
+        CorpusError: naming file, record and field where one is not so; another layout; an id that is there twice.
     """
+    seen: set[str] = set()
     for where, record, split in records(path):
         dialogue = dialogue_of(record, where, split)
         if "log" not in record or "goal" not in record:
             raise CorpusError(f"{where}: expected the fields 'goal' and 'log', as MultiWOZ 2.1 has them")
         turns = [_turn(turn, f"{where}, log {i}") for i, turn in enumerate(record["log"])]
         spoken = tuple(turn for turn in turns if turn.text.split())  # as many as there are in the dialogue
+        if dialogue.id in seen:
+            raise CorpusError(
+                f"{where}: the dialogue {brief(dialogue.id)} is there twice; are two versions in one folder?"
+            )
+        seen.add(dialogue.id)
         if dialogue.turns:
             yield Annotated(dialogue, goal_of(record["goal"], f"{where}, goal"), spoken)
 
@@ -142,11 +148,16 @@ def _turn(turn: Any, where: str) -> Turn:
     acts = field_of(turn, "dialog_act", object, where) if "dialog_act" in turn else {}
     if not isinstance(acts, Mapping):
         acts = {}  # where nobody annotated the turn, some versions say so in words
+    spans = field_of(turn, "span_info", list, where) if turn.get("span_info") else []
     state, booked = _state(turn.get("metadata") or {}, f"{where}, metadata")
     return Turn(
         field_of(turn, "text", str, where),
-        tuple(Act(intent, *_pair(pair, f"{where}, {intent}")) for intent, pairs in acts.items() for pair in pairs),
-        tuple(_span(span, f"{where}, span_info") for span in turn.get("span_info") or ()),
+        tuple(
+            Act(intent, *_pair(pair, f"{where}, {intent}"))
+            for intent in acts
+            for pair in field_of(acts, intent, list, f"{where}, dialog_act")
+        ),
+        tuple(span for span in (_span(s, f"{where}, span_info") for s in spans) if 0 <= span.first <= span.last),
         state,
         booked,
     )

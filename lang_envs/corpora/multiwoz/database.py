@@ -131,6 +131,8 @@ def load(folder: str | os.PathLike[str]) -> Database:
         raise CorpusError(f"{folder}: expected an entry of the police and one of taxis, found none")
     at = f"{file}, record 0"
     colours, makes = (field(records[0], key, list, at) for key in ("taxi_colors", "taxi_types"))
+    if not (colours and makes):
+        raise CorpusError(f"{at}: expected some taxi_colors and taxi_types, got none")
     return Database(entities, (tuple(map(str, colours)), tuple(map(str, makes))))
 
 

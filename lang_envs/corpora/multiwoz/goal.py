@@ -71,6 +71,8 @@ def goal_of(record: Any, where: str) -> Goal:
 
 
 def _need(domain: str, record: Any, where: str) -> Need:
+    if not isinstance(record, Mapping):
+        raise CorpusError(f"{where}: expected an object of info, book and reqt, got {shown(record)}")
     parts = {key: _slots(record, key, where) for key in ("info", "fail_info", "book", "fail_book")}
     requests = field(record, "reqt", object, where) if "reqt" in record else []
     if not (isinstance(requests, list) and all(isinstance(slot, str) for slot in requests)):
@@ -90,8 +92,8 @@ def _order(lines: list[object]) -> dict[str, int]:
     """Where each domain is first spoken of."""
     order: dict[str, int] = {}
     for line in lines:
-        for domain, words in _SPOKEN_OF.items():
-            if domain not in order and re.search(words, str(line)):
-                order[domain] = len(order)
-                break
+        found = {domain: re.search(words, str(line)) for domain, words in _SPOKEN_OF.items() if domain not in order}
+        places = {domain: place.start() for domain, place in found.items() if place}
+        if places:
+            order[min(places, key=lambda domain: places[domain])] = len(order)
     return order
