@@ -77,8 +77,8 @@ HOW_DIALOGUE = (
 
 
 HOW_MULTIWOZ = (
-    "of the goals of MultiWOZ 2.1's validation dialogues alone: means of 200 episodes by measure(env_id, None, 200) and "
-    "of 1,000 by measure(env_id, expert(task), 1_000), standard errors below 0.004"
+    "with MultiWOZ 2.1's validation dialogues alone: means of 200 episodes by measure(env_id, None, 200) and of 1,000 "
+    "by measure(env_id, expert(task), 1_000), standard errors below 0.004"
 )
 HOW_REDDIT = (
     "expert: mean of 500 episodes by measure(env_id, expert(task), 500), standard error at most 0.08; random: mean of "

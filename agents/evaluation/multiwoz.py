@@ -4,6 +4,9 @@ Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Nekvinda and Dusek 2021 (a
 is said in :mod:`lang_envs.rewards.multiwoz_success`. Agents say words, not placeholders, and track no state: what was
 understood turn by turn is the annotation's, so that of the two usual settings this is the one with the true state. In
 words it is hardly used: entities are read from the text.
+
+What ``max_response_tokens`` cuts off a turn is not said: people's own turns have Success 68 where they end after 32
+tokens, the default, and 96 after 128.
 """
 
 from __future__ import annotations
