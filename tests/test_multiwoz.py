@@ -223,8 +223,8 @@ def test_whole_dialogues_are_measured(replies, indian):
     found = evaluate(replies, HumanReply(replies.task), 0, resamples=50)
     assert (found.dialogues, found.replies) == (16, 48)
     assert found.scores["inform"].value == found.scores["success"].value == indian
-    assert found.scores["bleu"].value == pytest.approx(100)
-    assert found.scores["combined"].value == pytest.approx(100 + indian)
+    bleu = found.scores["bleu"].value  # contexts that read alike had replies that differ in one word
+    assert 90 < bleu < 100 and found.scores["combined"].value == pytest.approx(bleu + indian)
     low, high = found.scores["success"].interval
     assert 10 < low < indian < high < 95
     silent = evaluate(replies, Say("", replies.task), 0, dialogues=1, resamples=5)
