@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets_builders import clarifying_qa, dialogue, reddit, visual_dialogue, wordle, wordle_tweets
+from datasets_builders import clarifying_qa, dialogue, multiwoz_goal, reddit, visual_dialogue, wordle, wordle_tweets
 from datasets_builders.block_workers import Block, Executor, Workers
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import plain, provenance_of
@@ -121,6 +121,14 @@ RECIPES: dict[str, Recipe] = {
             "what does not, and some answer at once.",
             clarifying_qa.mixture,
             {"per_context": 4, "assistants": tuple(clarifying_qa.ASSISTANTS)},
+        ),
+        Recipe(
+            "multiwoz-goal",
+            "MultiWOZ-Goal-v0",
+            "Conversations with simulated customers who have goals of MultiWOZ: some agents serve well, some "
+            "offer the right thing and then tell nothing, some fumble before they serve well.",
+            multiwoz_goal.mixture,
+            {"agents": tuple(multiwoz_goal.AGENTS)},
         ),
         Recipe(
             "wordle-tweets",

@@ -53,6 +53,7 @@ register("Dialogue-BERTClick-v0", task="lang_envs.tasks.dialogue:Dialogue", rewa
 register("Dialogue-BLEU-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="bleu")
 register("Dialogue-chrF-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="chrf")
 register("Dialogue-METEOR-v0", task="lang_envs.tasks.dialogue:Dialogue", reward="meteor")
+register("MultiWOZ-Goal-v0", task="lang_envs.tasks.multiwoz_goal:MultiWOZGoal")
 register("Logs-v0", task="lang_envs.tasks.logs:Logs")
 register("Reddit-Toxicity-v0", task="lang_envs.tasks.reddit:Reddit")
 register("Reddit-NoisedToxicity-v0", task="lang_envs.tasks.reddit:Reddit", reward="noised_toxicity")

@@ -11,6 +11,7 @@ from typing import Any, get_type_hints
 import gymnasium
 
 from lang_envs.arguments import shown, typed
+from lang_envs.corpora.by_name import is_downloaded
 from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.misspelt import hint
 from lang_envs.plugins import asked, imported
@@ -183,10 +184,15 @@ def task_class(env_id: str) -> type[Task[Any]] | None:
 
 
 def needed_options(env_id: str) -> tuple[str, ...]:
-    """The options without which a registered environment cannot be made: those of its task that have no default."""
+    """The options without which a registered environment cannot be made.
+
+    Those of its task that have no default; and ``path`` where the corpus that it needs is not downloaded.
+    """
     found, given = task_class(env_id), gymnasium.registry[env_id].kwargs
     if found is None or isinstance(given["task"], Task):
         return ()
+    if found.needs_corpus is not None and "path" not in given and not is_downloaded(*found.needs_corpus):
+        return ("path",)
     options = inspect.signature(found).parameters.values()
     named = (option for option in options if option.kind in (option.POSITIONAL_OR_KEYWORD, option.KEYWORD_ONLY))
     return tuple(option.name for option in named if option.default is option.empty and option.name not in given)

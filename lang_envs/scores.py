@@ -19,6 +19,7 @@ from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.clarifying_qa import AskThenAnswer
 from lang_envs.policies.dialogue import HumanReply
 from lang_envs.policies.maze import ShortestPath
+from lang_envs.policies.multiwoz_goal import Expert
 from lang_envs.policies.reddit import Commenter
 from lang_envs.policies.visual_dialogue import Informative
 from lang_envs.policies.wordle import Optimal
@@ -29,6 +30,7 @@ from lang_envs.tasks.clarifying_qa import ClarifyingQA
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.maze import Maze
 from lang_envs.tasks.movie_review import OFF_GRAMMAR, REVIEWS, VOCABULARY, MovieReview
+from lang_envs.tasks.multiwoz_goal import MultiWOZGoal
 from lang_envs.tasks.reddit import Reddit
 from lang_envs.tasks.visual_dialogue import VisualDialogue
 from lang_envs.tasks.wordle import Wordle
@@ -76,6 +78,10 @@ HOW_DIALOGUE = (
 )
 
 
+HOW_MULTIWOZ = (
+    "with MultiWOZ 2.1's validation dialogues alone: means of 200 episodes by measure(env_id, None, 200) and of 1,000 "
+    "by measure(env_id, expert(task), 1_000), standard errors below 0.004"
+)
 HOW_REDDIT = (
     "expert: mean of 500 episodes by measure(env_id, expert(task), 500), standard error at most 0.08; random: mean of "
     "200 episodes by measure(env_id, None, 200), all of them alike"
@@ -105,6 +111,7 @@ MEASURED: dict[str, Reference] = {
     "Dialogue-BLEU-v0": Reference(0.003, 0.949, None, HOW_DIALOGUE),
     "Dialogue-chrF-v0": Reference(0.136, 0.957, None, HOW_DIALOGUE),
     "Dialogue-METEOR-v0": Reference(0.008, 0.961, None, HOW_DIALOGUE),
+    "MultiWOZ-Goal-v0": Reference(-0.060, 0.872, None, HOW_MULTIWOZ),
     "VisualDialogue-v0": Reference(-9.0, -2.636, None, HOW_VISUAL_DIALOGUE),
     "VisualDialogue-YesNo-v0": Reference(-9.004, -3.352, None, HOW_VISUAL_DIALOGUE),
     "VisualDialogue-ConservativeYesNo-v0": Reference(-29.0, -4.771, None, HOW_VISUAL_DIALOGUE),
@@ -167,6 +174,8 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
         return HumanReply(task, tokenizer)
     if isinstance(task, VisualDialogue) and task.is_built_in:
         return Informative(task, tokenizer)
+    if isinstance(task, MultiWOZGoal):
+        return Expert(task, tokenizer)
     if isinstance(task, Reddit):
         return Commenter(task, "kind", tokenizer)
     raise ValueError(f"There is no expert for {type(task).__name__}; pass a policy of your own.")

@@ -63,6 +63,8 @@ class Task(ABC, Generic[S]):
         max_utterance_tokens: tokens of one agent utterance, its end token included; it ends there at the latest.
         max_tokens: tokens of a whole episode, observations included; an episode that fills them is truncated.
         reward_range: the least and the most that one utterance is paid; None where nobody knows.
+        needs_corpus: the kind and the name of the downloaded corpus that it is made of, where its option ``path`` names
+            no other (:func:`lang_envs.corpora.by_name.downloaded`); None where it can be made with no files.
         splits: the values of the option ``split``, whose starting points have nothing in common; none where the task
             has no such option.
         max_context_tokens: the opening observation has at most so many tokens: of a conversation the oldest turns are
@@ -80,6 +82,7 @@ class Task(ABC, Generic[S]):
     max_utterance_tokens: int
     max_tokens: int
     reward_range: tuple[float, float] | None = None
+    needs_corpus: tuple[str, str] | None = None
     splits: tuple[str, ...] = ()
     max_context_tokens: int | None = None
     num_contexts: int | None = None

@@ -118,6 +118,9 @@ def main(ids: list[str]) -> int:
     """Prints a line for each environment -> 1 where one was refused."""
     refused = 0
     for env_id in ids:
+        if needed_options(env_id) == ("path",):
+            print(f"{env_id:40} is left out: its corpus is not in the folder that LANG_ENVS_DATA names")
+            continue
         started = time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
             found = validate(env_id, Path(folder) / "env", **needed(env_id, Path(folder)))

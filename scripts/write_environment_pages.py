@@ -17,6 +17,7 @@ from lang_envs.make import language_vec, needed_options, task_class
 from lang_envs.tokenizers import decode
 
 FOLDER = Path(__file__).parent.parent / "docs" / "environments"
+WORDS = re.compile("(?<=[a-z])(?=[A-Z][a-z]|[A-Z]+$)|(?<=[A-Z])(?=[A-Z][a-z])")  # Clarifying QA, MultiWOZ Goal
 INDEX = """# Environments
 
 Every environment acts on tokens (`gym.make(id)`), on text (`gym.make(id, level="utterance")`) and on many episodes at
@@ -47,9 +48,9 @@ def file_name(task: type[Any]) -> str:
 def page(task: type[Any], ids: list[str]) -> str:
     """One environment's page."""
     docstring = (inspect.getdoc(task) or "").split("\nAttributes:")[0].rstrip()
-    title = re.sub("(?<=[a-z])(?=[A-Z])", " ", task.__name__)
+    title = WORDS.sub(" ", task.__name__)
     parts = [f"# {title}", "`" + "` `".join(ids) + "`", docstring]
-    if needed_options(ids[0]):  # no episode can be shown of what a reader must bring
+    if task.needs_corpus or needed_options(ids[0]):  # no episode can be shown of what a reader must bring
         return "\n\n".join(parts) + "\n"
     parts += ["## Example", example(ids[0]), "## Reference Returns"]
     rows = ["| id | uniformly random tokens | expert | optimum |", "|---|---|---|---|"]

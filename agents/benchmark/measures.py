@@ -19,6 +19,7 @@ from agents.data.batch import Batch, collate
 from agents.models.value_lm import ValueLM
 from agents.reference import logprobs
 from lang_envs.episode import Episodes
+from lang_envs.seeds import EVALUATION
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tokenizers import decode
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 64  # episodes that a model reads at once
 _FITTED_EPOCHS, _FITTED_ROWS = 10, 32  # of fitted Q
+_MULTIWOZ_DIALOGUES = 100
 _COMPARED = 200  # utterances whose diversity is measured: it depends on their number, and its cost on the square
 
 
@@ -101,6 +103,22 @@ def approval(played: Played) -> dict[str, float]:
         raise ValueError(f"Approval is judged in Dialogue with the corpus {FEEDBACK!r} alone.")
     judging = judge(None if task.path is None else str(task.path))
     return {"approval": float(judging(played.utterances()).mean()), "approval_auc": judging.auc}
+
+
+def multiwoz(played: Played) -> dict[str, float]:
+    """``inform`` ``success`` ``bleu`` ``combined`` of MultiWOZ, from 0 to 100: its policy says all of 100 dialogues.
+
+    Nothing where nobody knows who played.
+
+    Raises:
+        ValueError: the task is no Dialogue with a corpus of MultiWOZ 2.1.
+    """
+    from agents.evaluation import multiwoz as measured
+
+    if played.policy is None:
+        return {}
+    found = measured.evaluate(played.env, played.policy, EVALUATION.first(), _MULTIWOZ_DIALOGUES)
+    return {name: scored.value for name, scored in found.scores.items()}
 
 
 def off_policy(played: Played) -> dict[str, float]:
@@ -214,6 +232,7 @@ def facts(played: Played) -> dict[str, float]:
 MEASURES: dict[str, Measure] = {
     "similarity": similarity,
     "approval": approval,
+    "multiwoz": multiwoz,
     "off_policy": off_policy,
     "diversity": diversity,
     "length": length,

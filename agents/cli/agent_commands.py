@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.markup import escape
 from rich.table import Table
@@ -31,14 +31,18 @@ class Eval:
         lang-envs eval runs/ilql --episodes 1024 --set greedy=true advantage_weight=4 lm_top_p=0.8
         lang-envs eval runs/ilql --advantage-states 32
         lang-envs eval runs/of-my-logs --env-options reward=bertscore
+        lang-envs eval runs/bc --measure multiwoz --env-options corpus=multiwoz split=validation
     """
 
     run: Positional[Path]
     """folder of a run or of a saved agent, or hub:owner/name"""
     env: str | None = None
     """environment id; the run's own by default"""
-    episodes: int = 256
-    """how many"""
+    episodes: int | None = None
+    """how many, 256 by default; with --measure multiwoz how many dialogues of the split, by default all"""
+    measure: Literal["multiwoz"] | None = None
+    """in place of returns: Inform, Success, BLEU and Combined of MultiWOZ, where the agent says every agent's turn of
+    whole dialogues in Dialogue"""
     seed: int = 0
     """another seed, other episodes; no data set holds them, and no agent has learned from them"""
     advantage_states: int = 0
@@ -58,16 +62,25 @@ class Eval:
         from agents.runs.environment import environment_of
         from agents.runs.run import load
 
-        at_least_one(self.episodes)
+        episodes = 256 if self.episodes is None else self.episodes
+        at_least_one(episodes)
         self.run = local(self.run, "agent")
         agent = load(self.run)
-        rows = min(self.episodes, evaluate.ROWS)
+        rows = min(episodes, evaluate.ROWS)
         env = environment_of(self.run, agent, self.env, pairs(self.env_options), rows, to_measure=True)
         decoding = decoding_of(agent, self.options)
         policy = evaluate.decoded(agent, decoding)
-        measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), self.episodes))
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
         table.add_row("decoding", escape(f"{decoding_in_words(decoding)} ({decoding_from(agent, self.options)})"))
+        if self.measure == "multiwoz":
+            from agents.evaluation import multiwoz
+
+            found = multiwoz.evaluate(env, policy, EVALUATION.first(self.seed), self.episodes)
+            for name, told in multiwoz.in_words(found):
+                table.add_row(name, told)
+            console().print(table)
+            return
+        measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), episodes))
         if not env.task.pays:
             table.add_row("return", NOT_PAID)
             measured = {name: value for name, value in measured.items() if not name.startswith("return")}

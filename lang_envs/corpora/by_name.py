@@ -30,6 +30,14 @@ def downloaded(kind: str, name: str) -> list[Path]:
     return found
 
 
+def is_downloaded(kind: str, name: str) -> bool:
+    """Whether :func:`downloaded` finds something."""
+    try:
+        return bool(downloaded(kind, name))
+    except CorpusError:
+        return False
+
+
 def _called(name: str, folder: Path) -> list[Path]:
     exact = folder / name
     return [exact] if exact.exists() else sorted(folder.glob(f"{escape(name)}*"))

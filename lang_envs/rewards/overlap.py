@@ -22,7 +22,7 @@ class BLEU:
     """
 
     def __init__(self) -> None:
-        self._metric = _sacrebleu().BLEU(effective_order=True)
+        self._metric = sacrebleu_metrics().BLEU(effective_order=True)
 
     def __call__(self, candidates: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:
         """The score of each candidate, float32 [n]."""
@@ -37,7 +37,7 @@ class ChrF:
     """
 
     def __init__(self) -> None:
-        self._metric = _sacrebleu().CHRF()
+        self._metric = sacrebleu_metrics().CHRF()
 
     def __call__(self, candidates: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:
         """The score of each candidate, float32 [n]."""
@@ -76,7 +76,12 @@ class _NoSynonyms:
         return ()
 
 
-def _sacrebleu() -> Any:
+def sacrebleu_metrics() -> Any:
+    """The module ``sacrebleu.metrics``.
+
+    Raises:
+        ImportError: it is not installed, saying what to do.
+    """
     try:
         from sacrebleu import metrics
     except ImportError as error:

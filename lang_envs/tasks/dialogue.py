@@ -55,7 +55,9 @@ class Dialogue(Task[int]):
     * `Dialogue-BLEU-v0`, `Dialogue-chrF-v0` and `Dialogue-METEOR-v0`: sentence BLEU, chrF and METEOR, from 0 to 1.
 
     See `lang_envs.rewards.bertscore` and `lang_envs.rewards.overlap` for their definitions. A policy that is trained on
-    one of them should be judged by another one too.
+    one of them should be judged by another one too. In MultiWOZ, `lang-envs eval RUN --measure multiwoz --env-options
+    corpus=multiwoz split=validation` has it say the agent's turns of whole dialogues, and gives Inform, Success, BLEU
+    and Combined (`agents.evaluation.multiwoz`).
 
     ## Episode End
     Terminates with the reply. Never truncates, unless `max_tokens` is made smaller.

@@ -22,6 +22,7 @@ from safetensors.numpy import save
 
 from lang_envs import words
 from lang_envs.corpora.dialogues import abcd, multiwoz, plain, taskmaster
+from lang_envs.corpora.multiwoz import annotated
 from lang_envs.corpora.questions import read_questions
 from lang_envs.corpora.reddit.read import read_comments
 from lang_envs.corpora.visdial.features import from_file
@@ -166,6 +167,14 @@ def woz21(name: str) -> dict[str, Any]:
     return {name: {"goal": {}, "log": [{"text": text, "metadata": {}} for text in TEXTS]}}
 
 
+def goal21(name: str) -> dict[str, Any]:
+    need = {"info": {"area": "east"}, "fail_info": {}, "book": {"day": "friday", "invalid": False}, "reqt": ["phone"]}
+    state = {"hotel": {"semi": {"area": "east"}, "book": {"booked": [], "day": ""}}}
+    acts = {"dialog_act": {"Hotel-Inform": [["Area", "east"]]}, "span_info": [["Hotel-Inform", "Area", "east", 0, 0]]}
+    log = [{"text": text, "metadata": state if i % 2 else {}, **acts} for i, text in enumerate(TEXTS)]
+    return {name: {"goal": {"hotel": need, "taxi": {}, "message": ["a hotel"]}, "log": log}}
+
+
 def woz22(name: str) -> dict[str, Any]:
     turns = [{"speaker": ("USER", "SYSTEM")[i % 2], "utterance": text, "frames": []} for i, text in enumerate(TEXTS)]
     return {"dialogue_id": name, "services": [], "turns": turns}
@@ -199,6 +208,7 @@ def own(name: str) -> dict[str, Any]:
 
 DIALOGUES = {
     "MultiWOZ 2.1": Source(multiwoz.read, "data.json", "json", woz21("a") | woz21("b")),
+    "MultiWOZ 2.1, annotated": Source(annotated.read, "data.json", "json", goal21("a")),
     "MultiWOZ 2.2": Source(multiwoz.read, "dialogues_001.json", "json", [woz22("a"), woz22("b")]),
     "MultiWOZ, the hub's array": Source(multiwoz.read, "rows.json", "json", [hub("a"), hub("b")]),
     "MultiWOZ, the hub's lines": Source(multiwoz.read, "rows.jsonl", "lines", [hub("a"), hub("b")]),

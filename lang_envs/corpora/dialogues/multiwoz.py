@@ -44,12 +44,20 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
     Raises:
         CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
     """
-    path = Path(path)
-    files = files_of(path, *_PATTERNS, "*.parquet")
-    return without_duplicates((dialogue for file in files for dialogue in _file(file)), path)
+    return without_duplicates((dialogue_of(record, where, split) for where, record, split in records(path)), Path(path))
 
 
-def _file(file: Path) -> Iterator[Dialogue]:
+def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, Any, str | None]]:
+    """The dialogues of a file or a folder as they stand there: where each is, its record, and its split where known.
+
+    Raises:
+        CorpusError: where a file cannot be read.
+    """
+    for file in files_of(Path(path), *_PATTERNS, "*.parquet"):
+        yield from _file(file)
+
+
+def _file(file: Path) -> Iterator[tuple[str, Any, str | None]]:
     split, listed = split_named(file), _listed(file.parent) if file.name.startswith("data.json") else {}
     rows: Iterator[tuple[str, Any]]
     if file.suffix == ".parquet":
@@ -59,10 +67,9 @@ def _file(file: Path) -> Iterator[Dialogue]:
     else:
         rows = _json(file)
     for where, record in rows:
-        dialogue = _dialogue(record, where)
         if listed:
-            split = listed.get(dialogue.id.removesuffix(".json"), "train")
-        yield Dialogue(dialogue.id, dialogue.turns, split)
+            split = listed.get(field(record, "dialogue_id", str, where).removesuffix(".json"), "train")
+        yield where, record, split
 
 
 def _json(file: Path) -> Iterator[tuple[str, Any]]:
@@ -96,7 +103,12 @@ def _listed(folder: Path) -> dict[str, str]:
     }
 
 
-def _dialogue(record: Any, where: str) -> Dialogue:
+def dialogue_of(record: Any, where: str, split: str | None) -> Dialogue:
+    """What was said in a record of :func:`records`.
+
+    Raises:
+        CorpusError: naming the field where one is not as its layout says.
+    """
     name = field(record, "dialogue_id", str, where)
     said: list[tuple[object, object]]
     if "log" in record:
@@ -124,4 +136,4 @@ def _dialogue(record: Any, where: str) -> Dialogue:
             raise CorpusError(f"{at}, field 'utterance': expected a text, got {shown(text)}")
         if words := spoken(text, at):
             turns.append((who, words))
-    return Dialogue(name, tuple(turns))
+    return Dialogue(name, tuple(turns), split)

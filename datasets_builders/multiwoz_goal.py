@@ -1,0 +1,47 @@
+"""How the logged conversations of MultiWOZ-Goal are made: the same goals served by agents of different habits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed, played
+from lang_envs.episode import Episode
+from lang_envs.policies.multiwoz_goal import AGENTS
+from lang_envs.tasks.multiwoz_goal import MultiWOZGoal
+from lang_envs.vector import TokenVectorEnv
+
+_BLOCK_EPISODES = 1024
+
+
+def mixture(env: TokenVectorEnv, seed: int, agents: Sequence[str] = tuple(AGENTS)) -> Block:
+    """Conversations about drawn goals; who serves is drawn for each, and noted in its info.
+
+    Args:
+        env: of MultiWOZ-Goal.
+        seed: of the recording.
+        agents: names of ``lang_envs.policies.multiwoz_goal.AGENTS``; one said twice serves twice as often.
+
+    Raises:
+        ValueError: for another task, an unknown agent or none.
+    """
+    task = env.task
+    if not isinstance(task, MultiWOZGoal):
+        raise ValueError(f"this recipe needs the environment MultiWOZ-Goal, got the task {type(task).__name__}")
+    if not agents or not set(agents) <= AGENTS.keys():
+        raise ValueError(f"agents must be some of {list(AGENTS)}, got {list(agents)}")
+    policies = [AGENTS[name](task, env.tokenizer) for name in agents]
+    first = first_seed(seed)
+
+    def block(k: int) -> Iterator[Episode]:
+        seeds = range(first + k * _BLOCK_EPISODES, first + (k + 1) * _BLOCK_EPISODES)
+        drawn = np.random.default_rng((seeds[0], 2)).integers(len(policies), size=len(seeds)).tolist()
+        own = [
+            iter(list(played(env, policy, [s for s, d in zip(seeds, drawn, strict=True) if d == i], name)))
+            for i, (name, policy) in enumerate(zip(agents, policies, strict=True))
+        ]
+        yield from (next(own[i]) for i in drawn)
+
+    return block

@@ -1,0 +1,338 @@
+"""The simulated customer of MultiWOZ: an agenda of constraints, questions and bookings, worked off domain by domain.
+
+After Schatzmann et al. 2007, "Agenda-Based User Simulation for Bootstrapping a POMDP Dialogue System" (NAACL). The
+agenda is not a stack that is pushed and popped at random but follows from what is still open, so that a state is a
+value: correct a wrong offer, answer what is asked, then tell constraints, then ask, then book, then go on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from lang_envs.corpora.multiwoz.database import Database, Entity
+from lang_envs.corpora.multiwoz.goal import Goal, Need
+from lang_envs.corpora.multiwoz.values import DONTCARE, OFFERED, normalised
+from lang_envs.tasks.multiwoz_hearing import Heard, tells
+from lang_envs.tasks.multiwoz_words import Act
+
+_AT_ONCE = 2  # constraints or questions in one turn
+_ANSWERS_AT_ONCE = 3
+_COMMUTE = ("departure", "destination")
+_TIMES = {"leaveAt": "arriveBy", "arriveBy": "leaveAt"}  # who cares for one is asked for the other
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+
+
+class Plan(NamedTuple):
+    """One need of a goal, ready to be worked off."""
+
+    domain: str
+    first: Mapping[str, str]
+    """constraints that nothing satisfies, and that are told before ``info``; else empty"""
+    info: Mapping[str, str]
+    requests: tuple[str, ...]
+    first_book: Mapping[str, str]
+    """what cannot be booked, and is asked for before ``book``; else empty"""
+    book: Mapping[str, str]
+    """by slots such as "book day" """
+
+
+class CustomerState(NamedTuple):
+    """Where a customer is in their agenda."""
+
+    context: int
+    """the goal's number"""
+    turn: int = 0
+    """utterances of the agent so far"""
+    at: int = 0
+    """which need is under way; all are met where it is their number"""
+    told: tuple[tuple[str, str], ...] = ()
+    """slots and values told in this need, the latest last"""
+    relaxed: bool = False
+    """whether the first constraints were given up"""
+    rebooked: bool = False
+    """whether the first booking was given up"""
+    offer: str | None = None
+    """the key of the entity that was accepted"""
+    known: frozenset[str] = frozenset()
+    """requests that were answered"""
+    booked: bool = False
+    venues: tuple[str, ...] = ()
+    """the names of what was accepted in the needs before"""
+    offers: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """of each domain, what the agent named last"""
+    in_full: bool = True
+    """whether all constraints and details of the needs met so far were told"""
+    unhelpful: int = 0
+    """turns in a row in which the agent did nothing that helps"""
+    over: bool = False
+
+
+class Said(NamedTuple):
+    """What the customer says: acts about one domain."""
+
+    domain: str
+    opens: bool
+    """whether a new need begins with them"""
+    acts: tuple[Act, ...]
+
+
+def plans_of(goal: Goal, database: Database) -> tuple[Plan, ...]:
+    """The needs in order. First constraints that something does satisfy are left out: nobody would give them up."""
+    return tuple(_plan(need, database) for need in goal.needs)
+
+
+def _plan(need: Need, database: Database) -> Plan:
+    possible = need.domain in OFFERED and database.query(need.domain, need.fail_info)
+    return Plan(
+        need.domain,
+        {} if possible else _said(need.fail_info),
+        _said(need.info),
+        need.requests,
+        {f"book {slot}": value for slot, value in need.fail_book.items()},
+        {f"book {slot}": value for slot, value in need.book.items()},
+    )
+
+
+def _said(info: Mapping[str, str]) -> dict[str, str]:
+    return {slot: value for slot, value in info.items() if normalised(slot, value)}
+
+
+class Customers:
+    """The customers of some goals, answering agents.
+
+    Args:
+        goals: one for each customer.
+        database: that the agent looks things up in, and by which the customer judges offers.
+    """
+
+    def __init__(self, goals: Sequence[Goal], database: Database) -> None:
+        self.database = database
+        self.plans = [plans_of(goal, database) for goal in goals]
+
+    def begin(self, context: int) -> tuple[CustomerState, Said]:
+        """The customer of goal ``context`` opens with the first need."""
+        return self._open(CustomerState(context))
+
+    def answer(self, state: CustomerState, heard: Heard) -> tuple[CustomerState, Said | None]:
+        """What the customer makes of an agent's turn, and says; None where all needs are met."""
+        before, (state, acts) = state, self._take(state, heard)
+        news = any(act.kind == "inform" and (act.slot, act.value) not in before.told for act in acts)
+        helped = news or _achieved(state) != _achieved(before)
+        state = state._replace(turn=state.turn + 1, unhelpful=0 if helped else before.unhelpful + 1)
+        if acts:
+            more = [] if news else [act for act in self._next(state) if act.kind == "inform" and act not in acts]
+            return self._tell(state, [*acts, *more[:1]], opens=False)
+        while state.at < len(self.plans[state.context]):
+            if acts := self._next(state):
+                return self._tell(state, acts, opens=False)
+            state = self._met(state)
+            if state.at < len(self.plans[state.context]):
+                return self._open(state)
+        return state._replace(over=True), None
+
+    # What is known
+
+    def plan(self, state: CustomerState) -> Plan:
+        """The need under way."""
+        return self.plans[state.context][state.at]
+
+    def wanted(self, state: CustomerState) -> Mapping[str, str]:
+        """The constraints as the customer would tell them now."""
+        plan = self.plan(state)
+        if plan.first and not state.relaxed:
+            return plan.first
+        if plan.domain == "taxi" and state.venues:  # it takes the customer from one place of the goal to the other
+            missing = [slot for slot in _COMMUTE if slot not in plan.info]
+            places = (
+                [name for name in state.venues if name not in plan.info.values()][-len(missing) :] if missing else []
+            )
+            return {**dict(zip(missing, places, strict=False)), **plan.info}
+        return plan.info
+
+    def booking(self, state: CustomerState) -> Mapping[str, str]:
+        """The details of the booking as the customer would tell them now."""
+        plan = self.plan(state)
+        return plan.book if state.rebooked else {**plan.book, **plan.first_book}
+
+    def found(self, state: CustomerState) -> tuple[Entity, ...]:
+        """What the database answers to what was told: first what was accepted, else another entry for each goal."""
+        plan = self.plan(state)
+        asked = tuple(pair for pair in state.told if not pair[0].startswith("book "))
+        found = self.database.query(plan.domain, asked)
+        if not found:
+            return ()
+        turned = state.context % len(found)
+        found = (*found[turned:], *found[:turned])
+        own = next((entity for entity in found if entity.key == state.offer), None)
+        return found if own is None else (own, *(entity for entity in found if entity is not own))
+
+    def facts(self, state: CustomerState) -> Mapping[str, str]:
+        """The attributes of what is on the table; empty where nothing is."""
+        plan, told = self.plan(state), dict(state.told)
+        if plan.domain in OFFERED:
+            return {} if state.offer is None else self._accepted(state).facts
+        if plan.domain == "taxi":
+            needed = self.wanted(state)
+            return self._car(state) if all(told.get(slot) == value for slot, value in needed.items()) else {}
+        return self.database.fixed(plan.domain, told)
+
+    def reference(self, state: CustomerState) -> str | None:
+        """The reference of a booking as told: empty where it cannot be booked, None where more must be told."""
+        plan, told = self.plan(state), dict(state.told)
+        if state.offer is None or not plan.book:
+            return None
+        details = {slot: told.get(slot) for slot in plan.book}
+        if None in details.values():
+            return None
+        if plan.first_book and details == {**plan.book, **plan.first_book}:
+            return ""
+        return _code(state.context, plan.domain, state.offer)
+
+    def _accepted(self, state: CustomerState) -> Entity:
+        plan = self.plan(state)
+        assert state.offer is not None
+        fitting = [e for e in self.database.query(plan.domain, plan.info) if e.key == state.offer]
+        return (fitting or [*self.database.called(plan.domain, state.offer)])[0]
+
+    def _car(self, state: CustomerState) -> Mapping[str, str]:
+        colours, makes = self.database.taxi
+        drawn = int.from_bytes(hashlib.blake2b(f"taxi {state.context}".encode(), digest_size=8).digest())
+        car = f"{colours[drawn % len(colours)]} {makes[drawn // 8 % len(makes)]}"
+        return {"car type": car, "phone": f"07{drawn % 10**9:09d}"}
+
+    # What the agent's turn changes
+
+    def _take(self, state: CustomerState, heard: Heard) -> tuple[CustomerState, list[Act]]:
+        """The state after the agent's turn, and what has to be said to it at once."""
+        state = state._replace(offers=_latest(state.offers, heard.mentions.offers))
+        state, acts = self._offered(state, heard)
+        if heard.refuses and not acts:
+            state, acts = self._refused(state)
+        state = self._informed(state, heard)
+        asked = [self._answered(state, slot) for slot in heard.asks]
+        answers = dict.fromkeys(act for act in asked if act is not None and act not in acts)
+        return state, [*acts, *answers][:_ANSWERS_AT_ONCE]
+
+    def _offered(self, state: CustomerState, heard: Heard) -> tuple[CustomerState, list[Act]]:
+        plan = self.plan(state)
+        keys = heard.mentions.offers.get(plan.domain, ())
+        if not keys or state.offer in keys:
+            return state, []
+        wanted = self.wanted(state)
+        right = [key for key in keys if self.database.satisfies(plan.domain, key, wanted)]
+        if right:
+            return state._replace(offer=right[0], known=frozenset(), booked=False), _choice(
+                plan, keys, right[0], self.database
+            )
+        missed = self.database.violated(plan.domain, keys[-1], wanted)
+        return state, [Act("inform", slot, wanted[slot]) for slot in missed[:_AT_ONCE]]
+
+    def _refused(self, state: CustomerState) -> tuple[CustomerState, list[Act]]:
+        plan = self.plan(state)
+        if plan.first and not state.relaxed and state.offer is None:
+            changed = [Act("inform", s, v) for s, v in plan.info.items() if plan.first.get(s) != v]
+            kept = tuple(pair for pair in state.told if pair[0] in plan.info)
+            return state._replace(relaxed=True, told=kept), changed[:_ANSWERS_AT_ONCE]
+        if plan.first_book and not state.rebooked and self.reference(state) == "":
+            changed = [Act("inform", s, v) for s, v in plan.book.items() if plan.first_book.get(s, v) != v]
+            return state._replace(rebooked=True), changed
+        return state, []
+
+    def _informed(self, state: CustomerState, heard: Heard) -> CustomerState:
+        facts = self.facts(state)
+        if not facts:
+            return state
+        known = {slot for slot in self.plan(state).requests if slot not in state.known and tells(slot, facts, heard)}
+        reference = self.reference(state)
+        booked = bool(reference) and tells("reference", {"reference": reference or ""}, heard)
+        return state._replace(known=state.known | known if known else state.known, booked=state.booked or booked)
+
+    def _answered(self, state: CustomerState, slot: str) -> Act | None:
+        """The answer to a question of the agent; None where it was answered before and is beside the point."""
+        wanted, booking = self.wanted(state), self.booking(state)
+        detail = f"book {slot}"
+        if (state.offer is not None or slot not in wanted) and detail in booking:
+            return Act("inform", detail, booking[detail])
+        slot = _TIMES.get(slot, slot) if slot not in wanted and _TIMES.get(slot) in wanted else slot
+        if slot in wanted:
+            return Act("inform", slot, wanted[slot])
+        if state.offer is not None or slot not in _ASKABLE.get(self.plan(state).domain, ()):
+            return None
+        return Act("inform", slot, DONTCARE)
+
+    # What the customer says of their own accord
+
+    def _next(self, state: CustomerState) -> list[Act]:
+        """What is still open in this need; nothing where it is met."""
+        plan, told = self.plan(state), dict(state.told)
+        wanted, booking = self.wanted(state), self.booking(state)
+        if not self.facts(state):
+            untold = [Act("inform", slot, value) for slot, value in wanted.items() if told.get(slot) != value]
+            return untold[:_AT_ONCE] or [Act("suggest")]
+        if unknown := [Act("request", slot) for slot in plan.requests if slot not in state.known]:
+            return unknown[:_AT_ONCE]
+        if plan.book and not state.booked:
+            untold = [Act("inform", slot, value) for slot, value in booking.items() if told.get(slot) != value]
+            return untold[:_ANSWERS_AT_ONCE] or [Act("request", "reference")]
+        return []
+
+    def _tell(self, state: CustomerState, acts: Sequence[Act], opens: bool) -> tuple[CustomerState, Said]:
+        told = dict(state.told)
+        for act in acts:
+            if act.kind == "inform":
+                told[act.slot] = act.value
+        return state._replace(told=tuple(told.items())), Said(self.plan(state).domain, opens, tuple(acts))
+
+    def _met(self, state: CustomerState) -> CustomerState:
+        """The next need, with what this one leaves behind."""
+        plan, told = self.plan(state), dict(state.told)
+        needed = {**plan.info, **plan.book}
+        in_full = state.in_full and all(told.get(slot) == value for slot, value in needed.items())
+        venues = state.venues
+        if plan.domain in OFFERED and plan.domain != "train":
+            venues = (*venues, self._accepted(state).name)
+        fresh = CustomerState(state.context)
+        return state._replace(
+            at=state.at + 1, told=(), relaxed=False, rebooked=False, offer=None, known=fresh.known, booked=False,
+            venues=venues, in_full=in_full,
+        )  # fmt: skip
+
+    def _open(self, state: CustomerState) -> tuple[CustomerState, Said]:
+        first = [Act("inform", slot, value) for slot, value in self.wanted(state).items()]
+        name = [act for act in first if act.slot == "name"]
+        return self._tell(state, (name or first)[: 1 + state.context % _AT_ONCE], opens=True)
+
+
+_ASKABLE = {
+    "restaurant": ("area", "food", "pricerange"),
+    "hotel": ("area", "pricerange", "type", "stars", "parking", "internet"),
+    "attraction": ("area", "type"),
+    "train": ("leaveAt", "arriveBy", "day", "departure", "destination"),
+    "taxi": ("leaveAt", "arriveBy", "departure", "destination"),
+}
+
+
+def _achieved(state: CustomerState) -> tuple[object, ...]:
+    """What an agent's turn can bring about beside what the customer says to it."""
+    return state.relaxed, state.rebooked, state.offer, state.known, state.booked
+
+
+def _choice(plan: Plan, keys: Sequence[str], key: str, database: Database) -> list[Act]:
+    """Which of several offers it shall be; nothing where there is one."""
+    if len(keys) == 1 or plan.domain == "train":
+        return []
+    return [Act("inform", "name", database.called(plan.domain, key)[0].name)]
+
+
+def _latest(
+    offers: tuple[tuple[str, tuple[str, ...]], ...], named: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    return tuple({**dict(offers), **named}.items()) if named else offers
+
+
+def _code(context: int, domain: str, key: str) -> str:
+    drawn = int.from_bytes(hashlib.blake2b(f"{context} {domain} {key}".encode(), digest_size=8).digest())
+    letters = [_LETTERS[drawn // 36**place % 36] for place in range(7)]
+    return "".join([*letters, str(drawn % 10)])
