@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets_builders import clarifying_qa, dialogue, reddit, visual_dialogue, wordle, wordle_tweets
+from datasets_builders import clarifying_qa, dialogue, reddit, service_desk, visual_dialogue, wordle, wordle_tweets
 from datasets_builders.block_workers import Block, Executor, Workers
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import plain, provenance_of
@@ -102,6 +102,14 @@ RECIPES: dict[str, Recipe] = {
             "what does not, and some answer at once.",
             clarifying_qa.mixture,
             {"per_context": 4, "assistants": tuple(clarifying_qa.ASSISTANTS)},
+        ),
+        Recipe(
+            "service-desk",
+            "ServiceDesk-v0",
+            "Conversations at a service desk: some desks open well and guess the booking, some open badly and end "
+            "well, some do anything. None of them is good throughout.",
+            service_desk.mixture,
+            {"shares": service_desk.SHARES},
         ),
         Recipe(
             "wordle-tweets",

@@ -39,6 +39,7 @@ register(
     require_dictionary=False,
 )
 register("ClarifyingQA-v0", task="lang_envs.tasks.clarifying_qa:ClarifyingQA")
+register("ServiceDesk-v0", task="lang_envs.tasks.service_desk:ServiceDesk")
 register("VisualDialogue-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue")
 register("VisualDialogue-YesNo-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue", reward="yes_no")
 register(
