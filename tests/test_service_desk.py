@@ -9,6 +9,7 @@ from chat_tokenizers import FAMILIES, chat_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agents.evaluation.service_desk_table import DeskTable
 from datasets_builders import build
 from lang_envs import check_env, rollout
 from lang_envs.conversation import assistant
@@ -328,3 +329,17 @@ def test_nobody_in_the_log_is_good_throughout(tmp_path):
         build("service-desk", 3, tmp_path / "c", env_id="MovieReview-v0", progress=False)
     with pytest.raises(ValueError, match="shares are 4 numbers"):
         build("service-desk", 3, tmp_path / "c", shares=(1,), progress=False)
+
+
+def test_a_table_of_acts_stitches_what_filtering_cannot(played):
+    log = [episode for kind in (Guesser, Hasty) for episode in played[kind]]
+    best = sorted(log, key=lambda episode: -episode.ret)[: len(log) // 10]
+
+    def earned(table, weight):
+        return exact_value(TASK, lambda view, turn: table.policy(view, turn, weight, greedy=True))
+
+    cloned, filtered = (earned(DeskTable.of(TASK, episodes), 0.0) for episodes in (log, best))
+    stitched = earned(DeskTable.of(TASK, log, tau=0.99), 32.0)
+    assert stitched > max(cloned, filtered) + 0.2
+    with pytest.raises(ValueError, match="expectile"):
+        DeskTable.of(TASK, log, tau=1.0)
