@@ -7,7 +7,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from datasets_builders import clarifying_qa, dialogue, multiwoz_goal, reddit, visual_dialogue, wordle, wordle_tweets
+from datasets_builders import (
+    clarifying_qa,
+    dialogue,
+    multiwoz_goal,
+    reddit,
+    service_desk,
+    visual_dialogue,
+    wordle,
+    wordle_tweets,
+)
 from datasets_builders.block_workers import Block, Executor, Workers
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import plain, provenance_of
@@ -129,6 +138,14 @@ RECIPES: dict[str, Recipe] = {
             "offer the right thing and then tell nothing, some fumble before they serve well.",
             multiwoz_goal.mixture,
             {"agents": tuple(multiwoz_goal.AGENTS)},
+        ),
+        Recipe(
+            "service-desk",
+            "ServiceDesk-v0",
+            "Conversations at a service desk: some desks open well and guess the booking, some open badly and end "
+            "well, some do anything. None of them is good throughout.",
+            service_desk.mixture,
+            {"shares": service_desk.SHARES},
         ),
         Recipe(
             "wordle-tweets",

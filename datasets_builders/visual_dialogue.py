@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from datasets_builders.block_workers import Block
 from datasets_builders.recorder import first_seed, played
+from datasets_builders.shares import shared
 from lang_envs.corpora.visdial.world import VisdialWorld
 from lang_envs.episode import Episode
 from lang_envs.policies.visual_dialogue import Informative, RandomQuestions, Repetitive, YesNo
@@ -37,25 +38,12 @@ def mixture(
     Raises:
         ValueError: where the shares are not four numbers >= 0, one of them positive.
     """
-    odds = np.asarray(shares, np.float64)
-    if odds.shape != (len(QUESTIONERS),) or not (np.isfinite(odds).all() and odds.min() >= 0 and odds.sum() > 0):
-        raise ValueError(f"shares are {len(QUESTIONERS)} numbers >= 0, for {list(QUESTIONERS)}, got {list(shares)}")
-    first, task = first_seed(seed), _task(env)
+    task = _task(env)
     policies: dict[str, Policy] = {
         name: Informative(task, env.tokenizer, thrifty=thrifty) if kind is Informative else kind(task, env.tokenizer)
         for name, kind in QUESTIONERS.items()
     }
-
-    def block(k: int) -> Iterator[Episode]:
-        seeds = range(first + k * _BLOCK_DIALOGUES, first + (k + 1) * _BLOCK_DIALOGUES)
-        drawn = np.random.default_rng((seeds[0], 2)).choice(len(odds), size=len(seeds), p=odds / odds.sum())
-        own = [
-            iter(list(played(env, policy, [s for s, d in zip(seeds, drawn, strict=True) if d == i], name)))
-            for i, (name, policy) in enumerate(policies.items())
-        ]
-        yield from (next(own[i]) for i in drawn.tolist())
-
-    return block
+    return shared(env, seed, policies, shares, _BLOCK_DIALOGUES)
 
 
 def human(env: TokenVectorEnv, seed: int) -> Block:

@@ -41,6 +41,7 @@ register(
 register("Maze-v0", task="lang_envs.tasks.maze:Maze")
 register("Maze-PO-v0", task="lang_envs.tasks.maze:Maze", observed="walls")
 register("ClarifyingQA-v0", task="lang_envs.tasks.clarifying_qa:ClarifyingQA")
+register("ServiceDesk-v0", task="lang_envs.tasks.service_desk:ServiceDesk")
 register("VisualDialogue-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue")
 register("VisualDialogue-YesNo-v0", task="lang_envs.tasks.visual_dialogue:VisualDialogue", reward="yes_no")
 register(

@@ -98,6 +98,8 @@ class Markup:
         key = (messages, ended, over)
         if (known := self._answers.get(key)) is not None:
             return known
+        if ("assistant", "system") not in self._between:
+            messages = _without_system(messages)
         ids = self._spelled(self._written("assistant", self._merged(messages), over))
         return remembered(self._answers, key, ids[1:] if ended else ids, MOST_SPELLINGS)
 

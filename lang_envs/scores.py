@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lang_envs.make import language_vec
+from lang_envs.policies import multiwoz_goal, service_desk
 from lang_envs.policies.any_task import RandomTokens, Say
 from lang_envs.policies.clarifying_qa import AskThenAnswer
 from lang_envs.policies.dialogue import HumanReply
 from lang_envs.policies.maze import ShortestPath
-from lang_envs.policies.multiwoz_goal import Expert
 from lang_envs.policies.reddit import Commenter
 from lang_envs.policies.visual_dialogue import Informative
 from lang_envs.policies.wordle import Optimal
@@ -32,6 +32,7 @@ from lang_envs.tasks.maze import Maze
 from lang_envs.tasks.movie_review import OFF_GRAMMAR, REVIEWS, VOCABULARY, MovieReview
 from lang_envs.tasks.multiwoz_goal import MultiWOZGoal
 from lang_envs.tasks.reddit import Reddit
+from lang_envs.tasks.service_desk import ServiceDesk
 from lang_envs.tasks.visual_dialogue import VisualDialogue
 from lang_envs.tasks.wordle import Wordle
 from lang_envs.vector import TokenVectorEnv
@@ -106,6 +107,13 @@ MEASURED: dict[str, Reference] = {
     "ClarifyingQA-v0": Reference(
         0.0, 1.0, 1.0, "expert: exact, over all questions; random: none of 20,000 episodes stated the answer"
     ),
+    "ServiceDesk-v0": Reference(
+        -0.04,
+        0.895,
+        0.895,
+        "expert: exact, by lang_envs.tasks.service_desk_values; random: mean of 2,000 episodes, standard error 0.0005, "
+        "by measure(env_id, None, 2_000)",
+    ),
     "Dialogue-BERTScore-v0": Reference(-0.169, 0.964, None, HOW_DIALOGUE),
     "Dialogue-BERTClick-v0": Reference(0.0, 0.956, None, HOW_DIALOGUE),
     "Dialogue-BLEU-v0": Reference(0.003, 0.949, None, HOW_DIALOGUE),
@@ -170,12 +178,14 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
         return ShortestPath(task)
     if isinstance(task, ClarifyingQA):
         return AskThenAnswer(task, tokenizer)
+    if isinstance(task, ServiceDesk):
+        return service_desk.Expert(task, tokenizer)
     if isinstance(task, Dialogue):
         return HumanReply(task, tokenizer)
     if isinstance(task, VisualDialogue) and task.is_built_in:
         return Informative(task, tokenizer)
     if isinstance(task, MultiWOZGoal):
-        return Expert(task, tokenizer)
+        return multiwoz_goal.Expert(task, tokenizer)
     if isinstance(task, Reddit):
         return Commenter(task, "kind", tokenizer)
     raise ValueError(f"There is no expert for {type(task).__name__}; pass a policy of your own.")

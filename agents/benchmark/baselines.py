@@ -129,6 +129,18 @@ def _clarifying_policies() -> dict[str, Make]:
     return {name: _in_tokens(kind) for name, kind in found.items()}
 
 
+def _desk_policies() -> dict[str, Make]:
+    from lang_envs.policies import service_desk
+
+    found: dict[str, Callable[..., Policy]] = {
+        "expert": service_desk.Expert,
+        "guesser": service_desk.Guesser,
+        "hasty": service_desk.Hasty,
+        "any_act": service_desk.AnyAct,
+    }
+    return {name: _in_tokens(kind) for name, kind in found.items()}
+
+
 POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
     "Wordle": _wordle_policies,
     "Maze": _maze_policies,
@@ -137,6 +149,7 @@ POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
     "VisualDialogue": _visual_dialogue_policies,
     "Reddit": _reddit_policies,
     "ClarifyingQA": _clarifying_policies,
+    "ServiceDesk": _desk_policies,
 }
 """Scripted policies by task and name; imported where they are asked for."""
 

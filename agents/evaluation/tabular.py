@@ -3,15 +3,13 @@
     Q(s, a) = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')    (``value_learning``)
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
-<<<<<<< HEAD
 With backup "implicit" Q(s, a) inside an utterance is where L_Q of ``value_learning`` is least: between the mean over
 the log of y and the tau-expectile of e, what the utterances that go on from there are worth at their ends.
 
 The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
-=======
+
 By default every history is a state of its own: the table is the prefix tree of the logged tokens. It is solved
 backwards, so nothing is trained. With tau = 1/2 these are the
->>>>>>> w/wordle
 behaviour's own values (SARSA, Monte-Carlo returns), whatever lambda. With tau -> 1 and one step they are the best the
 log shows; with a backup to the end of the utterance a token is worth what the log said after it on average, and only
 the choice between tokens is the best. A network that scores otherwise does so by generalising, or by not having

@@ -210,13 +210,13 @@ def _spoken(speaker: str, meaning: Meaning, draw: Draw) -> str:
 
 
 @cache
-def _pieces(wording: str) -> tuple[tuple[str, ...], ...]:
+def pieces(wording: str) -> tuple[tuple[str, ...], ...]:
     """A wording as what there is to choose from, piece by piece."""
     return tuple(tuple(piece.split("|")) for piece in _CHOICES.split(wording))
 
 
 def _worded(wording: str, draw: Draw) -> str:
-    return "".join(piece[0] if len(piece) == 1 else piece[draw(len(piece))] for piece in _pieces(wording))
+    return "".join(piece[0] if len(piece) == 1 else piece[draw(len(piece))] for piece in pieces(wording))
 
 
 @cache

@@ -1,0 +1,44 @@
+"""Logs of several policies, each with its share of the episodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+
+from datasets_builders.block_workers import Block
+from datasets_builders.recorder import first_seed, played
+from lang_envs.episode import Episode
+from lang_envs.rollout import Policy
+from lang_envs.vector import TokenVectorEnv
+
+
+def shared(
+    env: TokenVectorEnv, seed: int, policies: Mapping[str, Policy], shares: Sequence[float], block_size: int
+) -> Block:
+    """Episodes of the policies; who plays is drawn for each episode, and noted in its info.
+
+    Args:
+        env: where they play.
+        seed: of the recording.
+        policies: by the name that they have in the log.
+        shares: how often each plays, in that order, as odds: they need not sum to 1.
+        block_size: episodes that are played at once, and that an interruption may lose.
+
+    Raises:
+        ValueError: where the shares are not a number >= 0 for each policy, one of them positive.
+    """
+    odds, first = np.asarray(shares, np.float64), first_seed(seed)
+    if odds.shape != (len(policies),) or not (np.isfinite(odds).all() and odds.min() >= 0 and odds.sum() > 0):
+        raise ValueError(f"shares are {len(policies)} numbers >= 0, for {list(policies)}, got {list(shares)}")
+
+    def block(k: int) -> Iterator[Episode]:
+        seeds = range(first + k * block_size, first + (k + 1) * block_size)
+        drawn = np.random.default_rng((seeds[0], 2)).choice(len(odds), size=len(seeds), p=odds / odds.sum())
+        own = [
+            iter(list(played(env, policy, [s for s, d in zip(seeds, drawn, strict=True) if d == i], name)))
+            for i, (name, policy) in enumerate(policies.items())
+        ]
+        yield from (next(own[i]) for i in drawn.tolist())
+
+    return block

@@ -1,0 +1,111 @@
+"""What a way to act is worth at a :class:`~lang_envs.tasks.service_desk.ServiceDesk`, exactly: by dynamic programming.
+
+Services, entities and values are alike up to their names, so that a goal of each kind stands for all. A conversation is
+played from all of them at once, under the rules of the task itself: what cannot be told apart by what the desk sees is
+one state of belief, and what is done in it is done in all of its conversations.
+
+    value(belief) = sum over acts of pi(act | view) (P(success) + value(what is then seen)) - turn cost
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from lang_envs.corpora.dialogues.desk import values_of
+from lang_envs.tasks.service_desk import PATIENCE, ServiceDesk
+from lang_envs.tasks.service_desk_acts import Act, Desk, View, desk_of, ways
+from lang_envs.tasks.service_desk_goals import BOOKINGS, REQUESTS, Goal, changes
+from lang_envs.tasks.service_desk_rules import NOTHING, DeskState, begun, respond
+
+Belief = dict[DeskState, float]
+"""conversations that look the same, and how likely each is"""
+Chances = Mapping[Act, float]
+ActPolicy = Callable[[View, int], Chances]
+"""the probability of each act, by how things stand and the turn, from 0"""
+WORTHWHILE = (Act.ASK, Act.OFFER, Act.DENY, Act.TELL, Act.ARRANGE, Act.BOOK)
+"""The others say what is known to be wrong, or learn nothing and annoy: no best desk does that."""
+_DIGITS = 12
+
+
+def optimal_value(task: ServiceDesk) -> float:
+    """What the best desk earns on average, over all goals."""
+    return _Values(task.turn_cost, None).start()
+
+
+def exact_value(task: ServiceDesk, policy: ActPolicy) -> float:
+    """What a desk earns on average over all goals, that does each act in any of the ways there are, all alike.
+
+    An act that cannot be done is :attr:`~lang_envs.tasks.service_desk_acts.Act.CHAT`.
+    """
+    return _Values(task.turn_cost, policy).start()
+
+
+class _Values:
+    """Values of beliefs, each worked out once; of the best policy where there is none."""
+
+    def __init__(self, turn_cost: float, policy: ActPolicy | None) -> None:
+        self.turn_cost, self.policy = turn_cost, policy
+        self._known: dict[frozenset[tuple[DeskState, float]], float] = {}
+
+    def start(self) -> float:
+        """The value before anyone has spoken."""
+        seen: defaultdict[Desk, Belief] = defaultdict(dict)
+        for goal, chance in _kinds():
+            for patience in PATIENCE:
+                state, _ = begun(0, goal, patience)
+                belief = seen[desk_of(state)]
+                belief[state] = belief.get(state, 0.0) + chance / len(PATIENCE)
+        return sum(self._value(belief) for belief in seen.values())
+
+    def _value(self, belief: Belief) -> float:
+        """The value of a belief, times how likely it is."""
+        whole = sum(belief.values())
+        key = frozenset((state, round(chance / whole, _DIGITS)) for state, chance in belief.items())
+        if key not in self._known:
+            self._known[key] = self._worked_out({state: chance / whole for state, chance in belief.items()})
+        return whole * self._known[key]
+
+    def _worked_out(self, belief: Belief) -> float:
+        some = next(iter(belief))
+        desk = desk_of(some)
+        if self.policy is None:
+            return max(self._of_act(belief, desk, act) for act in WORTHWHILE if ways(desk, act))
+        chances = self.policy(desk.view, some.turn)
+        return sum(chance * self._of_act(belief, desk, act) for act, chance in chances.items() if chance)
+
+    def _of_act(self, belief: Belief, desk: Desk, act: Act) -> float:
+        said = ways(desk, act) or ways(desk, Act.CHAT)
+        earned, seen = -self.turn_cost, defaultdict[Desk, Belief](dict)
+        for state, chance in belief.items():
+            for heard in said:
+                after, _ = respond(state, heard)
+                earned += chance / len(said) * after.success
+                if not after.over:
+                    after = _what_matters(after)
+                    follows = seen[desk_of(after)]
+                    follows[after] = follows.get(after, 0.0) + chance / len(said)
+        return earned + sum(self._value(follows) for follows in seen.values())
+
+
+def _what_matters(state: DeskState) -> DeskState:
+    """The state without what changes nothing any more: what was stated, and how what was taken was found."""
+    if not state.accepted:
+        return state._replace(stated=0, agreed=0)
+    goal = state.goal._replace(first=state.goal.final, opening=())
+    return state._replace(stated=0, agreed=0, goal=goal, told=NOTHING, turned=False)
+
+
+def _kinds() -> list[tuple[Goal, float]]:
+    """A goal of each kind with its share of all: what differs in names alone is one kind."""
+    entity, booking, found = 0, BOOKINGS[0], []
+    same = (values_of(entity),) * 2
+    twists = list(changes(entity))
+    for (first, final), chance in [(same, 1 / 2), *((twist, 1 / 2 / len(twists)) for twist in twists)]:
+        for opening in ((0,), (0, 1)):
+            found += [
+                (Goal(0, first, final, opening, requests, mentioned, booking), chance / 2 / len(REQUESTS) / 2)
+                for requests in REQUESTS
+                for mentioned in range(2)
+            ]
+    return found
