@@ -6,8 +6,6 @@
 With backup "implicit" Q(s, a) inside an utterance is where L_Q of ``value_learning`` is least: between the mean over
 the log of y and the tau-expectile of e, what the utterances that go on from there are worth at their ends.
 
-The table is the prefix tree of the logged tokens, solved backwards, so nothing is trained. With tau = 1/2 these are the
-
 By default every history is a state of its own: the table is the prefix tree of the logged tokens. It is solved
 backwards, so nothing is trained. With tau = 1/2 these are the
 behaviour's own values (SARSA, Monte-Carlo returns), whatever lambda. With tau -> 1 and one step they are the best the
