@@ -1,27 +1,50 @@
-"""The README says what is true: its snippet runs, its tables and its tree name what exists, and all of it."""
+"""The README says what is true: its ways in run, its figures are the committed ones, its pages name all there is."""
 
 import io
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
 import pytest
 
-from agents import AGENTS, cli
+from agents import AGENTS, benchmark, cli
+from agents.benchmark import SUITES
+from agents.benchmark.smoke import shrunk
 from datasets_builders import RECIPES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+OURS = [name for name, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs")]
 
 
-def test_the_snippet_runs(tmp_path, monkeypatch, capsys):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(code.strip().splitlines()) <= 12
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_a_language_model_speaks_in_an_environment(tmp_path, monkeypatch, capsys):
+    code = blocks("python")[0]
+    assert len(code.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
+    exec(compile(code.replace("(4)", "(2)"), "README.md", "exec"), {"__name__": "readme"})
+    said = capsys.readouterr().out
+    assert said.count("You are the agent of a service") == 2 and said.count("<|im_start|>assistant") >= 2
+
+
+def test_an_algorithm_of_a_package_is_benchmarked(tmp_path, monkeypatch):
+    """The package that init writes, in the suite that the README makes, shrunk to seconds."""
+    code = blocks("python")[1]
+    assert len(code.strip().splitlines()) <= 10
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path / "my_idea")
+    assert cli.main(["init", "agent", "my_idea"]) == 0
+    real = benchmark.run
+    monkeypatch.setattr(benchmark, "run", lambda suite, out: real(shrunk(suite), out, say=lambda line: None))
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
-    assert "the movie wasn't good it was superb </s> 1.0" in capsys.readouterr().out
-    assert (tmp_path / "runs/ilql/model.safetensors").exists()
+    page = (tmp_path / "runs/mine/table.md").read_text()
+    assert "| my idea |" in page and "| ILQL |" in page
 
 
 def test_a_log_becomes_an_agent_to_talk_with(tmp_path, monkeypatch, capsys):
@@ -40,10 +63,33 @@ def test_a_log_becomes_an_agent_to_talk_with(tmp_path, monkeypatch, capsys):
     assert len(capsys.readouterr().out.strip().splitlines()) == 1  # one line said, one reply
 
 
-def test_the_tables_name_every_environment_data_set_and_agent():
-    ours = [id for id, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs")]
-    for name in [*ours, *RECIPES, *AGENTS]:
-        assert f"`{name}`" in README, name
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        (
+            "environments/README.md",
+            [i for i, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs")],
+        ),
+        ("datasets.md", RECIPES),
+        ("agents/README.md", AGENTS),
+    ],
+)
+def test_the_pages_it_leads_to_name_all_there_is(page, names):
+    assert f"docs/{page}" in README
+    text = (ROOT / "docs" / page).read_text()
+    assert not [name for name in names if f"`{name}`" not in text]
+
+
+def test_it_counts_what_there_is():
+    for count in (f"{len(OURS)} ids", f"{len(RECIPES)} recipes", f"| {len(AGENTS)} |", f"| {len(SUITES)} |"):
+        assert count in README, count
+
+
+def test_it_is_short_and_its_table_is_of_the_committed_results():
+    assert len(README.splitlines()) <= 200
+    script = ROOT / "scripts" / "write_front_table.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_tree_names_files_that_exist():
