@@ -38,8 +38,8 @@ def test_an_algorithm_of_a_package_is_benchmarked(tmp_path, monkeypatch):
     code = blocks("python")[1]
     assert len(code.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path / "my_idea")
     assert cli.main(["init", "agent", "my_idea"]) == 0
+    monkeypatch.syspath_prepend(tmp_path / "my_idea")
     real = benchmark.run
     monkeypatch.setattr(benchmark, "run", lambda suite, out: real(shrunk(suite), out, say=lambda line: None))
     exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
