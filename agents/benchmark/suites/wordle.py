@@ -119,6 +119,7 @@ PLAY_FIT: dict[str, Any] = {
 GO_ON_FIT = {**PLAY_FIT, "steps": 800, "batch_size": 128, "lr": 1e-3, "warmup_steps": 20}
 PLAY_VALUES: dict[str, Any] = {**LEARNED, "gamma": 0.99}
 PLAY_WEIGHTS = perturbed(2, 8, 16, 32)
+Q_WEIGHTS = tuple({"q_weight": w, **way} for w in (0, 4, 16, 64) for way in IMITATION[:4])
 AHEAD: dict[str, Any] = {"backup": "utterance"}
 """by the mean of what follows: what a guess earns is largely chance, and an expectile takes luck for skill"""
 
@@ -168,6 +169,9 @@ def methods(fit: dict[str, Any]) -> tuple[Cell, ...]:
         values("CQL", "cql", cql_weight=0.1, **AHEAD),
         values("ArCHer", "archer", IMITATION, tau=0.8, awr_temperature=0.25),
         Cell("OREO", "oreo", {"beta": 0.1}, GO_ON_FIT, IMITATION, start="BC"),
+        Cell("GRPO, logged", "grpo", {"weights": "topr", "behaviour": "start"}, GO_ON_FIT, IMITATION, start="BC"),
+        Cell("KTO", "kto", {}, GO_ON_FIT, IMITATION, start="BC"),
+        Cell("Q-SFT", "q_sft", {}, GO_ON_FIT, Q_WEIGHTS, start="BC"),
     )
 
 
