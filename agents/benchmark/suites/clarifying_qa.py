@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
-from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed, ranked
+from agents.benchmark.suites.settings import IMITATION, LEARNED, OFFLINE_GRPO, perturbed, ranked
 
 # Which letter goes with what is wanted is learned last.
 BASE_FIT: dict[str, Any] = {
@@ -59,6 +59,9 @@ OTHERS = (
     cell("Swift, tapered", "swift", {"negatives": "taper", "reference": "start"}, GENTLE),
     cell("DPO", "dpo", {"pairs_per_context": 1}, GENTLE),
     cell("DPO, per turn", "dpo", {"per": "turn", "pairs_per_context": 1}, GENTLE),
+    cell("KTO", "kto", {}, GENTLE),
+    cell("GRPO, logged", "grpo", OFFLINE_GRPO, GENTLE),
+    cell("ArCHer", "archer"),
     cell("MC", "monte_carlo", VALUES, decodings=perturbed(0.5, 2, 8)),
     Cell("MC ranks Base", "monte_carlo", decodings=ranked("q"), start="MC", trained=False, candidates_from="Base"),
 )

@@ -28,6 +28,9 @@ VALUES: dict[str, Any] = {
 LEARNED: dict[str, Any] = {}
 """how values are learned in all other suites: as the agents' defaults say, but for what is named here"""
 
+OFFLINE_GRPO: dict[str, Any] = {"weights": "topr", "behaviour": "start"}
+"""how GRPO learns from a log of others, whose log-probabilities need not be known"""
+
 GREEDY: Decodings = ({"greedy": True},)
 SAMPLED: Decodings = ({},)
 IMITATION: Decodings = ({"greedy": True}, {}, {"top_p": 0.95}, {"top_p": 0.8}, {"top_p": 0.5}, {"temperature": 0.5})

@@ -12,6 +12,7 @@ from agents.benchmark.suites.settings import (
     GREEDY,
     IMITATION,
     LEARNED,
+    OFFLINE_GRPO,
     SAMPLED,
     Decodings,
     greedily,
@@ -60,6 +61,9 @@ def methods(base: Cell = BASE) -> tuple[Cell, ...]:
         cell("CQL", "cql", {**VALUES, "cql_weight": 1.0}, WEIGHTS),
         cell("psi", "psi", {**VALUES, "kl_weight": 0.25}, PSI_WEIGHTS),
         cell("utterance ILQL", "utterance_ilql", ilql, CANDIDATES),
+        cell("ArCHer", "archer", {"tau": 0.7}),
+        cell("KTO", "kto", {}),
+        cell("GRPO, logged", "grpo", {**OFFLINE_GRPO, "per": "turn"}),
     )
 
 

@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Suite
-from agents.benchmark.suites.settings import IMITATION, LEARNED, ONE_TOKEN, SLOW_HEADS, Decodings, perturbed, weights
+from agents.benchmark.suites.settings import (
+    IMITATION,
+    LEARNED,
+    OFFLINE_GRPO,
+    ONE_TOKEN,
+    SLOW_HEADS,
+    Decodings,
+    perturbed,
+    weights,
+)
 
 TRAP_FIT: dict[str, Any] = {
     "steps": 2500,
@@ -169,7 +178,7 @@ def methods(fit: dict[str, Any]) -> tuple[Cell, ...]:
         values("CQL", "cql", cql_weight=0.1, **AHEAD),
         values("ArCHer", "archer", IMITATION, tau=0.8, awr_temperature=0.25),
         Cell("OREO", "oreo", {"beta": 0.1}, GO_ON_FIT, IMITATION, start="BC"),
-        Cell("GRPO, logged", "grpo", {"weights": "topr", "behaviour": "start"}, GO_ON_FIT, IMITATION, start="BC"),
+        Cell("GRPO, logged", "grpo", OFFLINE_GRPO, GO_ON_FIT, IMITATION, start="BC"),
         Cell("KTO", "kto", {}, GO_ON_FIT, IMITATION, start="BC"),
         Cell("Q-SFT", "q_sft", {}, GO_ON_FIT, Q_WEIGHTS, start="BC"),
     )
