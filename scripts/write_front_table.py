@@ -16,6 +16,7 @@ TASKS = {
     "wordle/tweets-30": "Wordle, logs like tweets",
     "visual-dialogue/yn": "Visual dialogue, no yes/no",
     "reddit/toxicity": "Reddit, toxicity",
+    "reddit-smollm2/toxicity": "Reddit, toxicity, SmolLM2",
     "clarifying-qa/clarifying-qa-3": "Clarifying QA",
     "dialogue/dialogue": "Dialogue, built-in",
     "dialogue-real/multiwoz": "Dialogue, MultiWOZ",
