@@ -33,8 +33,7 @@ class Import:
         lang-envs import helpsteer.parquet --out data/x --reward-column helpfulness=0.7 correctness=0.3
         lang-envs import alpaca.json --out data/x --reward my_module:score
         lang-envs import pairs.jsonl.zst --out data/x --tokenizer smollm2
-
-    Then: lang-envs train refit --data data/chats --out runs/chats
+        lang-envs train refit --data data/chats --out runs/chats
     """
 
     files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE ...")]

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from agents.runs.chosen import Chosen
     from agents.runs.config import RunConfig
 
-HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
+HELP = """Trains an agent on logged episodes, live episodes, or both.
 
-After the last step it chooses how the agent speaks. How much its values count (advantage_weight), greedy or sampled,
-and which tokens its language model rules out (lm_top_p) often matter more than longer training, and no step learns
-them: each of a grid of decodings plays the same episodes, and the best is kept with the agent. `lang-envs eval`,
-`ope`, `explain` and `chat` go by it, and so does `generate`. --decoding-episodes 0 chooses nothing.
+After the last step, train chooses a decoding: it plays the same episodes with each decoding of a grid and saves the
+best with the agent. The grid varies the weight of the values (advantage_weight), greedy or sampled, and which tokens
+the language model excludes (lm_top_p). These often matter more than longer training. `lang-envs eval`, `ope`,
+`explain`, `chat` and `generate` use the saved decoding. After an interruption, the same command resumes.
 
 Examples:
     lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
