@@ -44,37 +44,37 @@ Examples:
 
 @dataclass
 class TrainOptions:
-    """What belongs to the run and neither to the agent nor to the loop."""
+    """Options of the run itself, not of the agent or the training loop."""
 
     out: Path
     """folder of the run"""
     steps: int = 1000
-    """optimiser steps"""
+    """number of optimiser steps"""
     data: Path | None = None
-    """folder of logged episodes, or hub:owner/name"""
+    """folder of logged episodes, or hub:owner/name; by default all episodes are live"""
     env: str | None = None
-    """environment id, to play live; with --data the one it was recorded in by default"""
+    """id of the environment for live episodes; by default the environment of --data"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     logged_fraction: float = 1.0
-    """share of logged episodes where there are --data; the rest are played live"""
+    """fraction of logged episodes, with --data; the rest are live"""
     lm: str = "d64-l2"
-    """size of a model from scratch, or a causal language model: a folder, a .gguf file, smollm2, a name on the hub, or
-    hub:owner/name of an agent that was pushed.
-    The environment speaks its tokens, where no option says otherwise"""
+    """size of a model made from scratch; or a causal language model: a folder, a .gguf file, smollm2, a name on the
+    hub, or hub:owner/name of a pushed agent. The environment uses its tokenizer unless an option says otherwise"""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """of the weights of such a model; with bf16 the optimiser adds up in float32 all the same"""
+    """number format of the weights of such a model; with bf16 the optimiser still keeps float32 copies"""
     lora_rank: int = 0
-    """train adapters of this rank (LoRA), and heads, on a model that is no size of --lm; 0 trains its own weights"""
+    """rank of adapters (LoRA) to train instead of the weights of a pretrained --lm; heads are trained too. 0 trains the
+    weights"""
     lora_alpha: float = 16.0
-    """scale of what adapters add, as a multiple of 1 / rank"""
+    """scale of the adapters' output, as a multiple of 1 / rank"""
     lora_dropout: float = 0.0
-    """dropout of what adapters read, where training draws any (--dropout)"""
+    """dropout probability of the adapters' input, if training uses dropout (--dropout)"""
     seed: int = 0
-    """of the model's weights, of the order of the data and of dropout"""
+    """seed of the initial weights, the order of the data and dropout"""
     decoding_episodes: int = 256
-    """episodes that each decoding plays after the last step, to choose how the agent speaks; 0 chooses none, and eval
-    has it speak greedily. A finished run that is started again with another number chooses again"""
+    """episodes per decoding for the choice after the last step; 0 chooses none, and eval is then greedy. Starting a
+    finished run again with another number repeats the choice"""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Again:
     """Repeats a run."""
 
     from_config: Annotated[Path, arg(name="from")]
-    """config.json of the run to repeat, or its folder"""
+    """config.json of the run to repeat, or the run's folder"""
     out: Path
     """folder of the new run"""
 
