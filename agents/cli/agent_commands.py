@@ -45,7 +45,7 @@ class Eval:
     """seed of the episodes; no data set contains them and no agent has learned from them"""
     advantage_states: int = 0
     """number of states in which the order of the learned advantages is compared with the returns of playing on
-    (thousands of episodes); 0 by default. If the task knows its exact values, the comparison with them needs no option"""
+    (thousands of episodes). A task that knows its exact values is compared with them without this option"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()

@@ -97,7 +97,10 @@ class Conversing:
             "help": (self._help, "this list"),
             "reset": (self._reset, "starts a new conversation with the same system message"),
             "system": (self._system, "TEXT: sets the system message; without TEXT removes it"),
-            "set": (self._set, "NAME=VALUE ...: sets the decoding; NAME=none restores one setting; alone it shows the decoding"),
+            "set": (
+                self._set,
+                "NAME=VALUE ...: sets the decoding; NAME=none undoes one; alone shows all",
+            ),
             "explain": (self._explain, "shows Q, V and the advantage of each token of the last reply"),
             "quit": (self._quit, "ends the conversation, as does the end of the input"),
         }
@@ -130,7 +133,7 @@ class Conversing:
         def shown() -> None:
             was_cut, said = self.talk.is_cut, reply()
             if self.talk.is_cut and not was_cut:
-                self._told.print("The conversation exceeds the model's context: the oldest turns are left out.", style="dim")
+                self._told.print("The model's context is full: the oldest turns are left out.", style="dim")
             name = Text("agent > ", style="bold") if self.at_terminal else Text()
             self.screen.print(name + Text(said), soft_wrap=True)
 
