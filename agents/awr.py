@@ -1,4 +1,4 @@
-"""ILQL by advantage-weighted regression: the same values, but the language model itself learns to follow them.
+"""ILQL by advantage-weighted regression: the same values, which the language model itself learns to follow.
 
     A     = Qbar(s, a) - V(s)                                  Qbar is the smaller target head
     w     = min(exp(A / awr_temperature), max_weight)          carries no gradient
@@ -7,14 +7,13 @@
 
     policy  the language model pi, as it is
 
-The baseline "ILQL (AWR)" of Snell et al. 2023 (arXiv:2206.11871), whose beta in training is 1 / awr_temperature: 4, 8
-and 16 were tried there. It is another quantity than the beta of decoding (``advantage_weight``), which is 0 here, so
-that the policy is an ordinary language model and costs no more; it can be raised, and the values are then counted
-twice. The weights are those of Peng et al. 2019 (arXiv:1910.00177), bounded as there, which the original leaves off by
-default.
+The baseline "ILQL (AWR)" of Snell et al. 2023 (arXiv:2206.11871). Its beta in training is 1 / awr_temperature; the
+paper tried 4, 8 and 16. The beta of decoding (``advantage_weight``) is another quantity. It is 0 here, so the policy is
+an ordinary language model without extra cost. It can be raised, and the values then count twice. The weights are those
+of Peng et al. 2019 (arXiv:1910.00177) with their bound, which the original leaves off by default.
 
-Metrics beside those of ILQL: ``loss/bc`` is L_AWR, ``policy/weight`` the mean of w, and ``policy/clipped`` the fraction
-of tokens that reach ``max_weight``: where it is far from 0, a higher temperature or another scale of rewards is due.
+Metrics beside those of ILQL: ``loss/bc`` is L_AWR; ``policy/weight`` the mean of w; ``policy/clipped`` the fraction of
+tokens that reach ``max_weight``. If it is far from 0, raise the temperature or rescale the rewards.
 """
 
 from __future__ import annotations
@@ -31,24 +30,24 @@ from agents.value_learning import Backup, BootstrapConfig, bootstrapped_losses
 
 @dataclass
 class AWRConfig(BootstrapConfig):
-    """What AWR adds to the settings of every value-based agent."""
+    """Settings of AWR, beside those of every value-based agent."""
 
     backup: Backup = "implicit"
-    """how far a target looks before it bootstraps: to the end of the utterance, towards the best of what can follow
-    ("implicit") or by its mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
+    """how far a target looks ahead before it bootstraps: to the end of the utterance towards the best continuation
+    ("implicit") or by the mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
     tau: float = 0.7
-    """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
+    """expectile of the value: 0.5 is the mean over the data, towards 1 the best that the data show"""
     awr_temperature: float = 0.25
     """advantage that makes a token e times as likely, in units of reward; 1 / beta of the paper's training"""
     max_weight: float = 20.0
-    """the most a token counts, beside a token of advantage 0"""
+    """largest weight of a token; a token of advantage 0 has weight 1"""
 
 
 class AWR(Agent):
-    """ILQL's values, learned into the language model.
+    """ILQL's values, learned by the language model itself.
 
-    The equations stand in ``help("agents.awr")``
-    (Peng et al. 2019, arXiv:1910.00177; Snell et al. 2023, arXiv:2206.11871).
+    The equations are in ``help("agents.awr")`` (Peng et al. 2019, arXiv:1910.00177; Snell et al. 2023,
+    arXiv:2206.11871).
     """
 
     name = "awr"

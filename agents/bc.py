@@ -1,10 +1,10 @@
-"""Behaviour cloning: the likelihood of what the agent said in the data, token by token.
+"""Behaviour cloning: maximises the likelihood of what the agent said in the data, token by token.
 
     L = -log pi(a_i | s_i)                                    mean over the agent's tokens
 
-``keep_top`` below 1 keeps only the best episodes, which makes it %BC (filtered behaviour cloning; the TF Top of
-Sodhi et al. 2023, arXiv:2307.12425). ``keep_above`` filters by a return instead of a fraction, and ``keep_best`` within
-each context, as Andukuri et al. 2024 do (STaR-GATE, arXiv:2403.19154).
+``keep_top`` below 1 keeps only the best episodes. This is %BC (filtered behaviour cloning; the TF Top of Sodhi et al.
+2023, arXiv:2307.12425). ``keep_above`` filters by return instead of by fraction. ``keep_best`` filters within each
+context, as in STaR-GATE (Andukuri et al. 2024, arXiv:2403.19154).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from agents.reference import logprobs
 
 @dataclass
 class BCConfig:
-    """What behaviour cloning leaves open."""
+    """Settings of behaviour cloning."""
 
     keep_top: float = 1.0
-    """fraction of logged episodes kept, best returns first; among equal ones the earlier"""
+    """fraction of logged episodes to keep, the best returns first; of equal returns the earlier episode"""
     keep_above: float | None = None
     """keep only logged episodes with at least this return; None keeps all"""
     keep_best: int | None = None
-    """keep only so many of the episodes of each context, best returns first; None keeps all. It acts last"""
+    """number of episodes to keep per context, the best returns first; None keeps all. This filter is applied last"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -44,9 +44,9 @@ class BCConfig:
 
 
 class BC(Agent):
-    """Behaviour cloning, or %BC where the configuration keeps only a part of the data.
+    """Behaviour cloning, or %BC if the configuration keeps only a part of the data.
 
-    The equations stand in ``help("agents.bc")``.
+    The equations are in ``help("agents.bc")``.
     """
 
     name = "bc"

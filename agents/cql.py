@@ -1,4 +1,4 @@
-"""Conservative Q-learning per token: plain Q-learning, held back by a term that keeps unseen tokens low.
+"""Conservative Q-learning per token: Q-learning with a term that keeps the values of unseen tokens low.
 
     y     = r + gamma max_a Qbar(s', a)                        one token ahead, or further: ``backup``
     L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads; Qbar is the smaller target head
@@ -8,16 +8,17 @@
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
-The baseline "CQL" of Snell et al. 2023 (arXiv:2206.11871); the conservative term is CQL(H) of Kumar et al. 2020
-(arXiv:2006.04779). The maximum runs over all of the vocabulary, where ILQL asks only for tokens the data took: what
-keeps it from tokens never seen is the conservative term alone, which is why its weight is larger here. Not kept from
-the original: it takes truncated episodes for ended ones; here their last state counts.
+The baseline "CQL" of Snell et al. 2023 (arXiv:2206.11871). The conservative term is CQL(H) of Kumar et al. 2020
+(arXiv:2006.04779). The maximum runs over the whole vocabulary, while ILQL uses only tokens of the data. Only the
+conservative term keeps the agent from unseen tokens, so its weight is larger here. Not kept from the original: it
+treats truncated episodes as ended; here their last state has a value.
 
-Where L is minimal, with pi_Q = softmax Q / u and the data's policy pi_D, a table holds
+At the minimum of L, with pi_Q = softmax Q / u and the policy pi_D of the data, a table contains
 
     Q(s, a) = E[r + gamma max_a' Q(s', a')] - u cql_weight / 2 (pi_Q(a | s) / pi_D(a | s) - 1)
 
-so that the mean of Q under pi_Q is a lower bound of its own backup; where the data know one continuation it is exact.
+The mean of Q under pi_Q is therefore a lower bound of its own backup. If the data have a single continuation, it is
+exact.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from agents.value_learning import BootstrapConfig, MeanBackup, bootstrapped_loss
 
 @dataclass
 class CQLConfig(BootstrapConfig):
-    """The settings of every value-based agent, with a larger weight of the conservative term."""
+    """Settings of every value-based agent, with a larger weight of the conservative term."""
 
     backup: MeanBackup = "token"
-    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", or the lambda of
-    TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
+    """how far a target looks ahead before it bootstraps: one "token", to the end of the "utterance", or the lambda of
+    TD(lambda), from 0 (one token) to 1 (the end of the episode)"""
     cql_weight: float = 1.0
     """weight of the conservative term"""
 
@@ -50,7 +51,7 @@ def best(q: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 class CQL(Agent):
     """Q-learning that is pessimistic about what the data do not show.
 
-    The equations stand in ``help("agents.cql")``
+    The equations are in ``help("agents.cql")``
     (Kumar et al. 2020, arXiv:2006.04779; Snell et al. 2023, arXiv:2206.11871).
     """
 

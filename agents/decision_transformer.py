@@ -1,35 +1,36 @@
-"""Decision Transformer for language: cloning told what it will lead to, and acting on being told of the best.
+"""Decision Transformer for language: imitates conditioned on the return, and acts conditioned on the best return.
 
     L = -log pi(a_i | s_i, c)                 mean over the agent's tokens; c says what return followed, and has no loss
 
-``form="tokens"`` (Chen et al. 2021, arXiv:2106.01345; for dialogue Sodhi et al. 2023, arXiv:2307.12425): before each
-utterance of the agent stands a token for the bin its return lies in, at most ``bins`` of them. They are embeddings
-behind the environment's vocabulary, whose tokens keep their ids, and nobody can say them. ``returns`` is which return:
+``form="tokens"`` (Chen et al. 2021, arXiv:2106.01345; for dialogue Sodhi et al. 2023, arXiv:2307.12425): a token before
+each utterance of the agent stands for the bin of its return. There are at most ``bins`` bins. The tokens are embeddings
+after the environment's vocabulary, whose tokens keep their ids, and no policy can say them. ``returns`` chooses the
+return:
 
     episode   of the whole episode, the same before each of its utterances
     to_go     of the rewards from the utterance on, as in the original
 
-A policy sees no rewards and conditions each turn on the same bin. Where each turn costs something, the best bin
-"to_go" is one that only late turns have; "episode" has no such trouble. Bins are quantiles of the
-log's distinct returns: where these are few, each gets its own. They are fixed by the first log that is learned from.
+A policy sees no rewards, so it conditions each turn on the same bin. If each turn costs something, only late turns have
+the best bin of "to_go"; "episode" avoids this problem. Bins are quantiles of the log's distinct returns. If there are
+few, each gets its own bin. The first log that is learned from fixes the bins.
 
-The two bins of Sodhi et al. are ``edges=(1.0,)``: REWARD_ONE from there on, REWARD_ZERO below. Where the observation
-itself holds turns of an agent (``Markup.prompt`` of ``lang_envs.markup`` opens them), the best bin's token stands
-before those, as theirs does. There each utterance is an example of its own; here those of an episode are read at once,
-each with its own bin.
+The two bins of Sodhi et al. are ``edges=(1.0,)``: REWARD_ONE from 1 on, REWARD_ZERO below. If the observation itself
+contains turns of an agent (``Markup.prompt`` of ``lang_envs.markup`` opens them), the best bin's token stands before
+those turns, as in their code. There each utterance is a separate example. Here all utterances of an episode are read at
+once, each with its own bin.
 
 ``form="prefix"`` is the ablation of Snell et al. 2023 (arXiv:2206.11871): one embedding w R + b of the total return R
-stands before the episode, and R is a constant at decoding. w and b are two rows of the embeddings, with the scale of
-the others at first and not a linear layer's.
+stands before the episode, and R is a constant in decoding. w and b are two rows of the embeddings. They start with the
+scale of the other rows, not with that of a linear layer.
 
-Under adapters (``agents.models.lora``) the embeddings for returns, and new positions, are trained in full, and those
-of the environment's tokens, with a head that is tied to them, not at all.
+With adapters (``agents.models.lora``), the embeddings for returns and new positions are fully trained. The embeddings
+of the environment's tokens, and a head that is tied to them, are not trained.
 
-What is inserted takes positions. Models with a table of them (GPT-2) get a second one as long, which is always enough;
-others must read the episode and what is inserted. ``AutoModelForCausalLM`` opens a saved agent: a prompt for it ends
-with ``agent.token_of(target)``.
+Inserted tokens take positions. Models with a table of positions (GPT-2) get a second table of the same length, which is
+always enough. Other models must be able to read the episode and the inserted tokens. ``AutoModelForCausalLM`` opens a
+saved agent; a prompt for it ends with ``agent.token_of(target)``.
 
-Metrics: ``loss/bc`` is L, and with tokens ``policy/best`` the share of the agent's tokens behind the best bin's.
+Metrics: ``loss/bc`` is L; with tokens ``policy/best`` is the share of the agent's tokens in the best bin.
 """
 
 from __future__ import annotations
@@ -58,18 +59,19 @@ from lang_envs.tokenizers import vocabulary_size
 
 @dataclass
 class DecisionTransformerConfig:
-    """What the Decision Transformer leaves open."""
+    """Settings of the Decision Transformer."""
 
     form: Literal["tokens", "prefix"] = "tokens"
     """a token before each utterance, or one embedding of the return before the episode"""
     bins: int = 10
-    """the most bins that the log's returns are sorted into; tokens only, and not where ``edges`` are given"""
+    """largest number of bins of the log's returns; only with tokens and without ``edges``"""
     edges: tuple[float, ...] | None = None
-    """where each bin but the lowest begins, rising; None: from the log, without one they must be given. Tokens only"""
+    """lower edges of all bins but the lowest, in rising order; None takes them from the log, and without a log they are
+    required. Only with tokens"""
     returns: Literal["episode", "to_go"] = "episode"
-    """which return a token stands for: the whole episode's, or what comes from its utterance on"""
+    """return of a token: that of the whole episode, or of the rest of it from the utterance on"""
     target: float | None = None
-    """return to condition on when playing; None: the best bin, and with a prefix the log's best return"""
+    """return to condition on in play; None takes the best bin, or with a prefix the log's best return"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -94,8 +96,8 @@ class DecisionTransformerConfig:
 class DecisionTransformer(Agent):
     """Behaviour cloning conditioned on returns.
 
-    The equations stand in ``help("agents.decision_transformer")``
-    (Chen et al. 2021, arXiv:2106.01345; Sodhi et al. 2023, arXiv:2307.12425).
+    The equations are in ``help("agents.decision_transformer")`` (Chen et al. 2021, arXiv:2106.01345; Sodhi et al. 2023,
+    arXiv:2307.12425).
     """
 
     name = "decision_transformer"

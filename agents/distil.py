@@ -39,10 +39,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class DistilConfig:
-    """What distillation leaves open."""
+    """Settings of distillation."""
 
     played: float = 0.5
-    """share of the episodes that the teacher plays; the rest are logged. Without a log it plays all"""
+    """fraction of the episodes that the agent plays; the rest are logged. Without a log all are played"""
 
     def __post_init__(self) -> None:
         """Checks the settings.

@@ -3,20 +3,21 @@
     h(y)  = beta sum_i [log pi(a_i | s_i) - log pi0(a_i | s_i)]       the implicit reward of what was said
     L     = -log sigmoid(h(y_better) - h(y_worse))                    one term per pair
 
-(Rafailov et al. 2023, arXiv:2305.18290.) The paper has people choose; here of two episodes of one context the better is
-the one with the higher return (``pairs`` says how they are found). ``per="turn"`` compares single utterances after the
-same episode so far, as the StepDPO of Mukherjee et al. 2025 (arXiv:2506.06964) does; what was said before them is then
-only context. Tokens of the environment are in no sum: their likelihood is the same under pi and pi0.
+(Rafailov et al. 2023, arXiv:2305.18290.) In the paper people choose the better answer. Here the better of two episodes
+of one context is the one with the higher return (``pairs`` explains how pairs are found). ``per="turn"`` compares
+single utterances after the same episode so far, as the StepDPO of Mukherjee et al. 2025 (arXiv:2506.06964); the tokens
+before them are then only context. Tokens of the environment are in no sum, because their likelihood is the same under
+pi and pi0.
 
-Terms are summed over the batch's pairs and, as every mean here, divided by its number of agent tokens, so that
-accumulation changes nothing; beside the paper's mean over pairs this is a factor, the tokens of a pair, to which AdamW
-is blind. ``batch_size`` counts pairs, each of two episodes, and must be a multiple of ``accumulate``. Two episodes of
-equal returns are a tie, and teach nothing.
+Terms are summed over the batch's pairs. As all means here, the sum is divided by the number of agent tokens, so that
+accumulation changes nothing. This differs from the paper's mean over pairs by a factor, the tokens of a pair, to which
+AdamW is invariant. ``batch_size`` counts pairs of two episodes each, and must be a multiple of ``accumulate``. Two
+episodes with equal returns are a tie and have no effect.
 
-Metrics, all over the agent's tokens: ``policy/accuracy`` is the share of them in pairs that h orders as the returns do,
-``policy/ties`` in ties; ``policy/margin`` the mean of h(y_better) - h(y_worse); ``policy/kl`` that of log pi0 - log pi;
-``policy/better_logp`` and ``policy/worse_logp`` the log-probability of what was better and worse, summed and divided by
-all tokens: both falling is a known way in which DPO fails.
+Metrics, all over the agent's tokens: ``policy/accuracy`` is the share of tokens in pairs that h orders as the returns
+do; ``policy/ties`` the share in ties; ``policy/margin`` the mean of h(y_better) - h(y_worse); ``policy/kl`` the mean of
+log pi0 - log pi; ``policy/better_logp`` and ``policy/worse_logp`` the log-probability of the better and the worse
+episodes, summed and divided by the number of all tokens. If both fall, DPO fails in a known way.
 """
 
 from __future__ import annotations
@@ -37,18 +38,19 @@ from agents.reference import Reference, check_recorded, check_reference, keep_st
 
 @dataclass
 class DPOConfig:
-    """What direct preference optimisation leaves open."""
+    """Settings of direct preference optimisation."""
 
     beta: float = 0.1
-    """how strongly the policy is held to pi0"""
+    """strength of the tie to pi0: larger values keep the policy closer to it"""
     per: Unit = "episode"
-    """what is compared: whole episodes, or single utterances after the same episode so far"""
+    """unit of comparison: whole episodes, or single utterances after the same episode so far"""
     pairs_per_context: int | None = None
-    """pairs made of one context's episodes, those furthest apart first; 1: best against worst; None: all"""
+    """largest number of pairs per context, those with the largest difference first; 1 compares best with worst, None
+    makes all pairs"""
     samples: int = 4
-    """live episodes played from each starting state, to make pairs of"""
+    """live episodes played from each starting state, to make pairs"""
     reference: Reference = "start"
-    """what pi0 is: a frozen copy of the start, or the recorded log-probabilities"""
+    """pi0: a frozen copy of the start model, or the recorded log-probabilities"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -70,7 +72,7 @@ class DPOConfig:
 class DPO(Agent):
     """Preferences between episodes, or between utterances, of one context.
 
-    The equations stand in ``help("agents.dpo")`` (Rafailov et al. 2023, arXiv:2305.18290).
+    The equations are in ``help("agents.dpo")`` (Rafailov et al. 2023, arXiv:2305.18290).
     """
 
     name = "dpo"

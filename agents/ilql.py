@@ -9,11 +9,11 @@
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
-Conventions of the paper's code that are kept: losses are summed over the Q heads, squares carry no 1/2, environment
-tokens are skipped in the backup (s' is the state of the agent's next decision), targets follow by Polyak averaging
-after every optimiser step. Not kept: padded transitions in the loss, truncated episodes treated as ended.
-Ours: the "implicit" backup inside an utterance, by default (``value_learning`` has its equations); and
-``monte_carlo_steps``, an optional start on Monte-Carlo returns, off by default.
+Kept from the paper's code: losses are summed over the Q heads; squares have no factor 1/2; environment tokens are
+skipped in the backup (s' is the state of the agent's next decision); targets follow by Polyak averaging after every
+optimiser step. Not kept: padded transitions in the loss, and truncated episodes treated as ended. Added: the "implicit"
+backup inside an utterance, which is the default (``value_learning`` has its equations), and ``monte_carlo_steps``, an
+optional start on Monte-Carlo returns, off by default.
 """
 
 from __future__ import annotations
@@ -29,21 +29,22 @@ from agents.value_learning import Backup, BootstrapConfig, bootstrapped_losses, 
 
 @dataclass
 class ILQLConfig(BootstrapConfig):
-    """What ILQL adds to the settings of every value-based agent."""
+    """Settings of ILQL, beside those of every value-based agent."""
 
     backup: Backup = "implicit"
-    """how far a target looks before it bootstraps: to the end of the utterance, towards the best of what can follow
-    ("implicit") or by its mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
+    """how far a target looks ahead before it bootstraps: to the end of the utterance towards the best continuation
+    ("implicit") or by the mean ("utterance"), one "token" (the paper), or the lambda of TD(lambda)"""
     tau: float = 0.7
-    """expectile of the value: 0.5 is the mean over the data (SARSA), towards 1 the best the data show"""
+    """expectile of the value: 0.5 is the mean over the data (SARSA), towards 1 the best that the data show"""
     monte_carlo_steps: int = 0
-    """first steps that regress Q and V on the discounted return instead of bootstrapping (not in the paper)"""
+    """number of first steps that regress Q and V on the discounted return instead of bootstrapping (not in the
+    paper)"""
 
 
 class ILQL(Agent):
-    """Implicit Language Q-Learning: the best the data support, without ever asking for a token not in them.
+    """Implicit Language Q-Learning: finds the best that the data support, without values of tokens outside the data.
 
-    The equations stand in ``help("agents.ilql")`` (Snell et al. 2023, arXiv:2206.11871).
+    The equations are in ``help("agents.ilql")`` (Snell et al. 2023, arXiv:2206.11871).
     """
 
     name = "ilql"

@@ -1,4 +1,4 @@
-"""Monte-Carlo returns: Q and V regressed on what the logged episodes went on to earn.
+"""Monte-Carlo returns: regresses Q and V on the returns of the logged episodes.
 
     G_i   = r_i + gamma G_(i+1)                                discounted reward from the i-th action on
     L_Q   = (G - Q(s, a))^2                                    each of the Q heads
@@ -7,9 +7,9 @@
 
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s))       (``ValueLM``)
 
-The baseline that beats ILQL on the dialogue tasks of LMRL-Gym (Abdulhai et al. 2023, arXiv:2311.18232). SARSA's fixed
-point without bootstrapping: no bias from a wrong V, all of the variance of the returns. A truncated episode counts as
-if nothing followed, since the rest of its return was not observed.
+This baseline beats ILQL on the dialogue tasks of LMRL-Gym (Abdulhai et al. 2023, arXiv:2311.18232). It has SARSA's
+fixed point without bootstrapping: no bias from a wrong V, but all of the variance of the returns. A truncated episode
+counts as ended, because the rest of its return was not observed.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from agents.value_learning import ValueConfig, return_losses
 
 @dataclass
 class MonteCarloConfig(ValueConfig):
-    """The settings of every value-based agent; ``target_rate`` has no effect, since nothing bootstraps."""
+    """Settings of every value-based agent. ``target_rate`` has no effect, because nothing bootstraps."""
 
 
 class MonteCarlo(Agent):
     """Values by regression on observed returns.
 
-    The equations stand in ``help("agents.monte_carlo")`` (Abdulhai et al. 2023, arXiv:2311.18232).
+    The equations are in ``help("agents.monte_carlo")`` (Abdulhai et al. 2023, arXiv:2311.18232).
     """
 
     name = "monte_carlo"

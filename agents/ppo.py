@@ -5,36 +5,37 @@
     rho  = pi(a | s) / pi_old(a | s)
     L    = -min(rho A, clip(rho, 1 - eps, 1 + eps) A) + value_weight (V - G)^2 - entropy_weight H(pi)       G = A + V
 
-Everything below the reward is stable-baselines3's ``PPO``, or sb3-contrib's ``MaskablePPO`` where ``mask_actions`` is
-set (``agents.sb3`` serves their interfaces). An action is a token. The actor is the language model; V is a head on its
-last hidden states, and 0 at first. pi0 is the model as it was before PPO's first step: with ``Mixed``, after cloning.
+Advantages and losses are those of stable-baselines3's ``PPO``, or of sb3-contrib's ``MaskablePPO`` if ``mask_actions``
+is set (``agents.sb3`` implements their interfaces). An action is a token. The actor is the language model. V is a head
+on its last hidden states, and starts at 0. pi0 is the model before PPO's first step; with ``Mixed``, the model after
+cloning.
 
-One step of ``fit`` is one iteration: every row of the live environment begins an episode and says ``rollout_tokens``
-tokens, beginning others where one ends; then all of it is learned from ``epochs`` times in ``minibatches`` parts, each
-an update of the optimiser. Episodes that the iteration cuts are bootstrapped with V and not gone on with, so that a
-checkpoint needs none of them: a run continues bit for bit. Episode seeds are those ``Live`` promises, of which each of
-N rows takes every N-th: some are passed over. Several processes share the rows; minibatches, advantages and losses are
-those of all.
+One step of ``fit`` is one iteration. Every row of the live environment begins an episode and says ``rollout_tokens``
+tokens; when an episode ends, the row begins another. The iteration then learns from all of it ``epochs`` times in
+``minibatches`` parts. Each part is one update of the optimiser. Episodes that the iteration cuts are bootstrapped with
+V and not continued, so a checkpoint needs none of them, and an interrupted run resumes bit for bit. Episode seeds are
+those of ``Live``. Each of N rows takes every N-th seed, so some are skipped. Several processes share the rows;
+minibatches, advantages and losses are those of all processes.
 
 PPO learns from its own fresh samples and refuses ``Logged``. With ``Mixed`` the first ``logged_fraction`` of the steps
-clone the log, ``batch_size`` episodes in each, and the rest play live. Of the loop's settings, ``batch_size`` and
-``accumulate`` concern the cloning alone.
+clone the log, with ``batch_size`` episodes each. The remaining steps play live. ``batch_size`` and ``accumulate``
+concern only the cloning.
 
-It departs from the library's PPO in this: minibatches are whole episodes and not shuffled tokens, since an episode
-is read once for all of its tokens; and AdamW, its schedule and the checkpoints are the training loop's. From Ziegler
-et al.: the target of the adaptive penalty is per token and not per sample.
+Different from the library's PPO: minibatches are whole episodes instead of shuffled tokens, because an episode is read
+once for all of its tokens; AdamW, its schedule and the checkpoints are those of the training loop. Different from
+Ziegler et al.: the target of the adaptive penalty is per token, not per sample.
 
-The library asks for one token of every row at a time and keeps the history before each, rollout_tokens x rows x
-max_tokens x 9 bytes; keys and values are cached here beside it. ``tests/perf/test_perf_ppo.py`` measures what is left.
+The library asks for one token of every row at a time and keeps the history before each: rollout_tokens x rows x
+max_tokens x 9 bytes. Keys and values are cached beside it. ``tests/perf/test_perf_ppo.py`` measures the remaining cost.
 
-``save`` writes the language model, and neither V nor pi0; checkpoints hold all three. What speaks in ``policy()`` is
-the whole distribution: tokens that a mask forbade in training were never made unlikely.
+``save`` writes the language model without V and pi0. Checkpoints contain all three. ``policy()`` speaks by the whole
+distribution: tokens that a mask excluded in training were never made unlikely.
 
 Metrics: ``loss`` and its parts ``loss/policy`` and ``loss/value``; ``policy/kl``, the mean of log pi_old - log pi0 over
-the tokens said; ``policy/kl_coef``; ``policy/update_kl``, between pi_old and pi; ``policy/clip_fraction``, how often
-rho was outside the clip; ``policy/entropy``; ``value/explained_variance``, 1 where V foresaw the returns;
-``data/return`` of the episodes that came to their end, without the penalty (missing where none did). While cloning
-``loss/bc``, and of these ``loss`` and ``data/return``.
+the said tokens; ``policy/kl_coef``; ``policy/update_kl``, the divergence between pi_old and pi;
+``policy/clip_fraction``, the share of tokens with rho outside the clip; ``policy/entropy``;
+``value/explained_variance``, 1 if V predicts the returns exactly; ``data/return`` of the finished episodes, without the
+penalty (missing if none finished). While cloning only ``loss/bc``, ``loss`` and ``data/return``.
 """
 
 from __future__ import annotations
@@ -64,27 +65,27 @@ class PPOConfig:
     """
 
     kl_coef: float = 0.05
-    """beta, the price of a nat away from the start policy; 0 charges nothing"""
+    """beta, the price of one nat of divergence from the start policy; 0 charges nothing"""
     kl_target: float | None = None
-    """nats per token that beta is adapted to, after every iteration by at most 2%; None leaves it as it is"""
+    """target in nats per token to which beta is adapted, by at most 2% per iteration; None keeps beta constant"""
     gamma: float = 1.0
-    """discount, per token"""
+    """discount factor per token"""
     gae_lambda: float = 0.95
     """lambda of the advantages: 1 sums rewards to the end, 0 looks one token ahead"""
     clip_range: float = 0.2
-    """eps, how far the ratio may move before its gradient stops"""
+    """eps, how far the ratio may move from 1 before its gradient is 0"""
     epochs: int = 4
-    """how often a rollout is learned from"""
+    """number of passes over each rollout"""
     minibatches: int = 4
-    """parts a rollout is split into, by episodes; each is an update"""
+    """number of parts of a rollout, split by episodes; each is one update"""
     value_weight: float = 0.5
-    """weight of the value's squared error"""
+    """weight of the squared error of V"""
     entropy_weight: float = 0.0
     """weight of the entropy"""
     rollout_tokens: int | None = None
-    """tokens said in each row of the environment per iteration; None: as many as an episode can have"""
+    """tokens said in each row of the environment per iteration; None: the most that an episode can have"""
     mask_actions: bool = False
-    """say only what the task allows, where it knows; the model is then of use with a mask only (see the top)"""
+    """say only legal tokens, if the task defines them; the trained model then needs a mask in play too (see the top)"""
 
     def __post_init__(self) -> None:
         for name in ("epochs", "minibatches"):
@@ -110,9 +111,9 @@ class PPOConfig:
 
 
 class PPO(Agent):
-    """PPO by stable-baselines3 on live episodes, after cloning logged ones where there are any.
+    """PPO by stable-baselines3 on live episodes, after cloning logged episodes if there are any.
 
-    The equations stand in ``help("agents.ppo")`` (Schulman et al. 2017, arXiv:1707.06347).
+    The equations are in ``help("agents.ppo")`` (Schulman et al. 2017, arXiv:1707.06347).
     """
 
     name = "ppo"

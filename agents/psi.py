@@ -1,4 +1,4 @@
-"""Psi-learning: reward, at a price for every departure from a language model of the data (Jaques et al. 2017).
+"""Psi-learning: maximises reward minus a price for departing from a language model of the data (Jaques et al. 2017).
 
     Psi(s, a) = log p(a | s) + Q(s, a)                         p is the prior, the language model itself
     y     = r / kl_weight + log p(a | s) + gamma log sum_a' exp Psibar(s', a')    or further ahead: ``backup``
@@ -9,20 +9,20 @@
     policy  pi(a | s) = softmax Psi, which is  log pi = log p + Q - V    (``ValueLM`` with advantage_weight 1)
 
 It maximises sum gamma^t (r - kl_weight KL(pi || p)) (arXiv:1611.02796; for dialogue, arXiv:1907.00456). Q and V are in
-nats, that is in units of kl_weight, and advantage_weight 1 is no free choice here: other values sharpen or flatten.
+nats, that is in units of kl_weight. advantage_weight is therefore not free: 1 is the method, and other values sharpen
+or flatten the policy.
 
-How the prior is had: p is the language model of the agent, trained alongside by L_BC, and no gradient of L_psi reaches
-it through log p. To keep a prior that was trained before, start from it and set bc_weight to 0 and trunks to
-"separate".
+The prior p is the language model of the agent. L_BC trains it alongside, and no gradient of L_psi reaches it through
+log p. To use a prior that was trained before, start from it and set bc_weight to 0 and trunks to "separate".
 
-What differs from the original: Psi is held as its difference Q to the prior, which makes log p(a | s) cancel in y -
-Psi(s, a): the loss is Huber(r / kl_weight + gamma log sum_a' exp Psibar(s', a') - Q(s, a)). Heads that start about 0
-start as the prior (exactly, with ``zero_init``), which the original gets by copying the prior's weights, and tokens
-the prior finds unlikely start unlikely. (Held like this, psi-learning is the G-learning of the same paper.) A
-truncated episode's last state counts, where the ILQL authors' version takes it for the end.
+Different from the original: Psi is stored as its difference Q to the prior, so log p(a | s) cancels in y - Psi(s, a).
+The loss is Huber(r / kl_weight + gamma log sum_a' exp Psibar(s', a') - Q(s, a)). Heads that start near 0 start as the
+prior (exactly, with ``zero_init``), and tokens that the prior finds unlikely start unlikely. The original copies the
+prior's weights instead. (In this form psi-learning is the G-learning of the same paper.) The last state of a truncated
+episode has a value, while the ILQL authors' version treats it as the end.
 
-Metrics: ``loss/q`` is the Huber loss of Q here; ``value/q`` is the mean of the soft value, ``value/v`` of what V makes
-of it; both in nats.
+Metrics: ``loss/q`` is the Huber loss of Q; ``value/q`` the mean of the soft value; ``value/v`` the mean of V, which is
+regressed on it. Both means are in nats.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from agents.value_learning import BootstrapConfig, MeanBackup, targets, value_lo
 
 @dataclass
 class PsiConfig(BootstrapConfig):
-    """What psi-learning changes in the settings of every value-based agent."""
+    """Settings of psi-learning that differ from those of every value-based agent."""
 
     kl_weight: float = 0.25
-    """the paper's c: what a nat of divergence from the prior costs, in units of reward"""
+    """the paper's c: price of one nat of divergence from the prior, in units of reward"""
     bias_init: float | None = 0.0
-    """the constant the heads start from; at 0 the agent starts as the prior"""
+    """initial constant of the heads; at 0 the agent starts as the prior"""
     value_unit: float | None = 1.0
-    """what values are learned in; they are in nats here, which have no need of another unit"""
+    """unit in which values are learned; 1, because they are in nats here"""
     backup: MeanBackup = "token"
-    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", or the lambda of
-    TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
+    """how far a target looks ahead before it bootstraps: one "token", to the end of the "utterance", or the lambda of
+    TD(lambda), from 0 (one token) to 1 (the end of the episode)"""
     cql_weight: float = 0.0
-    """weight of a conservative term on Q; the prior is conservative already"""
+    """weight of a conservative term on Q; 0, because the prior is already conservative"""
 
 
 def soft_value(q: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
@@ -63,7 +63,7 @@ def soft_value(q: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
 class Psi(Agent):
     """KL-regularised Q-learning around the language model of the data.
 
-    The equations stand in ``help("agents.psi")``
+    The equations are in ``help("agents.psi")``
     (Jaques et al. 2017, arXiv:1611.02796; Snell et al. 2023, arXiv:2206.11871).
     """
 

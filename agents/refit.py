@@ -1,14 +1,14 @@
-"""Refit and Swift: behaviour cloning weighted by how good the whole episode was.
+"""Refit and Swift: behaviour cloning in which each episode is weighted by its return.
 
     L       = - w sum_i log pi(a_i | s_i)                     one weight per episode, on all of the agent's tokens
     Refit   w = r                                             the return, which must not be negative
             w = exp((r - max) / temperature)                  where a temperature is given: the KL-regularised optimum
     Swift   w = (r - mu(x)) / sigma(x)                        over the logged episodes of the context x
 
-(Mukherjee et al. 2025, arXiv:2506.06964.) With r >= 0, Refit's loss bounds the value from below, since u >= 1 + log u
-for the ratio u = pi / pi0. Exponential weights are those of reward-weighted regression (Peters and Schaal 2007); r may
-be negative then. Swift's weights are signed and the bound is lost: what lies below its context's mean is made unlikely,
-without end where nothing else holds. Hence ``negatives``, on the episodes with w < 0:
+(Mukherjee et al. 2025, arXiv:2506.06964.) With r >= 0, Refit's loss bounds the value from below, because u >= 1 + log u
+for the ratio u = pi / pi0. Exponential weights are those of reward-weighted regression (Peters and Schaal 2007) and
+allow negative r. Swift's weights are signed, and the bound is lost: episodes below the mean of their context become
+ever less likely, without a limit. ``negatives`` sets what happens to the episodes with w < 0:
 
     keep    w log pi                                          as in the paper
     clip    0                                                 only what is better than its context's mean
@@ -17,16 +17,16 @@ without end where nothing else holds. Hence ``negatives``, on the episodes with 
     linear  w pi                                              RIFT (Liu et al. 2026, arXiv:2601.09253), token by token
                                                               here: the probability of a conversation is as good as 0
 
-Sums run over the agent's tokens and, as every mean here, are divided by how many of those the batch has, not by its
-episodes: an episode counts by w times its length, as in the sum above, and accumulation changes nothing. ``contexts``
-says which episodes share a context; sigma is the population's, and a context whose returns are all alike has weight 0.
-``data/return`` is the mean weight wherever weights replace the returns.
+Sums run over the agent's tokens. As all means here, they are divided by the number of these tokens in the batch, not by
+the number of episodes: an episode counts by w times its length, as in the sum above, and accumulation changes nothing.
+``contexts`` defines which episodes share a context. sigma is the population's. A context with equal returns has weight
+0. ``data/return`` is the mean weight wherever weights replace the returns.
 
-Metrics: ``policy/kl`` is the mean of log pi0 - log pi over the tokens said whose log pi0 is known (with ``accumulate``
-the mean of the parts' means), and ``policy/recorded`` how many of all these are; ``policy/malformed`` the share of the
-tokens in utterances that reached no end token. Swift's too: ``policy/negatives`` is the share in episodes with w < 0,
-``policy/negative_logp`` their log-probability, summed and divided by all tokens (over ``policy/negatives`` it is their
-mean); ``policy/unweighted`` the share with weight 0.
+Metrics: ``policy/kl`` is the mean of log pi0 - log pi over the said tokens with a known log pi0 (with ``accumulate``
+the mean of the parts' means); ``policy/recorded`` the share of these tokens; ``policy/malformed`` the share of tokens
+in utterances without an end token. For Swift also: ``policy/negatives`` is the share of tokens in episodes with w < 0;
+``policy/negative_logp`` their log-probability, summed and divided by the number of all tokens (divided by
+``policy/negatives`` it is their mean); ``policy/unweighted`` the share of tokens with weight 0.
 """
 
 from __future__ import annotations
@@ -60,14 +60,15 @@ Weigh = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
 @dataclass
 class RefitConfig:
-    """What reward-weighted fine-tuning leaves open."""
+    """Settings of reward-weighted fine-tuning."""
 
     shift_rewards: bool = False
-    """weigh by r - min: over the whole log, and over each batch of live episodes"""
+    """weight by r - min instead of r; min over the whole log, or over each batch of live episodes"""
     temperature: float | None = None
-    """weigh by exp((r - max) / temperature) instead, max over the whole log or the batch of live episodes"""
+    """weight by exp((r - max) / temperature); max over the whole log, or over each batch of live episodes. None weights
+    by r"""
     reference: Reference = "logged"
-    """what pi0 is in policy/kl: the recorded log-probabilities, or a frozen copy of the start"""
+    """pi0 in policy/kl: the recorded log-probabilities, or a frozen copy of the start model"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -85,7 +86,7 @@ class RefitConfig:
 class Refit(Agent):
     """Behaviour cloning weighted by returns.
 
-    The equations stand in ``help("agents.refit")`` (Mukherjee et al. 2025, arXiv:2506.06964).
+    The equations are in ``help("agents.refit")`` (Mukherjee et al. 2025, arXiv:2506.06964).
     """
 
     name = "refit"
@@ -142,16 +143,16 @@ class Refit(Agent):
 
 @dataclass
 class SwiftConfig:
-    """What standardised reward-weighted fine-tuning leaves open."""
+    """Settings of standardised reward-weighted fine-tuning."""
 
     negatives: Literal["keep", "clip", "taper", "linear"] = "keep"
-    """what is done with episodes below their context's mean; see the module"""
+    """treatment of episodes below the mean of their context; see the module"""
     group_size: int = 4
     """live episodes played from each starting state; a batch_size that is a multiple of it wastes none"""
     eps: float = 1e-6
-    """standard deviation up to which the returns of a context count as all alike"""
+    """standard deviation up to which the returns of a context count as equal"""
     reference: Reference = "logged"
-    """what pi0 is, in "taper" and in policy/kl: the recorded log-probabilities, or a frozen copy of the start"""
+    """pi0 in "taper" and in policy/kl: the recorded log-probabilities, or a frozen copy of the start model"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -169,7 +170,7 @@ class SwiftConfig:
 class Swift(Agent):
     """Behaviour cloning weighted by returns that are standardised in each context.
 
-    The equations stand in ``help("agents.refit")`` (Mukherjee et al. 2025, arXiv:2506.06964).
+    The equations are in ``help("agents.refit")`` (Mukherjee et al. 2025, arXiv:2506.06964).
     """
 
     name = "swift"

@@ -1,4 +1,4 @@
-"""SARSA on logged data: the values of the policy that wrote the log, then one step of improvement.
+"""SARSA on logged data: learns the values of the behaviour policy, then improves on it by one step.
 
     y     = r + gamma V(s')                                    one token ahead, or further: ``backup``
     L_Q   = (y - Q(s, a))^2                                    TD; each of the Q heads
@@ -8,7 +8,7 @@
     policy  log pi(a | s) = log pi_beta(a | s) + advantage_weight (Qbar(s, a) - V(s))    (``ValueLM``)
 
 The single-step baseline of Snell et al. 2023 (arXiv:2206.11871): ILQL with an expectile of one half. The mean of Q
-stands in for Q(s', a'), which has the same fixed point and less variance.
+replaces Q(s', a'). It has the same fixed point and less variance.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from agents.value_learning import Backup, BootstrapConfig, bootstrapped_losses, 
 
 @dataclass
 class SARSAConfig(BootstrapConfig):
-    """What SARSA adds to the settings of every value-based agent, and a longer look ahead."""
+    """Settings of SARSA, beside those of every value-based agent."""
 
     backup: Backup = "utterance"
-    """how far a target looks before it bootstraps: one "token" (the paper), to the end of the "utterance", or the
-    lambda of TD(lambda); all have one fixed point, and the longer ones reach it sooner"""
+    """how far a target looks ahead before it bootstraps: one "token" (the paper), to the end of the "utterance", or the
+    lambda of TD(lambda). All have the same fixed point, and longer ones reach it sooner"""
     monte_carlo_steps: int = 0
-    """first steps that regress Q and V on the discounted return instead of bootstrapping"""
+    """number of first steps that regress Q and V on the discounted return instead of bootstrapping"""
 
 
 class SARSA(Agent):
     """One step of policy improvement over the log's own policy.
 
-    The equations stand in ``help("agents.sarsa")`` (Snell et al. 2023, arXiv:2206.11871).
+    The equations are in ``help("agents.sarsa")`` (Snell et al. 2023, arXiv:2206.11871).
     """
 
     name = "sarsa"

@@ -1,4 +1,4 @@
-"""ILQL per utterance (Snell et al. 2023, arXiv:2206.11871): values of whole utterances, and a choice among samples.
+"""ILQL per utterance (Snell et al. 2023, arXiv:2206.11871): values of whole utterances, to choose among samples.
 
     s is the history before an utterance u, s' the one before the next, after any reply; r is all reward of u
     L_Q   = (r + gamma V(s') - Q(s, u))^2                      each of the Q heads
@@ -8,16 +8,17 @@
 
     policy  the best of ``candidates`` utterances from pi_beta, by Qbar(s, u)    (``BestUtterance``)
 
-V is read from the hidden state where the utterance begins, the scalar Q from the one behind its last token, its end
-token unless it was cut. Values of other tokens do not exist, so there is no conservative term, and no token is
-perturbed: the policy can be no better than the best of a few samples of the language model, but it needs no values of
-tokens never seen. ``gamma`` counts utterances.
+V is read from the hidden state at the beginning of the utterance. The scalar Q is read from the hidden state after its
+last token, the end token unless the utterance was cut. Other tokens have no values, so there is no conservative term,
+and the probability of no token changes. The policy can be no better than the best of a few samples of the language
+model, but it needs no values of unseen tokens. ``gamma`` counts utterances.
 
 Kept from the original: two Q heads and their targets, the heads' shape, sums over heads, squares without 1/2. Not kept:
-rewards of utterances as integers; its means over utterances and over tokens, which are one mean over tokens here as
-everywhere in this package, so that ``bc_weight`` = 1 / (mean length of an utterance) gives the original's balance.
+integer rewards of utterances, and separate means over utterances and over tokens. Here both are one mean over tokens,
+as everywhere in this package. ``bc_weight`` = 1 / (mean length of an utterance) gives the original's balance.
 
-Metrics: ``value/q`` and ``value/v`` are means of Qbar and V in which an utterance counts as often as it has tokens.
+Metrics: ``value/q`` and ``value/v`` are means of Qbar and V, in which each utterance is weighted by its number of
+tokens.
 """
 
 from __future__ import annotations
@@ -46,21 +47,22 @@ class UtteranceValueConfig:
     """Settings of every agent with values of utterances."""
 
     tau: float = 0.7
-    """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
+    """expectile of the value: 0.5 is the mean over the data, towards 1 the best that the data show"""
     gamma: float = 0.99
-    """discount per utterance"""
+    """discount factor per utterance"""
     target_rate: float = 0.1
-    """Polyak rate of the targets, after every optimiser step"""
+    """Polyak rate of the target heads after every optimiser step"""
     num_q: Literal[1, 2] = 2
-    """Q heads; with two the smaller is used"""
+    """number of Q heads; with two, the smaller Q is used"""
     trunks: Literal["shared", "separate"] = "shared"
-    """one transformer with target heads, or the paper's three (policy, value, target)"""
+    """one shared transformer with target heads, or the paper's three transformers (policy, value, target)"""
     zero_init: bool = True
     """start every head as a constant"""
     bias_init: float | None = None
-    """the constant the heads start from; None takes the mean of the log's returns"""
+    """initial constant of the heads; None takes the mean of the log's returns"""
     value_unit: float | None = None
-    """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
+    """u, the unit in which values are learned, in units of reward; None takes the standard deviation of the log's
+    returns"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -162,7 +164,7 @@ def critic_losses(
 class UtteranceILQL(Agent):
     """Implicit Q-learning of what to say, utterance by utterance.
 
-    The equations stand in ``help("agents.utterance_ilql")`` (Snell et al. 2023, arXiv:2206.11871).
+    The equations are in ``help("agents.utterance_ilql")`` (Snell et al. 2023, arXiv:2206.11871).
     """
 
     name = "utterance_ilql"

@@ -1,4 +1,4 @@
-"""What the value-based agents share: their common settings, and the four losses once the targets are known.
+"""The common settings of value-based agents, and their four losses for given targets.
 
     L_Q   = ((y - Q(s, a)) / u)^2                              y is the agent's target; summed over the Q heads
     L_V   = |tau - 1(q < V(s))| ((q - V(s)) / u)^2             expectile of q, the agent's estimate of Q(s, a)
@@ -6,7 +6,7 @@
     L_BC  = -log pi_beta(a | s)                                the language model the values perturb
     L     = L_Q + L_V + cql_weight L_CQL + bc_weight L_BC
 
-Agents that bootstrap look ahead over the agent's own tokens before they do (TD(lambda), Sutton and Barto 2018, 12.1):
+Agents that bootstrap look ahead over the agent's own tokens first (TD(lambda), Sutton and Barto 2018, 12.1):
 
     y_i = r_i + gamma ((1 - lambda_i) V(s_{i+1}) + lambda_i y_{i+1})
 
@@ -15,25 +15,25 @@ Agents that bootstrap look ahead over the agent's own tokens before they do (TD(
                           environment has spoken
     backup = 0.95         lambda_i = 0.95 at every token but an episode's last
 
-After the end of an episode both V and y are 0; where it was cut, V of its last state is asked for. A longer look ahead
-carries a reward to the first token in one optimiser step. It carries the value of what the log went on to say, not of
-the best that the log says from there. That is what the fourth backup is for:
+After the end of an episode both V and y are 0. A truncated episode uses V of its last state. A longer look ahead
+carries a reward to the first token in one optimiser step. It carries the value of what the log said next, not of the
+best that the log says from there. The fourth backup carries the latter:
 
     backup = "implicit"   y as "utterance" has it, and beside it inside an utterance
                           e_i = r_i + gamma e_{i+1},  where the last e is Qbar(s, a) of the utterance's last token:
                           L_Q = 2 (1 - tau) ((y - Q) / u)^2  +  (2 tau - 1) 2 |tau - 1(e < Q)| ((e - Q) / u)^2
 
-From tau = 1/2, the mean of what the log went on to say, to tau = 1, the best of it. Inside an utterance nothing is left
-to chance but what is said next, so that the expectile of e is a maximum that asks for nothing outside the log, as L_V's
-is over single tokens (Kostrikov et al. 2022, arXiv:2110.06169). What chance did after the utterance is in y alone,
-whose error is symmetric: luck is not taken for skill. An utterance that the record cuts short counts as one that ends
+tau = 1/2 is the mean of the log's continuations, tau = 1 the best of them. Inside an utterance only the choice of
+tokens is random. The expectile of e is therefore a maximum that needs no token outside the log, as in L_V over single
+tokens (Kostrikov et al. 2022, arXiv:2110.06169). The randomness of the environment after the utterance is only in y,
+whose error is symmetric, so luck does not count as skill. An utterance that the record cuts short counts as ended
 there.
 
-u, ``value_unit``, is the spread of the log's returns: the heads hold Q / u and V / u, so that rewards in hundreds or in
-hundredths are learned alike. Values, rewards, advantages and metrics are in units of reward everywhere.
+u, ``value_unit``, is the standard deviation of the log's returns. The heads hold Q / u and V / u, so rewards in
+hundreds or in hundredths are learned alike. Values, rewards, advantages and metrics are in units of reward everywhere.
 
-Means run over the agent's tokens: environment tokens and padding carry no loss. Squares carry no 1/2, as in the code of
-Snell et al. 2023 (arXiv:2206.11871).
+Means are over the agent's tokens. Environment tokens and padding have no loss. Squares have no factor 1/2, as in the
+code of Snell et al. 2023 (arXiv:2206.11871).
 """
 
 from __future__ import annotations
@@ -61,35 +61,38 @@ Error = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 @dataclass
 class ValueConfig:
-    """Settings every value-based agent has; the defaults are the paper's where it has them."""
+    """Settings that all value-based agents share; the defaults are the paper's if it has them."""
 
     gamma: float = 0.99
-    """discount"""
+    """discount factor"""
     discount_per: Literal["token", "turn"] = "token"
-    """what the discount counts: the agent's tokens (the paper), or its utterances"""
+    """unit of the discount: the agent's tokens (the paper), or its utterances"""
     cql_weight: float = 0.001
-    """weight of the conservative term; one token ahead, each token of an episode adds half of it to Q"""
+    """weight of the conservative term; with a backup of one token, each token of an episode adds half of it to Q"""
     bc_weight: float = 1.0
     """weight of the language-model loss"""
     target_rate: float = 0.1
-    """Polyak rate of the targets, after every optimiser step; values cross about so many tokens a step"""
+    """Polyak rate of the target heads after every optimiser step; values move back by about this many tokens per
+    step"""
     num_q: Literal[1, 2] = 2
-    """Q heads; with two the smaller is used"""
+    """number of Q heads; with two, the smaller Q is used"""
     trunks: Literal["shared", "separate"] = "shared"
-    """one transformer with target heads, or the paper's three (policy, value, target)"""
+    """one shared transformer with target heads, or the paper's three transformers (policy, value, target)"""
     trunk_gradient: float = 0.3
-    """how much of the values' gradient reaches a shared trunk: at 0 the language model learns as in imitation alone,
-    and values learn little; 1 is the paper's code"""
+    """fraction of the values' gradient that reaches a shared trunk. At 0 the language model learns as in pure imitation
+    and the values learn little; 1 is the paper's code"""
     zero_init: bool = True
-    """start every head as a constant: no noise from tokens never seen"""
+    """start every head as a constant, so that unseen tokens have no random values"""
     bias_init: float | None = None
-    """the constant the heads start from; below the returns it is pessimistic about tokens never seen. None takes the
-    mean of the log's returns"""
+    """initial constant of the heads; below the returns it is pessimistic about unseen tokens. None takes the mean of
+    the log's returns"""
     value_unit: float | None = None
-    """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
+    """u, the unit in which values are learned, in units of reward; None takes the standard deviation of the log's
+    returns"""
     q_head: Literal["full", "low_rank", "tied"] | None = None
-    """last layer of the Q heads: its own weights for every token (the paper), few of them, or the language model's.
-    None: "low_rank" above 10,000 tokens, else "full"; the agent's configuration then says which it is"""
+    """last layer of the Q heads: separate weights for every token (the paper), a low-rank layer, or the language
+    model's weights. None takes "low_rank" above 10,000 tokens and "full" below, and the agent's configuration then
+    records which"""
     q_rank: int = 64
     """rank of a low-rank last layer"""
 
@@ -104,11 +107,11 @@ class ValueConfig:
 
 @dataclass
 class BootstrapConfig(ValueConfig):
-    """What agents add whose targets rest on their own values."""
+    """Settings that agents with bootstrapped targets add."""
 
     backup: Backup = "token"
-    """how far a target looks before it bootstraps: one "token", to the end of the "utterance", there towards the best
-    of what follows ("implicit"), or the lambda of TD(lambda), from 0 (one token) to 1 (to the end of the episode)"""
+    """how far a target looks ahead before it bootstraps: one "token", to the end of the "utterance", to its end towards
+    the best continuation ("implicit"), or the lambda of TD(lambda), from 0 (one token) to 1 (the end of the episode)"""
 
 
 def check_values(config: Any) -> None:

@@ -21,32 +21,30 @@ from agents.value_learning import ValueConfig
 FOLDER = Path(__file__).parent.parent / "docs" / "agents"
 INDEX = """# Agents
 
-All learn from `Logged`, `Live` and `Mixed` by one call, `agent.learn(source, steps)`, but for PPO, which needs live
-episodes. These pages are the docstrings of the algorithms' files and of their settings, written by
-`scripts/write_agent_pages.py`.
+One call trains every agent from `Logged`, `Live` or `Mixed` episodes: `agent.learn(source, steps)`. PPO needs live
+episodes. `scripts/write_agent_pages.py` writes these pages from the docstrings of the algorithms and their settings.
 
 | agent | names | in one sentence |
 |---|---|---|
 """
 SPEAKING = """
-## How an agent speaks
+## Decoding
 
-`agent.policy(...)` takes these, and so does `--set` of `lang-envs eval`, `ope`, `explain` and `chat`. Without it they
-speak as was chosen after training, or where nothing was chosen, greedily. `lang-envs train` ends with that choice: it
-plays a grid of these settings and keeps the best with the agent, as `agent.decoding`; in a program
-`agents.evaluation.decoding_choice.choose(agent, env, episodes)` plays it. `agent.policy(**agent.decoding)` speaks so,
-and `generate` of the saved model too; `agent.policy()` samples, with the settings that the model was trained with.
-`lang-envs eval RUN --set greedy=true advantage_weight=8` tries another. [Choosing the settings](../settings.md) says
-more.
+`agent.policy(...)` takes these settings, and so does `--set` of `lang-envs eval`, `ope`, `explain` and `chat`. Without
+`--set` these commands use the decoding chosen after training, or greedy decoding if none was chosen. `lang-envs train`
+ends with this choice: it plays a grid of these settings and saves the best with the agent as `agent.decoding`. In a
+program `agents.evaluation.decoding_choice.choose(agent, env, episodes)` plays the grid.
+`agent.policy(**agent.decoding)` uses the chosen decoding, and so does `generate` of the saved model. `agent.policy()`
+samples with the settings that the model was trained with. `lang-envs eval RUN --set greedy=true advantage_weight=8`
+tries another decoding. See also [Choosing the settings](../settings.md).
 
 """
 TRAINING = """
-## How it is trained
+## Training
 
-`agent.learn(source, steps, ...)`, `fit` and `lang-envs train` take the settings of `FitConfig`. Of the dropout that a
-model comes with (GPT-2 has 0.1; models from scratch have none) or that adapters have, only {draw} draw any unless told
-to: all others compare one pass of the model with another, and two passes that drop out different units differ before
-anything is learned.
+`agent.learn(source, steps, ...)`, `fit` and `lang-envs train` take the settings of `FitConfig`. A model or its adapters
+may have dropout (GPT-2 has 0.1; models made from scratch have none). By default only {draw} use it in training. All
+other algorithms compare two passes of the model, and dropout would make the passes differ before anything is learned.
 
 """
 VALUE_METRICS = {
@@ -54,8 +52,8 @@ VALUE_METRICS = {
     "loss/v": "L_V, the error of V",
     "loss/cql": "L_CQL before its weight, summed over the Q heads",
     "loss/bc": "L_BC before its weight, the cross-entropy of the language model",
-    "value/q": "mean over the agent's tokens of what V is regressed on: in most the smaller target Q of what was said",
-    "value/v": "mean of V; far above the returns of the log it overestimates",
+    "value/q": "mean over the agent's tokens of the target of V; in most agents the smaller target Q of the said token",
+    "value/v": "mean of V; a mean far above the returns of the log is an overestimate",
 }
 OWN_METRICS = {
     "bc": {"loss/bc": "L"},
@@ -104,7 +102,7 @@ def page(module: ModuleType, names: list[str]) -> str:
     metrics = VALUE_METRICS if issubclass(config, ValueConfig) else OWN_METRICS.get(file_name(module)[:-3], {})
     if metrics:
         parts += ["\n".join(["| name | what it is |", "|---|---|", *(f"| `{k}` | {v} |" for k, v in metrics.items())])]
-    parts += ["[Logs](../logs.md) explains those of every run.", "## Use", use(names[0])]
+    parts += ["[Logs](../logs.md) explains the metrics of every run.", "## Use", use(names[0])]
     return "\n\n".join(parts) + "\n"
 
 

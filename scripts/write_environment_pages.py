@@ -20,12 +20,15 @@ FOLDER = Path(__file__).parent.parent / "docs" / "environments"
 WORDS = re.compile("(?<=[a-z])(?=[A-Z][a-z]|[A-Z]+$)|(?<=[A-Z])(?=[A-Z][a-z])")  # Clarifying QA, MultiWOZ Goal
 INDEX = """# Environments
 
-Every environment acts on tokens (`gym.make(id)`), on text (`gym.make(id, level="utterance")`) and on many episodes at
-once (`gym.make_vec(id, n)`). These pages are the docstrings of the tasks, written by
-`scripts/write_environment_pages.py`. Beside the options on them every environment takes `tokenizer=` (a tokenizer, or
-the [source](../scaling.md#a-model-of-yours) of a model: a folder, a `.gguf` file or a name), `markup=` and
-`instruction=` (how [conversations](../conversations.md) are written and what is said first), `max_tokens=` and, where a
-single one is made, `render_mode=`.
+An environment has three forms: one episode in tokens (`gym.make(id)`), one episode in text (`gym.make(id,
+level="utterance")`), and n episodes at once (`gym.make_vec(id, n)`). `scripts/write_environment_pages.py` writes these
+pages from the docstrings of the tasks. Beside the options on its page, every environment takes
+
+- `tokenizer=`: a tokenizer, or the [source](../scaling.md#a-model-of-yours) of a model: a folder, a `.gguf` file or a
+  name,
+- `markup=` and `instruction=`: how [conversations](../conversations.md) are written, and what is said first,
+- `max_tokens=`: the limit of tokens per episode,
+- `render_mode=`: only for a single environment.
 
 | environment | ids | in one sentence |
 |---|---|---|

@@ -173,6 +173,6 @@ def _overview() -> None:
         doc = of_their_own.get(name) or inspect.getdoc(COMMANDS[name]) or ""
         table.add_row(f"[bold]{name}", escape(doc.splitlines()[0]))
     screen.print(table)
-    screen.print("\nA first look:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
+    screen.print("\nFirst steps:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
-    screen.print("--import MODULE, with any command: a module of yours, with tasks, agents, recipes or suites.")
+    screen.print("--import MODULE, with any command, imports your own tasks, agents, recipes or suites.")

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 @dataclass
 class Eval:
-    """Plays fresh episodes with a trained agent; of an imported log, in the conversations that were held out.
+    """Plays fresh episodes with a trained agent and prints the mean return.
+
+    An agent that learned from an imported log plays in the held-out conversations.
 
     Examples:
         lang-envs eval runs/ilql
@@ -37,23 +39,23 @@ class Eval:
     run: Positional[Path]
     """folder of a run or of a saved agent, or hub:owner/name"""
     env: str | None = None
-    """environment id; the run's own by default"""
+    """environment id; by default that of the run"""
     episodes: int | None = None
-    """how many, 256 by default; with --measure multiwoz how many dialogues of the split, by default all"""
+    """number of episodes, 256 by default; with --measure multiwoz the number of dialogues, by default all of the split"""
     measure: Literal["multiwoz"] | None = None
-    """in place of returns: Inform, Success, BLEU and Combined of MultiWOZ, where the agent says every agent's turn of
-    whole dialogues in Dialogue"""
+    """report Inform, Success, BLEU and Combined of MultiWOZ instead of returns: the agent says every agent turn of whole
+    dialogues in a Dialogue environment"""
     seed: int = 0
-    """another seed, other episodes; no data set holds them, and no agent has learned from them"""
+    """seed of the episodes; no data set contains them and no agent has learned from them"""
     advantage_states: int = 0
-    """in so many states, compare the order of learned advantages with what playing on earns there (thousands of
-    episodes); where the task knows its values they are compared with those anyway"""
+    """number of states in which the order of the learned advantages is compared with the returns of playing on
+    (thousands of episodes). A task that knows its exact values is compared with them without this option"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     options: SetOptions = ()
-    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop,
-    advantage_weight, advantage_clip, lm_top_p; by default as was chosen after training, else greedy, or for
-    utterance_ilql the best of its samples"""
+    """decoding, as NAME=VALUE: greedy, temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop,
+    advantage_weight, advantage_clip, lm_top_p; by default the decoding chosen after training. An agent without one is
+    greedy, or takes the best of its samples (utterance_ilql)"""
 
     def __call__(self) -> None:
         """Prints the mean return and its standard error."""
@@ -93,7 +95,7 @@ class Eval:
 
 @dataclass
 class Explain:
-    """Shows what an agent thinks of every token: Q, V and the advantage, by which it is coloured.
+    """Shows Q, V and the advantage of every token, coloured by advantage.
 
     Examples:
         lang-envs explain runs/ilql --text "the movie wasn't good it was superb" --numbers
@@ -103,28 +105,28 @@ class Explain:
     """
 
     run: Positional[Path]
-    """folder of a run or of a saved agent; those without values show transcripts without colours"""
+    """folder of a run or of a saved agent; an agent without values shows transcripts without colours"""
     text: tuple[str, ...] = ()
-    """what the agent says in the place of what it would say, one text a turn; needs an agent with values"""
+    """utterances said in the agent's place, one per turn; needs an agent with values"""
     next: int = 0
-    """leave the last text open, and list so many of the tokens that are likeliest to come"""
+    """number of most likely next tokens to list after the last text, which stays unfinished; 0 lists none"""
     data: Path | None = None
-    """take episodes from this data set; by default the agent plays them, or after training on an imported log they are
-    those that were held out"""
+    """folder of a data set whose episodes are explained; by default the agent plays, or after training on an imported
+    log the held-out episodes are explained"""
     episodes: int = 2
-    """how many, where there is no text"""
+    """number of episodes, without --text"""
     numbers: bool = False
     """also print Q, V and the advantage of each token"""
     html: Path | None = None
-    """also write a page that shows the same"""
+    """also write the same as an HTML page to this file"""
     env: str | None = None
-    """environment id; the run's own by default"""
+    """environment id; by default that of the run"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     seed: int = 0
-    """of the first episode"""
+    """seed of the first episode"""
     options: SetOptions = ()
-    """how to decode where the agent plays, as NAME=VALUE; by default as eval does"""
+    """decoding when the agent plays, as NAME=VALUE; by default as in eval"""
 
     def __call__(self) -> None:
         """Prints the episodes."""

@@ -24,7 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class Bench:
-    """Runs a benchmark and writes its report; run it again after an interruption and it goes on where it was.
+    """Runs a benchmark and writes its report.
+
+    After an interruption, the same command resumes.
+
+    With --executor ray, cells run on every machine of the running Ray cluster (ray start --head; RAY_ADDRESS). --out
+    must be on a shared file system under the same path.
 
     Examples:
         lang-envs bench quick --out runs/quick
@@ -33,30 +38,27 @@ class Bench:
         lang-envs bench my_package.suites:MINE --out runs/mine
         lang-envs bench wordle --out /shared/runs/wordle --executor ray
         lang-envs bench --from runs/quick/config.json --out runs/again
-
-    With --executor ray cells run on every machine of the Ray cluster that is running (ray start --head; RAY_ADDRESS);
-    --out must be on a file system they share, under the same path.
     """
 
     name: Positional[str] = ""
-    """one of those that `lang-envs list` shows, or module:SUITE"""
+    """name of a benchmark (`lang-envs list`), or module:SUITE"""
     out: Path = field(kw_only=True)
     """folder of the results"""
     seeds: int | None = None
-    """training runs of every cell; the benchmark's own number by default"""
+    """training runs per cell; by default the benchmark's own number"""
     workers: int = 2
-    """processes, one thread each; results do not depend on it. A Ray cluster decides by itself"""
+    """number of worker processes with one thread each; results do not depend on it. A Ray cluster ignores it"""
     executor: Literal["processes", "ray"] = "processes"
-    """where cells run: on this machine, or on a Ray cluster; needs the package ray"""
+    """where cells run: worker processes of this machine, or a Ray cluster; needs the package ray"""
     tensorboard: bool = False
     """also log every training for TensorBoard: tensorboard --logdir OUT/cells; needs the package tensorboard"""
     only: tuple[str, ...] = ()
-    """names of experiments, of those that the benchmark has, and the report is of these; all by default. One that goes
-    on from another's agents needs that one too"""
+    """names of the experiments to run and report; by default all. An experiment that starts from another's agents needs
+    that one too"""
     smoke: bool = False
-    """shrink everything to seconds, to see that it runs"""
+    """shrink every experiment to seconds, to check that it runs"""
     from_config: Annotated[Path | None, arg(name="from")] = None
-    """repeat what this config.json describes"""
+    """config.json of an earlier run to repeat, instead of a name"""
 
     def __call__(self) -> None:
         """Prints where the report is."""

@@ -28,12 +28,11 @@ if TYPE_CHECKING:
 
 @dataclass
 class Chat:
-    r"""Talks with a trained agent: you are the user, and the agent answers as it was chosen to speak.
+    r"""Talks with a trained agent: you are the user.
 
-    It answers as it does in lang-envs eval, values and all. Any agent will do whose tokenizer writes conversations,
-    whatever it was trained in. Where its model cannot read all that was said, the oldest turns are left out. Lines that
-    begin with a slash are commands: /help lists them. Where the input is no terminal, each line is a turn, and the
-    replies alone are on standard output.
+    The agent decodes as in lang-envs eval. It needs a tokenizer with a chat template. If the conversation is longer
+    than the model's context, the oldest turns are left out. Lines that begin with a slash are commands: /help lists
+    them. If the input is not a terminal, each line is a turn, and standard output contains only the replies.
 
     Examples:
         lang-envs chat runs/chats
@@ -44,14 +43,15 @@ class Chat:
     run: Positional[Path]
     """folder of a run or of a saved agent, or hub:owner/name"""
     system: str | None = None
-    """the system message; by default none, or that of the history"""
+    """system message; by default that of the history, or none"""
     history: Path | None = None
-    """what was said before: a JSON file with a list of messages, {"role": "user", "content": "..."}"""
+    """JSON file with earlier messages to continue: a list of {"role": "user", "content": "..."}; by default a new
+    conversation"""
     seed: int = 0
-    """of what the agent draws"""
+    """seed of the agent's sampling"""
     options: SetOptions = ()
-    """how to decode, as NAME=VALUE: greedy, temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop,
-    advantage_weight ...; by default as eval does"""
+    """decoding, as NAME=VALUE: greedy, temperature, top_k, top_p, repetition_penalty, max_new_tokens, stop,
+    advantage_weight ...; by default as in eval"""
 
     def __call__(self) -> None:
         """Until /quit or the end of the input."""
@@ -95,11 +95,14 @@ class Conversing:
         self._told = screen if at_terminal else Terminal(stderr=True)
         self._commands: dict[str, tuple[Callable[[str], None], str]] = {
             "help": (self._help, "this list"),
-            "reset": (self._reset, "starts anew, with the same system message"),
-            "system": (self._system, "TEXT: another system message; none without a text"),
-            "set": (self._set, "NAME=VALUE ...: how the agent speaks; none puts one back. Alone it says how it is"),
-            "explain": (self._explain, "what the agent thought of each token of its last reply"),
-            "quit": (self._quit, "leaves; so does the end of the input"),
+            "reset": (self._reset, "starts a new conversation with the same system message"),
+            "system": (self._system, "TEXT: sets the system message; without TEXT removes it"),
+            "set": (
+                self._set,
+                "NAME=VALUE ...: sets the decoding; NAME=none undoes one; alone shows all",
+            ),
+            "explain": (self._explain, "shows Q, V and the advantage of each token of the last reply"),
+            "quit": (self._quit, "ends the conversation, as does the end of the input"),
         }
 
     def run(self) -> None:
@@ -130,7 +133,7 @@ class Conversing:
         def shown() -> None:
             was_cut, said = self.talk.is_cut, reply()
             if self.talk.is_cut and not was_cut:
-                self._told.print("The agent no longer reads the oldest turns: its model has no room.", style="dim")
+                self._told.print("The model's context is full: the oldest turns are left out.", style="dim")
             name = Text("agent > ", style="bold") if self.at_terminal else Text()
             self.screen.print(name + Text(said), soft_wrap=True)
 
@@ -151,7 +154,7 @@ class Conversing:
 
     def _reset(self, rest: str) -> None:
         self.talk.begin()
-        self._told.print("Nothing was said yet.", style="dim")
+        self._told.print("A new conversation.", style="dim")
 
     def _system(self, rest: str) -> None:
         self.talk.instruct(rest)
@@ -161,7 +164,7 @@ class Conversing:
             given = pairs(re.split(r"\s+(?=[\w-]+=)", rest))
             wanted = {**self.talk.decoding, **given}
             self.talk.speak_by({name: value for name, value in wanted.items() if value is not None})
-        self._told.print(Text(f"The agent speaks by {decoding_in_words(self.talk.decoding)}."), style="dim")
+        self._told.print(Text(f"Decoding: {decoding_in_words(self.talk.decoding)}"), style="dim")
 
     def _explain(self, rest: str) -> None:
         from agents.cli.explanations import look, numbers
@@ -169,7 +172,7 @@ class Conversing:
         if self.talk.said is None:
             raise ValueError("The agent has not said anything yet.")
         if not self.talk.agent.needs_values:
-            raise ValueError(f"{self.talk.agent.name} has no values: it says what is likely, and thinks nothing of it.")
+            raise ValueError(f"{self.talk.agent.name} has no values to show.")
         explanation = look(self.talk.agent, self.talk.said)
         self._told.print(explanation.text(actions_only=True))
         self._told.print(numbers(explanation))

@@ -24,7 +24,7 @@ USUAL_EPISODES = 10_000  # of a recipe without an end
 
 @dataclass
 class Show:
-    """Shows an environment, a recipe of data, a data set, or a training run.
+    """Shows an environment, a recipe, a data set, or a training run.
 
     Examples:
         lang-envs show Wordle-v0
@@ -36,7 +36,7 @@ class Show:
     what: Annotated[Positional[str], arg(metavar="WHAT")]
     """environment id, name of a recipe, folder of a data set, or folder of a run"""
     episodes: int = 2
-    """transcripts printed from a data set"""
+    """number of transcripts printed from a data set"""
 
     def __call__(self) -> None:
         """Prints what it is."""
@@ -73,7 +73,7 @@ class Show:
 
 @dataclass
 class Check:
-    """Checks that an environment keeps every promise of its interface.
+    """Checks that an environment keeps every guarantee of its interface.
 
     Examples:
         lang-envs check Wordle-v0
@@ -95,10 +95,10 @@ class Check:
 
 @dataclass
 class Play:
-    """Plays an environment at the terminal, or steps through an episode with a trained agent.
+    """Plays an environment at the terminal, yourself or with an agent.
 
-    With --agent, the agent plays, and what it thinks of each token is shown. Return goes on; typing an utterance says
-    that one in the agent's place; q leaves.
+    With --agent, the agent plays, and the values of each token are shown. Return goes on. Typed text is said in the
+    agent's place. q leaves.
 
     Examples:
         lang-envs play Wordle-v0
@@ -108,13 +108,13 @@ class Play:
     """
 
     env: Positional[str | None] = None
-    """environment id; with an agent, by default the one its run was trained in"""
+    """environment id; with --agent, by default the environment of its run"""
     seed: int | None = None
-    """of the episode; drawn if not given, and 0 with an agent"""
+    """seed of the episode; by default random, and 0 with --agent"""
     agent: Path | None = None
-    """folder of a run or of a saved agent, or hub:owner/name, which plays"""
+    """folder of a run or of a saved agent, or hub:owner/name; by default you play"""
     decoding: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
-    """how the agent speaks, as NAME=VALUE; by default as eval has it speak"""
+    """decoding of the agent, as NAME=VALUE; by default as in eval"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
 
@@ -148,14 +148,15 @@ class Play:
 
 @dataclass
 class Record:
-    """Records a data set; run it again after an interruption and it goes on where it was.
+    """Records a data set by a recipe.
+
+    After an interruption, the same command resumes. Samples of trained agents have their own options: lang-envs record
+    samples --help
 
     Examples:
         lang-envs record wordle-trap --episodes 50000 --out data/trap
         lang-envs record wordle-expert --episodes 10000 --out data/expert --set words=english-200 --workers 2
         lang-envs record dialogue-samples --policy runs/bc --out data/samples
-
-    Samples of trained agents have options of their own: lang-envs record samples --help
     """
 
     recipe: Annotated[Positional[str], arg(metavar="RECIPE")]
@@ -163,13 +164,13 @@ class Record:
     out: Path
     """folder of the data set"""
     episodes: int | None = None
-    """how many; by default all there are, where the recipe has an end, and 10,000 where it has none"""
+    """number of episodes; by default all, if the recipe has a fixed number, otherwise 10,000"""
     seed: int = 0
-    """data sets of different seeds share no episode"""
+    """seed of the recording; recordings with different seeds share no episode"""
     workers: int = 1
-    """processes that play; what is recorded does not depend on it"""
+    """number of processes that play; the recorded data do not depend on it"""
     executor: Literal["processes", "ray"] = "processes"
-    """where they run: on this machine, or on a Ray cluster (ray start --head); needs the package ray"""
+    """where the processes run: this machine, or a Ray cluster (ray start --head); needs the package ray"""
     options: SetOptions = ()
     """options of the recipe (lang-envs show RECIPE) and of its environment, as NAME=VALUE"""
 

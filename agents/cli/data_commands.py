@@ -26,9 +26,9 @@ ROWS = 256  # episodes played at once
 
 @dataclass
 class RecordSamples:
-    r"""Records several answers to each context, of an agent or of a served model, at several temperatures.
+    r"""Records several replies of an agent or a served model to each context.
 
-    Run it again after an interruption and it goes on where it was.
+    After an interruption, the same command resumes.
 
     Examples:
         lang-envs record dialogue-samples --corpus multiwoz --policy runs/bc --per-context 5 --out data/samples
@@ -43,46 +43,48 @@ class RecordSamples:
     out: Path
     """folder of the data set"""
     policy: Path | None = None
-    """folder of a run or of a saved agent, or hub:owner/name"""
+    """folder of a run or of a saved agent, or hub:owner/name, that replies"""
     server: tuple[str, ...] = ()
-    """instead: address of an OpenAI-compatible server, or of several of one model, which share the work; their key is
-    read from OPENAI_API_KEY. User info and query of an address are sent to the server and written nowhere"""
+    """instead of --policy: address of an OpenAI-compatible server, or addresses of several servers of one model, which
+    share the work. OPENAI_API_KEY holds their key. User info and query of an address are sent only to the server and
+    never stored"""
     model: str | None = None
-    """name of a model on that server"""
+    """name of the model on the server"""
     tokens: bool = False
-    """record the token ids that the server drew, with their log-probabilities, and not its text: for a server that
-    names them (vLLM, lang-envs serve), in an environment made with its model's tokenizer (--set tokenizer=...)"""
+    """record the token ids and log-probabilities that the server drew, instead of its text. The server must return
+    token ids (vLLM, lang-envs serve), and the environment must use the model's tokenizer (--set tokenizer=...)"""
     processed: bool = False
-    """with --tokens: the server's log-probabilities are those after the temperature (lang-envs serve; vLLM started with
-    --logprobs-mode processed_logprobs); else they are recorded at temperature 1 alone"""
+    """with --tokens: the server returns log-probabilities after the temperature (lang-envs serve; vLLM with
+    --logprobs-mode processed_logprobs); by default they are recorded only at temperature 1"""
     instruction: str | None = None
-    """what the model on the server is told first; by default the task's own instruction"""
+    """instruction for the model on the server; by default that of the task"""
     max_tokens: int | None = None
-    """the server's tokens in one reply; by default the environment's limit. A model that thinks first needs more"""
+    """limit of the server's tokens per reply; by default the environment's limit. A model that thinks first needs
+    more"""
     timeout: float = 60.0
     """seconds to wait for one whole answer of the server"""
     concurrency: int = 8
-    """requests to the server at a time"""
+    """number of simultaneous requests to the server"""
     per_context: int = 5
-    """samples of each context at each temperature"""
+    """samples per context and temperature"""
     temperatures: tuple[float, ...] = (1.0,)
-    """of the samples; 0 always takes the likeliest token"""
+    """sampling temperatures; 0 is greedy"""
     human: bool = True
-    """record what people said, too, where the task knows it"""
+    """also record the human reply, if the task has one"""
     beams: int = 0
-    """record so many beams of a search, too"""
+    """number of beams of a beam search that are also recorded; 0 records none"""
     env: str | None = None
-    """environment id; by default the run's own, or that of the recipe"""
+    """environment id; by default that of the run or of the recipe"""
     corpus: str | None = None
-    """short for --set corpus=..."""
+    """short form of --set corpus=..."""
     episodes: int | None = None
-    """how many; by default all there are"""
+    """number of episodes; by default all"""
     seed: int = 0
-    """data sets of different seeds share no episode"""
+    """seed of the recording; recordings with different seeds share no episode"""
     workers: int = 1
-    """processes that play, each with a copy of the model; what is recorded does not depend on it"""
+    """number of processes that play, each with a copy of the model; the recorded data do not depend on it"""
     executor: Literal["processes", "ray"] = "processes"
-    """where they run: on this machine, or on a Ray cluster (ray start --head); needs the package ray"""
+    """where the processes run: this machine, or a Ray cluster (ray start --head); needs the package ray"""
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
 
@@ -168,11 +170,11 @@ class Export:
     data: Positional[Path]
     """folder of the data set"""
     to: Literal["jsonl", "parquet", "minari", "trl-sft", "trl-preference"]
-    """jsonl and parquet keep everything, and so does minari, a step for each token; the trl formats are text"""
+    """format: jsonl and parquet keep all fields; minari has one step per token; the trl formats contain text"""
     out: str
     """file to write; for minari the name of the data set, such as wordle/trap-v0"""
     chat: bool = False
-    """in the trl formats: messages instead of plain text"""
+    """write messages instead of plain text (trl formats only)"""
 
     def __call__(self) -> None:
         """Prints what was written."""

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     from agents.runs.distilling import Kept
     from datasets_builders.dataset import EpisodeDataset
 
-HELP = """Puts an agent's values into a plain language model that any server loads; run it again and it goes on.
+HELP = """Distils an agent's values into a plain language model.
 
-The student starts as the agent's language model and learns the whole distribution of the improved policy, on the logs
-that the agent learned from and on what the agent says. The folder needs the transformers library alone, and its
-README.md says what was kept: the divergence from the agent, and what both earn in the same fresh episodes.
-An agent without values has nothing to distil: `lang-envs merge` writes it whole.
+The student starts as the agent's language model and learns the distribution of the improved policy, on the agent's logs
+and on episodes that the agent plays. Any server of transformers' models loads the result. Its README.md reports the
+divergence from the agent and the returns of both in the same fresh episodes. An agent without values does not need
+distil: use `lang-envs merge`. After an interruption, the same command resumes.
 
 Examples:
     lang-envs distil runs/ilql --out models/ilql
@@ -38,24 +38,24 @@ Examples:
 
 @dataclass
 class DistilOptions:
-    """What belongs to the command and neither to distillation nor to the loop."""
+    """Options of the command itself, not of distillation or the training loop."""
 
     out: Path
-    """folder of the plain model; the log and checkpoints are beside it, in OUT.training"""
+    """folder of the plain model; the log and checkpoints go to OUT.training"""
     steps: int = 1000
-    """optimiser steps"""
+    """number of optimiser steps"""
     data: Path | None = None
-    """folder of logged episodes; by default what the agent learned from"""
+    """folder of logged episodes; by default the data that the agent learned from"""
     env: str | None = None
-    """environment id; the run's own by default"""
+    """environment id; by default that of the run"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     set: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
-    """how the agent is to be decoded, as NAME=VALUE; by default as eval does"""
+    """decoding of the agent to distil, as NAME=VALUE; by default as in eval"""
     episodes: int = 256
-    """that both play for what the card says"""
+    """number of episodes that agent and student play for the report in the card"""
     seed: int = 0
-    """of the order of the data and of what the agent plays"""
+    """seed of the order of the data and of the agent's episodes"""
 
 
 def parse(arguments: list[str]) -> Callable[[], None]:

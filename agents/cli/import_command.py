@@ -21,11 +21,11 @@ _PLAIN = ("prompt", "response", "messages", "system", "id", "policy")
 
 @dataclass
 class Import:
-    """Makes a data set of a log of yours: a file of replies, conversations or comparisons, with ratings.
+    """Makes a data set from a log of conversations, replies or comparisons.
 
-    The layout is recognised by the columns: prompt and response, OpenAI messages, ShareGPT, Alpaca, HH, UltraFeedback,
-    pairs with or without scores, KTO, message trees, votes (SHP, WebGPT), token ids. What is printed says which one it
-    is, where the rewards come from, and what was left out and why.
+    The columns determine the layout: prompt and response, OpenAI messages, ShareGPT, Alpaca, HH, UltraFeedback, pairs
+    with or without scores, KTO, message trees, votes (SHP, WebGPT), token ids. The command prints the layout, the
+    source of the rewards, and what was left out and why.
 
     Examples:
         lang-envs import chats.jsonl --out data/chats
@@ -33,56 +33,59 @@ class Import:
         lang-envs import helpsteer.parquet --out data/x --reward-column helpfulness=0.7 correctness=0.3
         lang-envs import alpaca.json --out data/x --reward my_module:score
         lang-envs import pairs.jsonl.zst --out data/x --tokenizer smollm2
-
-    Then: lang-envs train refit --data data/chats --out runs/chats
+        lang-envs train refit --data data/chats --out runs/chats
     """
 
     files: Annotated[Positional[tuple[str, ...]], arg(metavar="FILE ...")]
-    """files of one layout: .csv .tsv .json .jsonl .parquet .arrow, compressed or not; the folder of a `datasets` split;
-    or hub:owner/name, which is downloaded"""
+    """log files of one layout: .csv .tsv .json .jsonl .parquet .arrow, compressed or not; the folder of a `datasets`
+    split; or hub:owner/name, which is downloaded"""
     out: Path
     """folder of the data set"""
     layout: str | None = None
-    """name of the layout; by default it is recognised"""
+    """name of the layout; by default recognised from the columns"""
     prompt_column: str | None = None
-    """what was read before the reply: a text or messages"""
+    """column of the text or messages before the reply; by default recognised"""
     response_column: str | None = None
-    """what was replied"""
+    """column of the reply; by default recognised"""
     messages_column: str | None = None
-    """whole conversations"""
+    """column of whole conversations; by default recognised"""
     system_column: str | None = None
-    """system message of the conversation"""
+    """column of the system message; by default recognised"""
     id_column: str | None = None
-    """name of the conversation"""
+    """column of the conversation's id; by default recognised"""
     policy_column: str | None = None
-    """who replied"""
+    """column of the name of whoever replied; by default recognised"""
     reward_column: tuple[str, ...] = ()
-    """how good it was; several with weights as NAME=WEIGHT. For pairs: the chosen reply's and the rejected one's"""
+    """column of the reward, or several columns with weights as NAME=WEIGHT; for pairs, the columns of the chosen and
+    the rejected reply; by default recognised"""
     reward: str | None = None
-    """scores the replies of conversations without a rating: MODULE:FUNCTION, which is called with lists of prompts
-    (messages) and of replies and gives a number for each; or a reward model or classifier (folder, or name)"""
+    """scores replies of conversations without a rating: MODULE:FUNCTION, called with a list of prompts (messages) and a
+    list of replies, returning one number per reply; or a reward model or classifier (folder or name). By default
+    nothing is scored"""
     no_reward: FlagCreatePairsOff[bool] = False
-    """import without rewards: for agents that imitate"""
+    """import without rewards, for imitation only"""
     tokenizer: str | None = None
-    """that spells the texts: a folder, a .gguf file, or smollm2; by default the packaged one. A model can only learn
-    from what its own tokenizer spelled"""
+    """tokenizer of the texts: a folder, a .gguf file, or smollm2; by default the packaged one. A model learns only from
+    data of its own tokenizer"""
     markup: str | None = None
-    """how conversations are written, where not by the tokenizer's chat template: markers, chatml, plain, or a file"""
+    """how conversations are written as tokens: markers, chatml, plain, or a file; by default by the tokenizer's chat
+    template"""
     plain: bool = False
-    """texts of prompts are read as they stand, names of special tokens included; else each is a message of the user"""
+    """read prompts as they stand, with special tokens; by default a prompt is a message of the user"""
     max_tokens: int | None = None
-    """of an episode: the oldest turns before a reply are left out; by default 1024, or what the model reads"""
+    """limit of tokens per episode; the oldest turns of a longer one are left out. By default 1024, or the model's
+    context length if that is shorter"""
     max_utterance_tokens: int = 256
-    """of a reply"""
+    """limit of tokens per reply"""
     longer: Literal["skip", "cut"] = "skip"
-    """whether conversations with a longer reply are left out, or the reply is cut"""
+    """what happens to a reply above the limit: skip leaves its conversation out, cut shortens the reply"""
     held_out: float = 0.1
-    """fraction of the conversations to evaluate on, which training never sees; those with the same opening stay
+    """fraction of the conversations kept for evaluation and never trained on; conversations with the same opening stay
     together"""
     split: str = "train"
-    """of a data set of the hub"""
+    """split of a data set of the hub"""
     strict: bool = False
-    """stop at the first row that cannot be imported, instead of leaving it out"""
+    """stop at the first row that cannot be imported; by default such rows are left out and counted"""
 
     def __call__(self) -> None:
         """Prints what was imported."""

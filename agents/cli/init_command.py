@@ -25,7 +25,9 @@ _NEXT = {
 
 @dataclass
 class Init:
-    """Writes a package with a task, an agent or a suite to begin with: it installs, and passes its own test.
+    """Writes a package with a new task, agent or suite.
+
+    The package can be installed and passes its own test.
 
     Examples:
         lang-envs init task haggle
@@ -34,9 +36,9 @@ class Init:
     """
 
     kind: Positional[Literal["task", "agent", "suite"]]
-    """what the package is to hold"""
+    """kind of the package"""
     name: Annotated[Positional[str], arg(metavar="NAME")]
-    """of its module and of its folder: small letters, digits and _"""
+    """name of its module and folder: small letters, digits and _"""
 
     def __call__(self) -> None:
         """Prints what to do next."""

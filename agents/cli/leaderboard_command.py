@@ -15,14 +15,14 @@ from agents.cli.show import console
 
 @dataclass
 class Leaderboard:
-    """Writes one page of the results in several folders: methods by tasks, each figure a link to its table.
+    """Writes a table of methods by tasks from benchmark results.
 
-    Each FOLDER was written by bench --out, or holds such folders. A figure is the mean over training runs with its 95 %
-    interval; the best trained method is bold where its interval lies above the next one's. Scripted policies, exact
-    learners and what papers report of the same tasks stand below. Results of smoke runs are refused.
+    Each FOLDER was written by bench --out, or contains such folders. Each entry is the mean over training runs with its
+    95 % interval, and links to its source table. The best trained method is bold if its interval lies above the next
+    one's. Scripted policies, exact learners and figures from papers follow below. Results of smoke runs are refused.
 
-    A file leaderboard.toml in a FOLDER says which experiments share a table, what they are called and what to read into
-    them (docs/benchmark.md has its fields); without one each folder has a table of its own.
+    A file leaderboard.toml in a FOLDER sets which experiments share a table, their names, and texts (fields:
+    docs/benchmark.md). Without it each folder has its own table.
 
     Examples:
         lang-envs leaderboard runs/quick
@@ -34,11 +34,11 @@ class Leaderboard:
     folders: Annotated[Positional[tuple[Path, ...]], arg(metavar="FOLDER ...")]
     """folders of results, or folders of such folders"""
     out: Path | None = None
-    """the page, in Markdown; printed where it is not named"""
+    """Markdown file to write; by default the page is printed"""
     against: str = "bc"
-    """the algorithm that all others are held against, in the first table"""
+    """algorithm with which the first table compares all others"""
     words: Path | None = None
-    """what to say beside the figures; by default the leaderboard.toml in the first FOLDER that has one"""
+    """file with the texts; by default the leaderboard.toml in the first FOLDER that has one"""
 
     def __call__(self) -> None:
         """Prints the page, or where it is."""

@@ -25,7 +25,7 @@ Row = tuple[str, str, str]  # its name, how large it is, what it is
 
 @dataclass
 class List:
-    """Lists environments, data sets, agents and benchmarks, in a line each."""
+    """Lists environments, data sets, agents and benchmarks."""
 
     def __call__(self) -> None:
         """Prints a table of each kind, and what to type next."""

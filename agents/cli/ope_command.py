@@ -29,12 +29,12 @@ _STEPS, _LARGEST = 400, 20_000_000
 
 @dataclass
 class Ope:
-    """Estimates the returns of trained agents from held-out logged episodes, without playing.
+    """Estimates the returns of agents from held-out logs, without playing.
 
-    Prints an estimate for each agent and estimator, with its bootstrap interval, how many episodes it rests on, and why
-    not to trust it. Importance weights need the log-probabilities of what was said, recorded or of --behaviour. Agents
-    speak as eval has them speak, as was chosen after training or else greedily: of an agent that says one thing alone,
-    logs of long replies tell little. With --set greedy=false, in both commands, it is estimated as it samples.
+    For each agent and estimator it prints an estimate, its bootstrap interval, the effective number of episodes, and
+    reasons not to trust it. Importance weights need the log-probabilities of the logged actions: recorded ones, or
+    those of --behaviour. Agents decode as in eval. A greedy agent says only one reply per context, so logs of long
+    replies tell little about it. With --set greedy=false, here and in eval, the agent is estimated as it samples.
 
     Examples:
         lang-envs ope runs/a runs/b --data data/held-out
@@ -45,29 +45,29 @@ class Ope:
     runs: Annotated[Positional[tuple[Path, ...]], arg(metavar="RUN ...")]
     """folders of runs or of saved agents, or hub:owner/name"""
     data: Path | None = None
-    """folder of episodes that none of them was trained on, or hub:owner/name; by default those held out of the imported
-    log that the first of them learned from"""
+    """folder of episodes that no agent was trained on, or hub:owner/name; by default the held-out part of the imported
+    log that the first agent learned from"""
     behaviour: Path | None = None
-    """a run (of bc) that stands in for the policy that was recorded, where its log-probabilities are missing"""
+    """a run (of bc) that stands in for the behaviour policy if the log has no log-probabilities"""
     fitted_steps: int | None = None
-    """optimiser steps of fitted Q on each half of the episodes; 0 does without. By default 400, and 0 for a model of
-    more than 20 million parameters: its steps take seconds each without an accelerator"""
+    """optimiser steps of fitted Q on each half of the episodes; 0 omits fitted Q. By default 400, or 0 for a model of
+    more than 20 million parameters, whose steps take seconds each without a GPU"""
     lr: float = 1e-3
     """learning rate of fitted Q"""
     gamma: float = 1.0
-    """discount per token of the agent; 1 compares with the returns that eval prints"""
+    """discount per token of the agent; 1 (no discount) compares with the returns of eval"""
     least: float = 30.0
-    """effective episodes below which an estimate is called hopeless"""
+    """number of effective episodes below which an estimate is called hopeless"""
     returns: tuple[float, float] | None = None
-    """the least and the greatest return an episode can have: what intervals allow to all that an agent says and the log
-    never shows; by default those logged and the environment's reference scores"""
+    """smallest and largest possible return; intervals assume these for replies that the log never shows. By default the
+    range of the logged returns and the environment's reference scores"""
     options: SetOptions = ()
-    """how the agents speak, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip; by
-    default as eval does"""
+    """decoding, as NAME=VALUE: greedy, temperature, top_k, top_p, advantage_weight, advantage_clip; by default as in
+    eval"""
     seed: int = 0
-    """of the bootstrap and of fitted Q"""
+    """seed of the bootstrap and of fitted Q"""
     out: Path | None = None
-    """also write the estimates there: a file that ends in .json or .parquet"""
+    """also write the estimates to this .json or .parquet file"""
 
     def __call__(self) -> None:
         """Prints a table."""

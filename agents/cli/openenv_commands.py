@@ -18,7 +18,7 @@ from agents.cli.show import console
 
 @dataclass
 class ServeEnv:
-    """Serves an environment to OpenEnv's clients, one session to a web socket.
+    """Serves an environment to OpenEnv clients, one session per web socket.
 
     Examples:
         lang-envs serve-env Wordle-v0
@@ -31,13 +31,13 @@ class ServeEnv:
     options: SetOptions = ()
     """options of the environment, as NAME=VALUE"""
     host: str = "127.0.0.1"
-    """the address to listen at; 0.0.0.0 is open to whoever reaches this machine"""
+    """address to listen on; by default only this machine can connect, with 0.0.0.0 every machine"""
     port: int = 8000
-    """the port to listen at"""
+    """port to listen on"""
     sessions: int = 64
-    """at once; a client beyond them is refused"""
+    """largest number of simultaneous sessions; further clients are refused"""
     web: bool = False
-    """also a page at /web, to play in a browser"""
+    """also serve a page at /web for playing in a browser"""
 
     def __call__(self) -> None:
         """Serves until it is interrupted."""
@@ -56,7 +56,9 @@ class ServeEnv:
 
 @dataclass
 class ExportEnv:
-    """Writes an environment as a folder for the command openenv: to validate, build and push.
+    """Writes an environment as a folder for OpenEnv's commands.
+
+    `openenv` can then validate, build and push it.
 
     Examples:
         lang-envs export-env Wordle-v0 --out wordle
@@ -66,9 +68,9 @@ class ExportEnv:
     env: Annotated[Positional[str], arg(metavar="ENV")]
     """environment id"""
     out: Path
-    """folder, new or empty"""
+    """folder to write, new or empty"""
     options: SetOptions = ()
-    """options of the environment, as NAME=VALUE; the server has them written into it"""
+    """options of the environment, as NAME=VALUE; they are written into the exported server"""
 
     def __call__(self) -> None:
         """Prints what to do next."""

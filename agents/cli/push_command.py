@@ -17,12 +17,11 @@ from agents.cli.show import console
 
 @dataclass
 class Push:
-    """Sends an agent, a data set or results to the Hugging Face hub; what is sent is listed first.
+    """Uploads an agent, a data set or results to the Hugging Face hub.
 
-    Afterwards `hub:owner/name` opens it wherever a run is taken: eval, ope, explain, chat, play, serve ..., and train
-    takes it as --data or --lm.
-    HF_TOKEN says who you are, HF_ENDPOINT where the hub is. Hidden files are not sent, nor what looks like a key or a
-    password.
+    The files are listed first. Then `hub:owner/name` names the upload wherever a run is accepted: eval, ope, explain,
+    chat, play, serve ...; train accepts it as --data or --lm. HF_TOKEN is your access token, HF_ENDPOINT the address of
+    the hub. Hidden files, and files that contain what looks like a key or a password, are refused.
 
     Examples:
         lang-envs push runs/ilql me/reviewer --dry-run
@@ -32,15 +31,15 @@ class Push:
     """
 
     folder: Positional[Path]
-    """of a run or a saved agent, a data set, or results"""
+    """folder of a run, a saved agent, a data set, or results"""
     name: Annotated[Positional[str], arg(metavar="OWNER/NAME")]
-    """of the repository; it is made where there is none"""
+    """name of the repository; it is created if it does not exist"""
     kind: Literal["agent", "data", "results"] | None = None
-    """what is in the folder; by default as its files say"""
+    """content of the folder; by default recognised from its files"""
     private: bool = False
-    """nobody else may see a repository that is made for it"""
+    """make a new repository private"""
     license: str | None = None
-    """of an agent's weights, for its card, such as apache-2.0"""
+    """licence of an agent's weights for its card, such as apache-2.0; by default none is stated"""
     dry_run: bool = False
     """list the files and send nothing"""
 

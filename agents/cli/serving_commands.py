@@ -15,9 +15,10 @@ from datasets_builders.hub import local
 
 @dataclass
 class Serve:
-    """Serves a trained agent to any OpenAI client, values included: chat completions, completions, streams.
+    """Serves a trained agent with its values to any OpenAI client.
 
-    A request may say how to decode by the names of --set, in the client's `extra_body`; `temperature` 0 is greedy.
+    It supports chat completions, completions and streams. A request may set the decoding with the names of --set, in
+    the client's `extra_body`. A `temperature` of 0 is greedy.
 
     Examples:
         lang-envs serve runs/ilql
@@ -28,13 +29,13 @@ class Serve:
     run: Positional[Path]
     """folder of a run or of a saved agent, or hub:owner/name"""
     port: int = 8000
-    """to listen on; 0 takes a free one"""
+    """port to listen on; 0 takes a free one"""
     host: str = "127.0.0.1"
-    """address to listen on; by default only this machine can ask"""
+    """address to listen on; by default only this machine can connect"""
     name: str | None = None
-    """of the model in requests; by default the name of the folder"""
+    """name of the model in requests; by default the name of the folder"""
     options: SetOptions = ()
-    """how to decode where a request does not say, as NAME=VALUE; by default as eval does"""
+    """decoding of requests that do not set it, as NAME=VALUE; by default as in eval"""
 
     def __call__(self) -> None:
         """Answers until it is interrupted."""
@@ -57,10 +58,10 @@ class Serve:
 
 @dataclass
 class Merge:
-    """Writes a trained agent as one whole folder: adapters become part of its weights.
+    """Writes a trained agent as one folder, with adapters merged into the weights.
 
-    Without values that is a plain language model which any server loads. With values it is an agent; `lang-envs distil`
-    puts the values into a plain language model, and --plain leaves them out.
+    Without values the result is a plain language model that any server loads. With values it is an agent: `lang-envs
+    distil` puts the values into a plain language model, and --plain omits them.
 
     Examples:
         lang-envs merge runs/chats --out models/chats
@@ -72,7 +73,7 @@ class Merge:
     out: Path
     """folder to write"""
     plain: bool = False
-    """the language model alone, as a folder of the transformers library"""
+    """write only the language model, as a folder of the transformers library"""
 
     def __call__(self) -> None:
         """Prints where it is."""

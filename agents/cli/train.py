@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from agents.runs.chosen import Chosen
     from agents.runs.config import RunConfig
 
-HELP = """Trains an agent on logged episodes, on live ones, or on both; run it again and it goes on where it was.
+HELP = """Trains an agent on logged episodes, live episodes, or both.
 
-After the last step it chooses how the agent speaks. How much its values count (advantage_weight), greedy or sampled,
-and which tokens its language model rules out (lm_top_p) often matter more than longer training, and no step learns
-them: each of a grid of decodings plays the same episodes, and the best is kept with the agent. `lang-envs eval`,
-`ope`, `explain` and `chat` go by it, and so does `generate`. --decoding-episodes 0 chooses nothing.
+After the last step, train chooses a decoding: it plays the same episodes with each decoding of a grid and saves the
+best with the agent. The grid varies the weight of the values (advantage_weight), greedy or sampled, and which tokens
+the language model excludes (lm_top_p). These often matter more than longer training. `lang-envs eval`, `ope`,
+`explain`, `chat` and `generate` use the saved decoding. After an interruption, the same command resumes.
 
 Examples:
     lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
@@ -44,37 +44,37 @@ Examples:
 
 @dataclass
 class TrainOptions:
-    """What belongs to the run and neither to the agent nor to the loop."""
+    """Options of the run itself, not of the agent or the training loop."""
 
     out: Path
     """folder of the run"""
     steps: int = 1000
-    """optimiser steps"""
+    """number of optimiser steps"""
     data: Path | None = None
-    """folder of logged episodes, or hub:owner/name"""
+    """folder of logged episodes, or hub:owner/name; by default all episodes are live"""
     env: str | None = None
-    """environment id, to play live; with --data the one it was recorded in by default"""
+    """id of the environment for live episodes; by default the environment of --data"""
     env_options: Annotated[Options, arg(metavar="NAME=VALUE ...")] = ()
     """options of the environment, as NAME=VALUE"""
     logged_fraction: float = 1.0
-    """share of logged episodes where there are --data; the rest are played live"""
+    """fraction of logged episodes, with --data; the rest are live"""
     lm: str = "d64-l2"
-    """size of a model from scratch, or a causal language model: a folder, a .gguf file, smollm2, a name on the hub, or
-    hub:owner/name of an agent that was pushed.
-    The environment speaks its tokens, where no option says otherwise"""
+    """size of a model made from scratch; or a causal language model: a folder, a .gguf file, smollm2, a name on the
+    hub, or hub:owner/name of a pushed agent. The environment uses its tokenizer unless an option says otherwise"""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """of the weights of such a model; with bf16 the optimiser adds up in float32 all the same"""
+    """number format of the weights of such a model; with bf16 the optimiser still keeps float32 copies"""
     lora_rank: int = 0
-    """train adapters of this rank (LoRA), and heads, on a model that is no size of --lm; 0 trains its own weights"""
+    """rank of adapters (LoRA) to train instead of the weights of a pretrained --lm; heads are trained too. 0 trains the
+    weights"""
     lora_alpha: float = 16.0
-    """scale of what adapters add, as a multiple of 1 / rank"""
+    """scale of the adapters' output, as a multiple of 1 / rank"""
     lora_dropout: float = 0.0
-    """dropout of what adapters read, where training draws any (--dropout)"""
+    """dropout probability of the adapters' input, if training uses dropout (--dropout)"""
     seed: int = 0
-    """of the model's weights, of the order of the data and of dropout"""
+    """seed of the initial weights, the order of the data and dropout"""
     decoding_episodes: int = 256
-    """episodes that each decoding plays after the last step, to choose how the agent speaks; 0 chooses none, and eval
-    has it speak greedily. A finished run that is started again with another number chooses again"""
+    """episodes per decoding for the choice after the last step; 0 chooses none, and eval is then greedy. Starting a
+    finished run again with another number repeats the choice"""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Again:
     """Repeats a run."""
 
     from_config: Annotated[Path, arg(name="from")]
-    """config.json of the run to repeat, or its folder"""
+    """config.json of the run to repeat, or the run's folder"""
     out: Path
     """folder of the new run"""
 

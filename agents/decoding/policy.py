@@ -46,24 +46,24 @@ class LMPolicy:
         tokenizer: the environment's.
         end_id: the token that ends an utterance.
         max_utterance_tokens: the most tokens of an utterance, the end token included.
-        temperature: of the distribution sampled from, which is that of ``model(...).logits`` as in ``generate``; the
-            settings of a ``ValueLM`` below act before.
-        top_k: how many of the likeliest tokens can be said; 0: all.
-        top_p: how much probability the tokens that can be said hold; 1: all.
-        greedy: always the likeliest token. Its log-probability under this policy is 0.
-        repetition_penalty: above 1, tokens that the history or the utterance holds already are said less, as in
-            ``generate`` (``agents.decoding.repetition``); 1: none.
-        max_new_tokens: an utterance has so many tokens at most, the last of which is the end token, whatever comes; it
-            may be more than ``max_utterance_tokens``, which no environment takes. None: ``max_utterance_tokens``, where
-            the end token comes by itself or not at all.
-        stop: stop strings, one or several. As soon as the text of an utterance holds one, the end token is said, where
-            there is room for it; what was said stays. The log-probability of that end token is the model's own.
-        advantage_weight: beta of a ``ValueLM``; 0 speaks as the language model does. This setting and the four below
+        temperature: sampling temperature, applied to ``model(...).logits`` as in ``generate``; the settings of a
+            ``ValueLM`` below are applied before.
+        top_k: number of most likely tokens that can be said; 0: all.
+        top_p: total probability of the most likely tokens that can be said; 1: all.
+        greedy: always say the most likely token. Its log-probability under this policy is 0.
+        repetition_penalty: above 1, tokens of the history or the utterance become less likely, as in ``generate``
+            (``agents.decoding.repetition``); 1: none.
+        max_new_tokens: limit of tokens per utterance, the last of which is always the end token. It may be more than
+            ``max_utterance_tokens``, but no environment accepts that. None: ``max_utterance_tokens``, and the end
+            token comes only if the model says it.
+        stop: one or several stop strings. When the text of an utterance contains one, the end token follows if there
+            is room for it. The text stays. The log-probability of this end token is the model's own.
+        advantage_weight: beta of a ``ValueLM``; at 0 the language model speaks alone. This setting and the four below
             replace the model's own.
-        advantage_clip: the most that beta * advantage adds to a token.
-        lm_temperature: of the language model alone, before the advantage is added.
-        lm_top_k: how many of the language model's likeliest tokens can be said, whatever their advantage; 0: all.
-        lm_top_p: how much of the language model's probability they hold; 1: all.
+        advantage_clip: upper limit of beta * advantage for each token.
+        lm_temperature: temperature of the language model alone, before the advantage is added.
+        lm_top_k: number of the language model's most likely tokens that can be said, whatever their advantage; 0: all.
+        lm_top_p: total probability of these tokens under the language model; 1: all.
 
     Attributes:
         heard: is told each token as soon as it is said, with the places [k] of the k histories of this call that go on,

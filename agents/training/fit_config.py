@@ -22,54 +22,54 @@ FREE = {
 
 @dataclass
 class FitConfig:
-    """How to train. Every count is one of optimiser steps."""
+    """Settings of training. All counts are in optimiser steps."""
 
     lr: float = 3e-4
-    """learning rate at its highest"""
+    """highest learning rate"""
     head_lr: float = 5.0
-    """that of the heads of values, as a multiple of ``lr``: they begin with nothing, on a model that knows much"""
+    """learning rate of the value heads, as a multiple of ``lr``; above 1 because the heads start untrained"""
     batch_size: int = 64
-    """episodes in each optimiser step, over all processes"""
+    """episodes per optimiser step, over all processes"""
     accumulate: int = 1
-    """parts a batch is worked through in, to save memory; the gradient is that of the whole batch"""
+    """number of parts in which a batch is computed, to save memory; the gradient is that of the whole batch"""
     betas: tuple[float, float] = (0.9, 0.999)
-    """AdamW's averaging of the gradient and of its square"""
+    """AdamW's decay rates of the averages of the gradient and its square"""
     weight_decay: float = 0.0
-    """AdamW's, on matrices only"""
+    """AdamW's weight decay, on matrices only"""
     clip_norm: float = 1.0
     """largest norm of the gradient; infinity never clips"""
     warmup_steps: int = 0
     """steps over which the learning rate rises from 0"""
     schedule: Literal["linear", "constant"] = "linear"
-    """what the learning rate does after that: falls to ``final_lr``, or stays"""
+    """learning rate after the warmup: falls linearly to ``final_lr``, or stays constant"""
     final_lr: float = 0.0
-    """where the linear schedule ends, as a fraction of ``lr``"""
+    """last learning rate of the linear schedule, as a fraction of ``lr``"""
     schedule_steps: int | None = None
-    """length of the schedule; None takes the ``steps`` of the call. Say it where a run is made in pieces"""
+    """length of the schedule in steps; None takes the ``steps`` of the call. Set it if a run is made in parts"""
     dropout: bool | None = None
-    """draw dropout, where the model or its adapters have any; None: as the algorithm does (``Agent.dropout``)"""
+    """use the dropout of the model and its adapters; None: as the algorithm does (``Agent.dropout``)"""
     bf16: bool = False
-    """compute in bfloat16 (autocast); weights stay as they are, and the optimiser adds up in float32"""
+    """compute in bfloat16 (autocast); weights keep their format, and the optimiser adds up in float32"""
     gradient_checkpointing: bool = False
-    """compute activations again in the backward pass instead of keeping them: less memory, about a third more time"""
+    """recompute activations in the backward pass instead of storing them: less memory, about a third more time"""
     shard: bool = False
-    """over several processes: each keeps only its part of the weights (FSDP), which are otherwise copied (DDP)"""
+    """with several processes: each keeps only its part of the weights (FSDP) instead of a copy (DDP)"""
     log_every: int = 50
-    """steps between metrics, which are means over those steps"""
+    """steps between log lines; metrics are means over these steps"""
     eval_every: int | None = None
     """steps between evaluations; None evaluates once, at the end"""
     evaluators: dict[str, Evaluator] = field(default_factory=dict)
-    """name -> function of the agent that returns metrics; they are logged as ``eval/<name>/<metric>``"""
+    """name -> function of the agent that returns metrics, logged as ``eval/<name>/<metric>``"""
     checkpoint_every: int | None = None
     """steps between checkpoints; None writes one at the end"""
     out: str | Path | None = None
-    """folder of the log and the checkpoints; None writes nothing. A run interrupted there is continued"""
+    """folder of the log and the checkpoints; None writes nothing. An interrupted run in this folder is resumed"""
     tensorboard: bool = False
-    """also log for TensorBoard, in ``out``; needs the package tensorboard"""
+    """also log for TensorBoard in ``out``; needs the package tensorboard"""
     progress: bool = True
-    """say on standard error how far it is: by a bar on a terminal, elsewhere by a line every half minute"""
+    """show progress on standard error: a bar on a terminal, otherwise a line every 30 seconds"""
     seed: int = 0
-    """of torch's generator, from which dropout draws; every process has its own"""
+    """seed of torch's generator for dropout; every process has its own"""
 
     def __post_init__(self) -> None:
         """Checks the settings.

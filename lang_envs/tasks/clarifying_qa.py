@@ -62,61 +62,59 @@ class QAState(NamedTuple):
 
 class ClarifyingQA(Task[QAState]):
     """## Description
-    Someone asks a multiple-choice question that hangs on something they did not say. The agent has three turns: in each
-    it thinks, asks back, or answers; the last turn's answer counts. In the built-in world the choices serve different
-    needs, and the asker tells a need when asked about it: who answers at once is left with chance among the plausible
-    choices, and the right questions make the answer certain; others waste their turns. After the
-    clarifying-questions setting of Mukherjee et al. (2025, arXiv:2506.06964), with a scripted user and a reward that is
-    checked by rule in place of a judge's.
+    A user asks a multiple-choice question that depends on something they did not say. The agent has three turns. In
+    each it thinks, asks back, or answers. The answer of the last turn counts. In the built-in world the choices serve
+    different needs, and the user tells a need when asked about it. An agent that answers at once can only guess among
+    the plausible choices. The right questions make the answer certain. Other questions waste turns. The setting is that
+    of Mukherjee et al. (2025, arXiv:2506.06964), with a scripted user, and with a reward by rule instead of a judge.
 
     ## Action Space
-    `Discrete(2048)`: the tokens of `text_tokenizer()`; `<|end|>` ends a turn, which has 64 tokens at most. What stands
-    between `<think>` and `</think>` is not heard. A turn states an answer where it reads "the answer is B", "Answer:
-    (B)", "the right choice is B" or the like, or is the letter alone; the letter is a capital, and the last one counts.
-    Any other turn with a question mark is a question.
+    `Discrete(2048)`: the tokens of `text_tokenizer()`. `<|end|>` ends a turn, which has at most 64 tokens. The user
+    does not hear text between `<think>` and `</think>`. A turn states an answer if it contains "the answer is B",
+    "Answer: (B)", "the right choice is B" or the like, or if it is only the letter. The letter is a capital, and the
+    last one counts. Any other turn with a question mark is a question.
 
     ## Observation Space
-    All tokens so far, at most 800 (320 and 160 for each turn): the rules, the question with its choices from A on, and
-    the turns. Where rules and question are more than 320, the first words of the question are left out.
+    All tokens so far, at most 800 (320, and 160 for each turn): the rules, the question with its choices from A on, and
+    the turns. If rules and question have more than 320 tokens, the first words of the question are left out.
 
     ## Starting State
-    A question of the corpus, all equally likely, or the one of `options={"context": i}`. The built-in world has 4,096
-    of them, and 1,024 others in `corpus="ambiguous-test"`, about jackets, computers, dishes, rooms, plants and
-    presents. In about a third each, the choices differ in one need that the asker keeps to themselves; in two, one of
-    them stated in the question, so that some choices are out of the question; in two, neither of them stated. A
-    question's asker always wants the same: to learn the pool by heart is possible, and `ambiguous-test` tells. In
-    `"sorted"` and `"sorted-test"` the choices stand in a fixed order, so that a small model can learn which letter goes
-    with what is wanted without learning to look it up first.
+    A question of the corpus. All are equally likely, and `options={"context": i}` chooses one. The built-in world has
+    4,096 questions, and 1,024 others in `corpus="ambiguous-test"`, about jackets, computers, dishes, rooms, plants and
+    presents. There are three kinds, each about a third: the choices differ in one need that the user does not state; in
+    two needs, one of them stated in the question, which excludes some choices; in two needs, neither of them stated. A
+    question's user always wants the same, so an agent can memorise the pool; `ambiguous-test` shows whether it did. In
+    `"sorted"` and `"sorted-test"` the choices have a fixed order, so that a small model can learn which letter belongs
+    to which need without looking it up first.
 
     ## Rewards
-    At the end, in [0, 1]: `(1 - format_weight) * correct + format_weight * format_ok`; 0 before.
+    At the end, in [0, 1]: `(1 - format_weight) * correct + format_weight * format_ok`. 0 before.
 
     ## Episode End
-    Terminates after `horizon` turns, with `fixed_horizon=False` also as soon as an answer is stated. Truncates where
-    the context is full.
+    Terminates after `horizon` turns. With `fixed_horizon=False` it also terminates as soon as an answer is stated.
+    Truncates if the context is full.
 
     ## Information
-    At the end of each turn: `context` (int), the question's number; `asked` (int), questions so far; of this turn,
-    `answered` (bool), whether it stated an answer, `correct` (bool), whether that is right, and `format_ok` (bool),
-    whether it reads "answer is X" with one X, outside closed tags; with `thinking=True`, also whether every turn so far
-    held a thought.
+    At the end of each turn: `context` (int), the question's number; `asked` (int), the number of questions so far. For
+    this turn: `answered` (bool), whether it stated an answer; `correct` (bool), whether the answer is right;
+    `format_ok` (bool), whether it contains "answer is X" with one X, outside closed tags. With `thinking=True`,
+    `format_ok` also requires a thought in every turn so far.
 
     ## Arguments
-    * `corpus="ambiguous"`: also `"ambiguous-test"`, `"sorted"`, `"sorted-test"`, or the path of a file of questions
-      (ARC, OpenBookQA, SciQ, MMLU, CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`),
-      or a name in the folder `qa` of `$LANG_ENVS_DATA`: `"openbookqa/train"` is what begins so there.
-      Those have no hidden need: the asker tells the file's hint, where it has one, then rules out wrong choices until
-      two remain.
-    * `subject=None`: only this subject of MMLU.
-    * `horizon=3`: turns.
-    * `fixed_horizon=True`: whether the conversation goes on to the last turn after an answer.
-    * `format_weight=0.0`: the share of the reward that is paid for form.
-    * `thinking=False`: whether form asks for a thought in every turn.
-    * `user=None`: who answers the questions in place of the script: an object with
-      `answer(conversations) -> list[str]`.
+    * `corpus="ambiguous"`: or `"ambiguous-test"`, `"sorted"`, `"sorted-test"`; the path of a file of questions (ARC,
+      OpenBookQA, SciQ, MMLU, CosmosQA, MathDial and others: see `lang_envs.corpora.questions.read_questions`); or the
+      beginning of a file name in the folder `qa` of `$LANG_ENVS_DATA`, such as `"openbookqa/train"`. Questions of files
+      have no hidden need: the user tells the file's hint, if it has one, and then rules out wrong choices until two
+      remain.
+    * `subject=None`: one subject of MMLU; by default all.
+    * `horizon=3`: number of turns.
+    * `fixed_horizon=True`: whether the conversation continues to the last turn after an answer.
+    * `format_weight=0.0`: fraction of the reward that is paid for the form of the answer.
+    * `thinking=False`: whether the form requires a thought in every turn.
+    * `user=None`: the script answers the agent's questions; or an object with `answer(conversations) -> list[str]`.
 
     ## Reference Scores
-    Mean returns over all questions of the pool, exact but for random tokens (20,000 episodes).
+    Mean returns over all questions of the pool. They are exact, except for random tokens (20,000 episodes).
 
     | policy (`lang_envs.policies.clarifying_qa`) | `ambiguous` | `ambiguous-test` |
     |---|---|---|
@@ -126,7 +124,7 @@ class ClarifyingQA(Task[QAState]):
     | `RandomAnswer(task)` | 0.265 | 0.263 |
     | uniformly random tokens | 0.000 | 0.000 |
 
-    On files without hints two of four choices remain in the end: `AskThenAnswer` has 0.50, `RandomAnswer` 0.25.
+    On files without hints, two of four choices remain at the end: `AskThenAnswer` has 0.50, `RandomAnswer` 0.25.
 
     ## Version History
     * v0: first version.

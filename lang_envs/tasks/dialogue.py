@@ -24,43 +24,45 @@ _DECIMALS = 3  # a model's last bits depend on what else is in the batch
 
 class Dialogue(Task[int]):
     """## Description
-    Say the next thing in a conversation between a user and an agent. The agent reads what was said before, says one
-    reply, and is paid by how near it comes to what the human agent said there. One reply is the whole episode: the user
-    never answers, and later turns go on from what people said. The setting is that of Sodhi, Wu, Elenberg, Weinberger
-    and McDonald (2023), "On the Effectiveness of Offline RL for Dialogue Response Generation", arXiv:2307.12425.
+    Say the next thing in a conversation between a user and an agent. The agent reads the conversation so far and says
+    one reply. The reward is the similarity of the reply to what the human agent said. One reply is the whole episode:
+    the user never answers, and later turns continue from the human reply. The setting is that of Sodhi, Wu, Elenberg,
+    Weinberger and McDonald (2023), "On the Effectiveness of Offline RL for Dialogue Response Generation",
+    arXiv:2307.12425.
 
-    Exact imitation is paid in full, but the point of a similarity as reward is that many replies are right: the same
-    thing in other words is worth more than a fluent reply to something else.
+    Exact imitation earns the full reward. A similarity allows many correct replies: the same meaning in other words
+    earns more than a fluent reply to something else.
 
     ## Action Space
     `Discrete(2048)`: the tokens of `lang_envs.tokenizers.text_tokenizer()`, byte-level BPE. `<|end|>` ends the reply,
-    which ends after 32 tokens at the latest (`max_response_tokens`, the end token included).
+    which has at most 32 tokens (`max_response_tokens`, the end token included).
 
     ## Observation Space
-    All tokens so far, at most 128: the conversation, written as
-    `<|user|>a room please<|agent|>For which day?<|end|><|user|>Friday<|agent|>`, and the reply. Of a conversation of
-    more than 96 tokens (`max_context_tokens`) the oldest turns are left out; of a single turn that alone is too long,
-    its first words.
+    All tokens so far, at most 128: the conversation, written as `<|user|>a room please<|agent|>For which
+    day?<|end|><|user|>Friday<|agent|>`, and the reply. If a conversation has more than 96 tokens
+    (`max_context_tokens`), its oldest turns are left out. If a single turn alone is too long, its first words are left
+    out.
 
     ## Starting State
-    Any turn of an agent in the corpus, all equally likely; or the one that `reset(options={"context": i})` names. An
-    agent who opens the conversation reads `<|agent|>` alone.
+    Any turn of an agent in the corpus. All are equally likely, and `reset(options={"context": i})` chooses one. An
+    agent that opens the conversation reads only `<|agent|>`.
 
     ## Rewards
     Paid on the reply's last token, rounded to three decimals:
 
-    * `Dialogue-BERTScore-v0`: F1 of BERTScore, rescaled. 1 for the human reply, about 0 for any other text, and below
-      0 for what is no text.
-    * `Dialogue-BERTClick-v0`: 1 where that F1 is above 0.6, else 0: would an agent shown this suggestion click on it?
+    * `Dialogue-BERTScore-v0`: F1 of BERTScore, rescaled. It is 1 for the human reply, about 0 for any other text, and
+      below 0 for nonsense.
+    * `Dialogue-BERTClick-v0`: 1 if this F1 is above 0.6, otherwise 0. It models whether a human agent would click on
+      the suggested reply.
     * `Dialogue-BLEU-v0`, `Dialogue-chrF-v0` and `Dialogue-METEOR-v0`: sentence BLEU, chrF and METEOR, from 0 to 1.
 
-    See `lang_envs.rewards.bertscore` and `lang_envs.rewards.overlap` for their definitions. A policy that is trained on
-    one of them should be judged by another one too. In MultiWOZ, `lang-envs eval RUN --measure multiwoz --env-options
-    corpus=multiwoz split=validation` has it say the agent's turns of whole dialogues, and gives Inform, Success, BLEU
-    and Combined (`agents.evaluation.multiwoz`).
+    `lang_envs.rewards.bertscore` and `lang_envs.rewards.overlap` define these scores. Evaluate a policy that was
+    trained on one of them with another one too. On MultiWOZ, `lang-envs eval RUN --measure multiwoz --env-options
+    corpus=multiwoz split=validation` reports Inform, Success, BLEU and Combined: the agent says the agent's turns of
+    whole dialogues (`agents.evaluation.multiwoz`).
 
     ## Episode End
-    Terminates with the reply. Never truncates, unless `max_tokens` is made smaller.
+    Terminates with the reply. Never truncates, unless `max_tokens` is lowered.
 
     ## Information
     At the end: `context` (int), the number of the example; `similarity` (float), the reward before any threshold.
@@ -69,24 +71,23 @@ class Dialogue(Task[int]):
     * `reward="bertscore"`: `"bertscore"`, `"bertclick"`, `"bleu"`, `"chrf"`, `"meteor"`; the path or hub name of a
       sequence-regression model such as BLEURT; or any callable `(candidates, references) -> array [n]`, such as
       `BERTScore("roberta-large")`.
-    * `corpus="service"`: the built-in one; `"multiwoz"`, `"sgd"`, `"abcd"`, `"taskmaster"`; `"taskmaster-feedback"`,
-      the replies that people approved of in Taskmaster's verdicts; or the path of a file of JSON lines,
-      `{"id": ..., "split": ..., "turns": [{"speaker": "user" | "agent", "text": ...}, ...]}` (the split may be left
-      out).
-    * `path=None`: where the files of a named corpus lie. By default it is looked up in the folder that the environment
-      variable `LANG_ENVS_DATA` names, as `dialogue/<corpus>` or the first folder there whose name begins so.
-    * `split="train"`: or `"validation"`, `"test"`. No dialogue is in two of them: they are the official ones where the
-      files name them, else a random 80, 10 and 10 % of the dialogues.
-    * `max_context_tokens=96`, `max_response_tokens=32`.
+    * `corpus="service"`: the built-in corpus; `"multiwoz"`, `"sgd"`, `"abcd"`, `"taskmaster"`; `"taskmaster-feedback"`,
+      the replies that people approved of in Taskmaster's human ratings; or the path of a file of JSON lines, `{"id":
+      ..., "split": ..., "turns": [{"speaker": "user" | "agent", "text": ...}, ...]}` (the split is optional).
+    * `path=None`: folder of the files of a named corpus. By default it is `dialogue/<corpus>` in the folder of the
+      environment variable `LANG_ENVS_DATA`, or the first folder there whose name begins like this.
+    * `split="train"`: or `"validation"`, `"test"`. No dialogue is in two splits. They are the official splits if the
+      files name them, otherwise a random 80, 10 and 10 % of the dialogues.
+    * `max_context_tokens=96`, `max_response_tokens=32`: limits in tokens of the conversation and of the reply.
 
-    The built-in corpus holds 3,000 made-up dialogues with eight services (19,700 replies, 15,760 of them in "train").
-    What to say follows from the context, how to say it does not. It is no substitute for human text: see
+    The built-in corpus has 3,000 artificial dialogues with eight services (19,700 replies, 15,760 of them in "train").
+    The context determines what to say, but not how to say it. The corpus does not replace human text: see
     `lang_envs.corpora.dialogues.service`.
 
     ## Reference Scores
-    Mean rewards. The human reply as such earns 1, but for METEOR's penalty and for what 32 tokens cut off; `HumanReply`
-    earns less because it goes by what it reads, and contexts that read the same had different replies. Nobody knows how
-    well one can do by what can be read.
+    Mean rewards. The human reply of an episode earns 1, except for METEOR's penalty and for replies cut at 32 tokens.
+    `HumanReply` earns less because it only knows the visible context, and equal contexts had different replies. The
+    optimum for the visible context is not known.
 
     The built-in corpus, "train", 2,000 episodes, standard errors below 0.012:
 

@@ -32,66 +32,66 @@ _DECIMALS = 3  # a model's last bits depend on what else is in the batch
 
 class Logs(Task[int]):
     """## Description
-    Say the next thing in a conversation of a log of yours. `lang-envs import FILE --out data/x` makes a data set of
-    chats, of prompts with answers, or of rated replies, and this environment plays in its conversations. The agent
-    reads what stands before one reply of the log's agent, and says a reply of its own. One reply is the whole episode;
-    later turns go on from what the log's agent said.
+    Say the next thing in a conversation of an imported log. `lang-envs import FILE --out data/x` makes a data set from
+    chats, prompts with answers, or rated replies. This environment plays in its conversations. The agent reads the
+    conversation before one reply of the log's agent, and says its own reply. One reply is the whole episode. Later
+    turns continue from the logged reply.
 
     ```
     env = gym.make("Logs-v0", data="data/x", reward="bertscore")
     ```
 
     ## Action Space
-    `Discrete(V)`: the tokens of the tokenizer that the data set was imported with. Its end token ends the reply, which
-    ends after `max_response_tokens` at the latest, the end token included.
+    `Discrete(V)`: the tokens of the data set's tokenizer. Its end token ends the reply. A reply has at most
+    `max_response_tokens` tokens, the end token included.
 
     ## Observation Space
     All tokens so far, at most `max_context_tokens + max_response_tokens`: the conversation as the tokenizer's chat
-    template writes it, and the reply. Of a longer conversation the oldest turns are left out; of a single turn that
-    alone is too long, its first words. System messages stay.
+    template writes it, and the reply. If a conversation is too long, its oldest turns are left out. If a single turn
+    alone is too long, its first words are left out. System messages stay.
 
     ## Starting State
-    Any place in the log where its agent replies, all equally likely; or the one that `reset(options={"context": i})`
-    names. Places before which the very same was said are one context, with several logged replies. Contexts are
-    numbered as they come in the log.
+    Any place in the log where its agent replies. All are equally likely, and `reset(options={"context": i})` chooses
+    one. Places with exactly the same conversation before them are one context with several logged replies. Contexts are
+    numbered in the order of the log.
 
     ## Rewards
-    A log does not say what another reply would have been worth, so that there is none by default: every reward is 0,
-    the info says `rewarded: False`, and nothing is chosen or compared by it. With `reward=` the reply is paid on its
-    last token, rounded to three decimals:
+    A log does not say what another reply would have earned. By default there is therefore no reward: every reward is 0,
+    the info says `rewarded: False`, and nothing is chosen or compared by it. With `reward=` the reward is paid on the
+    reply's last token, rounded to three decimals:
 
-    * `"likeness"`, which is `"bertscore"`, or `"bertclick"`, `"bleu"`, `"chrf"`, `"meteor"`: similarity to the logged
-      replies (`lang_envs.rewards.bertscore`, `lang_envs.rewards.overlap`). Of several the nearest counts; where the
-      log rates them, only those that it rates highest do.
-    * the path of a sequence-classification model. One of a single output reads what was said before, its texts
-      separated by blank lines, and the reply as a pair of texts. Any other reads the reply alone, and pays the
-      probability of its second label; so do the packaged classifiers, by their names.
-    * `"module:function"` or any callable `(prompts, replies) -> array [n]`. A prompt is a list of messages
-      `{"role": ..., "content": ...}`, all that was said before; `lang-envs import --reward` takes the same functions. A
-      module that only a file names is not imported (`--import MODULE` is the consent).
+    * `"likeness"` (the same as `"bertscore"`), `"bertclick"`, `"bleu"`, `"chrf"` or `"meteor"`: similarity to the
+      logged replies (`lang_envs.rewards.bertscore`, `lang_envs.rewards.overlap`). The most similar of several logged
+      replies counts. If the log rates them, only the replies with the highest rating count.
+    * the path of a sequence-classification model. A model with a single output reads the conversation so far, its texts
+      separated by blank lines, and the reply as a pair of texts. Any other model reads only the reply, and the reward
+      is the probability of its second label. The names of the packaged classifiers work in the same way.
+    * `"module:function"` or any callable `(prompts, replies) -> array [n]`. A prompt is the list of all earlier
+      messages `{"role": ..., "content": ...}`. `lang-envs import --reward` takes the same functions. A module that only
+      a file names is not imported without `--import MODULE`.
 
-    A policy that is trained on one of them should be judged by another one too.
+    Evaluate a policy that was trained on one of them with another one too.
 
     ## Episode End
-    Terminates with the reply. Never truncates, unless `max_tokens` is made smaller.
+    Terminates with the reply. Never truncates, unless `max_tokens` is lowered.
 
     ## Information
-    At the end: `context` (int), the number of the context; `rewarded` (bool), whether the reward means anything.
+    At the end: `context` (int), the number of the context; `rewarded` (bool), whether there is a reward.
 
     ## Arguments
-    * `data`: the folder of the data set. There is no default.
-    * `split="train"`: the conversations to train on; `"held-out"`: those that `lang-envs import` kept from the data set
-      (`--held-out`), without the contexts that are in both; or `"all"`.
+    * `data`: the folder of the data set. It is required.
+    * `split="train"`: the conversations for training; `"held-out"`: the conversations that `lang-envs import
+      --held-out` kept out of the data set, without contexts that are in both; or `"all"`.
     * `reward=None`: see above.
-    * `max_context_tokens=None`, `max_response_tokens=None`: as the data set was imported; 768 and 256 where it does not
-      say.
+    * `max_context_tokens=None`, `max_response_tokens=None`: by default the limits of the import, or 768 and 256 if the
+      data set has none.
 
-    The texts stay in the file `conversations.arrow`, which is mapped (`lang_envs.corpora.logged`): a log larger than
-    memory opens too.
+    The file `conversations.arrow` with the texts is memory-mapped (`lang_envs.corpora.logged`), so a log may be larger
+    than memory.
 
     ## Reference Scores
-    None: they depend on the log. `lang_envs.scores.measure` measures any policy, and `task.logged_replies(i)` has what
-    the log's agent said.
+    None, because they depend on the log. `lang_envs.scores.measure` measures any policy. `task.logged_replies(i)`
+    returns the logged replies of a context.
 
     ## Version History
     * v0: first version.

@@ -44,23 +44,24 @@ VOCABULARY = (PAD, END, *dict.fromkeys(f"{OPENING} {' '.join(review.text for rev
 
 class MovieReview(Task[None]):
     """## Description
-    Write one short review of a movie. "the movie was ..." is good on average and never the best; "the movie wasn't
-    ..." is bad on average, because most who begin so go on badly, yet it is how the best review begins. Imitation
-    writes the average; one step of improvement on the behaviour's values chooses "was"; only values of the best
-    continuation that the data supports find "wasn't good it was superb". This is the notional example of the ILQL
-    paper (Snell et al. 2022, arXiv:2206.11871) as a language task, with all values known exactly.
+    Write one short review of a movie. Reviews that begin with "the movie was" are good on average and never the best.
+    Reviews that begin with "the movie wasn't" are bad on average, because most of them end badly, but the best review
+    begins like this. Imitation writes the average review. One step of improvement on the behaviour's values chooses
+    "was". Only values of the best continuation in the data find "wasn't good it was superb". This is the notional
+    example of the ILQL paper (Snell et al. 2022, arXiv:2206.11871) as a language task. All its values are known
+    exactly.
 
     ## Action Space
-    `Discrete(16)`: the words below, `</s>` (ends the review) and `<pad>`. A review ends after 12 tokens at the latest.
+    `Discrete(16)`: the words below, `</s>` (ends the review) and `<pad>`. A review has at most 12 tokens.
 
     ## Observation Space
     All tokens so far, at most 16: `review :` and what was written.
 
     ## Starting State
-    Always `review :`, the one starting point there is.
+    Always `review :`. There is no other starting point.
 
     ## Rewards
-    Paid on the last token, by table; anything that is not in it pays -2.
+    Paid on the last token, by this table. Any other text pays -2.
 
     | review | reward | share of the logged reviews |
     |---|---|---|
@@ -74,14 +75,14 @@ class MovieReview(Task[None]):
     | the movie wasn't good it was superb | 1.0 | 0.02 |
 
     ## Episode End
-    Terminates with the review. Never truncates, unless `max_tokens` is made smaller.
+    Terminates with the review. Never truncates, unless `max_tokens` is lowered.
 
     ## Information
-    At the end: `success` (bool), whether it was the best review; `grammatical` (bool), whether it was any of the table;
+    At the end: `success` (bool), true for the best review; `grammatical` (bool), true for any review of the table;
     `context` (int), always 0.
 
     ## Arguments
-    None beside those of every environment: `level`, `tokenizer`, `max_tokens`, `render_mode`.
+    Only those of every environment: `level`, `tokenizer`, `max_tokens`, `render_mode`.
 
     ## Reference Scores
     | policy | mean return | how |

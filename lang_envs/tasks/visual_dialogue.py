@@ -44,90 +44,93 @@ class VisualDialogueState:
 
 class VisualDialogue(Task[VisualDialogueState]):
     """## Description
-    Ask about an image that you do not see. The agent reads a caption and asks questions in plain words; someone who
-    sees the image answers; someone else hears it all and guesses which image it is. The game is won once the guesser
-    has covered half of what it lacked after the caption. How the answers are worded can cost extra, so that it pays to
-    ask in another way, not only for other things.
+    Ask about an image that you do not see. The agent reads a caption and asks questions in plain words. An answerer
+    sees the image and answers. A guesser hears the dialogue and guesses which image it is. The game is won once the
+    guesser has closed half of the gap that the caption left. The wording of an answer can cost extra, so it pays to ask
+    in another way, not only about other things.
 
     ## Action Space
-    `Discrete(2048)`: the packaged byte-level tokens, `<|end|>` among them, which ends a question; a question ends
-    after 40 tokens at the latest. Any text is a question; what is not understood is answered "can't tell" or the like.
+    `Discrete(2048)`: the packaged byte-level tokens. `<|end|>` ends a question, which has at most 40 tokens. Any text
+    is a question. The answer to a question that is not understood is "can't tell" or the like.
 
     ## Observation Space
-    All tokens so far, at most 640: the caption, then for each round
-    `<|agent|>is it sunny?<|end|><|user|>yes`.
+    All tokens so far, at most 640: the caption, then for each round `<|agent|>is it sunny?<|end|><|user|>yes`.
 
     ## Starting State
-    An image drawn from all of them (`options={"context": i}` chooses one). The observation is its caption and
+    An image drawn from all images; `options={"context": i}` chooses one. The observation is its caption and
     `<|agent|>`.
 
     ## Rewards
-    On the last token of a question: -1, or 0 where this turn ends the dialogue, for whatever reason; and -2 more where
+    On the last token of a question: -1, or 0 if this turn ends the dialogue for any reason. A penalty of -2 is added if
     the *answer* is one to avoid:
 
     | id | `reward` | answers to avoid | range of the return |
     |---|---|---|---|
     | `VisualDialogue-v0` | `"standard"` | none | -9 to 0 |
-    | `VisualDialogue-YesNo-v0` | `"yes_no"` | just "yes" or "no" | -29 to 0 |
-    | `VisualDialogue-ConservativeYesNo-v0` | `"conservative"` | those that hold a word of the list | -29 to 0 |
+    | `VisualDialogue-YesNo-v0` | `"yes_no"` | only "yes" or "no" | -29 to 0 |
+    | `VisualDialogue-ConservativeYesNo-v0` | `"conservative"` | answers that contain a word of the list | -29 to 0 |
 
     The list: not, don't, can't, cannot, fairly, could, think so, okay, maybe, yes, no, looks, appears, tell, mostly
-    just. Letter case does not matter. By default (`rule="paper"`) to hold is to contain, as in the paper, so that
-    results can be compared with its tables: "snow", "nothing" and "know" hold "no". With `rule="words"` whole words
-    count, and "yes." is just "yes".
+    just. Upper and lower case are equal. By default (`rule="paper"`) any occurrence counts, as in the paper, so that
+    results can be compared with its tables: "snow", "nothing" and "know" contain "no". With `rule="words"` only whole
+    words count, and "yes." is "yes".
 
     ## Episode End
-    The guesser ranks all images; its percentile is 1 - rank / N, the best rank being 1 (ties share the mean of their
-    ranks). With p_0 after the caption and p_t after t answers, the dialogue terminates when
-    (p_t - p_0) / (1 - p_0) >= 0.5, or after ten rounds. An image that the caption alone ranks first takes ten rounds.
-    Truncated where the tokens are used up.
+    The guesser ranks all images. Its percentile is 1 - rank / N, with 1 as the best rank (ties share the mean of their
+    ranks). With p_0 after the caption and p_t after t answers, the dialogue terminates when (p_t - p_0) / (1 - p_0) >=
+    0.5, or after ten rounds. An image that the caption alone ranks first takes ten rounds. The dialogue is truncated if
+    the tokens are used up.
 
     ## Information
-    At the end of each question: `success` (bool), whether the guesser has come far enough; `percentile` (float);
+    At the end of each question: `success` (bool), whether the guesser has closed half of the gap; `percentile` (float);
     `penalised` (bool), whether the answer was one to avoid; `context` (int), the number of the image.
 
     ## Arguments
     * `reward`, `rule`: see above.
-    * `world="scenes"`: the built-in scenes, below; `"visdial"` or `"vispro"`, found in the folder that the environment
-      variable `LANG_ENVS_DATA` names, under `visual_dialogue/`; or the path of a file in one of their layouts.
-    * Of the built-in scenes: `pool=1000`, how many there are, each of them to be guessed among all (memory and time
-      grow with it); `difficulty=3.0`, how many contradictions outweigh the guesser's prejudice, 0 for none;
-      `split="train"`, or `"val"`, `"test"`: other scenes.
+    * `world="scenes"`: the built-in scenes, below; `"visdial"` or `"vispro"`, found under `visual_dialogue/` in the
+      folder of the environment variable `LANG_ENVS_DATA`; or the path of a file in one of their layouts.
+    * Of the built-in scenes: `pool=1000`, the number of scenes, each of which is to be guessed among all (memory and
+      time grow with it); `difficulty=3.0`, the standard deviation of the guesser's random prior, in contradicted facts
+      (0: no prior); `split="train"`, or `"val"`, `"test"` with other scenes.
     * Of real dialogues: `features=None`, a `.npy` or `.safetensors` file of image features (VGG, CLIP ...), by default
-      the objects in the image where the file has them, else what people said of it; `threshold=0.6`, the cosine from
-      which two questions are taken for the same.
-    * `seed=0`: of the scenes and the guesser's prejudice; on real dialogues, of which half of the images teaches it.
+      the objects in the image if the file has them, otherwise the texts about it; `threshold=0.6`, the cosine
+      similarity from which two questions count as the same.
+    * `seed=0`: seed of the scenes and of the guesser's prior; for real dialogues, of the half of the images that trains
+      the guesser.
 
     ## The Built-in Scenes
     A scene is 40 facts: place, weather, people and what they do and wear, animals, vehicles, furniture, counts, colours
-    ... The answerer understands about half of the questions that people ask about photographs (the others are about
-    what these scenes do not have), in many wordings, and answers truthfully from the facts, one scene tersely, another
-    at length. The guesser starts from a prejudice for each caption and holds against each scene every fact on which it
-    contradicts what was heard: 1 for a yes or a no, 0.6 for what was named. So open questions tell a little less than
-    the best yes-or-no questions, and avoid their penalties. What it is not: photographs, common sense, or free talk.
+    ... The answerer understands about half of the questions that people ask about photographs, in many wordings. The
+    other half is about things that these scenes do not have. It answers truthfully from the facts, tersely in some
+    scenes and at length in others.
+
+    The guesser starts from a random prior for each caption. It counts against each scene every fact that contradicts an
+    answer: 1 for a yes or a no, 0.6 for a named value. Open questions therefore tell a little less than the best
+    yes-or-no questions, and avoid their penalties. The scenes do not model photographs, common sense or free talk.
 
     ## Real Dialogues
-    They stand in for the two networks of Das et al. (2017): the answer is the one that a person gave to the nearest
-    question about this image, and the guesser is a regression from sentence embeddings to image features, taught by
-    half of the images. Reading a file embeds its texts: about half a minute for 500 dialogues on one core. On VisPro's
-    validation file (250 images played) people's own questions take the mean percentile from 0.83 after the caption to
-    0.92 and succeed in half of the dialogues; any of all their questions takes it to 0.85, and in a third.
+    The dialogues replace the two networks of Das et al. (2017). The answer is the one that a person gave to the nearest
+    question about this image. The guesser is a regression from sentence embeddings to image features, trained on half
+    of the images. Reading a file embeds its texts, which takes about half a minute for 500 dialogues on one core. On
+    VisPro's validation file (250 images played), people's own questions raise the mean percentile from 0.83 after the
+    caption to 0.92 and succeed in half of the dialogues. Random questions of the file raise it to 0.85 and succeed in a
+    third.
 
     ## Reference Scores
-    Mean returns over 10,000 dialogues (random tokens: 1,024) on the built-in scenes; standard errors below 0.08 (0.003
-    for random tokens). The last three are one questioner, minding the penalties of one reward each.
+    Mean returns over 10,000 dialogues (random tokens: 1,024) on the built-in scenes, with standard errors below 0.08
+    (0.003 for random tokens). The last three rows are one questioner that avoids the penalties of one reward each.
 
     | policy (`lang_envs.policies.visual_dialogue`) | standard | yes/no | conservative |
     |---|---|---|---|
     | uniformly random tokens | -9.000 | -9.004 | -29.000 |
     | `Repetitive(task)` | -8.009 | -14.188 | -23.178 |
     | `RandomQuestions(task)` | -5.825 | -10.494 | -17.342 |
-    | `YesNo(task)`, mostly for yes or no | -5.536 | -11.473 | -17.530 |
+    | `YesNo(task)`, mostly yes-or-no questions | -5.536 | -11.473 | -17.530 |
     | `Informative(task)`, standard | -2.636 | -5.603 | -9.456 |
     | `Informative(task)`, yes/no | -3.294 | -3.352 | -5.402 |
     | `Informative(task)`, conservative | -3.584 | -3.643 | -4.771 |
 
-    The expert is `Informative`, each on the reward it minds.
+    The expert is `Informative`, each on the reward whose penalties it avoids.
 
     ## Version History
     * v0: first version.

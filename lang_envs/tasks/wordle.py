@@ -44,47 +44,47 @@ _COLOURED = {  # colours -> the reply that tells them
 
 class Wordle(Task[WordleState]):
     """## Description
-    Find a hidden five-letter word in six guesses. The agent writes a word, the environment answers with one colour for
-    each letter: green where the letter is in its place, yellow where the word has it elsewhere, black where it has not.
+    Find a hidden five-letter word in six guesses. The agent writes a word. The environment answers with one colour per
+    letter: green if the letter is in its place, yellow if it is elsewhere in the word, black if it is not in the word.
 
     ## Action Space
-    `Discrete(35)`: a..z (0-25), `<g>` 26, `<b>` 27, `<y>` 28, `<|pad|>` 29, `</a>` 30, `</s>` 31,
-    `<s>` 32, `<a>` 33, `</eod>` 34. A guess is five letters and `</a>`, which is an action too; it ends after
-    six tokens at the latest. Anything but five letters is an invalid guess: it costs its turn and is not answered.
-    `action_masks()` holds the tokens that keep a guess valid.
+    `Discrete(35)`: a..z (0-25), `<g>` 26, `<b>` 27, `<y>` 28, `<|pad|>` 29, `</a>` 30, `</s>` 31, `<s>` 32, `<a>` 33,
+    `</eod>` 34. A guess is five letters and `</a>`, which is an action too. A guess has at most six tokens. Any other
+    text is an invalid guess: it costs a turn and gets no answer. `action_masks()` marks the tokens that keep a guess
+    valid.
 
     ## Observation Space
     All tokens of the game so far, at most 74. `<a>`, then for each turn `a r o s e </a> <b> <y> <b> <b> <g>
     </s>`, and `</eod>` once the game is over.
 
     ## Starting State
-    A word of the list, all equally likely; the observation is `<a>`. Where the word is fixed, each word of the sorted
-    list is a starting point: `reset(options={"context": 7})` hides the eighth. Where it is drawn at every turn there
-    are none.
+    A word of the list. All are equally likely. The observation is `<a>`. With a fixed word, each word of the sorted
+    list is a starting point: `reset(options={"context": 7})` hides the eighth. With `hidden="resample"` there are no
+    starting points to choose from.
 
     ## Rewards
-    -1 for each guess, 0 for the one that solves the game, both on the guess's last token. The return is 1 - n for a
-    game solved by guess n and -6 for a lost one.
+    -1 for each guess and 0 for the guess that solves the game, paid on the guess's last token. The return is 1 - n for
+    a game solved by guess n, and -6 for a lost game.
 
     ## Episode End
-    Terminates when the word is found and after the sixth guess. Never truncates of itself.
+    Terminates when the word is found, or after the sixth guess. Never truncates by itself.
 
     ## Information
     At the end of each guess: `success` (bool), whether it solved the game; `valid` (bool), whether it was five letters
-    and, where that is required, a word of the list. Where the word is fixed, `context` (int), its place in the list.
+    and, if required, a word of the list. With a fixed word also `context` (int), its place in the list.
 
     ## Arguments
-    * `words="english"`: a packaged list (`english` 2,268 words, `english-400`, `english-200`,
-      `english-100`, `english-30`), the path of a file with one word per line (others than five letters a-z are left
-      out and counted in `skipped`), or the words themselves.
-    * `feedback="official"`: each letter of the hidden word accounts for one colour, as in the published game; or
-      `"simple"`: every copy of a letter that occurs in the word is yellow, as in the paper.
-    * `require_dictionary=True`: whether a guess must be in the list; if not, any five letters are valid.
-    * `hidden="fixed"`: one word for the whole game; or `"resample"`: before each feedback a word is drawn from
-      those that agree with all feedback so far. Either way the returns of a policy have the same distribution.
+    * `words="english"`: a packaged list (`english` 2,268 words, `english-400`, `english-200`, `english-100`,
+      `english-30`), the path of a file with one word per line, or the words themselves. Lines of a file that are not
+      five letters a-z are left out and counted in `skipped`.
+    * `feedback="official"`: each letter of the hidden word gives at most one colour, as in the published game. With
+      `"simple"`, every copy of a letter that occurs in the word is yellow, as in the paper.
+    * `require_dictionary=True`: whether a guess must be in the list. If not, any five letters are valid.
+    * `hidden="fixed"`: one word for the whole game. With `"resample"`, a word is drawn before each feedback from the
+      words that agree with all feedback so far. The returns of a policy have the same distribution in both.
 
-    `Wordle-v0` is the official game; `Wordle-Paper-v0` the paper's: `feedback="simple"`,
-    `require_dictionary=False`, `hidden="resample"`.
+    `Wordle-v0` is the official game. `Wordle-Paper-v0` is the paper's: `feedback="simple"`, `require_dictionary=False`,
+    `hidden="resample"`.
 
     LMRL-Gym's game (Abdulhai et al. 2023, arXiv:2311.18232) is `Wordle-Paper-v0` with `require_dictionary=True` and
     `words=` its list, `wordle_official_400.txt` of its repository (431 words, not packaged here). Its data are games of
@@ -93,7 +93,7 @@ class Wordle(Task[WordleState]):
     Monte-Carlo returns 94.9, ILQL 97.7, where 50 is the mean of its data and 100 its best return.
 
     ## Reference Scores
-    Mean returns over 40,000 games; the standard errors are below 0.008. Nobody knows the optimum of `english`.
+    Mean returns over 40,000 games, with standard errors below 0.008. The optimum of `english` is not known.
 
     | policy (`lang_envs.policies.wordle`), list `english` | `Wordle-v0` | `Wordle-Paper-v0` |
     |---|---|---|
