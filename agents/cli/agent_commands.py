@@ -43,8 +43,8 @@ class Eval:
     episodes: int | None = None
     """number of episodes, by default 256; with --measure multiwoz that of dialogues, by default all of the split"""
     measure: Literal["multiwoz"] | None = None
-    """report Inform, Success, BLEU and Combined of MultiWOZ instead of returns: in a Dialogue environment the agent says
-    every agent turn of whole dialogues"""
+    """report Inform, Success, BLEU and Combined of MultiWOZ instead of returns: in a Dialogue environment the agent
+    says every agent turn of whole dialogues"""
     seed: int = 0
     """seed of the episodes; no data set contains them and no agent has learned from them"""
     advantage_states: int = 0
