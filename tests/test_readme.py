@@ -1,4 +1,4 @@
-"""The README says what is true: its snippet runs, its tables and its tree name what exists, and all of it."""
+"""The README says what is true: its snippet runs, and its tables name what exists, and all of it."""
 
 import io
 import re
@@ -44,29 +44,6 @@ def test_the_tables_name_every_environment_data_set_and_agent():
     ours = [id for id, spec in gym.registry.items() if str(spec.entry_point).startswith("lang_envs")]
     for name in [*ours, *RECIPES, *AGENTS]:
         assert f"`{name}`" in README, name
-
-
-def test_the_tree_names_files_that_exist():
-    (tree,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
-    folder = Path()
-    named = set()
-    for line in tree.splitlines():
-        entry = line.split("  ")[0] if not line.startswith("  ") else line.strip().split("  ")[0]
-        if not entry:
-            continue
-        for name in entry.split():
-            if not line.startswith("  "):
-                folder = Path(name) if name.endswith("/") else Path()
-            path = ROOT / name if not line.startswith("  ") else ROOT / folder / name
-            assert path.exists(), path
-            named.add(path)
-    missing = [
-        str(file.relative_to(ROOT))
-        for package in ("lang_envs", "datasets_builders", "agents")
-        for file in (ROOT / package).glob("*.py")
-        if file not in named and file.name != "__init__.py"
-    ]
-    assert not missing, f"not in the README's tree: {missing}"
 
 
 def test_the_pictures_exist():
