@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
 # Builds the wheel, installs it into a fresh environment outside of this checkout, and takes the README's ways in there.
-# Needs a package index, and PYTHON where python3.11 is not on the path. About five minutes, most of them for pip.
+# Needs a package index, and PYTHON where python3.11 is not on the path. Most of its minutes are pip's: where a FOLDER is
+# named (scripts/try_wheel.sh FOLDER), the environment stays there for the next time.
 set -euo pipefail
 
 root="$(cd "$(dirname "$0")/.." && pwd)"
-work="$(mktemp -d)"
-trap 'rm -rf "$work"' EXIT
+if [ $# -gt 0 ]; then
+  mkdir -p "$1"
+  work="$(cd "$1" && pwd)"
+  rm -rf "$work/source" "$work/dist" "$work/elsewhere"
+else
+  work="$(mktemp -d)"
+  trap 'rm -rf "$work"' EXIT
+fi
 pip=("-m" "pip" "install" "--quiet" "--disable-pip-version-check")
 export HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false LANG_ENVS_CACHE="$work/cache"
 
@@ -29,6 +36,8 @@ echo "== installs"
 python="$work/venv/bin/python"
 "$python" "${pip[@]}" -c "$root/constraints.txt" torch # first, as in the Makefile: later a range takes CUDA packages
 "$python" "${pip[@]}" -c "$root/constraints.txt" "$work"/dist/*.whl
+"$python" "${pip[@]}" --no-deps --force-reinstall "$work"/dist/*.whl # one of the same version may be there
+"$python" "${pip[@]}" --no-deps "$(sed -n 's/^SMOLLM2 := //p' "$root/Makefile")" # a model that the demo speaks with
 export PATH="$work/venv/bin:$PATH"
 mkdir "$work/elsewhere"
 cd "$work/elsewhere"
