@@ -6,6 +6,7 @@ copy, files of two folders mixed up), not malice: whoever changes a file can cha
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from collections.abc import Collection, Mapping
@@ -18,8 +19,6 @@ from datasets_builders.atomic import read_object, write_text
 
 CHECKSUMS = "checksums.json"
 ALGORITHM = "xxh3_128"
-_AT_ONCE = 2**18  # bytes
-
 
 Entry = dict[str, Any]
 """Of a file: its size in "bytes" and its "sum"."""
@@ -99,11 +98,8 @@ def verify(folder: Path) -> None:
 
 def checksum(file: Path) -> str:
     """The XXH3 (128 bits) of a file's content, in hexadecimal digits."""
-    state, buffer = xxhash.xxh3_128(), bytearray(_AT_ONCE)
     with file.open("rb", buffering=0) as content:
-        while count := content.readinto(buffer):
-            state.update(memoryview(buffer)[:count])
-    return state.hexdigest()
+        return hashlib.file_digest(content, xxhash.xxh3_128).hexdigest()
 
 
 def _entries(listed: Path) -> dict[str, Entry]:

@@ -7,6 +7,7 @@ lists them, into the hub's own cache, and opened as any other: no code, no pickl
 
 from __future__ import annotations
 
+import glob
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -24,7 +25,6 @@ _TYPES = {"agent": "model", "data": "dataset", "results": "dataset"}
 TEXTS = (".json", ".jsonl", ".md", ".txt", ".jinja", ".csv", ".html")
 SUFFIXES = (*TEXTS, ".safetensors", ".arrow", ".png")
 """of files that are sent or fetched"""
-_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 _SECRETS = re.compile(
     r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}|\bghp_[A-Za-z0-9]{20,}|://[^/\s:@\"']+:[^/\s@\"']+@"
 )
@@ -52,8 +52,15 @@ def repository(name: str) -> str:
     Raises:
         ValueError: it is none.
     """
-    if not _NAME.fullmatch(name):
-        raise ValueError(f"A repository on the hub is named owner/name, not {name!r}.")
+    from huggingface_hub.utils import validate_repo_id
+
+    told = f"A repository on the hub is named owner/name, not {name!r}"
+    if "/" not in name:  # the hub's own oldest models have no owner
+        raise ValueError(f"{told}.")
+    try:
+        validate_repo_id(name)
+    except ValueError as error:
+        raise ValueError(f"{told}: {error}") from None
     return name
 
 
@@ -67,10 +74,10 @@ def _fetched(name: str, kind: Kind) -> Path:
     entries = read_entries(listing.parent) or {}
     if odd := [file for file in entries if not file.endswith(SUFFIXES)]:
         raise ValueError(f"{PREFIX}{name} lists the file {odd[0]!r}, and only {', '.join(SUFFIXES)} are fetched.")
-    wanted = [re.sub(r"([*?[])", r"[\1]", file) for file in entries]
     with _asking(f"{PREFIX}{name} cannot be fetched"):
         commit = listing.parent.name  # all files are those of one commit
-        folder = snapshot_download(**repo, revision=commit, allow_patterns=[CHECKSUMS, CARD, *wanted])
+        wanted = [CHECKSUMS, CARD, *map(glob.escape, entries)]
+        folder = snapshot_download(**repo, revision=commit, allow_patterns=wanted)
     return Path(folder)
 
 

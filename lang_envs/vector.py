@@ -16,9 +16,9 @@ from lang_envs.arguments import contexts_of, options_of, seed_of, seeds_of, show
 from lang_envs.contexts import check_context
 from lang_envs.dynamics import Replies
 from lang_envs.episode import Episode
+from lang_envs.episode_buffer import EpisodeBuffer, Rows
 from lang_envs.generators import Generators
 from lang_envs.infos import collect, collect_final, column, widened
-from lang_envs.record import Record, Rows
 from lang_envs.replies import check_replies
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
 from lang_envs.speech import Speech, tokenizer_of
@@ -93,7 +93,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._dynamics = task.dynamics(self.tokenizer, num_envs) or TextDynamics(task, self.tokenizer, num_envs)
         self._streams: list[Any] = [None] * num_envs
-        self._record = Record(num_envs, self.max_tokens, self.pad_id, self.copy)
+        self._buffer = EpisodeBuffer(num_envs, self.max_tokens, self.pad_id, self.copy)
         self._said = np.zeros(num_envs, np.int64)  # [N] tokens of the utterance under way
         self._turns = np.zeros(num_envs, np.int64)  # [N]
         self._terminated = np.zeros(num_envs, np.bool_)  # [N]
@@ -119,7 +119,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         mask = options.get("reset_mask")
         rows = np.arange(self.num_envs) if mask is None else self._rows_of(mask)
         self._start(rows, [seeds[row] for row in rows], [contexts[row] for row in rows] if contexts else ())
-        return self._record.observation(), {}
+        return self._buffer.observation(), {}
 
     def step(
         self, actions: ArrayLike
@@ -135,7 +135,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         tokens = token_ids(actions, self.num_envs)[rows]  # [n]
         check_tokens(tokens, self.vocabulary_size, "step", self.unused)
         self._all_play = False
-        self._record.append_one(rows, tokens)
+        self._buffer.append_one(rows, tokens)
         self._said[rows] += 1
         ended, replies = self._after_actions(rows, tokens)
         if stale.size:
@@ -148,16 +148,16 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._all_play = not finished.any()
         if self.autoreset_mode is AutoresetMode.SAME_STEP and not self._all_play:
             over = np.flatnonzero(finished)
-            infos = collect_final(finished, self._record.last_observation(over), ended, info)
+            infos = collect_final(finished, self._buffer.last_observation(over), ended, info)
             self._begin(over)
         else:
             infos = collect(self.num_envs, ended, info)
-        return self._record.observation(), rewards, terminated, truncated, infos
+        return self._buffer.observation(), rewards, terminated, truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
         """Which tokens may come next, [N, V], as sb3-contrib expects it; all of them where the task does not know."""
         masks = np.tile(said_ids(self.vocabulary_size, self.unused), (self.num_envs, 1))
-        for row in np.flatnonzero((self._record.length > 0) & ~self.finished).tolist():
+        for row in np.flatnonzero((self._buffer.length > 0) & ~self.finished).tolist():
             history = self.history(row)
             said = history[len(history) - self._said[row] :].tolist()
             legal = self.task.legal_tokens(self._dynamics.state(row), said, self.tokenizer)
@@ -199,7 +199,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         rows = _distinct(rows)
         if not rows.size:
             return
-        ready = (self._record.length[rows] > 0) & ~self.finished[rows] & (self._said[rows] == 0)
+        ready = (self._buffer.length[rows] > 0) & ~self.finished[rows] & (self._said[rows] == 0)
         if not ready.all():
             row = rows[ready.argmin()]
             raise ValueError(f"{speaker}: row {row} takes no utterance now: over, not begun, or in the middle of one")
@@ -214,18 +214,18 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             speaker=speaker,
         )
         self._all_play = False
-        self._record.append(rows, tokens, lengths, is_action=True)
+        self._buffer.append(rows, tokens, lengths, is_action=True)
         self._said[rows] = lengths
         self._after_actions(rows, tokens[np.arange(len(rows)), lengths - 1])
 
     def history(self, row: int) -> NDArray[np.int32]:
         """All tokens of a row's episode so far, [t]: a read-only view, overwritten when the row begins anew."""
-        return self._record.history(row)
+        return self._buffer.history(row)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
         """Tokens of each row's episode so far, [N]; 0 where none was begun."""
-        return self._record.length.copy()
+        return self._buffer.length.copy()
 
     @property
     def finished(self) -> NDArray[np.bool_]:
@@ -237,11 +237,11 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
     ) -> Episode:
         """The record of a row as it stands: ``info`` on top of the info of the task's last reply."""
         last = {key: column[row] for key, column in self._info.items()} if self._answered[row] else {}
-        span = slice(0, self._record.length[row])
+        span = slice(0, self._buffer.length[row])
         return Episode(
-            tokens=self._record.tokens[row, span].copy(),
-            is_action=self._record.is_action[row, span].copy(),
-            rewards=self._record.rewards[row, span].copy(),
+            tokens=self._buffer.tokens[row, span].copy(),
+            is_action=self._buffer.is_action[row, span].copy(),
+            rewards=self._buffer.rewards[row, span].copy(),
             terminated=bool(self._terminated[row]),
             truncated=bool(self._truncated[row]),
             logprobs=logprobs,
@@ -267,16 +267,16 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
                 f"the opening observation has {shortest if shortest < 1 else longest} tokens; it needs at least 1 and "
                 f"must leave room in max_tokens={self.max_tokens}"
             )
-        self._record.clear(rows)
+        self._buffer.clear(rows)
         self._said[rows] = self._turns[rows] = 0
         self._terminated[rows] = self._truncated[rows] = self._answered[rows] = False
-        self._record.append(rows, opening.tokens, opening.lengths, is_action=False)
+        self._buffer.append(rows, opening.tokens, opening.lengths, is_action=False)
 
     def _room(self, rows: Rows | slice) -> Rows:
         """How many more actions the episodes in ``rows`` have room for, [n]."""
-        room = self.max_tokens - self._record.length[rows]
+        room = self.max_tokens - self._buffer.length[rows]
         if self.max_episode_steps is not None:
-            room = np.minimum(room, self.max_episode_steps - self._record.num_actions[rows])
+            room = np.minimum(room, self.max_episode_steps - self._buffer.num_actions[rows])
         return room
 
     def _after_actions(self, rows: Rows | slice, last: NDArray[np.integer[Any]]) -> tuple[Rows, Replies | None]:
@@ -287,7 +287,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             return NO_ROWS, None
         rows = np.flatnonzero(ended) if isinstance(rows, slice) else rows[ended]
         said = self._said[rows]
-        utterances = self._record.last(rows, said)  # [n, L]
+        utterances = self._buffer.last(rows, said)  # [n, L]
         replies = self._dynamics.reply(rows, utterances, said, Generators(self._streams, rows.tolist()))
         check_replies(
             replies,
@@ -295,9 +295,9 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             self._turns[rows] + 1,
             lambda i: decode(self.tokenizer, [utterances[i, : said[i]]])[0],
         )
-        self._record.pay(rows, replies.rewards)
-        fits = np.minimum(replies.lengths, self.max_tokens - self._record.length[rows])
-        self._record.append(rows, replies.tokens, fits, is_action=False)
+        self._buffer.pay(rows, replies.rewards)
+        fits = np.minimum(replies.lengths, self.max_tokens - self._buffer.length[rows])
+        self._buffer.append(rows, replies.tokens, fits, is_action=False)
         self._said[rows] = 0
         self._turns[rows] += 1
         self._terminated[rows] = replies.terminated
@@ -315,8 +315,8 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         """The rows that take an action now, and those whose step is a reset."""
         if self._all_play:
             return EVERY_ROW, NO_ROWS
-        if not self._record.length.all():
-            row = self._record.length.argmin()
+        if not self._buffer.length.all():
+            row = self._buffer.length.argmin()
             raise ValueError(f"row {row} has no episode yet: call reset() before step()")
         finished = self.finished
         if self.autoreset_mode is AutoresetMode.DISABLED and finished.any():

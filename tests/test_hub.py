@@ -81,8 +81,9 @@ def test_a_damaged_or_strange_repository_is_refused(hub, run):
         local("hub:me/toy@third", "agent")
     with pytest.raises(OSError, match=r"hub:me/none cannot be fetched .* Is the name right"):
         local("hub:me/none", "agent")
-    with pytest.raises(ValueError, match="named owner/name"):
-        local("hub:../../etc", "agent")
+    for name in ("../../etc", "../etc", "toy", "me/toy.git", "me/a--b"):
+        with pytest.raises(ValueError, match="named owner/name"):
+            local(f"hub:{name}", "agent")
 
 
 def test_data_come_back_and_are_trained_on_by_name(hub, tmp_path, capsys):

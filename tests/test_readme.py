@@ -92,29 +92,6 @@ def test_it_is_short_and_its_table_is_of_the_committed_results():
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_tree_names_files_that_exist():
-    (tree,) = re.findall(r"```text\n(.*?)```", README, re.DOTALL)
-    folder = Path()
-    named = set()
-    for line in tree.splitlines():
-        entry = line.split("  ")[0] if not line.startswith("  ") else line.strip().split("  ")[0]
-        if not entry:
-            continue
-        for name in entry.split():
-            if not line.startswith("  "):
-                folder = Path(name) if name.endswith("/") else Path()
-            path = ROOT / name if not line.startswith("  ") else ROOT / folder / name
-            assert path.exists(), path
-            named.add(path)
-    missing = [
-        str(file.relative_to(ROOT))
-        for package in ("lang_envs", "datasets_builders", "agents")
-        for file in (ROOT / package).glob("*.py")
-        if file not in named and file.name != "__init__.py"
-    ]
-    assert not missing, f"not in the README's tree: {missing}"
-
-
 def test_the_pictures_exist():
     for path in re.findall(r"!\[[^]]*]\(([^)]+)\)", README):
         if not path.startswith("http"):

@@ -413,10 +413,10 @@ def test_works_under_gymnasiums_vector_wrappers():
 def test_pieces_are_made_once_not_each_step():
     env = TokenVectorEnv(Guess(), 2)
     env.reset(seed=0)
-    record = env._record.tokens
+    record = env._buffer.tokens
     for _ in range(30):
         env.step([0, END])
-    assert env._record.tokens is record
+    assert env._buffer.tokens is record
 
 
 def test_partial_functions_make_async_envs():

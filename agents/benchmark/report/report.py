@@ -65,9 +65,8 @@ def write_report(
     outcomes = [_outcome(e, results) for e in suite.experiments]
     outcomes = [o for o in outcomes if o.cells or o.baselines or o.exact]
     rows = [row for outcome in outcomes for row in long_rows(outcome)]
-    parquet = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rows, SCHEMA), parquet)
-    _write(out / "results.parquet", parquet.getvalue().to_pybytes())
+    with replacing(out / "results.parquet") as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary)
     found = across(outcomes)
     headline = [best_table(outcomes), *([across_table(found)] if found else []), _failures_table(failures or {})]
     _write(out / "table.md", _markdown(suite, headline, outcomes, command).encode())

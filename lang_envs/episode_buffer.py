@@ -11,7 +11,7 @@ Rows = NDArray[np.int64]
 """[n] which of the N episodes a call is about"""
 
 
-class Record:
+class EpisodeBuffer:
     """N episodes of at most T tokens; row i holds the tokens, actions and rewards of episode i so far.
 
     To append takes as long whatever T is. So does an observation where it is the one buffer that is written on
