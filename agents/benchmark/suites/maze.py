@@ -35,7 +35,8 @@ VALUES: dict[str, Any] = {
 a good walk, far less than what walks of the log cost. At this discount neighbouring cells differ by more of it"""
 FAR: dict[str, Any] = {**VALUES, "gamma": 0.99, "bias_init": -50.0, "value_unit": 5.0}
 """of those who value what walks of the log cost, whose goal is further away"""
-RETURNS: dict[str, Any] = {**FAR, "bias_init": -45.0, "value_unit": 10.0}
+RETURNS: dict[str, Any] = {**VALUES, "gamma": 0.98, "bias_init": -30.0, "value_unit": 8.0}
+"""of Monte Carlo, whose returns are noisier the further they reach"""
 PSI: dict[str, Any] = {**VALUES, "bias_init": -20.0, "value_unit": 4.0, "kl_weight": 1.0, "bc_weight": 0.3}
 """in nats, of which a step buys one; no higher than what walks are worth, since what nobody says would seem free"""
 
