@@ -7,6 +7,11 @@ from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
 
+FEW: dict[str, Any] = {"words": "english-100", "rollout_tokens": 8}
+"""what settings become, where they are set"""
+LONG = {"Maze-v0": {"max_tokens": 20}, "Maze-PO-v0": {"max_tokens": 20}}
+"""options that cut short the episodes of environments that play a hundred turns"""
+
 
 def shrunk(suite: Suite) -> Suite:
     """The same suite with few steps and episodes, under another name: a folder of real results refuses it.
@@ -28,14 +33,18 @@ def _yardsticks(experiment: Experiment) -> tuple[Baseline, ...]:
     return tuple(b for b in experiment.baselines if b.label in (experiment.normalise or ()))
 
 
+def _less(settings: dict[str, Any]) -> dict[str, Any]:
+    return {**settings, **{name: few for name, few in FEW.items() if name in settings}}
+
+
 def _shrink(experiment: Experiment) -> Experiment:
-    def few_words(options: dict[str, Any]) -> dict[str, Any]:
-        return {**options, "words": "english-100"} if "words" in options else options
+    def short(options: dict[str, Any]) -> dict[str, Any]:
+        return {**_less(options), **LONG.get(experiment.env, {})}
 
     def few(data: Data, most: int = 100) -> Data:
         if data.path:
             return data
-        return dataclasses.replace(data, episodes=min(most, data.episodes or most), options=few_words(data.options))
+        return dataclasses.replace(data, episodes=min(most, data.episodes or most), options=short(data.options))
 
     def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
         if isinstance(logs, Samples):
@@ -45,6 +54,7 @@ def _shrink(experiment: Experiment) -> Experiment:
     cells = tuple(
         dataclasses.replace(
             c,
+            config=_less(c.config),
             fit={**c.fit, "steps": 4, "batch_size": 8},
             decodings=(*c.decodings[:1], *c.decodings[1:][-1:]),
             data=few_logs(c.data),
@@ -62,8 +72,8 @@ def _shrink(experiment: Experiment) -> Experiment:
         dtype="fp32",
         cells=cells,
         exact=experiment.exact[:2],
-        env_options=few_words(experiment.env_options),
-        selection_options=experiment.selection_options and few_words(experiment.selection_options),
+        env_options=short(experiment.env_options),
+        selection_options=experiment.selection_options and short(experiment.selection_options),
         best_of=min(2, experiment.best_of),
         episodes=4,
         selection_episodes=2,
