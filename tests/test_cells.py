@@ -50,7 +50,7 @@ EXPERIMENT = Experiment(
     reference="BC",
     measures=("length", "divergence"),
     best_of=3,
-    elsewhere=(Elsewhere("again", "MovieReview-v0"),),
+    elsewhere=(Elsewhere("again", "MovieReview-v0", measures=("length",)),),
     episodes=12,
     selection_episodes=4,
     measure_every=2,
@@ -218,6 +218,11 @@ def test_a_cell_that_is_not_there_is_named(cells, words):
         (Cell("x", "bc", {}, FIT), {"data": Data("movie-review", 0)}, "episodes must be at least 1, not 0"),
         (Cell("x", "bc", {}, FIT), {"episodes": 0}, "episodes must be at least 1, not 0"),
         (Cell("x", "bc", {}, FIT), {"elsewhere": (Elsewhere("w", "Wordle-v0"),)}, "'w' .* has other tokens"),
+        (
+            Cell("x", "bc", {}, FIT),
+            {"elsewhere": (Elsewhere("m", "MovieReview-v0", measures=("size",)),)},
+            "There is no measure 'size'",
+        ),
         (Cell("x", "bc", {}, FIT, decodings=({"temp": 3},)), {}, "tiny/x: .*'temp'; did you mean 'temperature'"),
         (Cell("x", "bc", {}, FIT, decodings=({"advantage_weight": 3},)), {}, "tiny/x: advantage_weight needs an agent"),
         (Cell("x", "bc", {}, FIT, decodings=({"rank": "charm"},)), {}, "tiny/x: .*no score .*'charm'"),
@@ -342,7 +347,7 @@ def test_a_folder_that_was_half_deleted_is_emptied(finished, tmp_path):
 
 def test_measures_come_beside_the_return(finished):
     metrics = result(finished, "mc")["metrics"]
-    assert metrics["return/again"] == metrics["return"]
+    assert metrics["return/again"] == metrics["return"] and metrics["length/again"] == metrics["length"]
     assert metrics["best_of/1"] == pytest.approx(metrics["return"])
     assert metrics["best_of/1"] <= metrics["best_of/2"] <= metrics["best_of/3"]
     assert {"length", "turns", "perplexity", "kl"} <= metrics.keys()
@@ -416,7 +421,7 @@ def test_the_tables_tell_all(finished):
     table = (finished / "table.md").read_text()
     for title in ("Returns", "What else the episodes show", "Best of k", "Under other rewards", "Over settings"):
         assert f"### {title}" in table
-    assert "best of 3 by q" in table
+    assert "best of 3 by q" in table and "|  | here | again | length, again | turns, again |" in table
 
 
 def test_where_the_episodes_of_a_cell_come_from(tmp_path):
