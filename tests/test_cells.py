@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import multiwoz_folder
 import numpy as np
 import pytest
 
@@ -421,7 +422,7 @@ def test_the_tables_tell_all(finished):
     table = (finished / "table.md").read_text()
     for title in ("Returns", "What else the episodes show", "Best of k", "Under other rewards", "Over settings"):
         assert f"### {title}" in table
-    assert "best of 3 by q" in table and "|  | here | again | length, again | turns, again |" in table
+    assert "best of 3 by q" in table and "|  | here | again | success, again | length, again | turns, again |" in table
 
 
 def test_where_the_episodes_of_a_cell_come_from(tmp_path):
@@ -494,13 +495,18 @@ TASKS = {
     "VisualDialogue": ("VisualDialogue-v0", {"pool": 60}),
     "Reddit": ("Reddit-Toxicity-v0", {"split": "test"}),
     "ClarifyingQA": ("ClarifyingQA-v0", {"corpus": "ambiguous-test"}),
+    "Maze": ("Maze-v0", {}),
+    "ServiceDesk": ("ServiceDesk-v0", {}),
+    "MultiWOZGoal": ("MultiWOZ-Goal-v0", {"path": "multiwoz"}),
 }
 OPTIONS = {"mixture": {"p": 0.5}}
 
 
 @pytest.mark.parametrize("task", POLICIES)
-def test_every_named_baseline_plays(task):
+def test_every_named_baseline_plays(task, tmp_path):
     env_id, options = TASKS[task]
+    if "path" in options:
+        options = {"path": str(multiwoz_folder.write(tmp_path / options["path"]))}
     env = language_vec(env_id, 2, **options)
     for name in ("random_tokens", *POLICIES[task]()):
         policy = make_policy(name, env, **OPTIONS.get(name, {}))

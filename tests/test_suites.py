@@ -52,7 +52,7 @@ def real_files(tmp_path, monkeypatch):
 def test_every_suite_runs(name, tmp_path, real_files):
     if missing := REAL.get(name, set()) - real_files:
         pytest.skip(f"{name} learns from {missing}, not found; set LANG_ENVS_DATA to the folder with dialogue/")
-    if name in REAL:  # of whose later experiments a cell is left
+    if name == "multiwoz-goal":  # a cell alone is left of its longest experiment
         check(SUITES[name], tmp_path / "run")
     suite = shrunk(SUITES[name])
     report = run(suite, tmp_path / "run", command=f"lang-envs bench {name} --smoke", say=lambda line: None)

@@ -82,8 +82,10 @@ def elsewhere_table(outcome: Outcome) -> Table | None:
     others = [other.label for other in outcome.experiment.elsewhere]
     if not others:
         return None
-    known = dict.fromkeys(name for runs in outcome.cells.values() for run in runs for name in run["metrics"])
-    names = [name for other in others for name in known if name.endswith(f"/{other}")]
+    known = sorted({name for runs in outcome.cells.values() for run in runs for name in run["metrics"]})
+    of = {other: [name for name in known if name.endswith(f"/{other}")] for other in others}
+    first = [name for other in others for name in (f"return/{other}", f"success/{other}") if name in of[other]]
+    names = [name for other in others for name in sorted(of[other], key=lambda name: name not in first)]
     rows = [
         (label, _mean(outcome.returns(label)), *(_mean(outcome.metric(label, name)) for name in names))
         for label in outcome.cells

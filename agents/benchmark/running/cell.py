@@ -162,8 +162,9 @@ def _measured(experiment: Experiment, played: Played) -> dict[str, float]:
 def _elsewhere(other: Elsewhere, played: Played) -> dict[str, float]:
     """What is reported of episodes in another environment, as ``return/label`` and the like."""
     known = evaluate.metrics(played.episodes)
-    shown = {name: known[name] for name in ("return", "success") if name in known}
-    return {f"{name}/{other.label}": x for name, x in {**shown, **measure(other.measures, played)}.items()}
+    found = {name: known[name] for name in ("return", "success") if name in known}
+    found |= measure(other.measures, played)
+    return {f"{name}/{other.label}": value for name, value in found.items()}
 
 
 def _last_values(curve: list[dict[str, float]]) -> dict[str, float]:

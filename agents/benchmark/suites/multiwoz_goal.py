@@ -143,7 +143,7 @@ MULTIWOZ_GOAL = Suite(
     experiments=(
         Experiment(
             name="likeness",
-            title="Likeness of one reply to a person's",
+            title="Likeness of one reply",
             about=ABOUT_REPLIES,
             data=MIXTURE,
             env="Dialogue-BERTScore-v0",
