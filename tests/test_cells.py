@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import multiwoz_folder
 import numpy as np
 import pytest
 
@@ -50,7 +51,7 @@ EXPERIMENT = Experiment(
     reference="BC",
     measures=("length", "divergence"),
     best_of=3,
-    elsewhere=(Elsewhere("again", "MovieReview-v0"),),
+    elsewhere=(Elsewhere("again", "MovieReview-v0", measures=("length",)),),
     episodes=12,
     selection_episodes=4,
     measure_every=2,
@@ -218,6 +219,11 @@ def test_a_cell_that_is_not_there_is_named(cells, words):
         (Cell("x", "bc", {}, FIT), {"data": Data("movie-review", 0)}, "episodes must be at least 1, not 0"),
         (Cell("x", "bc", {}, FIT), {"episodes": 0}, "episodes must be at least 1, not 0"),
         (Cell("x", "bc", {}, FIT), {"elsewhere": (Elsewhere("w", "Wordle-v0"),)}, "'w' .* has other tokens"),
+        (
+            Cell("x", "bc", {}, FIT),
+            {"elsewhere": (Elsewhere("m", "MovieReview-v0", measures=("size",)),)},
+            "There is no measure 'size'",
+        ),
         (Cell("x", "bc", {}, FIT, decodings=({"temp": 3},)), {}, "tiny/x: .*'temp'; did you mean 'temperature'"),
         (Cell("x", "bc", {}, FIT, decodings=({"advantage_weight": 3},)), {}, "tiny/x: advantage_weight needs an agent"),
         (Cell("x", "bc", {}, FIT, decodings=({"rank": "charm"},)), {}, "tiny/x: .*no score .*'charm'"),
@@ -342,7 +348,7 @@ def test_a_folder_that_was_half_deleted_is_emptied(finished, tmp_path):
 
 def test_measures_come_beside_the_return(finished):
     metrics = result(finished, "mc")["metrics"]
-    assert metrics["return/again"] == metrics["return"]
+    assert metrics["return/again"] == metrics["return"] and metrics["length/again"] == metrics["length"]
     assert metrics["best_of/1"] == pytest.approx(metrics["return"])
     assert metrics["best_of/1"] <= metrics["best_of/2"] <= metrics["best_of/3"]
     assert {"length", "turns", "perplexity", "kl"} <= metrics.keys()
@@ -416,7 +422,7 @@ def test_the_tables_tell_all(finished):
     table = (finished / "table.md").read_text()
     for title in ("Returns", "What else the episodes show", "Best of k", "Under other rewards", "Over settings"):
         assert f"### {title}" in table
-    assert "best of 3 by q" in table
+    assert "best of 3 by q" in table and "|  | here | again | success, again | length, again | turns, again |" in table
 
 
 def test_where_the_episodes_of_a_cell_come_from(tmp_path):
@@ -489,13 +495,18 @@ TASKS = {
     "VisualDialogue": ("VisualDialogue-v0", {"pool": 60}),
     "Reddit": ("Reddit-Toxicity-v0", {"split": "test"}),
     "ClarifyingQA": ("ClarifyingQA-v0", {"corpus": "ambiguous-test"}),
+    "Maze": ("Maze-v0", {}),
+    "ServiceDesk": ("ServiceDesk-v0", {}),
+    "MultiWOZGoal": ("MultiWOZ-Goal-v0", {"path": "multiwoz"}),
 }
 OPTIONS = {"mixture": {"p": 0.5}}
 
 
 @pytest.mark.parametrize("task", POLICIES)
-def test_every_named_baseline_plays(task):
+def test_every_named_baseline_plays(task, tmp_path):
     env_id, options = TASKS[task]
+    if "path" in options:
+        options = {"path": str(multiwoz_folder.write(tmp_path / options["path"]))}
     env = language_vec(env_id, 2, **options)
     for name in ("random_tokens", *POLICIES[task]()):
         policy = make_policy(name, env, **OPTIONS.get(name, {}))

@@ -17,16 +17,21 @@ DATA = Path(os.environ.get("LANG_ENVS_DATA", "nowhere"))
 FILES = DATA / "dialogue"
 OF_SMOLLM2 = {
     "dialogue-smollm2": ("dialogue/taskmaster4", "dialogue/multiwoz21"),
+    "multiwoz-goal-smollm2": ("dialogue/multiwoz21",),
     "reddit-smollm2": ("reddit/goemotions",),
     "clarifying-qa-smollm2": ("qa/openbookqa_swag", "qa/arc_official_jsonl"),
     "human-feedback-smollm2": ("dialogue/taskmaster3", "dialogue/taskmaster4"),
 }
-REAL = {"human-feedback": {"taskmaster3", "taskmaster4"}, "dialogue-real": {"taskmaster4", "multiwoz"}}
+REAL = {
+    "human-feedback": {"taskmaster3", "taskmaster4"},
+    "dialogue-real": {"taskmaster4", "multiwoz"},
+    "multiwoz-goal": {"multiwoz"},
+}
 
 
 @pytest.fixture
 def real_files(tmp_path, monkeypatch):
-    """Dialogues as the suites want them: Taskmaster's, and MultiWOZ's of any split as one file without lists."""
+    """Dialogues as the suites want them: Taskmaster's, and MultiWOZ's of any split as one file, with its databases."""
     dialogues = tmp_path / "files" / "dialogue"
     dialogues.mkdir(parents=True)
     for folder in FILES.glob("taskmaster*"):
@@ -34,6 +39,7 @@ def real_files(tmp_path, monkeypatch):
     for archive in FILES.glob("multiwoz21/val.json.zip"):
         (dialogues / "multiwoz").mkdir()
         (dialogues / "multiwoz" / "data.json").write_bytes(zipfile.ZipFile(archive).read("val.json"))
+        (dialogues / "multiwoz" / "db").symlink_to(archive.parent / "db")
     for kind in ("qa", "reddit"):
         if (DATA / kind).exists():
             (dialogues.parent / kind).symlink_to(DATA / kind)
@@ -46,6 +52,8 @@ def real_files(tmp_path, monkeypatch):
 def test_every_suite_runs(name, tmp_path, real_files):
     if missing := REAL.get(name, set()) - real_files:
         pytest.skip(f"{name} learns from {missing}, not found; set LANG_ENVS_DATA to the folder with dialogue/")
+    if name == "multiwoz-goal":  # a cell alone is left of its longest experiment
+        check(SUITES[name], tmp_path / "run")
     suite = shrunk(SUITES[name])
     report = run(suite, tmp_path / "run", command=f"lang-envs bench {name} --smoke", say=lambda line: None)
     table = (tmp_path / "run" / "table.md").read_text()

@@ -141,6 +141,12 @@ def _desk_policies() -> dict[str, Make]:
     return {name: _in_tokens(kind) for name, kind in found.items()}
 
 
+def _multiwoz_policies() -> dict[str, Make]:
+    from lang_envs.policies import multiwoz_goal
+
+    return {name.replace("-", "_"): _in_tokens(kind) for name, kind in multiwoz_goal.AGENTS.items()}
+
+
 POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
     "Wordle": _wordle_policies,
     "Maze": _maze_policies,
@@ -150,6 +156,7 @@ POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
     "Reddit": _reddit_policies,
     "ClarifyingQA": _clarifying_policies,
     "ServiceDesk": _desk_policies,
+    "MultiWOZGoal": _multiwoz_policies,
 }
 """Scripted policies by task and name; imported where they are asked for."""
 

@@ -102,6 +102,8 @@ class Elsewhere:
     label: str
     env: str
     options: dict[str, Any] = field(default_factory=dict)
+    measures: tuple[str, ...] = ()
+    """what is measured there beside returns and success, names in ``agents.benchmark.measures.MEASURES``"""
 
 
 @dataclass(frozen=True)

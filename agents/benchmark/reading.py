@@ -33,8 +33,7 @@ def _experiment(plain: Any) -> Experiment:
     for name, kind in (("baselines", Baseline), ("elsewhere", Elsewhere)):
         made[name] = tuple(_labelled(kind, part, where) for part in _list(plain, name, where))
     made["exact"] = tuple(_exact(part, where) for part in _list({"exact": [], **plain}, "exact", where))
-    made |= {name: tuple(plain[name]) for name in _LISTS if isinstance(plain.get(name), list)}
-    return typed(Experiment, {**plain, **made}, where)
+    return typed(Experiment, {**plain, **_tuples(plain), **made}, where)
 
 
 def _cell(plain: Any, experiment: str) -> Cell:
@@ -53,7 +52,12 @@ def _exact(plain: Any, experiment: str) -> ExactLearner:
 
 def _labelled(kind: type[T], plain: Any, experiment: str) -> T:
     what = kind.__name__.lower()
-    return typed(kind, plain, f"{experiment}, {what} {_object(plain, f'{experiment}, {what}').get('label')!r}")
+    where = f"{experiment}, {what} {_object(plain, f'{experiment}, {what}').get('label')!r}"
+    return typed(kind, {**plain, **_tuples(plain)}, where)
+
+
+def _tuples(plain: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(plain[name]) for name in _LISTS if isinstance(plain.get(name), list)}
 
 
 def _part(kind: type[T], plain: Any, where: str) -> T:

@@ -29,6 +29,10 @@ def _few(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
     return (*cells[:1], *[cell for cell in cells[1:] if isinstance(cell.data, Samples)][:1])
 
 
+def _quick(measures: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in measures if name != "multiwoz")  # which has whole dialogues said
+
+
 def _yardsticks(experiment: Experiment) -> tuple[Baseline, ...]:
     return tuple(b for b in experiment.baselines if b.label in (experiment.normalise or ()))
 
@@ -75,6 +79,8 @@ def _shrink(experiment: Experiment) -> Experiment:
         env_options=short(experiment.env_options),
         selection_options=experiment.selection_options and short(experiment.selection_options),
         best_of=min(2, experiment.best_of),
+        measures=_quick(experiment.measures),
+        elsewhere=tuple(dataclasses.replace(e, measures=_quick(e.measures)) for e in experiment.elsewhere),
         episodes=4,
         selection_episodes=2,
         measure_every=2,

@@ -78,16 +78,24 @@ def best_of_table(outcome: Outcome) -> Table | None:
 
 
 def elsewhere_table(outcome: Outcome) -> Table | None:
-    """Returns in the other environments."""
+    """Returns in the other environments, and what else was measured there."""
     others = [other.label for other in outcome.experiment.elsewhere]
     if not others:
         return None
+    known = sorted({name for runs in outcome.cells.values() for run in runs for name in run["metrics"]})
+    of = {other: [name for name in known if name.endswith(f"/{other}")] for other in others}
+    first = [name for other in others for name in (f"return/{other}", f"success/{other}") if name in of[other]]
+    names = [name for other in others for name in sorted(of[other], key=lambda name: name not in first)]
     rows = [
-        (label, _mean(outcome.returns(label)), *(_mean(outcome.metric(label, f"return/{other}")) for other in others))
+        (label, _mean(outcome.returns(label)), *(_mean(outcome.metric(label, name)) for name in names))
         for label in outcome.cells
     ]
-    note = "Mean returns of the same agents, trained on this experiment's logs alone, where other rewards are paid."
-    return Table("Under other rewards", ("", "here", *others), tuple(rows), note)
+    heads = (name.removeprefix("return/").replace("/", ", ").replace("_", " ") for name in names)
+    note = (
+        "Means of the same agents, trained and decoded as they are here, in other environments: returns, and what a "
+        "column names beside."
+    )
+    return Table("Under other rewards", ("", "here", *heads), tuple(rows), note)
 
 
 def groups_table(outcome: Outcome) -> Table | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.agent import Agent
 from agents.benchmark.baselines import make_policy
-from agents.benchmark.experiment import Baseline, Cell, Experiment
+from agents.benchmark.experiment import Baseline, Cell, Elsewhere, Experiment
 from agents.benchmark.measures import Played, measure
 from agents.benchmark.running import evaluate, starts
 from agents.benchmark.running.protocols import (
@@ -95,8 +95,8 @@ def measured(
         metrics |= evaluate.best_of(env, speaker.proposer.policy(), experiment.best_of, played, where)
     for other in experiment.elsewhere:
         there = language_vec(other.env, min(evaluate.ROWS, experiment.episodes), **other.options)
-        where = starts.elsewhere(reported, env, there).starts(once)
-        metrics[f"return/{other.label}"] = float(evaluate.play_from(there, policy, where).returns.mean())
+        episodes = evaluate.play_from(there, policy, starts.elsewhere(reported, env, there).starts(once))
+        metrics |= _elsewhere(other, Played(there, episodes, reference, policy))
     agent.save(folder / "agent")
     curve = read_curve(folder / "fit") if cell.trained else []
     return {
@@ -157,6 +157,14 @@ def _measured(experiment: Experiment, played: Played) -> dict[str, float]:
     """What is reported of episodes: of agents and of policies that are not trained."""
     episodes = played.episodes
     return evaluate.metrics(episodes) | evaluate.counts(episodes) | measure(experiment.measures, played)
+
+
+def _elsewhere(other: Elsewhere, played: Played) -> dict[str, float]:
+    """What is reported of episodes in another environment, as ``return/label`` and the like."""
+    known = evaluate.metrics(played.episodes)
+    found = {name: known[name] for name in ("return", "success") if name in known}
+    found |= measure(other.measures, played)
+    return {f"{name}/{other.label}": value for name, value in found.items()}
 
 
 def _last_values(curve: list[dict[str, float]]) -> dict[str, float]:

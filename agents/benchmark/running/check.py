@@ -93,7 +93,7 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
             check_types(learner)
     labels = [baseline.label for baseline in experiment.baselines]
     _check_scale(experiment, labels)
-    for measure in experiment.measures:
+    for measure in (*experiment.measures, *(name for other in experiment.elsewhere for name in other.measures)):
         if measure not in MEASURES:
             raise ValueError(unknown("measure", measure, MEASURES))
     for data in (experiment.data, experiment.held_out, *(cell.data for cell in experiment.cells)):

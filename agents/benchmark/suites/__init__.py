@@ -7,6 +7,8 @@ from agents.benchmark.suites.dialogue_smollm2 import DIALOGUE_SMOLLM2
 from agents.benchmark.suites.human_feedback import HUMAN_FEEDBACK
 from agents.benchmark.suites.human_feedback_smollm2 import HUMAN_FEEDBACK_SMOLLM2
 from agents.benchmark.suites.maze import MAZE
+from agents.benchmark.suites.multiwoz_goal import MULTIWOZ_GOAL
+from agents.benchmark.suites.multiwoz_goal_smollm2 import MULTIWOZ_GOAL_SMOLLM2
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
 from agents.benchmark.suites.reddit_smollm2 import REDDIT_SMOLLM2
@@ -27,6 +29,8 @@ SUITES = {
         DIALOGUE_SMALL,
         DIALOGUE_REAL,
         DIALOGUE_SMOLLM2,
+        MULTIWOZ_GOAL,
+        MULTIWOZ_GOAL_SMOLLM2,
         CLARIFYING_QA,
         HUMAN_FEEDBACK,
         REDDIT_SMOLLM2,
