@@ -1,4 +1,4 @@
-"""Single replies and whole conversations of MultiWOZ by a model that can speak, and copies what it is shown.
+"""Single replies and whole conversations of MultiWOZ by a model that can speak.
 
 On a core of the kind that has instructions for bfloat16, a step on 4 conversations about a restaurant (500 tokens)
 takes about 8 seconds, one on 8 replies (170 tokens) about 5. A training run makes 275 of the first and 120 of the
