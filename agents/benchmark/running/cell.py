@@ -162,7 +162,7 @@ def _measured(experiment: Experiment, played: Played) -> dict[str, float]:
 def _elsewhere(other: Elsewhere, played: Played) -> dict[str, float]:
     """What is reported of episodes in another environment, as ``return/label`` and the like."""
     known = evaluate.metrics(played.episodes)
-    found = {name: known[name] for name in ("return", "success") if name in known}
+    found: dict[str, float] = {name: known[name] for name in ("return", "success") if name in known}
     found |= measure(other.measures, played)
     return {f"{name}/{other.label}": value for name, value in found.items()}
 

@@ -1,8 +1,8 @@
 """MultiWOZ's customers served to the end: does likeness to one reply help whole conversations, and the reverse?
 
-A model of this size learns the names, numbers and references of 37 goals by heart in some thousand conversations, and
-copies none from the look-up that it is shown: what it earns with goals that no log holds stands beside. A model that
-can copy is in ``MULTIWOZ_GOAL_SMOLLM2``.
+A model of this size learns names, numbers and references of 37 goals by heart in some thousand conversations, and
+copies few from the look-up that it is shown: what it earns with goals that no log holds stands beside.
+``MULTIWOZ_GOAL_SMOLLM2`` asks the same of a pretrained model.
 """
 
 from __future__ import annotations
