@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Cell, Experiment, Suite
-from agents.benchmark.suites.service_desk import VALUES, served
+from agents.benchmark.suites.service_desk import AHEAD, VALUES, served
 from agents.benchmark.suites.settings import GREEDY, Decodings
 from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, SMOLLM2, WAYS, zero_shot
 
@@ -32,7 +32,7 @@ CELLS = (
     zero_shot(),
     Cell("BC", "bc", fit=BASE_FIT, decodings=WAYS),
     cell("%BC, 20%", "bc", keep_top=0.2),
-    cell("ILQL, τ 0.9", "ilql", WEIGHED, **VALUES, tau=0.9),
+    cell("ILQL, τ 0.9", "ilql", WEIGHED, **VALUES, **AHEAD, tau=0.9),
     cell("AWR", "awr", **VALUES, tau=0.9, awr_temperature=0.1),
     cell("ArCHer", "archer", **VALUES, tau=0.9, awr_temperature=0.1),
     cell("Refit", "refit", shift_rewards=True),
