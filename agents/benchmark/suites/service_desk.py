@@ -20,7 +20,7 @@ FIT: dict[str, Any] = {
 GO_ON_FIT = {**FIT, "steps": 500, "lr": 1e-3, "warmup_steps": 20}
 GENTLE = {**GO_ON_FIT, "lr": 2e-4}
 """of losses that push down what the log says"""
-LIVE_FIT: dict[str, Any] = {"steps": 40, "lr": 3e-4, "final_lr": 0.1}
+LIVE_FIT: dict[str, Any] = {"steps": 60, "lr": 5e-4, "final_lr": 0.1}
 
 VALUES: dict[str, Any] = {**LEARNED, "gamma": 1.0}
 AHEAD: dict[str, Any] = {"backup": "utterance"}
@@ -62,6 +62,9 @@ HOW = (
 )
 
 
+SLIPS: dict[str, Any] = {"slips": 0.15}
+
+
 def imitation(label: str, agent: str = "bc", fit: dict[str, Any] = GO_ON_FIT, **config: Any) -> Cell:
     """What goes on from BC and learns no values of tokens."""
     return Cell(label, agent, config, fit, IMITATION, start="BC")
@@ -91,7 +94,7 @@ CELLS = (
     values("Q-SFT", "q_sft", IMITATION),
     imitation("GRPO, logged", "grpo", GENTLE, weights="topr", behaviour="start"),
     imitation("KTO", "kto", GENTLE),
-    Cell("PPO", "ppo", {"kl_coef": 0.01}, LIVE_FIT, IMITATION, start="BC", live=1.0),
+    Cell("PPO", "ppo", {"kl_coef": 0.01, "epochs": 2, "minibatches": 2}, LIVE_FIT, IMITATION, start="BC", live=1.0),
 )
 BASELINES = (
     Baseline("any act", "any_act"),
@@ -140,7 +143,7 @@ SERVICE_DESK = Suite(
             ABOUT + ABOUT_SLIPS + HOW,
             CELLS,
             20_000,
-            logged={"slips": 0.15},
+            logged=SLIPS,
             exact=EXACT,
         ),
         served(

@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Cell, Experiment, Suite
-from agents.benchmark.suites.service_desk import AHEAD, VALUES, served
+from agents.benchmark.suites.service_desk import ABOUT as ABOUT_LOG
+from agents.benchmark.suites.service_desk import ABOUT_SLIPS, AHEAD, SLIPS, VALUES, served
 from agents.benchmark.suites.settings import GREEDY, Decodings
 from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, SMOLLM2, WAYS, zero_shot
 
@@ -18,8 +19,8 @@ SHORT_FIT: dict[str, Any] = {**FIT, "steps": 30}
 WEIGHED: Decodings = tuple({**GREEDY[0], "advantage_weight": w, "lm_top_p": p} for w in (0, 16) for p in (1.0, 0.95))
 
 ABOUT = (
-    "The same log and the same question for SmolLM2-135M-Instruct, which is told the rules: BC learned from 1,000 "
-    "conversations, the others go on from it for 30 steps of 8. 'As it comes' is the model before it learned any. "
+    "SmolLM2-135M-Instruct is told the rules. BC learned from 1,000 conversations, the others go on from it for 30 "
+    "steps of 8. 'As it comes' is the model before it learned any."
 )
 
 
@@ -44,9 +45,10 @@ def spoken() -> Experiment:
     return served(
         "smollm2",
         "A service desk, SmolLM2",
-        ABOUT,
+        ABOUT_LOG + ABOUT_SLIPS + ABOUT,
         CELLS,
         1_000,
+        logged=SLIPS,
         episodes=64,
         selection_episodes=32,
         **SMOLLM2,
