@@ -1,7 +1,7 @@
 """The service desk: its world, how an agent is read, the user's rules, scripted desks and their values, the log."""
 
 import itertools
-from collections import Counter, defaultdict
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from chat_tokenizers import FAMILIES, chat_tokenizer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agents.evaluation.service_desk_table import DeskTable, steps
+from agents.evaluation.service_desk_table import steps
 from datasets_builders import build
 from lang_envs import check_env, rollout
 from lang_envs.conversation import assistant
@@ -368,58 +368,3 @@ def test_a_desk_that_slips_does_any_act_now_and_then(tmp_path):
     assert Act.MISOFFER not in done[0] and len(done[1]) == len(Act)
     with pytest.raises(ValueError, match=r"slips is the probability.*got 2"):
         build("service-desk", 3, tmp_path / "c", slips=2, progress=False)
-
-
-@pytest.fixture(scope="module")
-def logged(played):
-    return [episode for kind in (Guesser, Hasty) for episode in played[kind]]
-
-
-def test_a_table_of_acts_stitches_what_filtering_cannot(logged):
-    best = sorted(logged, key=lambda episode: -episode.ret)[: len(logged) // 10]
-    speech = Speech(TASK, TOKENIZER)
-    cloned, filtered = (DeskTable.of(speech, episodes).earns(TASK, greedy=True) for episodes in (logged, best))
-    stitched = DeskTable.of(speech, logged, tau=0.99).earns(TASK, greedy=True, advantage_weight=32.0)
-    assert stitched > max(cloned, filtered) + 0.2
-    with pytest.raises(ValueError, match="expectile"):
-        DeskTable.of(speech, logged, tau=1.0)
-
-
-@pytest.mark.parametrize(("tau", "backup"), [(0.5, "token"), (0.9, "token"), (0.5, 1.0), (0.7, 0.5)])
-def test_a_table_is_the_fixed_point_of_its_equations(logged, tau, backup):
-    speech, trace, some = Speech(TASK, TOKENIZER), backup if isinstance(backup, float) else 0.0, logged[::15]
-    advantage = DeskTable.of(speech, some, tau, 0.9, backup).advantage
-    courses = [steps(speech, episode) for episode in some]
-    taken, values = defaultdict(list), defaultdict(float)
-    for view, act, _ in itertools.chain.from_iterable(courses):
-        taken[view].append(advantage[view][act])
-    for own in map(np.array, taken.values()):
-        assert (np.abs(tau - (own < 0)) * own).sum() == pytest.approx(0, abs=1e-6 * len(own)), "V is the expectile of Q"
-    for _ in range(40):
-        targets = defaultdict(list)
-        for course in courses:
-            y = ahead = 0.0
-            for view, act, reward in reversed(course):
-                y = reward + 0.9 * ((1 - trace) * ahead + trace * y)
-                targets[view, act].append(y)
-                ahead = values[view]
-        found = defaultdict(list)
-        for (view, act), own in targets.items():
-            found[view].append(np.mean(own) - advantage[view][act])
-        values |= {view: np.mean(own) for view, own in found.items()}
-    for own in found.values():
-        assert own == pytest.approx([own[0]] * len(own), abs=1e-5), "Q is the mean of the targets"
-
-
-def test_a_table_decodes_as_agents_do():
-    view = View(1, True, False, 1, 0)
-    table = DeskTable(
-        {view: {Act.BOOK: 0.9, Act.ARRANGE: 0.08, Act.CHAT: 0.02}}, {view: {a: a == Act.ARRANGE for a in Act}}
-    )
-    assert table.policy(view) == pytest.approx({Act.BOOK: 0.9, Act.ARRANGE: 0.08, Act.CHAT: 0.02})
-    assert table.policy(view, greedy=True, advantage_weight=2.0) == {Act.BOOK: 1.0}
-    assert table.policy(view, greedy=True, advantage_weight=4.0) == {Act.ARRANGE: 1.0}
-    assert table.policy(view, lm_top_p=0.95) == pytest.approx({Act.BOOK: 0.9 / 0.98, Act.ARRANGE: 0.08 / 0.98})
-    weighed = table.policy(view, advantage_weight=1.0, lm_top_p=0.95)
-    assert weighed[Act.ARRANGE] / weighed[Act.BOOK] == pytest.approx(np.e * 0.08 / 0.9)
-    assert set(table.policy(view._replace(missing=2)).values()) == {1 / len(Act)}
