@@ -145,7 +145,7 @@ RECIPES: dict[str, Recipe] = {
             "Conversations at a service desk: some desks open well and guess the booking, some open badly and end "
             "well, some do anything. None of them is good throughout.",
             service_desk.mixture,
-            {"shares": service_desk.SHARES},
+            {"shares": service_desk.SHARES, "slips": 0.0},
         ),
         Recipe(
             "wordle-tweets",

@@ -12,12 +12,16 @@ from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.report import _outcome
 from agents.benchmark.running import starts
-from agents.benchmark.running.exact_learners import decodings
+from agents.benchmark.running.check import check
+from agents.benchmark.running.exact_learners import decodings, learned
 from agents.benchmark.running.units import units
+from agents.evaluation.service_desk_table import DeskTable
 from agents.evaluation.wordle_play import returns
 from agents.evaluation.wordle_tables import WordleTable
-from datasets_builders import EpisodeDataset
+from datasets_builders import EpisodeDataset, build
 from lang_envs.make import language_vec
+from lang_envs.speech import Speech
+from lang_envs.tasks.service_desk import ServiceDesk
 from lang_envs.tasks.wordle import Wordle
 
 WORDS = {"words": "english-30"}
@@ -98,6 +102,29 @@ def test_the_report_shows_them(finished):
     assert exact_marks(outcome)["exact ILQL"] == metrics["return"]
 
 
+def test_desks_are_measured_exactly(tmp_path):
+    learner = ExactLearner("ILQL", "ilql", keep_top=0.8, tau=0.9, gamma=1.0, weights=(0.0, 16.0), top_p=(1.0, 0.9))
+    experiment = Experiment(
+        name="desk",
+        title="Desk",
+        about="Whether it is the table.",
+        data=Data("service-desk", episodes=300),
+        env="ServiceDesk-v0",
+        env_options={"split": "test"},
+        selection_options={"split": "validation"},
+        cells=(),
+        exact=(learner,),
+    )
+    logs, task = build("service-desk", 300, tmp_path / "logs", progress=False), ServiceDesk()
+    table = DeskTable.of(Speech(task, task.tokenizer()), list(logs.filter(top_fraction=0.8)), tau=0.9)
+    found = learned(experiment, learner, tmp_path / "logs")
+    for way, grid in decodings(learner).items():
+        earned = [table.earns(task, **decoding) for decoding in grid]
+        assert found["metrics"][f"{way}/return"] == pytest.approx(max(earned))
+        assert found["decodings"][way] == grid[int(np.argmax(earned))]
+    check(Suite("desk", "Desk", (experiment,)), tmp_path / "run")
+
+
 def test_they_change_nothing_else(tmp_path):
     without = dataclasses.replace(SUITE, experiments=(dataclasses.replace(EXPERIMENT, exact=()),))
     alone = {unit.name: unit.spec() for unit in units(without, tmp_path)}
@@ -122,7 +149,9 @@ def test_what_cannot_be_is_refused(tmp_path):
         with pytest.raises(ValueError, match=words):
             ExactLearner("x", "ilql", **settings)
     reviews = Experiment("r", "r", "r", Data("movie-review", 10), "MovieReview-v0", EXPERIMENT.cells, exact=LEARNERS)
-    with pytest.raises(ValueError, match=r"'imitation': exact learners know the states of Wordle alone, not .*Review"):
+    with pytest.raises(
+        ValueError, match=r"'imitation': exact learners know the states of Wordle and ServiceDesk alone, not .*Review"
+    ):
         run(Suite("r", "r", (reviews,)), tmp_path / "r")
     wrong = dataclasses.replace(EXPERIMENT, exact=(ExactLearner("x", "dreams"),))
     with pytest.raises(ValueError, match="method must be 'bc' or"):

@@ -21,6 +21,7 @@ OF_SMOLLM2 = {
     "reddit-smollm2": ("reddit/goemotions",),
     "clarifying-qa-smollm2": ("qa/openbookqa_swag", "qa/arc_official_jsonl"),
     "human-feedback-smollm2": ("dialogue/taskmaster3", "dialogue/taskmaster4"),
+    "service-desk-smollm2": (),
 }
 REAL = {
     "human-feedback": {"taskmaster3", "taskmaster4"},

@@ -61,7 +61,9 @@ class Baseline:
 
 @dataclass(frozen=True)
 class ExactLearner:
-    """What a method learns from the log if it knows every state by heart, where the task has few states: Wordle.
+    """What a method learns from the log if it knows every state by heart, in a task whose states are few and known.
+
+    They are those of Wordle and of ServiceDesk (``agents.benchmark.running.exact_learners``).
 
     It is shown beside the agents: what it earns says how much the log leaves to be gained before anyone trains.
 
@@ -76,7 +78,7 @@ class ExactLearner:
     tau: float = 0.7
     """expectile of ILQL's values"""
     gamma: float = 0.99
-    """discount per token of the agent"""
+    """discount per token of the agent; of ServiceDesk, where it learns acts, per turn"""
     backup: Literal["token", "utterance"] | float = "token"
     """how far a target of SARSA or ILQL looks ahead (``agents.value_learning``)"""
     weights: tuple[float, ...] = (0.0, 2.0, 8.0, 16.0, 32.0)

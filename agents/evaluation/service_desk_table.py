@@ -1,9 +1,11 @@
 """What every method would learn from a log of ServiceDesk if it knew each state by heart: one table entry per state.
 
-A state is how things stand for the desk (``lang_envs.tasks.service_desk_acts.View``) and the turn, an action an act.
+A state is how things stand for the desk (``lang_envs.tasks.service_desk_acts.View``), an action an act. The turn is no
+part of it: a conversation hardly ever lasts until the last one, and states split by it are seen more rarely.
 
     pi_beta(a | s) = the share of a among the acts that the log took in s
-    Q, V           = the fixed point of ``tabular`` on these states
+    Q(s, a)        = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')
+    V(s)           = the tau-expectile of Q(s, a) over the acts that the log took in s
 
     policy   log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s)) + const
 
@@ -13,28 +15,40 @@ a part of the log it is %BC. Where the log never was, any act is as good as anot
 
 from __future__ import annotations
 
-from collections import defaultdict
+import itertools
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from agents.evaluation.tabular import tabular_values
+from agents.evaluation.tabular import group_expectile, group_mean
 from agents.value_learning import Backup
-from lang_envs import Episode, Episodes
+from lang_envs import Episode
 from lang_envs.speech import Speech
 from lang_envs.tasks.service_desk import ServiceDesk
 from lang_envs.tasks.service_desk_acts import Act, View, act_of, desk_of
 from lang_envs.tasks.service_desk_rules import begun, respond
 from lang_envs.tasks.service_desk_speech import read
+from lang_envs.tasks.service_desk_values import exact_value
 
 _FOREVER = 99  # the patience of a user whose conversation is told again: when they left is in the log
 _ANYTHING: Mapping[Act, float] = {act: 1 / len(Act) for act in Act}
-State = tuple[View, int]
+_CONVERGED, _ROUNDING = 1e-6, 1e-9
 
 
-def acts(speech: Speech, episode: Episode) -> list[tuple[View, Act]]:
-    """How things stood and what was done, turn by turn, in an episode of the speech's task."""
+class Step(NamedTuple):
+    """A turn of the desk's."""
+
+    view: View
+    """how things stood"""
+    act: Act
+    reward: float
+
+
+def steps(speech: Speech, episode: Episode) -> list[Step]:
+    """What was done in an episode of the speech's task, turn by turn; its info has the context."""
     task, end = speech.task, int(speech.tokenizer.eos_token_id)
     assert isinstance(task, ServiceDesk)
     context = episode.info["context"]
@@ -44,73 +58,103 @@ def acts(speech: Speech, episode: Episode) -> list[tuple[View, Act]]:
         said = episode.tokens[span].tolist()
         heard = read(state.goal.service, speech.hear(said[:-1] if said[-1] == end else said))
         desk = desk_of(state)
-        found.append((desk.view, act_of(desk, heard)))
+        found.append(Step(desk.view, act_of(desk, heard), float(episode.rewards[span].sum())))
         state, _ = respond(state, heard)
     return found
 
 
 @dataclass(frozen=True)
 class DeskTable:
-    """By state, of each act that the log took in it: its share, and what it is worth more than the state."""
+    """By how things stand, of each act that the log took there: its share, and what it is worth more than the state."""
 
-    share: Mapping[State, Mapping[Act, float]]
-    advantage: Mapping[State, Mapping[Act, float]]
+    share: Mapping[View, Mapping[Act, float]]
+    advantage: Mapping[View, Mapping[Act, float]]
 
     @classmethod
     def of(
         cls,
-        task: ServiceDesk,
+        speech: Speech,
         episodes: Sequence[Episode],
         tau: float = 0.5,
         gamma: float = 1.0,
         backup: Backup = "token",
     ) -> DeskTable:
-        """Learns from a log of the task, in its own tokens. ``gamma`` is the discount per turn.
+        """Learns from a log.
+
+        Args:
+            speech: of the task that was logged, with its split, in the tokens of the log.
+            episodes: the log, with its info.
+            tau: the expectile, 0 < tau < 1.
+            gamma: discount per turn.
+            backup: the lambda of TD(lambda); each name is one act, since an act is an utterance.
 
         Raises:
             ValueError: tau outside (0, 1).
         """
-        speech = Speech(task, task.tokenizer())
-        done = [acts(speech, episode) for episode in episodes]
-        q, v = _values(done, episodes, tau, gamma, backup)
-        counts: dict[State, dict[Act, int]] = defaultdict(lambda: defaultdict(int))
-        advantage: dict[State, dict[Act, float]] = defaultdict(dict)
-        steps = ((view, act, turn) for course in done for turn, (view, act) in enumerate(course))
-        for (view, act, turn), worth, of_state in zip(steps, q, v, strict=True):
-            counts[view, turn][act] += 1
-            advantage[view, turn][act] = float(worth - of_state)
-        shares = {at: {act: n / sum(own.values()) for act, n in own.items()} for at, own in counts.items()}
-        return cls(shares, dict(advantage))
+        if not 0 < tau < 1:
+            raise ValueError(f"tau is an expectile and lies strictly between 0 and 1, got {tau}; 0.5 is the mean.")
+        courses = [steps(speech, episode) for episode in episodes]
+        counts: dict[View, Counter[Act]] = defaultdict(Counter)
+        for view, act, _ in itertools.chain.from_iterable(courses):
+            counts[view][act] += 1
+        trace = float(backup) if isinstance(backup, int | float) else 0.0
+        advantage = _advantages(courses, tau, gamma, trace)
+        shares = {view: {act: n / own.total() for act, n in own.items()} for view, own in counts.items()}
+        return cls(shares, {view: {act: advantage[view, act] for act in own} for view, own in counts.items()})
 
-    def policy(self, view: View, turn: int, weight: float = 0.0, greedy: bool = False) -> Mapping[Act, float]:
-        """The probability of each act."""
-        share = self.share.get((view, turn))
-        if share is None:
+    def policy(
+        self, view: View, greedy: bool = False, advantage_weight: float = 0.0, lm_top_p: float = 1.0
+    ) -> Mapping[Act, float]:
+        """The probability of each act, decoded as tokens are by ``agents.decoding.LMPolicy``."""
+        if view not in self.share:
             return _ANYTHING
-        advantage = self.advantage[view, turn]
-        logits = np.array([np.log(p) + weight * advantage[act] for act, p in share.items()])
+        share = _likeliest(self.share[view], lm_top_p)
+        logits = np.array([np.log(p) + advantage_weight * self.advantage[view][act] for act, p in share.items()])
         if greedy:
             return {list(share)[int(logits.argmax())]: 1.0}
         chances = np.exp(logits - logits.max())
         return dict(zip(share, (chances / chances.sum()).tolist(), strict=True))
 
+    def earns(self, task: ServiceDesk, **decoding: Any) -> float:
+        """The mean return of a decoding over all goals, exactly; arguments of :meth:`policy`."""
+        return exact_value(task, lambda view, turn: self.policy(view, **decoding))
 
-def _values(
-    done: Sequence[Sequence[tuple[View, Act]]], episodes: Sequence[Episode], tau: float, gamma: float, backup: Backup
-) -> tuple[np.ndarray, np.ndarray]:
-    """Q and V of each act of the log, [K]: as of episodes of two tokens a turn, of which one says how things stand."""
-    numbers: dict[object, int] = {}
-    longest = max(map(len, done))
-    states = np.full((2 * longest, len(done)), -1, np.int64)  # [T, B]
-    told = []
-    for b, (course, episode) in enumerate(zip(done, episodes, strict=True)):
-        for turn, (view, act) in enumerate(course):
-            states[2 * turn, b] = numbers.setdefault(view, len(numbers))
-            states[2 * turn + 1, b] = numbers.setdefault((view, act), len(numbers))
-        rewards = np.zeros(2 * len(course), np.float32)
-        rewards[1::2] = episode.rewards[episode.rewards != 0]
-        is_action = np.arange(len(rewards)) % 2 == 1
-        told.append(Episode(np.zeros(len(rewards), np.int32), is_action, rewards, True, False))
-    q, v = tabular_values(Episodes.from_list(told), tau, gamma, backup, states=states)
-    taken = ~np.isnan(q)
-    return q[taken], v[taken]
+
+def _likeliest(share: Mapping[Act, float], top_p: float) -> dict[Act, float]:
+    """The smallest set of acts that holds ``top_p``."""
+    kept, before = {}, 0.0
+    for act, p in sorted(share.items(), key=lambda item: -item[1]):
+        if before >= top_p - _ROUNDING:
+            break
+        kept[act] = p
+        before += p
+    return kept
+
+
+def _advantages(
+    courses: Sequence[Sequence[Step]], tau: float, gamma: float, trace: float
+) -> dict[tuple[View, Act], float]:
+    """Q(s, a) - V(s) of all that the log did: from V = 0 on, until a sweep over the log changes nothing."""
+    states: dict[View, int] = {}
+    choices: dict[tuple[View, Act], int] = {}
+    shape = (max(map(len, courses)) + 1, len(courses))
+    state, choice = np.full(shape, -1, np.int64), np.full(shape, -1, np.int64)  # [T + 1, B]; -1 past the end
+    reward = np.zeros(shape)  # [T + 1, B]
+    for b, course in enumerate(courses):
+        for t, (view, act, earned) in enumerate(course):
+            state[t, b] = states.setdefault(view, len(states))
+            choice[t, b] = choices.setdefault((view, act), len(choices))
+            reward[t, b] = earned
+    taken, value, change = state >= 0, np.zeros(shape), np.inf  # [T + 1, B] twice
+    while change > _CONVERGED:
+        y = np.zeros(shape)  # [T + 1, B]
+        for t in reversed(range(len(y) - 1)):
+            ahead = (1 - trace) * value[t + 1] + trace * y[t + 1]
+            y[t] = np.where(taken[t], reward[t] + gamma * ahead, 0.0)
+        q = group_mean(y[taken], choice[taken])  # [K]
+        v = group_expectile(q, state[taken], tau)  # [K]
+        change = float(np.abs(v - value[taken]).max())
+        value[taken] = v
+    advantage = np.zeros(len(choices))
+    advantage[choice[taken]] = q - v
+    return dict(zip(choices, advantage.tolist(), strict=True))

@@ -125,6 +125,20 @@ def any_act(view: View, turn: int) -> Mapping[Act, float]:
     return _ANY_ACT
 
 
+def slipping(chances: ActPolicy, slips: float) -> ActPolicy:
+    """The same, but any act with the probability ``slips`` in each turn."""
+    if not slips:
+        return chances
+
+    def slipped(view: View, turn: int) -> Mapping[Act, float]:
+        found = dict.fromkeys(Act, slips / len(Act))
+        for act, chance in chances(view, turn).items():
+            found[act] += (1 - slips) * chance
+        return found
+
+    return slipped
+
+
 def seen(messages: Conversation) -> Desk:
     """What a desk knows of a conversation by its text.
 

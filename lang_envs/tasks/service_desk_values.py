@@ -9,8 +9,10 @@ one state of belief, and what is done in it is done in all of its conversations.
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from functools import cache
 
 from lang_envs.corpora.dialogues.desk import values_of
 from lang_envs.tasks.service_desk import PATIENCE, ServiceDesk
@@ -18,8 +20,10 @@ from lang_envs.tasks.service_desk_acts import Act, Desk, View, desk_of, ways
 from lang_envs.tasks.service_desk_goals import BOOKINGS, REQUESTS, Goal, changes
 from lang_envs.tasks.service_desk_rules import NOTHING, DeskState, begun, respond
 
-Belief = dict[DeskState, float]
-"""conversations that look the same, and how likely each is"""
+Belief = frozenset[tuple[DeskState, float]]
+"""conversations that look the same, and how likely each is; together 1"""
+Likely = tuple[tuple[float, Belief], ...]
+"""beliefs, and how likely each is"""
 Chances = Mapping[Act, float]
 ActPolicy = Callable[[View, int], Chances]
 """the probability of each act, by how things stand and the turn, from 0"""
@@ -46,46 +50,70 @@ class _Values:
 
     def __init__(self, turn_cost: float, policy: ActPolicy | None) -> None:
         self.turn_cost, self.policy = turn_cost, policy
-        self._known: dict[frozenset[tuple[DeskState, float]], float] = {}
+        self._known: dict[Belief, float] = {}
 
     def start(self) -> float:
         """The value before anyone has spoken."""
-        seen: defaultdict[Desk, Belief] = defaultdict(dict)
-        for goal, chance in _kinds():
-            for patience in PATIENCE:
-                state, _ = begun(0, goal, patience)
-                belief = seen[desk_of(state)]
-                belief[state] = belief.get(state, 0.0) + chance / len(PATIENCE)
-        return sum(self._value(belief) for belief in seen.values())
+        return self._mean(_openings())
+
+    def _mean(self, likely: Likely) -> float:
+        return sum(chance * self._value(belief) for chance, belief in likely)
 
     def _value(self, belief: Belief) -> float:
-        """The value of a belief, times how likely it is."""
-        whole = sum(belief.values())
-        key = frozenset((state, round(chance / whole, _DIGITS)) for state, chance in belief.items())
-        if key not in self._known:
-            self._known[key] = self._worked_out({state: chance / whole for state, chance in belief.items()})
-        return whole * self._known[key]
+        if belief not in self._known:
+            self._known[belief] = self._worked_out(belief)
+        return self._known[belief]
 
     def _worked_out(self, belief: Belief) -> float:
-        some = next(iter(belief))
+        some, _ = next(iter(belief))
         desk = desk_of(some)
         if self.policy is None:
-            return max(self._of_act(belief, desk, act) for act in WORTHWHILE if ways(desk, act))
+            return max(self._of_act(belief, act) for act in WORTHWHILE if ways(desk, act))
         chances = self.policy(desk.view, some.turn)
-        return sum(chance * self._of_act(belief, desk, act) for act, chance in chances.items() if chance)
+        return sum(chance * self._of_act(belief, act) for act, chance in chances.items() if chance)
 
-    def _of_act(self, belief: Belief, desk: Desk, act: Act) -> float:
-        said = ways(desk, act) or ways(desk, Act.CHAT)
-        earned, seen = -self.turn_cost, defaultdict[Desk, Belief](dict)
-        for state, chance in belief.items():
-            for heard in said:
-                after, _ = respond(state, heard)
-                earned += chance / len(said) * after.success
-                if not after.over:
-                    after = _what_matters(after)
-                    follows = seen[desk_of(after)]
-                    follows[after] = follows.get(after, 0.0) + chance / len(said)
-        return earned + sum(self._value(follows) for follows in seen.values())
+    def _of_act(self, belief: Belief, act: Act) -> float:
+        success, follows = _outcome(belief, act)
+        return success - self.turn_cost + self._mean(follows)
+
+
+@cache
+def _openings() -> Likely:
+    """What is seen before anyone has spoken."""
+    seen: defaultdict[Desk, defaultdict[DeskState, float]] = defaultdict(lambda: defaultdict(float))
+    for goal, chance in _kinds():
+        for patience in PATIENCE:
+            state, _ = begun(0, goal, patience)
+            seen[desk_of(state)][state] += chance / len(PATIENCE)
+    return _likely(seen)
+
+
+@cache
+def _outcome(belief: Belief, act: Act) -> tuple[float, Likely]:
+    """How likely an act is the booking of a success, and what is seen where it ends nothing: the same for all policies.
+
+    Ways to do it are alike; what cannot be done is chat.
+    """
+    desk = desk_of(next(iter(belief))[0])
+    said = ways(desk, act) or ways(desk, Act.CHAT)
+    success = 0.0
+    seen: defaultdict[Desk, defaultdict[DeskState, float]] = defaultdict(lambda: defaultdict(float))
+    for (state, chance), heard in itertools.product(belief, said):
+        after, _ = respond(state, heard)
+        success += chance / len(said) * after.success
+        if not after.over:
+            after = _what_matters(after)
+            seen[desk_of(after)][after] += chance / len(said)
+    return success, _likely(seen)
+
+
+def _likely(seen: Mapping[Desk, Mapping[DeskState, float]]) -> Likely:
+    """What is seen, with the belief that each sight leads to."""
+    found = []
+    for states in seen.values():
+        whole = sum(states.values())
+        found.append((whole, frozenset((state, round(chance / whole, _DIGITS)) for state, chance in states.items())))
+    return tuple(found)
 
 
 def _what_matters(state: DeskState) -> DeskState:

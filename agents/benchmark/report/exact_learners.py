@@ -18,11 +18,12 @@ def exact_learners_table(outcome: Outcome) -> Table | None:
     if not rows:
         return None
     note = (
-        "Nothing is trained: a table with an entry for every state of the log, which is the words that agree with all "
-        "feedback, the turn and the letters said. It does not generalise: a network can do better where the log is "
-        "small. Returns are over 40,000 games from the agents' reported starts (standard error about .005), decodings "
-        "the best of a grid, chosen on the starts that agents' are chosen on. β weighs the advantage, p is the "
-        "language model's top-p."
+        "Nothing is trained: a table with an entry for every state of the log. At Wordle a state is the words that "
+        "agree with all feedback, the turn and the letters said; at a service desk it is how things stand, and what is "
+        "said is an act. It does not generalise: a network can do better where the log is small. Returns of Wordle are "
+        "over 40,000 games from the agents' reported starts (standard error about .005), those of a service desk exact "
+        "over all goals. Decodings are the best of a grid, chosen on the starts that agents' are chosen on. β weighs "
+        "the advantage, p is the language model's top-p."
     )
     return Table("Exact learners", ("method", "greedy", "sampled", "decodings"), tuple(rows), note)
 

@@ -14,7 +14,7 @@ from agents.benchmark.baselines import check_policy
 from agents.benchmark.experiment import Cell, Data, Experiment, Suite
 from agents.benchmark.measures import MEASURES
 from agents.benchmark.running.evaluate import SCORES, check_names
-from agents.benchmark.running.exact_learners import game_of
+from agents.benchmark.running.exact_learners import learner_of
 from agents.benchmark.running.units import Unit, recorded_data, units
 from agents.models.lora import LoRAConfig
 from agents.models.sizes import SIZES
@@ -89,7 +89,7 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
             check_policy(baseline.policy, env, baseline.options)
     for learner in experiment.exact:
         with _named(f"the exact learner {learner.label!r}"):
-            game_of(env.task)
+            learner_of(env.task)
             check_types(learner)
     labels = [baseline.label for baseline in experiment.baselines]
     _check_scale(experiment, labels)

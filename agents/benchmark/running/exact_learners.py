@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +11,48 @@ import numpy as np
 
 from agents.benchmark.experiment import ExactLearner, Experiment
 from agents.benchmark.running import evaluate, starts
+from agents.evaluation.service_desk_table import DeskTable
 from agents.evaluation.wordle_play import returns
 from agents.evaluation.wordle_tables import WordleTable
 from agents.value_learning import Backup
 from datasets_builders.dataset import EpisodeDataset
+from lang_envs.make import language_vec, of_file
+from lang_envs.speech import Speech
 from lang_envs.task import Task
+from lang_envs.tasks.service_desk import ServiceDesk
 from lang_envs.tasks.wordle import Wordle
 
-METHODS = ("bc", "sarsa", "monte_carlo", "ilql")
+Earns = Callable[[dict[str, Any], Sequence[int] | None, int], float]
+"""the mean return of a decoding, from some starting points, with a seed for what is drawn"""
+Learn = Callable[[Any, EpisodeDataset, float, float, Backup], Earns]
+"""learns a table of a task from a log, with an expectile, a discount and a backup"""
 
 
 def learned(experiment: Experiment, learner: ExactLearner, data: Path) -> dict[str, Any]:
-    """Learns the table of one method and plays it, greedily and sampled, each decoded as pays best.
+    """Learns the table of one method and says what it earns, greedily and sampled, each decoded as pays best.
 
-    Decodings are chosen on the hidden words that agents' are chosen on, and what is reported is of those that agents
-    are reported on.
+    Decodings are chosen on the starting points that agents' are chosen on, and what is reported is of those that agents
+    are reported on. At a service desk both are the mean over all goals, exactly.
 
     Returns:
         The JSON-able result: ``metrics`` (``greedy/return``, ``sampled/return``, and ``return``, the better of them),
         ``decodings`` (those of both), ``seconds``.
 
     Raises:
-        ValueError: the logs are not of the experiment's game.
+        ValueError: no table is known for the task, or the logs are not of the experiment's game.
     """
     began = time.perf_counter()
     env = evaluate.make_env(experiment, 1)
-    task = game_of(env.task)
+    learn = learner_of(env.task)
     logs = EpisodeDataset.load(data)
     if learner.keep_top < 1:
         logs = logs.filter(top_fraction=learner.keep_top)
     tau, backup = _values(learner)
-    table = WordleTable.of(task, logs.rows(np.arange(len(logs))), tau, learner.gamma, backup)
+    earns = learn(env.task, logs, tau, learner.gamma, backup)
     trained, began = time.perf_counter() - began, time.perf_counter()
     choosing, reported = starts.selection(experiment, env).contexts, starts.report(experiment, env).contexts
-    chosen = {way: max(grid, key=lambda d: _mean(table, d, choosing, 0)) for way, grid in decodings(learner).items()}
-    means = {way: _mean(table, decoding, reported, 1) for way, decoding in chosen.items()}
+    chosen = {way: max(grid, key=lambda d: earns(d, choosing, 0)) for way, grid in decodings(learner).items()}
+    means = {way: earns(decoding, reported, 1) for way, decoding in chosen.items()}
     return {
         "kind": "exact",
         "metrics": {"return": max(means.values()), **{f"{way}/return": mean for way, mean in means.items()}},
@@ -54,15 +61,34 @@ def learned(experiment: Experiment, learner: ExactLearner, data: Path) -> dict[s
     }
 
 
-def game_of(task: Task[Any]) -> Wordle:
-    """The game whose states are known.
+def learner_of(task: Task[Any]) -> Learn:
+    """What learns a table of the task.
 
     Raises:
-        ValueError: for another task.
+        ValueError: none is known.
     """
-    if not isinstance(task, Wordle):
-        raise ValueError(f"exact learners know the states of Wordle alone, not those of {type(task).__name__}.")
-    return task
+    for kind, learn in TABLES.items():
+        if isinstance(task, kind):
+            return learn
+    names = " and ".join(kind.__name__ for kind in TABLES)
+    raise ValueError(f"exact learners know the states of {names} alone, not those of {type(task).__name__}.")
+
+
+def _wordle(task: Wordle, logs: EpisodeDataset, tau: float, gamma: float, backup: Backup) -> Earns:
+    table = WordleTable.of(task, logs.rows(np.arange(len(logs))), tau, gamma, backup)
+    return lambda decoding, hidden, seed: float(returns(table, decoding, hidden, seed=seed).mean())
+
+
+def _service_desk(task: ServiceDesk, logs: EpisodeDataset, tau: float, gamma: float, backup: Backup) -> Earns:
+    at = logs.provenance["env"]  # another split than the one that is played
+    env_id, options = of_file(at["id"], at["kwargs"], "the provenance of the logs")
+    played = language_vec(env_id, 1, **options)
+    table = DeskTable.of(Speech(played.task, played.tokenizer), list(logs), tau, gamma, backup)
+    return lambda decoding, contexts, seed: table.earns(task, **decoding)
+
+
+TABLES: dict[type[Task[Any]], Learn] = {Wordle: _wordle, ServiceDesk: _service_desk}
+"""What learns a table, by task."""
 
 
 def decodings(learner: ExactLearner) -> dict[str, list[dict[str, Any]]]:
@@ -79,7 +105,3 @@ def _values(learner: ExactLearner) -> tuple[float, Backup]:
     if learner.method == "ilql":
         return learner.tau, learner.backup
     return 0.5, 1.0 if learner.method == "monte_carlo" else learner.backup
-
-
-def _mean(table: WordleTable, decoding: dict[str, Any], hidden: Sequence[int] | None, seed: int) -> float:
-    return float(returns(table, decoding, hidden, seed=seed).mean())

@@ -12,6 +12,8 @@ from agents.benchmark.suites.multiwoz_goal_smollm2 import MULTIWOZ_GOAL_SMOLLM2
 from agents.benchmark.suites.quick import QUICK
 from agents.benchmark.suites.reddit import REDDIT
 from agents.benchmark.suites.reddit_smollm2 import REDDIT_SMOLLM2
+from agents.benchmark.suites.service_desk import SERVICE_DESK
+from agents.benchmark.suites.service_desk_smollm2 import SERVICE_DESK_SMOLLM2
 from agents.benchmark.suites.visual_dialogue import VISUAL_DIALOGUE
 from agents.benchmark.suites.wordle import TRAP, TRAP_PAPER, WORDLE
 
@@ -32,10 +34,12 @@ SUITES = {
         MULTIWOZ_GOAL,
         MULTIWOZ_GOAL_SMOLLM2,
         CLARIFYING_QA,
+        SERVICE_DESK,
         HUMAN_FEEDBACK,
         REDDIT_SMOLLM2,
         CLARIFYING_QA_SMOLLM2,
         HUMAN_FEEDBACK_SMOLLM2,
+        SERVICE_DESK_SMOLLM2,
     )
 }
 """By name."""
