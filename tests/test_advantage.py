@@ -50,7 +50,7 @@ class Fixed:
             return [np.asarray(c, np.float64) for c in candidates]
 
         monkeypatch.setattr("agents.evaluation.advantage.token_values", values)
-        self.config = type("Config", (), {"q_head": "full"})
+        self.config = type("Config", (), {"q_head": "full", "values_tokens": True})
 
 
 def test_alternatives_that_agree_so_far_count_once_and_the_last_token_is_an_utterances_own(monkeypatch):
@@ -119,7 +119,7 @@ def test_known_values_of_wordle_are_of_states_and_words_in_the_log(tmp_path):
 
 def test_values_of_utterances_have_no_advantage_of_tokens(env):
     agent = UtteranceILQL(LM.from_scratch("d64-l2", gym.make_vec("MovieReview-v0", 1)))
-    with torch.inference_mode(), pytest.raises(ValueError, match="have no advantage of tokens"):
+    with torch.inference_mode(), pytest.raises(ValueError, match="no advantage of tokens to compare"):
         advantage_quality(agent.model, [])
 
 

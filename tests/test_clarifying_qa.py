@@ -321,7 +321,7 @@ def test_the_reference_scores_of_the_page():
     assert f"`AskIrrelevant(task)`, `AnswerAtOnce(task)` | {at_once} |" in page
     assert f"`RandomAnswer(task)` | {anything} |" in page
     assert f"with `horizon=2` | {row(1 - share / 2 for share in two)} |" in page
-    assert f"at most {TASK.max_tokens} " in page and f"has {TASK.max_utterance_tokens} tokens at most" in page
+    assert f"at most {TASK.max_tokens} " in page and f"has at most {TASK.max_utterance_tokens} tokens" in page
 
 
 def test_assistants_think_where_that_is_asked_for():

@@ -126,7 +126,7 @@ def test_the_next_tokens_are_the_language_models_bent_by_their_advantages():
 
 
 def test_values_of_utterances_are_none_of_the_next_token():
-    with pytest.raises(TypeError, match="whole utterances"):
+    with pytest.raises(TypeError, match="no values of the next token"):
         next_tokens(make_model("shared", q_head="utterance", advantage_weight=0.0), TOKENIZER, np.array([1]), 2)
 
 

@@ -123,7 +123,7 @@ def test_values_of_utterances_are_no_values_of_tokens():
     assert [layer.out_features for layer in model.q.out] == [1, 1]
     ids, _ = left_padded((5, 5))
     torch.testing.assert_close(model(ids).logits, model.lm(ids).logits.log_softmax(-1))
-    with pytest.raises(ValueError, match="none of tokens"):
+    with pytest.raises(ValueError, match="no values of tokens: its q_head is 'utterance'"):
         model.values(collate(episodes(), PAD, END))
     model.config.advantage_weight = 1.0
     with pytest.raises(ValueError, match="set advantage_weight to 0"):

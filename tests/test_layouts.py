@@ -16,6 +16,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 from agents import AGENTS, LM, Agent, DecisionTransformer, FitConfig, Live, LMPolicy, Logged, fit
 from agents.data.return_tokens import Prompted
 from agents.models.value_lm import ValueLM
+from agents.q_sft import QSFT
 from lang_envs import TokenVectorEnv, Turn, rollout
 from lang_envs.tokenizers import fingerprint
 
@@ -111,6 +112,8 @@ def check(agent: Agent, folder: Path) -> None:
     speaker: Any = Rereading(opened, agent.lm.max_utterance_tokens)
     if isinstance(agent, DecisionTransformer):
         speaker = Prompted(speaker, agent.token_of(), None, agent.token_of())
+    if isinstance(agent, QSFT):  # speaks with two models, of which transformers opens one
+        speaker = Agent.load(folder).policy(greedy=True)
     cached, read_again = (
         [episode.tokens.tolist() for episode in rollout(make_env(), policy, range(3))]
         for policy in (agent.policy(greedy=True), speaker)

@@ -61,7 +61,7 @@ def test_the_docs_page_states_the_table():
         assert f"| {review.text} | {review.reward} | {review.share:.2f} |" in page
     assert f"| {TASK.behaviour_return:.3f} | exact" in page
     assert f"`Discrete({len(VOCABULARY)})`" in page
-    assert f"ends after {TASK.max_utterance_tokens} tokens" in page
+    assert f"has at most {TASK.max_utterance_tokens} tokens" in page
     assert f"at most {TASK.max_tokens}:" in page
 
 

@@ -31,10 +31,10 @@ LOGS = {"corpus": "service", "max_context_tokens": 48, "max_response_tokens": 6}
 DEFAULTS = json.loads(
     json.dumps(
         {
-            f.name: f.default
-            for kind in (Cell, Experiment)
+            f.name: f.default if f.default is not dataclasses.MISSING else f.default_factory()
+            for kind in (Cell, Experiment, Elsewhere)
             for f in dataclasses.fields(kind)
-            if f.default is not dataclasses.MISSING
+            if dataclasses.MISSING is not f.default or dataclasses.MISSING is not f.default_factory
         }
     )
 )

@@ -14,6 +14,7 @@ from agents import AGENTS, benchmark, cli
 from agents.benchmark import SUITES
 from agents.benchmark.smoke import shrunk
 from datasets_builders import RECIPES
+from lang_envs import plugins
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -38,6 +39,8 @@ def test_an_algorithm_of_a_package_is_benchmarked(tmp_path, monkeypatch):
     code = blocks("python")[1]
     assert len(code.strip().splitlines()) <= 10
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_named", {})  # what is imported here is no other test's
+    monkeypatch.setattr(AGENTS, "data", dict(AGENTS.data))
     assert cli.main(["init", "agent", "my_idea"]) == 0
     monkeypatch.syspath_prepend(tmp_path / "my_idea")
     real = benchmark.run

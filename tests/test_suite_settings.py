@@ -23,7 +23,7 @@ BEFORE = {"target_rate": 0.005, "zero_init": False, "bias_init": 0.0, "value_uni
 CONSERVATIVE = {"cql": 1.0, "psi": 0.0}
 """the defaults when the results were made; other agents' weight of the conservative term was 0.01"""
 STAYING = ("trap", "trap-paper", "dialogue", "dialogue-small", "human-feedback")
-OWN = ("wordle", "maze")
+OWN = ("wordle", "maze", "service-desk", "service-desk-smollm2")
 """suites with settings of their own, on logs that the defaults learn little from"""
 COMMITTED = sorted(Path(__file__).parents[1].glob("docs/results/*/config.json"))
 

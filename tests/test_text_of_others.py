@@ -20,7 +20,7 @@ from test_dataset import make_episodes, make_tokenizer
 from agents.benchmark.report import theme
 from agents.benchmark.report.outcome import Table
 from agents.cli import main
-from agents.cli.commands import List
+from agents.cli.list_command import List
 from datasets_builders import EpisodeDataset, markdown
 from datasets_builders.card import card, front_matter
 from lang_envs.printable import printable

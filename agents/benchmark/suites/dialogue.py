@@ -84,6 +84,19 @@ def methods(
     )
 
 
+def newer(logs: Samples | None = None) -> tuple[Cell, ...]:
+    """Methods of later papers, in suites whose results are to be made again; the arguments are those above."""
+
+    def cell(label: str, agent: str, config: dict[str, Any], fit: dict[str, Any]) -> Cell:
+        return Cell(label, agent, config, fit, IMITATION, start="TF", data=logs)
+
+    return (
+        cell("KTO", "kto", {}, GENTLE),
+        cell("GRPO, logged", "grpo", OFFLINE_GRPO, GENTLE),
+        cell("ArCHer", "archer", {"tau": 0.7}, FIT),
+    )
+
+
 ABOUT = (
     "One reply to a user, judged by how near it comes to what a human agent said there. TF learned from the human "
     "replies, and goes on doing so in 'TF, longer'. The others go on from TF for as many steps, with logs that hold "
@@ -239,6 +252,7 @@ ABOUT_TASKMASTER = (
     "Rankers choose among five samples of TF, and PPO learns from live replies. Dialogues of the report are in no log."
 )
 MULTIWOZ = Data("dialogue-human", episodes=5_880, options={"corpus": "multiwoz"})
+ITS_OWN_MULTIWOZ = Samples("TF", episodes=18_000, beams=5)
 ABOUT_MULTIWOZ = (
     "A corpus of Sodhi et al., and logs made as theirs (you bring the files). TF learned from the human replies, and "
     "goes on doing so in 'TF, longer'. The others go on from TF for as many steps, with the human reply and the five "
@@ -255,7 +269,7 @@ DIALOGUE_REAL = Suite(
         replies(
             "taskmaster",
             "Replies to a customer, Taskmaster 4",
-            methods(Data("dialogue-human", episodes=2_970, options=TASKMASTER), **REAL),
+            (*methods(Data("dialogue-human", episodes=2_970, options=TASKMASTER), **REAL), *newer()),
             about=ABOUT_TASKMASTER,
             data=Data("dialogue-mixture", episodes=8_910, options=TASKMASTER),
             corpus="taskmaster4",
@@ -266,7 +280,7 @@ DIALOGUE_REAL = Suite(
         replies(
             "multiwoz",
             "Replies to a tourist, MultiWOZ",
-            methods(MULTIWOZ, Samples("TF", episodes=18_000, beams=5), **REAL),
+            (*methods(MULTIWOZ, ITS_OWN_MULTIWOZ, **REAL), *newer(ITS_OWN_MULTIWOZ)),
             about=ABOUT_MULTIWOZ,
             data=MULTIWOZ,
             corpus="multiwoz",
