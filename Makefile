@@ -37,7 +37,7 @@ types: $(INSTALLED)
 
 # One torch thread a process: two processes with two threads each are several times slower than one thread each.
 unit: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/perf tests
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/perf tests
 
 perf: $(INSTALLED)  ## the benchmarks, one thread, ratios inside one run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/perf --benchmark-enable --benchmark-only -s

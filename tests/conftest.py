@@ -5,10 +5,25 @@ from pathlib import Path
 
 import pytest
 
+SLOW = (
+    "test_suites.py",
+    "test_fuzz.py",
+    "test_distributed.py",
+    "test_runner.py",
+    "test_executors.py",
+    "test_interrupts.py",
+)
+"""files of few long tests, begun first: one that is left to the end keeps one worker busy while the other waits"""
+
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the files with the longest tests first."""
+    items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
 
 
 @pytest.fixture(scope="session")
