@@ -89,16 +89,20 @@ def _nearest_reply(env: TokenVectorEnv, logged_split: str = "train") -> Policy:
     return NearestReply(task, env.tokenizer, logged)
 
 
+def _speakers(**kinds: Callable[..., Policy]) -> dict[str, Make]:
+    """Policies that are made with the task and the tokenizer, by name."""
+    return {name: _in_tokens(kind) for name, kind in kinds.items()}
+
+
 def _visual_dialogue_policies() -> dict[str, Make]:
     from lang_envs.policies import visual_dialogue
 
-    found: dict[str, Callable[..., Policy]] = {
-        "informative": visual_dialogue.Informative,
-        "yes_no": visual_dialogue.YesNo,
-        "random_questions": visual_dialogue.RandomQuestions,
-        "repetitive": visual_dialogue.Repetitive,
-    }
-    return {name: _in_tokens(kind) for name, kind in found.items()}
+    return _speakers(
+        informative=visual_dialogue.Informative,
+        yes_no=visual_dialogue.YesNo,
+        random_questions=visual_dialogue.RandomQuestions,
+        repetitive=visual_dialogue.Repetitive,
+    )
 
 
 def _maze_policies() -> dict[str, Make]:
@@ -120,31 +124,29 @@ def _reddit_policies() -> dict[str, Make]:
 def _clarifying_policies() -> dict[str, Make]:
     from lang_envs.policies import clarifying_qa
 
-    found: dict[str, Callable[..., Policy]] = {
-        "ask_then_answer": clarifying_qa.AskThenAnswer,
-        "answer_at_once": clarifying_qa.AnswerAtOnce,
-        "ask_irrelevant": clarifying_qa.AskIrrelevant,
-        "random_answer": clarifying_qa.RandomAnswer,
-    }
-    return {name: _in_tokens(kind) for name, kind in found.items()}
+    return _speakers(
+        ask_then_answer=clarifying_qa.AskThenAnswer,
+        answer_at_once=clarifying_qa.AnswerAtOnce,
+        ask_irrelevant=clarifying_qa.AskIrrelevant,
+        random_answer=clarifying_qa.RandomAnswer,
+    )
 
 
 def _desk_policies() -> dict[str, Make]:
     from lang_envs.policies import service_desk
 
-    found: dict[str, Callable[..., Policy]] = {
-        "expert": service_desk.Expert,
-        "guesser": service_desk.Guesser,
-        "hasty": service_desk.Hasty,
-        "any_act": service_desk.AnyAct,
-    }
-    return {name: _in_tokens(kind) for name, kind in found.items()}
+    return _speakers(
+        expert=service_desk.Expert,
+        guesser=service_desk.Guesser,
+        hasty=service_desk.Hasty,
+        any_act=service_desk.AnyAct,
+    )
 
 
 def _multiwoz_policies() -> dict[str, Make]:
     from lang_envs.policies import multiwoz_goal
 
-    return {name.replace("-", "_"): _in_tokens(kind) for name, kind in multiwoz_goal.AGENTS.items()}
+    return _speakers(**{name.replace("-", "_"): kind for name, kind in multiwoz_goal.AGENTS.items()})
 
 
 POLICIES: dict[str, Callable[[], dict[str, Make]]] = {

@@ -42,7 +42,7 @@ class List:
                 table.add_column(sizes, no_wrap=True, style="dim")
             table.add_column("what it is", ratio=1)
             for row in [*rows, *((name, "", OFFERED) for name in offered(kind))]:
-                table.add_row(*(text for text in row if sizes or text is not row[1]))
+                table.add_row(*(row if sizes else (row[0], row[2])))
             screen.print(table, "")
         show_next(screen, ("show", "Wordle-v0"), ("play", "Wordle-v0"), ("bench", "quick", "--out", "runs/quick"))
 
