@@ -13,8 +13,8 @@ MOVIE_REVIEW = Experiment(
     title="MovieReview: the notional MDP, beside its exact optimum",
     about=(
         'Opening with "the movie was" is good on average. Opening with "the movie wasn\'t" is bad on average, but '
-        "leads to the very best review. One step of improvement over the logged policy finds the first, several steps find "
-        "the second. The task is so small that its optimal values are known exactly."
+        "leads to the very best review. One step of improvement over the logged policy finds the first, several steps "
+        "find the second. The task is so small that its optimal values are known exactly."
     ),
     data=Data("movie-review", episodes=4000),
     env="MovieReview-v0",
