@@ -7,11 +7,12 @@
     policy  log pi(a | s) = log pi0(a | s) + q_weight Q(s, a)
 
 The method is from Hong et al. 2024 (arXiv:2411.05193). For actions drawn from pi0 the loss has its minimum at
-p(a | s) = pi0(a | s) w. The rest of the probability goes to the dummy, a token that is never said. Train a clone of the log
+p(a | s) = pi0(a | s) w. The rest of the probability goes to the dummy, a token that is never said. Train a clone of the
+log
 first: pi0 is the model as it was when training began. p starts equal to pi0, so at first every Q is 1. The equations
 use returns that are scaled to [0, 1]. ``low`` and ``high``, the lowest and highest return from a state on, become 0 and
-1; by default they come from the log. s' is the state of the agent's next token. If the log records the probability mu of a
-token, the token's term is weighted by pi0 / mu, at most 10. This corrects for tokens that another policy said.
+1; by default they come from the log. s' is the state of the agent's next token. If the log records the probability mu
+of a token, the token's term is weighted by pi0 / mu, at most 10. This corrects for tokens that another policy said.
 
 Different from the paper: the rest 1 - w goes to one token, as in the paper's derivation, and not to all other tokens,
 because in a small vocabulary this would outweigh pi0. The maximum over a' runs only over tokens with at least
