@@ -21,7 +21,7 @@ def mixture(env: TokenVectorEnv, seed: int, shares: Sequence[float] = SHARES, sl
     """Conversations of desks of different habits; the desk of each is drawn, and its name is in the info.
 
     Without slips the opening shows which desk serves. After a guesser's opening no desk except ``any-act`` ends well,
-    so the log holds almost no conversation with a good opening and a good end. With slips each desk sometimes does an
+    so the log holds almost no conversation with a good opening and a good end. With slips each desk sometimes does a
     random act.
 
     Args:
