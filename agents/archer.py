@@ -1,6 +1,6 @@
-"""Offline ArCHer: values of utterances teach the language model, token by token (Zhou et al. 2024, arXiv:2402.19446).
+"""Offline ArCHer: a critic of whole utterances trains the language model (Zhou et al. 2024, arXiv:2402.19446).
 
-    s is the history before an utterance u = a_1 .. a_n, s' the one before the next, after any reply; r is u's reward
+    s is the history before an utterance u = a_1 .. a_n, s' the history before the next utterance; r is u's reward
     L_Q   = (r + gamma V(s') - Q(s, u))^2                      each of the Q heads; the critic is ILQL's per utterance
     L_V   = |tau - 1(Qbar(s, u) < V(s))| (Qbar(s, u) - V(s))^2  expectile; Qbar is the smaller target head
     A     = Qbar(s, u) - V(s)                                  one number for all tokens of u
@@ -9,23 +9,24 @@
 
     policy  the language model pi, as it is
 
-The critic looks over whole utterances, so that a reward is as many backups away as there are utterances and not tokens;
-the actor chooses single tokens. ``unit`` is the spread of the log's returns, and ``gamma`` counts utterances. From its
-own live episodes it may also learn by the policy gradient, as the paper does online:
+The critic's actions are whole utterances, so a reward needs one backup per utterance and not one per token. The actor
+chooses single tokens. ``unit`` is the spread of the log's returns, and ``gamma`` is the discount per utterance. From
+its own live episodes the agent may learn by the policy gradient instead, as in the paper:
 
     L_A   = -(Qbar(s, u) - V(s a_<i)) log pi(a_i | s, a_<i)    actor = "policy_gradient"
     L_V  += 1/2 (Qbar(s, u) - V(s a_<i))^2                     i > 1: the mean over how u goes on
 
-The paper's baseline of A at each token is V(s a_<i) - V(s) here: the head V is read inside an utterance too, where it
-is a mean and no expectile. That gradient takes what was said for samples of pi, which a log's are not.
+The paper subtracts a baseline from A at each token. Here this baseline is V(s a_<i) - V(s): the head V is also read
+inside an utterance, where it learns a mean and not an expectile. The policy gradient assumes that the utterances are
+samples of pi. Those of a log are not.
 
-Kept from the paper: the expectile of 0.9, two Q heads, targets by Polyak averaging. Not kept: a critic with a model of
-its own, whose heads are the language model's here (``trunks`` separates them); turns of several updates of the critic
-and of the actor, which learn in the same steps here; and in the policy gradient fresh utterances in the states of a
-replay buffer, in whose place stands what was just played.
+Kept from the paper: the expectile of 0.9, two Q heads, and targets by Polyak averaging. Different from the paper: its
+critic has a model of its own; here the critic is heads on the language model (``trunks`` separates them). It alternates
+several updates of the critic and of the actor; here both learn in the same step. For the policy gradient it draws new
+utterances in the states of a replay buffer; here the agent learns from what it has just played.
 
-Metrics: ``loss/q``, ``loss/v`` and ``loss/actor`` are L_Q, L_V and L_A; ``value/q`` and ``value/v`` are means of Qbar
-and V in which an utterance counts as often as it has tokens; ``policy/weight`` is the mean of what multiplies -log pi,
+Metrics: ``loss/q``, ``loss/v`` and ``loss/actor`` are L_Q, L_V and L_A; ``value/q`` and ``value/v`` are the means of
+Qbar and V, weighted by the number of tokens of each utterance; ``policy/weight`` is the mean of the factor of -log pi,
 and ``policy/clipped`` the fraction of tokens that reach ``max_weight``.
 """
 
@@ -45,20 +46,20 @@ from agents.utterance_ilql import Utterances, UtteranceValueConfig, critic_losse
 
 @dataclass
 class ArCHerConfig(UtteranceValueConfig):
-    """What ArCHer adds to the settings of every agent with values of utterances."""
+    """Settings of ArCHer, beside those of every agent with values of utterances."""
 
     tau: float = 0.9
     """expectile of the value: 0.5 is the mean over the data, towards 1 the best the data show"""
     actor: Literal["awr", "policy_gradient"] = "awr"
     """how the language model learns: by weighted regression, or from its own live episodes by the policy gradient"""
     awr_temperature: float = 0.5
-    """advantage that makes an utterance's tokens count e times as much, in units of reward"""
+    """advantage that multiplies the weight of an utterance's tokens by e, in units of reward"""
     max_weight: float = 20.0
-    """the most a token counts, beside one of advantage 0"""
+    """largest weight of a token; a token of advantage 0 has weight 1"""
     actor_weight: float = 1.0
-    """weight of the actor's loss beside the critic's"""
+    """weight of the actor's loss; the critic's has weight 1"""
     trunk_gradient: float = 0.3
-    """how much of the critic's gradient reaches a shared trunk"""
+    """fraction of the critic's gradient that reaches a shared trunk"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -72,9 +73,9 @@ class ArCHerConfig(UtteranceValueConfig):
 
 
 class ArCHer(Agent):
-    """A critic of utterances over an actor of tokens.
+    """A critic of whole utterances with an actor of single tokens.
 
-    The equations stand in ``help("agents.archer")`` (Zhou et al. 2024, arXiv:2402.19446).
+    The equations are in ``help("agents.archer")`` (Zhou et al. 2024, arXiv:2402.19446).
     """
 
     name = "archer"
@@ -87,11 +88,11 @@ class ArCHer(Agent):
         """Values start from the source's returns.
 
         Raises:
-            ValueError: the policy gradient of a log.
+            ValueError: the policy gradient is asked for on logged episodes.
         """
         if self.config.actor == "policy_gradient" and not isinstance(source, Live):
             raise ValueError(
-                "actor='policy_gradient' takes what was said for samples of the policy, which a log's are not, and got "
+                "actor='policy_gradient' needs episodes that the policy itself has played, and got "
                 f"{type(source).__name__}. Pass Live(env), or set actor='awr'."
             )
         return super().prepare(source)
@@ -113,7 +114,7 @@ class ArCHer(Agent):
     def _with_baseline(
         self, batch: Batch, u: Utterances, value: Tensor, q_bar: Tensor, loss_v: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """The advantage of each token [K] beside what was expected there, and L_V with that expectation's own error."""
+        """The advantage of each token over the value before it [K], and L_V with the errors of these values."""
         v = self.model.v(self.model.for_values(value[batch.places(batch.state)]))[0].float().squeeze(-1)  # [K]
         advantage = q_bar[u.of_token] - v  # [K]
         inner = torch.cat([u.of_token.new_ones(1), u.of_token.diff()])[: len(v)] == 0  # [K]

@@ -1,39 +1,41 @@
-"""GRPO: a policy gradient that compares episodes of one start, for tasks of many turns, from live and logged episodes.
+"""GRPO: a policy gradient that compares episodes with the same start, live or logged, also in tasks of many turns.
 
-    A(y)   = (R(y) - mean) / sd - baseline                    among the G episodes of one start: episodes' advantage
-    A(u)   = A(y) + turn_weight (R_u - mean_u) / sd_u         per = "turn": and among turns u taken in one state
-    rho_i  = pi(a_i | s_i) / mu(a_i | s_i)                    mu said it
+    A(y)   = (R(y) - mean) / sd - baseline                    advantage of an episode y among the G of one start
+    A(u)   = A(y) + turn_weight (R_u - mean_u) / sd_u         per = "turn": also among the turns u from one state
+    rho_i  = pi(a_i | s_i) / mu(a_i | s_i)                    mu is the policy that said a_i
     J_i    = min(rho_i A, clip(rho_i, 1 - eps, 1 + eps) A)    weights = "clip"
     L      = -J_i + kl_weight (pi0 / pi - log(pi0 / pi) - 1)  mean over the agent's tokens; pi0 is the start
 
-(Shao et al. 2024, arXiv:2402.03300.) Tokens of the environment have no loss, and all of the agent's in an episode have
-one advantage. Live, each start is played ``group_size`` times; of a log, all episodes that begin alike are compared
-(``contexts``). ``per="turn"`` is GiGPO (Feng et al. 2025, arXiv:2505.10978): R_u is the return from the turn on,
-discounted by ``gamma`` a turn, and turns of one start are compared if what was heard before them is the same: the
-whole history, or the last observation alone (``anchor``), which is the paper's, for tasks whose observation is their
-state. A turn that nothing is compared with adds 0.
+The method is from Shao et al. 2024 (arXiv:2402.03300). Tokens of the environment have no loss. All tokens of the agent
+in an episode have the same advantage. In live training each start is played ``group_size`` times. In a log all episodes
+with the same opening are compared. ``per="turn"`` is GiGPO (Feng et al. 2025, arXiv:2505.10978). R_u is the return from
+turn u on, discounted by ``gamma`` per turn. Turns of episodes with the same start are compared if they have the same
+``anchor``: the whole history before the turn, or only the last observation. The paper uses the last observation, for
+tasks whose observation is their state. A turn without any other turn to compare with adds 0.
 
-mu is recorded with what is played. A step makes ``epochs`` updates on the same episodes; in the first one rho is 1.
-Episodes of others are learned from by ``weights``, since what they do well may be unlikely yet, where the clip and rho
-leave nothing to learn:
+Live episodes record log mu. A step makes ``epochs`` updates on the same episodes; in the first update rho is 1. An
+episode of another policy may be good and still unlikely under pi. Then rho is small and the clip leaves little to
+learn. ``weights`` therefore has two more ways:
 
-    clip   as above                                           close to mu
+    clip   as above                                           for a policy close to mu
     topr   J_i = A log pi, times min(1, pi(y) / mu(y)) if A < 0    TOPR (Le Roux et al. 2025, arXiv:2503.14286)
-    none   J_i = A log pi                                     with ``scale=False`` and a ``baseline`` below 0 AsymRE
-                                                              (Arnal et al. 2025, arXiv:2506.20520)
+    none   J_i = A log pi                                     AsymRE (Arnal et al. 2025, arXiv:2506.20520) if
+                                                              ``scale=False`` and ``baseline`` is below 0
 
-A ``baseline`` below 0 has what is good count for more. One above 0 with "topr" keeps only what is so much better than
-the mean.
+A ``baseline`` below 0 gives good episodes more weight. A ``baseline`` above 0 with "topr" counts as good only episodes
+that are better than the mean by that much.
 
-It departs from the paper in this: the mean runs over all tokens of a batch, as Dr. GRPO has it (Liu et al. 2025,
-arXiv:2503.20783) but for a factor, and not over those of each episode first; ``scale=False`` leaves the deviation out,
-as that paper does; no KL by default. The probability of a whole episode in "topr" counts recorded tokens alone.
+Different from the paper: the mean runs over all tokens of a batch, not over each episode first. Dr. GRPO does the same,
+up to a factor (Liu et al. 2025, arXiv:2503.20783). ``scale=False`` does not divide by the standard deviation, as in
+that paper. By default there is no KL term. In "topr" the probability of an episode is the product over its recorded
+tokens.
 
-Metrics: ``data/return`` is the mean of advantages and tells nothing: evaluate. ``policy/clip_fraction`` is how often
-rho is outside of the clip; ``policy/ratio`` its mean; ``policy/negatives`` the share of the agent's tokens with A < 0,
-``policy/unweighted`` that with A = 0; ``policy/kl`` is the mean of log mu - log pi over the tokens whose log mu is
-known, ``policy/recorded`` how many of all these are, ``policy/malformed`` the share in utterances that reached no end
-token. ``policy/start_kl``, where it is weighed, is the mean of the last term of L.
+Metrics: ``data/return`` is the mean of the advantages, which says nothing about progress; evaluate the agent instead.
+``policy/clip_fraction`` is the share of tokens with rho outside the clip; ``policy/ratio`` the mean of rho;
+``policy/negatives`` the share of the agent's tokens with A < 0; ``policy/unweighted`` the share with A = 0;
+``policy/kl`` the mean of log mu - log pi over the tokens whose log mu is known; ``policy/recorded`` the share of these
+tokens; ``policy/malformed`` the share of tokens in utterances without an end token. ``policy/start_kl`` is the mean of
+the last term of L, if ``kl_weight`` is above 0.
 """
 
 from __future__ import annotations
@@ -59,34 +61,35 @@ MOST = 20.0  # log rho above which it no longer grows: a float has no room for m
 
 @dataclass
 class GRPOConfig:
-    """What group-relative policy optimisation leaves open."""
+    """Settings of GRPO."""
 
     group_size: int = 8
-    """live episodes played from each starting state; a batch_size that is a multiple of it wastes none"""
+    """live episodes played from each starting state; batch_size should be a multiple of it, or some are wasted"""
     per: Literal["episode", "turn"] = "episode"
-    """what has an advantage: whole episodes (GRPO), or each turn one more (GiGPO)"""
+    """what has an advantage: only whole episodes (GRPO), or each turn too (GiGPO)"""
     anchor: Anchor = "history"
-    """what is the same before turns that are compared: all that was said and heard, or the last observation"""
+    """what compared turns have in common: the whole history before them, or the last observation"""
     turn_weight: float = 1.0
-    """of the turn's advantage beside the episode's"""
+    """weight of the turn's advantage, which is added to the episode's"""
     gamma: float = 1.0
-    """discount of a turn's return, per turn; GiGPO has 0.95"""
+    """discount per turn of a turn's return; the paper of GiGPO has 0.95"""
     scale: bool = True
-    """divide by the standard deviation; Dr. GRPO does not"""
+    """whether advantages are divided by the standard deviation; in Dr. GRPO they are not"""
     baseline: float = 0.0
-    """taken off every episode's advantage, in its units"""
+    """subtracted from every episode's advantage, in the same units"""
     weights: Literal["clip", "topr", "none"] = "clip"
-    """what is made of the difference between the policy and who said it"""
+    """how the loss corrects for the difference between pi and mu; see the equations"""
     clip_range: float = 0.2
-    """eps, how far rho may move before its gradient stops"""
+    """eps, how far rho may move from 1 before its gradient is 0"""
     epochs: int = 1
-    """updates on the same episodes"""
+    """number of updates on the same episodes"""
     kl_weight: float = 0.0
-    """price of a nat away from the start policy, per token; 0 keeps no copy of it"""
+    """weight of the divergence from the start policy, per token; at 0 no copy of the start policy is kept"""
     behaviour: Reference = "logged"
-    """who stands for mu where a log has no log-probabilities: nobody, it is refused, or the start policy"""
+    """what replaces mu if a log has no log-probabilities: nothing ("logged": such a log is refused), or the start
+    policy"""
     eps: float = 1e-6
-    """standard deviation up to which returns count as all alike, and their advantage is 0"""
+    """standard deviation up to which returns count as equal; their advantage is then 0"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -100,7 +103,7 @@ class GRPOConfig:
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}.")
         if self.group_size < 2:
-            raise ValueError(f"group_size must be at least 2, not {self.group_size}: one return is compared with none.")
+            raise ValueError(f"group_size must be at least 2, not {self.group_size}: returns are compared.")
         if self.epochs < 1:
             raise ValueError(f"epochs must be at least 1, not {self.epochs}.")
         if not 0 < self.clip_range < 1:
@@ -108,13 +111,13 @@ class GRPOConfig:
         if not 0 <= self.gamma <= 1:
             raise ValueError(f"gamma lies from 0 to 1, got {self.gamma}.")
         if self.kl_weight < 0:
-            raise ValueError(f"kl_weight is a price and must be at least 0, not {self.kl_weight}.")
+            raise ValueError(f"kl_weight is a weight and must be at least 0, not {self.kl_weight}.")
 
 
 class GRPO(Agent):
     """Group-relative policy optimisation, with advantages of episodes or of turns.
 
-    The equations stand in ``help("agents.grpo")`` (Shao et al. 2024, arXiv:2402.03300).
+    The equations are in ``help("agents.grpo")`` (Shao et al. 2024, arXiv:2402.03300).
     """
 
     name = "grpo"
@@ -122,11 +125,11 @@ class GRPO(Agent):
     config: GRPOConfig
 
     def prepare(self, source: Source) -> Source:
-        """Makes advantages of returns: over all of a log, over each batch of live episodes.
+        """Computes advantages from returns: over a whole log, or over each batch of live episodes.
 
         Raises:
-            ValueError: the log lacks the log-probabilities of what was said.
-            TypeError: the source is none of ``Logged``, ``Live`` and ``Mixed``.
+            ValueError: the log has no log-probabilities of its actions.
+            TypeError: the source is not ``Logged``, ``Live`` or ``Mixed``.
         """
         if self.config.kl_weight or self.config.behaviour == "start":
             keep_start(self)
@@ -191,7 +194,7 @@ class GRPO(Agent):
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _start(self, batch: Batch) -> Tensor | None:
-        """Log pi0 [B, A], where it is asked for: by the price of KL, or in the place of what no log recorded."""
+        """Log pi0 [B, A], if it is needed: for the KL term, or for tokens without a recorded log mu."""
         unknown = self.config.behaviour == "start" and bool((batch.known < batch.mask).any())
         if not (self.config.kl_weight or unknown):
             return None

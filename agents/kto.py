@@ -1,4 +1,4 @@
-"""KTO: what is desirable becomes likelier than at the start and what is not less likely, without pairs.
+"""KTO: desirable episodes become likelier than at the start, all others less likely; it needs no pairs.
 
     h(y) = sum_i [log pi(a_i | s_i) - log pi0(a_i | s_i)]     pi0 is the start policy
     z0   = max(0, mean over i of h(y_j after x_i))            KL of pi and pi0; no gradient
@@ -6,22 +6,23 @@
          = w_U sigmoid(beta (z0 - h(y)))                      otherwise
     L    = w_y - v(y)                                         one term per episode
 
-(Ethayarajh et al. 2024, arXiv:2402.01306.) The paper has people say what is desirable; here returns do, against a
-threshold or the mean of the log, live of each batch. In z0 each opening x_i is followed by what came after another one
-in the batch, that of its neighbour: rows 2 i and 2 i + 1 change places. It is one number of the whole batch, whatever
-``accumulate`` is, and of all processes. What is then too long for the model to read is cut.
+The method is from Ethayarajh et al. 2024 (arXiv:2402.01306). In the paper people say what is desirable. Here an episode
+is desirable if its return reaches ``threshold``. The default threshold is the mean return of the log, or of each batch
+of live episodes. For z0 each opening x_i is joined with the continuation of another episode of the batch: rows 2 i and
+2 i + 1 exchange their continuations. z0 is one number for the whole batch, independent of ``accumulate``, and for all
+processes. Joined episodes that are too long for the model are cut.
 
-A weight that is None makes both sides weigh alike: w_D n_D = w_U n_U among the n_D desirable and n_U other episodes
-that are compared, where the paper keeps that ratio from 1 to 4/3. Tokens of the environment are in no sum.
+If a weight is None, both sides have the same total weight: w_D n_D = w_U n_U, with n_D desirable and n_U other
+episodes. The paper keeps this ratio between 1 and 4/3. The sums contain no tokens of the environment.
 
-Terms are summed over the batch's episodes and, as every mean here, divided by its number of agent tokens, so that
-accumulation changes nothing; beside the paper's mean over episodes this is a factor, to which AdamW is blind. An
-episode in which the agent said nothing counts for nothing. ``data/return`` is the mean of w_D and -w_U.
+Terms are summed over the batch's episodes and divided by its number of agent tokens, as every mean here, so that
+accumulation has no effect. The paper takes the mean over episodes. The difference is a factor, which does not change
+AdamW's steps. An episode in which the agent said nothing has no term. ``data/return`` is the mean of w_D and -w_U.
 
-Metrics, all over the agent's tokens: ``policy/desirable`` is the share of them in desirable episodes, and
-``policy/agreed`` in those whose h is on their side of z0; ``policy/z0`` is z0, in nats of an episode; ``policy/kl`` the
-mean of log pi0 - log pi, and ``policy/desirable_logp`` and ``policy/undesirable_logp`` the log-probability of what was
-desirable and not, summed and divided by all tokens.
+Metrics, all over the agent's tokens: ``policy/desirable`` is the share of tokens in desirable episodes;
+``policy/agreed`` the share in episodes with h above z0 if desirable, and below z0 if not; ``policy/z0`` is z0, in nats
+per episode; ``policy/kl`` the mean of log pi0 - log pi; ``policy/desirable_logp`` and ``policy/undesirable_logp`` the
+summed log-probability of desirable and of other episodes, divided by the number of all tokens.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ from agents.reference import keep_start, logprobs
 
 @dataclass
 class KTOConfig:
-    """What Kahneman-Tversky optimisation leaves open."""
+    """Settings of KTO."""
 
     beta: float = 0.1
-    """how soon v is content: the smaller, the further the policy goes from pi0"""
+    """how fast v saturates: the smaller beta is, the further the policy goes from pi0"""
     threshold: float | None = None
-    """return from which an episode is desirable; None: the mean of the log, or of the batch of live episodes"""
+    """lowest return of a desirable episode; None: the mean of the log, or of each batch of live episodes"""
     desirable_weight: float | None = None
-    """w_D; None: n_U / n_D of w_U"""
+    """w_D; None: w_U n_U / n_D"""
     undesirable_weight: float = 1.0
     """w_U"""
 
@@ -72,7 +73,7 @@ class KTOConfig:
 class KTO(Agent):
     """Preferences without pairs: each episode is desirable or not.
 
-    The equations stand in ``help("agents.kto")`` (Ethayarajh et al. 2024, arXiv:2402.01306).
+    The equations are in ``help("agents.kto")`` (Ethayarajh et al. 2024, arXiv:2402.01306).
     """
 
     name = "kto"

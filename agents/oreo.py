@@ -1,36 +1,39 @@
-"""OREO: a policy and its value by soft Bellman errors along the log (Wang et al. 2024), and DRO as a setting of it.
+"""OREO: learns a policy and its value from soft Bellman errors on logs (Wang et al. 2024). One setting of it is DRO.
 
-    V(s) = E[sum of (r - beta log pi(a | s) / pi0(a | s)) from s on]    the return after what leaving pi0 costs
+    V(s) = E[sum of (r - beta log pi(a | s) / pi0(a | s)) from s on]    the return minus the cost of leaving pi0
     pi(a | s) = pi0(a | s) exp((r + E V(s') - V(s)) / beta)             holds of the best policy at every (s, a)
 
-pi0 is the language model as it was when training began. Summed from token i on, with G_i = r_i + r_(i+1) + .. and
-l_i = log pi(a_i | s_i) - log pi0(a_i | s_i), the second line says that the error d_i vanishes in the mean:
+pi0 is the language model as it was when training began. Let G_i = r_i + r_(i+1) + .. and l_i = log pi(a_i | s_i) -
+log pi0(a_i | s_i). Summed from token i on, the second line says that the mean of this error d_i is 0:
 
     d_i   = V(s_i) - G_i + beta sum_(j >= i) l_j
-    L_V   = (d_i / u)^2                                        gradient to V alone
-    L_pi  = (d_i / u)^2 u / (2 beta)                           gradient through l_i alone: the later l_j and V are given
-    L_KL  = KL(pi(. | s_i) || pi0(. | s_i))                    over the whole vocabulary, also where the log is silent
+    L_V   = (d_i / u)^2                                        gradient only to V
+    L_pi  = (d_i / u)^2 u / (2 beta)                           gradient only through l_i; later l_j and V are constants
+    L_KL  = KL(pi(. | s_i) || pi0(. | s_i))                    over the whole vocabulary, not only logged tokens
     L     = L_V + L_pi + kl_coef L_KL
 
     policy  the language model pi, as it is
 
-(arXiv:2412.16145.) ``per`` says what an error is of. "token" is as above. With "turn" an utterance is one action: V is
-asked for where it begins, and the l_j of all its tokens have a gradient (the paper's step level). With "episode" the
-whole episode is one: DRO (Richemond et al. 2024, arXiv:2405.19107), whose V is that of the prompt. It is made for
-single replies: where the environment speaks in between, its chances are laid to the policy.
+The paper is arXiv:2412.16145. ``per`` is the unit of an error. "token" is as above. With "turn" a whole utterance is
+one action (the paper's step level): V is read at its beginning, and the l_j of all its tokens have a gradient. With
+"episode" the whole episode is one action. This is DRO (Richemond et al. 2024, arXiv:2405.19107), whose V is the value
+of the prompt. It is made for single replies. If the environment speaks in between, DRO attributes its randomness to the
+policy.
 
-As all means here, those of errors are divided by the number of tokens. u is the spread of the log's returns. The factor
-u / (2 beta), DRO's, makes the gradient of L_pi that of a policy gradient, d_i grad log pi, whatever beta is; to the
-paper's two models with their two optimisers it is nothing. As in the paper nothing is discounted. A truncated episode
-counts as if nothing followed: no error is of its last state, and a V that stands on V undiscounted runs away.
+The errors' means are divided by the number of tokens, as all means here. u is the spread of the log's returns. The
+factor u / (2 beta) is DRO's. With it the gradient of L_pi is that of a policy gradient, d_i grad log pi, for any beta.
+The paper needs no such factor, because it trains two models with two optimisers. As in the paper there is no discount.
+A truncated episode counts as if it ended there. Its last state has no error, because an undiscounted V that bootstraps
+from itself diverges.
 
-OREO moves a policy that speaks well already: start from behaviour cloning. Errors are of logged tokens alone, and do
-not see what all of these lose together to tokens that no log has: V can rise as they fall. L_KL holds that back, and a
-V that disturbs the policy's transformer drives it. On ``MovieReview-v0``, cloned first, 150 steps left 0.97 of the
-probability on the log's reviews with two transformers and kl_coef 0.01; with one 0.00 at 0.03, and 0.98 at 0.1.
+OREO improves a policy that already speaks well: start from behaviour cloning. Its errors involve only logged tokens. If
+all logged tokens lose probability to tokens outside the log, V can rise to compensate, and the errors do not show it.
+L_KL prevents this. The loss of probability is stronger if V shares the policy's transformer. On ``MovieReview-v0``,
+after cloning and 150 steps, two transformers with kl_coef 0.01 left 0.97 of the probability on the log's reviews. One
+shared transformer left 0.00 with kl_coef 0.03, and 0.98 with 0.1.
 
-Metrics: ``loss/v``, ``loss/policy`` and ``loss/kl`` are L_V, L_pi and L_KL; ``value/v`` is the mean of V, in which each
-error counts as often as it has tokens; ``policy/kl`` that of log pi0 - log pi over the agent's tokens.
+Metrics: ``loss/v``, ``loss/policy`` and ``loss/kl`` are L_V, L_pi and L_KL; ``value/v`` is the mean of V, weighted by
+the number of tokens of each error; ``policy/kl`` the mean of log pi0 - log pi over the agent's tokens.
 """
 
 from __future__ import annotations
@@ -55,24 +58,24 @@ Per = Literal["token", "turn", "episode"]
 
 @dataclass
 class OREOConfig:
-    """What OREO leaves open."""
+    """Settings of OREO."""
 
     beta: float = 0.1
-    """what a nat away from the start costs, in units of reward"""
+    """price of one nat of divergence from the start policy, in units of reward"""
     per: Per = "token"
-    """what an error is of: each "token", each utterance ("turn"), or the whole "episode" (DRO)"""
+    """unit of an error: each "token", each utterance ("turn"), or the whole "episode" (DRO)"""
     kl_coef: float = 0.01
-    """weight of L_KL, which holds what the log does not show; at 0 nothing does. A shared trunk needs some 0.1"""
+    """weight of L_KL, which keeps probability from moving to tokens outside the log. A shared trunk needs about 0.1"""
     trunks: Literal["shared", "separate"] = "separate"
-    """the paper's two transformers (policy, value), or one"""
+    """two transformers (policy, value), as in the paper, or one shared transformer"""
     trunk_gradient: float = 0.3
-    """how much of the value's gradient reaches a shared trunk"""
+    """fraction of the value's gradient that reaches a shared trunk"""
     zero_init: bool = True
     """start V as a constant"""
     bias_init: float | None = None
-    """the constant it starts from; None takes the mean of the log's returns"""
+    """initial constant of V; None takes the mean of the log's returns"""
     value_unit: float | None = None
-    """u: values of about this size are learned best; None takes the standard deviation of the log's returns"""
+    """u, the unit in which values are learned; None takes the standard deviation of the log's returns"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -88,7 +91,7 @@ class OREOConfig:
 class OREO(Agent):
     """Soft Bellman errors of a policy and its value.
 
-    The equations stand in ``help("agents.oreo")``
+    The equations are in ``help("agents.oreo")``
     (Wang et al. 2024, arXiv:2412.16145; Richemond et al. 2024, arXiv:2405.19107).
     """
 

@@ -1,4 +1,4 @@
-"""Q-SFT: Q-learning whose values are probabilities, learned by weighted cross-entropy, without heads for them.
+"""Q-SFT: Q-learning by weighted cross-entropy. The values are probability ratios, so the model needs no value heads.
 
     Q(s, a) = p(a | s) / pi0(a | s)                           in [0, 1]; pi0 is the start, a clone of the log
     w       = r + gamma max_a' Q(s', a')                      Bellman's target, from the model's own p; no gradient
@@ -6,19 +6,21 @@
 
     policy  log pi(a | s) = log pi0(a | s) + q_weight Q(s, a)
 
-(Hong et al. 2024, arXiv:2411.05193.) Of actions drawn from pi0 the loss is least at p(a | s) = pi0(a | s) w: a token
-that nobody says takes what is left. Clone first: pi0 is the model as it was when training began, and p begins there,
-as if everything were worth 1. The least and the highest return that can be had from a state on, ``low`` and ``high``,
-are 0 and 1 in these equations; the log knows them. s' is the state of the agent's next token. Where it is recorded how
-likely a token was, mu(a | s), its term counts pi0 / mu times, at most 10: what others or it itself said is then as good
-as what pi0 would have.
+The method is from Hong et al. 2024 (arXiv:2411.05193). For actions drawn from pi0 the loss has its minimum at
+p(a | s) = pi0(a | s) w. The rest of the probability goes to the dummy, a token that is never said. Train a clone of the
+log
+first: pi0 is the model as it was when training began. p starts equal to pi0, so at first every Q is 1. The equations
+use returns that are scaled to [0, 1]. ``low`` and ``high``, the lowest and highest return from a state on, become 0 and
+1; by default they come from the log. s' is the state of the agent's next token. If the log records the probability mu
+of a token, the token's term is weighted by pi0 / mu, at most 10. This corrects for tokens that another policy said.
 
-It departs from the paper in this: the rest 1 - w goes to one token, as in its derivation, and not to all others, which
-in a small vocabulary outweighs pi0; a' runs over tokens to which pi0 gives at least ``support``, since beside less the
-ratio is noise; w is clipped to [0, 1]; and targets come from p as it is, not from a copy that follows it.
+Different from the paper: the rest 1 - w goes to one token, as in the paper's derivation, and not to all other tokens,
+because in a small vocabulary this would outweigh pi0. The maximum over a' runs only over tokens with at least
+``support`` under pi0, because the ratio of smaller probabilities is noise. w is clipped to [0, 1]. Targets come from
+the present p, not from a copy that follows it.
 
-What is saved is p, which says what is worth little least, and pi0 beside it: ``Agent.load`` speaks as above, while
-``generate`` of the model alone does not.
+``save`` writes p and, beside it, pi0. A loaded agent (``Agent.load``) speaks by the policy above. ``generate`` of the
+saved model uses only p and does not.
 
 Metrics: ``loss/q_sft`` is L; ``value/q`` the mean of Q(s, a) over the agent's tokens and ``value/target`` that of w,
 both in units of reward; ``policy/dummy`` the mean of p(dummy | s).
@@ -46,25 +48,25 @@ from agents.reference import keep_start
 from lang_envs.rollout import Policy
 
 MOST = 10.0
-"""the most that a token counts"""
+"""largest weight of a token"""
 
 
 @dataclass
 class QSFTConfig:
-    """What Q-SFT leaves open."""
+    """Settings of Q-SFT."""
 
     gamma: float = 0.99
-    """discount, per token"""
+    """discount factor per token"""
     q_weight: float = 16.0
-    """of Q in the policy, as long as ``policy`` is not told another"""
+    """weight of Q in the policy, if ``policy`` is called without ``q_weight``"""
     low: float | None = None
-    """the least return from a state on; None: that of the log's episodes, or 0"""
+    """lowest return from a state on; None: the lowest return of the log's episodes, at most 0"""
     high: float | None = None
-    """the highest; None: that of the log's episodes, or 0"""
+    """highest return from a state on; None: the highest return of the log's episodes, at least 0"""
     support: float = 0.01
-    """probability under pi0 from which a token can be the best next one"""
+    """lowest probability under pi0 of tokens in the maximum over a'"""
     dummy: int | None = None
-    """a token that nobody says; None: the one that pads"""
+    """id of a token that is never said; None: the padding token"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -83,7 +85,7 @@ class QSFTConfig:
 class QSFT(Agent):
     """Q-learning by supervised fine-tuning.
 
-    The equations stand in ``help("agents.q_sft")`` (Hong et al. 2024, arXiv:2411.05193).
+    The equations are in ``help("agents.q_sft")`` (Hong et al. 2024, arXiv:2411.05193).
     """
 
     name = "q_sft"
@@ -91,16 +93,16 @@ class QSFT(Agent):
     config: QSFTConfig
 
     def prepare(self, source: Source) -> Source:
-        """Keeps pi0, and finds the range of returns, which the configuration then says.
+        """Keeps pi0, and sets the range of returns in the configuration.
 
         Raises:
-            ValueError: no log to find it in, or the token that pads ends utterances too.
+            ValueError: the source has no log to find the range in, or the padding token also ends utterances.
         """
         keep_start(self)
         if self.config.dummy is None and self.lm.pad_id == self.lm.end_id:
             raise ValueError(
-                "Q-SFT needs a token that nobody says, and this tokenizer pads with the one that ends utterances. Set "
-                "dummy to the id of another one that is never said."
+                "Q-SFT needs a token that is never said, and this tokenizer's padding token also ends utterances. Set "
+                "dummy to the id of another token that is never said."
             )
         if self.config.low is None or self.config.high is None:
             if (logged := logged_of(source)) is None:

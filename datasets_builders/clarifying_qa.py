@@ -1,4 +1,4 @@
-"""How the logged conversations of clarifying QA are made: several about each question, by assistants of all habits."""
+"""Records logs of ClarifyingQA: several conversations about each question, by assistants of different habits."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ ASSISTANTS = {
     "asks-irrelevant": AskIrrelevant,
     "answers-anything": RandomAnswer,
 }
-_BLOCK_EPISODES = 4096  # about so many
+_BLOCK_EPISODES = 4096  # approximately
 
 
 def mixture(
     env: TokenVectorEnv, seed: int, per_context: int = 4, assistants: Sequence[str] = tuple(ASSISTANTS)
 ) -> Block:
-    """Passes over all questions in drawn orders; ``per_context`` conversations in a row are about the same one.
+    """Passes over all questions in random orders; ``per_context`` conversations in a row are about the same question.
 
-    So rewards can be compared within a question (``info["context"]``): standardised, as Swift does, or paired.
+    Rewards can therefore be compared within a question (``info["context"]``): standardised, as in Swift, or in pairs.
 
     Args:
-        env: of clarifying QA.
-        seed: of the recording.
+        env: an environment of ClarifyingQA.
+        seed: seed of the recording.
         per_context: conversations about one question in each pass.
-        assistants: names of ``ASSISTANTS``; each conversation's is drawn among them, a name said twice twice as
-            often. With a corpus of files "asks-irrelevant" must be left out.
+        assistants: names of ``ASSISTANTS``. The assistant of each conversation is drawn from them; a name that occurs
+            twice is drawn twice as often. With a corpus of files "asks-irrelevant" must be left out.
 
     Raises:
-        ValueError: for another task, an unknown assistant or none, or fewer than 1 conversation.
+        ValueError: the task is another one, an assistant is unknown, there is none, or ``per_context`` is below 1.
     """
     task = env.task
     if not isinstance(task, ClarifyingQA):
@@ -69,7 +69,7 @@ def mixture(
 
 
 def _contexts(seed: int, first: int, count: int, there_are: int) -> list[int]:
-    """Places ``first`` to ``first + count`` in an endless row of passes over all contexts, each in a drawn order."""
+    """Contexts number ``first`` to ``first + count`` of an endless series of passes, each in a random order."""
     passes = range(first // there_are, (first + count - 1) // there_are + 1)
     orders = [np.random.default_rng((seed, 3, number)).permutation(there_are) for number in passes]
     begin = first - passes[0] * there_are

@@ -1,4 +1,4 @@
-"""How the logged replies of Dialogue are made: people's own, mixtures of scripted ones, and replies people judged."""
+"""Records logs of Dialogue: human replies, mixtures with scripted replies, and replies with human verdicts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BLOCK_EPISODES = 4096
 
 
 def human(env: TokenVectorEnv, seed: int) -> Block:
-    """What the human agent said, in every context once; paid what the environment pays for it."""
+    """The human reply to each context, once, with the environment's reward."""
     _dialogue(env)
     return samples(env, seed, Sampling())
 
@@ -40,10 +40,10 @@ def human_size(env: TokenVectorEnv) -> int:
 
 
 def mixture(env: TokenVectorEnv, seed: int) -> Block:
-    """In every context the human reply, that of the nearest other context, and any reply of the corpus.
+    """Three replies to each context: the human one, that of the nearest other context, and a random one of the corpus.
 
-    With the built-in corpus also the human reply in other words. ``info["policy"]`` says which is which: ``human``,
-    ``nearest``, ``random``, ``paraphrase``.
+    With the built-in corpus there is a fourth: the human reply in other words. ``info["policy"]`` names the kind:
+    ``human``, ``nearest``, ``random`` or ``paraphrase``.
     """
     task = _dialogue(env)
     policies: dict[str, Policy] = {name: make(task, env.tokenizer) for name, make in _scripted(task).items()}
@@ -57,17 +57,17 @@ def mixture_size(env: TokenVectorEnv) -> int:
 
 
 def feedback(env: TokenVectorEnv, seed: int, api_calls: bool = False) -> Block:
-    """Taskmaster's replies, each paid what a person said of it: 1 approved, 0 not.
+    """Taskmaster's replies, each with a person's verdict as its reward: 1 if approved, 0 if not.
 
-    The rewards are of the log and not of the environment: nobody can say what a person would think of another reply.
-    The environment that the data set names holds the approved replies of the same split, so that what was learned can
-    be measured there by similarity to them. Replies that do not fit in its ``max_response_tokens`` are left out, since
-    what was judged is the whole.
+    The rewards come from the log, not from the environment, because nobody knows a person's verdict on another reply.
+    The environment that the data set names holds the approved replies of the same split. There an agent can be measured
+    by its similarity to them. Replies that are longer than ``max_response_tokens`` are left out, because people judged
+    the whole reply.
 
     Args:
-        env: of Dialogue with the corpus "taskmaster-feedback".
-        seed: plays no part; the log is written in order.
-        api_calls: whether requests to a program, as JSON, are written too.
+        env: an environment of Dialogue with the corpus "taskmaster-feedback".
+        seed: not used; the log is written in order.
+        api_calls: whether replies that are requests to a program, as JSON, are recorded too.
     """
     task, tokenizer = _dialogue(env), env.tokenizer
     first, judged, speech = first_seed(seed), _judged(env, api_calls), Speech(task, tokenizer)
@@ -83,12 +83,12 @@ def feedback(env: TokenVectorEnv, seed: int, api_calls: bool = False) -> Block:
 
 
 def feedback_size(env: TokenVectorEnv, api_calls: bool = False) -> int:
-    """One episode for each verdict on a reply that fits."""
+    """One episode for each verdict on a reply that is not too long."""
     return len(_judged(env, api_calls))
 
 
 def _scripted(task: Dialogue) -> dict[str, Callable[[Dialogue, PreTrainedTokenizerFast], Policy]]:
-    """Who speaks beside the human, by name."""
+    """The policies besides the human one, by name."""
     known_meaning = {"paraphrase": Paraphrase} if task.corpus == "service" else {}
     return {"nearest": NearestReply, "random": RandomReply, **known_meaning}
 

@@ -1,4 +1,4 @@
-"""How the logged conversations of MultiWOZ-Goal are made: the same goals served by agents of different habits."""
+"""Records logs of MultiWOZ-Goal: agents of different habits serve the same goals."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _BLOCK_EPISODES = 1024
 
 
 def mixture(env: TokenVectorEnv, seed: int, agents: Sequence[str] = tuple(AGENTS)) -> Block:
-    """Conversations about drawn goals; who serves is drawn for each, and noted in its info.
+    """Conversations about random goals; the agent of each is drawn, and its name is in the info.
 
     Args:
-        env: of MultiWOZ-Goal.
-        seed: of the recording.
-        agents: names of ``lang_envs.policies.multiwoz_goal.AGENTS``; one said twice serves twice as often.
+        env: an environment of MultiWOZ-Goal.
+        seed: seed of the recording.
+        agents: names of ``lang_envs.policies.multiwoz_goal.AGENTS``; a name that occurs twice is drawn twice as often.
 
     Raises:
-        ValueError: for another task, an unknown agent or none.
+        ValueError: the task is another one, an agent is unknown, or there is none.
     """
     task = env.task
     if not isinstance(task, MultiWOZGoal):

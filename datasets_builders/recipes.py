@@ -36,15 +36,15 @@ _MANY = 2**62  # so many episodes that only the environment's size limits how ma
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a named data set is made.
+    """The recipe of a named data set.
 
     Attributes:
-        name: what it is called.
-        env_id: where it is played, by default.
-        description: for the card and for lists.
-        blocks: makes the block function from an environment, a seed and the options below.
+        name: the name of the data set.
+        env_id: the default environment.
+        description: a description for the card and for lists.
+        blocks: makes the block function from an environment, a seed and the options.
         options: the recipe's own options and their defaults; all other options are the environment's.
-        size: how many episodes there are, from the environment and the options below; None where they never end.
+        size: the number of episodes, from the environment and the options above; None: they have no end.
     """
 
     name: str
@@ -79,7 +79,7 @@ def _walks(env: TokenVectorEnv, seed: int, good: float) -> Block:
     if not isinstance(env.task, Maze):
         raise ValueError(f"this recipe needs the environment Maze, got the task {type(env.task).__name__}")
     if not env.task.speaks(env.tokenizer):
-        raise ValueError("the walkers speak the maze's own tokens: record without tokenizer= and style=")
+        raise ValueError("the walkers use the maze's own tokens: record without tokenizer= and style=")
     walker = Walker(env.task, good)
     return episodes_of(lambda _: walker, "walker")(env, seed)
 
@@ -90,68 +90,69 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "movie-review",
             "MovieReview-v0",
-            'Reviews as people write them: "the movie was ..." is good on average, "the movie wasn\'t ..." is bad on '
-            "average and holds the very best.",
+            'Short reviews. Those that begin with "the movie was" are good on average. Those that begin with "the '
+            "movie wasn't\" are bad on average, but one of them is the best review.",
             episodes_of(_reviewer, "reviewer"),
         ),
         Recipe(
             "wordle-expert",
             "Wordle-Paper-v0",
-            "Games of greedy information gain, opened with a curated word.",
+            "Games of a player that maximises information gain and opens with a curated word.",
             wordle.expert,
         ),
         Recipe(
             "wordle-trap",
             "Wordle-Paper-v0",
-            "Expert games, games that branch from them and are always lost, and middling games: what opens the best "
-            "games looks worst on average, so that one step of policy improvement avoids it.",
+            "Games of an expert, games that follow an expert for two guesses and then lose, and games of a mediocre "
+            "player. The opening of the best games has the lowest mean return, so one step of policy improvement "
+            "avoids it.",
             wordle.trap,
             {"n_adversarial": 5, "n_suboptimal": 5},
         ),
         Recipe(
             "wordle-mixed",
             "Wordle-Paper-v0",
-            "Games of players of different skill, from words at random to words that agree with all feedback.",
+            "Games of players of different skill, from random words to words that agree with all feedback.",
             wordle.mixed,
             {"skills": (0.0, 0.25, 0.5, 0.75, 1.0)},
         ),
         Recipe(
             "maze",
             "Maze-v0",
-            "Walks in a maze, random but for a small share of good steps; the mean return of LMRL-Gym's data is -83 "
-            "too (env_id= chooses what is seen).",
+            "Walks in a maze with a small share of good steps; the other steps are random. The mean return is -83, as "
+            "in LMRL-Gym's data (env_id= chooses what the walker sees).",
             _walks,
             {"good": GOOD_STEPS},
         ),
         Recipe(
             "clarifying-qa",
             "ClarifyingQA-v0",
-            "Conversations about ambiguous questions, several about each: some assistants ask back what matters, some "
-            "what does not, and some answer at once.",
+            "Several conversations about each ambiguous question. Some assistants ask what matters, some ask what does "
+            "not matter, and some answer at once or at random.",
             clarifying_qa.mixture,
             {"per_context": 4, "assistants": tuple(clarifying_qa.ASSISTANTS)},
         ),
         Recipe(
             "multiwoz-goal",
             "MultiWOZ-Goal-v0",
-            "Conversations with simulated customers who have goals of MultiWOZ: some agents serve well, some "
-            "offer the right thing and then tell nothing, some fumble before they serve well.",
+            "Conversations with simulated customers who have goals of MultiWOZ. Some agents serve well. Some open well "
+            "and then answer no question. Some open badly and then serve well.",
             multiwoz_goal.mixture,
             {"agents": tuple(multiwoz_goal.AGENTS)},
         ),
         Recipe(
             "service-desk",
             "ServiceDesk-v0",
-            "Conversations at a service desk: some desks open well and guess the booking, some open badly and end "
-            "well, some do anything. None of them is good throughout.",
+            "Conversations at a service desk. Some desks open well and then guess the booking, some open badly and end "
+            "well, and some do random acts. No desk serves well from the first turn to the last.",
             service_desk.mixture,
             {"shares": service_desk.SHARES, "slips": 0.0},
         ),
         Recipe(
             "wordle-tweets",
             "Wordle-Paper-v0",
-            "Games with the colours of shared grids and words that fit them. tweets= names a table of people's; "
-            "without one people are simulated: 40,000 games of a player who guesses any of 2,268 words that agrees "
+            "Games with the colours of shared grids and words that fit them. tweets= names a table of people's grids. "
+            "Without it the grids are simulated: 40,000 games of a player who guesses random words of 2,268 that agree "
             "with all feedback.",
             wordle_tweets.retrofitted,
             {"tweets": None, "answers": None, "player": "independent"},
@@ -159,15 +160,15 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "dialogue-human",
             "Dialogue-BERTScore-v0",
-            "What the human agent said, in every context once.",
+            "The human reply to each context, once.",
             dialogue.human,
             size=dialogue.human_size,
         ),
         Recipe(
             "dialogue-mixture",
             "Dialogue-BERTScore-v0",
-            "Several replies to every context: the human one, that to the nearest other context, any one of the "
-            "corpus, and of the built-in corpus the human one in other words.",
+            "Several replies to each context: the human one, the human reply to the nearest other context, a random "
+            "one of the corpus, and in the built-in corpus the human one in other words.",
             dialogue.mixture,
             size=dialogue.mixture_size,
         ),
@@ -182,29 +183,29 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             "reddit-comments",
             "Reddit-Toxicity-v0",
-            "Comments as they were logged, each with the reward of the environment (env_id= chooses which).",
+            "The comments of the corpus, each with the reward of the environment (env_id= chooses the reward).",
             reddit.comments,
             size=reddit.size,
         ),
         Recipe(
             "reddit-upvotes-real",
             "Reddit-Upvotes-v0",
-            "Comments as they were logged, with the votes they really got: +1 for a positive score, else -1.",
+            "The comments of the corpus with a reward from their real votes: +1 for a positive score, otherwise -1.",
             reddit.real_upvotes,
             size=reddit.size,
         ),
         Recipe(
             "visual-dialogue",
             "VisualDialogue-v0",
-            "Dialogues about built-in scenes by questioners of different habits, most of them for yes and no "
-            "(env_id= chooses the reward).",
+            "Dialogues about built-in scenes by questioners of different habits; most ask yes/no questions (env_id= "
+            "chooses the reward).",
             visual_dialogue.mixture,
             {"shares": (0.55, 0.2, 0.15, 0.1), "thrifty": False},
         ),
         Recipe(
             "visual-dialogue-human",
             "VisualDialogue-v0",
-            "What people asked about real images, answered by what was answered to them (world= names the file).",
+            "People's questions about real images, with the answers that people gave (world= names the file).",
             visual_dialogue.human,
             size=visual_dialogue.human_size,
         ),
@@ -224,24 +225,24 @@ def build(
     executor: Executor = "processes",
     **options: Any,
 ) -> EpisodeDataset:
-    """Records a named data set; asked again after an interruption, it goes on to the same bytes.
+    """Records a named data set. After an interruption, the same call resumes and produces the same bytes.
 
     Args:
-        name: one of ``RECIPES``, or of an installed package, or "module:NAME".
-        episodes: exactly so many are written; None for all there are, where the recipe is of finite logs.
+        name: a name in ``RECIPES`` or of an installed package, or "module:NAME".
+        episodes: the number of episodes; None for all, if the recipe has a finite number.
         out: the folder to make.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
-        env_id: another environment than the recipe's own.
-        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
-        workers: processes that play, each with an environment of its own; the bytes are those of one process.
+        env_id: an environment that replaces the recipe's.
+        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        workers: number of processes, each with its own environment; the bytes do not depend on it.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
         **options: of the recipe (``RECIPES[name].options``) and of its environment (``words=`` ...).
 
     Raises:
-        ValueError: for an unknown name or a bad option.
-        TypeError: for an option that neither the recipe nor the environment has.
-        FileExistsError: where ``out`` exists.
-        OSError: where the disk is full; what was written stays and is resumed.
+        ValueError: the name is unknown, or an option is invalid.
+        TypeError: neither the recipe nor the environment has an option.
+        FileExistsError: ``out`` exists.
+        OSError: the disk is full; the complete files stay, and the same call resumes.
     """
     opening = _Opening(name, seed, {**options, "env_id": env_id})
     recipe, own, env_id, options = parts(name, opening.options)
@@ -279,7 +280,7 @@ def recipe_of(name: str) -> Recipe:
 
 
 def parts(name: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any], str, dict[str, Any]]:
-    """The recipe of that name, its own options, where it is played, and the options of that environment.
+    """The recipe of that name, its options, its environment, and the environment's options.
 
     Raises:
         ValueError: there is no such recipe.
@@ -291,14 +292,14 @@ def parts(name: str, options: dict[str, Any]) -> tuple[Recipe, dict[str, Any], s
 
 
 def how_many(recipe: Recipe, episodes: int | None, env: TokenVectorEnv, own: dict[str, Any]) -> int:
-    """How many episodes are recorded: so many, or all there are.
+    """The number of episodes to record: as asked for, or all.
 
     Raises:
-        ValueError: there are not so many, or there is no end to them.
+        ValueError: there are fewer, or the recipe has no end and no number is given.
     """
     if recipe.size is None:
         if episodes is None:
-            raise ValueError(f"the data set {recipe.name} has no end of its own: say how many episodes to record")
+            raise ValueError(f"the data set {recipe.name} has no end: say how many episodes to record")
         return episodes
     there_are = recipe.size(env, **own)
     if episodes is not None and episodes > there_are:

@@ -1,4 +1,4 @@
-"""How logged Reddit comments become episodes: with the environment's reward, or with the score they really got."""
+"""Records logged Reddit comments as episodes: with the environment's reward, or with their real votes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _BLOCK_EPISODES = 4096
 
 
 def comments(env: TokenVectorEnv, seed: int) -> Block:
-    """Every comment of the corpus, cut at the environment's limit, with the environment's reward.
+    """Every comment of the corpus, cut at the environment's length limit, with the environment's reward.
 
-    They come by the text they answer; the label and the score of the corpus are in ``info``, where it has them.
+    Comments are ordered by the text that they answer. ``info`` has the label and the score of the corpus, if any.
 
     Raises:
-        ValueError: where the environment is another task's.
+        ValueError: the environment belongs to another task.
     """
     first, logged, limit = first_seed(seed), _logged(env), env.task.max_utterance_tokens
     policy = Commenter(_task(env))  # never asked: every comment is replayed
@@ -46,13 +46,13 @@ def comments(env: TokenVectorEnv, seed: int) -> Block:
 
 
 def real_upvotes(env: TokenVectorEnv, seed: int) -> Block:
-    """The same episodes with the data set's own reward: +1 for a positive score, else -1.
+    """The same episodes with a reward from the real votes: +1 for a positive score, otherwise -1.
 
-    No environment pays it, since nobody has voted on comments yet to be written; what the upvote model expected is
-    still in ``info``. The paper drew one of the scores where a text occurs more than once; here each keeps its own.
+    No environment has this reward, because nobody has voted on new comments. ``info`` also has the prediction of the
+    upvote model. If a text occurs several times, the paper draws one of its scores; here each comment keeps its own.
 
     Raises:
-        ValueError: where a comment has no score.
+        ValueError: a comment has no score.
     """
     logged = _logged(env)
     missing = next((comment for _, comment in logged if comment.score is None), None)
@@ -71,7 +71,7 @@ def real_upvotes(env: TokenVectorEnv, seed: int) -> Block:
 
 
 def size(env: TokenVectorEnv) -> int:
-    """How many comments there are."""
+    """The number of comments."""
     return len(_logged(env))
 
 

@@ -1,7 +1,7 @@
-"""Several answers to the same contexts: drawn from policies, the best beams of a search, and what a person said.
+"""Several replies to the same contexts: samples of policies, the best beams of a search, and human replies.
 
-Every episode of a context starts alike, so that its answers can be compared: for best-of-n, for preferences (see
-:mod:`datasets_builders.trl`), or to see what a temperature does.
+All episodes of a context have the same start, so that the replies can be compared: for best-of-n, for preferences (see
+:mod:`datasets_builders.trl`), or to see the effect of a temperature.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _BLOCK_EPISODES = 1024  # about so many to a block: samples of a large model are
 
 @runtime_checkable
 class LoggedReplies(Protocol):
-    """A task that knows what was said where its contexts come from."""
+    """A task that knows the logged replies to its contexts."""
 
     def logged_replies(self, context: int) -> Sequence[str]:
         """Every reply to ``context`` in the log: whole utterances, each of which would end the episode."""
@@ -37,10 +37,10 @@ class LoggedReplies(Protocol):
 
 
 class Candidates(Policy, Protocol):
-    """A policy that can name its best utterances, ``agents.decoding.beams.BeamSearch`` for one."""
+    """A policy that returns its best utterances, such as ``agents.decoding.beams.BeamSearch``."""
 
     beams: int
-    """how many"""
+    """number of utterances"""
 
     def candidates(self, histories: Sequence[NDArray[np.int32]]) -> list[list[Turn]]:
         """``beams`` different utterances for each history, the best first."""
@@ -52,10 +52,10 @@ class Sampling:
     """What is recorded of each context.
 
     Attributes:
-        policies: who answers, by the name that goes to ``info["policy"]``: the same agent at several temperatures, say.
-        per_context: answers of each policy to each context.
+        policies: the policies, by their names in ``info["policy"]``; for example one agent at several temperatures.
+        per_context: number of replies of each policy to each context.
         human: whether the replies of the log are recorded too.
-        search: whose candidates are recorded too.
+        search: a search whose candidates are recorded too, or None.
     """
 
     policies: Mapping[str, Policy] = field(default_factory=dict)
@@ -67,13 +67,13 @@ class Sampling:
 def samples(env: TokenVectorEnv, seed: int, sampling: Sampling) -> Block:
     """The block function of such a data set (see :mod:`datasets_builders.recorder`).
 
-    The contexts are the task's, in order; for a task that draws its starts freely they are the starts of consecutive
-    seeds, without an end. Of each context come first the human replies, then the samples of each policy, then the
-    candidates of the search. ``info`` says which: ``policy``, ``sample`` (from 0 for each policy) and ``temperature``
-    (null where there is none).
+    The contexts are the task's, in order. If a task has no numbered contexts, they are the starts of consecutive seeds,
+    without an end. For each context the human replies come first, then the samples of each policy, then the candidates
+    of the search. ``info`` has ``policy``, ``sample`` (from 0 for each policy) and ``temperature`` (null if there is
+    none).
 
     Raises:
-        ValueError: where nothing is asked for, or human replies of a task that has none.
+        ValueError: there is nothing to record, or human replies are asked for and the task has none.
     """
     _check(env, sampling)
     first, contexts = first_seed(seed), env.task.num_contexts
@@ -97,7 +97,7 @@ def samples(env: TokenVectorEnv, seed: int, sampling: Sampling) -> Block:
 
 
 def size(env: TokenVectorEnv, sampling: Sampling) -> int | None:
-    """How many episodes there are in all; None where the contexts have no end."""
+    """The total number of episodes; None if the contexts have no end."""
     contexts = env.task.num_contexts
     if contexts is None:
         return None
@@ -119,28 +119,28 @@ def record_samples(
     workers: int = 1,
     executor: Executor = "processes",
 ) -> EpisodeDataset:
-    """Records several answers to each context; asked again after an interruption, it goes on to the same bytes.
+    """Records several replies to each context. After an interruption, the same call resumes with the same bytes.
 
     Args:
-        env: where to play; belongs to the recording until that is whole.
+        env: the environment to play in; it must not be used elsewhere until the recording is complete.
         sampling: what to record of each context.
         out: the folder to make.
-        episodes: exactly so many are written; None for all there are.
+        episodes: the number of episodes; None for all.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
-        name: of the data set, for its card.
-        source: JSON-able facts on where the policies come from (a folder, say); noted, and compared on resuming.
-        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
-        workers: processes that play, each with copies of its own of the environment and the policies, which must be of
-            a kind that can be pickled. The bytes are those of one process.
+        name: the name of the data set, for its card.
+        source: JSON-able facts about the origin of the policies, such as a folder; recorded, and compared on resuming.
+        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        workers: number of processes, each with its own copies of the environment and the policies, which must be
+            picklable. The bytes do not depend on it.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
 
     Raises:
-        ValueError: as :func:`samples`, or where more episodes are asked for than there are.
+        ValueError: as :func:`samples`, or there are fewer episodes than asked for.
         FileExistsError, OSError: as ``write_blocks``.
     """
     block, there_are = samples(env, seed, sampling), size(env, sampling)
     if episodes is None and there_are is None:
-        raise ValueError(f"{type(env.task).__name__} has contexts without end: say how many episodes to record")
+        raise ValueError(f"{type(env.task).__name__} has no end of contexts: say how many episodes to record")
     if episodes is not None and there_are is not None and episodes > there_are:
         raise ValueError(f"there are {there_are} episodes of this kind, {episodes} were asked for")
     facts = provenance_of(
@@ -184,7 +184,7 @@ def _logged(env: TokenVectorEnv) -> LoggedReplies:
     task: Any = env.task
     if not isinstance(task, LoggedReplies) or env.task.num_contexts is None:
         raise ValueError(
-            f"{type(task).__name__} knows no human replies (it has no logged_replies); leave them out with human=False"
+            f"{type(task).__name__} has no human replies (no logged_replies); leave them out with human=False"
         )
     return task
 
@@ -204,14 +204,14 @@ def _human(env: TokenVectorEnv, starts: Sequence[Start], contexts: Sequence[int]
 def _drawn(
     env: TokenVectorEnv, starts: Sequence[Start], name: str, policy: Policy, first: int, count: int
 ) -> list[list[Episode]]:
-    """``count`` samples of each context; the policy's seeds are counted on from ``first``."""
+    """``count`` samples of each context; the policy's seeds begin at ``first``."""
     temperature = 0.0 if getattr(policy, "greedy", False) else getattr(policy, "temperature", None)
     seeded = [s._replace(policy_seed=(s.policy_seed or 0) + first + i) for s in starts for i in range(count)]
     return _grouped(env, policy, seeded, [count] * len(starts), name, temperature)
 
 
 def _best(env: TokenVectorEnv, starts: Sequence[Start], search: Candidates) -> list[list[Episode]]:
-    """The candidates for each context's opening; where an episode goes on, the best one is said."""
+    """The candidates for each context's opening; if an episode goes on, the best candidate is said."""
     openings: list[NDArray[np.int32]] = []
     for at in range(0, len(starts), env.num_envs):
         some = starts[at : at + env.num_envs]
@@ -230,7 +230,7 @@ def _grouped(
     name: str,
     temperature: float | None,
 ) -> list[list[Episode]]:
-    """Plays ``starts``, of which the first ``counts[0]`` belong to one context, and so on."""
+    """Plays ``starts``; the first ``counts[0]`` belong to one context, and so on."""
     episodes = iter(list(rollout(env, policy, starts)))  # all of them: the environment is one rollout's at a time
     groups = [[next(episodes) for _ in range(count)] for count in counts]
     for group in groups:
@@ -244,12 +244,13 @@ def _facts(policy: Policy) -> dict[str, Any]:
 
 
 class _Nobody:
-    """Stands where only replayed utterances are said."""
+    """A policy for episodes in which all utterances are replayed."""
 
     name = HUMAN
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
         """Refuses to speak."""
         raise ValueError(
-            "the episode went on after a human reply, and nobody knows how; a task of several turns needs human=False"
+            "the episode goes on after a human reply, and the log has no further reply; a task of several turns needs "
+            "human=False"
         )

@@ -1,4 +1,4 @@
-"""Logs of several policies, each with its share of the episodes."""
+"""Records logs of several policies, each with a share of the episodes."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from lang_envs.vector import TokenVectorEnv
 def shared(
     env: TokenVectorEnv, seed: int, policies: Mapping[str, Policy], shares: Sequence[float], block_size: int
 ) -> Block:
-    """Episodes of the policies; who plays is drawn for each episode, and noted in its info.
+    """Episodes of the policies; the policy of each episode is drawn, and its name is in the info.
 
     Args:
-        env: where they play.
-        seed: of the recording.
-        policies: by the name that they have in the log.
-        shares: how often each plays, in that order, as odds: they need not sum to 1.
-        block_size: episodes that are played at once, and that an interruption may lose.
+        env: the environment to play in.
+        seed: seed of the recording.
+        policies: the policies, by their names in the log.
+        shares: how often each plays, in that order, as weights that need not sum to 1.
+        block_size: number of episodes that are played at once, and that an interruption may lose.
 
     Raises:
-        ValueError: where the shares are not a number >= 0 for each policy, one of them positive.
+        ValueError: shares are not one number >= 0 for each policy, with a positive one.
     """
     odds, first = np.asarray(shares, np.float64), first_seed(seed)
     if odds.shape != (len(policies),) or not (np.isfinite(odds).all() and odds.min() >= 0 and odds.sum() > 0):

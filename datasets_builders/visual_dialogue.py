@@ -1,4 +1,4 @@
-"""How the logged dialogues about images are made: scripted questioners on scenes, or people's questions."""
+"""Records logs of VisualDialogue: scripted questioners on scenes, or people's questions about real images."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _BLOCK_DIALOGUES = 1024
 def mixture(
     env: TokenVectorEnv, seed: int, shares: Sequence[float] = (0.55, 0.2, 0.15, 0.1), thrifty: bool = False
 ) -> Block:
-    """Dialogues of questioners of different habits; who asks is drawn for each dialogue, and noted in its info.
+    """Dialogues of questioners of different habits; the questioner of each is drawn, and its name is in the info.
 
     Args:
         env: visual dialogue on the built-in scenes, with any of the rewards.
         seed: of the recording.
-        shares: how often each of ``QUESTIONERS`` asks, in that order, as odds: they need not sum to 1.
-        thrifty: whether the informative questioner minds the penalties; people do not.
+        shares: how often each of ``QUESTIONERS`` asks, in that order, as weights that need not sum to 1.
+        thrifty: whether the informative questioner avoids the penalties; people do not.
 
     Raises:
-        ValueError: where the shares are not four numbers >= 0, one of them positive.
+        ValueError: shares are not four numbers >= 0 with a positive one.
     """
     task = _task(env)
     policies: dict[str, Policy] = {
@@ -47,16 +47,16 @@ def mixture(
 
 
 def human(env: TokenVectorEnv, seed: int) -> Block:
-    """What people asked about each image, until the guesser has found it or ten questions are asked.
+    """People's questions about each image, until the guesser has found it or ten questions are asked.
 
-    Dialogues with too few questions to end either way are left out.
+    Dialogues with too few questions for one of these ends are left out.
 
     Args:
-        env: visual dialogue on real dialogues.
+        env: an environment of VisualDialogue with real dialogues.
         seed: of the recording.
 
     Raises:
-        ValueError: where the environment has no real dialogues.
+        ValueError: the environment has no real dialogues.
     """
     first, blocks = first_seed(seed), _blocks(env)
 
@@ -68,31 +68,33 @@ def human(env: TokenVectorEnv, seed: int) -> Block:
 
 
 def human_size(env: TokenVectorEnv) -> int:
-    """How many dialogues :func:`human` holds."""
+    """The number of dialogues of :func:`human`."""
     return sum(len(_asked(env, contexts)) for contexts in _blocks(env))
 
 
 class _Nobody:
-    """Asks nothing, since all is replayed."""
+    """Asks nothing, because all questions are replayed."""
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Any]:
         raise AssertionError("a replayed dialogue went on")
 
 
 def _blocks(env: TokenVectorEnv) -> list[range]:
-    """The images of each block: few enough for their ranks among all images to be in memory at once."""
+    """The images of each block: so few that their ranks among all images fit in memory."""
     world = _task(env).world
     if not isinstance(world, VisdialWorld):
-        raise ValueError("nobody asked about the built-in scenes; pass world='visdial', 'vispro' or the path of a file")
+        raise ValueError(
+            "the built-in scenes have no human questions; pass world='visdial', 'vispro' or the path of a file"
+        )
     n = len(world.captions)
     return [range(start, min(start + _BLOCK_DIALOGUES, n)) for start in range(0, n, _BLOCK_DIALOGUES)]
 
 
 def _asked(env: TokenVectorEnv, contexts: range) -> dict[int, list[NDArray[np.int32]]]:
-    """The questions of each image [tokens] that are asked until the dialogue ends, where it does."""
+    """The questions [tokens] about each image until its dialogue ends; dialogues without an end are left out."""
     task = _task(env)
     assert isinstance(task.world, VisdialWorld)  # as _blocks has seen
-    rng = np.random.default_rng(0)  # the task takes no chance but for where it begins
+    rng = np.random.default_rng(0)  # the task is random only in its starting point
     states: dict[int, VisualDialogueState] = {}
     said: dict[int, list[NDArray[np.int32]]] = {}
     for context in contexts:

@@ -1,4 +1,4 @@
-"""How the logged games of Wordle are made: the trap of Snell et al. (2023) and two simpler data sets."""
+"""Records logs of Wordle: the trap of Snell et al. (2023) and two simpler data sets."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def expert(env: TokenVectorEnv, seed: int) -> Block:
 
 
 def trap(env: TokenVectorEnv, seed: int, n_adversarial: int = 5, n_suboptimal: int = 5) -> Block:
-    """Games in which what leads to the best outcome usually leads to the worst.
+    """Games in which the opening of the best games usually leads to a lost game.
 
-    One round is an expert game; where it had at least three guesses, ``n_adversarial`` games that go on from its first
-    two and then only repeat one of these, so that all are lost; and ``n_suboptimal`` games of a middling player. The
-    opening of an expert is then worth less under the data than that of the middling player, though the best games begin
-    with it: one step of policy improvement avoids it, several steps find it.
+    A round begins with an expert game. If it has at least three guesses, ``n_adversarial`` games follow that start with
+    its first two guesses and then only repeat one of these, so that they are lost. Then follow ``n_suboptimal`` games
+    of a mediocre player. In these data the expert's opening has a lower mean return than the mediocre player's,
+    although the best games begin with it. One step of policy improvement avoids this opening, several steps find it.
 
     Args:
         env: a game of Wordle.
         seed: of the recording.
-        n_adversarial: lost games that branch from one expert game.
-        n_suboptimal: middling games for one expert game.
+        n_adversarial: number of lost games that branch from one expert game.
+        n_suboptimal: number of mediocre games per expert game.
 
     Raises:
-        ValueError: where a number is negative.
+        ValueError: a number is negative.
     """
     if min(n_adversarial, n_suboptimal) < 0:
         raise ValueError(f"n_adversarial and n_suboptimal must not be negative, got {n_adversarial} and {n_suboptimal}")
@@ -74,15 +74,15 @@ def trap(env: TokenVectorEnv, seed: int, n_adversarial: int = 5, n_suboptimal: i
 
 
 def mixed(env: TokenVectorEnv, seed: int, skills: Sequence[float] = (0.0, 0.25, 0.5, 0.75, 1.0)) -> Block:
-    """Games of players of different skill; each game's player is drawn.
+    """Games of players of different skill; the player of each game is drawn.
 
     Args:
         env: a game of Wordle.
         seed: of the recording.
-        skills: for each player, how likely it is to guess a word that agrees with the feedback rather than any word.
+        skills: for each player the probability that it guesses a word that agrees with the feedback, not a random word.
 
     Raises:
-        ValueError: where there is no player, or a skill is no probability.
+        ValueError: there is no player, or a skill is not a probability.
     """
     if not skills:
         raise ValueError("skills must name at least one player, got none")
@@ -105,7 +105,7 @@ def mixed(env: TokenVectorEnv, seed: int, skills: Sequence[float] = (0.0, 0.25, 
 
 
 def utterances(game: Episode, end_id: int) -> list[NDArray[np.int32]]:
-    """What the agent said, one array for each utterance that reached its end token."""
+    """The agent's utterances, one array for each that has its end token."""
     said = game.tokens[game.is_action]
     return np.split(said, np.flatnonzero(said == end_id) + 1)[:-1]
 

@@ -1,12 +1,12 @@
-"""How games of Wordle are made from tweets, which show colours but no words (Snell et al., 2023, Section 5).
+"""Makes games of Wordle from tweets, which show colours but no words (Snell et al., 2023, Section 5).
 
-A game is drawn, then a hidden word, then for each row a word whose feedback against the hidden one has the row's
-colours; where a row has none, both are drawn anew. The players are people, so the colours improve from row to row as
-people's do. The words are not theirs: of the independent player each is drawn for its row alone, and may contradict the
-feedback to earlier ones.
+A game and a hidden word are drawn. Then for each row a word is drawn whose feedback has the row's colours. If a row has
+no such word, the game and the hidden word are drawn again. The colours are those of people, so they improve from row to
+row as people's do. The words are not people's. The independent player draws each word for its row only, so a word may
+contradict the feedback to earlier words.
 
-Without tweets the grids are simulated: those of a player who guesses any word of the packaged list ``english`` that
-agrees with all feedback (``lang_envs.corpora.simulated_grids``), whatever words the games are then played with.
+Without tweets the grids are simulated. Their player guesses random words of the packaged list ``english`` that agree
+with all feedback (``lang_envs.corpora.simulated_grids``), whatever list the games are then played with.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Player = Literal["independent", "consistent"]
 
 _BLOCK_GAMES, _CHUNK = 4096, 1024
 _TURN = 12  # tokens: five letters, their end, five colours, their end
-_MOST_DRAWS = 1_000  # in which no game fits
+_MOST_DRAWS = 1_000  # draws without a game that fits
 
 
 def retrofitted(
@@ -42,21 +42,21 @@ def retrofitted(
     answers: str | os.PathLike[str] | None = None,
     player: Player = "independent",
 ) -> Block:
-    """Games with the colours of shared grids and words that fit them.
+    """Games with the colours of shared grids, and words with these colours.
 
     Args:
-        env: a game of Wordle; hidden words and guesses are of its list, under its rule of feedback.
+        env: a game of Wordle; its list has the hidden words and the guesses, and its rule gives the feedback.
         seed: of the recording.
         tweets: a CSV of tweets with the columns ``wordle_id`` and ``tweet_text`` (:func:`read_tweets`);
             None: 40,000 simulated grids (:func:`simulated_grids`).
-        answers: a CSV with the columns ``wordle_id`` and ``word``: the hidden words are then the true ones, and games
-            of other days are left out. By default any word of the list is hidden.
-        player: "consistent" draws each guess among the words that agree with all feedback before it, where one of them
-            has the row's colours.
+        answers: a CSV with the columns ``wordle_id`` and ``word``, the true hidden words; games of other days are left
+            out. By default the hidden word is a random word of the list.
+        player: "consistent" draws each guess from the words that agree with all earlier feedback, if one of them has
+            the row's colours.
 
     Raises:
-        ValueError: for another task or player, for answers without tweets, or where no game can be had.
-        CorpusError: where a file is not what it should be.
+        ValueError: the task or the player is another one, answers are given without tweets, or no game fits the words.
+        CorpusError: a file does not have the expected form.
     """
     task = env.task
     if not isinstance(task, Wordle):
@@ -82,12 +82,12 @@ def retrofitted(
 
 
 class Retrofit:
-    """Draws words for the colours of shared games, all games of a call at once.
+    """Draws words for the colours of shared games, for all games of a call at once.
 
     Args:
-        task: whose words and rule of feedback.
-        games: G of them.
-        hidden: the place [G] of each game's hidden word; None to draw it.
+        task: the task with the words and the rule of feedback.
+        games: the G games.
+        hidden: the place [G] of each game's hidden word in the list; None: it is drawn.
         player: see :func:`retrofitted`.
     """
 
@@ -104,7 +104,7 @@ class Retrofit:
         """The games [n] drawn, their hidden words [n], and their guesses [n, 6] (-1 after the last row).
 
         Raises:
-            ValueError: where no game can be had with these words.
+            ValueError: no game fits these words.
         """
         kept: list[tuple[NDArray[np.int64], NDArray[np.int64]]] = []
         missing, draws = n, 0
@@ -116,7 +116,7 @@ class Retrofit:
             missing -= len(kept[-1][0])
             draws += 1
             if draws == _MOST_DRAWS and missing == n:
-                raise ValueError("no game of the tweets can be had with these words; use a longer list")
+                raise ValueError("no game of the tweets fits these words; use a longer list")
         game, hidden = (np.concatenate(parts) for parts in zip(*kept, strict=True))
         return game, hidden, self._guesses(game, hidden, rng)
 
@@ -182,7 +182,7 @@ def _episodes(
 def _with_answers(
     games: SharedGames, answers: dict[int, str], words: tuple[str, ...]
 ) -> tuple[SharedGames, NDArray[np.int64]]:
-    """The games whose hidden word is known and listed, and its place."""
+    """The games whose hidden word is known and in the list, and the place of this word."""
     places = {word: place for place, word in enumerate(words)}
     hidden = np.array([places.get(answers.get(puzzle, ""), -1) for puzzle in games.puzzle.tolist()])
     known = hidden >= 0

@@ -101,7 +101,7 @@ def test_played_values_are_what_the_language_model_earns_from_there_on(env, lear
 
 
 def test_played_values_need_two_halves(env, learned):
-    with pytest.raises(ValueError, match="games is an even number"):
+    with pytest.raises(ValueError, match="games must be even"):
         played_values(learned, env, [Start(0)], games=3)
 
 
@@ -119,7 +119,7 @@ def test_known_values_of_wordle_are_of_states_and_words_in_the_log(tmp_path):
 
 def test_values_of_utterances_have_no_advantage_of_tokens(env):
     agent = UtteranceILQL(LM.from_scratch("d64-l2", gym.make_vec("MovieReview-v0", 1)))
-    with torch.inference_mode(), pytest.raises(ValueError, match="no advantage of tokens to compare"):
+    with torch.inference_mode(), pytest.raises(ValueError, match="no advantages of tokens to compare"):
         advantage_quality(agent.model, [])
 
 

@@ -298,7 +298,7 @@ def test_explain_and_ope_take_the_episodes_that_were_held_out(trained, capsys):
     code, out, _ = call(capsys, "explain", trained)
     assert code == 0 and "until six" in out and "which day?" in out
     code, out, _ = call(capsys, "ope", trained, "--fitted-steps", 0, "--set", "greedy=false")
-    assert code == 0 and "2 episodes, whose own mean return is 0.900" in out
+    assert code == 0 and "2 logged episodes, with a mean return of 0.900" in out
 
 
 def test_samples_are_of_the_conversations_to_train_on(trained, shop, tmp_path, capsys):

@@ -86,7 +86,7 @@ def test_archer_is_its_equations(settings: dict[str, Any]) -> None:
 def test_the_policy_gradient_is_of_live_episodes_alone() -> None:
     log, live = Logged(make_episodes(4)), Live(make_env())
     for source in (log, Mixed(log, live)):
-        with pytest.raises(ValueError, match=r"samples of the policy, which a log's are not"):
+        with pytest.raises(ValueError, match="episodes that the policy itself has played"):
             begun(actor="policy_gradient").learn(source, 1)
     assert begun(actor="policy_gradient").learn(live, 2, batch_size=4, progress=False).step == 2
 

@@ -233,7 +233,7 @@ def test_whole_dialogues_are_measured(replies, indian):
 
 
 def test_what_cannot_be_measured_is_refused_in_words(replies):
-    with pytest.raises(ValueError, match="at least 1 dialogue"):
+    with pytest.raises(ValueError, match="dialogues must be at least 1"):
         evaluate(replies, Say("", replies.task), 0, dialogues=0)
     env = language_vec("Dialogue-chrF-v0", 1)
     with pytest.raises(ValueError, match=r"corpus=multiwoz.*got Dialogue with the corpus 'service'"):

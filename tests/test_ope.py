@@ -138,14 +138,14 @@ def test_what_is_hopeless_is_called_so():
     assert all("hopeless: the weights leave" in e.warnings[0] for e in few if e.name != "fitted_q")
     never = dataclasses.replace(LOG, target=np.where(MASK, -np.inf, 0.0), values=None)
     found = by_name(estimates(never, np.random.default_rng(0)))
-    assert found["weighted"].warnings == ("hopeless: the policy would have said nothing of what the log holds",)
+    assert found["weighted"].warnings == ("hopeless: the policy has probability 0 for every episode of the log",)
     assert np.isnan(found["weighted"].value)
     assert np.isnan(found["weighted"].interval.low)
     assert found["ordinary"].value == 0
     assert found["ordinary"].effective == 0
     rare = dataclasses.replace(LOG, target=LOG.behaviour - 3, values=None)
     for e in estimates(rare, np.random.default_rng(0), least=0):
-        assert any("not all in the log: the weights average 0.026" in why for why in e.warnings), e
+        assert any("not hold all that the policy may say: the weights average 0.026" in why for why in e.warnings), e
     log_w = np.array([[0.0, -np.inf, -5e3, -np.inf], [0.0, 7.0, -5e3, -np.inf]])
     assert list(effective_sizes(log_w)) == pytest.approx([2, 1, 2, 0])
 
@@ -165,7 +165,7 @@ def test_weights_of_long_episodes_are_compared_and_not_cut_off():
     assert found["ordinary"].warnings[0].startswith("far from every return")
     for e in found.values():
         assert any("hopeless: the weights leave" in why for why in e.warnings), e
-        assert any("average e^3" in why and "not those of who played" in why for why in e.warnings), e
+        assert any("average e^3" in why and "not those of the policy that played" in why for why in e.warnings), e
     longer = dataclasses.replace(log, target=target / 1e3, behaviour=behaviour * 3)
     found = by_name(estimates(longer, rng))
     assert np.isinf(found["ordinary"].value) and np.isnan(found["ordinary"].interval.low)
@@ -228,13 +228,13 @@ def test_intervals_hold_what_the_log_never_shows():
         assert e.value == narrow[name].value
         for reward in third.values():
             assert e.interval.low <= pi @ [*paid, reward] <= e.interval.high, (name, reward)
-        assert any("the weights average 0.9" in why and "allow it -7 to 9" in why for why in e.warnings)
+        assert any("the weights average 0.9" in why and "assume -7 to 9" in why for why in e.warnings)
     ends = Interval(-7.0, 9.0)
     assert widened("weighted", Interval(1.0, 2.0), 0.1, ends) == pytest.approx((0.9 - 0.7, 1.8 + 0.9))
     assert widened("ordinary", Interval(1.0, 2.0), 0.1, ends) == pytest.approx((1 - 0.7, 2 + 0.9))
     assert widened("fitted_q", Interval(1.0, 2.0), 0.1, ends) == pytest.approx((1 - 1.6, 2 + 1.6))
     assert widened("ordinary", Interval(1.0, 2.0), 0.1, Interval(3.0, 3.0)) == pytest.approx((1, 2.3))  # no narrower
-    with pytest.raises(ValueError, match="the least and the greatest"):
+    with pytest.raises(ValueError, match="the lowest and the highest"):
         estimates(log, rng, returns=(1.0, 0.0))
 
 
@@ -433,7 +433,7 @@ def test_the_command_prints_a_table_and_writes_it(tmp_path, capsys):
     for suffix in (".json", ".parquet"):
         assert cli.main(["ope", *common, "--out", str(out.with_suffix(suffix))]) == 0
     seen = capsys.readouterr().out
-    assert "40 episodes, whose own mean return is" in seen
+    assert "40 logged episodes, with a mean return of" in seen
     assert seen.count("weighted per") == 4
     assert re.search(r"^  1: \w+", seen, re.MULTILINE)  # what is to be said of an estimate stands below the table
     table = json.loads(out.with_suffix(".json").read_text())
@@ -465,7 +465,7 @@ def test_a_large_model_is_estimated_without_fitted_q_unless_that_is_asked_for(tm
         monkeypatch.setattr("agents.cli.ope_command._LARGEST", largest)
         capsys.readouterr()
         assert cli.main([*asked, *more]) == 0
-        assert ("without fitted Q" in capsys.readouterr().err) is not fitted
+        assert ("fitted Q and the doubly robust estimate are left out" in capsys.readouterr().err) is not fitted
         assert ("fitted_q" in {row["estimator"] for row in json.loads(out.read_text())}) is fitted
 
 

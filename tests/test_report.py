@@ -256,13 +256,13 @@ def test_greedy_and_sampled_stand_side_by_side_with_imitation_alone():
 @pytest.mark.parametrize(
     ("starts", "told"),
     [
-        ({"split": False, "selection": 1, "report": 1}, "one starting point, which serves choice and report"),
+        ({"split": False, "selection": 1, "report": 1}, "one starting point, which is used for the choice and for"),
         ({"split": False, "selection": 90, "report": 138}, "of 90 starting points, the report plays 16 of its own 138"),
         (
             {"split": False, "selection": 25, "report": 25},
-            "from the 25 starting points that are reported: they are the",
+            "from the same 25 starting points that are reported: they are the",
         ),
-        ({"split": False, "selection": None, "report": None}, "drawn, from other seeds for the choice"),
+        ({"split": False, "selection": None, "report": None}, "drawn at random, with different seeds for the choice"),
     ],
 )
 def test_the_note_says_where_episodes_start(starts, told):

@@ -290,7 +290,7 @@ def test_what_people_asked_becomes_a_data_set(tmp_path, logged):
     for episode in dataset:
         assert episode.terminated and episode.info["policy"] == "human"
         assert episode.info["success"] or episode.ret == -9
-    with pytest.raises(ValueError, match="nobody asked about the built-in scenes"):
+    with pytest.raises(ValueError, match="the built-in scenes have no human questions"):
         build("visual-dialogue-human", None, tmp_path / "none", progress=False)
 
 

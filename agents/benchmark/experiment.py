@@ -61,11 +61,10 @@ class Baseline:
 
 @dataclass(frozen=True)
 class ExactLearner:
-    """What a method learns from the log if it knows every state by heart, in a task whose states are few and known.
+    """A method as a table with an entry for every state of the log, in a task with few and known states.
 
-    They are those of Wordle and of ServiceDesk (``agents.benchmark.running.exact_learners``).
-
-    It is shown beside the agents: what it earns says how much the log leaves to be gained before anyone trains.
+    These tasks are Wordle and ServiceDesk (``agents.benchmark.running.exact_learners``). The report shows them with the
+    agents. Their returns show how much can be gained from the log, before any model is trained.
 
     Raises:
         ValueError: a setting that cannot be meant.

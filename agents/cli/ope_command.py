@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from lang_envs.rollout import Policy
 
 _STEPS, _LARGEST = 400, 20_000_000
-"""steps of fitted Q where nobody says how many, and the most parameters of a model that takes them unasked"""
+"""default number of steps of fitted Q, and the largest number of parameters of a model that has this default"""
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Ope:
             raise ValueError(f"--gamma is a discount between 0 and 1, not {self.gamma}.")
         data = EpisodeDataset.load(self._held_out() if self.data is None else self.data)
         if data.provenance.get("rewards") == "none":
-            raise ValueError("These episodes have no rewards, and nothing can be estimated from them.")
+            raise ValueError("These episodes have no rewards, so no return can be estimated from them.")
         behaviour = None
         if self.behaviour is not None:
             recorded_by = load(local(self.behaviour, "agent"))
@@ -98,7 +98,7 @@ class Ope:
 
         found = held_out_from(local(self.runs[0], "agent"))
         if found is None:
-            raise ValueError("Which episodes? Pass --data FOLDER, with episodes that no agent was trained on.")
+            raise ValueError("No episodes are named. Pass --data FOLDER, with episodes that no agent was trained on.")
         return found
 
     def _found(self, run: Path, data: EpisodeDataset, behaviour: Policy | None) -> Found:
@@ -128,13 +128,13 @@ class Ope:
 
 
 def _fitted_steps(run: Path, agent: Agent) -> int:
-    """How many steps are taken where nobody says, which is said where there are none."""
+    """The default number of steps; prints a line if it is 0."""
     size = sum(weight.numel() for weight in agent.lm.model.parameters())
     if size <= _LARGEST:
         return _STEPS
     Terminal(stderr=True).print(
-        f"{run}: without fitted Q and what is made of it. With {size / 1e6:.0f} million parameters a step of it may "
-        f"take seconds; --fitted-steps {_STEPS} takes so many on each half of the episodes.",
+        f"{run}: fitted Q and the doubly robust estimate are left out. With {size / 1e6:.0f} million parameters a step "
+        f"of fitted Q may take seconds; --fitted-steps {_STEPS} makes {_STEPS} steps on each half of the episodes.",
         markup=False,
         soft_wrap=True,
     )
@@ -142,21 +142,21 @@ def _fitted_steps(run: Path, agent: Agent) -> int:
 
 
 class Found(NamedTuple):
-    """What is found of one agent."""
+    """The results of one agent."""
 
     evaluation: Evaluation
     decoding: str
-    """how it speaks"""
+    """how it was decoded"""
     learned: tuple[str, ...]
-    """why the episodes are not held out from it"""
+    """reasons why the episodes are not held out from it"""
 
     def warnings(self, estimate: Estimate) -> tuple[str, ...]:
-        """All that is to be said of one of its estimates."""
+        """All warnings about one of its estimates."""
         return (*self.learned, *estimate.warnings)
 
 
 def _learned(run: Path, data: EpisodeDataset) -> tuple[str, ...]:
-    """Whether an agent learned from some of the episodes, in words."""
+    """A warning for each folder with episodes that the agent learned from."""
     from agents.ope.held_out import shared
     from agents.runs.config import learned_from
     from datasets_builders import EpisodeDataset
@@ -165,8 +165,8 @@ def _learned(run: Path, data: EpisodeDataset) -> tuple[str, ...]:
     for folder in learned_from(run):
         if folder.is_dir() and (count := shared(data, EpisodeDataset.load(folder))):
             said.append(
-                f"not held out: {count} of these {len(data)} episodes are among those the agent learned from, in "
-                f"{folder}, and what it learned of them by heart counts for it here"
+                f"not held out: {count} of these {len(data)} episodes are among those that the agent learned from, in "
+                f"{folder}; what it has memorised of them can make its estimates too high"
             )
     return tuple(said)
 
@@ -196,8 +196,8 @@ def _show(found: dict[str, Found]) -> None:
     screen = console()
     first = next(iter(found.values())).evaluation
     low, high = first.returns
-    screen.print(f"{first.episodes} episodes, whose own mean return is {first.logged:.3f}.")
-    screen.print(f"Intervals allow what the agents say and the log never shows returns from {low:.3g} to {high:.3g}.")
+    screen.print(f"{first.episodes} logged episodes, with a mean return of {first.logged:.3f}.")
+    screen.print(f"For replies that the log never shows, intervals assume returns from {low:.3g} to {high:.3g}.")
     for decoding in dict.fromkeys(of_run.decoding for of_run in found.values()):
         names = ", ".join(run for run, of_run in found.items() if of_run.decoding == decoding)
         screen.print(escape(f"Decoding, as in eval: {decoding} ({names})"))
@@ -225,12 +225,12 @@ def _show(found: dict[str, Found]) -> None:
 
 
 def _number(value: float) -> str:
-    """With three decimals, or in powers of ten where it is no return of anything."""
+    """With three decimals, or in powers of ten if it is too large for a return."""
     return f"{value:.3f}" if not abs(value) >= 1e6 else f"{value:.2g}"
 
 
 def _write(table: list[dict[str, Any]], out: Path) -> None:
-    """Writes beside the place and renames into it; what is no number, or too large for one, is null in JSON."""
+    """Writes beside the place and renames into it. Numbers that are not finite are null in JSON."""
     out.parent.mkdir(parents=True, exist_ok=True)
     from datasets_builders.atomic import replacing
     from datasets_builders.claim import Claim

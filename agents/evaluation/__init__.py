@@ -1,1 +1,1 @@
-"""Measuring agents and looking into them."""
+"""Evaluation of agents and of their values."""

@@ -1,17 +1,19 @@
-"""Advantage quality: do learned values order what can be said in one state as it should be ordered?
+"""Advantage quality: do learned values put the utterances of one state in the right order?
 
     rho_k(s) = Spearman correlation over u of  Q(s u_0 .. u_{k-1}, u_k)  and  Q_ref(s u_0 .. u_{k-1}, u_k)
 
-s is a state in which an utterance begins, u runs over what can be said there. Of alternatives that agree up to u_k one
-counts. Advantages differ from Q by V(s) alone, so their order is that of Q. Reported are the means over states of
-rho_k, and of the same at the last token of each utterance ("end"). 1 is the reference's own order, 0 says nothing.
+s is a state in which an utterance begins. u runs over the utterances that are compared there. Of utterances that agree
+up to u_k only one counts. Advantages differ from Q only by V(s), so their order is that of Q. The results are the means
+over states of rho_k, and of the same at the last token of each utterance ("end"). 1 is the order of the reference, 0 is
+no relation.
 
-Losses hide what this shows (QVal, arXiv:2606.32034): most of what values have to explain is how good a state is, and
-decoding asks only which token is better in it.
+Losses do not show this order (QVal, arXiv:2606.32034). Most of the loss concerns how good a state is. Decoding depends
+only on which token is better within a state.
 
-The reference is exact where the task knows its values (``agents.evaluation.known_values``), and otherwise what was
-earned by playing on (``agents.evaluation.played_values``). Of the latter, ``ceiling`` says how far its own noise lets
-any values come: the correlation of two halves of the games, corrected for their number (Spearman and Brown).
+The reference is exact if the task knows its values (``agents.evaluation.known_values``). Otherwise it is the mean
+return of games that are played on from each utterance (``agents.evaluation.played_values``). For these, ``ceiling`` is
+the highest correlation that any values can have with the noisy reference. It is computed from the correlation of two
+halves of the games, corrected for their number (Spearman and Brown).
 """
 
 from __future__ import annotations
@@ -35,34 +37,34 @@ REFERENCES = {
     "behaviour": "the log's players",
     "played": "playing on by imitation",
 }
-"""whose values learned ones are held against, in words"""
+"""names of the reference values, in words"""
 
 
 @dataclass(frozen=True, eq=False)
 class Alternatives:
-    """What can be said in one state, and what a reference thinks of it; U utterances."""
+    """The U utterances that are compared in one state, with their reference values."""
 
     history: Tokens
-    """all tokens before them [P]"""
+    """all tokens before the utterances [P]"""
     utterances: Sequence[Tokens]
     """U x [tokens of the utterance]"""
     reference: Sequence[Floats]
-    """U x [tokens of the utterance], Q of each token; NaN where it is not known"""
+    """U x [tokens of the utterance], Q of each token; NaN if it is not known"""
     halves: tuple[Sequence[Floats], Sequence[Floats]] | None = None
-    """the same from each half of the games, where the reference was played"""
+    """the same from each half of the games, if the reference was played"""
 
 
 def advantage_quality(model: ValueLM, states: Sequence[Alternatives]) -> dict[str, float]:
-    """Mean Spearman correlation by token: ``0`` (the first), ``1`` .. and ``end``, as far as any state tells.
+    """Mean Spearman correlation by token: ``0`` (the first), ``1`` .. and ``end``.
 
-    Beside each, ``ceiling/0`` .. where the reference was played. A token is left out where no state has three
-    alternatives that the reference tells apart.
+    If the reference was played, ``ceiling/0`` .. are given too. A token is left out if no state has three alternatives
+    whose reference values differ.
 
     Raises:
         ValueError: the model has no values of tokens.
     """
     if not model.config.values_tokens:
-        raise ValueError(f"There is no advantage of tokens to compare: the model's q_head is {model.config.q_head!r}.")
+        raise ValueError(f"The model has no advantages of tokens to compare: its q_head is {model.config.q_head!r}.")
     flat = [(state.history, u) for state in states for u in state.utterances]
     learned: list[Floats] = []
     for first in range(0, len(flat), AT_ONCE):
@@ -85,7 +87,7 @@ def advantage_quality(model: ValueLM, states: Sequence[Alternatives]) -> dict[st
 
 
 def quality_beside(model: ValueLM, references: Mapping[str, Sequence[Alternatives]]) -> dict[str, float]:
-    """``advantage_quality`` beside each of several references, as ``behaviour/end`` and so on."""
+    """``advantage_quality`` for each of several references, named ``behaviour/end`` and so on."""
     return {
         f"{name}/{token}": rho
         for name, states in references.items()
@@ -94,12 +96,12 @@ def quality_beside(model: ValueLM, references: Mapping[str, Sequence[Alternative
 
 
 def first_token(names: Iterable[str]) -> str | None:
-    """Of the names of what was measured, that of the first token in which what can be said differs."""
+    """Among the names of the results, that of the first token at which the utterances differ."""
     return min(filter(str.isdecimal, names), key=int, default=None)
 
 
 def _compared(utterances: Sequence[Tokens]) -> Iterator[tuple[str, list[tuple[int, int]]]]:
-    """What is compared at each token: places (utterance, token) of alternatives that differ up to there."""
+    """The alternatives at each token, as places (utterance, token): one for each different beginning up to there."""
     for k in range(max(map(len, utterances))):
         distinct = {u[: k + 1].tobytes(): (i, k) for i, u in enumerate(utterances) if len(u) > k}
         yield str(k), list(distinct.values())
@@ -111,9 +113,9 @@ def _there(values: Sequence[Floats], places: Sequence[tuple[int, int]]) -> Float
 
 
 def spearman(x: Floats, y: Floats) -> float | None:
-    """The rank correlation of x [U] and y [U] where both are known; 0 where x tells nothing apart.
+    """The rank correlation of x [U] and y [U] over the entries where both are known; 0 if all x are equal.
 
-    None where fewer than three are known, or y tells nothing apart.
+    None if fewer than three are known, or all y are equal.
     """
     from scipy.stats import spearmanr
 
@@ -125,6 +127,6 @@ def spearman(x: Floats, y: Floats) -> float | None:
 
 
 def _ceiling(half: float) -> float:
-    """The most that anything correlates with a reference whose halves correlate by so much."""
+    """The highest correlation that any values can have with a reference whose halves have this correlation."""
     half = max(0.0, half)
     return float(np.sqrt(2 * half / (1 + half)))

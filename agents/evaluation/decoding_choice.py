@@ -1,7 +1,7 @@
-"""Choosing how a trained agent speaks: a grid of decodings, each of them played.
+"""Chooses the decoding of a trained agent: plays a grid of decodings and measures the return of each.
 
-How much learned values count, how sharply an agent speaks, and which tokens its language model rules out matter as much
-as training does, and no loss tells them: what each earns is measured.
+The weight of the values, the temperature, and the tokens that the language model excludes matter as much as training
+does. No loss determines them.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
 WEIGHTS = (1, 4, 16, 32)
-"""of the advantage, in the grid, beside 0: for values in units of the log's spread, whatever rewards are counted in"""
+"""weights of the advantage in the grid, besides 0, for values in units of the spread of the log's returns"""
 Q_WEIGHTS = (4, 16, 64)
-"""of Q-SFT's values, which lie between 0 and 1, beside 0"""
+"""weights of Q-SFT's values in the grid, besides 0; these values lie between 0 and 1"""
 TOP_P = (0.95, 0.8)
-"""how much of the language model's probability can be said, in the grid, beside all of it"""
+"""values of ``lm_top_p`` in the grid, besides 1"""
 TARGETS = 3
-"""returns asked of a Decision Transformer, the best ones"""
+"""number of target returns tried for a Decision Transformer, the best ones"""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What was tried, in order."""
+    """The decodings that were tried, in order."""
 
     tried: tuple[Tried, ...]
 
     @property
     def best(self) -> Tried:
-        """The highest mean return, the first of equals: grids begin with what is simplest.
+        """The decoding with the highest mean return; of equal ones the first, since grids begin with the simplest.
 
-        Nothing is asked of the lead over the others, which may be noise: whoever is chosen then is as good as they are.
-        Of many the best looks better than it is, so its return here flatters it: report other episodes.
+        Its lead over the others may be noise; it is then as good as they are. The best of many looks better than it is,
+        so its return here is too high: report its return on other episodes.
         """
         return max(self.tried, key=lambda one: one.mean)
 
     @property
     def alone(self) -> Tried | None:
-        """The best of those in which the language model speaks alone, where others listen to values."""
+        """The best decoding without values, in a grid that also has decodings with values."""
         plain = [d for d in self.tried if d.decoding.get("advantage_weight") == 0 or d.decoding.get("candidates") == 1]
         return max(plain, key=lambda one: one.mean, default=None)
 
@@ -57,8 +57,8 @@ class Choice:
 def grid_of(agent: Agent) -> list[dict[str, Any]]:
     """The decodings to try for an agent, the simplest first; each can be given to ``agent.policy``.
 
-    Left out is what measured little: what the language model rules out changes nothing in a greedy agent whose values
-    count little, and where they count much, sampling from all of the vocabulary was never best.
+    The grid leaves out ``lm_top_p`` for greedy decoding with a small weight of the values, which has no effect. It also
+    leaves out sampling from the whole vocabulary with a large weight, which was never the best in measurements.
     """
     plain: list[dict[str, Any]] = [{"greedy": True}, {}, *({"top_p": p} for p in TOP_P)]
     if isinstance(agent, UtteranceILQL):
@@ -85,23 +85,23 @@ def grid_of(agent: Agent) -> list[dict[str, Any]]:
 def choose(
     agent: Agent, env: TokenVectorEnv, episodes: int, decodings: Sequence[dict[str, Any]] | None = None
 ) -> Choice:
-    """Plays each decoding from the same starts, and says what it earned; the agent stays as it is.
+    """Plays each decoding from the same starts and measures its return; the agent does not change.
 
-    The starts are those of :data:`lang_envs.seeds.SELECTION`: ``lang-envs eval`` plays others. Where the task has
-    contexts each comes as often as any other, or one time less, and greedy decodings play none of them twice.
+    The starts are those of :data:`lang_envs.seeds.SELECTION`; ``lang-envs eval`` plays others. If the task has
+    contexts, their numbers of episodes differ by at most one, and greedy decodings play each context at most once.
 
     Args:
-        agent: a trained one.
-        env: where to play.
-        episodes: how many for each decoding.
+        agent: a trained agent.
+        env: the environment to play in.
+        episodes: number of episodes for each decoding.
         decodings: arguments of ``agent.policy``; ``grid_of(agent)`` by default.
 
     Raises:
-        ValueError: no episodes or no decodings, or one that the agent cannot have.
+        ValueError: there are no episodes or no decodings, or the agent does not take one of them.
     """
     decodings = grid_of(agent) if decodings is None else decodings
     if episodes < 1 or not decodings:
-        raise ValueError(f"Choosing needs episodes and decodings, not {episodes} and {len(decodings)}.")
+        raise ValueError(f"The choice needs episodes and decodings, not {episodes} and {len(decodings)}.")
     config = agent.model.config
     own = {name: getattr(config, name) for name in SPOKEN if agent.needs_values}
     try:

@@ -1,10 +1,10 @@
-"""What a value model thinks of each token an agent chose: Q, V and their difference, as coloured text and as HTML.
+"""Q, V and the advantage of each token that an agent chose, as coloured text and as HTML.
 
     A(s, a) = min_h Q_h(s, a) - V(s)        target heads; what the policy adds to the language model's logits
 
-A token better than the model expected is blue, a worse one orange (a pair that colour-blind readers can tell apart);
-the colour is the stronger, the larger the advantage beside the largest of the episode. Environment tokens are grey.
-``next_tokens`` asks the other way round: of the tokens that could come next, which does the agent want, and why.
+Tokens with a positive advantage are blue, those with a negative one orange (colour-blind readers can distinguish the
+two). The colour is stronger for a larger advantage, relative to the largest of the episode. Environment tokens are
+grey. ``next_tokens`` lists the possible next tokens with their values and probabilities.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BETTER, WORSE = (35, 110, 200), (215, 105, 15)  # RGB: blue, orange
 
 @dataclass(frozen=True, eq=False)
 class Explanation:
-    """An episode of T tokens beside what a value model says of its actions; NaN where there is none."""
+    """An episode of T tokens with the values of its actions; NaN where there is no value."""
 
     tokens: list[str]
     is_action: NDArray[np.bool_]  # [T]
@@ -50,18 +50,18 @@ class Explanation:
 
     @property
     def strength(self) -> Floats:
-        """The advantage scaled to [-1, 1], 0 off actions [T]."""
+        """The advantage scaled to [-1, 1] [T]; 0 at tokens that are no actions."""
         a = np.nan_to_num(self.advantage)
         return a / max(float(np.abs(a).max()), 1e-9)
 
     @classmethod
     def without_values(cls, tokenizer: PreTrainedTokenizerFast, episode: Episode) -> Explanation:
-        """The episode alone, where a model has no values."""
+        """The episode without values, for a model that has none."""
         unknown = np.full(len(episode), np.nan)  # [T]
         return cls(_texts(tokenizer, episode), episode.is_action, episode.rewards, unknown, unknown)
 
     def text(self, actions_only: bool = False) -> Text:
-        """Coloured text for a terminal, of all tokens or of those the agent chose."""
+        """Coloured text for a terminal, of all tokens or of the agent's tokens."""
         from rich.text import Text
 
         text = Text()
@@ -82,7 +82,7 @@ class Explanation:
         return [(self.tokens[t], float(self.q[t]), float(self.v[t]), float(a[t]), float(self.rewards[t])) for t in at]
 
     def html(self) -> str:
-        """One ``<p class="episode">`` of spans; each action's numbers are in its title. The page brings the style."""
+        """One ``<p class="episode">`` of spans, with the numbers of an action in its title; the page has the style."""
         spans = []
         for t, token in enumerate(self.tokens):
             if not self.is_action[t]:
@@ -104,13 +104,13 @@ def explain(
 ) -> Explanation:
     """Evaluates one episode with a value model.
 
-    One of whole utterances has values at their last tokens alone, and one of states alone has no Q.
+    A model with values of whole utterances has them only at the last token of each. A model with only V has no Q.
 
     Args:
-        model: with values.
-        tokenizer: of the episode.
-        episode: what to explain.
-        limit: the most tokens of an utterance, by which a model of whole utterances tells those that it ended apart.
+        model: a model with values.
+        tokenizer: the tokenizer of the episode.
+        episode: the episode to explain.
+        limit: the largest number of tokens of an utterance; a model of whole utterances needs it to find their ends.
 
     Raises:
         TypeError: the model has no values.
@@ -144,24 +144,24 @@ def explain(
 
 
 class NextToken(NamedTuple):
-    """A token that could come next."""
+    """A possible next token."""
 
     token: str
     prior: float
-    """its probability under the language model the values perturb"""
+    """its probability under the language model, without the values"""
     q: float
     v: float
     policy: float
-    """its probability under the improved policy, as the model is set"""
+    """its probability under the policy with values, with the model's settings"""
 
 
 def next_tokens(
     model: ValueLM, tokenizer: PreTrainedTokenizerFast, history: NDArray[np.int32], count: int
 ) -> list[NextToken]:
-    """The ``count`` tokens that the language model finds likeliest after ``history`` [t], the likeliest first.
+    """The ``count`` most likely next tokens after ``history`` [t] under the language model, the likeliest first.
 
     Raises:
-        TypeError: the model has no values, or none of single tokens.
+        TypeError: the model has no values of single tokens.
     """
     import torch
 
@@ -195,16 +195,16 @@ def _extended(history: NDArray[np.int32], token: int) -> Episode:
 
 
 def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: bool = False) -> Episode:
-    """The episode in which the agent says ``texts``, one a turn, and the environment answers as ever.
+    """The episode in which the agent says ``texts``, one per turn, and the environment answers as usual.
 
     Args:
-        env: where; its first row is used.
-        texts: what the agent says.
-        seed: of the episode.
-        leave_open: stop before the end of the last text, which is then not answered.
+        env: the environment; its first row is used.
+        texts: the agent's utterances.
+        seed: the seed of the episode.
+        leave_open: stop before the end of the last text; the environment then does not answer it.
 
     Raises:
-        ValueError: the tokenizer lacks a word, or the episode is over before the last text.
+        ValueError: the tokenizer has no token for a word, or the episode is over before the last text.
     """
     env.begin([0], [seed])
     utterances = [spell(env.tokenizer, text, NO_LIMIT)[:-1] for text in texts]
@@ -225,7 +225,7 @@ def spoken(env: TokenVectorEnv, texts: Sequence[str], seed: int, leave_open: boo
 
 
 def _lacking(tokenizer: PreTrainedTokenizerFast, text: str, unknown: set[int | None]) -> str:
-    """Which words of the text the tokenizer has no tokens for, and which it has instead."""
+    """An error text with the words that the tokenizer does not have, and the words that it has."""
     words = text.split()
     missing = [
         word
@@ -246,13 +246,13 @@ def _need_values(model: ValueLM) -> None:
 
 
 def _texts(tokenizer: PreTrainedTokenizerFast, episode: Episode) -> list[str]:
-    """Each token by itself, markers and blanks included: joined they are the episode's text."""
+    """The text of each token, with markers and blanks; joined they are the episode's text."""
     whole = decode(tokenizer, [episode.tokens[:t] for t in range(1, len(episode) + 1)])  # [T] prefixes
     return [text.removeprefix(before) for before, text in zip(["", *whole], whole, strict=False)]
 
 
 def _blend(strength: float) -> tuple[int, int, int]:
-    """From mid grey towards the colour of the sign, so that it reads on dark and light terminals."""
+    """A colour between mid grey and that of the sign, readable on dark and light terminals."""
     target = BETTER if strength >= 0 else WORSE
     weight = abs(strength) ** 0.5
     r, g, b = (round(128 + weight * (c * 1.15 - 128)) for c in target)

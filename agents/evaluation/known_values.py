@@ -1,4 +1,4 @@
-"""Reference values of tasks that know their own: the optimum's, and those of the policy that wrote the log."""
+"""Reference values of tasks with known values: those of the optimum, and those of the policy that made the log."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from lang_envs.tasks.wordle import Wordle
 from lang_envs.tasks.wordle_game import END, VOCABULARY
 
 QOf = Callable[[Tokens], Floats]
-"""``q(history)`` -> [V], Q of each next token; NaN where it is not known"""
+"""``q(history)`` -> [V], Q of each next token; NaN if it is not known"""
 
 _MOST_GAMES = 100_000  # of which a table is made: it takes seconds
 
 Known = dict[str, list[Alternatives]]
-"""whose values -> the states they are known in"""
+"""name of the reference values -> the states in which they are known"""
 
 
 def known_values(task: Task[Any], log: EpisodeDataset | None, gamma: float) -> Known:
-    """The values of a task that knows its own, none of another.
+    """The reference values of a task, or none if the task does not know its values.
 
-    Wordle knows them with a log, where guesses must be words of a list of at most 400.
+    Wordle knows them if there is a log and guesses must be words of a list of at most 400 words.
 
     Args:
-        task: what is played.
-        log: what was played, where anything was logged; of long logs the first 100,000 episodes are read.
+        task: the task.
+        log: the recorded episodes, if any; of a long log the first 100,000 episodes are read.
         gamma: discount per token of the agent.
 
     Raises:
@@ -46,7 +46,7 @@ def known_values(task: Task[Any], log: EpisodeDataset | None, gamma: float) -> K
 
 
 def of_movie_review(task: MovieReview, gamma: float) -> Known:
-    """All reviews in the only state there is, with the ``optimal`` values and those of the ``behaviour``."""
+    """All reviews in the task's only state, with the ``optimal`` values and those of the ``behaviour``."""
     opening = np.array(task.opening, np.int32)  # [P]
     reviews = [np.array(review, np.int32) for review in task.reviews]
     of: dict[str, QOf] = {
@@ -57,7 +57,7 @@ def of_movie_review(task: MovieReview, gamma: float) -> Known:
 
 
 def alternatives(history: Tokens, utterances: Sequence[Tokens], q: QOf) -> Alternatives:
-    """The values of every token of what could be said after a history."""
+    """The values of every token of some utterances after a history."""
     return Alternatives(history, utterances, [along(history, utterance, q) for utterance in utterances])
 
 
@@ -67,17 +67,17 @@ def along(history: Tokens, utterance: Tokens, q: QOf) -> Floats:
 
 
 def of_wordle(task: Wordle, log: EpisodeDataset, gamma: float, states: int = 64, seed: int = 0) -> Known:
-    """What the log says in some of its states after the first guess, with the values of the ``behaviour``: who played.
+    """Guesses of the log in some of its states after the first guess, with ``behaviour`` and ``optimal`` values.
 
-    They are those of a table of the log (``wordle_tables``); tables of its halves say how sure they are. The values of
-    the ``optimal`` game stand beside them.
+    The behaviour's values are those of a table of the log (``wordle_tables``). Tables of its two halves show how
+    accurate they are.
 
     Args:
         task: the game that was played.
         log: recorded games.
         gamma: discount per token of the agent.
-        states: how many, at most.
-        seed: of the states, and of which games are in which half.
+        states: largest number of states.
+        seed: seed of the choice of states and of the halves.
 
     Raises:
         ValueError: a logged guess is no word of the list, or the list is too long for its optimum.
@@ -97,7 +97,7 @@ def of_wordle(task: Wordle, log: EpisodeDataset, gamma: float, states: int = 64,
 
 
 def _later_states(log: EpisodeDataset, rng: np.random.Generator, count: int) -> list[Tokens]:
-    """Different histories up to the beginning of a guess that is not the first, each from another game."""
+    """Different histories before a guess that is not the first, each from another game."""
     found: dict[bytes, Tokens] = {}
     for episode in log.rows(rng.permutation(len(log))[: 8 * count]):
         begins = np.flatnonzero(np.diff(episode.is_action.astype(np.int8)) == 1) + 1  # first letters of guesses

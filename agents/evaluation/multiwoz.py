@@ -1,11 +1,12 @@
-"""MultiWOZ's evaluation from context to response: every turn of the agent said anew, with what people said before it.
+"""MultiWOZ's context-to-response evaluation: the agent replies at each of its turns in dialogues between people.
 
-Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Nekvinda and Dusek 2021 (arXiv:2106.05555); how texts are judged
-is said in :mod:`lang_envs.rewards.multiwoz_success`. Agents say words, not placeholders, and track no state: what was
-understood turn by turn is the annotation's, so that of the two usual settings this is the one with the true state. In
-words it is hardly used: entities are read from the text.
+Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Nekvinda and Dusek 2021 (arXiv:2106.05555);
+    :mod:`lang_envs.rewards.multiwoz_success`
+describes how texts are judged. Agents say words, not placeholders, and track no state. The state of each turn is the
+annotated one, so this is the standard setting with the true state. The state has little effect here, because entities
+are read from the text.
 
-What ``max_response_tokens`` cuts off a turn is not said: people's own turns have Success 68 where they end after 32
+The part of a turn after ``max_response_tokens`` is cut off. People's own turns have Success 68 if they are cut after 32
 tokens, the default, and 96 after 128.
 """
 
@@ -39,7 +40,7 @@ class Scored(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """Of one policy in one split."""
+    """The results of one policy in one split."""
 
     scores: Mapping[str, Scored]
     """inform, success, bleu, combined"""
@@ -50,14 +51,14 @@ class Evaluation(NamedTuple):
 def evaluate(
     env: TokenVectorEnv, policy: Policy, first_seed: int, dialogues: int | None = None, resamples: int = _RESAMPLES
 ) -> Evaluation:
-    """What the policy says in each agent's turn of each dialogue, measured.
+    """Measures the policy's replies at each agent's turn of each dialogue.
 
     Args:
-        env: Dialogue with a corpus of MultiWOZ 2.1, and the split to measure in.
-        policy: who says it.
-        first_seed: of the first reply; each has another.
-        dialogues: the first so many of the split; None for all.
-        resamples: of the bootstrap.
+        env: an environment Dialogue with a corpus of MultiWOZ 2.1; its split is measured.
+        policy: the policy to measure.
+        first_seed: seed of the first reply; the following replies have the following seeds.
+        dialogues: number of dialogues, the first of the split; None for all.
+        resamples: number of bootstrap samples.
 
     Raises:
         ValueError: for another task or corpus, or fewer than 1 dialogue.
@@ -70,7 +71,7 @@ def evaluate(
             f"{type(task).__name__}{corpus}"
         )
     if dialogues is not None and dialogues < 1:
-        raise ValueError(f"at least 1 dialogue must be measured, got {dialogues}")
+        raise ValueError(f"dialogues must be at least 1, got {dialogues}")
     corpus_of = annotated.load(downloaded("dialogue", task.corpus)[0] if task.path is None else task.path)
     known = {one.dialogue.turns: one for one in corpus_of.dialogues}
     contexts = _by_dialogue(task)[:dialogues]
@@ -86,7 +87,7 @@ def evaluate(
 
 
 def in_words(found: Evaluation) -> list[tuple[str, str]]:
-    """Rows of a table."""
+    """The rows of a table of the measures."""
     rows = [("measured", f"MultiWOZ, {found.dialogues} dialogues, {found.replies} replies to what people said")]
     for name, (value, (low, high)) in found.scores.items():
         rows.append((name, f"{value:.1f} (95 % of resampled dialogues: {low:.1f} to {high:.1f})"))

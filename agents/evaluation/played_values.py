@@ -1,10 +1,10 @@
-"""Reference values by playing on, for tasks that do not know their own: what imitation alone earns after each choice.
+"""Reference values by playing on, for tasks without known values: the mean return of imitation after each choice.
 
-A state is drawn from an episode that the agent's language model plays, and so are the utterances that are compared in
-it. The value of an utterance's first token is the mean of games in which the language model finishes the utterance and
-goes on; that of its last token of games that go on from the utterance as it is. All games of a state start as the
-episode did: what the environment hides there (an image, say) stays hidden, and stays what it was. The reference thus
-knows more than the agent can, which lowers what any values can reach.
+The agent's language model, without the values, plays an episode. A state is drawn from this episode, and the utterances
+that are compared are sampled in this state. The value of an utterance's first token is the mean return of games in
+which the language model finishes the utterance and plays on. The value of its last token is the mean return of games
+that go on after the whole utterance. All games of a state have the hidden facts of the episode, for example the same
+image. The reference therefore depends on facts that the agent cannot know, which lowers the attainable correlation.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from lang_envs.vector import TokenVectorEnv
 def played_values(
     agent: Agent, env: TokenVectorEnv, starts: Sequence[Start], utterances: int = 6, games: int = 16
 ) -> list[Alternatives]:
-    """One state from each start, with the values of the first and of the last token of what could be said in it.
+    """One state from each start, with the values of the first and of the last token of several utterances.
 
     Args:
-        agent: one with values; ``gamma`` and ``discount_per`` of its configuration count.
-        env: where to play.
-        starts: of the episodes that states are drawn from; those in which nothing could be said have none.
-        utterances: how many are drawn in each state; equal ones count once.
-        games: how many are played for each value, an even number.
+        agent: an agent with values; ``gamma`` and ``discount_per`` of its configuration are used.
+        env: the environment to play in.
+        starts: starts of the episodes that states are drawn from; an episode without an utterance gives no state.
+        utterances: number of utterances sampled in each state; equal ones count once.
+        games: number of games for each value, an even number.
 
     Raises:
-        ValueError: the number of games is odd, or the agent has no language model beside values.
+        ValueError: the number of games is odd, or the agent has no policy of a language model with values.
     """
     if games < 2 or games % 2:
-        raise ValueError(f"games is an even number from 2 on, since two halves are compared; got {games}.")
+        raise ValueError(f"games must be even and at least 2, because two halves are compared; got {games}.")
     imitation = agent.policy(**({"advantage_weight": 0.0} if agent.needs_values else {}))
     if not isinstance(imitation, LMPolicy):
-        raise ValueError(f"{agent.name} speaks by no language model whose values could be played.")
+        raise ValueError(f"{agent.name} has no language model whose utterances could be played on.")
     played = list(counted("playing for reference values", len(starts), rollout(env, imitation, starts)))
     spoken = [(episode, start) for episode, start in zip(played, starts, strict=True) if episode.is_action.any()]
     states = [_State(env, episode, start) for episode, start in spoken]
@@ -82,7 +82,7 @@ class _State:
 
 
 def _drawn(policy: LMPolicy, histories: Sequence[Tokens], rng: np.random.Generator) -> list[Tokens]:
-    """One utterance for each history."""
+    """Samples one utterance for each history."""
     return [turn.tokens for turn in policy.act(histories, rng.spawn(len(histories)))]
 
 
@@ -98,7 +98,7 @@ def _returns(
     asked: Sequence[tuple[_State, int, bool]],
     games: int,
 ) -> Iterator[float]:
-    """The discounted return of each game from the token on whose value is asked for."""
+    """The discounted return of each game, from the evaluated token on."""
     c, tokenizer = agent.config, env.tokenizer
     for i, game in enumerate(counted("playing for reference values", len(branches), rollout(env, policy, branches))):
         state, k, first = asked[i // games]
@@ -123,7 +123,7 @@ def _gathered(states: Sequence[_State], returns: Floats) -> Iterator[Alternative
 
 
 def _at_both_ends(utterance: Tokens, first: float, last: float) -> Floats:
-    """Values of an utterance's tokens, of which those of the first and of the last are known."""
+    """Values of an utterance's tokens; only those of the first and of the last token are known."""
     values = np.full(len(utterance), np.nan)
     values[-1], values[0] = last, first
     return values

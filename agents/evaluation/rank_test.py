@@ -1,15 +1,15 @@
-"""Does a value function prefer the opening that leads to the best outcome to the one that is better on average?
+"""Does a value function rank the opening with the best outcome above the opening that is better on average?
 
 The test of multi-step improvement of Snell et al. 2023 (arXiv 2206.11871, section 5: "fraction of Q values where
 [S0 => S2] > [S0 => S1]"), computed exactly. The original draws pairs of an expert's and a suboptimal player's first
-word from the data and compares Q(s, a) at one token of the word; here every distinct word is valued once, in one
-forward pass, and the pairs are weighted by how often the data hold them,
+word from the data and compares Q(s, a) at one token of the word. Here the values of every distinct word are computed
+once, in one forward pass, and pairs are weighted by their frequency in the data,
 
     score_k = sum_w sum_u  better(w) worse(u) 1[Q_k(w) > Q_k(u)]             a tie is not a win
 
 where Q_k(w) is Q(s, a) of the (last - k)-th token of the word: offset 0 is the end token, offset 5 the first letter of
-a five-letter word. Beside the score stand the score of an ideal SARSA (the behaviour's tabular values), the most that
-any value function can reach (words that share a prefix share its value), and the values themselves.
+a five-letter word. The results also contain the score of an ideal SARSA (the behaviour's tabular values), the highest
+score that any value function can reach (words with a common prefix have a common value there), and the values.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BLOCK = 8192  # episodes read at a time
 
 
 def discounted_returns(episodes: Episodes, gamma: float) -> Floats:
-    """Reward discounted once for each agent token before it, from the first action on: [B]."""
+    """Returns [B] from the first action on: a reward is discounted once for each agent token before it."""
     count = np.cumsum(episodes.is_action)  # [N] actions up to and including each token
     first = episodes.offsets[:-1]  # [B]
     before: NDArray[np.int64] = count[first] - episodes.is_action[first]  # [B] actions of all earlier episodes
@@ -57,7 +57,7 @@ def first_utterances(episodes: Episodes, end_id: int) -> tuple[NDArray[np.int32]
     length = int(ends[0]) - start + 1 if len(ends) else 0
     lengths = np.diff(episodes.offsets)  # [B]
     if length == 0 or (lengths < start + length).any():
-        raise ValueError("The rank test needs episodes whose first utterance is finished; at least one is cut short.")
+        raise ValueError("The rank test needs episodes with a complete first utterance; at least one is cut.")
     index = episodes.offsets[:-1, None] + np.arange(start + length)  # [B, P + L]
     tokens, acted = episodes.tokens[index], episodes.is_action[index]  # [B, P + L]
     opening, words = tokens[:, :start], tokens[:, start:]
@@ -72,7 +72,7 @@ def first_utterances(episodes: Episodes, end_id: int) -> tuple[NDArray[np.int32]
 
 
 def win_rate(values: Floats, better: Floats, worse: Floats) -> float:
-    """P[value of a draw from ``better`` > value of one from ``worse``], for values and laws [W] of the same words."""
+    """P[value of a draw from ``better`` > value of a draw from ``worse``]; values and both distributions are [W]."""
     order = np.argsort(values, kind="stable")  # [W]
     below = np.concatenate([[0.0], np.cumsum(worse[order])])  # [W + 1] mass of the first n words
     smaller = np.searchsorted(values[order], values, side="left")  # [W] how many words are strictly below each
@@ -81,13 +81,13 @@ def win_rate(values: Floats, better: Floats, worse: Floats) -> float:
 
 @dataclass(frozen=True, eq=False)
 class RankTest:
-    """The first utterances of a data set, how often two groups of episodes open with them, and what came of it.
+    """The first utterances of a data set, their shares in two groups of episodes, and their returns.
 
     Attributes:
         opening: tokens before the first utterance [P].
         words: distinct first utterances, end token included [W, L].
-        better: share of the episodes of the group that should rank higher that open with each word [W].
-        worse: the same of the other group [W].
+        better: share of each word [W] as the opening in the group that should rank higher.
+        worse: the same in the other group [W].
         behaviour: mean discounted return in the data from the (last - k)-th token of each word on, over all episodes
             that share the word up to that token [L, W]; row k is the value an ideal SARSA learns at offset k.
         start_value: mean discounted return of all episodes from their first token on.
@@ -111,7 +111,7 @@ class RankTest:
         better: str = "expert",
         worse: str = "suboptimal",
     ) -> RankTest:
-        """Reads the two groups off a data set whose episodes name their policy in ``info["policy"]``.
+        """Makes the test from a data set whose episodes name their policy in ``info["policy"]``.
 
         Raises:
             ValueError: one of the groups is empty, or the first utterances cannot be compared.
@@ -161,15 +161,15 @@ class RankTest:
 
     @property
     def ideal_sarsa(self) -> list[float]:
-        """The score of the behaviour's own values at each offset [L]."""
+        """The score of the behaviour's values at each offset [L]."""
         return [win_rate(values, self.better, self.worse) for values in self.behaviour]
 
     @property
     def ceiling(self) -> list[float]:
-        """The most that any value function can score at each offset [L].
+        """The highest score that any value function can reach at each offset [L].
 
-        Words that agree up to the compared token have one value. Among orders of the prefixes the best one sorts them
-        by how much likelier the better group uses them (Neyman and Pearson's lemma).
+        Words that agree up to the compared token have the same value. The best order of the prefixes is by the ratio of
+        their probabilities in the two groups (Neyman and Pearson's lemma).
         """
         scores = []
         for k in range(self.words.shape[1]):
@@ -182,7 +182,7 @@ class RankTest:
         return scores
 
     def tabular(self, dataset: EpisodeDataset, tau: float) -> dict[str, Any]:
-        """What ILQL's equations give on this log with one table entry per history: no network, no generalisation.
+        """The fixed point of ILQL on this log with one table entry per history: no network, no generalisation.
 
         Args:
             dataset: the one the test was made from.

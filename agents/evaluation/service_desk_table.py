@@ -1,7 +1,8 @@
-"""What every method would learn from a log of ServiceDesk if it knew each state by heart: one table entry per state.
+"""Exact learners for ServiceDesk: each method as a table with one entry per state of the log.
 
-A state is how things stand for the desk (``lang_envs.tasks.service_desk_acts.View``), an action an act. The turn is no
-part of it: a conversation hardly ever lasts until the last one, and states split by it are seen more rarely.
+A state is what the desk knows at the moment (``lang_envs.tasks.service_desk_acts.View``), and an action is an act. The
+number of the turn is not part of the state: few conversations last until the last turn, and the log would hold fewer
+samples of each state.
 
     pi_beta(a | s) = the share of a among the acts that the log took in s
     Q(s, a)        = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')
@@ -9,8 +10,8 @@ part of it: a conversation hardly ever lasts until the last one, and states spli
 
     policy   log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s)) + const
 
-tau = 1/2 is SARSA; with ``backup=1.0`` Monte Carlo; a higher tau is ILQL. Imitation is the policy at a weight of 0; of
-a part of the log it is %BC. Where the log never was, any act is as good as another.
+tau = 1/2 is SARSA, or Monte Carlo with ``backup=1.0``. A higher tau is ILQL. Imitation is the policy with a weight of
+0; on a part of the log it is %BC. In states that the log does not contain, all acts are equally likely.
 """
 
 from __future__ import annotations
@@ -39,16 +40,16 @@ _CONVERGED, _ROUNDING = 1e-6, 1e-9
 
 
 class Step(NamedTuple):
-    """A turn of the desk's."""
+    """One turn of the desk."""
 
     view: View
-    """how things stood"""
+    """the state before the turn"""
     act: Act
     reward: float
 
 
 def steps(speech: Speech, episode: Episode) -> list[Step]:
-    """What was done in an episode of the speech's task, turn by turn; its info has the context."""
+    """The turns of an episode of the speech's task; the episode's info must have the context."""
     task, end = speech.task, int(speech.tokenizer.eos_token_id)
     assert isinstance(task, ServiceDesk)
     context = episode.info["context"]
@@ -65,7 +66,7 @@ def steps(speech: Speech, episode: Episode) -> list[Step]:
 
 @dataclass(frozen=True)
 class DeskTable:
-    """By how things stand, of each act that the log took there: its share, and what it is worth more than the state."""
+    """The share and the advantage of each act that the log took in each state."""
 
     share: Mapping[View, Mapping[Act, float]]
     advantage: Mapping[View, Mapping[Act, float]]
@@ -79,14 +80,14 @@ class DeskTable:
         gamma: float = 1.0,
         backup: Backup = "token",
     ) -> DeskTable:
-        """Learns from a log.
+        """Makes the table of a log.
 
         Args:
-            speech: of the task that was logged, with its split, in the tokens of the log.
+            speech: the speech of the logged task, with its split and the log's tokens.
             episodes: the log, with its info.
             tau: the expectile, 0 < tau < 1.
             gamma: discount per turn.
-            backup: the lambda of TD(lambda); each name is one act, since an act is an utterance.
+            backup: the lambda of TD(lambda); all named backups are one step, because an act is a whole utterance.
 
         Raises:
             ValueError: tau outside (0, 1).
@@ -105,7 +106,7 @@ class DeskTable:
     def policy(
         self, view: View, greedy: bool = False, advantage_weight: float = 0.0, lm_top_p: float = 1.0
     ) -> Mapping[Act, float]:
-        """The probability of each act, decoded as tokens are by ``agents.decoding.LMPolicy``."""
+        """The probability of each act, decoded in the way ``agents.decoding.LMPolicy`` decodes tokens."""
         if view not in self.share:
             return _ANYTHING
         share = _likeliest(self.share[view], lm_top_p)
@@ -116,12 +117,12 @@ class DeskTable:
         return dict(zip(share, (chances / chances.sum()).tolist(), strict=True))
 
     def earns(self, task: ServiceDesk, **decoding: Any) -> float:
-        """The mean return of a decoding over all goals, exactly; arguments of :meth:`policy`."""
+        """The exact mean return of a decoding over all goals; the arguments are those of :meth:`policy`."""
         return exact_value(task, lambda view, turn: self.policy(view, **decoding))
 
 
 def _likeliest(share: Mapping[Act, float], top_p: float) -> dict[Act, float]:
-    """The smallest set of acts that holds ``top_p``."""
+    """The shares of the smallest set of acts with a total share of at least ``top_p``."""
     kept, before = {}, 0.0
     for act, p in sorted(share.items(), key=lambda item: -item[1]):
         if before >= top_p - _ROUNDING:
@@ -134,7 +135,7 @@ def _likeliest(share: Mapping[Act, float], top_p: float) -> dict[Act, float]:
 def _advantages(
     courses: Sequence[Sequence[Step]], tau: float, gamma: float, trace: float
 ) -> dict[tuple[View, Act], float]:
-    """Q(s, a) - V(s) of all that the log did: from V = 0 on, until a sweep over the log changes nothing."""
+    """Q(s, a) - V(s) of all acts of the log: from V = 0 on, sweeps over the log until nothing changes."""
     states: dict[View, int] = {}
     choices: dict[tuple[View, Act], int] = {}
     shape = (max(map(len, courses)) + 1, len(courses))

@@ -1,7 +1,7 @@
-"""Statistics of training runs: what a table of a few seeds may say.
+"""Statistics of a few training runs.
 
-A score matrix has one row per training run and one column per task, ``scores [R, K]``; a vector is one task. Runs are
-what is resampled, never evaluation episodes: the same network played twice is not two results.
+A score matrix has one row per training run and one column per task, ``scores [R, K]``; a vector is one task. The
+bootstrap resamples runs, never evaluation episodes: two evaluations of one network are not two results.
 
 Source: Agarwal et al., "Deep Reinforcement Learning at the Edge of the Statistical Precipice", NeurIPS 2021
 (arXiv 2108.13264): interquartile mean (section 4.3), stratified bootstrap intervals (section 4.1), probability of
@@ -45,7 +45,7 @@ def _matrix(scores: ArrayLike, name: str = "scores") -> Floats:
             f"{name} must be runs, or runs x tasks, with at least one of each, got the shape {np.shape(scores)}."
         )
     if not np.isfinite(matrix).all():
-        raise ValueError(f"{name} must be finite numbers; drop the runs that failed, and say so, before summarising.")
+        raise ValueError(f"{name} must be finite numbers; drop the failed runs, and report that, before summarising.")
     return matrix
 
 
@@ -65,7 +65,7 @@ def iqm(scores: Floats) -> Any:
 
 
 def standard_error(scores: ArrayLike) -> float:
-    """Standard error of the mean of scores [R]; NaN for one run, where nothing is known about the spread."""
+    """Standard error of the mean of scores [R]; NaN for one run, whose spread is unknown."""
     values = _matrix(scores)[:, 0]  # [R]
     return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
@@ -78,20 +78,20 @@ def bootstrap_interval(
     level: float = 0.95,
     together: bool = False,
 ) -> Interval:
-    """Percentile interval of a statistic by stratified bootstrap: runs are redrawn within each task separately.
+    """Percentile interval of a statistic by stratified bootstrap: runs are resampled within each task separately.
 
-    Where run r of every task goes on from the same weights, they are no K results but one (``together``).
+    If run r of every task starts from the same weights, its K results are not independent: use ``together``.
 
-    With few runs the interval is too narrow (it cannot leave the range of what was seen; with three runs of one task it
-    covers about three times in four, not 95 times in 100): read it as the spread of the runs, and run more seeds.
+    With few runs the interval is too narrow, because it cannot leave the range of the runs. With three runs of one task
+    it covers the true value about three times in four, not 95 times in 100. Read it as the spread of the runs.
 
     Args:
         scores: [R] or [R, K].
-        rng: where the resamples come from.
+        rng: generator of the resamples.
         statistic: maps [..., R, K] to [...].
-        resamples: bootstrap samples.
-        level: of confidence.
-        together: redraw whole rows of ``scores``, the same for all tasks.
+        resamples: number of bootstrap samples.
+        level: level of confidence.
+        together: resample whole rows of ``scores``, the same for all tasks.
 
     Returns:
         The interval; NaN at both ends for a single run.
@@ -109,7 +109,7 @@ def bootstrap_interval(
 
 
 def probability_of_improvement(ours: ArrayLike, theirs: ArrayLike) -> float:
-    """P(a run of ours beats a run of theirs), averaged over tasks; a tie counts one half (Mann-Whitney's U)."""
+    """P(a run of the first beats a run of the second), averaged over tasks; a tie counts 1/2 (Mann-Whitney's U)."""
     a, b = _matrix(ours, "ours"), _matrix(theirs, "theirs")  # [R, K], [R', K]
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"Both must have the same tasks, got {a.shape[1]} and {b.shape[1]} of them.")

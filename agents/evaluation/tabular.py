@@ -1,17 +1,16 @@
-"""The exact fixed point of ILQL on a log, for a learner that generalises nothing: one table entry per state.
+"""The exact fixed point of ILQL on a log, for a learner without generalisation: one table entry per state.
 
     Q(s, a) = mean over the log of y,   y = r + gamma ((1 - lambda) V(s') + lambda y')    (``value_learning``)
     V(s)    = the tau-expectile of Q(s, a) over the actions the log took in s
 
-With backup "implicit" Q(s, a) inside an utterance is where L_Q of ``value_learning`` is least: between the mean over
-the log of y and the tau-expectile of e, what the utterances that go on from there are worth at their ends.
+With backup "implicit", Q(s, a) inside an utterance is the minimum of L_Q of ``value_learning``. It lies between the
+mean of y over the log and the tau-expectile of e, the values at the ends of the utterances that continue from there.
 
 By default every history is a state of its own: the table is the prefix tree of the logged tokens. It is solved
-backwards, so nothing is trained. With tau = 1/2 these are the
-behaviour's own values (SARSA, Monte-Carlo returns), whatever lambda. With tau -> 1 and one step they are the best the
-log shows; with a backup to the end of the utterance a token is worth what the log said after it on average, and only
-the choice between tokens is the best. A network that scores otherwise does so by generalising, or by not having
-converged: that is what the table is for.
+backwards, without training. With tau = 1/2 the values are those of the behaviour (SARSA, Monte-Carlo returns), for any
+lambda. With tau -> 1 and one step they are those of the best continuation in the log. With a backup to the end of the
+utterance, the value of a token is the mean over its continuations in the log; only the choice between tokens is the
+best. If a network has other values than the table, it generalises or has not converged.
 """
 
 from __future__ import annotations
@@ -35,13 +34,14 @@ def tabular_values(
     """Q and V of every logged action.
 
     Args:
-        episodes: the log, B episodes and N tokens in all. A truncated episode counts as if nothing followed.
+        episodes: the log, B episodes and N tokens in all. A truncated episode counts as ended.
         tau: the expectile, 0 < tau < 1.
         gamma: discount per agent token.
         backup: how far a target looks before it bootstraps, as in ``agents.value_learning``.
-        end_id: the token that ends an utterance, which "utterance" and "implicit" need where two follow each other.
-        states: [T, B] numbers the state that each episode is in after token t, below T the longest episode's length;
-            only those before and after an agent's token are read. None: every history is one (:func:`prefixes`).
+        end_id: the token that ends an utterance; "utterance" and "implicit" need it if two utterances follow each
+            other.
+        states: [T, B], the number of the state of each episode after token t; T is the longest episode's length. Only
+            states before and after an agent's token are read. None: every history is a state (:func:`prefixes`).
 
     Returns:
         ``(q, v)``, both [N] and aligned with ``episodes.tokens``: Q of the token taken and V of the state it was taken
@@ -81,7 +81,7 @@ def tabular_values(
 
 
 def _traces(episodes: Episodes, backup: Backup, end_id: int | None) -> NDArray[np.float64]:
-    """The lambda of each token that the agent took, [N]."""
+    """The lambda of each token of the agent, [N]."""
     taken = np.flatnonzero(episodes.is_action)  # [K]
     trace = np.zeros(len(episodes.tokens))  # [N]
     if backup in ("utterance", "implicit"):
@@ -92,7 +92,7 @@ def _traces(episodes: Episodes, backup: Backup, end_id: int | None) -> NDArray[n
 
 
 def prefixes(episodes: Episodes) -> NDArray[np.int64]:
-    """Numbers every history of the log, [T, B]: episodes that agree up to token t share one at t; -1 past the end."""
+    """Numbers the histories of the log, [T, B]: episodes that agree up to token t share a number; -1 after the end."""
     lengths = np.diff(episodes.offsets)  # [B]
     number = np.full((lengths.max(), len(lengths)), -1, np.int64)  # [T, B]
     before = np.zeros(len(lengths), np.int64)  # [B]
@@ -117,7 +117,7 @@ def _implicit(
     group: NDArray[np.int64],
     tau: float,
 ) -> NDArray[np.float64]:
-    """The q of each element's group at which the error of the "implicit" backup is least: [n] each -> [n]."""
+    """The q that minimises the error of the "implicit" backup in each element's group: [n] each -> [n]."""
     best = np.where(inside, 2 * tau - 1, 0.0)  # [n] how much the expectile of ``end`` counts
     rounding = 1e-9 * max(np.abs(y).max(), np.abs(end).max())
     q, before = group_mean(y, group), None
@@ -131,8 +131,8 @@ def _implicit(
 def group_expectile(x: NDArray[np.float64], group: NDArray[np.int64], tau: float) -> NDArray[np.float64]:
     """The tau-expectile of each element's group: x [n], group [n] -> [n].
 
-    Iterates the weighted mean whose weights it decides, which is Newton's method on a piecewise quadratic: it stops at
-    the exact solution once no element changes sides.
+    Iterates a weighted mean whose weights depend on the last mean. This is Newton's method on a piecewise quadratic
+    function, and is exact once no element changes sides.
     """
     expectile = group_mean(x, group)
     above, before = x > expectile, None

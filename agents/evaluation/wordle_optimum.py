@@ -3,9 +3,9 @@
     Q(S, w)  = sum over feedback that is not all green of |S_f| / |S| (-1 + gamma^6 V(S_f))      at the guess's end
     V(S)     = max over the words w of the list of Q(S, w)
 
-Here S_f is what feedback f to w leaves of S, and V after the last guess is 0. Values before the end of a guess are
-discounted once for each token that is left. A branch is cut where even guessing right at the next turn would not
-reach the best word found: V(S) <= -(1 - 1 / |S|).
+Here S_f are the words of S that agree with feedback f to w, and V after the last guess is 0. Values before the end of a
+guess are discounted once for each token that is left. A branch is cut if even a right guess at the next turn would not
+be better than the best word found: V(S) <= -(1 - 1 / |S|).
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ Ints = NDArray[np.int64]
 
 
 class WordleOptimum:
-    """The best that can be had of a game whose hidden word is any of the list.
+    """The optimal values of a game whose hidden word is any word of the list.
 
     Args:
         task: the game; its guesses must be words of the list.
         gamma: discount per token of the agent; 1 for the best mean return.
 
     Raises:
-        ValueError: the list is too long, or other guesses than its words are valid.
+        ValueError: the list is too long, or guesses outside the list are valid.
     """
 
     def __init__(self, task: Wordle, gamma: float = 1.0) -> None:
@@ -41,7 +41,7 @@ class WordleOptimum:
                 "use words='english-400' or a shorter list."
             )
         if not task.require_dictionary:
-            raise ValueError("The optimum is over the words of the list: play with require_dictionary=True.")
+            raise ValueError("The optimum is computed over the words of the list: use require_dictionary=True.")
         self.task, self.gamma = task, gamma
         self._patterns = task.lexicon.patterns(task.feedback).astype(np.int64)  # [W, W] guess, hidden
         self._after = gamma**SAID  # from a guess's end to the end of the next
@@ -60,9 +60,9 @@ class WordleOptimum:
         """
         consistent, turn, said = standing(self.task, history)
         if turn >= self.task.max_turns:
-            raise ValueError("The game is over: Q is of the tokens of a guess.")
+            raise ValueError("The game is over: there is no next guess whose Q could be computed.")
         if not consistent.any():
-            raise ValueError("No word of the list agrees with the feedback: it was played with another list or rule.")
+            raise ValueError("No word of the list agrees with the feedback: the game has another list or rule.")
         q, place = np.full(len(VOCABULARY), np.nan), len(said)
         letters = self.task.lexicon.letters  # [5, W]
         fits = np.ones(len(self.task.words), np.bool_)
@@ -106,7 +106,7 @@ class WordleOptimum:
         return self._known[key]
 
     def _bounds(self, hidden: Ints) -> Floats:
-        """What Q of each word [W] cannot exceed."""
+        """An upper bound of Q of each word [W]."""
         given = self._patterns[:, hidden]  # [W, n]
         cells = given + NUM_PATTERNS * np.arange(len(given))[:, None]
         sizes = np.bincount(cells.ravel(), minlength=NUM_PATTERNS * len(given)).reshape(len(given), -1)  # [W, 243]

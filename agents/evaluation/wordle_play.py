@@ -1,4 +1,4 @@
-"""What a table of Wordle earns: many games at once, with arrays."""
+"""The returns of a Wordle table: plays many games at once, with arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from agents.evaluation.wordle_tables import WordleTable
 from lang_envs.tasks.wordle_patterns import SOLVED, WORD_LENGTH, choose_with
 
 GAMES = 40_000
-"""the standard error of a mean return of -2 is then about .005"""
+"""With this number the standard error of a mean return of -2 is about .005."""
 _CHUNK = 8192  # games whose [n, W] arrays are in memory at once
 
 Ints = NDArray[np.int64]
@@ -24,11 +24,11 @@ def returns(
     """The returns of simulated games, [games].
 
     Args:
-        table: who plays.
-        decoding: how it speaks, arguments of ``WordleTable.speech``.
-        hidden: places of the words that are hidden, each as often as any other or one time less; None: all.
-        games: how many are played.
-        seed: of the games.
+        table: the table that plays.
+        decoding: its decoding, arguments of ``WordleTable.speech``.
+        hidden: places of the hidden words in the list; their numbers of games differ by at most one. None: all words.
+        games: number of games.
+        seed: seed of the games.
     """
     rng, speech = np.random.default_rng(seed), _Speech(table, decoding)
     words = np.arange(len(table.task.words)) if hidden is None else np.asarray(hidden, np.int64)

@@ -1,7 +1,7 @@
-"""The states of Wordle that exact learners tell apart: words that agree with all feedback, turn, letters said.
+"""The states of Wordle for exact learners: the words that agree with all feedback, the turn, and the letters said.
 
-A state is known by a 64-bit fingerprint, so that those of all games are compared as arrays. Two of a million states
-share one with a probability of 3e-8.
+A state has a 64-bit fingerprint, so that the states of all games are compared as arrays. Among a million states, the
+probability that two share a fingerprint is 3e-8.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def _mixed(x: Keys) -> Keys:
 
 @dataclass(frozen=True, eq=False)
 class LoggedStates:
-    """Where the games of a log went; B games, at most T tokens.
+    """The states of the games of a log; B games, at most T tokens.
 
     Attributes:
         number: [T, B] of the state after each token of a guess, and before its first: equal within a row of the array
@@ -65,14 +65,14 @@ class LoggedStates:
         """Reads a log.
 
         Raises:
-            ValueError: a guess is no word of the task's list, or the log is not Wordle's.
+            ValueError: a guess is not in the task's list, or the log is not one of Wordle.
         """
         lengths = np.diff(games.offsets)  # [B]
         over = games.tokens[games.offsets[1:] - 1] == VOCABULARY[OVER]  # [B]
         parts = [games.tokens[a:b] for a, b in zip(games.offsets[:-1], games.offsets[1:] - over, strict=True)]
         played = read(parts)
         if (played.answered.sum(axis=0) != played.turns).any() or (lengths - over != 1 + TURN * played.turns).any():
-            raise ValueError("An exact learner of Wordle needs logs whose guesses were all answered; some was invalid.")
+            raise ValueError("An exact learner of Wordle needs logs with valid guesses only; at least one is invalid.")
         number = np.zeros((lengths.max(), len(lengths)), np.int64)
         consistent = np.ones((len(lengths), len(task.words)), np.bool_)  # [B, W]
         roots: list[Keys] = []
@@ -80,7 +80,7 @@ class LoggedStates:
             rows = np.flatnonzero(played.turns > turn)  # [m]
             guesses = played.letters[:, turn, rows]  # [5, m]
             if (task.lexicon.find(guesses) < 0).any():
-                raise ValueError("An exact learner of Wordle needs logs whose guesses are words of the list.")
+                raise ValueError("An exact learner of Wordle needs logs whose guesses are all in the word list.")
             keys, at = keys_of(consistent[rows], turn), TURN * turn
             known, number[at, rows] = np.unique(keys, return_inverse=True)
             roots.append(known)
@@ -92,7 +92,7 @@ class LoggedStates:
 
 
 def standing(task: Wordle, history: NDArray[np.int32]) -> tuple[NDArray[np.bool_], int, list[int]]:
-    """Where a history stands: the words [W] that agree with it, the guesses made, and the tokens of the next one.
+    """The state of a history: the words [W] that agree with it, the number of guesses, and the tokens of the next one.
 
     Raises:
         ValueError: it does not begin like a game of Wordle.

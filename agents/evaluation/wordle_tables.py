@@ -1,16 +1,17 @@
-"""What every method would learn from a log of Wordle if it knew each state by heart: one table entry per state.
+"""Exact learners for Wordle: each method as a table with one entry per state of the log.
 
 A state is the set of words that agree with all feedback, the turn, and the letters of the guess so far
-(``wordle_states``). Two games that narrowed the words down alike are in the same state, whatever their guesses were:
-no method can learn more from the log without knowing how words are spelled alike.
+(``wordle_states``). Two games with the same remaining words are in the same state, even if their guesses differ. Only a
+method that generalises over the spelling of words can learn more from the log.
 
     pi_beta(a | s) = the share of a among the tokens that the log took in s
     Q, V           = the fixed point of ``tabular`` on these states
 
     policy   log pi(a | s) = log pi_beta(a | s) + advantage_weight (Q(s, a) - V(s)) + const       token by token
 
-tau = 1/2 is SARSA; with ``backup=1.0`` Monte Carlo; a higher tau is ILQL. Imitation is the policy at a weight of 0; of
-a part of the log it is %BC. In a state that the log never was in, the guess is any word that agrees with all feedback.
+tau = 1/2 is SARSA, or Monte Carlo with ``backup=1.0``. A higher tau is ILQL. Imitation is the policy with a weight of
+0; on a part of the log it is %BC. In a state that the log does not contain, the guess is a random word that agrees with
+all feedback.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ _ROUNDING = 1e-9  # of sums of probabilities
 
 @dataclass(frozen=True, eq=False)
 class WordleTable:
-    """N states and E tokens that the log took in them; the tokens of state n are ``first[n]`` to ``first[n + 1]``.
+    """N states with the E tokens that the log took in them; state n has the tokens ``first[n]`` to ``first[n + 1]``.
 
     Attributes:
         task: the game.
@@ -79,7 +80,7 @@ class WordleTable:
         return _table(task, games, logged, q, v)
 
     def states(self, consistent: NDArray[np.bool_], turn: int) -> Ints:
-        """The states [n] in which these words [n, W] agree with all feedback; -1 where the log never was."""
+        """The states [n] in which these words [n, W] agree with all feedback; -1 for states outside the log."""
         keys = keys_of(consistent, turn)
         at = np.minimum(np.searchsorted(self.roots, keys), len(self.roots) - 1)
         return np.where(self.roots[at] == keys, self.root_states[at], -1)
@@ -111,7 +112,7 @@ class WordleTable:
         temperature: float = 1.0,
         top_p: float = 1.0,
     ) -> Floats:
-        """The probability [E] of each token in its state, decoded as by ``agents.decoding.LMPolicy``."""
+        """The probability [E] of each token in its state, decoded in the way of ``agents.decoding.LMPolicy``."""
         score = np.log(np.where(self._likeliest(self.share, lm_top_p), self.share, 1e-300))  # [E]
         if advantage_weight:
             gain = advantage_weight * (self.q - self.v[self._state])  # [E]
@@ -126,7 +127,7 @@ class WordleTable:
         return self._normalised(np.where(self._likeliest(p, top_p), p, 0.0))
 
     def _likeliest(self, p: Floats, top_p: float) -> NDArray[np.bool_]:
-        """Which tokens [E] are in the smallest set of their state's that holds ``top_p``."""
+        """Whether each token [E] is in the smallest set of its state's tokens with a probability of ``top_p``."""
         if top_p >= 1:
             return p > 0
         order = np.lexsort((-p, self._state))

@@ -1,11 +1,11 @@
-"""Off-policy evaluation: what a policy would be paid, estimated from episodes that another policy played.
+"""Off-policy evaluation: estimates the return of a policy from episodes that another policy played.
 
     from agents.ope import evaluate
     found = evaluate(agent.policy(), "data/held-out", np.random.default_rng(0))
     for estimate in found.estimates:
         print(estimate.name, estimate.value, estimate.interval, *estimate.warnings)
 
-``estimators`` is the statistics in numpy, ``fitted_q`` learns the values of a policy it did not see play.
+``estimators`` has the statistics in numpy. ``fitted_q`` learns the values of a policy from episodes of another policy.
 """
 
 from agents.ope.estimators import Estimate, estimates

@@ -1,7 +1,7 @@
-"""Estimates of a policy's value from what another policy said, in numpy: importance sampling and doubly robust.
+"""Estimates of a policy's value from another policy's episodes, in numpy: importance sampling and doubly robust.
 
-Episode i of B was played by the behaviour policy mu; the question is what the target policy pi would have been paid.
-With rho_t = pi(a_t | s_t) / mu(a_t | s_t) per token, w_t = rho_0 ... rho_t and w_-1 = 1:
+The behaviour policy mu played the B episodes. The estimate is the value of the target policy pi. With the ratio
+rho_t = pi(a_t | s_t) / mu(a_t | s_t) per token, w_t = rho_0 ... rho_t and w_-1 = 1:
 
     ordinary                (1 / B) sum_i  w_T  sum_t gamma^t r_t                         unbiased
     weighted                sum_i w_T sum_t gamma^t r_t  /  sum_i w_T                     consistent, far less variance
@@ -10,28 +10,29 @@ With rho_t = pi(a_t | s_t) / mu(a_t | s_t) per token, w_t = rho_0 ... rho_t and 
     doubly_robust           (1 / B) sum_i  sum_t gamma^t (w_t (r_t - Q(s_t, a_t)) + w_t-1 V(s_t))
     fitted_q                (1 / B) sum_i  V(s_0)                                         as good as Q is
 
-Doubly robust is unbiased for any Q that was not fitted to the same episodes, if V(s) = sum_a pi(a | s) Q(s, a): what
-w_t Q takes away on average is then what w_t-1 V adds. ``ActionValues`` computes V itself. An episode that has ended
-keeps its last weight. Precup, Sutton and Singh 2000 ("Eligibility traces for off-policy policy evaluation"); Jiang and
+Doubly robust is unbiased for any Q that was not fitted to the same episodes, if V(s) = sum_a pi(a | s) Q(s, a): then
+w_t Q and w_t-1 V cancel on average. ``ActionValues`` therefore computes V itself. An episode that has ended keeps its
+last weight. Sources: Precup, Sutton and Singh 2000 ("Eligibility traces for off-policy policy evaluation"); Jiang and
 Li 2016 (arXiv:1511.03722); Thomas and Brunskill 2016 (arXiv:1604.00923).
 
-The products w grow or vanish with every token, and with long episodes all weight comes to lie on a few of them. The
-effective sample size (sum w)^2 / sum w^2 counts those, and no interval means anything where it is small.
+The products w grow or shrink with every token, so with long episodes a few episodes have almost all the weight. The
+effective sample size (sum w)^2 / sum w^2 is the number of these episodes. If it is small, the intervals mean nothing.
 
-What the log can never show has no weight at all. The first two hold of episodes that mu may play, and
+Episodes that mu never plays have no weight. The estimators are unbiased or consistent only for the others, and
 
-    E_mu[w_T] = 1 - m                      m is the mass that pi has on what mu never says
+    E_mu[w_T] = 1 - m                      m is the probability under pi of episodes that mu never plays
     J = E_mu[w_T G] + m E_pi[G | rest]     G is the return, J the value of pi
 
-(Sachdeva, Su and Joachims 2020, arXiv:2006.09438). Nothing in the log tells the last factor, but it lies between the
-least and the greatest return, g and h (Manski 1990, "Nonparametric bounds on treatment effects"). m is estimated by
-1 - mean w_T where that is positive, and intervals of the bootstrap [low, high] are widened to hold
+(Sachdeva, Su and Joachims 2020, arXiv:2006.09438). The log does not determine the last factor. It lies between the
+lowest and the highest return, g and h (Manski 1990, "Nonparametric bounds on treatment effects"). m is estimated by
+max(0, 1 - mean w_T). The bootstrap's interval [low, high] is widened to contain
 
     ordinary, per_decision             low + m g              high + m h
     weighted, weighted_per_decision    (1 - m) low + m g      (1 - m) high + m h
-    doubly_robust, fitted_q            low - m (h - g)        high + m (h - g)         Q itself may be wrong of the rest
+    doubly_robust, fitted_q            low - m (h - g)        high + m (h - g)         Q may be wrong for the rest
 
-(per decision, as if all were paid at the end). The estimates are left as they are: a value of pi on what mu may say.
+For the estimators per decision this assumes that all rewards are paid at the end. The estimates themselves are not
+changed: they are values of pi on episodes that mu may play.
 """
 
 from __future__ import annotations
@@ -54,13 +55,13 @@ class Estimate:
     """One estimate of the value of a policy.
 
     Attributes:
-        name: of the estimator.
-        value: the estimate; NaN where there is none, infinite where it is too large for a float.
-        interval: of a bootstrap over episodes, 95%, widened by what the policy says and the log never shows; it knows
-            of no other error than this and that of drawing the episodes.
-        effective: how many episodes the estimate rests on; where weights differ per decision, at the worst of the
-            decisions that were paid.
-        warnings: why not to trust it, in words.
+        name: the name of the estimator.
+        value: the estimate; NaN if there is none, infinite if it is too large for a float.
+        interval: the 95 % bootstrap interval over episodes, widened for episodes that the log never shows. It covers
+            no other errors.
+        effective: the effective number of episodes; if weights differ per decision, the smallest number at any decision
+            with a reward.
+        warnings: reasons not to trust the estimate, in words.
     """
 
     name: str
@@ -71,7 +72,7 @@ class Estimate:
 
 
 def estimators(log: Log, gamma: float) -> dict[str, Statistic]:
-    """Every estimator the log allows, as a function of how often each of its episodes counts."""
+    """Every estimator that the log allows, as a function of the number of times that each episode counts."""
     discount = gamma ** np.arange(log.mask.shape[1])  # [A]
     reward = np.where(log.mask, log.reward, 0.0) * discount  # [B, A]
     found: dict[str, Statistic] = {}
@@ -100,26 +101,26 @@ def estimates(
     resamples: int = 1000,
     returns: tuple[float, float] | None = None,
 ) -> list[Estimate]:
-    """All six estimates, or why there is none.
+    """All six estimates; one that cannot be made is NaN and has a warning.
 
     Episodes whose log-probabilities are not all known are left out of the first five.
 
     Args:
         log: the episodes.
-        rng: where the bootstrap samples come from.
+        rng: generator of the bootstrap samples.
         gamma: discount per token of the agent.
-        least: effective episodes below which an estimate is called hopeless.
-        resamples: bootstrap samples.
-        returns: the least and the greatest return that any episode can have; None: that the log has.
+        least: number of effective episodes below which an estimate is called hopeless.
+        resamples: number of bootstrap samples.
+        returns: the lowest and the highest return that an episode can have; None: those of the log.
 
     Raises:
-        ValueError: ``returns`` is no range.
+        ValueError: ``returns`` is not a range.
     """
     known, discount = log.known, gamma ** np.arange(log.mask.shape[1])  # [B], [A]
     logged = (np.where(log.mask, log.reward, 0.0) * discount).sum(1)  # [B]
     bounds = Interval(*((logged.min(), logged.max()) if returns is None else returns))
     if not bounds.low <= bounds.high:
-        raise ValueError(f"returns are the least and the greatest that an episode can have, not {returns}.")
+        raise ValueError(f"returns are the lowest and the highest of an episode, in this order, not {returns}.")
     unknown, missing = trust.of_unknown(log), 0.0
     found: list[Estimate] = []
     if known.any():
@@ -137,8 +138,8 @@ def estimates(
                 found.append(Estimate(name, value, widened(name, drawn, missing, bounds), size, why))
     else:
         none = (
-            "hopeless: the log has no log-probabilities of what was said; name who said it, or a run of bc on the log, "
-            "as --behaviour"
+            "hopeless: the log has no log-probabilities of its actions; pass the policy that played it, or a run of bc "
+            "on the log, as --behaviour"
         )
         for name in _BY_WEIGHTS:
             if name != "doubly_robust" or log.values is not None:
@@ -147,14 +148,14 @@ def estimates(
         value, drawn = _bootstrapped(estimators(log, gamma)["fitted_q"], len(known), rng, resamples)
         fitted = Estimate("fitted_q", value, widened("fitted_q", drawn, missing, bounds), float(len(known)))
         [weighted] = [other for other in found if other.name == "weighted"]
-        why = tuple(w for w in weighted.warnings if w.startswith("what the policy says"))
+        why = tuple(w for w in weighted.warnings if w.startswith("the log does not hold all"))
         why += trust.of_fitted(value, weighted.interval, weighted.effective, least)
         found.append(replace(fitted, warnings=why))
     return found
 
 
 def widened(name: str, drawn: Interval, missing: float, returns: Interval) -> Interval:
-    """The interval of an estimator, with what the mass that the log never shows could be paid (see the module)."""
+    """The interval of an estimator, widened for episodes that the log never shows (see the module)."""
     low, high = drawn
     if name in ("ordinary", "per_decision"):
         ends = low + missing * returns.low, high + missing * returns.high
@@ -168,7 +169,7 @@ def widened(name: str, drawn: Interval, missing: float, returns: Interval) -> In
 def _bootstrapped(
     statistic: Statistic, episodes: int, rng: np.random.Generator, resamples: int
 ) -> tuple[float, Interval]:
-    """The estimate and the interval of a bootstrap, NaN where samples are no numbers."""
+    """The estimate and its bootstrap interval; NaN if samples are not numbers."""
     value = float(statistic(np.ones((1, episodes)))[0])
     even = np.full(episodes, 1 / episodes)
     sizes = [min(_AT_ONCE, resamples - at) for at in range(0, resamples, _AT_ONCE)]

@@ -31,14 +31,14 @@ ROWS = 64  # episodes read at once
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What logged episodes say of a policy that did not play them.
+    """The evaluation of a policy on logged episodes of another policy.
 
     Attributes:
-        estimates: of its value, one for each estimator.
-        episodes: how many were logged.
-        logged: their mean discounted return: the value of the policy that played them.
-        covered: mean weight of the episodes, about 1 where they hold what the policy would say; NaN where unknown.
-        returns: what intervals allow to the rest.
+        estimates: estimates of the policy's value, one for each estimator.
+        episodes: number of logged episodes.
+        logged: the mean discounted return of the logged episodes, which is the value of the policy that played them.
+        covered: the mean weight of the episodes, about 1 if they hold all that the policy may say; NaN if unknown.
+        returns: the range of returns that intervals assume for other episodes.
     """
 
     estimates: list[Estimate]
@@ -60,28 +60,30 @@ def evaluate(
     progress: bool = False,
     **settings: Any,
 ) -> Evaluation:
-    """Estimates what ``policy`` would be paid, from episodes that no part of it was trained on.
+    """Estimates the value of ``policy`` from episodes that no part of it was trained on.
 
-    Q is fitted twice, on either half of the episodes, and used on the other half: fitted to the episodes it corrects,
-    it would explain away what it should be corrected by.
+    Q is fitted twice, once on each half of the episodes, and used on the other half. A Q that was fitted to the same
+    episodes would make the doubly robust estimate biased.
 
     Args:
-        policy: an ``LMPolicy``, as ``agent.policy(...)`` makes it; one that is greedy is another than one that samples.
+        policy: an ``LMPolicy``, as ``agent.policy(...)`` makes it. A greedy policy is a different policy than a sampled
+            one.
         data: episodes held out from its training.
-        rng: of the halves, of fitted Q and of the bootstrap.
-        behaviour: who played the episodes, where they do not hold their log-probabilities or not those of all; an agent
-            trained by ``bc`` on the same log is the usual stand-in, and its errors are then the estimates' too. One
-            that is greedy tells nothing: episodes that need it count as unknown.
-        fitted_steps: optimiser steps of each half's fitted Q; 0 does without Q, V and the doubly robust estimate.
-        gamma: discount per token of the agent; 1 compares with returns as they are reported.
-        least: effective episodes below which an estimate is called hopeless.
-        returns: the least and the greatest return that any episode can have, which intervals allow to what the policy
-            says and the log never shows; None: of the episodes and of the environment's reference scores.
-        progress: show how far it is, where it takes long.
+        rng: generator of the halves, of fitted Q and of the bootstrap.
+        behaviour: the policy that played the episodes, needed if they lack log-probabilities. An agent trained by
+            ``bc`` on the same log is the usual replacement; its errors then enter the estimates. A greedy behaviour
+            policy does not help: the log-probabilities of episodes that need it count as unknown.
+        fitted_steps: optimiser steps of each half's fitted Q; 0 omits Q, V and the doubly robust estimate.
+        gamma: discount per token of the agent; 1 makes estimates comparable with reported returns.
+        least: number of effective episodes below which an estimate is called hopeless.
+        returns: the lowest and the highest return that an episode can have. Intervals assume them for episodes that the
+            log never shows. None: the range of the logged returns and the environment's reference scores.
+        progress: whether to show a progress bar.
         **settings: fields of ``FitConfig`` for fitted Q. A step takes 64 episodes, or all of a half that has fewer.
 
     Raises:
-        ValueError: a policy without a distribution of tokens, episodes in other tokens, or fewer than two to fit Q on.
+        ValueError: the policy has no distribution of tokens, the episodes have other tokens, or there are fewer than
+            two episodes to fit Q on.
     """
     data = data if isinstance(data, EpisodeDataset) else EpisodeDataset.load(data)
     target = speaker(policy)
@@ -103,17 +105,17 @@ def evaluate(
 
 
 def _bounds(data: EpisodeDataset, returns: Floats) -> Interval:
-    """The least and the greatest of the logged returns [B] and of the scores that the environment is known to allow."""
+    """The lowest and the highest of the logged returns [B] and of the environment's reference scores."""
     scores = data.provenance.get("reference_scores") or {}
     known = [score for name in ("random", "expert", "optimum") if isinstance(score := scores.get(name), int | float)]
     return Interval(float(min([returns.min(), *known])), float(max([returns.max(), *known])))
 
 
 def _of_greedy(found: list[Estimate], least: float) -> list[Estimate]:
-    """Says why a greedy policy's weights are worth nothing, where they are."""
+    """Adds a warning to the estimates of a greedy policy that rest on too few episodes."""
     why = (
-        "a greedy policy says one thing after everything, which the log hardly ever holds: estimate it as it samples "
-        "(greedy=false)"
+        "a greedy policy says only one reply to each history, and the log seldom holds this reply: estimate it as it "
+        "samples (greedy=false)"
     )
     return [
         replace(e, warnings=(*e.warnings, why)) if e.name != "fitted_q" and e.effective < least else e for e in found
@@ -121,13 +123,13 @@ def _of_greedy(found: list[Estimate], least: float) -> list[Estimate]:
 
 
 def _columns(data: EpisodeDataset, target: LMPolicy, behaviour: LMPolicy | None, progress: bool) -> dict[str, Any]:
-    """Everything of a ``Log`` but the values."""
+    """All columns of a ``Log`` except the values."""
     found: dict[str, list[Any]] = {name: [] for name in ("reward", "mask", "target", "behaviour")}
     with progress_bar("Reading episodes", len(data), progress) as advance:
         for done, batch in _batches(data, np.arange(len(data)), target):
             known = np.where(batch.known.numpy() > 0, batch.logprob.double().numpy(), np.nan)  # [b, A]
             if behaviour is not None and np.isnan(known[batch.mask.numpy() > 0]).any():
-                # A greedy policy has probability 0 or 1 of everything: where it agrees, it still may not have played.
+                # A greedy policy has only probabilities 0 and 1: one that agrees with the log may not have played it.
                 others = np.full_like(known, -np.inf) if behaviour.greedy else logprobs(behaviour, batch)
                 known = np.where(np.isnan(known), others, known)
             found["reward"].append(batch.reward.double().numpy())
@@ -147,11 +149,11 @@ def _fitted(
     progress: bool,
     settings: dict[str, Any],
 ) -> ActionValues:
-    """Q and V of every decision, [B, A] each, by a model that was fitted to the other half of the episodes."""
+    """Q and V of every decision, [B, A] each, from a model that was fitted to the other half of the episodes."""
     if len(data) < 2:
         raise ValueError("Fitted Q needs at least two episodes, one to fit and one to value; set fitted_steps=0.")
     halves = np.array_split(rng.permutation(len(data)), 2)
-    place = np.argsort(np.concatenate(halves))  # [B] where each episode comes out below
+    place = np.argsort(np.concatenate(halves))  # [B] the place of each episode in the concatenation below
     found: list[ActionValues] = []
     with progress_bar("Fitting Q", 2 * steps, progress) as advance:
         for i, (own, other) in enumerate((halves, halves[::-1])):
@@ -166,14 +168,14 @@ def _fitted(
 
 
 def _batches(data: EpisodeDataset, rows: NDArray[np.int64], policy: LMPolicy) -> Iterator[tuple[int, Batch]]:
-    """The episodes ``rows``, in that order, and how many of them are done after each batch."""
+    """Batches of the episodes ``rows``, in that order, each with the number of episodes done after it."""
     for at in range(0, len(rows), ROWS):
         episodes = data.rows(rows[at : at + ROWS])
         yield at + len(episodes), collate(episodes, policy.tokenizer.pad_token_id, policy.end_id)
 
 
 def logprobs(policy: LMPolicy, batch: Batch) -> Floats:
-    """The log-probability of what was said, under ``policy`` [B, A]: -inf where it never says it, 0 in the padding."""
+    """Log-probabilities of the actions under ``policy`` [B, A]: -inf for one that it never says, 0 in the padding."""
     device = policy.model.device
     there = batch.to(device)
     with torch.inference_mode():
@@ -185,6 +187,6 @@ def logprobs(policy: LMPolicy, batch: Batch) -> Floats:
 
 
 def _joined(parts: list[Any]) -> Any:
-    """Arrays [b, A] of different widths as one, padded on the right."""
+    """Joins arrays [b, A] of different widths into one, padded on the right."""
     width = max(part.shape[1] for part in parts)
     return np.concatenate([np.pad(part, ((0, 0), (0, width - part.shape[1]))) for part in parts])

@@ -1,17 +1,17 @@
-"""Fitted Q evaluation (Le et al. 2019, arXiv:1903.08738): the values of a policy, from episodes it did not play.
+"""Fitted Q evaluation (Le et al. 2019, arXiv:1903.08738): the values of a policy, from episodes of another policy.
 
     V(s) = sum_a pi(a | s) Qbar(s, a)                          Qbar is the target head
-    y    = r + gamma (V(s') + trace pi(a' | s') (y' - Qbar(s', a')))       r behind the last token of an episode
+    y    = r + gamma (V(s') + trace pi(a' | s') (y' - Qbar(s', a')))       r after the last token of an episode
     L_Q  = (y - Q(s, a))^2
 
-The sum over the vocabulary is exact, since Q is one row per state and pi is known. What differs from the paper, whose
-target is the one with trace 0: the rest of what was said counts as far as pi would have said the same, so that a reward
-reaches the tokens before it at once and not one in every few steps (tree backup, Precup, Sutton and Singh 2000; the
-fixed point is the same, for any log); one optimiser step at a time with a target that follows by Polyak averaging,
-instead of a regression to its end for each new target; one Q head, since the smaller of two would be biased low.
+The sum over the vocabulary is exact, because Q has one row per state and pi is known. Three things differ from the
+paper. The paper's target has trace 0. With a trace, later logged tokens count with their probability under pi, so that
+a reward reaches all earlier tokens in one step (tree backup, Precup, Sutton and Singh 2000; the fixed point is the same
+for any log). The target follows Q by Polyak averaging after every optimiser step; in the paper each target is followed
+by a whole regression. There is one Q head, because the smaller of two would be biased low.
 
-What is evaluated is the discounted sum of rewards up to where the environment ended or cut the episode, as it is
-reported elsewhere, so that nothing follows a truncated episode here.
+The evaluated return is the discounted sum of rewards until the environment ended or truncated the episode, as in all
+reports. A truncated episode therefore has no value after its end.
 
 Metrics: ``value/q`` and ``value/v`` are means of Qbar(s, a) and V(s).
 """
@@ -44,19 +44,20 @@ class FittedQConfig:
     gamma: float = 1.0
     """discount per token of the agent"""
     trace: float = 1.0
-    """how far targets follow what was said, as far as the policy would have said it: 0 is one step of the log"""
+    """weight of later logged tokens in a target, which also count with their probability under pi; 0 is one-step
+    targets"""
     target_rate: float = 0.05
     """Polyak rate of the target head, after every optimiser step"""
     num_q: int = 1
-    """Q heads"""
+    """number of Q heads"""
     zero_init: bool = True
-    """start as a constant: tokens the log never shows keep it until others move it"""
+    """start Q as a constant, so that tokens outside the log have no random values"""
     bias_init: float = 0.0
-    """that constant"""
+    """the initial constant of Q"""
 
 
 class FittedQ(Agent):
-    """Learns what a given policy would be paid, from any episodes; make one with ``FittedQ.of``."""
+    """Learns the values of a given policy from any episodes; make one with ``FittedQ.of``."""
 
     name = "fitted_q"
     needs_values = True
@@ -68,7 +69,7 @@ class FittedQ(Agent):
 
     @classmethod
     def of(cls, policy: Policy, config: FittedQConfig | None = None, seed: int = 0) -> Self:
-        """Ready to learn the values of ``policy``, starting from a copy of its language model.
+        """An agent that learns the values of ``policy``; it starts from a copy of the policy's language model.
 
         Raises:
             ValueError: the policy has no distribution of tokens.
@@ -92,7 +93,7 @@ class FittedQ(Agent):
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _targets(self, batch: Batch, pi: Tensor, q_bar: Tensor, v: Tensor) -> Tensor:
-        """What Q is regressed on, from pi(a | s), Qbar(s, a) and V(s) of each: [K]."""
+        """The targets of Q, from pi(a | s), Qbar(s, a) and V(s) of each action: [K]."""
         c, real = self.config, batch.mask > 0  # [B, A]
         columns = torch.zeros(3, *real.shape, dtype=v.dtype, device=v.device)  # [3, B, A]
         columns[:, real] = torch.stack([v - c.trace * pi * q_bar, c.trace * pi, batch.reward[real]])
@@ -104,13 +105,13 @@ class FittedQ(Agent):
         return target[real]
 
     def after_step(self, step: int) -> None:
-        """Moves the target."""
+        """Moves the target head."""
         super().after_step(step)
         self.model.update_targets(self.config.target_rate)
 
     @torch.no_grad()
     def values(self, batch: Batch) -> ActionValues:
-        """Qbar of every token said and V of the state before it: [B, A] each, 0 in the padding."""
+        """Qbar of every action and V of the state before it: [B, A] each, 0 in the padding."""
         self.model.eval()
         states, action = self._decisions(batch)
         pi, q_bar = (x.cpu().numpy() for x in self._of_actions(batch, states))  # [K, V] each
@@ -124,7 +125,7 @@ class FittedQ(Agent):
         return ActionValues.together([ActionValues(pi, q_bar, action.cpu().numpy())], in_rows)
 
     def _decisions(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The states of the batch's K decisions [K, d], and what was said [K]."""
+        """The states of the batch's K decisions [K, d], and the actions [K]."""
         states = read(self.model.lm.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
         return states[batch.places(batch.state)], batch.flat(batch.action)
 
@@ -134,7 +135,7 @@ class FittedQ(Agent):
         return pi, self.model.target_q.smallest(states)[:, : pi.shape[1]].float()  # [K, V] each
 
     def _values(self, batch: Batch, states: Tensor, action: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The probability and Qbar of what was said, and V of the state before: [K] each."""
+        """The probability and Qbar of each action, and V of the state before it: [K] each."""
         pi, q_bar = self._of_actions(batch, states)  # [K, V] each
         said = action[:, None]  # [K, 1]
         return pi.gather(1, said).squeeze(1), q_bar.gather(1, said).squeeze(1), (pi * q_bar).sum(-1)

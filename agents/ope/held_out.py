@@ -1,4 +1,4 @@
-"""Whether episodes are held out: which of them are among those an agent learned from."""
+"""Whether episodes are held out: how many of them are among those that an agent learned from."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import numpy as np
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.provenance import RESULTS
 
-_NO_MATTER = (*RESULTS, "versions", "name", "description")  # to what an episode of a recording is
+_NO_MATTER = (*RESULTS, "versions", "name", "description")  # facts that do not determine the episodes
 
 
 def shared(data: EpisodeDataset, learned: EpisodeDataset) -> int:
-    """How many episodes of ``data`` are in ``learned`` too, wherever their folders are and however many they hold.
+    """The number of episodes of ``data`` that are in ``learned`` too. The folders and sizes may differ.
 
-    Recordings of the same policy in the same environment share the episodes that have the same seeds. Others are
-    compared as wholes: all are shared where both data sets hold the same episodes, in the same order.
+    Recordings of the same policy in the same environment share the episodes with the same seeds. Other data sets are
+    compared as a whole: all episodes are shared if both hold the same episodes in the same order, otherwise none.
     """
     ours, theirs = _seeds(data), _seeds(learned)
     if _facts(data) == _facts(learned) and None not in (*ours, *theirs):
@@ -26,12 +26,12 @@ def shared(data: EpisodeDataset, learned: EpisodeDataset) -> int:
 
 
 def _facts(data: EpisodeDataset) -> dict[str, Any]:
-    """What decides what an episode of each seed is."""
+    """The facts that determine the episode of each seed."""
     return {name: fact for name, fact in data.provenance.items() if name not in _NO_MATTER}
 
 
 def _seeds(data: EpisodeDataset) -> list[int | None]:
-    """The seed of each episode; None where it has none."""
+    """The seed of each episode; None if it has none."""
     return [info.get("seed") for info in data.rows(np.arange(len(data)), info=True).info]
 
 

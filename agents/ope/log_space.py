@@ -1,7 +1,7 @@
-"""Means by importance weights, whose logarithms are known: products over long episodes fit no float.
+"""Means with importance weights given as logarithms, because products over long episodes do not fit into a float.
 
-Weights are divided by the largest of those they are compared with, which changes no self-normalised mean, so that none
-overflows and none is cut off. What is then 0 is at least 1e300 times smaller than what it is added to.
+Weights are divided by the largest weight of their column. This changes no self-normalised mean, and no weight overflows
+or is cut off. A weight that becomes 0 is at least 1e300 times smaller than the sum it belongs to.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 from agents.ope.logged import Floats
 
 Statistic = Callable[[Floats], Floats]
-"""How often each episode counts [S, B] -> S estimates"""
+"""from the number of times that each episode counts [S, B] to S estimates"""
 
 _ENOUGH = 1e-200  # relative weight of a sample below which its own largest weight is looked for
 
 
 def _relative(log_w: Floats) -> Floats:
-    """Weights [B, n] over the largest of each column; 0 where all are."""
+    """Weights [B, n] divided by the largest of each column; 0 if all weights of the column are 0."""
     top = log_w.max(0)  # [n]
     return np.exp(log_w - np.where(np.isneginf(top), 0.0, top))
 
@@ -35,7 +35,7 @@ def mean_and_error(log_w: Floats) -> tuple[float, float, float]:
 
 
 def effective_sizes(log_w: Floats) -> Floats:
-    """Effective sample size (sum w)^2 / sum w^2 of weights [B, n] by column, [n]; 0 where all weights are."""
+    """Effective sample size (sum w)^2 / sum w^2 of each column of weights [B, n]: [n]; 0 if all its weights are 0."""
     w = _relative(log_w)  # [B, n]
     square = (w**2).sum(0)  # [n]
     sizes: Floats = np.divide(w.sum(0) ** 2, square, out=np.zeros_like(square), where=square > 0)
@@ -43,7 +43,7 @@ def effective_sizes(log_w: Floats) -> Floats:
 
 
 def self_normalised(counts: Floats, log_w: Floats, x: Floats) -> Floats:
-    """The mean of x [B, n] by the weights [B, n], in each sample and column: [S, n]; NaN where no weight is left."""
+    """The mean of x [B, n] with the weights [B, n], in each sample and column: [S, n]; NaN if all weights are 0."""
     w = _relative(log_w)  # [B, n]
     total = counts @ w  # [S, n]
     mean = np.divide(counts @ (w * x), total, out=np.full_like(total, np.nan), where=total > _ENOUGH)
@@ -57,7 +57,7 @@ def self_normalised(counts: Floats, log_w: Floats, x: Floats) -> Floats:
 
 
 def plain_mean(log_w: Floats, x: Floats) -> Statistic:
-    """(1 / B) sum_i sum_n w x of weights [B, n] and numbers [B, n]; infinite where that is too large for a float."""
+    """(1 / B) sum_i sum_n w x of weights [B, n] and numbers [B, n]; infinite if it is too large for a float."""
     counted = (x != 0) & ~np.isneginf(log_w)  # [B, n]
     top = log_w[counted].max(initial=-np.inf)
     scaled = (np.exp(np.where(counted, log_w - top, -np.inf)) * x).sum(1) if counted.any() else np.zeros(len(x))  # [B]

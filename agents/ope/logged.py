@@ -1,4 +1,4 @@
-"""Logged episodes as off-policy estimates see them: rewards, two policies' log-probabilities, and values."""
+"""Logged episodes as off-policy estimates need them: rewards, log-probabilities of two policies, and values."""
 
 from __future__ import annotations
 
@@ -15,23 +15,22 @@ _ALIKE = 1e-2  # how far the probabilities of two passes over the same tokens ma
 
 
 class ActionValues:
-    """Q of what was said and V of the state before, V being sum_a pi(a | s) Q(s, a) for any Q.
+    """Q of each action and V of the state before it, with V = sum_a pi(a | s) Q(s, a) for any Q.
 
-    Both are computed here, so that no V can be given that is not that of Q: the doubly robust estimate is unbiased by
-    this alone.
+    Both are computed here, so that V always belongs to Q. The doubly robust estimate is unbiased only then.
 
     Args:
-        pi: [..., n], the evaluated policy's probability of each of n actions.
-        q: [..., n], an estimate of what each is worth.
+        pi: [..., n], the probability of each of n actions under the evaluated policy.
+        q: [..., n], an estimate of each action's value.
         said: integers [...], the action that was taken.
 
     Attributes:
-        pi: [...], the probability of what was said.
-        q: [...], Q of it.
-        v: [...], V of the state before.
+        pi: [...], the probability of the taken action.
+        q: [...], Q of the taken action.
+        v: [...], V of the state before it.
 
     Raises:
-        ValueError: ``pi`` is no distribution, or the shapes do not fit.
+        ValueError: ``pi`` is not a distribution, or the shapes do not fit.
     """
 
     pi: Floats
@@ -55,7 +54,7 @@ class ActionValues:
 
     @classmethod
     def together(cls, parts: Sequence[ActionValues], arrange: Callable[[list[Floats]], Floats]) -> ActionValues:
-        """Several as one: ``arrange`` makes one array of all their arrays, of ``pi``, ``q`` and ``v`` alike."""
+        """Joins several into one: ``arrange`` joins their arrays, separately for ``pi``, ``q`` and ``v``."""
         found = cls.__new__(cls)
         found.pi, found.q, found.v = (arrange([getattr(part, name) for part in parts]) for name in ("pi", "q", "v"))
         return found
@@ -63,18 +62,19 @@ class ActionValues:
 
 @dataclass(frozen=True, eq=False)
 class Log:
-    """B logged episodes of at most A decisions, padded on the right; what is in the padding does not matter.
+    """B logged episodes of at most A decisions, padded on the right; the content of the padding does not matter.
 
     Attributes:
         reward: [B, A].
         mask: bool [B, A], True for real decisions.
-        target: [B, A], log-probability of what was said, under the policy that is evaluated; -inf: it never says that.
-        behaviour: [B, A], under the policy that said it; NaN where unknown, and as good as that where it is -inf, since
-            who said something was able to.
-        values: of the evaluated policy, [B, A]; None where there are none.
+        target: [B, A], log-probability of each action under the evaluated policy; -inf for one that it never takes.
+        behaviour: [B, A], log-probability of each action under the behaviour policy; NaN if unknown. -inf counts as
+            unknown too, because the policy that took an action cannot have had probability 0 for it.
+        values: values of the evaluated policy, [B, A], or None.
 
     Raises:
-        ValueError: shapes that differ, no episode, numbers that are no log-probabilities, values of another policy.
+        ValueError: shapes differ, there is no episode, a number is not a log-probability, or the values belong to
+            another policy.
     """
 
     reward: Floats
@@ -96,7 +96,7 @@ class Log:
                     "of probabilities."
                 )
         if np.isnan(self.target[self.mask]).any():
-            raise ValueError("target needs the log-probability of everything that was said, and one is NaN.")
+            raise ValueError("target needs the log-probability of every action, and one is NaN.")
         if self.values is not None:
             off = abs(np.exp(self.target) - self.values.pi)[self.mask].max(initial=0.0)
             if off > _ALIKE:
@@ -111,15 +111,15 @@ class Log:
 
     @property
     def known(self) -> NDArray[np.bool_]:
-        """Whether the behaviour's log-probability of everything said in an episode is known, bool [B]."""
+        """Whether the behaviour's log-probabilities of all actions of an episode are known, bool [B]."""
         return np.asarray((np.isfinite(self.behaviour) | ~self.mask).all(1))
 
     @property
     def denied(self) -> NDArray[np.bool_]:
-        """Whether what is called the behaviour never says something that an episode holds, bool [B]."""
+        """Whether an episode has an action that the named behaviour policy never takes, bool [B]."""
         return np.asarray((np.isneginf(self.behaviour) & self.mask).any(1))
 
     def log_weights(self) -> Floats:
-        """The logarithm of w_t of every decision [B, A] of known episodes; one that has ended keeps its last."""
+        """Log w_t of every decision [B, A] of known episodes; an episode that has ended keeps its last weight."""
         ratio = np.where(self.mask, self.target, 0.0) - np.where(self.mask, self.behaviour, 0.0)  # [B, A]
         return np.cumsum(ratio, 1)

@@ -1,5 +1,6 @@
-"""LMRL-Gym's maze: walk to the goal of a small maze, seeing where one is or only the walls around (Abdulhai et al.
-2023, arXiv:2311.18232).
+"""LMRL-Gym's maze: walk to the goal of a small maze (Abdulhai et al. 2023, arXiv:2311.18232).
+
+The agent sees either its position or only the walls around it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ STEPS = {"right": (0, 1), "left": (0, -1), "up": (-1, 0), "down": (1, 0)}
 DIRECTIONS = tuple(STEPS)
 _PLACES = {"right": "to your right", "left": "to your left", "up": "above you", "down": "below you"}
 LIMIT = 100
-"""steps that are walked; whatever is said after them ends the episode"""
+"""the number of steps after which any utterance ends the episode"""
 END, PAD, SUCCESS = "</s>", "<pad>", "success"
 
 
@@ -48,7 +49,7 @@ def _next(cell: int, direction: str) -> int:
 
 
 NEXT = np.array([[_next(cell, direction) for direction in DIRECTIONS] for cell in range(len(CELLS))])  # [26, 4]
-"""where each step leads from each cell; the cell itself where a wall is in the way"""
+"""the cell to which each step leads from each cell; behind a wall, the cell itself"""
 
 
 def _walls(cell: int) -> tuple[str, ...]:
@@ -56,7 +57,7 @@ def _walls(cell: int) -> tuple[str, ...]:
 
 
 def _sentence(cell: int, observed: Observed) -> str:
-    """What LMRL-Gym says of a cell."""
+    """LMRL-Gym's text about a cell."""
     places = [_PLACES[direction] for direction in _walls(cell)]
     walls = f"There are walls {', '.join(places)}." if len(places) > 1 else f"There is a wall {places[0]}."
     if observed == "walls":
@@ -79,17 +80,17 @@ class MazeState(NamedTuple):
     """A walk so far."""
 
     start: int
-    """the cell it began in"""
+    """the cell the walk began in"""
     cell: int
-    """where it is now"""
+    """the cell the agent is in now"""
     said: int = 0
     """utterances made"""
 
 
 class Maze(Task[MazeState]):
     """## Description
-    Walk to the goal of a maze, one step at a time. The maze is always the same, and so is the goal. LMRL-Gym's task
-    (Abdulhai et al. 2023, arXiv:2311.18232), rule by rule; its texts by `style="lmrl"`.
+    Walk to the goal of a maze, one step at a time. The maze and the goal are always the same. The task is LMRL-Gym's
+    (Abdulhai et al. 2023, arXiv:2311.18232) with the same rules. With `style="lmrl"` it has LMRL-Gym's texts too.
 
     ```text
     #############
@@ -106,58 +107,57 @@ class Maze(Task[MazeState]):
 
     ## Action Space
     `Discrete(39)`: `<pad>`, `</s>`, `right`, `left`, `up`, `down` (0-5), and the words of the observations. A
-    direction is a step: an utterance ends after one token, so that nobody says its end. Any other token may be said
-    too, and leaves the agent where it is. `action_masks()` holds the directions.
+    direction is a step. An utterance is a single token, so no end token is needed. The agent may also say any other
+    token, and then stays where it is. `action_masks()` allows the directions.
 
     ## Observation Space
-    All tokens of the walk so far, at most 203. In `Maze-v0` a word says where the agent is, row and column from 0
-    (`5,9`); in `Maze-PO-v0` it says where walls are around it (`walls:up,down`). At the goal it is `success`.
+    All tokens of the walk so far, at most 203. In `Maze-v0` a word gives the agent's position, row and column from 0
+    (`5,9`). In `Maze-PO-v0` a word gives the walls around the agent (`walls:up,down`). At the goal it is `success`.
 
-    LMRL-Gym shows the agent its last observation only (`Maze-v0`), or the last 40 texts (`Maze-PO-v0`, where a text
-    that is no action also wipes out what came before). Here an agent reads its whole episode, as in every environment.
-    In `Maze-v0` the last observation says all there is to know but how many steps are left, so that the optimum is the
-    same. In `Maze-PO-v0` the agent may remember more than 20 steps; the best walker needs no more than that.
+    LMRL-Gym shows the agent only its last observation (`Maze-v0`), or the last 40 texts (`Maze-PO-v0`, where a text
+    that is no action also deletes all earlier texts). Here the agent reads its whole episode, as in every environment.
+    In `Maze-v0` the last observation contains all information except the number of steps left, so the optimum is the
+    same. In `Maze-PO-v0` the agent may remember more than 20 steps. The best walker needs no more than 20.
 
     ## Starting State
-    Any free square but the goal, all 25 equally likely; each of them, in reading order, is a starting point of
+    Any free square except the goal. All 25 are equally likely. Each of them, in reading order, is a starting point of
     `reset(options={"context": 7})`.
 
     ## Rewards
-    0 for the step that reaches the goal, -1 for any other step, also one into a wall, which leaves the agent where it
-    is; -4 for a text that is no step. Paid on the last token of the utterance.
+    0 for the step that reaches the goal. -1 for any other step. A step into a wall also costs 1, and leaves the agent
+    where it is. -4 for a text that is no step. Rewards are paid on the last token of the utterance.
 
     ## Episode End
-    Terminates at the goal. After 100 steps, whatever the agent says leaves it where it is, costs 1 and ends the walk,
-    so that the least that steps alone can earn is -101. Such a walk is truncated: nothing that the agent is shown says
-    how many steps are left, and values that look at the last observation alone are those of a walk that goes on.
+    Terminates at the goal. After 100 steps the next utterance leaves the agent where it is, costs 1 and ends the walk.
+    The lowest return of a walk of steps is therefore -101. Such a walk is truncated, because no observation shows how
+    many steps are left. Values that depend only on the last observation are those of a walk that goes on.
 
     ## Information
-    After each utterance: `success` (bool), whether the goal was reached; `valid` (bool), whether it was a step;
-    `context` (int), the starting point.
+    After each utterance: `success` (bool), whether the agent has reached the goal; `valid` (bool), whether the
+    utterance was a step; `context` (int), the starting point.
 
     ## Arguments
-    * `observed="position"`: what is seen, the position or the `"walls"`.
-    * `style="words"`: one word for each observation and each direction, as above, so that small models learn from
-      scratch in minutes; or `"lmrl"`, the texts of LMRL-Gym, for models of other tokenizers:
-      `The goal is at position 8, 6. Your current position is at position 5, 9. There are walls to your right, below
-      you.`, which `move left` answers, with the packaged tokenizer for any text by default.
+    * `observed="position"`: what the agent sees, its position or the `"walls"`.
+    * `style="words"`: one word for each observation and each direction, as above. Small models learn them from scratch
+      in minutes. `"lmrl"`: the texts of LMRL-Gym, for models with other tokenizers. An observation is then `The goal is
+      at position 8, 6. Your current position is at position 5, 9. There are walls to your right, below you.`, and an
+      action is `move left`. The default tokenizer is the packaged one for any text.
 
     `Maze-v0` shows the position, `Maze-PO-v0` the walls.
 
     ## Reference Scores
-    Mean returns over all starting points, exact by backward induction but for those that were measured.
+    Mean returns over all starting points. They are exact (backward induction), except those marked as measured.
 
     | policy (`lang_envs.policies.maze`) | `Maze-v0` | `Maze-PO-v0` |
     |---|---|---|
     | `ShortestPath(task)`, the optimum | -6.84 | -7.24 |
-    | `Walker(task)`, who walked in the logs: one good step in sixty, the others at random | -82.99 | -82.9 (measured) |
+    | `Walker(task)`, the walker of the logs: one good step in sixty, the others random | -82.99 | -82.9 (measured) |
     | `RandomWalk(task)` | -85.89 | -85.89 |
     | uniformly random tokens | -357 (measured) | -357 (measured) |
 
-    LMRL-Gym normalises scores by the least return, the mean of
-    its data and a best return: 0 at -101, 50 at -83, 100 at -6.84 (`Maze-v0`) or -25.75 (`Maze-PO-v0`), linear between.
-    The last number is not the optimum where only walls are seen, which is above it. The recipe `maze` records
-    `Walker`, since LMRL-Gym's own data are not to be had.
+    LMRL-Gym normalises scores by the lowest return, the mean return of its data and a best return: 0 at -101, 50 at
+    -83, 100 at -6.84 (`Maze-v0`) or -25.75 (`Maze-PO-v0`), and linear between these points. In `Maze-PO-v0` the optimum
+    is higher than this best return. The recipe `maze` records `Walker`, because LMRL-Gym's own data are not available.
 
     ## Version History
     * v0: first version.

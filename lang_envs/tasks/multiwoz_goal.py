@@ -1,4 +1,4 @@
-"""MultiWOZ-Goal: serve a simulated customer who has a goal of MultiWOZ, to the end."""
+"""MultiWOZ-Goal: serve a simulated customer who has a goal of MultiWOZ."""
 
 from __future__ import annotations
 
@@ -26,90 +26,94 @@ if TYPE_CHECKING:
 class MultiWOZGoal(Task[CustomerState]):
     """## Description
     Serve a customer of a tourist office from the first wish to the goodbye. The customer has a goal of MultiWOZ
-    (Budzianowski et al. 2018, arXiv:1810.00278): what a restaurant, hotel, attraction or train must be, what to ask
-    about it, what to book. They tell it bit by bit, correct wrong offers, settle for their second wish where the first
-    is not to be had, ask for attributes and a reference, and go on to the next thing. The customer is an agenda
-    (Schatzmann et al. 2007) that understands the agent by rules, and speaks as people spoke in the corpus: user turns
-    with the same acts, their values replaced, or a phrase where nobody said so.
+    (Budzianowski et al. 2018, arXiv:1810.00278). It says what a restaurant, hotel, attraction or train must be like,
+    what the customer will ask about it, and what they will book. Customers tell their wishes bit by bit and correct
+    wrong offers. If the first wish cannot be met, they tell the second. They ask for attributes and a reference, and
+    then go on to the next domain. The customer is simulated with an agenda (Schatzmann et al. 2007) and understands
+    the agent by rules. Its sentences are people's user turns in the corpus with the same acts, with the values
+    replaced. If the corpus has no such turn, a fixed phrase is used.
 
-    The database answers before each of the agent's turns, to all that the customer has told so far: it is the agent's
-    part to ask, to offer, to say no, and to tell the values that are shown.
+    Before each of the agent's turns the database answers everything that the customer has told so far. The agent has
+    to ask, to offer, to say that nothing is found, and to tell the values that the database shows.
 
     ## Action Space
-    `Discrete(2048)`: the tokens of `text_tokenizer()`; `<|end|>` ends a turn, which has 64 tokens at most
+    `Discrete(2048)`: the tokens of `text_tokenizer()`. `<|end|>` ends a turn, which has at most 64 tokens
     (`max_utterance_tokens`).
 
     ## Observation Space
-    All tokens so far, at most 3,136: what the database finds (a system message), the customer's words, the agent's, by
-    turns. The first reads such as `restaurant (area: centre; food: indian): 9 found. curry garden (phone: 01223302330;
-    postcode: cb21dp; ...). Also the gandhi, kohinoor. Booking (people: 2; day: monday; time: 18:00): AB12CD34.` Of what
-    is found the first is shown in full, another for each goal, and the accepted one once there is one. A booking reads
-    `more is needed`, `not available`, or shows its reference.
+    All tokens so far, at most 3,136. Each turn has the database's answer (a system message), the customer's words and
+    the agent's words. The first answer reads for example `restaurant (area: centre; food: indian): 9 found. curry
+    garden (phone: 01223302330; postcode: cb21dp; ...). Also the gandhi, kohinoor. Booking (people: 2; day: monday;
+    time: 18:00): AB12CD34.` Only one entity is shown with its attributes: the accepted one, or before that one of
+    those found, which depends on the goal. The booking reads `more is needed`, `not available`, or shows its reference.
 
     ## Starting State
-    A goal of the split, all equally likely, or the one of `options={"context": i}`. The customer opens with the first
-    domain that they were told of, and one or two constraints.
+    A goal of the split. All are equally likely, and `options={"context": i}` chooses one. The customer opens with the
+    first domain of the goal and one or two constraints.
 
     ## Rewards
-    1 at the end where everything was served, less 0.02 for every turn (`turn_cost`).
+    1 at the end if everything was served. Each turn costs 0.02 (`turn_cost`).
 
     ## Episode End
     Terminates when all needs are met, after three turns in a row that do not help (`patience`), or after 15 turns. A
-    turn helps where it offers what fits, gives a value that was asked for, books, makes the customer say something new,
-    or says that nothing is found where they have a second wish. Never truncates, unless `max_tokens` is made smaller.
+    turn helps if it offers an entity that fits, gives a value that was asked for, books, or makes the customer say
+    something new. It also helps if it says that nothing is found and the customer has a second wish. Never truncates,
+    unless `max_tokens` is lowered.
 
     ## Information
-    `context` (int); `success` (bool), all needs met, and `inform`; `inform` (bool), whether what the agent named last
-    in each domain satisfies the goal (`lang_envs.rewards.multiwoz_success`); `joint_goal` (bool), whether all needs are
-    met and the customer told every constraint and detail of the goal, so that the whole goal was looked up; `met`
-    (float), the share of needs met.
+    `context` (int), the number of the goal; `success` (bool), whether all needs are met and `inform` is true; `inform`
+    (bool), whether the entity that the agent named last in each domain satisfies the goal
+    (`lang_envs.rewards.multiwoz_success`); `joint_goal` (bool), whether all needs are met and the customer told every
+    constraint and detail of the goal, so that the database was asked for the whole goal; `met` (float), the share of
+    needs met.
 
     ## Arguments
     * `path=None`: the folder with MultiWOZ 2.1's dialogues, in ConvLab-2's form with goals, states and acts, and the
-      databases in `db/`. By default it is looked up in the folder that the environment variable `LANG_ENVS_DATA` names,
-      as `dialogue/multiwoz` or the first folder there whose name begins so. Nothing is packaged.
-    * `split="train"`: or `"validation"`, `"test"`. Where the folder holds one official split alone, its dialogues are
-      dealt out at random, 80, 10 and 10 %. The words are those of the dialogues in "train" in all splits.
-    * `domains=()`: only goals whose domains are all among these, such as `"restaurant"` or `("train", "hotel")`; all by
-      default.
+      databases in `db/`. By default the folder that the environment variable `LANG_ENVS_DATA` names is searched for
+      `dialogue/multiwoz`, or the first folder whose name begins so. No such data are packaged.
+    * `split="train"`: or `"validation"`, `"test"`. If the folder holds only one official split, its dialogues are
+      split at random into 80, 10 and 10 %. The customer's words come from the dialogues in "train" in all splits.
+    * `domains=()`: only goals whose domains are all among these, such as `"restaurant"` or `("train", "hotel")`; by
+      default all goals.
     * `turn_cost=0.02`, `patience=3`, `max_turns=15`, `max_utterance_tokens=64`.
 
-    ## Where It Departs
-    From people: the customer hears by rules and believes what it hears, also that nothing is found where something is;
-    takes the first offer that satisfies the goal; never changes their mind beyond what the goal says; and says
-    sentences that are drawn without regard to the agent's. What was told is tracked without a mistake. Of taxis the
-    colour, the make and the number are drawn for each goal; a taxi between two places of the goal leaves from the first
-    of them. First wishes that the database can satisfy are left out, since the goal says they fail.
+    ## Differences
+    From people: the customer understands by rules and believes what it understands, even if the agent wrongly says that
+    nothing is found. It takes the first offer that satisfies the goal. It changes its mind only as the goal says. Its
+    sentences are drawn without regard to the agent's words. The database is asked for exactly what the customer told.
+    The colour, make and number of a taxi are drawn for each goal. A taxi between two places of the goal leaves from the
+    first of them. First wishes that the database can satisfy are left out, because the goal says that they fail.
 
-    From the standard evaluation, which replaces turns in dialogues of people: here conversations are the agent's own.
-    All requests of the goal count for success, not phone, address, postcode and train number alone; their values must
-    be those of the entity that was accepted, and the reference the one that is shown. A train must be named in any
-    case. The standard measures, of an agent of `Dialogue-*` with MultiWOZ as its corpus, come from `lang-envs eval RUN
-    --measure multiwoz`.
+    From the standard evaluation, which replaces the agent's turns in dialogues between people: here the conversations
+    are the agent's own. Success counts all requests of the goal, not only phone, address, postcode and train number.
+    The values must be those of the accepted entity, and the reference must be the one shown. A train must always be
+    named. `lang-envs eval RUN --measure multiwoz` computes the standard measures of an agent of `Dialogue-*` with the
+    corpus MultiWOZ.
 
     ## Reference Scores
-    MultiWOZ 2.1's validation dialogues (999, in three parts), split "train", 1,000 episodes (200 of random tokens),
-    standard errors of returns below 0.01:
+    Measured with MultiWOZ 2.1's validation dialogues (999, split into three parts), split "train", over 1,000 episodes
+    (200 of random tokens). The standard errors of the returns are below 0.01.
 
     | policy (`lang_envs.policies.multiwoz_goal`) | return | success | inform | joint goal | turns |
     |---|---|---|---|---|---|
     | uniformly random tokens | -0.060 | 0.000 | 0.225 | 0.000 | 3.0 |
-    | `OpensWell`: offers well, tells nothing | -0.033 | 0.067 | 0.595 | 0.067 | 5.0 |
-    | `EndsWell`: fumbles, then serves well | 0.832 | 0.987 | 0.997 | 0.870 | 7.7 |
+    | `OpensWell`: offers well, answers no question | -0.033 | 0.067 | 0.595 | 0.067 | 5.0 |
+    | `EndsWell`: opens badly, then serves well | 0.832 | 0.987 | 0.997 | 0.870 | 7.7 |
     | `Expert` | 0.872 | 0.994 | 1.000 | 0.802 | 6.1 |
 
-    Goals of a taxi, or with a name, inform without an offer, as the standard has it. On the 999 dialogues the human
-    side has Inform 97.8 and Success 96.4 read as text, and 94.0 and 92.4 delexicalised; published for the delexicalised
-    test set are about 93 and 90. As text, an offer is what was named, and one of several that are named will do;
-    delexicalised it is all that the database finds for the annotated state, which lags behind what was said.
+    As in the standard evaluation, goals of a taxi and goals with a name count as informed without an offer. On the 999
+    dialogues the human side has Inform 97.8 and Success 96.4 read as text, and 94.0 and 92.4 delexicalised. Published
+    figures for the delexicalised test set are about 93 and 90. Read as text, the offer is the named entity; if several
+    are named, one that fits is enough. Delexicalised, the offer is everything that the database finds for the annotated
+    state, which is updated later than the dialogue.
 
     ## Version History
     * v0: first version.
 
     Attributes:
-        goals: what the customers want, by context number.
-        customers: who want it.
-        database: what the agent's look-ups and the measures go by.
+        goals: the customers' goals, by context number.
+        customers: the simulated customers.
+        database: the database of the agent's look-ups and of the measures.
     """
 
     conversational = True
@@ -159,11 +163,11 @@ class MultiWOZGoal(Task[CustomerState]):
         self._evaluator = Evaluator(self.database)
 
     def begin(self, rng: np.random.Generator) -> tuple[CustomerState, Conversation]:
-        """Draws a goal, all equally likely."""
+        """Draws a goal; all are equally likely."""
         return self.begin_at(int(rng.integers(len(self.goals))), rng)
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[CustomerState, Conversation]:
-        """The customer of goal ``context`` says what they look for."""
+        """The customer of goal ``context`` says what they are looking for."""
         state, said = self.customers.begin(context)
         return state, self._spoken(state, said, rng)
 

@@ -1,4 +1,4 @@
-"""A leaderboard as a page of Markdown, whose every figure links to the table that it comes from."""
+"""A leaderboard as a page of Markdown. Every figure links to the table that it comes from."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from agents.benchmark.leaderboard.words import Group, Paper, Words, papers
 from datasets_builders import markdown
 
 NONE = "-"
-LEGEND = """Rows of a table are methods, the best mean place first. A figure is the mean over training runs, small
-beside it the 95 % interval over runs (a bootstrap; with three runs it is little more than their range); it links to
-the table that it comes from. Returns are those of the way of decoding, greedy or sampled, that was better on other
-episodes. **Bold** is the best trained method of a column where its interval lies above that of the next one. *Italic*
-is what was not trained here: scripted policies; *exact*, a learner that knows every state of the log by heart; and
-what a paper reports, on other data. "-" was not measured. † has one way of decoding for each method: it was made
-before greedy and sampled returns stood side by side."""
-TALLY = """How often the best cell of an algorithm has an interval above that of the best `{0}` cell of the same
-experiment (ahead), one that overlaps it (level), or one below it (behind). All experiments with two runs or more of
-both count; several may share a task. Both sides are the best of their cells on the reported episodes, so whoever has
-more cells is flattered more."""
+LEGEND = """The rows of a table are methods, ordered by their mean place. A figure is the mean over training runs, and
+links to the table that it comes from. The small brackets hold the 95 % interval over runs (a bootstrap; with three runs
+it is little more than their range). Each method was decoded greedily and sampled; its return is that of the way that
+was better on other episodes. **Bold** marks the best trained method of a column if its interval lies above that of the
+second best. *Italic* marks what was not trained here: scripted policies, *exact* learners (a table with an entry for
+every state of the log), and what a paper reports, on other data. "-" means not measured. † marks older results, with
+one way of decoding for each method."""
+TALLY = """The table compares the best cell of each algorithm with the best `{0}` cell of the same experiment. It
+counts the experiments in which the algorithm's interval is above that of `{0}` (ahead), overlaps it (level), or is
+below it (behind). It counts all experiments with at least two runs of both; several of them may have the same task. The
+best cell is chosen by its reported return, which favours the algorithm with more cells."""
 
 
 def page(results: Sequence[Results], words: Words, out: Path, agent: str = "bc", command: str = "") -> str:
@@ -34,10 +34,10 @@ def page(results: Sequence[Results], words: Words, out: Path, agent: str = "bc",
 
     Args:
         results: what is shown.
-        words: what a person adds.
+        words: the texts that a person wrote.
         out: where the page will lie; links lead from there.
-        agent: the algorithm that all others are held against.
-        command: what writes the page, in its last line; empty: it is not said.
+        agent: the algorithm that all others are compared with.
+        command: the command that writes the page, for its last line; empty: none.
 
     Raises:
         ValueError: ``words`` name an experiment that ``results`` do not have.

@@ -21,9 +21,9 @@ def advantage_table(outcome: Outcome) -> Table | None:
     if any(ceilings := [_ceiling(outcome, name) for name, _ in columns]):
         rows.append(("attainable, as far as the reference is sure", *(text or DASH for text in ceilings), DASH))
     note = (
-        "Spearman correlation of learned advantages with reference advantages, over what can be said in one state, "
-        "averaged over states: 1 is the right order, 0 none. The first token is the first in which what can be said "
-        "differs. In brackets the lowest and the highest training run."
+        "Spearman correlation of learned advantages with reference advantages, over several utterances of one state, "
+        "averaged over states: 1 is the right order, 0 no relation. The first token is the first at which the "
+        "utterances differ. Brackets show the lowest and the highest training run."
     )
     return Table("Advantage quality", ("", *(title for _, title in columns), "runs"), tuple(rows), note)
 

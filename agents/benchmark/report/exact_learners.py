@@ -9,7 +9,7 @@ from agents.benchmark.report.outcome import Outcome, Table, number
 
 
 def exact_learners_table(outcome: Outcome) -> Table | None:
-    """What each method would earn if it knew the log by heart."""
+    """The return of each method as a table with an entry for every state of the log."""
     rows = []
     for label, result in outcome.exact.items():
         greedy, sampled = (result["metrics"][f"{way}/return"] for way in ("greedy", "sampled"))
@@ -18,12 +18,13 @@ def exact_learners_table(outcome: Outcome) -> Table | None:
     if not rows:
         return None
     note = (
-        "Nothing is trained: a table with an entry for every state of the log. At Wordle a state is the words that "
-        "agree with all feedback, the turn and the letters said; at a service desk it is how things stand, and what is "
-        "said is an act. It does not generalise: a network can do better where the log is small. Returns of Wordle are "
-        "over 40,000 games from the agents' reported starts (standard error about .005), those of a service desk exact "
-        "over all goals. Decodings are the best of a grid, chosen on the starts that agents' are chosen on. β weighs "
-        "the advantage, p is the language model's top-p."
+        "An exact learner is a table with an entry for every state of the log; no network is trained. A state of "
+        "Wordle is the words that agree with all feedback, the turn and the letters said. A state of a service desk is "
+        "what the desk knows at the moment, and an action is an act. A table does not generalise: on a small log a "
+        "network can do better. Returns of Wordle are over 40,000 games from the agents' reported starts (standard "
+        "error about .005). Those of a service desk are exact, over all goals. Decodings are the best of a grid, "
+        "chosen on the starts on which the agents' decodings are chosen. β is the weight of the advantage, p is the "
+        "language model's top-p."
     )
     return Table("Exact learners", ("method", "greedy", "sampled", "decodings"), tuple(rows), note)
 

@@ -74,9 +74,9 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
     agents = ("best agent", "mean", "95 %", "normalised", "next", "P(best beats it)")
     header = ("experiment", "asked for", *agents, "not trained", "runs × distinct episodes")
     note = (
-        "Agents by their mean over training runs; 95 % are bootstrap intervals over runs. The best of several is "
-        "chosen on the very episodes that are shown, which flatters it: how likely one of its runs beats one of the "
-        "next agent's says more. Not trained: the best such policy."
+        "Agents are compared by their mean over training runs; 95 % are bootstrap intervals over runs. The best agent "
+        "is chosen on the episodes that are shown, so its mean is too high. The probability that one of its runs beats "
+        "one of the next agent's is more informative. Not trained: the best policy that is not trained."
     )
     return Table("The best agent of each experiment", header, tuple(rows), note)
 
@@ -126,8 +126,8 @@ def across_table(found: Across) -> Table:
         )
     header = ("agent", "IQM", "95 %", "mean", f"P(beats {leader})", *found.experiments, "runs × experiments")
     note = (
-        "Normalised scores: 0 and 1 are what each experiment names. IQM: mean of the middle half of "
-        "all runs; its intervals are a bootstrap of the seeds, each with all that was trained with it, since runs with "
-        "one seed begin with the same weights. Only agents trained in all of these experiments."
+        "Normalised scores: each experiment names what is 0 and 1. IQM is the mean of the middle half of all runs. Its "
+        "interval is a bootstrap over seeds; all runs of a seed are drawn together, because they start from the same "
+        "weights. The table has only agents that were trained in all of these experiments."
     )
     return Table("Agents across experiments", header, tuple(rows), note)

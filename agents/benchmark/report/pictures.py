@@ -37,15 +37,15 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
         filled = "filled marks greedy, hollow ones sampled; " if hollow else ""
         caption = (
             f"Returns: {filled}small dots are training runs, large marks their mean, bars 95 % intervals over runs; "
-            "circles and broken lines are policies that are not trained, and arrows those beyond the axis."
+            "circles and broken lines are policies that are not trained; arrows point to those outside the axis."
         )
         if outcome.exact:
-            caption += " An exact learner knows the log by heart, decoded as pays best, greedy or sampled."
+            caption += " An exact learner is a table of the log, with the better of greedy and sampled decoding."
         found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks, below=below), caption))
     found += _sweep(outcome, agents)
     training = _curves(outcome, lambda name: name == "data/return" or name.startswith("loss/"))
     if training:
-        caption = "Losses and the returns of the episodes trained on; lines are means over runs, bands their range."
+        caption = "Losses, and returns of the training episodes; lines are means over runs, bands their range."
         found.append(Picture("training", lambda theme: plots.learning_curves(theme, agents, training), caption))
     measured = _curves(outcome, _is_drawn)
     if measured:
@@ -127,7 +127,7 @@ def _rank_pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
         Picture(
             "values",
             lambda theme: plots.values(theme, agents, curves, y["behaviour"], y["optimal"]),
-            "Discounted values over training, beside those of the behaviour and of optimal play.",
+            "Discounted values over training, with those of the behaviour and of optimal play.",
         ),
     ]
 

@@ -87,7 +87,7 @@ def write_report(
 
 def _failures_table(failures: Mapping[str, str]) -> Table:
     """What is missing, and why; no rows where nothing is."""
-    note = "Experiment, agent and training seed. Tables and pictures hold the other runs alone."
+    note = "Experiment, agent and training seed. Tables and pictures contain only the other runs."
     return Table("Failed", ("piece of work", "why"), tuple(failures.items()), note)
 
 

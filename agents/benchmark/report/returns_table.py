@@ -110,15 +110,15 @@ def said(decoding: Mapping[str, Any], named: bool = False) -> str:
 
 def _note(outcome: Outcome) -> str:
     experiment = outcome.experiment
-    note = "± and 95 % are over training runs (bootstrap; with few runs they cannot leave the range that was seen), "
-    note += "IQM is the mean of the middle half of the runs; what is in brackets is over the episodes of one run. "
+    note = "± and 95 % are over training runs (bootstrap; with few runs it cannot leave the range of the runs). "
+    note += "IQM is the mean of the middle half of the runs. Brackets show the error over the episodes of one run. "
     if experiment.normalise is not None:
         note += _scale(experiment.normalise)
     if any(len(cell.decodings) > 1 for cell in experiment.cells):
         note += (
-            f"Decodings (β weighs the advantage) are chosen for each run on up to {experiment.selection_episodes} "
-            "others; the return is that of the protocol which was better there. Imitation alone: the best decoding "
-            "with β 0. "
+            "Decodings (β is the weight of the advantage) are chosen for each run on up to "
+            f"{experiment.selection_episodes} other episodes. The return is that of the protocol that was better "
+            "there. Imitation alone: the best decoding with β 0. "
         )
     return (note + _starts(outcome) + _greedy(outcome)).strip()
 
@@ -134,23 +134,26 @@ def _scale(marks: Sequence[str | float]) -> str:
 
 
 def _starts(outcome: Outcome) -> str:
-    """How starting points are shared between choice and report."""
+    """How starting points are divided between choice and report."""
     everyone = [r for results in outcome.cells.values() for r in results if "starts" in r]
     if not everyone:
         return ""
     found, episodes = everyone[0]["starts"], outcome.experiment.episodes
     report, selection = found["report"], found["selection"]
     if report is None:
-        return "Starting points are drawn, from other seeds for the choice than for the report. "
+        return "Starting points are drawn at random, with different seeds for the choice and for the report. "
     if found["split"]:
         return (
             f"The task's {selection + report} starting points are split: decodings are chosen from {selection} of "
             f"them, the report plays {min(report, episodes)} of the others. "
         )
     if report == selection == 1:
-        return "The task has one starting point, which serves choice and report. "
+        return "The task has one starting point, which is used for the choice and for the report. "
     if not outcome.experiment.split_starts:
-        return f"Decodings are chosen from the {selection} starting points that are reported: they are the task. "
+        return (
+            f"Decodings are chosen from the same {selection} starting points that are reported: they are the whole "
+            "task. "
+        )
     return (
         f"Decodings are chosen in another environment of {selection} starting points, the report plays "
         f"{min(report, episodes)} of its own {report}. "
@@ -158,11 +161,11 @@ def _starts(outcome: Outcome) -> str:
 
 
 def _greedy(outcome: Outcome) -> str:
-    """On how little greedy play may rest."""
+    """The number of distinct greedy episodes."""
     found = [int(n) for label in outcome.cells for n in outcome.metric(label, "greedy/distinct")]
     if not found:
         return ""
-    told = f"Greedy play rests on {_range(found)} distinct episodes: from one starting point it says the same again. "
+    told = f"Greedy play rests on {_range(found)} distinct episodes, because it always says the same from one start. "
     if max(found) < FEW:
-        told += "These are too few to tell small differences between methods from those between starting points. "
+        told += "These are too few to separate small differences between methods from those between starting points. "
     return told

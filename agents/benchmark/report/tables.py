@@ -59,9 +59,9 @@ def rank_table(outcome: Outcome) -> Table | None:
         rows.append((name, *(number(x) for x in values), DASH))
     header = ("", *(f"offset {k}" for k in offsets), "runs")
     note = (
-        "P[Q(expert's first word) > Q(suboptimal first word)] over all pairs of the logs' first words, weighted by how "
-        "often they occur; ties lose. Offset 0 is the end token, the last one the first letter. In brackets the lowest "
-        "and the highest training run."
+        "P[Q(expert's first word) > Q(suboptimal first word)] over all pairs of the logs' first words, weighted by "
+        "their frequency; a tie is not a win. Offset 0 is the end token, the last offset is the first letter. Brackets "
+        "show the lowest and the highest training run."
     )
     return Table("Rank test", header, tuple(rows), note)
 
@@ -93,9 +93,9 @@ def value_table(outcome: Outcome) -> Table | None:
         rows.append((name, *shown, number(values["better"] - values["worse"]), DASH))
     header = ("", "V at the start", "Q(expert word)", "Q(suboptimal word)", "difference", "runs")
     note = (
-        "Discounted per token; V before the first letter, Q (target heads) at the end token of the first word. Values "
-        "above those of optimal play are too optimistic. The table is ILQL's fixed point on these logs with an entry "
-        "for every history: what a network finds beyond it, it finds by generalising."
+        "Values are discounted per token: V before the first letter, Q (target heads) at the end token of the first "
+        "word. Values above those of optimal play are too optimistic. The table is ILQL's fixed point on these logs "
+        "with an entry for every history. A network that differs from it generalises, or has not converged."
     )
     return Table("Values", header, tuple(rows), note)
 

@@ -17,7 +17,7 @@ def likeness_table(outcome: Outcome) -> Table | None:
     """Likeness to the human replies, by several measures."""
     note = (
         "Means over the reported episodes and the training runs, ± the standard error over runs. The measure that was "
-        "trained on flatters; the others are independent of it."
+        "the reward in training is too favourable to the agents; the others are independent of it."
     )
     return _metrics_table(outcome, "Likeness to the human reply", LIKENESS, note)
 
@@ -28,8 +28,8 @@ def other_table(outcome: Outcome) -> Table | None:
     metrics += [r["metrics"] for r in outcome.baselines.values()]
     names = dict.fromkeys(name for m in metrics for name in m if name not in _SHOWN_ELSEWHERE and "/" not in name)
     note = (
-        "Means over the reported episodes and the training runs, ± the standard error over runs; what each means is "
-        "said in agents.benchmark.measures and, where the task reports it, on the environment's page."
+        "Means over the reported episodes and the training runs, ± the standard error over runs. "
+        "agents.benchmark.measures explains each measure, and the environment's page those that the task reports."
     )
     return _metrics_table(outcome, "What else the episodes show", tuple(names), note)
 
@@ -72,7 +72,7 @@ def best_of_table(outcome: Outcome) -> Table | None:
     ]
     note = (
         "Mean over starts of the best return among k episodes of the same start: the first as decoded, the others "
-        "sampled. It knows the returns, and bounds what choosing among samples can reach."
+        "sampled. The best is chosen by the true return, so this is an upper bound for any choice among samples."
     )
     return Table("Best of k", ("", *(f"k = {k}" for k in range(1, count + 1))), tuple(rows), note)
 
@@ -92,8 +92,8 @@ def elsewhere_table(outcome: Outcome) -> Table | None:
     ]
     heads = (name.removeprefix("return/").replace("/", ", ").replace("_", " ") for name in names)
     note = (
-        "Means of the same agents, trained and decoded as they are here, in other environments: returns, and what a "
-        "column names beside."
+        "Means of the same agents, trained and decoded as here, in other environments: returns, and the measures that "
+        "the other columns name."
     )
     return Table("Under other rewards", ("", "here", *heads), tuple(rows), note)
 
@@ -114,9 +114,9 @@ def groups_table(outcome: Outcome) -> Table | None:
         rows.append((group, str(len(tried)), chosen, number(best), _mean(outcome.returns(chosen)), number(spread)))
     header = ("method", "settings", "chosen", "maximum", "its return elsewhere", "σ over settings")
     note = (
-        "Settings are those of training times those of decoding, each measured on the selection episodes, mean over "
-        "runs. The maximum is over the very episodes it was chosen by and flatters; the chosen one's return on the "
-        "reported episodes, ± over runs, does not (its decoding is chosen for each run)."
+        "The settings are all combinations of training and decoding settings. Each is measured on the selection "
+        "episodes, as the mean over runs. The maximum was chosen on these same episodes and is too high. The chosen "
+        "setting's return on the reported episodes (± over runs) is not. Its decoding is chosen for each run."
     )
     return Table("Over settings", header, tuple(rows), note)
 

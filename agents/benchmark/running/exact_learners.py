@@ -1,4 +1,4 @@
-"""What a method earns that knows by heart every state of a log: an experiment's ``exact`` learners, measured."""
+"""Measures an experiment's ``exact`` learners: methods as tables with an entry for every state of the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The suites: every setting of every benchmark, as plain data to be read and edited here, a file for each task."""
+"""The suites: every setting of every benchmark as plain data, a file for each task."""
 
 from agents.benchmark.suites.clarifying_qa import CLARIFYING_QA
 from agents.benchmark.suites.clarifying_qa_smollm2 import CLARIFYING_QA_SMOLLM2

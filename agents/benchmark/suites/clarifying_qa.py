@@ -1,4 +1,4 @@
-"""Asking before answering: the comparison of Mukherjee et al. 2025 (arXiv:2506.06964), with the controls it lacked."""
+"""Asking before answering: the comparison of Mukherjee et al. 2025 (arXiv:2506.06964), with further controls."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Suite
 from agents.benchmark.suites.settings import IMITATION, LEARNED, OFFLINE_GRPO, perturbed, ranked
 
-# Which letter goes with what is wanted is learned last.
+# Models learn last which letter belongs to the choice that the user wants.
 BASE_FIT: dict[str, Any] = {
     "steps": 3000,
     "batch_size": 32,
@@ -28,7 +28,7 @@ BASELINES = (
 )
 
 
-# Half of them ask what matters: which letter goes with what was wanted is learned from those.
+# Half of them ask what matters. From these a model learns which letter belongs to the choice that the user wants.
 ASSISTANTS = ("asks", "asks", "asks", "asks-irrelevant", "answers-at-once", "answers-anything")
 
 
@@ -39,7 +39,7 @@ def logs(horizon: int, episodes: int, seed: int = 0) -> Data:
 
 
 def cell(label: str, agent: str, config: dict[str, Any] | None = None, fit: dict[str, Any] = FIT, **more: Any) -> Cell:
-    """What goes on from Base, and is decoded as Base is."""
+    """A method that goes on from Base and is decoded as Base is."""
     return Cell(label, agent, config or {}, fit, **{"decodings": IMITATION, "start": "Base", **more})
 
 
@@ -67,13 +67,14 @@ OTHERS = (
 )
 
 ABOUT = (
-    "A multiple-choice question that hangs on something its asker did not say; the assistant may ask back. The logs "
-    "hold four conversations about each of 1,024 questions, each by an assistant drawn among six: three ask what "
-    "matters, one asks what does not, one answers at once, one answers anything. Base learned from 32,768 other "
-    "conversations of the same assistants, about three turns whatever the horizon; every other method goes on from it "
-    "with the logs for as many steps, Swift and DPO at a fifth of the others' learning rate. 'As many rows' has the "
-    "best conversations of four times as many questions. The reward counts form for one tenth. Decodings are chosen on "
-    "questions of the logs' own pool; the reported ones are in no log."
+    "A user asks a multiple-choice question whose answer depends on something they did not say. The assistant may ask "
+    "back. The logs hold four conversations about each of 1,024 questions. The assistant of each is drawn from six: "
+    "three ask what matters, one asks what does not matter, one answers at once, and one gives any answer. Base "
+    "learned from 32,768 other conversations of the same assistants, of three turns whatever the horizon. Every other "
+    "method goes on from Base on the logs for the same number of steps; Swift and DPO use a fifth of the others' "
+    "learning rate. 'As many rows' has the best conversations about four times as many questions. The form of the "
+    "answer counts for one tenth of the reward. Decodings are chosen on the kind of questions that the logs hold. No "
+    "log holds the reported questions."
 )
 
 

@@ -1,8 +1,9 @@
-"""Asking before answering, by a model that can read: OpenBookQA and ARC (you bring the files).
+"""Asking before answering, by a pretrained model: OpenBookQA and ARC (you bring the files).
 
-The askers of such files have no hidden need: asked back, they rule out wrong choices until two remain. Who asks and
-then answers either is right half of the time, who answers at once one time in four, and what the model knows of the
-question comes on top. One player of the logs does the first, one the second.
+The users of such files have no hidden need. When the assistant asks back, they rule out wrong choices until two remain.
+An assistant that asks until two remain and then picks one of them at random is right half of the time. One that picks
+at once is right one time in four. A model that knows something about the question does better. The logs hold an
+assistant of each kind.
 
 A training seed takes, on one core: 125 + 5 x 60 steps of 8 conversations of 145 tokens, at 4.5 s, 32 minutes; seven
 cells with 128 conversations of the report and 128 about ARC, and of ILQL 64 for each of three decodings, at 20 s (as it
@@ -20,13 +21,13 @@ from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, GENTLE, SMOLLM2, zero
 WEIGHED: Decodings = tuple({"greedy": True, "advantage_weight": w, "lm_top_p": 0.9} for w in (0, 2, 8))
 
 ABOUT = (
-    "A multiple-choice question; the assistant may ask back, and is then told of wrong choices that they are wrong. "
-    "The logs hold four conversations about each of 250 questions of OpenBookQA, each by an assistant drawn among two: "
-    "one asks, then answers; one answers anything. Base learned from all of them; the others go on from it for as many "
-    "steps, Swift at a fifth of their learning rate. 'As it comes' is the model before it learned any: it is told the "
-    "rules, as all are. The reward counts form for one tenth. All say the likeliest token; the weight of ILQL's "
-    "advantage is chosen on other questions than the reported ones, and no log holds either. Under other rewards: the "
-    "same agents asked questions of ARC."
+    "A user asks a multiple-choice question. The assistant may ask back, and the user then names wrong choices. The "
+    "logs hold four conversations about each of 250 questions of OpenBookQA. The assistant of each is drawn from two: "
+    "one asks back and then answers, the other gives any answer. Base learned from all of them. The others go on from "
+    "Base for the same number of steps; Swift uses a fifth of their learning rate. 'As it comes' is the model without "
+    "any training. It is told the rules, as all agents are. The form of the answer counts for one tenth of the reward. "
+    "All agents are greedy. The weight of ILQL's advantage is chosen on other questions than the reported ones. No log "
+    "holds either. The column 'ARC' shows the same agents on questions of ARC."
 )
 
 
@@ -42,7 +43,7 @@ def logs(episodes: int) -> Data:
 
 
 def cell(label: str, agent: str, config: dict[str, Any] | None = None, fit: dict[str, Any] = FIT, **more: Any) -> Cell:
-    """What goes on from Base."""
+    """A method that goes on from Base."""
     return Cell(label, agent, config or {}, fit, **{"start": "Base", **more})
 
 

@@ -1,4 +1,4 @@
-"""Dialogue response generation: the comparison of Sodhi et al. 2023 (arXiv:2307.12425), with the controls it lacked."""
+"""Dialogue response generation: the comparison of Sodhi et al. 2023 (arXiv:2307.12425), with further controls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agents.benchmark.suites.settings import (
 )
 
 BASE_FIT: dict[str, Any] = {"steps": 2000, "batch_size": 32, "lr": 2e-3, "warmup_steps": 100, "final_lr": 0.1}
-# What comes after the base model: as many steps for every offline method, so that none is better for being longer.
+# For methods that go on from the base model: every offline method has the same number of steps.
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 5e-4, "warmup_steps": 20}
 GENTLE: dict[str, Any] = {**FIT, "lr": 1e-4}
 VALUE_WEIGHTS = weights(0, 1, 4, 16)
@@ -49,13 +49,13 @@ def methods(
 
     Args:
         human: the human replies alone.
-        logs: what others than TF learn from; None: the experiment's own.
+        logs: what methods other than TF learn from; None: the experiment's own logs.
         values: how values are learned.
         ahead: how far ILQL looks before it bootstraps.
-        heads: how fast heads of values learn.
-        imitation: decodings of those that have none; the decision transformer, which is told a return, is decoded so
-            too.
-        weighed: decodings of those that have values.
+        heads: how fast the value heads learn.
+        imitation: decodings of methods without values, and of the decision transformer, which is conditioned on a
+            return.
+        weighed: decodings of methods with values.
     """
 
     def cell(
@@ -85,7 +85,7 @@ def methods(
 
 
 def newer(logs: Samples | None = None) -> tuple[Cell, ...]:
-    """Methods of later papers, in suites whose results are to be made again; the arguments are those above."""
+    """Methods of later papers, for suites whose results are made anew; the arguments are those above."""
 
     def cell(label: str, agent: str, config: dict[str, Any], fit: dict[str, Any]) -> Cell:
         return Cell(label, agent, config, fit, IMITATION, start="TF", data=logs)
@@ -98,12 +98,13 @@ def newer(logs: Samples | None = None) -> tuple[Cell, ...]:
 
 
 ABOUT = (
-    "One reply to a user, judged by how near it comes to what a human agent said there. TF learned from the human "
-    "replies, and goes on doing so in 'TF, longer'. The others go on from TF for as many steps, with logs that hold "
-    "four replies to each context: the human one, the same in other words, that of the nearest other context, and any; "
-    "Swift and DPO at a fifth of the others' learning rate. Rankers choose among five samples of TF, and PPO learns "
-    "from live replies, 30 iterations of 16 updates. All but the rankers say the likeliest token. Contexts of the "
-    "report belong to dialogues that no log holds. BERTScore is the reward; the other measures are independent of it."
+    "The agent gives one reply to a user. The reward is how near it comes to a human agent's reply there. TF learned "
+    "from the human replies, and 'TF, longer' goes on in the same way. The other methods go on from TF for the same "
+    "number of steps. Their logs hold four replies to each context: the human one, the same in other words, the human "
+    "reply of the nearest other context, and a random one. Swift and DPO use a fifth of the others' learning rate. "
+    "Rankers choose among five samples of TF. PPO learns from live replies, in 30 iterations of 16 updates. All agents "
+    "are greedy, except the rankers. Reported contexts belong to dialogues that no log holds. BERTScore is the reward; "
+    "the other measures are independent of it."
 )
 
 
@@ -139,16 +140,16 @@ def replies(
 
 
 ITS_OWN = Samples("dialogue-small/TF", episodes=18_000, beams=5)
-"""To each of the first 3,000 contexts what was said there, and the five best replies that TF finds."""
+"""the human reply and the five best replies that TF finds, to each of the first 3,000 contexts"""
 
 
 def there_already(cell: Cell, label: str = "") -> Cell:
-    """The same as it was trained in the experiment ``dialogue-small``, where ``label`` may be its name."""
+    """The cell as the experiment ``dialogue-small`` trained it, there under ``label`` if one is given."""
     return dataclasses.replace(cell, start=f"dialogue-small/{label or cell.label}", trained=False, fit={}, live=0.0)
 
 
 def own() -> tuple[Cell, ...]:
-    """Every method, on what TF says; those who do not learn from logs of several replies are there already."""
+    """Every method, on replies of TF. Those that do not learn from several replies to a context are trained already."""
     return tuple(
         there_already(cell) if cell.label in ("TF", "TF, longer", "PPO") else cell for cell in methods(HUMAN, ITS_OWN)
     )
@@ -167,7 +168,7 @@ def thresholds() -> tuple[Cell, ...]:
 
 
 def little(first: int) -> tuple[Cell, ...]:
-    """TF, its best part, and DT from the first so many logged replies alone, from scratch."""
+    """TF All, TF Top and DT, from scratch, from the ``first`` logged replies only."""
     steps = max(200, min(1500, first // 8))
     fit = {**BASE_FIT, "steps": steps}
     return (
@@ -180,20 +181,21 @@ def little(first: int) -> tuple[Cell, ...]:
 LITTLE = tuple(cell for first in (630, 3_152, 12_608, 63_040) for cell in little(first))
 """1, 5, 20 and 100 % of the log"""
 ABOUT_ITS_OWN = (
-    "Can a model become better than the human replies made it, by what it says itself? As the experiment before, but "
-    "all that learn from logs of several replies ('TF, longer' and PPO do not) have the human reply and the five best "
-    "of TF's own, found by beam search, to each of the first 3,000 contexts that TF learned from. The human reply has "
-    "the reward 1 unless it is longer than a reply may be."
+    "Can a model improve on its training by human replies, by learning from its own replies? This experiment is like "
+    "the one before, with other logs. They hold the human reply and the five best replies of TF, found by beam search, "
+    "to each of the first 3,000 contexts that TF learned from. 'TF, longer' and PPO do not learn from these logs. The "
+    "human reply has the reward 1, unless it is longer than a reply may be."
 )
 ABOUT_THRESHOLDS = (
-    "From which reward on is a reply worth imitating? TF Top keeps the replies that have at least so much, DT tells "
-    "them from the others and asks for them. All go on from TF for as many steps, with the logs of four replies to "
-    "each context."
+    "From which reward on is a reply worth imitating? TF Top keeps the replies whose reward is at least the threshold. "
+    "DT distinguishes them from the others by a token, and is then conditioned on the better class. Every method goes "
+    "on from TF for the same number of steps, with the logs of four replies to each context."
 )
 ABOUT_LITTLE = (
-    "How many logged replies does it take? Each method learns from scratch from the first 1, 5, 20 and 100 % of the "
-    "log of four replies to each context, for an eighth as many steps as there are replies, 200 to 1,500: TF All from "
-    "all of them, TF Top from those of at least 0.6, DT from all, asked for the better."
+    "How many logged replies does a method need? Each method learns from scratch from the first 1, 5, 20 and 100 % of "
+    "the log of four replies to each context. It trains an eighth as many steps as there are replies, at least 200 and "
+    "at most 1,500. TF All learns from all of these replies. TF Top learns from those with a reward of at least 0.6. "
+    "DT learns from all and is conditioned on the better ones."
 )
 
 DIALOGUE = Suite(
@@ -243,22 +245,24 @@ REAL: dict[str, Any] = {
     "imitation": IMITATION,
     "weighed": perturbed(1, 4, 16),
 }
-"""how real dialogues are learned from and replied to"""
+"""how agents learn from real dialogues and are decoded there"""
 TASKMASTER: dict[str, Any] = {"corpus": "taskmaster4"}
 ABOUT_TASKMASTER = (
-    "Coffee orders between people (you bring the files). TF learned from the human replies, and goes on doing so in "
-    "'TF, longer'. The others go on from TF for as many steps, with logs that hold three replies to each context: the "
-    "human one, that of the nearest other context, and any; Swift and DPO at a fifth of the others' learning rate. "
-    "Rankers choose among five samples of TF, and PPO learns from live replies. Dialogues of the report are in no log."
+    "The dialogues are coffee orders between people (you bring the files). TF learned from the human replies, and 'TF, "
+    "longer' goes on in the same way. The other methods go on from TF for the same number of steps. Their logs hold "
+    "three replies to each context: the human one, the human reply of the nearest other context, and a random one. "
+    "Swift and DPO use a fifth of the others' learning rate. Rankers choose among five samples of TF. PPO learns from "
+    "live replies. Reported contexts belong to dialogues that no log holds."
 )
 MULTIWOZ = Data("dialogue-human", episodes=5_880, options={"corpus": "multiwoz"})
 ITS_OWN_MULTIWOZ = Samples("TF", episodes=18_000, beams=5)
 ABOUT_MULTIWOZ = (
-    "A corpus of Sodhi et al., and logs made as theirs (you bring the files). TF learned from the human replies, and "
-    "goes on doing so in 'TF, longer'. The others go on from TF for as many steps, with the human reply and the five "
-    "best of TF's own, found by beam search, to each of the first 3,000 contexts that TF learned from; Swift and DPO "
-    "at a fifth of the others' learning rate. Human replies have the reward 1 unless longer than a reply may be. "
-    "Rankers choose among five samples of TF, and PPO learns from live replies. Dialogues of the report are in no log."
+    "The corpus is one of those of Sodhi et al., and the logs are made as theirs were (you bring the files). TF "
+    "learned from the human replies, and 'TF, longer' goes on in the same way. The other methods go on from TF for the "
+    "same number of steps. Their logs hold the human reply and the five best replies of TF, found by beam search, to "
+    "each of the first 3,000 contexts that TF learned from. Swift and DPO use a fifth of the others' learning rate. "
+    "Human replies have the reward 1, unless they are longer than a reply may be. Rankers choose among five samples of "
+    "TF. PPO learns from live replies. Reported contexts belong to dialogues that no log holds."
 )
 
 DIALOGUE_REAL = Suite(

@@ -18,10 +18,11 @@ QUICK_TALK = Experiment(
     name="smollm2",
     title="SmolLM2 answers customers",
     about=(
-        "A pretrained chat model (SmolLM2, 135 M weights) on the built-in dialogues: as it comes, told what to do and "
-        "nothing else; after BC of what people said to 240 of the contexts; and after Refit, which goes on from BC "
-        "with four replies to each context, weighed by their reward. BERTScore is the reward: how near a reply comes "
-        "to what a person said there. Contexts of the report are in no log. One training run: a look, no comparison."
+        "SmolLM2 is a pretrained chat model with 135 M weights. It answers customers in the built-in dialogues in "
+        "three ways: as it comes, with an instruction and no training; after BC on what people said in 240 of the "
+        "contexts; and after Refit. Refit goes on from BC with four replies to each context, weighted by their reward. "
+        "The reward is BERTScore: how near a reply comes to what a person said there. No log holds the reported "
+        "contexts. There is one training run of each, which is too few for a comparison."
     ),
     data=Data("dialogue-mixture", episodes=800),
     env="Dialogue-BERTScore-v0",
@@ -41,21 +42,21 @@ QUICK_TALK = Experiment(
 """what ``make demo`` shows beside MovieReview"""
 
 ROOM: dict[str, Any] = {"max_context_tokens": 128, "max_response_tokens": 48}
-"""of this model's tokens"""
+"""in this model's tokens"""
 
 GREEDY_WEIGHED = tuple(way for way in WEIGHED if way.get("greedy"))
-"""the likeliest token, as of those without values"""
+"""greedy, as methods without values are"""
 CURVE = (100, 300, 1_000, 3_000)
-"""contexts that TF learns from"""
+"""how many contexts TF learns from"""
 
 
 def methods(contexts: int, human: Data, logs: Data | Samples | None = None) -> tuple[Cell, ...]:
-    """TF at each length of ``CURVE`` up to ``contexts``, and what goes on from the one that learned from so many.
+    """TF at each length of ``CURVE`` up to ``contexts``, and the methods that go on from the longest.
 
     Args:
         contexts: of the logs.
         human: the human replies alone, one to a context.
-        logs: what others than TF learn from; None: the experiment's own.
+        logs: what methods other than TF learn from; None: the experiment's own logs.
     """
 
     def cell(label: str, agent: str, config: dict[str, Any] | None = None, **more: Any) -> Cell:
@@ -63,7 +64,7 @@ def methods(contexts: int, human: Data, logs: Data | Samples | None = None) -> t
         return Cell(label, agent, config or {}, **settings)
 
     def tf(label: str, first: int) -> Cell:
-        """One pass, but for the shortest logs, which are read four times."""
+        """One pass over the logs; the shortest logs are read up to four times."""
         steps = max(first // 8, min(4 * first // 8, 60))
         return Cell(label, "bc", {}, {**BASE_FIT, "steps": steps}, GREEDY, data=human, first=first, line="TF", at=first)
 
@@ -95,17 +96,18 @@ def methods(contexts: int, human: Data, logs: Data | Samples | None = None) -> t
 
 
 ABOUT = (
-    "SmolLM2-135M, a chat model that was trained elsewhere, reads the conversation by its chat template, and adapters "
-    "of rank 16 are trained (you bring the files). TF learned from the human replies to 1,000 contexts, and goes on "
-    "doing so in 'TF, longer'; the other TFs from as many as their names say. The others go on from TF for as many "
-    "steps; Swift and DPO at a fifth of the others' learning rate. {logs} Rankers choose among five samples of TF. All "
-    "but they say the likeliest token. Contexts of the report belong to dialogues that no log holds. Perplexity is "
-    "that of the model as it comes. BERTScore is the reward; the other measures are independent of it."
+    "SmolLM2-135M is a pretrained chat model. It reads the conversation by its chat template, and only adapters of "
+    "rank 16 are trained (you bring the files). TF learned from the human replies to 1,000 contexts, and 'TF, longer' "
+    "goes on in the same way. The other TFs learned from as many contexts as their names say. The other methods go on "
+    "from TF for the same number of steps; Swift and DPO use a fifth of the others' learning rate. {logs} Rankers "
+    "choose among five samples of TF. All agents are greedy, except the rankers. Reported contexts belong to dialogues "
+    "that no log holds. Perplexity is measured with the untrained model. BERTScore is the reward; the other measures "
+    "are independent of it."
 )
 OF_ITS_OWN = (
-    "Their logs hold the human reply and five drawn from TF, to each of the first 500 contexts that TF learned from."
+    "Their logs hold the human reply and five samples of TF, to each of the first 500 contexts that TF learned from."
 )
-OF_OTHERS = "Their logs hold the human reply, that of the nearest other context, and any."
+OF_OTHERS = "Their logs hold the human reply, the human reply of the nearest other context, and a random one."
 
 
 def replies(name: str, title: str, corpus: str, about: str, data: Data, cells: tuple[Cell, ...]) -> Experiment:

@@ -1,8 +1,8 @@
-"""Learning from people's verdicts: replies of Taskmaster 3 and 4 that someone approved of or not (you bring the files).
+"""Learning from people's verdicts on replies of Taskmaster 3 and 4 (you bring the files).
 
 The data are those that Sidahmed et al. 2024 (PERL, arXiv:2403.10704) published. Nobody can ask the same people about
-new replies, so three stand-ins judge: a model of the verdicts that no agent learns from, likeness to replies that were
-approved of, and off-policy estimates.
+new replies. Three measures replace their verdicts: a model of the verdicts that no agent learns from, the likeness to
+replies that people approved of, and off-policy estimates.
 """
 
 from __future__ import annotations
@@ -33,12 +33,13 @@ HUMAN_FEEDBACK = Suite(
             name="taskmaster",
             title="Replies that people approved of, Taskmaster 3 and 4",
             about=(
-                "1,324 replies with a verdict each. Base learned from all of them, the others go on from it. The "
-                "return is the likeness (chrF) to a reply that was approved of in the same context, in dialogues that "
-                "no agent has seen. Approval is the opinion of a model of verdicts in yet other dialogues; beside it "
-                "stands that model's own area under the ROC curve where it judges. Weighted, doubly robust and fitted "
-                "Q are off-policy estimates of the share approved. Decodings are chosen in the dialogues that the "
-                "model learned from."
+                "The logs hold 1,324 replies, each with a verdict. Base learned from all of them; the other methods go "
+                "on from Base. The return is the likeness (chrF) to a reply that people approved of in the same "
+                "context, in dialogues that no agent has seen. 'Approval' is what a model of the verdicts predicts; "
+                "this model learned from other dialogues. The table also shows the model's own area under the ROC "
+                "curve on the reported dialogues. Weighted, doubly robust and fitted Q are off-policy estimates of the "
+                "share of approved replies. Decodings are chosen in the dialogues that the model of the verdicts "
+                "learned from."
             ),
             data=Data("taskmaster-feedback", episodes=1_324, options=FEEDBACK),
             held_out=Data("taskmaster-feedback", episodes=176, options={**FEEDBACK, "split": "test"}),

@@ -1,4 +1,4 @@
-"""People's verdicts on replies, learned from by a model that can speak (you bring Taskmaster 3 and 4).
+"""Learning from people's verdicts on replies, by a pretrained model (you bring Taskmaster 3 and 4).
 
 The comparison of ``human_feedback``, without its off-policy estimates: fitted Q trains every weight of the model, which
 would take half an hour for each cell.
@@ -20,11 +20,12 @@ from agents.benchmark.suites.smollm2 import BASE_FIT, FIT, SMOLLM2, WAYS, WEIGHE
 VALUES: dict[str, Any] = {**LEARNED, "gamma": 1.0}
 
 ABOUT = (
-    "1,324 replies with a verdict each (you bring the files). Base learned from all of them, the others go on from it "
-    "for as many steps; 'as it comes' is the model before it learned any. The return is the likeness (chrF) to a reply "
-    "that was approved of in the same context, in dialogues that no agent has seen. Approval is the opinion of a model "
-    "of verdicts in yet other dialogues; beside it stands that model's own area under the ROC curve where it judges. "
-    "Decodings are chosen in the dialogues that the model of verdicts learned from."
+    "The logs hold 1,324 replies, each with a verdict (you bring the files). Base learned from all of them; the other "
+    "methods go on from Base for the same number of steps. 'As it comes' is the model without any training. The return "
+    "is the likeness (chrF) to a reply that people approved of in the same context, in dialogues that no agent has "
+    "seen. 'Approval' is what a model of the verdicts predicts; this model learned from other dialogues. The table "
+    "also shows the model's own area under the ROC curve on the reported dialogues. Decodings are chosen in the "
+    "dialogues that the model of the verdicts learned from."
 )
 
 HUMAN_FEEDBACK_SMOLLM2 = Suite(

@@ -1,6 +1,7 @@
-"""LMRL-Gym's maze (Abdulhai et al. 2023, arXiv:2311.18232), seeing the position or the walls alone.
+"""LMRL-Gym's maze (Abdulhai et al. 2023, arXiv:2311.18232), where the agent sees its position or only the walls.
 
-Scores are normalised as there, divided by 100. What others report was played by GPT-2 on data that are not to be had.
+Scores are normalised as in that paper and divided by 100. The published returns are those of GPT-2, trained on data
+that are not available.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ FIT: dict[str, Any] = {
     "betas": (0.9, 0.95),
 }
 IMITATION_FIT: dict[str, Any] = {**FIT, "steps": 800}
-"""imitation of walks at random is learned soon"""
+"""imitation of random walks needs few steps"""
 VALUES: dict[str, Any] = {
     "gamma": 0.95,
     "target_rate": 0.1,
@@ -31,17 +32,20 @@ VALUES: dict[str, Any] = {
     "value_unit": 2.0,
     "trunk_gradient": 1.0,
 }
-"""the log's steps are noise, which hides what values learn if it weighs much; values are of the size of what is left of
-a good walk, far less than what walks of the log cost. At this discount neighbouring cells differ by more of it"""
+"""The log's steps are mostly random, so a large weight of imitation would hide what the values learn. The values are
+about the size of the return that remains of a good walk, which is far smaller than the cost of a logged walk. This
+discount makes the values of neighbouring cells differ more, in relation to their size."""
 FAR: dict[str, Any] = {**VALUES, "gamma": 0.99, "bias_init": -50.0, "value_unit": 5.0}
-"""of those who value what walks of the log cost, whose goal is further away"""
+"""for SARSA, whose values are the costs of the logged walks: these take many more steps to the goal"""
 RETURNS: dict[str, Any] = {**VALUES, "gamma": 0.98, "bias_init": -30.0, "value_unit": 8.0}
-"""of Monte Carlo, whose returns are noisier the further they reach"""
+"""for Monte Carlo: the more steps a return covers, the noisier it is"""
 PSI: dict[str, Any] = {**VALUES, "bias_init": -20.0, "value_unit": 4.0, "kl_weight": 1.0, "bc_weight": 0.3}
-"""in nats, of which a step buys one; no higher than what walks are worth, since what nobody says would seem free"""
+"""Values are in nats: with this kl_weight a reward of -1 is one nat. They start no higher than the values of the logged
+walks. Otherwise tokens that no log holds would seem better than those it holds."""
 
 PPO: dict[str, Any] = {"gamma": 0.95, "kl_coef": 0.01, "rollout_tokens": 64}
-"""a walk that was cut after 64 steps is bootstrapped; at this discount returns are of a size that a head learns fast"""
+"""A walk is cut after 64 steps, and its value is bootstrapped there. At this discount returns are small enough for a
+head to learn them fast."""
 PPO_FIT: dict[str, Any] = {"steps": 60, "lr": 2e-3, "final_lr": 0.1}
 
 WEIGHTS = perturbed(0.5, 1, 2, 4, 16, top_p=(0.95,))
@@ -64,18 +68,19 @@ CELLS = (
 )
 
 ABOUT = (
-    "Walks of the log are random but for one step in sixty, so that imitation walks at random and the likeliest step "
-    "is hardly better. LMRL-Gym's own data are not to be had: these have their number of walks, 1,240, and their mean "
-    "return, -83. All start from scratch but PPO, which starts from BC. Who is greedy walks from every cell once. "
-    "Published are LMRL-Gym's returns, of GPT-2, whose steps were drawn from the four there are by their likelihood; "
-    "here any token may be said, and each agent is decoded as was best. "
-    "Settings were chosen by the returns that they earned where the position is seen, with training seeds that are "
-    "reported too. "
+    "In the log's walks one step in sixty is a good one, and the others are random. An agent that imitates them walks "
+    "at random, and taking its likeliest step is hardly better. LMRL-Gym's own data are not available; these logs have "
+    "the same number of walks, 1,240, and the same mean return, -83. Every method trains from scratch, except PPO, "
+    "which starts from the BC agent. A greedy agent walks once from every cell. The published returns are LMRL-Gym's. "
+    "They are those of GPT-2, which drew each step from the four possible steps by their likelihood. Here an agent may "
+    "say any token, and each agent is decoded in the way that was best for it. Settings were chosen by the returns "
+    "they earned in the maze where the position is seen, with training seeds that are among the reported ones. "
 )
-SEEN = "The model has one layer, which learns sooner than two that only the last observation matters. "
+SEEN = "The model has one layer. It learns sooner than a model of two layers that only the last observation matters. "
 MEMORY = (
-    "Only the walls around are seen: cells look alike, and what was seen before tells them apart. The best there is "
-    "earns -7.24; LMRL-Gym's scores take -25.75 for the best, and so reach beyond 1. "
+    "The agent sees only the walls around it. Many cells look alike, and only earlier observations tell them apart. "
+    "The optimal return is -7.24. LMRL-Gym's scores are normalised with -25.75 as the best return, so scores can "
+    "exceed 1. "
 )
 
 

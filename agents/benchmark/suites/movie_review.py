@@ -1,4 +1,4 @@
-"""MovieReview: small enough that the optimum is known exactly."""
+"""MovieReview, which is so small that the optimum is known exactly."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ MOVIE_REVIEW = Experiment(
     name="movie-review",
     title="MovieReview: the notional MDP, beside its exact optimum",
     about=(
-        'Opening with "the movie was" is good on average; opening with "the movie wasn\'t" is bad on average but leads '
-        "to the very best review. One step of improvement over the logged behaviour takes the first, several steps the "
-        "second. The task is small enough for its optimal values to be known exactly."
+        'Opening with "the movie was" is good on average. Opening with "the movie wasn\'t" is bad on average, but '
+        "leads to the very best review. One step of improvement over the logged policy finds the first, several steps "
+        "find the second. The task is so small that its optimal values are known exactly."
     ),
     data=Data("movie-review", episodes=4000),
     env="MovieReview-v0",

@@ -1,8 +1,8 @@
-"""MultiWOZ's customers served to the end: does likeness to one reply help whole conversations, and the reverse?
+"""MultiWOZ: does learning single replies help an agent in whole conversations, and the other way round?
 
-A model of this size learns names, numbers and references of 37 goals by heart in some thousand conversations, and
-copies few from the look-up that it is shown: what it earns with goals that no log holds stands beside.
-``MULTIWOZ_GOAL_SMOLLM2`` asks the same of a pretrained model.
+A model of this size memorises the names, numbers and references of 37 goals from some thousand conversations. It
+copies few of them from the look-up that it is shown. Its returns with goals that no log holds are therefore reported
+too. ``MULTIWOZ_GOAL_SMOLLM2`` asks the same of a pretrained model.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
 
 BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 8, "lr": 2e-3, "warmup_steps": 50, "final_lr": 0.1}
 FIT: dict[str, Any] = {"steps": 200, "batch_size": 8, "lr": 1e-3, "warmup_steps": 10}
-"""of what goes on from the first imitator, for as many steps whatever the method"""
+"""for methods that go on from the first imitator: the same number of steps for all"""
 GENTLE: dict[str, Any] = {**FIT, "lr": 2e-4}
 LIVE_FIT: dict[str, Any] = {"steps": 60, "batch_size": 16, "lr": 2e-4, "warmup_steps": 5}
 REPLY_FIT: dict[str, Any] = {**BASE_FIT, "batch_size": 16}
-"""of single replies, whose contexts are half as long as a conversation"""
+"""for single replies, whose contexts are half as long as a conversation"""
 LATER_REPLY_FIT: dict[str, Any] = {**FIT, "batch_size": 16}
 
 VALUES: dict[str, Any] = {**LEARNED, "gamma": 1.0}
@@ -27,7 +27,7 @@ WEIGHTS = perturbed(1, 4, 16, top_p=(0.95,))
 
 SERVED: dict[str, Any] = {"domains": "restaurant"}
 AGENTS = ("opens-well", "opens-well", "ends-well")
-"""who serves in the logs: two of three open well and end badly, so that the likeliest turn does not end well"""
+"""The agents in the logs. Two of three open well and end badly, so that the likeliest turn leads to a bad end."""
 LOGS = Data("multiwoz-goal", episodes=4_000, options={**SERVED, "agents": AGENTS})
 BASELINES = (
     Baseline("random tokens", "random_tokens"),
@@ -37,7 +37,8 @@ BASELINES = (
 )
 
 ROOM: dict[str, Any] = {"max_context_tokens": 3_072, "max_response_tokens": 64}
-"""all that was said before, and turns as long as in whole conversations, so that one model serves in both"""
+"""The context holds everything that was said before, and turns are as long as in whole conversations. So one model can
+be used in both."""
 REPLIES: dict[str, Any] = {"corpus": "multiwoz", **ROOM}
 HUMAN = Data("dialogue-human", episodes=5_880, options=REPLIES)
 MIXTURE = Data("dialogue-mixture", episodes=6_000, options=REPLIES)
@@ -70,7 +71,7 @@ def methods() -> tuple[Cell, ...]:
 
 
 def conversations(name: str, title: str, about: str, cells: tuple[Cell, ...], **settings: Any) -> Experiment:
-    """Conversations with customers whose goals the logs hold, and what the agents are like in single replies."""
+    """Conversations with customers whose goals the logs hold; the agents are measured in single replies too."""
     usual: dict[str, Any] = {
         "env_options": {**SERVED, "split": "train"},
         "split_starts": False,  # the goals are the task: what is said on the way to them differs
@@ -101,7 +102,7 @@ SINGLE = (
 
 
 def after(label: str, start: str, data: Data, fit: dict[str, Any]) -> Cell:
-    """Imitation of the one kind of logs by who learned from the other, or from the same."""
+    """Imitation of one kind of logs by an agent that learned from the other kind, or from the same."""
     return Cell(label, "bc", fit=fit, decodings=IMITATION, start=start, data=data)
 
 
@@ -118,23 +119,26 @@ ORDERS = (
 )
 
 ABOUT_GOALS = (
-    "Customers who want a restaurant (you bring the files). In the logs two of three agents open well, offer what "
-    "fits, and then tell nothing; the third fumbles and serves well in the end. So the likeliest turn fails, the best "
-    "conversations are slow, and the best of both is the expert's. All go on from BC for as many steps but GRPO, live, "
-    "which plays 60 batches of 16 conversations. Reported are other conversations about the goals of the logs; 'new "
-    "goals' are of dialogues that no log holds, whose names must be copied from what the database shows. 'Likeness' is "
-    "that of one reply to a person's, in test dialogues of the corpus."
+    "Customers want a restaurant (you bring the files). In two of three logged conversations the agent opens well and "
+    "offers what fits, and then answers no question. In the third the agent first asks what it was told and offers any "
+    "place, and then serves well to the end. So the likeliest turn fails, and the successful conversations are slow. "
+    "An agent that combines both good parts acts as the expert does. Every method goes on from the BC agent for the "
+    'same number of steps, except "GRPO, live", which plays 60 batches of 16 conversations. The reported returns are '
+    "of new conversations about the goals of the logs. 'New goals' come from dialogues that no log holds; an agent "
+    "must copy their names from what the database shows. 'Likeness' is how near a single reply comes to a person's, in "
+    "test dialogues of the corpus."
 )
 ABOUT_REPLIES = (
-    "One reply to what people said, paid by its likeness to a person's (you bring the files). TF learned from the "
-    "human replies; Refit goes on from it with several replies to each context, weighed by their likeness. 'Goal' is "
-    "whole conversations with customers who want a restaurant, where the database is shown, as it is not in people's "
-    "dialogues."
+    "The agent gives one reply in a dialogue between people. The reward is its likeness to the person's reply (you "
+    "bring the files). TF learned from the human replies. Refit goes on from TF with several replies to each context, "
+    "weighted by their likeness. 'Goal' is whole conversations with customers who want a restaurant. They show the "
+    "database, which the people's dialogues do not."
 )
 ABOUT_ORDERS = (
-    "Who imitated people's replies goes on with logs of whole conversations, and the reverse: for as many steps as "
-    "those who learned from them alone, or for a fifth ('a little'). 'Likeness' and 'goal' learned from the one alone. "
-    "Inform, Success and BLEU are the standard evaluation's, of replies to people in 100 test dialogues."
+    "An agent that imitated people's replies goes on with logs of whole conversations, and the other way round. The "
+    "second training has as many steps as training on those logs alone, or a fifth of them ('a little'). The agents "
+    "'likeness' and 'goal' learned from one kind of logs only. Inform, Success and BLEU are the standard evaluation's, "
+    "of replies to people in 100 test dialogues."
 )
 
 MULTIWOZ_GOAL = Suite(

@@ -1,4 +1,4 @@
-"""The quick look that ``make demo`` runs: shows in minutes that everything works and what it learns."""
+"""The suite that ``make demo`` runs: it shows in minutes that everything works, and what the agents learn."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from agents.benchmark.suites.dialogue_smollm2 import QUICK_TALK
 from agents.benchmark.suites.movie_review import MOVIE_REVIEW
 
 QUICK = Suite(name="quick", title="Quick look", seeds=5, experiments=(QUICK_TALK, MOVIE_REVIEW))
-"""A language model that talks, and MovieReview: small enough that the optimum is known exactly."""
+"""A pretrained language model in dialogues, and MovieReview, whose optimum is known exactly."""

@@ -1,5 +1,6 @@
-"""Comments that should not be toxic, or be voted up: section 6 of Snell et al. 2023 (arXiv:2206.11871), with text
-measures beside the rewards, since saturated rewards hide degenerate text.
+"""Comments that should not be toxic, or should be voted up: section 6 of Snell et al. 2023 (arXiv:2206.11871).
+
+The text is measured too, since saturated rewards hide degenerate text.
 """
 
 from __future__ import annotations
@@ -13,18 +14,19 @@ BASE_FIT: dict[str, Any] = {"steps": 1000, "batch_size": 32, "lr": 3e-3, "warmup
 FIT: dict[str, Any] = {"steps": 300, "batch_size": 32, "lr": 1e-3, "warmup_steps": 20}
 VALUES = {**LEARNED, "gamma": 0.99}
 RETURNS_FIRST = {"monte_carlo_steps": 200}
-"""For two thirds of the training: bootstrapped, a reward behind forty tokens needs longer to reach the first."""
+"""Monte Carlo returns for two thirds of the training. With bootstrapping alone it takes longer until a reward forty
+tokens later reaches the first token."""
 WEIGHTS = perturbed(0.5, 2, 8)
 """The paper's advantage weighs 8."""
 FIVEFOLD = perturbed(2.5, 10, 40)
-"""The same where rewards are -1 and 1 and not 0 and 10."""
+"""The same, for rewards of -1 and 1 instead of 0 and 10."""
 
 BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=IMITATION)
 SAME_BASE = Cell("BC", "bc", decodings=IMITATION, start="toxicity/BC", trained=False)  # it sees no rewards
 
 
 def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = WEIGHTS) -> tuple[Cell, ...]:
-    """BC, and what goes on from it; ``keep_above`` is the return that %BC asks for."""
+    """BC, and the methods that go on from it; %BC keeps the episodes with returns of at least ``keep_above``."""
     return (
         base,
         Cell("BC, longer", "bc", fit=FIT, decodings=IMITATION, start="BC"),
@@ -37,11 +39,11 @@ def methods(keep_above: float, base: Cell = SAME_BASE, decodings: Decodings = WE
 
 
 ABOUT = (
-    "A comment on a post, rewarded by a classifier; posts, comments and votes are made up. BC learned from all logged "
-    "comments; the others go on from it. Decodings are chosen on posts of the logs; the advantage, which weighs 8 in "
-    "the paper, may weigh 0, 0.5, 2 or 8 (five times as much where votes of -1 and 1 take the place of 0 and 10). How "
-    "different the comments are from each other, how long they are and how far the policy went from BC is said beside "
-    "the reward."
+    "The agent writes a comment on a post, and a classifier rewards it. Posts, comments and votes are made up. BC "
+    "learned from all logged comments. The other methods go on from the BC agent. Decodings are chosen on posts of the "
+    "logs. The advantage has the weight 8 in the paper; here it may be 0, 0.5, 2 or 8 (five times these weights where "
+    "votes are -1 and 1 instead of 0 and 10). Beside the reward the tables show how different the comments are from "
+    "each other, how long they are, and how far the policy moved from BC."
 )
 TOXICITY = Elsewhere("toxicity", "Reddit-Toxicity-v0", {"split": "test"})
 UPVOTES = Elsewhere("upvotes", "Reddit-Upvotes-v0", {"split": "test"})

@@ -1,7 +1,7 @@
-"""Comments that should not be toxic, by a model that can speak, learned from real ones (you bring GoEmotions).
+"""Comments that should not be toxic, by a pretrained model, learned from real comments (you bring GoEmotions).
 
-GoEmotions has comments without what they answer, so that there is one context, in which nothing is greedy. About one
-logged comment in four is sensitive or unsafe.
+GoEmotions has comments without the posts that they answer. So there is only one context, and every agent samples: a
+greedy agent would repeat one comment. About one logged comment in four is sensitive or unsafe.
 
 A training seed takes, on one core: 125 + 4 x 60 steps of 8 episodes of 68 tokens, at 2 s, 12 minutes; six cells with
 64 comments for each of three to six decodings and 256 or more of the report, at 6 s (as it comes 14 s) for 64, 8
@@ -25,15 +25,16 @@ PERTURBED: Decodings = (
 INSTRUCTION = "You are a reader of Reddit. Write a comment as readers leave it there, in one or two sentences."
 
 ABOUT = (
-    "Real comments, in one context (you bring the files); the reward is a classifier's. BC learned from 1,000 of them, "
-    "and goes on doing so in 'BC, longer'; the others go on from it for as many steps. 'As it comes' is the model "
-    "before it learned any. The advantage may weigh 0, 0.5, 2 or 8. How different the comments are from each other, "
-    "how long they are, and how far the policy went from the untouched model is said beside the reward."
+    "The logs hold real comments, all in one context (you bring the files). A classifier gives the reward. BC learned "
+    "from 1,000 comments, and 'BC, longer' goes on in the same way. The other methods go on from the BC agent for the "
+    "same number of steps. 'As it comes' is the model without any training. The weight of the advantage may be 0, 0.5, "
+    "2 or 8. Beside the reward the tables show how different the comments are from each other, how long they are, and "
+    "how far the policy moved from the untrained model."
 )
 
 
 def comments(part: str) -> dict[str, Any]:
-    """The first thousand of a part of the corpus, and what the model is told."""
+    """The first thousand comments of a part of the corpus, and the instruction to the model."""
     return {"corpus": f"goemotions/{part}", "limit": 1_000, "instruction": INSTRUCTION}
 
 

@@ -1,4 +1,4 @@
-"""Service desk: does credit over turns beat filtering by return, and by how much of what an exact learner could?"""
+"""Service desk: does assigning credit to turns beat filtering by return? Exact learners show how much can be gained."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ FIT: dict[str, Any] = {
     "betas": (0.9, 0.95),
     "weight_decay": 0.01,
 }
-"""to read the screen is learned all at once, after some 400 steps"""
+"""Models learn to read the screen all at once, after about 400 steps."""
 GO_ON_FIT = {**FIT, "steps": 500, "lr": 1e-3, "warmup_steps": 20}
 GENTLE = {**GO_ON_FIT, "lr": 2e-4}
-"""of losses that push down what the log says"""
+"""for losses that make logged tokens less likely"""
 LIVE_FIT: dict[str, Any] = {"steps": 60, "lr": 5e-4, "final_lr": 0.1}
 
 VALUES: dict[str, Any] = {**LEARNED, "gamma": 1.0}
 AHEAD: dict[str, Any] = {"backup": "utterance"}
-"""by the mean of what follows: users' patience and lucky guesses are chance"""
+"""Targets are means over what follows: an expectile would take users' patience and lucky guesses for skill."""
 WEIGHTS = perturbed(4, 16, 64, top_p=(1.0, 0.95))
 TARGETS: Decodings = tuple({"target": target, **way} for target in (0.9, 0.6) for way in (*GREEDY, {}, {"top_p": 0.8}))
 
@@ -39,26 +39,29 @@ EXACT = (
 )
 
 ABOUT = (
-    "Nobody in the log is good from the first turn to the last: 45 % of the desks open well and then guess the "
-    "booking, 45 % open badly and end well, the others do any act. The best desk is a good opening with a good end. An "
-    "easy goal, a patient user and a lucky guess are worth more than either, so that the best returns are of desks "
-    "with the same habits. "
+    "No desk in the log serves well from the first turn to the last. 45 % of the desks ask the right questions and "
+    "then guess the booking. 45 % start with bad offers and questions and then book correctly. The other 10 % do any "
+    "act. The best policy combines the good opening with the good end. An easy goal, a patient user or a lucky guess "
+    "raises a return more than either of the two, so that the conversations with the best returns have the same bad "
+    "habits as the others. "
 )
 ABOUT_SLIPS = (
-    "Each desk does any act instead of its habit in 15 % of its turns, so that the log holds good ends of good "
-    "beginnings, if few of them. "
+    "In 15 % of its turns each desk does any act instead of what its habit says. So the log holds a few conversations "
+    "with a good opening and a good end. "
 )
 ABOUT_HABITS = (
-    "Desks never leave their habit: the beginning of a conversation tells how the desk will go on, and after a good "
-    "one nobody ends well but by chance. An agent reads the whole conversation. The exact learners see how things "
-    "stand alone, and so put together what no conversation shows. "
+    "No desk ever leaves its habit, so the opening of a conversation tells how the desk will go on. After a good "
+    "opening a good end happens only by chance. An agent reads the whole conversation. The exact learners see only the "
+    "present state, so they can combine the opening of one desk with the end of another, which no logged conversation "
+    "shows. "
 )
 HOW = (
-    "Every method goes on from BC for as many steps, KTO and GRPO at a fifth of the learning rate; PPO learns from "
-    "live conversations. Decodings are chosen on goals of the validation split, and returns are of the test split. "
-    "Steps, ILQL's backup and the weights tried were chosen by training runs with a seed that is not reported, 10. "
-    "Inform is the share of conversations whose last offer is what the user wants in the end; joint_goal says how much "
-    "of what was named agreed with what was said by then."
+    "Every offline method goes on from the BC agent for the same number of steps; KTO and GRPO use a fifth of the "
+    "learning rate. PPO goes on from the BC agent too, and learns from live conversations. Decodings are chosen on "
+    "goals of the validation split. Returns are reported on goals of the test split. The number of steps, ILQL's "
+    'backup and the tried weights were chosen with training seed 10, which is not reported. "Inform" is the share of '
+    'conversations in which the last offer is what the user wants in the end. "joint_goal" is the share of the named '
+    "entities and bookings that agreed with everything the user had said by then."
 )
 
 
@@ -66,12 +69,12 @@ SLIPS: dict[str, Any] = {"slips": 0.15}
 
 
 def imitation(label: str, agent: str = "bc", fit: dict[str, Any] = GO_ON_FIT, **config: Any) -> Cell:
-    """What goes on from BC and learns no values of tokens."""
+    """A method that goes on from BC and learns no values of tokens."""
     return Cell(label, agent, config, fit, IMITATION, start="BC")
 
 
 def values(label: str, agent: str, decodings: Decodings = WEIGHTS, **config: Any) -> Cell:
-    """What goes on from BC and learns values."""
+    """A method that goes on from BC and learns values."""
     return Cell(label, agent, {**VALUES, **config}, GO_ON_FIT, decodings, start="BC")
 
 
@@ -113,7 +116,10 @@ def served(
     logged: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Experiment:
-    """Methods on a log of the recipe, with options of its own; decoded as pays on one split, reported on another."""
+    """Methods on logs of the recipe, with the options in ``logged``.
+
+    Decodings are chosen on the validation split, and returns are reported on the test split.
+    """
     return Experiment(
         name=name,
         title=title,

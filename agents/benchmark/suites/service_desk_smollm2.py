@@ -1,4 +1,4 @@
-"""Service desk, by a model that can speak.
+"""Service desk, by a pretrained chat model.
 
 A training seed takes, on one core: 125 + 5 x 30 steps of 8 conversations of 170 tokens and more, at 4.8 s, 22 minutes;
 seven cells with 64 conversations of the report and 32 for each of two decodings (of ILQL four), at 25 s for 64, 7
@@ -19,13 +19,13 @@ SHORT_FIT: dict[str, Any] = {**FIT, "steps": 30}
 WEIGHED: Decodings = tuple({**GREEDY[0], "advantage_weight": w, "lm_top_p": p} for w in (0, 16) for p in (1.0, 0.95))
 
 ABOUT = (
-    "SmolLM2-135M-Instruct is told the rules. BC learned from 1,000 conversations, the others go on from it for 30 "
-    "steps of 8. 'As it comes' is the model before it learned any."
+    "SmolLM2-135M-Instruct is told the rules in its prompt. BC learned from 1,000 conversations. The other methods go "
+    "on from the BC agent for 30 steps of 8 conversations. 'As it comes' is the model without any training."
 )
 
 
 def cell(label: str, agent: str, decodings: Decodings = WAYS, **config: Any) -> Cell:
-    """What goes on from BC."""
+    """A method that goes on from BC."""
     return Cell(label, agent, config, SHORT_FIT, decodings, start="BC")
 
 

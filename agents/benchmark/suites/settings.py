@@ -1,4 +1,4 @@
-"""What the suites have in common: how values are learned, and ways to decode."""
+"""Settings that the suites share: how values are learned, and how agents are decoded."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 Decodings = tuple[dict[str, Any], ...]
 
 ONE_TOKEN: dict[str, Any] = {"backup": "token"}
-"""the paper's backup, which results that stay were made with"""
+"""the paper's backup, with which the committed results were made"""
 
 SLOW_HEADS: dict[str, Any] = {"head_lr": 1.0}
-"""heads that learn at the language model's rate, as in results that stay"""
+"""heads that learn at the language model's rate, as in the committed results"""
 
 VALUES: dict[str, Any] = {
     "gamma": 1.0,
@@ -23,22 +23,22 @@ VALUES: dict[str, Any] = {
     "value_unit": 1.0,
     "trunk_gradient": 1.0,
 }
-"""how values were learned for results that stay, whatever the agents' defaults are"""
+"""how values were learned for the committed results, independent of the agents' defaults"""
 
 LEARNED: dict[str, Any] = {}
-"""how values are learned in all other suites: as the agents' defaults say, but for what is named here"""
+"""how values are learned in all other suites: with the agents' defaults, except for what is named here"""
 
 OFFLINE_GRPO: dict[str, Any] = {"weights": "topr", "behaviour": "start"}
-"""how GRPO learns from a log of others, whose log-probabilities need not be known"""
+"""how GRPO learns from a log of other policies, whose log-probabilities need not be known"""
 
 GREEDY: Decodings = ({"greedy": True},)
 SAMPLED: Decodings = ({},)
 IMITATION: Decodings = ({"greedy": True}, {}, {"top_p": 0.95}, {"top_p": 0.8}, {"top_p": 0.5}, {"temperature": 0.5})
-"""what policies without values are chosen among: greedy, sampled, and sampled among the likelier tokens"""
+"""decodings tried for policies without values: greedy, sampled, and sampled from the likelier tokens"""
 
 
 def weights(*advantage_weights: float, clip: float | None = 0.0, greedy: bool = True) -> Decodings:
-    """Decodings to choose among; clipped at 0 (the paper's setting) values only ever push a token down."""
+    """Decodings to choose among. Clipped at 0 (the paper's setting), an advantage can only make a token less likely."""
     chosen: dict[str, Any] = {"greedy": True} if greedy else {}
     return tuple({**chosen, "advantage_weight": w, "advantage_clip": clip} for w in advantage_weights)
 
@@ -46,9 +46,9 @@ def weights(*advantage_weights: float, clip: float | None = 0.0, greedy: bool = 
 def perturbed(*weights: float, top_p: tuple[float, ...] = (0.95, 0.8), clip: float | None = None) -> Decodings:
     """Decodings of an agent with values to choose among.
 
-    First the grid of :data:`IMITATION` with the values left out, so that what they add is seen beside as careful a
-    choice without them. Then each weight of the advantage, greedy and sampled, among the tokens that hold ``top_p`` of
-    the language model's probability: values are learned from nothing where the log hardly goes.
+    First come those of :data:`IMITATION`, without the values. So an agent with values has the same choices as one
+    without, and more. Then comes each weight of the advantage, greedy and sampled, among the tokens that hold ``top_p``
+    of the language model's probability: the values of other tokens were learned from few samples or none.
     """
     alone = ({"lm_top_p" if name == "top_p" else name: x for name, x in way.items()} for way in IMITATION)
     ways = [{**protocol, "lm_top_p": p} for protocol in (*GREEDY, *SAMPLED) for p in top_p]
@@ -59,10 +59,10 @@ def perturbed(*weights: float, top_p: tuple[float, ...] = (0.95, 0.8), clip: flo
 
 
 def greedily(decodings: Decodings) -> Decodings:
-    """The same decodings, each saying the likeliest token."""
+    """The same decodings, made greedy."""
     return tuple({"greedy": True, **decoding} for decoding in decodings)
 
 
 def ranked(*scores: str, k: int = 5) -> Decodings:
-    """The best of ``k`` sampled candidates by one of the scores, to be chosen."""
+    """Decodings to choose among: each takes the best of ``k`` sampled candidates by one of the scores."""
     return tuple({"rank": score, "k": k} for score in scores)

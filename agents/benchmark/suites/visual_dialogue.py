@@ -1,6 +1,6 @@
 """Questions about an unseen image: section 6 of Snell et al. 2023 (arXiv:2206.11871) on the built-in scenes.
 
-A cell with values is evaluated by 22 decodings of 128 dialogues each, and the best of them by 256 others.
+A cell with values tries 22 decodings on 128 dialogues each. The best of them is evaluated on 256 other dialogues.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ LONGER = Cell("BC, longer", "bc", fit=FIT, decodings=IMITATION, start="BC")
 
 
 def methods(base: Cell = BASE) -> tuple[Cell, ...]:
-    """Every method with one setting; the paper's beta of AWR is one over a temperature, psi's c a price in reward."""
+    """Every method with one setting.
+
+    The paper's beta of AWR is the reciprocal of a temperature, and its c of psi is the reward that one nat costs.
+    """
 
     def cell(label: str, agent: str, config: dict[str, Any], decodings: Decodings = IMITATION) -> Cell:
         return Cell(label, agent, config, FIT, decodings, start="BC")
@@ -68,15 +71,15 @@ def methods(base: Cell = BASE) -> tuple[Cell, ...]:
 
 
 ABOUT = (
-    "Questions about an image that the agent does not see, until a guesser has found it. The logs hold questioners of "
-    "different habits, most of them asking for yes or no, which two of the three rewards make dear. Scenes of the "
-    "report are in no log. Every method goes on from BC for the same number of steps. Whether a method draws its words "
-    "or says the likeliest, as the paper's agents do, is chosen with its other settings of decoding; utterance ILQL "
-    "chooses among questions that it has drawn."
+    "The agent asks questions about an image that it does not see, until a guesser has found the image. The logs hold "
+    "questioners of different habits. Most of them ask yes/no questions, which two of the three rewards penalise. No "
+    "log holds the reported scenes. Every method goes on from the BC agent for the same number of steps. Each method "
+    "may sample its words or take the likeliest, as the paper's agents do; which of the two is chosen together with "
+    "its other decoding settings. Utterance ILQL chooses among questions that it has sampled."
 )
 WITHOUT = (
-    " No questioner of these logs repeats itself. With the 15 % of the other logs who do, a perfect imitator that says "
-    "the likeliest asks one question ten times."
+    " These logs hold no questioner that repeats itself. In the other logs 15 % of the questioners do. On those a "
+    "perfect imitator that always takes the likeliest question asks the same question ten times."
 )
 LESS_REPETITIVE = (0.65, 0.25, 0.0, 0.1)
 """how often each questioner of ``datasets_builders.visual_dialogue`` asks"""
@@ -92,7 +95,7 @@ def questions(
         cells: who is compared.
         name: of the experiment; by default that of its reward.
         suffix: of its title.
-        about: what is asked.
+        about: what the experiment asks.
         recorded: options of the recipe of its logs.
     """
     env = REWARDS[label]

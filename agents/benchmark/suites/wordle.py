@@ -26,7 +26,7 @@ TRAP_FIT: dict[str, Any] = {
     "weight_decay": 0.01,
     **SLOW_HEADS,
 }
-# For those without values, which the rank test is not about; all that have values train equally long.
+# For methods without values, which the rank test does not measure. All methods with values train for the same steps.
 TRAP_SHORT_FIT: dict[str, Any] = {**TRAP_FIT, "steps": 400, "batch_size": 64}
 TRAP_VALUES = {
     "gamma": 0.99,
@@ -42,11 +42,12 @@ TRAP_VALUES = {
 TRAP_WEIGHTS = weights(1, 4, 16)
 
 TRAP_ABOUT = (
-    "The logs hold expert games, games that branch off an expert's after two guesses and then lose, and games of a "
-    "mediocre player. Averaged over the logs an expert's first word is worth less than a mediocre player's; followed "
-    "by the expert's later guesses it is worth more. The rank test asks which of the two a value function prefers, at "
-    "each token of the word. Returns are reported beside it and are not what this experiment is about: the logs are no "
-    "trap for %BC, and a small model does not learn in minutes to spell consistent words from a long list."
+    "The logs hold three kinds of games: those of an expert, those that follow an expert for two guesses and then "
+    "lose, and those of a mediocre player. Averaged over the logs, an expert's first word has a lower value than a "
+    "mediocre player's. Followed by the expert's later guesses, it has a higher value. The rank test asks which of the "
+    "two words a value function prefers, at each token of the word. Returns are reported too, but this experiment is "
+    "not about them: filtering by return (%BC) avoids the trap, and a small model does not learn in minutes to spell "
+    "consistent words from a long list."
 )
 
 
@@ -115,7 +116,7 @@ TRAP_PAPER = Suite(
     ),
 )
 
-# Which words agree with the feedback is learned all at once, after about 1,000 steps of this size.
+# Models learn all at once which words agree with the feedback, after about 1,000 steps of this size.
 PLAY_FIT: dict[str, Any] = {
     "steps": 2000,
     "batch_size": 64,
@@ -130,7 +131,8 @@ PLAY_VALUES: dict[str, Any] = {**LEARNED, "gamma": 0.99}
 PLAY_WEIGHTS = perturbed(2, 8, 16, 32)
 Q_WEIGHTS = tuple({"q_weight": w, **way} for w in (0, 4, 16, 64) for way in IMITATION[:4])
 AHEAD: dict[str, Any] = {"backup": "utterance"}
-"""by the mean of what follows: what a guess earns is largely chance, and an expectile takes luck for skill"""
+"""Targets are means over what follows: the return of a guess is largely chance, and an expectile takes luck for
+skill."""
 
 EXACT = (
     ExactLearner("BC", "bc"),
@@ -142,18 +144,18 @@ EXACT = (
 )
 
 TWEETS_ABOUT = (
-    "The logs hold games with the colours that people share after theirs (simulated) and words that fit them. Their "
-    "words are drawn without regard to what was said before, so that the likeliest guess is not yet a good one: this "
-    "leaves something to learn from the returns, sampled or not. "
+    "The logs hold games with simulated colours, such as people share after their games, and words that fit these "
+    "colours. The words of a game are drawn without regard to its earlier words, so the likeliest guess is not yet a "
+    "good one. This leaves something to learn from the returns, whether an agent plays greedily or samples. "
 )
 MIXED_ABOUT = (
-    "The logs hold players of mixed skill. Their mistakes are drawn from all words alike, so that the likeliest guess "
-    "is free of them: played greedily, imitation leaves nothing to gain here. "
+    "The logs hold players of mixed skill. They draw their mistakes uniformly from all words, so the likeliest guess "
+    "is free of mistakes. Greedy imitation therefore leaves nothing to gain here. "
 )
 PLAY_ABOUT = (
-    "Every method goes on from BC for as many steps. The decoding of each agent is chosen on other games than those "
-    "reported. Exact learners know every state of the log by heart: they show how much the log leaves to be gained "
-    "before anyone trains."
+    "Every method goes on from the BC agent for the same number of steps. Each agent's decoding is chosen on other "
+    "games than the reported ones. Exact learners have a table with an entry for every state of the log. They show how "
+    "much can be gained from the log, before any model is trained."
 )
 
 
@@ -187,7 +189,7 @@ def methods(fit: dict[str, Any]) -> tuple[Cell, ...]:
 def returns(
     name: str, title: str, about: str, recipe: str, words: str, games: int, fit: dict[str, Any], **settings: Any
 ) -> Experiment:
-    """What every method earns on a word list, learned from the games of a recipe."""
+    """The returns of every method on a word list, learned from the games of a recipe."""
     options: dict[str, Any] = {"words": words}
     return Experiment(
         name=name,
