@@ -25,7 +25,9 @@ def exact_learners_table(outcome: Outcome) -> Table | None:
         "over all goals. Decodings are the best of a grid, chosen on the starts that agents' are chosen on. β weighs "
         "the advantage, p is the language model's top-p."
     )
-    return Table("Exact learners", ("method", "greedy", "sampled", "decodings"), tuple(rows), note)
+    return Table(
+        "Exact learners", ("method", "greedy", "sampled", "decodings"), tuple(rows), note, ("greedy", "sampled")
+    )
 
 
 def _said(decoding: Mapping[str, Any]) -> str:

@@ -68,17 +68,19 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
                 number(outcome.normalised(summary.mean)) if by_return else DASH,
                 *_next_best(runs, ranked),
                 _not_trained(outcome) if by_return else DASH,
-                f"{summary.runs} × {distinct(outcome, outcome.cells[ranked[0]])}" if by_return else str(summary.runs),
+                str(summary.runs),
+                distinct(outcome, outcome.cells[ranked[0]]) if by_return else DASH,
             )
         )
     agents = ("best agent", "mean", "95 %", "normalised", "next", "P(best beats it)")
-    header = ("experiment", "asked for", *agents, "not trained", "runs × distinct episodes")
+    header = ("experiment", "asked for", *agents, "not trained", "runs", "distinct episodes")
     note = (
         "Agents by their mean over training runs; 95 % are bootstrap intervals over runs. The best of several is "
         "chosen on the very episodes that are shown, which flatters it: how likely one of its runs beats one of the "
         "next agent's says more. Not trained: the best such policy."
     )
-    return Table("The best agent of each experiment", header, tuple(rows), note)
+    kept = ("best agent", "mean")
+    return Table("The best agent of each experiment", header, tuple(rows), note, kept)
 
 
 def scores(outcome: Outcome) -> dict[str, list[float]]:
@@ -130,4 +132,4 @@ def across_table(found: Across) -> Table:
         "all runs; its intervals are a bootstrap of the seeds, each with all that was trained with it, since runs with "
         "one seed begin with the same weights. Only agents trained in all of these experiments."
     )
-    return Table("Agents across experiments", header, tuple(rows), note)
+    return Table("Agents across experiments", header, tuple(rows), note, kept=("IQM", *found.experiments))
