@@ -25,6 +25,7 @@ from datasets_builders import build
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs import rollout
 from lang_envs.make import language_vec
+from lang_envs.seeds import REPORT
 
 FIT = {"steps": 4, "batch_size": 8}
 VALUES = {"gamma": 1.0}
@@ -422,7 +423,8 @@ def test_the_tables_tell_all(finished):
     table = (finished / "table.md").read_text()
     for title in ("Returns", "What else the episodes show", "Best of k", "Under other rewards", "Over settings"):
         assert f"### {title}" in table
-    assert "best of 3 by q" in table and "|  | here | again | success, again | length, again | turns, again |" in table
+    assert "best of 3 by q" in table and "|  | here | again |" in table
+    assert "success, again" in table and "tokens a turn, again" in table
 
 
 def test_where_the_episodes_of_a_cell_come_from(tmp_path):
@@ -513,3 +515,18 @@ def test_every_named_baseline_plays(task, tmp_path):
         assert len(list(rollout(env, policy, range(2)))) == 2
     with pytest.raises(ValueError, match=f"no policy for {task} 'sage'; choose one of random_tokens"):
         make_policy("sage", env)
+
+
+def test_the_first_sample_of_everyone_is_of_the_first_reported_start(finished):
+    begun = {label: result(finished, label)["samples"] for label in ("bc", "mc", "ranked")}
+    for label in ("random", "optimal"):
+        baseline = json.loads((finished / "cells/tiny/baselines" / label / "result.json").read_text())
+        begun[label] = baseline["samples"]
+    assert {samples[0]["seed"] for samples in begun.values()} == {REPORT.first()}
+    for samples in begun.values():
+        assert len({sample["html"] for sample in samples}) == len(samples) <= 3
+        assert [sample["seed"] for sample in samples] == sorted({sample["seed"] for sample in samples})
+    assert begun["optimal"][0]["return"] == 1.0 and "style" not in begun["optimal"][0]["html"]
+    page = (finished / "report.html").read_text()
+    start = page.partition('<section id="start">')[2].partition("</section>")[0]
+    assert all(f"<h4>{label} <span" in start for label in ("BC", "MC", "random", "optimal"))

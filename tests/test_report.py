@@ -46,7 +46,7 @@ def trained(seed, mean, values):
         "metrics": {"return": mean, "return_error": 0.1, "success": 0.5, **(rank if values else {})},
         "curve": [{"step": step, "loss/bc": 1.0 / step, **point} for step in (1, 2, 3)],
         "decoding": {"advantage_weight": 4} if values else {"greedy": True},
-        "samples": [{"html": '<p class="episode">x</p>', "return": mean}],
+        "samples": [{"html": '<p class="episode"><span class="act">x</span></p>', "return": mean, "seed": 7}],
         "seconds": {"train": 1.0},
     }
 
@@ -108,7 +108,7 @@ def test_the_page_has_every_part(written):
         "Rank test",
         "Values",
         "Returns",
-        "Sample transcripts",
+        "One start, every agent",
         "Settings",
         "lang-envs bench made-up",
         "torch",
@@ -129,13 +129,13 @@ def test_what_others_wrote_is_text_on_the_page(tmp_path):
     messages = [{"role": "user", "content": said}, {"role": "assistant", "content": said}]
     for unit, result in results:
         if isinstance(unit.part, Cell):
-            result["samples"][0]["messages"] = messages
+            result["samples"][0]["before"] = messages
     write_report(Suite("made-up", said, (e,)), results, tmp_path, said, {"a/b/1": said})
     page = (tmp_path / "report.html").read_text()
     assert "<i>" not in page and "{{ 1 + 1 }}" in page
     for part in ("<h1>", "<p>", "<b>user</b> ", "<pre>", "<h4>label "):
         assert f"{part}&lt;i&gt;{{{{ 1 + 1 }}}}" in page, part
-    assert page.count('<p class="episode">x</p>') == 2
+    assert page.count('<p class="episode"><span class="act">x</span></p>') == 2
 
 
 def test_columns_of_words_are_told_from_figures():
@@ -181,7 +181,17 @@ def test_the_returns_table_by_hand():
     table = returns_table(outcome_of(experiment()))
     rows = {row[0]: row[1:] for row in table.rows}
     error = 1 / np.sqrt(3)
-    assert rows["ILQL"] == ("-2.00", f"{error:.2f}", "-2.00", "[-3.00, -1.00]", "1.00", "50%", "β 4, sampled", "3 × 16")
+    assert rows["ILQL"] == (
+        "-2.00",
+        f"{error:.2f}",
+        "-2.00",
+        "[-3.00, -1.00]",
+        "1.00",
+        "50%",
+        "β 4, sampled",
+        "3",
+        "16",
+    )
     assert rows["random (not trained)"][0] == "-6.00"
     assert rows["BC"][4] == "0.75"
 
@@ -248,7 +258,7 @@ def test_greedy_and_sampled_stand_side_by_side_with_imitation_alone():
     assert rows["ILQL"]["greedy, imitation alone"] == rows["ILQL"]["sampled, imitation alone"] == f"-4.00 ± {error}"
     assert (rows["BC"]["greedy"], rows["BC"]["greedy, imitation alone"]) == ("-4.00 (0.20)", "–")
     assert rows["ILQL"]["decoding"] == ("greedy: β 8, top-p 0.8 (2 of 3) / β 2, top-p 0.8 (1 of 3); sampled: β 4")
-    assert rows["ILQL"]["runs × distinct episodes"] == "3 × 15"
+    assert (rows["ILQL"]["runs"], rows["ILQL"]["distinct episodes"]) == ("3", "15")
     for told in ("30 starting points are split: decodings are chosen from 15", "rests on 15 distinct", "too few"):
         assert told in table.note
 
@@ -325,13 +335,13 @@ def test_the_best_agent_and_the_next():
     [row] = table.rows
     assert len(row) == len(table.header) == len(set(table.header))
     # 3 x 3 pairs of runs: (-3, -2, -1) beats (-4, -3, -2) in 6, ties in 2
-    shown = ("ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3 × 16")
+    shown = ("ILQL", "-2.00", "[-3.00, -1.00]", "1.00", "BC -3.00", "0.78", "optimal -2.00", "3", "16")
     assert row == ("made-up", "return", *shown)
 
 
 def test_where_the_rank_test_is_asked_for_it_decides():
     [row] = best_table([outcome_of(experiment())]).rows
-    assert row == ("made-up", "rank test", "ILQL", "0.90", "[0.90, 0.90]", "–", "–", "–", "–", "3")
+    assert row == ("made-up", "rank test", "ILQL", "0.90", "[0.90, 0.90]", "–", "–", "–", "–", "3", "–")
     assert across([outcome_of(experiment(name=name)) for name in "ab"]) is None
 
 
@@ -390,7 +400,10 @@ def test_curves_that_never_change_are_not_drawn():
     names = [picture.name for picture in pictures(outcome, ["BC", "ILQL"])]
     assert names == ["rank-test", "values", "returns", "training"]
     drawn = pictures(outcome, ["BC", "ILQL"])[-1].draw(LIGHT)
-    assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == ["loss/bc", "data/return"]
+    assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == [
+        "loss of imitation",
+        "return of the episodes in the batch",
+    ]
     assert {axis.get_xlabel() for axis in drawn.axes if axis.get_visible()} == {"training steps"}
 
 

@@ -26,7 +26,9 @@ def exact_learners_table(outcome: Outcome) -> Table | None:
         "chosen on the starts on which the agents' decodings are chosen. β is the weight of the advantage, p is the "
         "language model's top-p."
     )
-    return Table("Exact learners", ("method", "greedy", "sampled", "decodings"), tuple(rows), note)
+    return Table(
+        "Exact learners", ("method", "greedy", "sampled", "decodings"), tuple(rows), note, ("greedy", "sampled")
+    )
 
 
 def _said(decoding: Mapping[str, Any]) -> str:

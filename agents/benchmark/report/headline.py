@@ -68,17 +68,19 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
                 number(outcome.normalised(summary.mean)) if by_return else DASH,
                 *_next_best(runs, ranked),
                 _not_trained(outcome) if by_return else DASH,
-                f"{summary.runs} × {distinct(outcome, outcome.cells[ranked[0]])}" if by_return else str(summary.runs),
+                str(summary.runs),
+                distinct(outcome, outcome.cells[ranked[0]]) if by_return else DASH,
             )
         )
     agents = ("best agent", "mean", "95 %", "normalised", "next", "P(best beats it)")
-    header = ("experiment", "asked for", *agents, "not trained", "runs × distinct episodes")
+    header = ("experiment", "asked for", *agents, "not trained", "runs", "distinct episodes")
     note = (
         "Agents are compared by their mean over training runs; 95 % are bootstrap intervals over runs. The best agent "
         "is chosen on the episodes that are shown, so its mean is too high. The probability that one of its runs beats "
         "one of the next agent's is more informative. Not trained: the best policy that is not trained."
     )
-    return Table("The best agent of each experiment", header, tuple(rows), note)
+    kept = ("best agent", "mean")
+    return Table("The best agent of each experiment", header, tuple(rows), note, kept)
 
 
 def scores(outcome: Outcome) -> dict[str, list[float]]:
@@ -130,4 +132,4 @@ def across_table(found: Across) -> Table:
         "interval is a bootstrap over seeds; all runs of a seed are drawn together, because they start from the same "
         "weights. The table has only agents that were trained in all of these experiments."
     )
-    return Table("Agents across experiments", header, tuple(rows), note)
+    return Table("Agents across experiments", header, tuple(rows), note, kept=("IQM", *found.experiments))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +15,8 @@ from datasets_builders import markdown
 
 Result = dict[str, Any]
 DASH = "–"
+_NO_ERROR = re.compile(r" ± 0\.0+$| \(0\.0+\)$")
+_NO_SIGN = re.compile(r"^-(?=0(\.0+)?%?$)")
 _LONG = 18  # characters of a figure with its range
 
 
@@ -24,6 +28,25 @@ class Table:
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    kept: tuple[str, ...] = ()
+    """names of columns that stay whatever they hold, such as those of a matrix; ``return`` always stays"""
+
+    def concise(self) -> Table:
+        """Without the columns that tell no row from another; what they say of all rows the note says once.
+
+        Of a column without a figure nothing is said. The names of the rows stay, and so do the rows.
+        """
+        alike = {k: _alike([row[k] for row in self.rows]) for k in range(1, len(self.header)) if not self._stays(k)}
+        left = [k for k in range(len(self.header)) if alike.get(k) is None]
+        said = [f"{self.header[k]} {value}" for k, value in alike.items() if value]
+        note = " ".join(
+            part for part in (self.note, f"Alike wherever known: {'; '.join(said)}." if said else "") if part
+        )
+        rows = tuple(tuple(row[k] for k in left) for row in self.rows)
+        return dataclasses.replace(self, header=tuple(self.header[k] for k in left), rows=rows, note=note)
+
+    def _stays(self, place: int) -> bool:
+        return self.header[place] in ("return", *self.kept)
 
     def markdown(self) -> str:
         """As GitHub renders it; numbers are set to the right."""
@@ -36,6 +59,17 @@ class Table:
     def is_text(self, place: int) -> bool:
         """Whether a column holds words, which are set to the left and may break into lines, and no figures."""
         return any(len(row[place]) > _LONG and not row[place].endswith("]") for row in self.rows)
+
+
+def _alike(cells: Sequence[str]) -> str | None:
+    """What two cells or more have in common, empty where none holds anything; None where they differ.
+
+    A dash is where a row has no such figure. An error of 0 is none.
+    """
+    known = [_NO_SIGN.sub("", _NO_ERROR.sub("", cell)) for cell in cells if cell not in ("", DASH)]
+    if not known:
+        return ""
+    return known[0] if len(known) > 1 and len(set(known)) == 1 else None
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
 """One HTML page that needs nothing else: sections and links to them, made from ``templates/``.
 
-``templates/style.css`` is for light and dark, for wide screens and narrow ones. All that is put into a template is
-escaped by it, but for episodes, which ``agents.evaluation.explain`` has escaped.
+``templates/style.css`` is for light and dark, for wide screens and narrow ones; ``opening.css`` adds what the top of a
+report needs. All that is put into a template is escaped by it, but for episodes, which ``agents.evaluation.explain``
+has escaped.
 """
 
 from __future__ import annotations
@@ -25,12 +26,12 @@ class Section(NamedTuple):
     """what is below the title, as ``render`` made it"""
 
 
-def page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def page(title: str, lead: str | Markup, sections: Sequence[Section]) -> str:
     """The page's source.
 
     Args:
         title: text of its heading.
-        lead: text of the line below it.
+        lead: what is below it: a line of text, or what ``render`` made.
         sections: in order.
     """
     return str(render("page.html", title=title, lead=lead, sections=sections))

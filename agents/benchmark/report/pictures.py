@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from agents.benchmark.report import plots
 from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.headline import Across
+from agents.benchmark.report.names import name_of
 from agents.benchmark.report.outcome import Outcome
 from agents.benchmark.report.theme import Theme, looks
 from agents.evaluation import stats
@@ -164,5 +165,5 @@ def _curves(outcome: Outcome, chosen: Callable[[str], bool]) -> Curves:
         for label, results in outcome.cells.items():
             runs = [[(row["step"], row[name]) for row in r.get("curve", []) if name in row] for r in results]
             if all(runs):
-                curves.setdefault(name.removeprefix("eval/"), {})[label] = runs
+                curves.setdefault(name_of(name), {})[label] = runs
     return curves

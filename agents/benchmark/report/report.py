@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -21,12 +21,15 @@ from agents.benchmark.report.headline import Across, across, across_table, best_
 from agents.benchmark.report.outcome import Outcome, Result, Table
 from agents.benchmark.report.page import Section, page, render
 from agents.benchmark.report.pictures import Picture, overview, pictures
-from agents.benchmark.report.replies import replies_section
 from agents.benchmark.report.tables import long_rows, tables
+from agents.benchmark.report.transcripts import transcripts
+from agents.benchmark.report.verdict import NOTE, verdict
 from datasets_builders import markdown
 from datasets_builders.atomic import replacing
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from agents.benchmark.running.units import Unit
 
 SCHEMA = pa.schema(
@@ -41,6 +44,14 @@ SCHEMA = pa.schema(
         ("episodes", pa.int64()),
     ]
 )
+
+
+class Verdict(NamedTuple):
+    """What came out of an experiment."""
+
+    anchor: str
+    title: str
+    sentence: str
 
 
 def write_report(
@@ -67,21 +78,24 @@ def write_report(
     rows = [row for outcome in outcomes for row in long_rows(outcome)]
     with replacing(out / "results.parquet") as temporary:
         pq.write_table(pa.Table.from_pylist(rows, SCHEMA), temporary)
+    verdicts = [Verdict(o.experiment.name, o.experiment.title, verdict(o)) for o in outcomes]
     found = across(outcomes)
-    headline = [best_table(outcomes), *([across_table(found)] if found else []), _failures_table(failures or {})]
-    _write(out / "table.md", _markdown(suite, headline, outcomes, command).encode())
-    replies = [replies_section(outcome) for outcome in outcomes if outcome.experiment.pretrained]
-    sections = [section for section in replies if section is not None]  # a language model's are looked at first
-    sections.append(_headline_section(headline, found, _agents(suite), out))
+    best = best_table(outcomes).concise()
+    headline = [*([across_table(found).concise()] if found else []), _failures_table(failures or {})]
+    _write(out / "table.md", _markdown(suite, verdicts, [best, *headline], outcomes, command).encode())
+    if len(outcomes) > 1:  # of a single experiment the sentence says it
+        headline.insert(0, best)
+    sections = _first_sections(outcomes, headline, found, _agents(suite), out)
     for outcome in outcomes:
         drawn = pictures(outcome, _agents(suite, outcome.experiment))
         for picture in drawn:
             _write(out / f"{outcome.experiment.name}-{picture.name}.png", theme.png(picture.draw(theme.LIGHT)))
-        sections.append(_section(outcome, drawn))
-    sections.append(_made_by(command, out))
+        said = transcripts(outcome) if outcome is not outcomes[0] else None  # those stand at the top of the page
+        sections.append(_section(outcome, drawn, said))
     seconds = sum(sum(result.get("seconds", {}).values()) for _, result in results)
-    lead = f"{len(results)} pieces of work, {seconds / 60:.1f} processor minutes, one thread each."
-    _write(out / "report.html", page(suite.title, lead, sections).encode())
+    sections.append(_made_by(command, out, f"{len(results)} pieces, {seconds / 60:.1f} processor minutes"))
+    opening = render("opening.html", verdicts=verdicts, note=NOTE) if verdicts else "Nothing is finished yet."
+    _write(out / "report.html", page(suite.title, opening, sections).encode())
     return out / "report.html"
 
 
@@ -118,14 +132,17 @@ def _outcome(experiment: Experiment, results: Sequence[tuple[Unit, Result]]) -> 
     return Outcome(experiment, cells, baselines, yardsticks, exact)
 
 
-def _markdown(suite: Suite, headline: Sequence[Table], outcomes: Sequence[Outcome], command: str) -> str:
-    parts = [
-        f"# {markdown.text(suite.title)}",
-        "",
-        "## Headline",
-        "",
-        *(table.markdown() for table in headline if table.rows),
+def _markdown(
+    suite: Suite, verdicts: Sequence[Verdict], headline: Sequence[Table], outcomes: Sequence[Outcome], command: str
+) -> str:
+    named = [f"**{markdown.text(one.title)}**: " if len(verdicts) > 1 else "" for one in verdicts]
+    sentences = [name + markdown.text(one.sentence) for name, one in zip(named, verdicts, strict=True)]
+    parts = [f"# {markdown.text(suite.title)}", ""]
+    parts += [
+        *(line for sentence in sentences for line in (sentence, "")),
+        *([markdown.text(NOTE), ""] * bool(verdicts)),
     ]
+    parts += ["## Headline", "", *(table.markdown() for table in headline if table.rows)]
     for outcome in outcomes:
         parts += [f"## {markdown.text(outcome.experiment.title)}", "", markdown.text(outcome.experiment.about), ""]
         parts += [table.markdown() for table in tables(outcome)]
@@ -134,26 +151,34 @@ def _markdown(suite: Suite, headline: Sequence[Table], outcomes: Sequence[Outcom
     return "\n".join(parts)
 
 
-def _headline_section(headline: Sequence[Table], found: Across | None, agents: Sequence[str], out: Path) -> Section:
-    """The tables across experiments, and the picture of the second."""
+def _first_sections(
+    outcomes: Sequence[Outcome], headline: Sequence[Table], found: Across | None, agents: Sequence[str], out: Path
+) -> list[Section]:
+    """What is below the opening: what the agents of the first experiment say, then what concerns all experiments."""
+    sections = []
+    if outcomes and (said := transcripts(outcomes[0], outcomes[0].experiment.title if len(outcomes) > 1 else "")):
+        sections.append(Section("start", "One start, every agent", said))
     figures = []
     if found is not None:
         picture = overview(found, agents)
         _write(out / "overview.png", theme.png(picture.draw(theme.LIGHT)))
         figures.append(figure(picture))
     shown = [table for table in headline if table.rows]
-    return Section("headline", "Headline", render("headline.html", tables=shown, figures=figures))
+    if figures or shown:
+        title = "All experiments" if len(outcomes) > 1 else "What is missing"
+        sections.append(Section("headline", title, render("headline.html", tables=shown, figures=figures)))
+    return sections
 
 
-def _section(outcome: Outcome, drawn: Sequence[Picture]) -> Section:
-    """An experiment: its headline table, its pictures, the other tables, transcripts, settings."""
+def _section(outcome: Outcome, drawn: Sequence[Picture], said: Markup | None) -> Section:
+    """An experiment: what its agents say, its pictures, its tables, its settings."""
     experiment = outcome.experiment
     html = render(
         "experiment.html",
         about=experiment.about,
-        tables=tables(outcome),
+        transcripts=said,
         figures=[figure(picture, experiment.name) for picture in drawn],
-        transcripts={label: results[0]["samples"] for label, results in outcome.cells.items()},  # of the first run
+        tables=tables(outcome),
         settings=_settings(experiment),
     )
     return Section(experiment.name, experiment.title, html)
@@ -193,10 +218,12 @@ def _said(part: Cell | Baseline | ExactLearner, usual: Cell | Baseline | ExactLe
     return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in said.items())
 
 
-def _made_by(command: str, out: Path) -> Section:
+def _made_by(command: str, out: Path, work: str) -> Section:
     """The command, how to repeat it, and the machine."""
     again = f"lang-envs bench --from {shlex.quote(str(out / 'config.json'))} --out {shlex.quote(f'{out}-again')}"
-    return Section("made", "How it was made", render("made.html", command=command, again=again, facts=facts()))
+    return Section(
+        "made", "How it was made", render("made.html", command=command, again=again, facts={"work": work} | facts())
+    )
 
 
 def facts() -> dict[str, str]:

@@ -29,20 +29,20 @@ def returns_table(outcome: Outcome) -> Table:
         if solved:
             cells.append(f"{np.mean(outcome.metric(label, 'success')):.0%}")
         cells += [_mean(results, name) for name in columns]
-        rows.append((*cells, _decodings(results), f"{s.runs} × {distinct(outcome, results)}"))
+        rows.append((*cells, _decodings(results), str(s.runs), distinct(outcome, results)))
     for label, result in outcome.baselines.items():
         mean, error = result["metrics"]["return"], result["metrics"]["return_error"]
         cells = [f"{label} (not trained)", number(mean), f"({error:.2f})", DASH, DASH, number(outcome.normalised(mean))]
         if solved:
             known = result["metrics"].get("success")
             cells.append(DASH if known is None else f"{known:.0%}")
-        rows.append((*cells, *[DASH] * len(columns), DASH, f"{DASH} × {distinct(outcome, [result])}"))
+        rows.append((*cells, *[DASH] * (len(columns) + 2), distinct(outcome, [result])))
     for method, mean in outcome.experiment.published.items():
         cells = [f"{method} (published)", number(mean), DASH, DASH, DASH, number(outcome.normalised(mean))]
-        rows.append((*cells, *[DASH] * (solved + len(columns) + 2)))
+        rows.append((*cells, *[DASH] * (solved + len(columns) + 3)))
     header = ("agent", "return", "± s.e.", "IQM", "95 %", "normalised", *(["success"] if solved else []))
     named = (_columns()[name] for name in columns)
-    return Table("Returns", (*header, *named, "decoding", "runs × distinct episodes"), tuple(rows), _note(outcome))
+    return Table("Returns", (*header, *named, "decoding", "runs", "distinct episodes"), tuple(rows), _note(outcome))
 
 
 def distinct(outcome: Outcome, results: Sequence[Result]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 from agents.benchmark.experiment import Baseline, Cell, ExactLearner
 from agents.benchmark.report.advantage_table import advantage_table
 from agents.benchmark.report.exact_learners import exact_learners_table
+from agents.benchmark.report.names import name_of
 from agents.benchmark.report.outcome import DASH, Outcome, Table, number
 from agents.benchmark.report.returns_table import returns_table
 from agents.benchmark.report.text_tables import (
@@ -37,7 +38,13 @@ def improvement_table(outcome: Outcome) -> Table | None:
         ]
         rows.append((row, *beats))
     note = "Returns; all pairs of training runs, a tie counts one half."
-    return Table("Probability that a run of the row beats one of the column", ("", *labels), tuple(rows), note)
+    return Table(
+        "Probability that a run of the row beats one of the column",
+        ("", *labels),
+        tuple(rows),
+        note,
+        kept=tuple(labels),
+    )
 
 
 def rank_table(outcome: Outcome) -> Table | None:
@@ -63,7 +70,7 @@ def rank_table(outcome: Outcome) -> Table | None:
         "their frequency; a tie is not a win. Offset 0 is the end token, the last offset is the first letter. Brackets "
         "show the lowest and the highest training run."
     )
-    return Table("Rank test", header, tuple(rows), note)
+    return Table("Rank test", header, tuple(rows), note, kept=header[1:-1])
 
 
 def _tabular(tau: str) -> str:
@@ -100,11 +107,7 @@ def value_table(outcome: Outcome) -> Table | None:
     return Table("Values", header, tuple(rows), note)
 
 
-EXACT = {
-    "values/start": "V at the start",
-    "values/optimal_error": "RMS to the optimum",
-    "values/behaviour_error": "RMS to the behaviour",
-}
+EXACT = ("values/start", "values/optimal_error", "values/behaviour_error")
 
 
 def exact_table(outcome: Outcome) -> Table | None:
@@ -119,12 +122,12 @@ def exact_table(outcome: Outcome) -> Table | None:
     some = next(r["metrics"] for results in outcome.cells.values() for r in results if "values/start" in r["metrics"])
     rows.append(("exact, behaviour", number(some["values/behaviour_start"]), DASH, number(0.0), DASH))
     rows.append(("exact, optimal", number(some["values/optimal_start"]), number(0.0), DASH, DASH))
-    note = "RMS: root mean square distance of Q to the exact one over all logged actions, weighted by their frequency."
-    return Table("Learned values beside the exact ones", ("", *EXACT.values(), "runs"), tuple(rows), note)
+    note = "RMS: root mean square over all logged actions, weighted by their frequency."
+    return Table("Learned values beside the exact ones", ("", *map(name_of, EXACT), "runs"), tuple(rows), note)
 
 
 def tables(outcome: Outcome) -> list[Table]:
-    """Every table that the experiment's measurements allow, the headline first."""
+    """Every table that the experiment's measurements allow, the headline first, without columns that say nothing."""
     found = [
         rank_table(outcome),
         value_table(outcome),
@@ -139,7 +142,7 @@ def tables(outcome: Outcome) -> list[Table]:
         advantage_table(outcome),
         exact_table(outcome),
     ]
-    return [table for table in found if table is not None]
+    return [table.concise() for table in found if table is not None]
 
 
 def long_rows(outcome: Outcome) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from agents.benchmark.report.names import name_of
 from agents.benchmark.report.outcome import DASH, Outcome, Table, number
 from agents.evaluation import stats
 
@@ -43,7 +44,7 @@ def _metrics_table(outcome: Outcome, title: str, names: Sequence[str], note: str
     shown = [k for k in range(1, len(names) + 1) if any(row[k] != DASH for row in rows)]
     if not shown:
         return None
-    header = ("", *(names[k - 1].replace("_", " ") for k in shown))
+    header = ("", *(name_of(names[k - 1]) for k in shown))
     return Table(title, header, tuple((row[0], *(row[k] for k in shown)) for row in rows), note)
 
 
@@ -74,7 +75,8 @@ def best_of_table(outcome: Outcome) -> Table | None:
         "Mean over starts of the best return among k episodes of the same start: the first as decoded, the others "
         "sampled. The best is chosen by the true return, so this is an upper bound for any choice among samples."
     )
-    return Table("Best of k", ("", *(f"k = {k}" for k in range(1, count + 1))), tuple(rows), note)
+    header = ("", *(f"k = {k}" for k in range(1, count + 1)))
+    return Table("Best of k", header, tuple(rows), note, kept=header)
 
 
 def elsewhere_table(outcome: Outcome) -> Table | None:
@@ -90,12 +92,12 @@ def elsewhere_table(outcome: Outcome) -> Table | None:
         (label, _mean(outcome.returns(label)), *(_mean(outcome.metric(label, name)) for name in names))
         for label in outcome.cells
     ]
-    heads = (name.removeprefix("return/").replace("/", ", ").replace("_", " ") for name in names)
+    heads = (name_of(name).removeprefix("return, ") for name in names)
     note = (
         "Means of the same agents, trained and decoded as here, in other environments: returns, and the measures that "
         "the other columns name."
     )
-    return Table("Under other rewards", ("", "here", *heads), tuple(rows), note)
+    return Table("Under other rewards", ("", "here", *heads), tuple(rows), note, kept=("here",))
 
 
 def groups_table(outcome: Outcome) -> Table | None:
@@ -118,7 +120,7 @@ def groups_table(outcome: Outcome) -> Table | None:
         "episodes, as the mean over runs. The maximum was chosen on these same episodes and is too high. The chosen "
         "setting's return on the reported episodes (± over runs) is not. Its decoding is chosen for each run."
     )
-    return Table("Over settings", header, tuple(rows), note)
+    return Table("Over settings", header, tuple(rows), note, kept=("chosen",))
 
 
 def _selection(outcome: Outcome, label: str) -> list[float]:

@@ -32,15 +32,17 @@ from agents.evaluation.played_values import played_values
 from agents.evaluation.rank_test import RankTest
 from datasets_builders.dataset import EpisodeDataset
 from lang_envs.conversation import to_json
-from lang_envs.episode import Episodes
+from lang_envs.episode import Episode, Episodes
 from lang_envs.make import language_vec
 from lang_envs.markup import markup_of
 from lang_envs.seeds import REPORT, YARDSTICKS
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
     from lang_envs.vector import TokenVectorEnv
 
-SAMPLES = 3  # transcripts kept of every cell
+SAMPLES = 3  # transcripts kept of every cell and every baseline
 
 
 def measured(
@@ -67,7 +69,8 @@ def measured(
         The JSON-able result: ``metrics`` (name -> number), ``curve`` (metrics over steps), ``decoding`` (the one
         that all metrics without a protocol are of), ``decodings`` (what each earned in the episodes of the choice),
         ``protocols`` (greedy and sampled: the decoding chosen, what it earns, and the same of imitation alone),
-        ``starts`` (how many contexts there are, and whether they are split), ``samples`` (HTML), ``seconds``.
+        ``starts`` (how many contexts there are, and whether they are split), ``samples`` (HTML, and where each
+        started), ``seconds``.
     """
     others = {use: Agent.load(path) for use, path in agents.items()}
     agent, training = trained_agent(experiment, cell, seed, data, folder, others.get("start"))
@@ -111,7 +114,7 @@ def measured(
             "selection": chosen_by.contexts and len(chosen_by.contexts),
             "report": reported.contexts and len(reported.contexts),
         },
-        "samples": _samples(agent, played),
+        "samples": _samples(agent.lm.tokenizer, played, agent),
         "seconds": {"train": training["seconds"], "evaluate": time.perf_counter() - began},
     }
 
@@ -173,19 +176,27 @@ def _last_values(curve: list[dict[str, float]]) -> dict[str, float]:
     return {name.removeprefix("eval/"): x for row in last for name, x in row.items() if name.startswith("eval/")}
 
 
-def _samples(agent: Agent, played: Episodes) -> list[dict[str, Any]]:
-    """The first reported episodes that differ, as HTML, coloured by advantage where the agent has values, and, where it
-    talks with somebody, as messages.
+def _samples(tokenizer: PreTrainedTokenizerFast, played: Episodes, agent: Agent | None = None) -> list[dict[str, Any]]:
+    """The first reported episodes that differ, as HTML, coloured by advantage where the agent has values.
+
+    Each has its ``return`` and its ``seed``, the same for everyone who begins there, and, where the agent talks with
+    somebody, the messages ``before`` its first token. The first is always of the first reported start.
     """
-    samples, markup = [], markup_of(agent.lm.tokenizer)
-    distinct = {episode.tokens.tobytes(): episode for episode in played}
+    markup = markup_of(tokenizer)
+    distinct: dict[bytes, Episode] = {}
+    for episode in played:
+        distinct.setdefault(episode.tokens.tobytes(), episode)
+    samples = []
     for episode in list(distinct.values())[:SAMPLES]:
-        if agent.needs_values:
-            explanation = explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
+        if agent is not None and agent.needs_values:
+            explanation = explain(agent.model, tokenizer, episode, agent.lm.max_utterance_tokens)
         else:
-            explanation = Explanation.without_values(agent.lm.tokenizer, episode)
-        messages = {} if markup is None else {"messages": to_json(markup.read(episode.tokens))}
-        samples.append({"html": explanation.html(), "return": episode.ret, **messages})
+            explanation = Explanation.without_values(tokenizer, episode)
+        sample = {"html": explanation.html(), "return": episode.ret, "seed": episode.info["seed"]}
+        if markup is not None:
+            begun = episode.tokens[: int(episode.is_action.argmax())]  # a policy always says something
+            sample["before"] = [message for message in to_json(markup.read(begun)) if message["content"]]
+        samples.append(sample)
     return samples
 
 
@@ -198,6 +209,7 @@ def play_baseline(experiment: Experiment, baseline: Baseline) -> dict[str, Any]:
     return {
         "kind": "baseline",
         "metrics": _measured(experiment, Played(env, played)),
+        "samples": _samples(env.tokenizer, played),
         "seconds": {"evaluate": time.perf_counter() - began},
     }
 

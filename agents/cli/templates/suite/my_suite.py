@@ -15,8 +15,8 @@ REVIEWS = Experiment(
         Cell("BC", "bc", fit=FIT, decodings=IMITATION),
         Cell("ILQL", "ilql", {"tau": 0.99}, FIT, perturbed(4, 16)),  # or an agent of yours, "module:Class"
     ),
-    baselines=(Baseline("random", "random"), Baseline("optimal", "optimal")),
-    normalise=("random", "optimal"),
+    baselines=(Baseline("random words", "random"), Baseline("optimal", "optimal")),
+    normalise=("random words", "optimal"),
     episodes=256,
 )
 
