@@ -2,7 +2,7 @@
 
     A(s, a) = min_h Q_h(s, a) - V(s)        target heads; what the policy adds to the language model's logits
 
-A token better than the model expected is blue, a worse one orange (a pair that colour-blind readers can tell apart);
+A token better than the model expected is blue, a worse one orange and on a page underlined;
 the colour is the stronger, the larger the advantage beside the largest of the episode. Environment tokens are grey.
 ``next_tokens`` asks the other way round: of the tokens that could come next, which does the agent want, and why.
 """
@@ -91,11 +91,13 @@ class Explanation:
             if np.isnan(self.q[t]):
                 spans.append(f'<span class="act">{escape(token)}</span>')
                 continue
-            r, g, b = BETTER if self.strength[t] >= 0 else WORSE
+            worse = self.strength[t] < 0
+            r, g, b = WORSE if worse else BETTER
             numbers = f"Q {self.q[t]:.2f}, V {self.v[t]:.2f}, advantage {self.advantage[t]:+.2f}"
             alpha = 0.08 + 0.6 * abs(self.strength[t])
             style = f"background:rgba({r},{g},{b},{alpha:.2f})"
-            spans.append(f'<span class="act" style="{style}" title="{numbers}">{escape(token)}</span>')
+            kind = "act worse" if worse else "act"  # underlined by the page: colour alone does not tell everyone
+            spans.append(f'<span class="{kind}" style="{style}" title="{numbers}">{escape(token)}</span>')
         return f'<p class="episode">{"".join(spans)}</p>'
 
 
