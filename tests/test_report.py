@@ -143,8 +143,8 @@ def test_columns_of_words_are_told_from_figures():
     table = Table("", ("", "return", "decoding"), rows)
     assert [table.is_text(place) for place in range(3)] == [False, False, True]
     html = render("headline.html", tables=[table], figures=[])
-    assert '<td>-17.96<span class="range">[-18.25, -17.50]</span></td>' in html
-    assert '<th class="words">decoding</th>' in html and '<td class="words">–</td>' in html
+    assert '<td data-label="return">-17.96<span class="range">[-18.25, -17.50]</span></td>' in html
+    assert '<th scope="col" class="words">decoding</th>' in html and '<td class="words">–</td>' in html
 
 
 def test_pictures_and_tables_are_files_too(written):
@@ -390,7 +390,10 @@ def test_curves_that_never_change_are_not_drawn():
     names = [picture.name for picture in pictures(outcome, ["BC", "ILQL"])]
     assert names == ["rank-test", "values", "returns", "training"]
     drawn = pictures(outcome, ["BC", "ILQL"])[-1].draw(LIGHT)
-    assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == ["loss/bc", "data/return"]
+    assert [axis.get_title() for axis in drawn.axes if axis.get_visible()] == [
+        "loss: imitation",
+        "return of the episodes learned from",
+    ]
     assert {axis.get_xlabel() for axis in drawn.axes if axis.get_visible()} == {"training steps"}
 
 
@@ -426,5 +429,5 @@ def test_the_value_table_shows_the_difference():
 def test_tables_as_text():
     table = Table("T", ("a", "b"), (("x<y", "1"),), "note")
     assert table.markdown() == "### T\n\n| a | b |\n|---|---:|\n| x&lt;y | 1 |\n\nnote\n"
-    assert "<td>x&lt;y</td>" in render("headline.html", tables=[table], figures=[])
+    assert '<th scope="row">x&lt;y</th>' in render("headline.html", tables=[table], figures=[])
     assert number(float("nan")) == "–"

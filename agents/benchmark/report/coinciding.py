@@ -30,6 +30,7 @@ def set_apart(drawn: Figure, axis: Axes, lines: Sequence[Line2D]) -> None:
             turn = place - (len(group) - 1) / 2
             move = ScaledTranslation(turn * aside, -turn * up, drawn.dpi_scale_trans)
             line.set_transform(line.get_transform() + move)
+            line.set_linewidth(min(line.get_linewidth(), 72 * up))
 
 
 def _groups(axis: Axes, lines: Sequence[Line2D], near: float) -> list[list[Line2D]]:

@@ -98,7 +98,8 @@ def _band(axis: Axes, runs: Runs, look: Look, label: str) -> Line2D:
 
 
 def _level(axis: Axes, theme: Theme, height: float, style: Any, label: str) -> Line2D:
-    return axis.axhline(height, color=theme.ink, linewidth=1.1, linestyle=style, label=label)
+    """A broken line above all others, which show through its gaps."""
+    return axis.axhline(height, color=theme.ink, linewidth=1.1, linestyle=style, label=label, zorder=3)
 
 
 def _steps_below(axes: Sequence[Axes], theme: Theme) -> None:

@@ -30,13 +30,15 @@ class Figure(NamedTuple):
 
 def figure(picture: Picture, of: str = "") -> Figure:
     """The picture drawn; ``of`` names the experiment that it is of."""
-    wide = [picture.draw(colours) for colours in (theme.LIGHT, theme.DARK)]
-    narrow = [picture.draw(colours.on_a_phone()) for colours in (theme.LIGHT, theme.DARK)]
-    width = round(_REM_PER_INCH * float(wide[0].get_size_inches()[0]))
-    (light, dark), (small_light, small_dark) = map(_address, wide), map(_address, narrow)
+    wide, narrow = picture.draw(theme.LIGHT), picture.draw(theme.LIGHT.on_a_phone())
+    width = round(_REM_PER_INCH * float(wide.get_size_inches()[0]))
     name = f"{of} {picture.name}".strip()
-    return Figure(name, (light, dark), (small_light, small_dark), width, picture.caption, picture.result)
+    return Figure(name, _addresses(wide), _addresses(narrow), width, picture.caption, picture.result)
 
 
-def _address(drawn: matplotlib.figure.Figure) -> str:
-    return f"data:image/svg+xml;base64,{base64.b64encode(theme.svg(drawn)).decode()}"
+def _addresses(drawn: matplotlib.figure.Figure) -> tuple[str, str]:
+    """Of a light picture, and of the same in dark."""
+    light = theme.svg(drawn)
+    dark = theme.recoloured(light, theme.LIGHT, theme.DARK)
+    one, other = (f"data:image/svg+xml;base64,{base64.b64encode(source).decode()}" for source in (light, dark))
+    return one, other

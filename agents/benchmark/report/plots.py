@@ -88,7 +88,9 @@ def _name(axis: Axes, theme: Theme, names: Sequence[str], trained: int, down: fl
     """Names beside their lines, or above them on a narrow page; those of what is not trained are slanted."""
     axis.set_yticks([place + down for place in range(len(names))], [""] * len(names))
     if not theme.narrow:
-        axis.set_yticks(range(len(names)), [fill(shortened(name, 2 * _HALF_A_NAME - 6), _HALF_A_NAME) for name in names])
+        axis.set_yticks(
+            range(len(names)), [fill(shortened(name, 2 * _HALF_A_NAME - 6), _HALF_A_NAME) for name in names]
+        )
         for tick in axis.get_yticklabels()[trained:]:
             tick.set_fontstyle("italic")
         return

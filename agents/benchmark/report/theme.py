@@ -1,8 +1,8 @@
 """What all pictures share: the colours of light and dark pages, a look for every agent, empty axes, files.
 
 Colours are Okabe and Ito's, which colour-blind readers can tell apart; on the light page they are as dark as it takes
-to stand out from it three to one. Agents of neighbouring places have another marker too. Where there are more agents than
-colours, the colours come again with another kind of line.
+to stand out from it three to one. Agents of neighbouring places have another marker too. Where there are more agents
+than colours, the colours come again with another kind of line.
 """
 
 from __future__ import annotations
@@ -191,3 +191,14 @@ def _compact(source: str) -> str:
 def _rounded(number: re.Match[str]) -> str:
     value = float(number[0])
     return f"{value:.4f}" if abs(value) < 0.1 else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def recoloured(source: bytes, one: Theme, other: Theme) -> bytes:
+    """A picture in another theme's colours, from the SVG of one: nothing else of it differs."""
+    names = zip(_colours(one), _colours(other), strict=True)
+    new = {before.encode(): after.encode() for before, after in names}
+    return re.sub(rb"(?<=: )#[0-9a-f]{6}", lambda found: new.get(found[0], found[0]), source)
+
+
+def _colours(theme: Theme) -> list[str]:
+    return [colour.lower() for colour in (theme.paper, theme.ink, theme.faint, *theme.series)]
