@@ -70,8 +70,9 @@ def inside(figure, axis, pixels):
     return pixels[height - int(box.y1) : height - int(box.y0), int(box.x0) : int(box.x1)]
 
 
-def count(pixels, colour):
-    return int((np.abs(pixels - to_rgb(colour)).max(-1) < 0.12).sum())
+def reach(pixels, colour):
+    """In which share of the columns a colour is seen."""
+    return (np.abs(pixels - to_rgb(colour)).max(-1) < 0.12).any(0).mean()
 
 
 @pytest.mark.parametrize("theme", THEMES.values(), ids=THEMES)
@@ -79,10 +80,11 @@ def count(pixels, colour):
 def test_every_one_of_lines_that_coincide_is_seen(kind, theme):
     figure = KINDS[kind](theme)
     pixels = drawn(figure)
+    least = 0.01 if kind == "one point" else 0.2  # there are markers and gaps; what is hidden has markers alone
     for axis in (axis for axis in figure.axes if axis.get_visible()):
         shown = inside(figure, axis, pixels)
         for line in axis.get_lines():
-            assert count(shown, line.get_color()) >= 8, (kind, axis.get_title(), line.get_label())
+            assert reach(shown, line.get_color()) >= least, (kind, axis.get_title(), line.get_label())
 
 
 def test_lines_apart_stay_where_they_are():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,6 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 NEAR = 0.006  # of what the axis spans: less than the width of a line
 UP, ASIDE = 1.7, 2.8  # points from one to the next: the width of a line, most of the width of a marker
+ALONE = 4.5  # points from a marker that has no line to the next
 MOST = 6.0  # points from the first to the last, however many coincide
 
 
@@ -26,6 +28,8 @@ def set_apart(drawn: Figure, axis: Axes, lines: Sequence[Line2D]) -> None:
     low, high = axis.get_ylim()
     for group in _groups(axis, lines, NEAR * abs(high - low)):
         aside, up = (min(step, MOST / len(group)) / 72 for step in (ASIDE, UP))  # inches
+        if all(np.size(line.get_xdata()) == 1 for line in group):
+            aside = ALONE / 72
         for place, line in enumerate(group):
             turn = place - (len(group) - 1) / 2
             move = ScaledTranslation(turn * aside, -turn * up, drawn.dpi_scale_trans)
@@ -59,8 +63,8 @@ def _points(axis: Axes, line: Line2D) -> dict[float, float] | None:
     """Its points, or None of a level line, whose places are not the data's."""
     if line.get_transform() is not axis.transData:
         return None
-    return {float(x): float(y) for x, y in line.get_xydata()}
+    return {float(x): float(y) for x, y in np.asarray(line.get_xydata())}
 
 
 def _at(line: Line2D, points: dict[float, float] | None, place: float) -> float:
-    return float(line.get_ydata()[0]) if points is None else points[place]
+    return float(np.asarray(line.get_ydata())[0]) if points is None else points[place]

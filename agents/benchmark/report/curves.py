@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from agents.benchmark.report.coinciding import set_apart
 from agents.benchmark.report.metric_titles import title
-from agents.benchmark.report.theme import Look, Theme, figure, legend, looks
+from agents.benchmark.report.theme import Look, Theme, columns, figure, legend, looks
 
 Runs = Sequence[Sequence[tuple[int, float]]]
 """(step, value) of each training run"""
@@ -104,10 +104,9 @@ def _level(axis: Axes, theme: Theme, height: float, style: Any, label: str) -> L
 
 def _steps_below(axes: Sequence[Axes], theme: Theme) -> None:
     """Few whole numbers of steps on every axis, and what they are below the last one of each column."""
-    columns = axes[0].get_subplotspec().get_gridspec().ncols
     for k, axis in enumerate(axes):
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        if k + columns >= len(axes):
+        if k + columns(theme, len(axes)) >= len(axes):
             axis.set_xlabel("training steps", fontsize=9)
 
 
@@ -141,7 +140,7 @@ def rank_test(
         axis.set_ylim(-0.05, 1.07)
         name = "end token" if k == 0 else f"letter {offsets - k}"
         axis.set_title(f"offset {k}: {name}", fontsize=10)
-        if axis.get_subplotspec().is_first_col():
+        if k % columns(theme, offsets) == 0:
             axis.set_ylabel("P[Q(expert) > Q(sub.)]", fontsize=9)
         set_apart(drawn, axis, shown)
     _steps_below(axes, theme)

@@ -17,6 +17,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
 WIDE, NARROW = 9.0, 3.6  # inches; narrow ones are shown at the same size of letters on a phone
@@ -86,6 +87,11 @@ def looks(theme: Theme, agents: Sequence[str]) -> dict[str, Look]:
     }
 
 
+def columns(theme: Theme, panels: int) -> int:
+    """How many of so many panels stand side by side."""
+    return 1 if theme.narrow else min(panels, SIDE_BY_SIDE)
+
+
 def figure(theme: Theme, panels: int, height: float, width: float = WIDE) -> tuple[Figure, list[Axes]]:
     """Empty axes in the theme's colours, without a display and without pyplot's global state.
 
@@ -95,12 +101,11 @@ def figure(theme: Theme, panels: int, height: float, width: float = WIDE) -> tup
         height: of a panel in inches, with its title and what is below it.
         width: of the whole in inches, where the page is not narrow.
     """
-    columns = 1 if theme.narrow else min(panels, SIDE_BY_SIDE)
-    rows = -(-panels // columns)
+    across = columns(theme, panels)
+    rows = -(-panels // across)
     size = (NARROW if theme.narrow else width, height * rows)
-    drawn = Figure(figsize=size, facecolor=theme.paper, layout="constrained")
-    drawn.get_layout_engine().set(h_pad=0.06)
-    every = list(np.atleast_1d(drawn.subplots(rows, columns)).ravel())
+    drawn = Figure(figsize=size, facecolor=theme.paper, layout=ConstrainedLayoutEngine(h_pad=0.06))
+    every = list(np.atleast_1d(drawn.subplots(rows, across)).ravel())
     for axis in every[panels:]:
         axis.set_visible(False)
     for axis in every[:panels]:
@@ -126,13 +131,13 @@ def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme) -> None:
         return
     width, height = drawn.get_size_inches()
     shown = [shortened(label, int((width - _HANDLE) / _LETTER)) for label in named]
-    columns = min(len(shown), max(1, int(width / (_HANDLE + _LETTER * max(map(len, shown))))))
-    drawn.set_size_inches(width, height + 0.1 + _LINE * -(-len(shown) // columns))
+    across = min(len(shown), max(1, int(width / (_HANDLE + _LETTER * max(map(len, shown))))))
+    drawn.set_size_inches(width, height + 0.1 + _LINE * -(-len(shown) // across))
     box = drawn.legend(
         named.values(),
         shown,
         loc="outside lower center",
-        ncols=columns,
+        ncols=across,
         frameon=False,
         fontsize=9,
         handlelength=3,
