@@ -133,7 +133,7 @@ def test_what_others_wrote_is_text_on_the_page(tmp_path):
     write_report(Suite("made-up", said, (e,)), results, tmp_path, said, {"a/b/1": said})
     page = (tmp_path / "report.html").read_text()
     assert "<i>" not in page and "{{ 1 + 1 }}" in page
-    for part in ("<h1>", "<p>", "<b>user</b> ", "<pre>", "<h4>label "):
+    for part in ("<h1>", "<p>", "<b>user</b> ", "<pre>", "<h3>label "):
         assert f"{part}&lt;i&gt;{{{{ 1 + 1 }}}}" in page, part
     assert page.count('<p class="episode"><span class="act">x</span></p>') == 2
 
@@ -143,8 +143,8 @@ def test_columns_of_words_are_told_from_figures():
     table = Table("", ("", "return", "decoding"), rows)
     assert [table.is_text(place) for place in range(3)] == [False, False, True]
     html = render("headline.html", tables=[table], figures=[])
-    assert '<td>-17.96<span class="range">[-18.25, -17.50]</span></td>' in html
-    assert '<th class="words">decoding</th>' in html and '<td class="words">–</td>' in html
+    assert '<td data-label="return">-17.96<span class="range">[-18.25, -17.50]</span></td>' in html
+    assert '<th scope="col" class="words">decoding</th>' in html and '<td class="words">–</td>' in html
 
 
 def test_pictures_and_tables_are_files_too(written):
@@ -439,5 +439,5 @@ def test_the_value_table_shows_the_difference():
 def test_tables_as_text():
     table = Table("T", ("a", "b"), (("x<y", "1"),), "note")
     assert table.markdown() == "### T\n\n| a | b |\n|---|---:|\n| x&lt;y | 1 |\n\nnote\n"
-    assert "<td>x&lt;y</td>" in render("headline.html", tables=[table], figures=[])
+    assert '<th scope="row">x&lt;y</th>' in render("headline.html", tables=[table], figures=[])
     assert number(float("nan")) == "–"

@@ -48,8 +48,8 @@ def test_names_of_metrics():
     assert (
         name_of("values/optimal_error") == name_of("eval/values/optimal_error") == "distance of Q to the optimum (RMS)"
     )
-    assert name_of("advantage/optimal/end") == "advantages: optimum, last token"
-    assert name_of("advantage/behaviour/ceiling/0") == "advantages: log's play, token 1, attainable"
+    assert name_of("advantage/optimal/end") == "advantage quality: optimum, last token"
+    assert name_of("advantage/behaviour/ceiling/0") == "advantage quality: log's play, token 1, attainable"
     assert name_of("rank/online/2") == "rank test, online Q, offset 2"
     assert (name_of("greedy/return"), name_of("sampled/imitation")) == ("greedy return", "sampled, imitation alone")
     assert name_of("success/other_rules") == "success, other rules"

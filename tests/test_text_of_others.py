@@ -219,9 +219,9 @@ def test_a_card_as_it_is_written(owned):
 
 @pytest.mark.parametrize("name", ["$\\frac{$", "a $x^2$ b", "$$", "\\alpha", "a\n$b$"])
 def test_a_dollar_sign_in_a_name_is_no_formula(name):
-    drawn, [axis] = theme.figure(theme.LIGHT, 1, 1, 3, 2)
+    drawn, [axis] = theme.figure(theme.LIGHT, 1, 2)
     axis.plot([0, 1], [0, 1], label=name)
     axis.set_title(name)
     axis.set_yticks([0], [name])
-    theme.legend(drawn, [axis], theme.LIGHT, 1)
+    theme.legend(drawn, [axis], theme.LIGHT)
     assert theme.png(drawn) and theme.svg(drawn)

@@ -3,8 +3,9 @@
     A(s, a) = min_h Q_h(s, a) - V(s)        target heads; what the policy adds to the language model's logits
 
 Tokens with a positive advantage are blue, those with a negative one orange (colour-blind readers can distinguish the
-two). The colour is stronger for a larger advantage, relative to the largest of the episode. Environment tokens are
-grey. ``next_tokens`` lists the possible next tokens with their values and probabilities.
+two; a page also underlines the negative ones). The colour is stronger for a larger advantage, relative to the largest
+of the episode. Environment tokens are grey. ``next_tokens`` lists the possible next tokens with their values and
+probabilities.
 """
 
 from __future__ import annotations
@@ -91,11 +92,13 @@ class Explanation:
             if np.isnan(self.q[t]):
                 spans.append(f'<span class="act">{escape(token)}</span>')
                 continue
-            r, g, b = BETTER if self.strength[t] >= 0 else WORSE
+            worse = self.strength[t] < 0
+            r, g, b = WORSE if worse else BETTER
             numbers = f"Q {self.q[t]:.2f}, V {self.v[t]:.2f}, advantage {self.advantage[t]:+.2f}"
             alpha = 0.08 + 0.6 * abs(self.strength[t])
             style = f"background:rgba({r},{g},{b},{alpha:.2f})"
-            spans.append(f'<span class="act" style="{style}" title="{numbers}">{escape(token)}</span>')
+            kind = "act worse" if worse else "act"  # underlined by the page: colour alone does not tell everyone
+            spans.append(f'<span class="{kind}" style="{style}" title="{numbers}">{escape(token)}</span>')
         return f'<p class="episode">{"".join(spans)}</p>'
 
 

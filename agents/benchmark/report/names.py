@@ -145,7 +145,7 @@ def _known(metric: str) -> str | None:
         return f"rank test, {match[1]} Q, offset {match[2]}"
     if match := _ADVANTAGE.fullmatch(metric):
         token = "last token" if match[3] == "end" else f"token {int(match[3]) + 1}"
-        return f"advantages: {OF_REFERENCES[match[1]]}, {token}{', attainable' if match[2] else ''}"
+        return f"advantage quality: {OF_REFERENCES[match[1]]}, {token}{', attainable' if match[2] else ''}"
     if match := _BEST_OF.fullmatch(metric):
         return f"return, best of {match[1]}"
     if (match := _PROTOCOL.fullmatch(metric)) and match[2] in OF_EPISODES:

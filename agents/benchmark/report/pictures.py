@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 
-from agents.benchmark.report import plots
+from agents.benchmark.report import alt_texts, curves, plots
 from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.headline import Across
-from agents.benchmark.report.names import name_of
 from agents.benchmark.report.outcome import Outcome
 from agents.benchmark.report.theme import Theme, looks
 from agents.evaluation import stats
@@ -18,6 +17,7 @@ from agents.evaluation import stats
 Curves = dict[str, dict[str, list[list[tuple[int, float]]]]]
 """metric -> label -> runs -> (step, value)"""
 MOST_PANELS = 9
+LINES = "lines are means over training runs, bands their range; lines that coincide stand side by side"
 
 
 class Picture(NamedTuple):
@@ -26,6 +26,8 @@ class Picture(NamedTuple):
     name: str
     draw: Callable[[Theme], Figure]
     caption: str
+    result: str
+    """what it shows, in words, for those who do not see it"""
 
 
 def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
@@ -42,17 +44,27 @@ def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
         )
         if outcome.exact:
             caption += " An exact learner is a table of the log, with the better of greedy and sampled decoding."
-        found.append(Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks, below=below), caption))
+        means = [{label: score.centre for label, score in part.items()} for part in (lines, below)]
+        result = alt_texts.of_scores("Returns", means[0], marks, means[1])
+        found.append(
+            Picture("returns", lambda theme: plots.scores(theme, agents, lines, marks, below=below), caption, result)
+        )
     found += _sweep(outcome, agents)
     training = _curves(outcome, lambda name: name == "data/return" or name.startswith("loss/"))
     if training:
-        caption = "Losses, and returns of the training episodes; lines are means over runs, bands their range."
-        found.append(Picture("training", lambda theme: plots.learning_curves(theme, agents, training), caption))
+        caption = f"Losses, and returns of the training episodes; {LINES}."
+        found.append(_learning("training", agents, training, caption))
     measured = _curves(outcome, _is_drawn)
     if measured:
-        caption = "Measured during training; lines are means over runs, bands their range."
-        found.append(Picture("measured", lambda theme: plots.learning_curves(theme, agents, measured), caption))
+        found.append(_learning("measured", agents, measured, f"Measured during training; {LINES}."))
     return found
+
+
+def _learning(name: str, agents: Sequence[str], metrics: Curves, caption: str) -> Picture:
+    def draw(theme: Theme) -> Figure:
+        return curves.learning_curves(theme, agents, metrics)
+
+    return Picture(name, draw, caption, alt_texts.of_curves(metrics))
 
 
 def _is_drawn(name: str) -> bool:
@@ -86,6 +98,7 @@ def overview(found: Across, agents: Sequence[str]) -> Picture:
         lambda theme: plots.scores(theme, agents, lines, {}, "normalised score"),
         "Normalised scores: small dots are experiments, large marks the interquartile mean over experiments and runs, "
         "bars its 95 % bootstrap interval over seeds.",
+        alt_texts.of_scores("Normalised scores", {label: score.centre for label, score in lines.items()}, {}, {}),
     )
 
 
@@ -107,28 +120,30 @@ def _sweep(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
 
     def draw(theme: Theme) -> Figure:
         look = looks(theme, agents)
-        return plots.sweep(
+        return curves.sweep(
             theme, {name: look[label] for name, label in first.items()}, lines, levels, experiment.varies
         )
 
-    caption = f"Returns over {experiment.varies}: lines are means over training runs, bands their range."
-    return [Picture("sweep", draw, caption)]
+    caption = f"Returns over {experiment.varies}: {LINES}."
+    return [Picture("sweep", draw, caption, alt_texts.of_sweep(experiment.varies, lines, levels))]
 
 
 def _rank_pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
-    curves, y = _rank_curves(outcome), outcome.yardsticks
-    if not curves or y is None:
+    found, y = _rank_curves(outcome), outcome.yardsticks
+    if not found or y is None:
         return []
     return [
         Picture(
             "rank-test",
-            lambda theme: plots.rank_test(theme, agents, curves, y["ideal"], y["ceiling"]),
-            "The rank test over training, target Q; lines are means over training runs, bands their range.",
+            lambda theme: curves.rank_test(theme, agents, found, y["ideal"], y["ceiling"]),
+            f"The rank test over training, target Q; {LINES}.",
+            alt_texts.of_rank_test(found, y["ideal"], y["ceiling"]),
         ),
         Picture(
             "values",
-            lambda theme: plots.values(theme, agents, curves, y["behaviour"], y["optimal"]),
-            "Discounted values over training, with those of the behaviour and of optimal play.",
+            lambda theme: curves.values(theme, agents, found, y["behaviour"], y["optimal"]),
+            f"Discounted values over training, with those of the behaviour and of optimal play; {LINES}.",
+            alt_texts.of_values(curves.VALUES, found, y["behaviour"], y["optimal"]),
         ),
     ]
 
@@ -136,7 +151,7 @@ def _rank_pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
 def _rank_curves(outcome: Outcome) -> dict[str, list[list[dict[str, Any]]]]:
     """Rank test measurements over training: label -> runs -> points; agents without values have none."""
     offsets = range(len(outcome.yardsticks["ceiling"])) if outcome.yardsticks else range(0)
-    curves = {}
+    found = {}
     for label, results in outcome.cells.items():
         runs = [
             [
@@ -151,8 +166,8 @@ def _rank_curves(outcome: Outcome) -> dict[str, list[list[dict[str, Any]]]]:
             for result in results
         ]
         if all(runs):
-            curves[label] = runs
-    return curves
+            found[label] = runs
+    return found
 
 
 def _curves(outcome: Outcome, chosen: Callable[[str], bool]) -> Curves:
@@ -160,10 +175,10 @@ def _curves(outcome: Outcome, chosen: Callable[[str], bool]) -> Curves:
     rows = [row for results in outcome.cells.values() for result in results for row in result.get("curve", [])]
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if chosen(name)]
     changing = [name for name in names if len({row[name] for row in rows if name in row}) > 1]
-    curves: Curves = {}
+    found: Curves = {}
     for name in changing[:MOST_PANELS]:
         for label, results in outcome.cells.items():
             runs = [[(row["step"], row[name]) for row in r.get("curve", []) if name in row] for r in results]
             if all(runs):
-                curves.setdefault(name_of(name), {})[label] = runs
-    return curves
+                found.setdefault(name, {})[label] = runs
+    return found

@@ -1,20 +1,21 @@
-"""The benchmark's pictures: scores with intervals, the rank test and the values over training, learning curves.
-
-Every agent keeps its look in every picture. Each picture is drawn once for a light page and once for a dark one.
-"""
+"""A line of scores for each agent: training runs, their mean and its interval, beside policies that are not trained."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 
-from agents.benchmark.report.theme import Look, Theme, figure, legend, looks
+from agents.benchmark.report.theme import Look, Theme, figure, looks, shortened
 from agents.evaluation import stats
+
+_NAME, _HALF_A_NAME = 50, 36  # most letters of a name above its line, and of either half of one beside it
 
 
 class Score(NamedTuple):
@@ -44,7 +45,7 @@ def scores(
     """One line per agent: small dots, a marker and an interval; below them the policies that are not trained.
 
     The axis spans the agents, so that what they differ by is seen. A mark far from them stands at its edge, an arrow
-    with its score.
+    with its score. Runs with one score stand above each other, and so do lines of policies with one score.
 
     Args:
         theme: colours of the page.
@@ -55,41 +56,71 @@ def scores(
         below: agent -> what is drawn of it a little lower, as of another way to measure the same.
     """
     below = below or {}
-    places = len(lines) + len(marks)
-    drawn, (axis,) = figure(theme, 1, 1, 7.2, 0.9 + (0.4 if below else 0.3) * places)
-    look = looks(theme, agents)
-    for place, (label, score) in enumerate(lines.items()):
-        apart = 0.2 if label in below else 0.0
-        _draw_score(axis, theme, look[label], score, place - apart)
-        if label in below:
-            _draw_score(axis, theme, look[label], below[label], place + apart)
-    low, high = _span([*lines.values(), *below.values()], list(marks.values()))
     best_first = sorted(marks.items(), key=lambda item: -item[1])
-    for place, (_, value) in enumerate(best_first, len(lines)):
-        if low <= value <= high:
-            _mark(axis, theme, value, place)
-        else:
-            _arrow(axis, theme, value, place, right=value > high)
+    names = [*lines, *(label for label, _ in best_first)]
+    row = (0.42 if below else 0.3) + (0.18 if theme.narrow else 0.0)  # inches
+    drawn, (axis,) = figure(theme, 1, 0.7 + row * len(names), 7.2)
+    look = looks(theme, agents)
+    low, high = _span([*lines.values(), *below.values()], list(marks.values()))
     if high > low:
         axis.set_xlim(low - 0.04 * (high - low), high + 0.04 * (high - low))
-    axis.set_yticks(range(places), [*lines, *(label for label, _ in best_first)])
-    for tick in axis.get_yticklabels()[len(lines) :]:
-        tick.set_fontstyle("italic")
-    axis.set_ylim(places - 0.4, -0.6)
+    down = 0.15 if theme.narrow else 0.0  # of a row: room for the name
+    for place, (label, score) in enumerate(lines.items()):
+        apart = 0.2 if label in below else 0.0
+        _draw_score(drawn, axis, theme, look[label], score, place + down - apart)
+        if label in below:
+            _draw_score(drawn, axis, theme, look[label], below[label], place + down + apart)
+    near: list[float] = []
+    for place, (_, value) in enumerate(best_first, len(lines)):
+        if low <= value <= high:
+            near.append(value)
+            _mark(drawn, axis, theme, value, place + down, _turn(near, len(near) - 1, 0.004 * (high - low)))
+        else:
+            _arrow(axis, theme, value, place + down, right=value > high)
+    axis.set_ylim(len(names) - 0.4, -0.6)
+    axis.xaxis.set_major_locator(MaxNLocator(5 if theme.narrow else 8))
     axis.set_xlabel(quantity, fontsize=9)
+    _name(axis, theme, names, len(lines), down)
     return drawn
 
 
-def _draw_score(axis: Axes, theme: Theme, look: Look, score: Score, place: float) -> None:
+def _name(axis: Axes, theme: Theme, names: Sequence[str], trained: int, down: float) -> None:
+    """Names beside their lines, or above them on a narrow page; those of what is not trained are slanted."""
+    axis.set_yticks([place + down for place in range(len(names))], [""] * len(names))
+    if not theme.narrow:
+        axis.set_yticks(
+            range(len(names)), [fill(shortened(name, 2 * _HALF_A_NAME - 6), _HALF_A_NAME) for name in names]
+        )
+        for tick in axis.get_yticklabels()[trained:]:
+            tick.set_fontstyle("italic")
+        return
+    axis.tick_params(axis="y", length=0)
+    paper = {"facecolor": theme.paper, "edgecolor": "none", "pad": 0.6}
+    for place, name in enumerate(names):
+        text = axis.text(0.01, place - 0.46, shortened(name, _NAME), va="top", fontsize=9, color=theme.ink, bbox=paper)
+        text.set_transform(axis.get_yaxis_transform())
+        text.set_fontstyle("normal" if place < trained else "italic")
+
+
+def _draw_score(drawn: Figure, axis: Axes, theme: Theme, look: Look, score: Score, place: float) -> None:
     """Small dots, an interval and a marker, all of them hollow or none."""
-    dots: dict[str, Any] = {"markerfacecolor": "none", "alpha": 0.6} if score.hollow else {"alpha": 0.45}
-    axis.plot(score.dots, [place] * len(score.dots), "o", color=look.colour, markersize=4, **dots)
     if not np.isnan(score.interval.low):
         width = 1.3 if score.hollow else 2.5
         axis.plot(score.interval, [place] * 2, color=look.colour, linewidth=width, solid_capstyle="round")
-    fill = {"markerfacecolor": theme.paper, "markeredgecolor": look.colour, "markeredgewidth": 1.5}
+    fill = {"markerfacecolor": theme.paper, "markeredgecolor": look.colour}
     style: dict[str, Any] = fill if score.hollow else {"markeredgecolor": theme.paper}
-    axis.plot([score.centre], [place], look.marker, color=look.colour, markersize=8, **style)
+    low, high = axis.get_xlim()
+    for place_among, dot in enumerate(score.dots):
+        turn = _turn(score.dots, place_among, 0.004 * (high - low))
+        up = turn // 2 * (3.2 if turn % 2 else -3.2)  # points, above and below in turn
+        [line] = axis.plot([dot], [place], "o", color=look.colour, markersize=4, markeredgewidth=0.7, **style)
+        line.set_transform(axis.transData + ScaledTranslation(0, up / 72, drawn.dpi_scale_trans))
+    axis.plot([score.centre], [place], look.marker, color=look.colour, markersize=8, markeredgewidth=1.3, **style)
+
+
+def _turn(values: Sequence[float], place: int, near: float) -> int:
+    """How many before it are as good as equal to the value at ``place``, and one."""
+    return 1 + sum(abs(value - values[place]) <= near for value in values[:place])
 
 
 def _span(lines: Iterable[Score], marks: Sequence[float]) -> tuple[float, float]:
@@ -106,158 +137,17 @@ def _span(lines: Iterable[Score], marks: Sequence[float]) -> tuple[float, float]
     return low - missing / 2, high + missing / 2
 
 
-def _mark(axis: Axes, theme: Theme, value: float, place: int) -> None:
-    """What an untrained policy earns, with a line up through the agents."""
-    axis.plot([value] * 2, [place, -0.6], color=theme.ink, linewidth=0.9, linestyle=(0, (4, 3)), alpha=0.6, zorder=1)
+def _mark(drawn: Figure, axis: Axes, theme: Theme, value: float, place: float, turn: int) -> None:
+    """What an untrained policy earns, with a line up through the agents; those of one score stand side by side."""
+    style: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (4, 3)), "alpha": 0.6, "zorder": 1}
+    [line] = axis.plot([value] * 2, [place, -0.6], color=theme.ink, **style)
+    aside = turn // 2 * (2.2 if turn % 2 else -2.2)  # points, to the right and to the left in turn
+    line.set_transform(axis.transData + ScaledTranslation(aside / 72, 0, drawn.dpi_scale_trans))
     axis.plot([value], [place], "o", color=theme.ink, markersize=6, markerfacecolor=theme.paper)
 
 
-def _arrow(axis: Axes, theme: Theme, value: float, place: int, right: bool) -> None:
+def _arrow(axis: Axes, theme: Theme, value: float, place: float, right: bool) -> None:
     """What an untrained policy earns, where that is beyond the axis."""
     text, edge, side = (f"{value:.2f} \u25b8", 0.995, "right") if right else (f"\u25c2 {value:.2f}", 0.005, "left")
     across = axis.get_yaxis_transform()  # across the axis from 0 to 1, along its places
     axis.text(edge, place, text, transform=across, ha=side, va="center", fontsize=9, color=theme.ink)
-
-
-def sweep(
-    theme: Theme,
-    looks_of: Mapping[str, Look],
-    lines: Mapping[str, Mapping[float, Sequence[float]]],
-    levels: Mapping[str, Sequence[float]],
-    varied: str,
-) -> Figure:
-    """Returns over what an experiment varies.
-
-    Args:
-        theme: colours of the page.
-        looks_of: the look of each line and level.
-        lines: name -> place -> returns of the training runs; drawn as their mean and their range.
-        levels: name -> returns of what does not vary; drawn as a level line at their mean.
-        varied: what the places are. They are drawn on a logarithmic axis where they span more than a decade.
-    """
-    drawn, (axis,) = figure(theme, 1, 1, 7.2, 3.6)
-    for name, level in levels.items():
-        axis.axhline(float(np.mean(level)), color=looks_of[name].colour, linewidth=1, linestyle=(0, (4, 3)), label=name)
-    for name, points in lines.items():
-        places, look = sorted(points), looks_of[name]
-        runs = [points[place] for place in places]
-        style: dict[str, Any] = {"marker": look.marker, "markersize": 6, "linestyle": look.line, "linewidth": 1.6}
-        axis.plot(places, [float(np.mean(run)) for run in runs], color=look.colour, label=name, **style)
-        axis.fill_between(
-            places, list(map(min, runs)), list(map(max, runs)), color=look.colour, alpha=0.18, linewidth=0
-        )
-    every = sorted({place for points in lines.values() for place in points})
-    if every[0] > 0 and every[-1] > 10 * every[0]:
-        axis.set_xscale("log")
-    axis.set_xticks(every, [f"{place:,g}" for place in every], minor=False)
-    axis.set_xticks([], minor=True)
-    axis.set_xlabel(varied, fontsize=9)
-    axis.set_ylabel("return", fontsize=9)
-    legend(drawn, [axis], theme, 4)
-    return drawn
-
-
-def _band(axis: Axes, runs: Sequence[Sequence[tuple[int, float]]], look: Look, label: str) -> None:
-    """Mean over runs and their range, at the steps that all runs share."""
-    shared = sorted(set.intersection(*(({step for step, _ in run}) for run in runs)))
-    tables = [dict(run) for run in runs]
-    values = np.array([[table[step] for step in shared] for table in tables])  # [runs, steps]
-    # Markers of different agents sit at different steps, so that lines on top of each other can be told apart.
-    every = max(1, len(shared) // 6)
-    style: dict[str, Any] = {"marker": look.marker, "markersize": 3.5, "markevery": (look.place % every, every)}
-    axis.plot(shared, values.mean(0), color=look.colour, linestyle=look.line, linewidth=1.6, label=label, **style)
-    if len(runs) > 1:
-        axis.fill_between(shared, values.min(0), values.max(0), color=look.colour, alpha=0.18, linewidth=0)
-
-
-def rank_test(
-    theme: Theme,
-    agents: Sequence[str],
-    curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
-    ideal: Sequence[float],
-    ceiling: Sequence[float],
-) -> Figure:
-    """The rank test's score over training steps, a panel per offset.
-
-    Args:
-        theme: colours of the page.
-        agents: all agents of the suite, in order: their looks.
-        curves: agent -> runs -> points with ``step`` and ``target`` (a score per offset).
-        ideal: scores of the behaviour's own values.
-        ceiling: scores that can be attained.
-    """
-    look = looks(theme, agents)
-    offsets = len(ceiling)
-    columns = min(offsets, 3)
-    rows = -(-offsets // columns)
-    drawn, axes = figure(theme, columns, rows, 9.0, 0.6 + 2.2 * rows)
-    for k, axis in enumerate(axes[:offsets]):
-        axis.axhline(ceiling[k], color=theme.ink, linewidth=1, linestyle=(0, (4, 3)), label="attainable")
-        axis.axhline(ideal[k], color=theme.ink, linewidth=1, linestyle=":", label="behaviour's values (ideal SARSA)")
-        for label, runs in curves.items():
-            points = [[(p["step"], p["target"][k]) for p in run] for run in runs]
-            _band(axis, points, look[label], label)
-        axis.set_ylim(-0.03, 1.05)
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        name = "end token" if k == 0 else f"letter {offsets - k}"
-        axis.set_title(f"offset {k}: {name}", fontsize=10)
-        if k % columns == 0:
-            axis.set_ylabel("P[Q(expert) > Q(sub.)]", fontsize=9)
-        if k + columns >= offsets:  # there is none below it
-            axis.set_xlabel("training steps", fontsize=9)
-    legend(drawn, axes, theme, 3)
-    return drawn
-
-
-def values(
-    theme: Theme,
-    agents: Sequence[str],
-    curves: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
-    behaviour: Mapping[str, float],
-    optimal: Mapping[str, float],
-) -> Figure:
-    """V at the start and Q of the two groups' words over training, beside the behaviour's values and the optimal ones.
-
-    Args as in :func:`rank_test`, where points have ``start``, ``better`` and ``worse``, as the two yardsticks do.
-    """
-    look = looks(theme, agents)
-    titles = {
-        "start": "V at the start",
-        "better": "Q of an expert's first word",
-        "worse": "Q of a suboptimal first word",
-    }
-    drawn, axes = figure(theme, 3, 1, 9.0, 3.0)
-    for axis, (key, title) in zip(axes, titles.items(), strict=True):
-        axis.axhline(optimal[key], color=theme.ink, linewidth=1, linestyle=(0, (4, 3)), label="optimal play")
-        axis.axhline(behaviour[key], color=theme.ink, linewidth=1, linestyle=":", label="behaviour")
-        for label, runs in curves.items():
-            points = [[(p["step"], p[key]) for p in run] for run in runs]
-            _band(axis, points, look[label], label)
-        axis.set_title(title, fontsize=10)
-        axis.set_xlabel("training steps", fontsize=9)
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    legend(drawn, axes, theme, 4)
-    return drawn
-
-
-def learning_curves(
-    theme: Theme,
-    agents: Sequence[str],
-    metrics: Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, float]]]]],
-) -> Figure:
-    """Metrics over training steps, a panel for each: name -> agent -> runs -> (step, value)."""
-    columns = min(len(metrics), 3)
-    rows = -(-len(metrics) // columns)
-    drawn, axes = figure(theme, columns, rows, 9.0 if columns > 1 else 6.0, 0.8 + 2.3 * rows)
-    look = looks(theme, agents)
-    for k, (axis, (name, by_agent)) in enumerate(zip(axes, metrics.items(), strict=False)):
-        for agent, runs in by_agent.items():
-            _band(axis, runs, look[agent], agent)
-        axis.set_title(name, fontsize=10)
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        if k + columns >= len(metrics):  # there is none below it
-            axis.set_xlabel("training steps", fontsize=9)
-    for axis in axes[len(metrics) :]:
-        axis.set_visible(False)
-    legend(drawn, axes[: len(metrics)], theme, 5)
-    return drawn

@@ -156,7 +156,9 @@ def _first_sections(
 ) -> list[Section]:
     """What is below the opening: what the agents of the first experiment say, then what concerns all experiments."""
     sections = []
-    if outcomes and (said := transcripts(outcomes[0], outcomes[0].experiment.title if len(outcomes) > 1 else "")):
+    if outcomes and (
+        said := transcripts(outcomes[0], outcomes[0].experiment.title if len(outcomes) > 1 else "", level=3)
+    ):
         sections.append(Section("start", "One start, every agent", said))
     figures = []
     if found is not None:

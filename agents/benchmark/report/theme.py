@@ -1,32 +1,45 @@
 """What all pictures share: the colours of light and dark pages, a look for every agent, empty axes, files.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart. Where there are more agents than colours the
-colours come again with another marker and another kind of line.
+Colours are Okabe and Ito's, which colour-blind readers can tell apart; on the light page they are as dark as it takes
+to stand out from it three to one. Agents of neighbouring places have another marker too. Where there are more agents
+than colours, the colours come again with another kind of line.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
+
+WIDE, NARROW = 9.0, 3.6  # inches; narrow ones are shown at the same size of letters on a phone
+SIDE_BY_SIDE = 3  # panels, where there is room
+_LETTER, _LINE, _HANDLE = 0.078, 0.185, 0.75  # inches that a letter, a line and a sample take in a legend
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a page."""
+    """Colours of a page, and whether its pictures are for a narrow one."""
 
     name: str
     paper: str
     ink: str
     faint: str
     series: tuple[str, ...]
+    narrow: bool = False
+    """whether pictures fit a phone: panels stand below each other, and names above what they name"""
+
+    def on_a_phone(self) -> Theme:
+        """The same colours for narrow pictures."""
+        return replace(self, narrow=True)
 
 
 LIGHT = Theme(
@@ -34,7 +47,7 @@ LIGHT = Theme(
     "#ffffff",
     "#1b1f24",
     "#c9ced6",
-    ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6b6b6b"),
+    ("#0072B2", "#D55E00", "#008F68", "#C76B9C", "#B07A00", "#3A95CC", "#6b6b6b"),
 )
 DARK = Theme(
     "dark",
@@ -44,14 +57,11 @@ DARK = Theme(
     ("#56B4E9", "#F0824A", "#2FC79A", "#E39BC4", "#E69F00", "#F0E442", "#b0b0b0"),
 )
 
-KINDS: tuple[tuple[str, Any], ...] = (
-    ("D", "-"),
-    ("s", (0, (5, 1.5))),
-    ("^", (0, (1.2, 1.2))),
-    ("X", (0, (6, 1, 1, 1))),
-)
-"""marker and line of the first agents, of those after them, and so on"""
-MOST_LOOKS = len(LIGHT.series) * len(KINDS)
+MARKERS = ("D", "s", "^", "X", "v", "P", "p", "d")
+"""of agents in order; one more than colours, so that no colour comes again with the same marker"""
+LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1, 1, 1)))
+"""of the first agents, as many as colours, of those after them, and so on"""
+MOST_LOOKS = len(LIGHT.series) * len(LINES)
 
 
 @dataclass(frozen=True)
@@ -70,16 +80,35 @@ def looks(theme: Theme, agents: Sequence[str]) -> dict[str, Look]:
     """A look for each agent, the same wherever the same agents are passed in the same order."""
     colours = len(theme.series)
     return {
-        agent: Look(theme.series[place % colours], *KINDS[place // colours % len(KINDS)], place)
+        agent: Look(
+            theme.series[place % colours], MARKERS[place % len(MARKERS)], LINES[place // colours % len(LINES)], place
+        )
         for place, agent in enumerate(agents)
     }
 
 
-def figure(theme: Theme, columns: int, rows: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """Empty axes in the theme's colours, without a display and without pyplot's global state."""
-    drawn = Figure(figsize=(width, height), facecolor=theme.paper, layout="constrained")
-    axes = list(np.atleast_1d(drawn.subplots(rows, columns)).ravel())
-    for axis in axes:
+def columns(theme: Theme, panels: int) -> int:
+    """How many of so many panels stand side by side."""
+    return 1 if theme.narrow else min(panels, SIDE_BY_SIDE)
+
+
+def figure(theme: Theme, panels: int, height: float, width: float = WIDE) -> tuple[Figure, list[Axes]]:
+    """Empty axes in the theme's colours, without a display and without pyplot's global state.
+
+    Args:
+        theme: colours, and whether the panels stand below each other.
+        panels: how many axes.
+        height: of a panel in inches, with its title and what is below it.
+        width: of the whole in inches, where the page is not narrow.
+    """
+    across = columns(theme, panels)
+    rows = -(-panels // across)
+    size = (NARROW if theme.narrow else width, height * rows)
+    drawn = Figure(figsize=size, facecolor=theme.paper, layout=ConstrainedLayoutEngine(h_pad=0.06))
+    every = list(np.atleast_1d(drawn.subplots(rows, across)).ravel())
+    for axis in every[panels:]:
+        axis.set_visible(False)
+    for axis in every[:panels]:
         axis.set_facecolor(theme.paper)
         axis.tick_params(colors=theme.ink, labelsize=9)
         axis.grid(color=theme.faint, linewidth=0.6, alpha=0.6)
@@ -89,26 +118,41 @@ def figure(theme: Theme, columns: int, rows: int, width: float, height: float) -
             spine.set_color(theme.faint)
         for text in (axis.xaxis.label, axis.yaxis.label, axis.title):
             text.set_color(theme.ink)
-    return drawn, axes
+    return drawn, every[:panels]
 
 
-def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme, columns: int) -> None:
-    """Everything that is labelled in any of the axes, once, below them."""
+def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme) -> None:
+    """Everything that is labelled in any of the axes, once, below them; the picture grows by what that takes."""
     named: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
+    if not named:
+        return
+    width, height = drawn.get_size_inches()
+    shown = [shortened(label, int((width - _HANDLE) / _LETTER)) for label in named]
+    across = min(len(shown), max(1, int(width / (_HANDLE + _LETTER * max(map(len, shown))))))
+    drawn.set_size_inches(width, height + 0.1 + _LINE * -(-len(shown) // across))
     box = drawn.legend(
         named.values(),
-        named.keys(),
+        shown,
         loc="outside lower center",
-        ncols=columns,
+        ncols=across,
         frameon=False,
         fontsize=9,
         handlelength=3,
     )
     for text in box.get_texts():
         text.set_color(theme.ink)
+
+
+def shortened(name: str, most: int) -> str:
+    """A name in one line of at most so many letters; its end tells agents apart, so it is the middle that goes."""
+    name = " ".join(name.split())
+    if len(name) <= most:
+        return name
+    kept = max(most - 1, 2)
+    return f"{name[: kept - kept // 2]}…{name[-(kept // 2) :]}"
 
 
 def _as_written(drawn: Figure) -> None:
@@ -134,5 +178,32 @@ def svg(drawn: Figure) -> bytes:
     buffer = io.BytesIO()
     _as_written(drawn)
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "lang-envs", "text.parse_math": False}):
-        drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    return buffer.getvalue()
+        drawn.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _compact(buffer.getvalue().decode()).encode()
+
+
+_LEFT_OUT = re.compile(r'<!DOCTYPE.*?>|<!--.*?-->|<metadata>.*?</metadata>| id="[A-Za-z0-9.]+_\d+"', re.DOTALL)
+_EXACT = re.compile(r"-?\d+\.\d{3,}")
+_BLANK = re.compile(r'(?<=>) (?=<)|(?<=") (?=/)| (?=")|(?<=\d) (?=[MLQCz])|(?<=[MLQC]) (?=[-\d])')
+
+
+def _compact(source: str) -> str:
+    """The same picture in half as many letters: without names that nothing refers to, in hundredths of a point."""
+    source = _EXACT.sub(_rounded, _LEFT_OUT.sub("", source))
+    return _BLANK.sub("", re.sub(r"\s+", " ", source))
+
+
+def _rounded(number: re.Match[str]) -> str:
+    value = float(number[0])
+    return f"{value:.4f}" if abs(value) < 0.1 else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def recoloured(source: bytes, one: Theme, other: Theme) -> bytes:
+    """A picture in another theme's colours, from the SVG of one: nothing else of it differs."""
+    names = zip(_colours(one), _colours(other), strict=True)
+    new = {before.encode(): after.encode() for before, after in names}
+    return re.sub(rb"(?<=: )#[0-9a-f]{6}", lambda found: new.get(found[0], found[0]), source)
+
+
+def _colours(theme: Theme) -> list[str]:
+    return [colour.lower() for colour in (theme.paper, theme.ink, theme.faint, *theme.series)]

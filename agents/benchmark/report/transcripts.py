@@ -57,14 +57,17 @@ def starts(outcome: Outcome) -> list[Start]:
     return [_start(outcome, by_label, named) for _, by_label in most_first[:STARTS]]
 
 
-def transcripts(outcome: Outcome, of: str = "") -> Markup | None:
-    """The starts as a part of a page, None where there are none; ``of`` names the experiment if nothing else does."""
+def transcripts(outcome: Outcome, of: str = "", level: int = 4) -> Markup | None:
+    """The starts as a part of a page, None where there are none; ``of`` names the experiment if nothing else does.
+
+    Headings of agents have that level.
+    """
     found = starts(outcome)
     if not found:
         return None
     everyone = [one for start in found for one in (*start.first, *start.others)]
     coloured = any(f"{_ACTION} style" in one.said for one in everyone)
-    return render("transcripts.html", starts=found, coloured=coloured, of=of)
+    return render("transcripts.html", starts=found, coloured=coloured, of=of, level=level)
 
 
 def _samples(outcome: Outcome) -> dict[str, Sequence[Result]]:
