@@ -278,7 +278,7 @@ def test_training_says_once_that_nothing_is_chosen(shop, tmp_path, capsys):
     code, out, err = call(capsys, "train", "bc", "--data", shop, "--out", tmp_path / "b", *few, *by)
     assert code == 0 and "Chosen:" in out and "No decoding" not in err
     named = [line.split()[1] for line in out.partition("\nNext:\n")[2].splitlines()]
-    assert named == ["eval", "ope", "chat", "serve"] and f"lang-envs chat {tmp_path / 'b'}\n" in out
+    assert named == ["eval", "ope", "chat"] and f"lang-envs chat {tmp_path / 'b'}\n" in out
 
 
 def test_an_agent_is_measured_in_what_was_held_out(trained, capsys, monkeypatch):

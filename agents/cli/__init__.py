@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import gymnasium
-import tyro
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,15 +23,17 @@ from agents.cli.bench_command import Bench
 from agents.cli.chat import Chat
 from agents.cli.commands import Check, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
+from agents.cli.form import read
 from agents.cli.import_command import Import
 from agents.cli.init_command import Init
 from agents.cli.leaderboard_command import Leaderboard
 from agents.cli.list_command import List
+from agents.cli.next_steps import after_training, show_next
 from agents.cli.ope_command import Ope
 from agents.cli.openenv_commands import ExportEnv, ServeEnv
 from agents.cli.push_command import Push
 from agents.cli.serving_commands import Merge, Serve
-from agents.cli.show import console, show_next
+from agents.cli.show import console
 from lang_envs.misspelt import unknown
 from lang_envs.plugins import offered
 from lang_envs.printable import printable
@@ -62,10 +63,15 @@ COMMANDS: dict[str, type] = {
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
 """what is told in words; an import fails where a module or an extra is missing"""
 _OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
-ORDER = (
-    "list", "show", "check", "play", "record", "import", "export", "train", "eval", "ope", "bench", "leaderboard",
-    "explain", "chat", "serve", "distil", "merge", "push", "serve-env", "export-env", "init",
-)  # fmt: skip
+GROUPS = {
+    "Look around": ("list", "show", "play", "check"),
+    "Make data": ("record", "import", "export"),
+    "Train and measure": ("train", "eval", "ope", "explain"),
+    "Compare": ("bench", "leaderboard"),
+    "Use an agent": ("chat", "serve", "distil", "merge", "push"),
+    "Build your own": ("init", "serve-env", "export-env"),
+}
+ORDER = tuple(name for names in GROUPS.values() for name in names)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -128,12 +134,13 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
     if command.startswith("-"):
         raise ValueError(f"A command comes first, and {command} behind it: lang-envs COMMAND {command} ...")
     if command not in COMMANDS:
-        raise ValueError(unknown("command", command, [*COMMANDS, "train", "distil"]))
+        raise ValueError(f"{unknown('command', command, ORDER)} lang-envs --help says what each does.")
     check_once(arguments)
     # samples need to know whose they are, which no other recipe does
     of_samples = command == "record" and arguments[:1] and arguments[0] in SAMPLED
     form = RecordSamples if of_samples else COMMANDS[command]
-    return tyro.cli(form, args=arguments, prog=f"lang-envs {command}", description=inspect.getdoc(form))
+    asked: Callable[[], None] = read(form, arguments, f"lang-envs {command}", inspect.getdoc(form) or "")
+    return asked
 
 
 def _train(arguments: list[str]) -> Callable[[], None]:
@@ -151,10 +158,11 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     def command() -> None:
         agent = run.train(config, out)
         if processes.is_first():
-            if (found := chosen.read(out)) is not None:
+            found = chosen.read(out)
+            if found is not None:
                 train.show_choice(console(), found)
             console().print(f"The agent is at {escape(str(out / 'agent'))}.", soft_wrap=True)
-            show_next(console(), *train.next_steps(agent, out))
+            show_next(console(), *after_training(agent, out, found))
 
     return command
 
@@ -165,14 +173,16 @@ def _overview() -> None:
 
     of_their_own = {"train": train.HELP, "distil": distil.HELP}
     screen = console()
-    screen.print(
-        "[bold]lang-envs[/]: language tasks as decision processes, data sets of episodes, agents that learn.\n"
-    )
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 2))
-    for name in ORDER:
-        doc = of_their_own.get(name) or inspect.getdoc(COMMANDS[name]) or ""
-        table.add_row(f"[bold]{name}", escape(doc.splitlines()[0]))
-    screen.print(table)
-    screen.print("\nFirst steps:", "  lang-envs play Wordle-v0", "  lang-envs bench quick --out runs/quick", sep="\n")
+    screen.print("[bold]lang-envs[/]: language tasks as decision processes, logged data, agents that learn.")
+    for kind, names in GROUPS.items():
+        screen.print(f"\n[bold]{kind}")
+        table = Table(box=None, show_header=False, padding=(0, 2, 0, 0), pad_edge=False)
+        table.add_column(width=13, no_wrap=True)
+        table.add_column(overflow="fold")
+        for name in names:
+            doc = of_their_own.get(name) or inspect.getdoc(COMMANDS[name]) or ""
+            table.add_row(f"  {name}", escape(doc.splitlines()[0]))
+        screen.print(table)
     screen.print("\nOptions and examples of a command: lang-envs COMMAND --help")
-    screen.print("--import MODULE, with any command, imports your own tasks, agents, recipes or suites.")
+    screen.print("Your own tasks, agents, recipes and suites: --import MODULE, with any command")
+    show_next(screen, ("lang-envs", "list"), ("lang-envs", "play", "Wordle-v0"))

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from agents.cli.advantage_rows import quality_rows
 from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_from, decoding_in_words, decoding_of, pairs
+from agents.cli.next_steps import OURS, after_eval, given, page, show_next
 from agents.cli.show import NOT_PAID, console
 from datasets_builders.hub import local
 from lang_envs.seeds import EVALUATION
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Eval:
-    """Plays fresh episodes with a trained agent and prints the mean return.
+    """Plays new episodes with an agent and prints its mean return.
 
     An agent that learned from an imported log plays in the held-out conversations.
 
@@ -36,7 +37,7 @@ class Eval:
         lang-envs eval runs/bc --measure multiwoz --env-options corpus=multiwoz split=validation
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of a run or of a saved agent, or hub:owner/name"""
     env: str | None = None
     """environment id; by default that of the run"""
@@ -66,7 +67,7 @@ class Eval:
 
         episodes = 256 if self.episodes is None else self.episodes
         at_least_one(episodes)
-        self.run = local(self.run, "agent")
+        run, self.run = self.run, local(self.run, "agent")
         agent = load(self.run)
         rows = min(episodes, evaluate.ROWS)
         env = environment_of(self.run, agent, self.env, pairs(self.env_options), rows, to_measure=True)
@@ -81,6 +82,7 @@ class Eval:
             for name, told in multiwoz.in_words(found):
                 table.add_row(name, told)
             console().print(table)
+            show_next(console(), *after_eval(agent, run, []))
             return
         measured = evaluate.metrics(evaluate.play(env, policy, EVALUATION.first(self.seed), episodes))
         if not env.task.pays:
@@ -91,11 +93,12 @@ class Eval:
         for whose, told in quality_rows(agent, env, learned_from(self.run), self.advantage_states, self.seed):
             table.add_row(whose, told)
         console().print(table)
+        show_next(console(), *after_eval(agent, run, given(self.env, self.env_options, self.options)))
 
 
 @dataclass
 class Explain:
-    """Shows Q, V and the advantage of every token, coloured by advantage.
+    """Shows what an agent thinks every token is worth, in colours.
 
     Examples:
         lang-envs explain runs/ilql --text "the movie wasn't good it was superb" --numbers
@@ -104,7 +107,7 @@ class Explain:
         lang-envs explain runs/ilql --data data/trap
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of a run or of a saved agent; an agent without values shows transcripts without colours"""
     text: tuple[str, ...] = ()
     """utterances said in the agent's place, one per turn; needs an agent with values"""
@@ -140,13 +143,18 @@ class Explain:
         if self.text and self.data is not None:
             raise ValueError("--text is what the agent says, --data what was said: pass one of them.")
         at_least_one(self.episodes)
-        self.run = local(self.run, "agent")
+        run, self.run = self.run, local(self.run, "agent")
         agent = load(self.run)
         shown = explanations.of_episodes(agent, self._episodes(agent), self.next, needs_values=bool(self.text))
         explanations.show(console(), shown, self.numbers)
         if self.html is not None:
             explanations.write_page(self.html, f"{agent.name} at {self.run}", shown)
             console().print(f"The page is at {escape(str(self.html.resolve()))}", soft_wrap=True)
+            show_next(console(), page(self.html))
+            return
+        asked = given(self.env, self.env_options, self.options)
+        source = ["--data", self.data] if self.data is not None else ["--text", *self.text] if self.text else []
+        show_next(console(), [OURS, "explain", run, *source, *asked, "--html", "explained.html"])
 
     def _episodes(self, agent: Agent) -> Sequence[Episode]:
         """Of the text, from the data set, or played."""

@@ -152,21 +152,22 @@ def joined(*parts: type) -> type:
     """
     fields: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
-        hints = get_type_hints(part, localns={"Agent": object})
-        help_of = _field_docs(part)
+        hints = get_type_hints(part, localns={"Agent": object}, include_extras=True)
+        help_of = field_docs(part)
         for f in dataclasses.fields(part):
             if "Callable" not in str(hints[f.name]):
                 default: Any = {"default": f.default, "default_factory": f.default_factory}  # one of them is MISSING
-                described: Any = Annotated
-                described = described[hints[f.name], arg(help=help_of.get(f.name, ""))]
-                fields.setdefault(f.name, (f.name, described, dataclasses.field(**default, kw_only=True)))
+                told = {"help": help_of.get(f.name, "")}
+                field = dataclasses.field(**default, kw_only=True, metadata=told)
+                fields.setdefault(f.name, (f.name, hints[f.name], field))
     return dataclasses.make_dataclass("Options", fields.values())
 
 
-def _field_docs(part: type) -> dict[str, str]:
-    """The string under each field of a dataclass and of its parents."""
-    docs = {}
-    for cls in reversed([c for c in part.__mro__ if dataclasses.is_dataclass(c)]):
+def field_docs(part: type) -> dict[str, str]:
+    """The string under each field of a dataclass and of its parents, also of those that :func:`joined` made."""
+    docs = {f.name: f.metadata["help"] for f in dataclasses.fields(part) if "help" in f.metadata}
+    written = [c for c in part.__mro__ if dataclasses.is_dataclass(c) and c.__module__ != "types"]
+    for cls in reversed(written):
         body = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0].body  # type: ignore[attr-defined]  # a class
         for line, below in itertools.pairwise(body):
             if (

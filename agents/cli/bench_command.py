@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from agents.cli.show import console
+from agents.cli.next_steps import after_bench, show_next
+from agents.cli.show import console, show_markdown
 from datasets_builders.atomic import read_object
 from lang_envs.make import of_file
 from lang_envs.plugins import asked, find
@@ -36,11 +37,10 @@ class Bench:
         lang-envs bench trap --out runs/trap --seeds 5 --workers 2
         lang-envs bench dialogue-real --only multiwoz --out runs/multiwoz
         lang-envs bench my_package.suites:MINE --out runs/mine
-        lang-envs bench wordle --out /shared/runs/wordle --executor ray
         lang-envs bench --from runs/quick/config.json --out runs/again
     """
 
-    name: Positional[str] = ""
+    name: Annotated[Positional[str], arg(metavar="[BENCHMARK]")] = ""
     """name of a benchmark (`lang-envs list`), or module:SUITE"""
     out: Path = field(kw_only=True)
     """folder of the results"""
@@ -88,8 +88,15 @@ class Bench:
             executor=self.executor,
             tensorboard=self.tensorboard,
         )
-        screen.print((self.out / "table.md").read_text(), markup=False)
+        show_markdown(screen, (self.out / "table.md").read_text(encoding="utf-8"))
         screen.print(f"[bold]The report is at[/] {escape(str(report.resolve()))}", soft_wrap=True)
+        show_next(screen, *after_bench(self.out, report, self.smoke, self._whole()))
+
+    def _whole(self) -> list[str]:
+        """The words that run all of what was tried with --smoke, beside it."""
+        what = ["--from", str(self.from_config)] if self.from_config is not None else [self.name]
+        only = ["--only", *self.only] if self.only else []
+        return ["bench", *what, *only, "--out", f"{self.out}-whole"]
 
 
 def _check_modules(path: Path, suite: Suite) -> None:

@@ -8,14 +8,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of, pairs
+from agents.cli.next_steps import show_next
 from agents.cli.show import console
 from datasets_builders.hub import local
 from lang_envs.conversation import Conversation, from_json
@@ -40,7 +41,7 @@ class Chat:
         printf 'hello\nis it open today?\n' | lang-envs chat runs/chats
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of a run or of a saved agent, or hub:owner/name"""
     system: str | None = None
     """system message; by default that of the history, or none"""
@@ -64,6 +65,8 @@ class Chat:
         if self.system is not None:
             talk.instruct(self.system)
         Conversing(talk, console(), at_terminal=sys.stdin.isatty()).run()
+        if sys.stdin.isatty():
+            show_next(console(), ("lang-envs", "serve", self.run))
 
 
 def read_history(path: Path) -> Conversation:

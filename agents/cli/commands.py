@@ -14,6 +14,7 @@ from tyro.conf import Positional, arg
 
 from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
+from agents.cli.next_steps import after_data, after_env, after_eval, given, show_next
 from agents.cli.show import console
 from datasets_builders.hub import local
 from lang_envs.misspelt import hint, unknown
@@ -45,7 +46,7 @@ class Show:
 
         path = Path(self.what)
         if (path / "provenance.json").exists():
-            show.show_data(console(), path, self.episodes)
+            show_next(console(), after_data(show.show_data(console(), path, self.episodes), path))
         elif (path / "config.json").exists() or (path / "agent.json").exists():
             show.show_run(console(), path)
         elif self.what in RECIPES or self.what in offered("recipes"):
@@ -91,6 +92,7 @@ class Check:
 
         lang_envs.check_env(known_env(self.env), **pairs(self.options))
         console().print(f"[green]{escape(self.env)} keeps every promise.")
+        show_next(console(), *after_env(self.env))
 
 
 @dataclass
@@ -107,7 +109,7 @@ class Play:
         lang-envs play Wordle-v0 --agent runs/ilql --decoding greedy=false temperature=0.7
     """
 
-    env: Positional[str | None] = None
+    env: Annotated[Positional[str | None], arg(metavar="[ENV]")] = None
     """environment id; with --agent, by default the environment of its run"""
     seed: int | None = None
     """seed of the episode; by default random, and 0 with --agent"""
@@ -132,6 +134,7 @@ class Play:
             if name in options:
                 raise ValueError(f"{name} is no option of an environment that --set can set here; leave it out.")
         play(known_env(self.env), self.seed, **options)
+        show_next(console(), *after_env(self.env)[:1], ("lang-envs", "show", self.env))
 
     def _step_through(self, folder: Path, env_options: dict[str, Any]) -> None:
         from agents.benchmark.running.evaluate import decoded
@@ -141,9 +144,12 @@ class Play:
         from lang_envs.seeds import EVALUATION
 
         agent = load(folder)
+        run = folder if self.agent is None else self.agent
         env = environment_of(folder, agent, self.env, env_options, rows=1, to_measure=True)
         policy = decoded(agent, decoding_of(agent, self.decoding))
         step_through(console(), agent, env, policy, EVALUATION.first(self.seed or 0))
+        [step, *_] = after_eval(agent, run, given(self.env, self.options, self.decoding))
+        show_next(console(), step)
 
 
 @dataclass
@@ -176,7 +182,7 @@ class Record:
 
     def __call__(self) -> None:
         """Prints what was recorded."""
-        from agents.cli import show
+        from agents.cli import next_steps, show
         from datasets_builders.recipes import RECIPES, build, recipe_of
 
         if self.recipe in SAMPLED:
@@ -189,8 +195,8 @@ class Record:
         episodes = USUAL_EPISODES if self.episodes is None and endless else self.episodes
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         build(self.recipe, episodes, self.out, self.seed, **spread, **pairs(self.options))
-        show.show_data(console(), self.out, episodes=1)
-        show.show_next(console(), ["train", "bc", "--data", self.out, "--out", f"runs/{self.out.name}"])
+        dataset = show.show_data(console(), self.out, episodes=1)
+        next_steps.show_next(console(), next_steps.after_data(dataset, self.out))
 
 
 def known_env(env: str) -> str:

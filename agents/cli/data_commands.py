@@ -10,6 +10,7 @@ from rich.markup import escape
 from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, pairs
+from agents.cli.next_steps import OURS, Step, after_data, show_next
 from agents.cli.show import console
 from datasets_builders.hub import local
 
@@ -43,13 +44,13 @@ class RecordSamples:
     out: Path
     """folder of the data set"""
     policy: Path | None = None
-    """folder of a run or of a saved agent, or hub:owner/name, that replies"""
+    """folder of a run or of a saved agent, or hub:owner/name, that replies; without it, pass --server"""
     server: tuple[str, ...] = ()
     """instead of --policy: address of an OpenAI-compatible server, or addresses of several servers of one model, which
     share the work. OPENAI_API_KEY holds their key. User info and query of an address are sent only to the server and
     never stored"""
     model: str | None = None
-    """name of the model on the server"""
+    """name of the model on the server, with --server"""
     tokens: bool = False
     """record the token ids and log-probabilities that the server drew, instead of its text. The server must return
     token ids (vLLM, lang-envs serve), and the environment must use the model's tokenizer (--set tokenizer=...)"""
@@ -112,7 +113,17 @@ class RecordSamples:
         sampling = Sampling(policies, self.per_context, human, search)
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source, **spread)
-        show.show_data(console(), self.out, episodes=1)
+        dataset = show.show_data(console(), self.out, episodes=1)
+        show_next(console(), after_data(dataset, self.out, self._spoken_by()))
+
+    def _spoken_by(self) -> str | Path | None:
+        """The model in whose tokens the samples are spelled, where they are a model's."""
+        if self.policy is not None:
+            from agents.runs.config import agent_folder
+
+            return agent_folder(self.policy)
+        tokenizer = pairs(self.options).get("tokenizer")
+        return None if tokenizer is None else str(tokenizer)
 
     def _environment(self, agent: Agent | None) -> TokenVectorEnv:
         from agents.runs.environment import environment_of
@@ -167,7 +178,7 @@ class Export:
         lang-envs export data/trap --to minari --out wordle/trap-v0
     """
 
-    data: Positional[Path]
+    data: Annotated[Positional[Path], arg(metavar="DATA")]
     """folder of the data set"""
     to: Literal["jsonl", "parquet", "minari", "trl-sft", "trl-preference"]
     """format: jsonl and parquet keep all fields; minari has one step per token; the trl formats contain text"""
@@ -195,6 +206,9 @@ class Export:
             write = trl.to_sft if self.to == "trl-sft" else trl.to_preference
             what = _counted(write(dataset, self.out, self.chat))
         console().print(f"{escape(self.out)}: {what}", soft_wrap=True)
+        shown: Step = ("minari", "show", self.out) if self.to == "minari" else ("head", "-c", "600", self.out)
+        again: Step = (OURS, "export", self.data, "--to", "jsonl", "--out", f"{self.out}.jsonl")
+        show_next(console(), again if self.to == "parquet" else shown)
 
 
 def _counted(written: Any) -> str:

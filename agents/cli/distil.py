@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import tyro
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
 from agents.cli.arguments import Options, decoding_in_words, decoding_of, joined, pairs
+from agents.cli.form import read
+from agents.cli.next_steps import show_next
 from agents.cli.show import NOT_PAID, console
 from datasets_builders.hub import local
 
@@ -68,10 +69,12 @@ def parse(arguments: list[str]) -> Callable[[], None]:
     from agents.training.fit_config import FitConfig
 
     asked = joined(DistilOptions, DistilConfig, FitConfig)
-    where = Annotated[Positional[Path], arg(help="folder of a run or of a saved agent, or hub:owner/name")]
+    where = Annotated[
+        Positional[Path], arg(metavar="RUN", help="folder of a run or of a saved agent, or hub:owner/name")
+    ]
     run = dataclasses.make_dataclass("Run", [("run", where)])
     both = dataclasses.make_dataclass("Options", [], bases=(asked, run))
-    given = vars(tyro.cli(both, args=arguments, prog="lang-envs distil", description=HELP))
+    given = vars(read(both, arguments, "lang-envs distil", HELP))
 
     def of(part: type) -> dict[str, Any]:
         return {f.name: given[f.name] for f in dataclasses.fields(part) if f.name in given}
@@ -135,5 +138,5 @@ def _show(kept: Kept, out: Path) -> None:
     if not kept.pays:
         table.add_row("returns", NOT_PAID)
     console().print(table)
-    told = f"The model is at {out}; any server of transformers' models loads it: transformers serve {out}"
-    console().print(escape(told), soft_wrap=True)
+    console().print(escape(f"The model is at {out}; any server of transformers' models loads it."), soft_wrap=True)
+    show_next(console(), ("transformers", "serve", out))

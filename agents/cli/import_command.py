@@ -10,7 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from agents.cli.show import console, show_next
+from agents.cli.next_steps import OURS, show_next
+from agents.cli.show import console
 
 if TYPE_CHECKING:
     from datasets_builders.logs.importing import Options
@@ -30,7 +31,6 @@ class Import:
     Examples:
         lang-envs import chats.jsonl --out data/chats
         lang-envs import answers.csv --out data/x --prompt-column question --response-column said --reward-column stars
-        lang-envs import helpsteer.parquet --out data/x --reward-column helpfulness=0.7 correctness=0.3
         lang-envs import alpaca.json --out data/x --reward my_module:score
         lang-envs import pairs.jsonl.zst --out data/x --tokenizer smollm2
         lang-envs train refit --data data/chats --out runs/chats
@@ -112,7 +112,7 @@ class Import:
             screen.print(f"[yellow]{escape(told)}", soft_wrap=True)
         agent = "refit" if not told else "bc"  # which alone learns from equal rewards, or from none
         spelled = [] if self.tokenizer is None else ["--lm", self.tokenizer]
-        show_next(screen, ["train", agent, "--data", self.out, *spelled, "--out", f"runs/{self.out.name}"])
+        show_next(screen, [OURS, "train", agent, "--data", self.out, *spelled, "--out", f"runs/{self.out.name}"])
 
     def _options(self, tokenizer: Any) -> Options:
         from datasets_builders.logs.importing import Options

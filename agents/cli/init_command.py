@@ -13,12 +13,17 @@ from typing import Annotated, Literal
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
+from agents.cli.next_steps import show_next
 from agents.cli.show import console
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+_TRIED = ("pip install -e {name}", "pytest {name}")
 _NEXT = {
     "task": ("lang-envs check {Name}-v0", "lang-envs record {na-me} --out data/{name}"),
-    "agent": ("lang-envs train {name} --data DATA --out runs/{name}",),
+    "agent": (
+        "lang-envs record movie-review --episodes 2000 --out data/movie-review",
+        "lang-envs train {name} --data data/movie-review --out runs/{name}",
+    ),
     "suite": ("lang-envs bench {na-me} --smoke --out runs/try",),
 }
 
@@ -44,8 +49,9 @@ class Init:
         """Prints what to do next."""
         out = Path(self.name)
         write(self.kind, self.name, out)
-        follow = "\n".join(f"  {line}" for line in (f"pip install -e {out}", *_NEXT[self.kind]))
-        console().print(escape(f"Written: {out}/. Its test: cd {out} && pytest. Next:\n{_renamed(follow, self.name)}"))
+        console().print(escape(f"Written: {out}/, with a test of its own."), soft_wrap=True)
+        steps = [_renamed(line, self.name).split() for line in (*_TRIED, *_NEXT[self.kind])]
+        show_next(console(), *steps)
 
 
 def write(kind: str, name: str, out: Path) -> None:

@@ -10,7 +10,9 @@ from typing import Annotated
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
+from agents.cli.next_steps import page, show_next
 from agents.cli.show import console
+from lang_envs.terminal import Terminal
 
 
 @dataclass
@@ -46,15 +48,18 @@ class Leaderboard:
 
         text = self.page()
         if self.out is None:
-            console().print(text, markup=False, soft_wrap=True)
+            console().print(text, markup=False, soft_wrap=True)  # the page alone, as it may go into a file
+            step = ["lang-envs", "leaderboard", *self.folders, "--against", self.against, "--out", "leaderboard.md"]
+            show_next(Terminal(stderr=True), step)
             return
         self.out.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.out, text)
         console().print(f"[bold]The leaderboard is at[/] {escape(str(self.out))}", soft_wrap=True)
+        show_next(console(), page(self.out))
 
     def page(self) -> str:
         """The page's source."""
-        from agents.benchmark.leaderboard.page import page
+        from agents.benchmark.leaderboard.page import page as page_of
         from agents.benchmark.leaderboard.results import find
         from agents.benchmark.leaderboard.words import Words, words_of
 
@@ -65,4 +70,4 @@ class Leaderboard:
         how = ["--against", self.against] if self.against != "bc" else []
         where = ["--out", str(self.out)] if self.out else []
         command = shlex.join(["lang-envs", "leaderboard", *map(str, self.folders), *how, *where])
-        return page(results, words, self.out or Path("leaderboard.md"), self.against, command)
+        return page_of(results, words, self.out or Path("leaderboard.md"), self.against, command)

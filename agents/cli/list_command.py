@@ -16,7 +16,8 @@ from rich.table import Table
 from agents.algorithms import AGENTS
 from agents.benchmark.experiment import Suite
 from agents.cli.data_commands import SAMPLED
-from agents.cli.show import console, show_next
+from agents.cli.next_steps import OURS, show_next
+from agents.cli.show import console
 from lang_envs.plugins import offered
 
 OFFERED = "of an installed package"
@@ -25,26 +26,39 @@ Row = tuple[str, str, str]  # its name, how large it is, what it is
 
 @dataclass
 class List:
-    """Lists environments, data sets, agents and benchmarks."""
+    """Lists environments, data sets, agents and benchmarks.
+
+    "longest" is the largest number of turns of an episode. Data sets have as many episodes as you ask for, or one for
+    every reply of their corpus. "to train" is the number of training runs of a benchmark.
+
+    Examples:
+        lang-envs list
+        lang-envs list --import my_package
+    """
 
     def __call__(self) -> None:
         """Prints a table of each kind, and what to type next."""
         screen = console()
         for title, sizes, rows, kind in (
-            ("Environments", "an episode, at most", environments(), "tasks"),
+            ("Environments", "longest", environments(), "tasks"),
             ("Data sets", "episodes", recipes(), "recipes"),
             ("Agents", "", agents(), "agents"),
             ("Benchmarks", "to train", suites(), "suites"),
         ):
             table = Table(box=None, padding=(0, 2, 0, 0), title=title, title_justify="left", title_style="bold")
-            table.add_column("name", no_wrap=True)
+            table.add_column("name", no_wrap=True, overflow="fold")
             if sizes:
-                table.add_column(sizes, no_wrap=True, style="dim")
-            table.add_column("what it is", ratio=1)
+                table.add_column(sizes, no_wrap=True, overflow="fold", style="dim")
+            table.add_column("what it is", overflow="fold")
             for row in [*rows, *((name, "", OFFERED) for name in offered(kind))]:
                 table.add_row(*(row if sizes else (row[0], row[2])))
             screen.print(table, "")
-        show_next(screen, ("show", "Wordle-v0"), ("play", "Wordle-v0"), ("bench", "quick", "--out", "runs/quick"))
+        show_next(
+            screen,
+            (OURS, "show", "Wordle-v0"),
+            (OURS, "show", "movie-review"),
+            (OURS, "bench", "quick", "--out", "runs/quick"),
+        )
 
 
 def environments() -> Iterator[Row]:
@@ -73,7 +87,7 @@ def recipes() -> Iterator[Row]:
     from datasets_builders.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
-        yield name, "as asked" if recipe.size is None else "as many as there are", first_sentence(recipe.description)
+        yield name, "as asked" if recipe.size is None else "one per reply", first_sentence(recipe.description)
     for name, env_id in SAMPLED.items():
         yield name, "as asked", f"Several samples of a model in each context{f' of {env_id}' if env_id else ''}."
 

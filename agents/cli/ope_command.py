@@ -13,6 +13,7 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, decoding_in_words, decoding_of
+from agents.cli.next_steps import OURS, given, show_next
 from agents.cli.show import console
 from datasets_builders.hub import local
 from lang_envs.terminal import Terminal
@@ -29,7 +30,7 @@ _STEPS, _LARGEST = 400, 20_000_000
 
 @dataclass
 class Ope:
-    """Estimates the returns of agents from held-out logs, without playing.
+    """Estimates returns of agents from held-out logs, without play.
 
     For each agent and estimator it prints an estimate, its bootstrap interval, the effective number of episodes, and
     reasons not to trust it. Importance weights need the log-probabilities of the logged actions: recorded ones, or
@@ -48,7 +49,8 @@ class Ope:
     """folder of episodes that no agent was trained on, or hub:owner/name; by default the held-out part of the imported
     log that the first agent learned from"""
     behaviour: Path | None = None
-    """a run (of bc) that stands in for the behaviour policy if the log has no log-probabilities"""
+    """a run (of bc) that stands in for the policy that made the log, if the log has no log-probabilities; by default
+    none"""
     fitted_steps: int | None = None
     """optimiser steps of fitted Q on each half of the episodes; 0 omits fitted Q. By default 400, or 0 for a model of
     more than 20 million parameters, whose steps take seconds each without a GPU"""
@@ -58,7 +60,7 @@ class Ope:
     """discount per token of the agent; 1 (no discount) compares with the returns of eval"""
     least: float = 30.0
     """number of effective episodes below which an estimate is called hopeless"""
-    returns: tuple[float, float] | None = None
+    returns: Annotated[tuple[float, float] | None, arg(metavar="LOW HIGH")] = None
     """smallest and largest possible return; intervals assume these for replies that the log never shows. By default the
     range of the logged returns and the environment's reference scores"""
     options: SetOptions = ()
@@ -92,6 +94,7 @@ class Ope:
         _show(found)
         if self.out is not None:
             _write(rows(found), self.out)
+        show_next(console(), [OURS, "eval", _best(found), *given(None, (), self.options)])
 
     def _held_out(self) -> Path:
         from agents.runs.config import held_out_from
@@ -139,6 +142,16 @@ def _fitted_steps(run: Path, agent: Agent) -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _best(found: dict[str, Found]) -> str:
+    """The run with the highest mean estimate."""
+
+    def mean(of_run: Found) -> float:
+        values = [one.value for one in of_run.evaluation.estimates if math.isfinite(one.value)]
+        return sum(values) / len(values) if values else -math.inf
+
+    return max(found, key=lambda run: mean(found[run]))
 
 
 class Found(NamedTuple):

@@ -13,6 +13,7 @@ from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, pairs
 from agents.cli.commands import known_env
+from agents.cli.next_steps import show_next
 from agents.cli.show import console
 
 
@@ -51,6 +52,7 @@ class ServeEnv:
         app = make_app(known_env(self.env), sessions=self.sessions, **pairs(self.options))
         page = f"; a page to play at http://{self.host}:{self.port}/web" if self.web else ""
         console().print(escape(f"{self.env} is served at http://{self.host}:{self.port}{page}. Ctrl-C ends it."))
+        show_next(console(), ("curl", f"http://{self.host}:{self.port}/health"))
         serve(app, self.host, self.port)
 
 
@@ -78,7 +80,8 @@ class ExportEnv:
         from lang_envs.openenv.export import export
 
         folder = export(known_env(self.env), self.out, **pairs(self.options))
-        console().print(escape(f"{self.env} is at {folder}. Next: openenv validate {folder} --level static"))
+        console().print(escape(f"{self.env} is at {folder}."), soft_wrap=True)
+        show_next(console(), ("openenv", "validate", folder, "--level", "static"))
 
 
 def _installed() -> None:

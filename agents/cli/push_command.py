@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from agents.cli.next_steps import OURS, Step, after_push, show_next
 from agents.cli.show import console
 
 
@@ -30,7 +31,7 @@ class Push:
         lang-envs eval hub:me/reviewer
     """
 
-    folder: Positional[Path]
+    folder: Annotated[Positional[Path], arg(metavar="FOLDER")]
     """folder of a run, a saved agent, a data set, or results"""
     name: Annotated[Positional[str], arg(metavar="OWNER/NAME")]
     """name of the repository; it is created if it does not exist"""
@@ -56,9 +57,18 @@ class Push:
             self._list(files, kind)
             if self.dry_run:
                 console().print("Nothing was sent.")
+                show_next(console(), self._for_good())
                 return
             address = hub.send(files, self.name, kind, self.private)
         console().print(f"Sent to {escape(address)}; {escape(hub.PREFIX + self.name)} opens it.", soft_wrap=True)
+        if kind != "results":
+            show_next(console(), after_push(kind, self.name))
+
+    def _for_good(self) -> Step:
+        """The same command, which then sends the files."""
+        kind = ["--kind", self.kind] if self.kind is not None else []
+        licence = ["--license", self.license] if self.license is not None else []
+        return [OURS, "push", self.folder, self.name, *kind, *(["--private"] if self.private else []), *licence]
 
     @contextmanager
     def _files(self, kind: str) -> Iterator[Mapping[str, Path]]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 from rich.markup import escape
-from tyro.conf import Positional
+from tyro.conf import Positional, arg
 
 from agents.cli.arguments import SetOptions, decoding_from, decoding_in_words, decoding_of
+from agents.cli.next_steps import after_merge, show_next
 from agents.cli.show import console
 from datasets_builders.hub import local
 
@@ -26,7 +28,7 @@ class Serve:
         curl http://127.0.0.1:8000/v1/completions -d '{"model": "ilql", "prompt": "review :", "advantage_weight": 8}'
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of a run or of a saved agent, or hub:owner/name"""
     port: int = 8000
     """port to listen on; 0 takes a free one"""
@@ -52,6 +54,7 @@ class Serve:
                 escape(f"{agent.name} is the model {name!r} at {address}/v1, decoded by {told}. Ctrl-C ends it."),
                 soft_wrap=True,
             )
+            show_next(console(), ("curl", f"{address}/v1/models"))
 
         run_server(agent, name, decoding, self.host, self.port, ready)
 
@@ -68,7 +71,7 @@ class Merge:
         lang-envs merge runs/ilql --out models/imitation --plain
     """
 
-    run: Positional[Path]
+    run: Annotated[Positional[Path], arg(metavar="RUN")]
     """folder of a run or of a saved agent, or hub:owner/name"""
     out: Path
     """folder to write"""
@@ -92,3 +95,4 @@ class Merge:
         else:
             agent.save(self.out, merge=True)
         console().print(f"The model is at {escape(str(self.out))}", soft_wrap=True)
+        show_next(console(), *after_merge(self.run, self.out, self.plain))

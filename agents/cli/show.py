@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-import shlex
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +11,12 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.markup import escape
 
+from agents.cli.next_steps import after_env, after_recipe, after_run, show_next
 from datasets_builders.atomic import read_object
 from lang_envs.terminal import Terminal
 
 if TYPE_CHECKING:
+    from datasets_builders.dataset import EpisodeDataset
     from datasets_builders.recipes import Recipe
 
 NOT_PAID = "not known: the log does not say; --env-options reward=likeness compares with its replies"
@@ -26,13 +26,6 @@ NOT_PAID = "not known: the log does not say; --env-options reward=likeness compa
 def console() -> Console:
     """Standard output, looked up anew so that it can be redirected."""
     return Terminal()
-
-
-def show_next(screen: Console, *steps: Sequence[str | Path]) -> None:
-    """What may come next: commands, each given by its words, to be typed as they are printed."""
-    screen.print("\nNext:")
-    for words in steps:
-        screen.print(f"  lang-envs {shlex.join(map(str, words))}", markup=False, soft_wrap=True)
 
 
 def show_env(screen: Console, name: str) -> None:
@@ -45,7 +38,8 @@ def show_env(screen: Console, name: str) -> None:
     if needs := needed_options(found.id):
         screen.print(f"[bold]{escape(name)}")
         screen.print(f"made with {', '.join(f'{option}=...' for option in needs)}", style="dim")
-        _page(screen, task_class(found.id))
+        show_markdown(screen, inspect.getdoc(task_class(found.id)) or "")
+        show_next(screen, ("lang-envs", "list"))
         return
     env = gymnasium.make(name)
     task: Any = getattr(env.unwrapped, "task", None)
@@ -53,14 +47,13 @@ def show_env(screen: Console, name: str) -> None:
         raise ValueError(f"{name} is no language environment: it has no task.")
     screen.print(f"[bold]{escape(name)}")
     screen.print(f"{env.action_space}, at most {task.max_tokens} tokens, {task.max_turns} turns", style="dim")
-    _page(screen, type(task))
-    show_next(screen, ("play", name), ("list",))
+    show_markdown(screen, inspect.getdoc(type(task)) or "")
+    show_next(screen, *after_env(name))
 
 
-def _page(screen: Console, task: type | None) -> None:
-    """The docstring of a task: rendered on a terminal, as it is where a program reads it."""
-    page = inspect.getdoc(task) or ""
-    screen.print(Markdown(page) if screen.is_terminal else page, markup=False)
+def show_markdown(screen: Console, page: str) -> None:
+    """A page: rendered on a terminal, as it is where a program reads it."""
+    screen.print(Markdown(page) if screen.is_terminal else page, markup=False, soft_wrap=not screen.is_terminal)
 
 
 def show_recipe(screen: Console, recipe: Recipe) -> None:
@@ -72,10 +65,11 @@ def show_recipe(screen: Console, recipe: Recipe) -> None:
     )
     for name, value in recipe.options.items():
         screen.print(f"--set {name}={json.dumps(value)}", markup=False)
+    show_next(screen, after_recipe(recipe.name))
 
 
-def show_data(screen: Console, path: Path, episodes: int) -> None:
-    """Its figures, and the first episodes."""
+def show_data(screen: Console, path: Path, episodes: int) -> EpisodeDataset:
+    """Its figures, and the first episodes. Returns the data set."""
     from datasets_builders import EpisodeDataset
 
     dataset = EpisodeDataset.load(path)
@@ -85,6 +79,7 @@ def show_data(screen: Console, path: Path, episodes: int) -> None:
         episode = dataset[i]
         screen.print(f"\n[dim]episode {i}, return {episode.ret:g}, {escape(json.dumps(episode.info))}")
         screen.print(dataset.tokenizer().decode(episode.tokens), markup=False)
+    return dataset
 
 
 def show_run(screen: Console, path: Path) -> None:
@@ -99,4 +94,5 @@ def show_run(screen: Console, path: Path) -> None:
         screen.print("[bold]last metrics")
         screen.print_json(data=rows[-1])
     if (path / "table.md").exists():
-        screen.print((path / "table.md").read_text(), markup=False)
+        show_markdown(screen, (path / "table.md").read_text(encoding="utf-8"))
+    show_next(screen, after_run(path))

@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from tyro.conf import arg
 
 from agents.cli.arguments import Options, decoding_in_words, joined, pairs
+from agents.cli.form import read
 from datasets_builders.hub import PREFIX, local
 
 if TYPE_CHECKING:
-    from agents.agent import Agent
     from agents.runs.chosen import Chosen
     from agents.runs.config import RunConfig
 
@@ -27,18 +26,17 @@ After the last step, train chooses a decoding: it plays the same episodes with e
 best with the agent. The grid varies the weight of the values (advantage_weight), greedy or sampled, and which tokens
 the language model excludes (lm_top_p). These often matter more than longer training. `lang-envs eval`, `ope`,
 `explain`, `chat` and `generate` use the saved decoding. After an interruption, the same command resumes.
+To train on 4 processes, put `torchrun --nproc_per_node 4 --no-python` before the command.
+
+A pretrained model (--lm) needs data in its own tokens: import or record them with its tokenizer, as with
+`lang-envs import chats.jsonl --out data/smol --tokenizer smollm2`.
 
 Examples:
     lang-envs train ilql --data data/trap --out runs/ilql --steps 2000 --tau 0.9
     lang-envs train bc --data data/expert --out runs/bc --keep-top 0.2 --lr 0.001
-    lang-envs train ilql --data data/trap --logged-fraction 0.5 --out runs/mixed
-    lang-envs record dialogue-human --out data/chats --set env_id=Dialogue-BLEU-v0 tokenizer=path/to/model
-    lang-envs train bc --data data/chats --lm path/to/model --lora-rank 8 --out runs/chats
-    lang-envs record dialogue-human --out data/smol --set env_id=Dialogue-BLEU-v0 tokenizer=smollm2
     lang-envs train bc --data data/smol --lm smollm2 --dtype bf16 --lora-rank 16 --out runs/smol
     lang-envs train my_package:MyAgent --data data/trap --out runs/mine
     lang-envs train --from runs/ilql/config.json --out runs/again
-    torchrun --nproc_per_node 4 --no-python lang-envs train ilql --data data/trap --out runs/ilql
 """
 
 
@@ -99,12 +97,12 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
     from agents.training.fit_config import FitConfig
 
     if arguments[0] == "--from":
-        again = tyro.cli(Again, args=arguments, prog="lang-envs train", description=HELP)
+        again = read(Again, arguments, "lang-envs train", HELP)
         return read_config(again.from_config), again.out
     name, *rest = arguments
     config_class = get_type_hints(agent_class(name))["config"]
     asked = joined(TrainOptions, config_class, FitConfig)
-    given = vars(tyro.cli(asked, args=rest, prog=f"lang-envs train {name}", description=HELP))
+    given = vars(read(asked, rest, f"lang-envs train {name}", HELP))
 
     def of(part: type) -> dict[str, Any]:
         return {f.name: given[f.name] for f in dataclasses.fields(part) if f.name in given}
@@ -127,19 +125,6 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         decoding_episodes=run.decoding_episodes,
     )
     return config, run.out
-
-
-def next_steps(agent: Agent, out: Path) -> list[list[str | Path]]:
-    """The commands that try a trained agent: words of each."""
-    from agents.runs.config import held_out_from
-    from lang_envs.markup import markup_of
-
-    steps: list[list[str | Path]] = [["eval", out]]
-    if held_out_from(out) is not None:
-        steps.append(["ope", out])
-    if markup_of(agent.lm.tokenizer) is not None:
-        steps.append(["chat", out])
-    return [*steps, ["serve", out]]
 
 
 def show_choice(screen: Console, chosen: Chosen) -> None:
