@@ -38,7 +38,8 @@ from torch import Tensor, nn
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.data.source import Source, logged_of
+from agents.data.log_facts import logged_of
+from agents.data.source import Source
 from agents.decoding.policy import LMPolicy
 from agents.models.reading import read
 from agents.models.token_scores import all_scores, part_of, token_logprobs
