@@ -26,7 +26,6 @@ desirable and not, summed and divided by all tokens.
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +36,7 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import Weighted, at_the_end, for_each_kind
+from agents.data.mismatched import mismatched
 from agents.data.source import Live, Logged, Source
 from agents.distributed import processes
 from agents.models.lm import LM
@@ -161,31 +161,3 @@ class KTO(Agent):
             "policy/desirable_logp": batch.mean(good * logp.detach()),
             "policy/undesirable_logp": batch.mean(~good * logp.detach()),
         }
-
-
-def mismatched(batch: Batch, room: int | None) -> Batch:
-    """Each opening of a batch with what followed that of its neighbour; an odd last one keeps its own.
-
-    Args:
-        batch: B episodes.
-        room: the most tokens there are to be in one.
-    """
-    rows = torch.arange(len(batch), device=batch.mask.device)  # [B]
-    other = torch.where(rows ^ 1 < len(batch), rows ^ 1, rows)  # [B]
-    opening = batch.state[:, 0] + 1  # [B] tokens before the first action
-    behind = batch.attention_mask.sum(1)[other] - opening[other]  # [B] tokens from there on
-    width = int((opening + behind).max()) if room is None else min(room, int((opening + behind).max()))
-    at = torch.arange(width, device=rows.device)[None]  # [1, T]
-    own = at < opening[:, None]  # [B, T]
-    column = torch.where(own, at, at + (opening[other] - opening)[:, None]).clamp(0, batch.input_ids.shape[1] - 1)
-    row = torch.where(own, rows[:, None], other[:, None])  # [B, T]
-    state = batch.state[other] + (opening - opening[other])[:, None]  # [B, A]
-    said = batch.mask[other] * (state + 1 < width)  # [B, A]
-    return dataclasses.replace(
-        batch,
-        input_ids=batch.input_ids[row, column],
-        attention_mask=(at < (opening + behind)[:, None]).long(),
-        state=state * said.long(),
-        action=batch.action[other],
-        mask=said,
-    )
