@@ -1,4 +1,4 @@
-"""What a caller may pass as a seed, an option or a number; everything else is refused in words."""
+"""What a caller may pass as a seed, an option, a mode or a number; everything else is refused in words."""
 
 from __future__ import annotations
 
@@ -22,6 +22,28 @@ def shown(value: Any) -> str:
     except ValueError:  # Python spells no integer of more than some thousand digits
         text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({type(value).__name__})"
+
+
+class UnknownModeError(ValueError, TypeError):
+    """A render mode that there is not; as a TypeError, stable-baselines3 knows to make the environment without one."""
+
+
+def render_mode_of(value: Any) -> str | None:
+    """The render mode of one environment: "ansi", "human" or None.
+
+    Raises:
+        UnknownModeError: where it is none of them.
+    """
+    if value is not None and (not isinstance(value, str) or value not in ("ansi", "human")):
+        raise UnknownModeError(f"render_mode must be 'ansi', 'human' or None, got {shown(value)}")
+    return value
+
+
+def no_step(begun: bool) -> ValueError:
+    """Why an environment without an episode under way takes no step: it is over, or none was begun."""
+    if begun:
+        return ValueError("the episode is over: call reset() before the next step()")
+    return ValueError("there is no episode yet: call reset() before step()")
 
 
 def whole_number(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:

@@ -56,7 +56,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         copy: whether observations are copies; without, they are one buffer that the next step overwrites.
         max_episode_steps: agent tokens after which an episode is truncated; None for no limit beside the task's.
         render_mode: "ansi" or None.
-        markup: how conversations are written, as :class:`lang_envs.envs.TokenEnv` takes it.
+        markup: how conversations are written, as :class:`lang_envs.token_env.TokenEnv` takes it.
     """
 
     def __init__(
