@@ -18,7 +18,7 @@ from agents.data.batch import Batch
 from agents.data.contexts import pieces
 from agents.data.source import Logged, Source
 from agents.models.lora import copy_of
-from agents.models.reading import read
+from agents.models.reading import read_batch
 from agents.models.token_scores import token_logprobs
 
 Reference = Literal["start", "logged"]
@@ -36,7 +36,7 @@ def check_reference(reference: str, setting: str = "reference") -> None:
 
 def logprobs(model: Any, batch: Batch) -> Tensor:
     """The model's log pi(a | s) of every token the agent said, [B, A]; 0 in the padding."""
-    hidden = read(model.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
+    hidden = read_batch(model.base_model, batch)  # [B * T, d]
     states = hidden[batch.places(batch.state)]  # [K, d]
     return batch.in_rows(token_logprobs(model.get_output_embeddings(), states, batch.flat(batch.action)))
 
