@@ -121,12 +121,14 @@ def estimates(
     if not bounds.low <= bounds.high:
         raise ValueError(f"returns are the least and the greatest that an episode can have, not {returns}.")
     unknown, missing = trust.of_unknown(log), 0.0
+    uncovered: tuple[str, ...] = ()
     found: list[Estimate] = []
     if known.any():
         part = log if known.all() else log.select(known)
         w = part.log_weights()  # [K, A]
         sizes = effective_sizes(w)  # [A]
         missing = max(0.0, 1 - mean_and_error(w[:, -1])[0])
+        uncovered = trust.of_coverage(w[:, -1], bounds)
         paid = (np.where(part.mask, part.reward, 0.0) != 0).any(0)  # [A]
         smallest = float(sizes[paid].min()) if paid.any() else float(sizes[-1])
         for name, statistic in estimators(part, gamma).items():
@@ -137,8 +139,8 @@ def estimates(
                 found.append(Estimate(name, value, widened(name, drawn, missing, bounds), size, why))
     else:
         none = (
-            "hopeless: the log has no log-probabilities of what was said; name who said it, or a run of bc on the log, "
-            "as --behaviour"
+            "hopeless: the log has no log-probabilities of what was said; give the policy that played it, or a bc run "
+            "on the log, as --behaviour"
         )
         for name in _BY_WEIGHTS:
             if name != "doubly_robust" or log.values is not None:
@@ -147,9 +149,8 @@ def estimates(
         value, drawn = _bootstrapped(estimators(log, gamma)["fitted_q"], len(known), rng, resamples)
         fitted = Estimate("fitted_q", value, widened("fitted_q", drawn, missing, bounds), float(len(known)))
         [weighted] = [other for other in found if other.name == "weighted"]
-        why = tuple(w for w in weighted.warnings if w.startswith("what the policy says"))
-        why += trust.of_fitted(value, weighted.interval, weighted.effective, least)
-        found.append(replace(fitted, warnings=why))
+        why = trust.of_fitted(value, weighted.interval, weighted.effective, least)
+        found.append(replace(fitted, warnings=(*uncovered, *why)))
     return found
 
 

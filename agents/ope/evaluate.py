@@ -110,10 +110,10 @@ def _bounds(data: EpisodeDataset, returns: Floats) -> Interval:
 
 
 def _of_greedy(found: list[Estimate], least: float) -> list[Estimate]:
-    """Says why a greedy policy's weights are worth nothing, where they are."""
+    """Adds to estimates with too few effective episodes that a greedy policy is the reason."""
     why = (
-        "a greedy policy says one thing after everything, which the log hardly ever holds: estimate it as it samples "
-        "(greedy=false)"
+        "a greedy policy has one utterance for each history, and the log seldom holds it: estimate the policy as it "
+        "samples (greedy=false)"
     )
     return [
         replace(e, warnings=(*e.warnings, why)) if e.name != "fitted_q" and e.effective < least else e for e in found

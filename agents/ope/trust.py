@@ -8,62 +8,76 @@ from agents.evaluation.stats import Interval
 from agents.ope.log_space import mean_and_error
 from agents.ope.logged import Floats, Log
 
-_MANY = 10.0  # a mean weight that has a chance of one in so many, where its expectation is 1 (Markov)
+_MANY = 10.0  # a mean weight with expectation 1 is at least this large in one of ten cases at most (Markov)
 
 
 def of_weights(size: float, log_w: Floats, least: float, returns: Interval) -> tuple[str, ...]:
-    """What is wrong with the last weights [K] of episodes that leave this effective sample size."""
-    said, used = [], len(log_w)
-    mean, error, log_mean = mean_and_error(log_w)
+    """What is wrong with the last weights [K] of episodes with this effective sample size."""
     if size == 0:
-        return ("hopeless: the policy would have said nothing of what the log holds",)
-    if size < least:
-        said.append(f"hopeless: the weights leave {size:.1f} effective episodes of {used}, fewer than {least:g}")
-    clear = max(0.01, 3 * error)  # too far from 1 for an accident of the draw
-    if 1 - mean > clear:
-        said.append(
-            f"what the policy says is not all in the log: the weights average {mean:.2g} and not 1, and nothing here "
-            f"knows what the rest would be paid; intervals allow it {returns.low:.3g} to {returns.high:.3g}"
-        )
-    elif mean > _MANY or mean - 1 > clear:
-        shown = f"{mean:.3g}" if mean < 1e4 else f"e^{log_mean:.0f}"
-        said.append(
-            f"the weights average {shown} and not 1: the behaviour's log-probabilities are not those of who played the "
-            "log (another model, temperature or tokenizer), or a few episodes are all that counts"
-        )
-    return tuple(said)
+        return ("hopeless: the policy gives probability 0 to every logged episode",)
+    few = f"hopeless: the effective sample size is {size:.1f} of {len(log_w)} episodes, fewer than {least:g}"
+    return (*((few,) if size < least else ()), *(of_coverage(log_w, returns) or _of_large(log_w)))
+
+
+def of_coverage(log_w: Floats, returns: Interval) -> tuple[str, ...]:
+    """Whether the log, by its weights [K], holds all that the policy says."""
+    mean, error, _ = mean_and_error(log_w)
+    if np.isneginf(log_w).all() or not 1 - mean > _clear(error):
+        return ()
+    return (
+        f"the log lacks part of what the policy says: the mean weight is {mean:.2g} instead of 1. The returns of that "
+        f"part are unknown, and the intervals allow {returns.low:.3g} to {returns.high:.3g} for them",
+    )
+
+
+def _of_large(log_w: Floats) -> tuple[str, ...]:
+    """Whether the mean of the weights [K] is too large."""
+    mean, error, log_mean = mean_and_error(log_w)
+    if not (mean > _MANY or mean - 1 > _clear(error)):
+        return ()
+    shown = f"{mean:.3g}" if mean < 1e4 else f"e^{log_mean:.0f}"
+    return (
+        f"the mean weight is {shown} instead of 1: the log-probabilities of the behaviour are not those of the policy "
+        "that played the log (another model, temperature or tokenizer), or a few episodes have almost all the weight",
+    )
+
+
+def _clear(error: float) -> float:
+    """How far from 1 a mean weight with this standard error is no accident of the sample."""
+    return max(0.01, 3 * error)
 
 
 def of_unknown(log: Log) -> tuple[str, ...]:
-    """Which episodes the weights know nothing of."""
+    """Which episodes have no weights, and why."""
     unknown, denied = ~log.known, log.denied  # [B] each
     said, of = [], len(unknown)
     if lacking := int((unknown & ~denied).sum()):
-        said.append(f"{lacking} of {of} episodes were left out: they lack log-probabilities")
+        said.append(f"{lacking} of {of} episodes were left out: their log-probabilities are unknown")
     if denied.any():
         said.append(
-            f"{denied.sum()} of {of} episodes were left out: the policy named as the behaviour never says what they "
-            "hold, so it did not play them (a greedy one has probability 0 or 1 of everything: name one that samples)"
+            f"{denied.sum()} of {of} episodes were left out: the behaviour policy gives them probability 0, so it did "
+            "not play them (a greedy policy has no probabilities but 0 and 1: take one that samples)"
         )
     return tuple(said)
 
 
 def of_value(value: float, returns: Interval) -> tuple[str, ...]:
-    """Whether an estimate is the return of anything."""
+    """Whether an estimate can be a return."""
     if np.isinf(value):
-        return ("too large for a number: its weights do not add up to 1",)
+        return ("too large for a number: the mean weight is not 1",)
     slack = max(map(abs, returns)) + returns.high - returns.low
     if value < returns.low - slack or value > returns.high + slack:
-        return (f"far from every return, {returns.low:.3g} to {returns.high:.3g}: its weights do not add up to 1",)
+        return (f"far from every possible return, {returns.low:.3g} to {returns.high:.3g}: the mean weight is not 1",)
     return ()
 
 
 def of_fitted(value: float, weighted: Interval | None, effective: float, least: float) -> tuple[str, ...]:
-    """What is wrong with fitted values, by the interval of the weighted estimate where that is worth something."""
+    """What is wrong with fitted values, compared with the interval of the weighted estimate if that is usable."""
     if weighted is None or effective < least or np.isnan(weighted.low):
-        return ("nothing checks the fitted values: no importance weights are worth anything here",)
+        return ("unchecked: no importance weights are good enough to compare the fitted values with",)
     if weighted.low <= value <= weighted.high:
         return ()
     return (
-        f"outside the weighted estimate's interval, {weighted.low:.3f} to {weighted.high:.3f}: fit Q for more steps",
+        f"outside the interval of the weighted estimate, {weighted.low:.3f} to {weighted.high:.3f}: fit Q for more "
+        "steps",
     )
