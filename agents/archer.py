@@ -60,16 +60,6 @@ class ArCHerConfig(UtteranceValueConfig):
     trunk_gradient: float = 0.3
     """how much of the critic's gradient reaches a shared trunk"""
 
-    def __post_init__(self) -> None:
-        """Checks the settings.
-
-        Raises:
-            ValueError: in words, for a setting that cannot be meant.
-        """
-        super().__post_init__()
-        if self.actor not in ("awr", "policy_gradient"):
-            raise ValueError(f"actor must be 'awr' or 'policy_gradient', not {self.actor!r}.")
-
 
 class ArCHer(Agent):
     """A critic of utterances over an actor of tokens.

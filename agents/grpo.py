@@ -1,39 +1,40 @@
-"""GRPO: a policy gradient that compares episodes of one start, for tasks of many turns, from live and logged episodes.
+"""GRPO: a policy gradient that compares episodes of one start, live or logged, in tasks of several turns.
 
-    A(y)   = (R(y) - mean) / sd - baseline                    among the G episodes of one start: episodes' advantage
-    A(u)   = A(y) + turn_weight (R_u - mean_u) / sd_u         per = "turn": and among turns u taken in one state
-    rho_i  = pi(a_i | s_i) / mu(a_i | s_i)                    mu said it
+    A(y)   = (R(y) - mean) / sd - baseline                    advantage of an episode, among the G of one start
+    A(u)   = A(y) + turn_weight (R_u - mean_u) / sd_u         per = "turn": also among turns u taken in one state
+    rho_i  = pi(a_i | s_i) / mu(a_i | s_i)                    mu is the policy that acted
     J_i    = min(rho_i A, clip(rho_i, 1 - eps, 1 + eps) A)    weights = "clip"
     L      = -J_i + kl_weight (pi0 / pi - log(pi0 / pi) - 1)  mean over the agent's tokens; pi0 is the start
 
-(Shao et al. 2024, arXiv:2402.03300.) Tokens of the environment have no loss, and all of the agent's in an episode have
-one advantage. Live, each start is played ``group_size`` times; of a log, all episodes that begin alike are compared
-(``contexts``). ``per="turn"`` is GiGPO (Feng et al. 2025, arXiv:2505.10978): R_u is the return from the turn on,
-discounted by ``gamma`` a turn, and turns of one start are compared if what was heard before them is the same: the
-whole history, or the last observation alone (``anchor``), which is the paper's, for tasks whose observation is their
-state. A turn that nothing is compared with adds 0.
+(Shao et al. 2024, arXiv:2402.03300.) All tokens of the agent in an episode have one advantage. Tokens of the
+environment have no loss. Each start is played ``group_size`` times live. In a log, all episodes with the same opening
+are compared (``contexts``).
 
-mu is recorded with what is played. A step makes ``epochs`` updates on the same episodes; in the first one rho is 1.
-Episodes of others are learned from by ``weights``, since what they do well may be unlikely yet, where the clip and rho
-leave nothing to learn:
+``per="turn"`` is GiGPO (Feng et al. 2025, arXiv:2505.10978). R_u is the return from the turn on, discounted by
+``gamma`` per turn. Turns of one start are compared if the agent heard the same before them (``anchor``): the whole
+history, or only the last observation as in the paper, for tasks whose observation is their state. A turn that is
+compared with no other adds 0.
 
-    clip   as above                                           close to mu
+mu is recorded with live episodes. A step makes ``epochs`` updates on the same episodes; rho is 1 in the first. Good
+episodes of other policies may be unlikely under pi, where rho and the clip leave almost no gradient. Hence ``weights``:
+
+    clip   as above                                           for episodes of policies close to pi
     topr   J_i = A log pi, times min(1, pi(y) / mu(y)) if A < 0    TOPR (Le Roux et al. 2025, arXiv:2503.14286)
     none   J_i = A log pi                                     with ``scale=False`` and a ``baseline`` below 0 AsymRE
                                                               (Arnal et al. 2025, arXiv:2506.20520)
 
-A ``baseline`` below 0 has what is good count for more. One above 0 with "topr" keeps only what is so much better than
-the mean.
+A ``baseline`` below 0 makes good episodes count more than bad ones. With "topr", one above 0 makes only episodes count
+that are better than the mean by that much.
 
-It departs from the paper in this: the mean runs over all tokens of a batch, as Dr. GRPO has it (Liu et al. 2025,
-arXiv:2503.20783) but for a factor, and not over those of each episode first; ``scale=False`` leaves the deviation out,
-as that paper does; no KL by default. The probability of a whole episode in "topr" counts recorded tokens alone.
+Different from the paper: the mean is over all tokens of a batch, which is Dr. GRPO's but for a factor (Liu et al. 2025,
+arXiv:2503.20783), and not first over those of each episode; ``scale=False`` leaves out sd, as that paper does; there is
+no KL term by default. In "topr", the probability of an episode includes its recorded tokens only.
 
-Metrics: ``data/return`` is the mean of advantages and tells nothing: evaluate. ``policy/clip_fraction`` is how often
-rho is outside of the clip; ``policy/ratio`` its mean; ``policy/negatives`` the share of the agent's tokens with A < 0,
-``policy/unweighted`` that with A = 0; ``policy/kl`` is the mean of log mu - log pi over the tokens whose log mu is
-known, ``policy/recorded`` how many of all these are, ``policy/malformed`` the share in utterances that reached no end
-token. ``policy/start_kl``, where it is weighed, is the mean of the last term of L.
+Metrics: ``data/return`` is the mean of advantages and says nothing about returns: evaluate. ``policy/clip_fraction`` is
+the share of tokens with rho outside of the clip; ``policy/ratio`` the mean of rho; ``policy/negatives`` the share with
+A < 0 and ``policy/unweighted`` that with A = 0; ``policy/kl`` the mean of log mu - log pi over tokens whose log mu is
+known, and ``policy/recorded`` their share; ``policy/malformed`` the share of tokens in utterances without an end token.
+``policy/start_kl``, if it has a weight, is the mean of the last term of L.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -51,42 +52,43 @@ from agents.data.advantages import Anchor, Contexts, Step, advantages
 from agents.data.batch import Batch, collate
 from agents.data.contexts import Kept, Relative, Repeated, Weigh, Weighted, for_each_kind, openings, pieces, starts
 from agents.data.source import Live, Logged, Source
-from agents.reference import Reference, check_recorded, check_reference, guards, keep_start, logprobs
+from agents.reference import Reference, check_recorded, guards, keep_start, logprobs, start_logprobs
+from datasets_builders.fields import check_types
 from lang_envs.episode import Episodes
 
-MOST = 20.0  # log rho above which it no longer grows: a float has no room for more, and the clip is far below
+MOST = 20.0  # largest log rho: its exponential fits a float, and the clip is far below
 
 
 @dataclass
 class GRPOConfig:
-    """What group-relative policy optimisation leaves open."""
+    """Settings of group-relative policy optimisation."""
 
     group_size: int = 8
     """live episodes played from each starting state; a batch_size that is a multiple of it wastes none"""
     per: Literal["episode", "turn"] = "episode"
-    """what has an advantage: whole episodes (GRPO), or each turn one more (GiGPO)"""
+    """unit of the advantage: whole episodes (GRPO), or also their turns (GiGPO)"""
     anchor: Anchor = "history"
-    """what is the same before turns that are compared: all that was said and heard, or the last observation"""
+    """what turns that are compared have in common: the whole history before them, or the last observation"""
     turn_weight: float = 1.0
-    """of the turn's advantage beside the episode's"""
+    """weight of a turn's advantage; that of an episode has weight 1"""
     gamma: float = 1.0
-    """discount of a turn's return, per turn; GiGPO has 0.95"""
+    """discount factor of a turn's return, per turn; GiGPO has 0.95"""
     scale: bool = True
-    """divide by the standard deviation; Dr. GRPO does not"""
+    """divide advantages by the standard deviation; Dr. GRPO does not"""
     baseline: float = 0.0
-    """taken off every episode's advantage, in its units"""
+    """subtracted from the advantage of every episode"""
     weights: Literal["clip", "topr", "none"] = "clip"
-    """what is made of the difference between the policy and who said it"""
+    """correction for the difference between pi and mu; see the module"""
     clip_range: float = 0.2
-    """eps, how far rho may move before its gradient stops"""
+    """eps, the distance of rho from 1 at which its gradient stops"""
     epochs: int = 1
     """updates on the same episodes"""
     kl_weight: float = 0.0
-    """price of a nat away from the start policy, per token; 0 keeps no copy of it"""
+    """weight of the divergence from the start policy, per token; 0 keeps no copy of that policy"""
     behaviour: Reference = "logged"
-    """who stands for mu where a log has no log-probabilities: nobody, it is refused, or the start policy"""
+    """mu of tokens without recorded log-probabilities: "logged" refuses such a log, "start" takes the start policy"""
     eps: float = 1e-6
-    """standard deviation up to which returns count as all alike, and their advantage is 0"""
+    """standard deviation up to which returns count as equal, so that their advantage is 0"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -94,11 +96,7 @@ class GRPOConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
-        check_reference(self.behaviour, "behaviour")
-        words = {"per": ("episode", "turn"), "anchor": get_args(Anchor), "weights": ("clip", "topr", "none")}
-        for name, known in words.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}.")
+        check_types(self)
         if self.group_size < 2:
             raise ValueError(f"group_size must be at least 2, not {self.group_size}: one return is compared with none.")
         if self.epochs < 1:
@@ -114,7 +112,7 @@ class GRPOConfig:
 class GRPO(Agent):
     """Group-relative policy optimisation, with advantages of episodes or of turns.
 
-    The equations stand in ``help("agents.grpo")`` (Shao et al. 2024, arXiv:2402.03300).
+    The equations are in ``help("agents.grpo")`` (Shao et al. 2024, arXiv:2402.03300).
     """
 
     name = "grpo"
@@ -122,7 +120,7 @@ class GRPO(Agent):
     config: GRPOConfig
 
     def prepare(self, source: Source) -> Source:
-        """Makes advantages of returns: over all of a log, over each batch of live episodes.
+        """Replaces rewards by advantages: relative to a whole log, or to each batch of live episodes.
 
         Raises:
             ValueError: the log lacks the log-probabilities of what was said.
@@ -160,13 +158,12 @@ class GRPO(Agent):
         return metrics
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss above; each turn's advantage is the sum of its tokens' rewards."""
+        """The loss above; the advantage of a turn is the sum of the rewards of its tokens."""
         c = self.config
         logp = logprobs(self.model, batch)  # [B, A]
         start = self._start(batch)  # [B, A]
         mu = torch.where(batch.known > 0, batch.logprob, logp.detach() if start is None else start)  # [B, A]
-        turns = torch.zeros_like(batch.reward).scatter_add(1, batch.turn, batch.reward)  # [B, A] by number of the turn
-        advantage = turns.gather(1, batch.turn)  # [B, A]
+        advantage = batch.over_turns(batch.reward)  # [B, A]
         log_ratio = (logp - mu).clamp(max=MOST)  # [B, A]
         ratio, gain = log_ratio.exp(), advantage * logp  # [B, A] each
         if c.weights == "clip":
@@ -191,9 +188,8 @@ class GRPO(Agent):
         return loss, {name: part.detach() for name, part in parts.items()}
 
     def _start(self, batch: Batch) -> Tensor | None:
-        """Log pi0 [B, A], where it is asked for: by the price of KL, or in the place of what no log recorded."""
+        """Log pi0 [B, A] where the KL term or an unrecorded mu needs it, else None."""
         unknown = self.config.behaviour == "start" and bool((batch.known < batch.mask).any())
         if not (self.config.kl_weight or unknown):
             return None
-        with torch.no_grad():
-            return logprobs(keep_start(self), batch)
+        return start_logprobs(self, batch)

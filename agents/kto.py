@@ -1,27 +1,27 @@
-"""KTO: what is desirable becomes likelier than at the start and what is not less likely, without pairs.
+"""KTO: makes desirable episodes likelier than at the start and others less likely, without pairs.
 
     h(y) = sum_i [log pi(a_i | s_i) - log pi0(a_i | s_i)]     pi0 is the start policy
-    z0   = max(0, mean over i of h(y_j after x_i))            KL of pi and pi0; no gradient
+    z0   = max(0, mean over i of h(y_j after x_i))            estimates the KL of pi and pi0; no gradient
     v(y) = w_D sigmoid(beta (h(y) - z0))                      if R(y) is at least ``threshold``: desirable
          = w_U sigmoid(beta (z0 - h(y)))                      otherwise
     L    = w_y - v(y)                                         one term per episode
 
-(Ethayarajh et al. 2024, arXiv:2402.01306.) The paper has people say what is desirable; here returns do, against a
-threshold or the mean of the log, live of each batch. In z0 each opening x_i is followed by what came after another one
-in the batch, that of its neighbour: rows 2 i and 2 i + 1 change places. It is one number of the whole batch, whatever
-``accumulate`` is, and of all processes. What is then too long for the model to read is cut.
+(Ethayarajh et al. 2024, arXiv:2402.01306.) In the paper people say what is desirable. Here returns do: those of at
+least a threshold, by default the mean of the log or of the batch of live episodes. In z0 each opening x_i is followed
+by what came after the opening of its neighbour in the batch: rows 2 i and 2 i + 1 exchange their answers. What is then
+too long for the model is cut. z0 is one number for the batches of all processes, whatever ``accumulate`` is.
 
-A weight that is None makes both sides weigh alike: w_D n_D = w_U n_U among the n_D desirable and n_U other episodes
-that are compared, where the paper keeps that ratio from 1 to 4/3. Tokens of the environment are in no sum.
+A weight that is None gives both sides the same total weight: w_D n_D = w_U n_U for n_D desirable and n_U other
+episodes. The paper keeps that ratio between 1 and 4/3. Tokens of the environment are in no sum.
 
-Terms are summed over the batch's episodes and, as every mean here, divided by its number of agent tokens, so that
-accumulation changes nothing; beside the paper's mean over episodes this is a factor, to which AdamW is blind. An
-episode in which the agent said nothing counts for nothing. ``data/return`` is the mean of w_D and -w_U.
+Terms are summed over the batch's episodes. As all means here, the sum is divided by the number of agent tokens, so that
+accumulation changes nothing. This differs from the paper's mean over episodes by a factor, to which AdamW is invariant.
+An episode in which the agent said nothing has no effect. ``data/return`` is the mean of w_D and -w_U.
 
-Metrics, all over the agent's tokens: ``policy/desirable`` is the share of them in desirable episodes, and
-``policy/agreed`` in those whose h is on their side of z0; ``policy/z0`` is z0, in nats of an episode; ``policy/kl`` the
-mean of log pi0 - log pi, and ``policy/desirable_logp`` and ``policy/undesirable_logp`` the log-probability of what was
-desirable and not, summed and divided by all tokens.
+Metrics, all over the agent's tokens: ``policy/desirable`` is the share of tokens in desirable episodes, and
+``policy/agreed`` the share in episodes whose h is on the right side of z0; ``policy/z0`` is z0, in nats per episode;
+``policy/kl`` the mean of log pi0 - log pi; ``policy/desirable_logp`` and ``policy/undesirable_logp`` the
+log-probability of desirable and of other episodes, summed and divided by the number of all tokens.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from agents.data.mismatched import mismatched
 from agents.data.source import Live, Logged, Source
 from agents.distributed import processes
 from agents.models.lm import LM
-from agents.reference import keep_start, logprobs
+from agents.reference import keep_start, logprobs, start_logprobs
 
 
 @dataclass
 class KTOConfig:
-    """What Kahneman-Tversky optimisation leaves open."""
+    """Settings of Kahneman-Tversky optimisation."""
 
     beta: float = 0.1
-    """how soon v is content: the smaller, the further the policy goes from pi0"""
+    """steepness of the sigmoid; smaller values let the policy go further from pi0"""
     threshold: float | None = None
-    """return from which an episode is desirable; None: the mean of the log, or of the batch of live episodes"""
+    """least return of a desirable episode; None takes the mean of the log, or of the batch of live episodes"""
     desirable_weight: float | None = None
-    """w_D; None: n_U / n_D of w_U"""
+    """w_D; None takes w_U n_U / n_D"""
     undesirable_weight: float = 1.0
     """w_U"""
 
@@ -72,7 +72,7 @@ class KTOConfig:
 class KTO(Agent):
     """Preferences without pairs: each episode is desirable or not.
 
-    The equations stand in ``help("agents.kto")`` (Ethayarajh et al. 2024, arXiv:2402.01306).
+    The equations are in ``help("agents.kto")`` (Ethayarajh et al. 2024, arXiv:2402.01306).
     """
 
     name = "kto"
@@ -81,10 +81,10 @@ class KTO(Agent):
 
     def __init__(self, lm: LM, config: KTOConfig | None = None, seed: int = 0) -> None:
         super().__init__(lm, config, seed)
-        self._z0: Tensor | None = None  # of the batch whose loss is computed in parts
+        self._z0: Tensor | None = None  # of the batch under way, whose loss is computed in parts
 
     def prepare(self, source: Source) -> Source:
-        """Makes w_D and -w_U of returns.
+        """Replaces returns by w_D and -w_U.
 
         Raises:
             ValueError: all logged episodes are on one side of the threshold.
@@ -122,7 +122,7 @@ class KTO(Agent):
         self._z0 = self._estimate(batch)
 
     def _estimate(self, batch: Batch) -> Tensor:
-        """z0 of a batch, of which every process has a share."""
+        """z0 of a batch, of which every process has a part."""
         room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         other = mismatched(batch, room).to(self.model.device)
         sums = self._divergence(other) if self.parallel is None else self.parallel(self._divergence, other)  # [2]
@@ -130,21 +130,20 @@ class KTO(Agent):
         return (total / count).clamp(min=0)
 
     def after_step(self, step: int) -> None:
-        """Forgets z0, which is that of one batch."""
+        """Forgets z0, which holds for one batch."""
         super().after_step(step)
         self._z0 = None
 
     @torch.no_grad()
     def _divergence(self, batch: Batch) -> Tensor:
         """The sum of h over the episodes, and their number, [2]."""
-        h = (logprobs(self.model, batch) - logprobs(keep_start(self), batch)).sum(1)  # [B]
+        h = (logprobs(self.model, batch) - start_logprobs(self, batch)).sum(1)  # [B]
         return torch.stack([h.sum(), torch.full_like(h[0], len(batch))])
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of episodes, whose returns are w_D where they are desirable and -w_U where not."""
+        """The loss of episodes whose returns are w_D (desirable) or -w_U."""
         logp = logprobs(self.model, batch)  # [B, A]
-        with torch.no_grad():
-            logp0 = logprobs(keep_start(self), batch)  # [B, A]
+        logp0 = start_logprobs(self, batch)  # [B, A]
         z0 = self._estimate(batch) if self._z0 is None else self._z0
         h = (logp - logp0).sum(1)  # [B]
         weight = batch.reward.sum(1)  # [B] w_D or -w_U

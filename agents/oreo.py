@@ -81,8 +81,6 @@ class OREOConfig:
             ValueError: in words, for a setting that cannot be meant.
         """
         check_values(self)
-        if self.per not in ("token", "turn", "episode"):
-            raise ValueError(f"per must be 'token', 'turn' or 'episode', not {self.per!r}.")
 
 
 class OREO(Agent):
