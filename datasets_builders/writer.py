@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -232,6 +232,30 @@ class Recording:
             self._check_place()
             tell_full_disk(error, self._advice.format(episodes=self.episodes, partial=self.partial))
             raise
+
+
+def write_copy(
+    out: str | os.PathLike[str],
+    batches: Iterable[pa.RecordBatch],
+    provenance: dict[str, Any],
+    columns: pa.Schema,
+    tokenizer: PreTrainedTokenizerFast | None,
+) -> Path:
+    """Writes episodes that are at hand elsewhere to a new folder, whole or not at all; arguments as ``Recording``'s.
+
+    Raises:
+        FileExistsError: where the folder exists.
+        OSError: where the disk is full.
+    """
+    advice = "make room and save again"
+    recording = Recording(out, provenance, columns, tokenizer, resume=False, advice=advice, copy=True)
+    try:
+        for batch in batches:
+            recording.append(batch)
+        return recording.finish()
+    except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
+        recording.discard()
+        raise
 
 
 def _check_ours(partial: Path) -> None:
