@@ -29,8 +29,8 @@ from lang_envs.contexts import check_context
 from lang_envs.dynamics import Replies
 from lang_envs.episode import Episode
 from lang_envs.episode_buffer import EpisodeBuffer, Rows
-from lang_envs.generators import Generators
 from lang_envs.infos import collect, collect_final, column, widened
+from lang_envs.random_generators import Generators
 from lang_envs.replies import check_replies
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
 from lang_envs.speech import Speech, tokenizer_of

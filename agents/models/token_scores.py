@@ -22,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from agents.models.ends import OneEnd
-from agents.models.silence import NEVER, Silence
+from agents.models.end_tokens import OneEnd
+from agents.models.silent_tokens import NEVER, Silence
 
 PART = 2**20
 """scores made at once on a processor: 4 MB, which stay in its cache"""
