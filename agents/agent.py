@@ -13,7 +13,8 @@ from transformers import PreTrainedModel
 
 from agents.algorithms import AGENTS
 from agents.data.batch import Batch
-from agents.data.source import Source, returns_of
+from agents.data.log_facts import returns_of
+from agents.data.source import Source
 from agents.distributed.parallel import plain_model
 from agents.distributed.processes import is_first
 from agents.models.lm import LM, speak_by

@@ -61,16 +61,6 @@ class ArCHerConfig(UtteranceValueConfig):
     trunk_gradient: float = 0.3
     """fraction of the critic's gradient that reaches a shared trunk"""
 
-    def __post_init__(self) -> None:
-        """Checks the settings.
-
-        Raises:
-            ValueError: in words, for a setting that cannot be meant.
-        """
-        super().__post_init__()
-        if self.actor not in ("awr", "policy_gradient"):
-            raise ValueError(f"actor must be 'awr' or 'policy_gradient', not {self.actor!r}.")
-
 
 class ArCHer(Agent):
     """A critic of whole utterances with an actor of single tokens.

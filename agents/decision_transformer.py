@@ -52,6 +52,7 @@ from agents.data.source import Logged, Mixed, Source
 from agents.decoding.policy import LMPolicy
 from agents.models.extended_embedding import ExtendedEmbedding, split
 from agents.models.token_scores import token_logprobs
+from datasets_builders.fields import check_types
 from lang_envs.markup import markup_of
 from lang_envs.rollout import Policy
 from lang_envs.tokenizers import vocabulary_size
@@ -79,10 +80,7 @@ class DecisionTransformerConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
-        if self.form not in ("tokens", "prefix"):
-            raise ValueError(f"form must be 'tokens' or 'prefix', not {self.form!r}.")
-        if self.returns not in ("episode", "to_go"):
-            raise ValueError(f"returns must be 'episode' or 'to_go', not {self.returns!r}.")
+        check_types(self)
         if self.bins < 2:
             raise ValueError(f"bins must be at least 2, not {self.bins}: one bin says nothing.")
         if self.form == "prefix" and (self.edges is not None or self.returns != "episode"):

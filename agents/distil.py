@@ -29,7 +29,7 @@ from agents.decoding.distribution import next_token_logprobs
 from agents.decoding.policy import LMPolicy
 from agents.models.lm import LM
 from agents.models.lora import merged
-from agents.models.reading import read
+from agents.models.reading import read_batch
 from agents.models.value_config import SPOKEN
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Distilled(Agent):
         """KL(pi || pi_theta) at the K real actions of a batch, in nats: [K]."""
         at = batch.places(batch.state)  # [K]
         teacher = next_token_logprobs(self.teacher, batch.input_ids, at)  # [K, V], -inf for what is never said
-        states = read(self.model.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)[at]  # [K, d]
+        states = read_batch(self.model.base_model, batch)[at]  # [K, d]
         scores = self.model.get_output_embeddings()(states)[:, : teacher.shape[-1]]  # [K, V]
         student, p = scores.float().log_softmax(-1), teacher.exp()  # [K, V] each
         return (p * (teacher.masked_fill(p == 0, 0.0) - student)).sum(-1)  # [K]

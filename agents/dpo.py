@@ -33,7 +33,8 @@ from agents.data.contexts import for_each_kind
 from agents.data.pairs import LivePairs, LoggedPairs, Unit
 from agents.data.source import Live, Logged, Source
 from agents.distributed import processes
-from agents.reference import Reference, check_recorded, check_reference, keep_start, logprobs, reference_logprobs
+from agents.reference import Reference, check_recorded, keep_start, logprobs, reference_logprobs
+from datasets_builders.fields import check_types
 
 
 @dataclass
@@ -58,11 +59,9 @@ class DPOConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
-        check_reference(self.reference)
+        check_types(self)
         if self.beta <= 0:
             raise ValueError(f"beta must be above 0, not {self.beta}; the smaller it is, the further the policy goes.")
-        if self.per not in ("episode", "turn"):
-            raise ValueError(f"per must be 'episode' or 'turn', not {self.per!r}.")
         if self.samples < 2:
             raise ValueError(f"samples must be at least 2, not {self.samples}: one episode makes no pair.")
         if self.pairs_per_context is not None and self.pairs_per_context < 1:

@@ -43,7 +43,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -53,10 +53,11 @@ from agents.data.advantages import Anchor, Contexts, Step, advantages
 from agents.data.batch import Batch, collate
 from agents.data.contexts import Kept, Relative, Repeated, Weigh, Weighted, for_each_kind, openings, pieces, starts
 from agents.data.source import Live, Logged, Source
-from agents.reference import Reference, check_recorded, check_reference, guards, keep_start, logprobs
+from agents.reference import Reference, check_recorded, guards, keep_start, logprobs, start_logprobs
+from datasets_builders.fields import check_types
 from lang_envs.episode import Episodes
 
-MOST = 20.0  # log rho above which it no longer grows: a float has no room for more, and the clip is far below
+MOST = 20.0  # largest log rho: its exponential fits a float, and the clip is far below
 
 
 @dataclass
@@ -97,11 +98,7 @@ class GRPOConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
-        check_reference(self.behaviour, "behaviour")
-        words = {"per": ("episode", "turn"), "anchor": get_args(Anchor), "weights": ("clip", "topr", "none")}
-        for name, known in words.items():
-            if getattr(self, name) not in known:
-                raise ValueError(f"{name} is one of {', '.join(known)}, not {getattr(self, name)!r}.")
+        check_types(self)
         if self.group_size < 2:
             raise ValueError(f"group_size must be at least 2, not {self.group_size}: returns are compared.")
         if self.epochs < 1:
@@ -163,13 +160,12 @@ class GRPO(Agent):
         return metrics
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss above; each turn's advantage is the sum of its tokens' rewards."""
+        """The loss above; the advantage of a turn is the sum of the rewards of its tokens."""
         c = self.config
         logp = logprobs(self.model, batch)  # [B, A]
         start = self._start(batch)  # [B, A]
         mu = torch.where(batch.known > 0, batch.logprob, logp.detach() if start is None else start)  # [B, A]
-        turns = torch.zeros_like(batch.reward).scatter_add(1, batch.turn, batch.reward)  # [B, A] by number of the turn
-        advantage = turns.gather(1, batch.turn)  # [B, A]
+        advantage = batch.over_turns(batch.reward)  # [B, A]
         log_ratio = (logp - mu).clamp(max=MOST)  # [B, A]
         ratio, gain = log_ratio.exp(), advantage * logp  # [B, A] each
         if c.weights == "clip":
@@ -198,5 +194,4 @@ class GRPO(Agent):
         unknown = self.config.behaviour == "start" and bool((batch.known < batch.mask).any())
         if not (self.config.kl_weight or unknown):
             return None
-        with torch.no_grad():
-            return logprobs(keep_start(self), batch)
+        return start_logprobs(self, batch)

@@ -1,7 +1,7 @@
 """KTO: desirable episodes become likelier than at the start, all others less likely; it needs no pairs.
 
     h(y) = sum_i [log pi(a_i | s_i) - log pi0(a_i | s_i)]     pi0 is the start policy
-    z0   = max(0, mean over i of h(y_j after x_i))            KL of pi and pi0; no gradient
+    z0   = max(0, mean over i of h(y_j after x_i))            estimates the KL of pi and pi0; no gradient
     v(y) = w_D sigmoid(beta (h(y) - z0))                      if R(y) is at least ``threshold``: desirable
          = w_U sigmoid(beta (z0 - h(y)))                      otherwise
     L    = w_y - v(y)                                         one term per episode
@@ -27,7 +27,6 @@ summed log-probability of desirable and of other episodes, divided by the number
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,10 +37,11 @@ from torch import Tensor
 from agents.agent import Agent
 from agents.data.batch import Batch
 from agents.data.contexts import Weighted, at_the_end, for_each_kind
+from agents.data.mismatched import mismatched
 from agents.data.source import Live, Logged, Source
 from agents.distributed import processes
 from agents.models.lm import LM
-from agents.reference import keep_start, logprobs
+from agents.reference import keep_start, logprobs, start_logprobs
 
 
 @dataclass
@@ -82,10 +82,10 @@ class KTO(Agent):
 
     def __init__(self, lm: LM, config: KTOConfig | None = None, seed: int = 0) -> None:
         super().__init__(lm, config, seed)
-        self._z0: Tensor | None = None  # of the batch whose loss is computed in parts
+        self._z0: Tensor | None = None  # of the batch under way, whose loss is computed in parts
 
     def prepare(self, source: Source) -> Source:
-        """Makes w_D and -w_U of returns.
+        """Replaces returns by w_D and -w_U.
 
         Raises:
             ValueError: all logged episodes are on one side of the threshold.
@@ -123,7 +123,7 @@ class KTO(Agent):
         self._z0 = self._estimate(batch)
 
     def _estimate(self, batch: Batch) -> Tensor:
-        """z0 of a batch, of which every process has a share."""
+        """z0 of a batch, of which every process has a part."""
         room = getattr(self.model.config.get_text_config(), "max_position_embeddings", None)
         other = mismatched(batch, room).to(self.model.device)
         sums = self._divergence(other) if self.parallel is None else self.parallel(self._divergence, other)  # [2]
@@ -131,21 +131,20 @@ class KTO(Agent):
         return (total / count).clamp(min=0)
 
     def after_step(self, step: int) -> None:
-        """Forgets z0, which is that of one batch."""
+        """Forgets z0, which holds for one batch."""
         super().after_step(step)
         self._z0 = None
 
     @torch.no_grad()
     def _divergence(self, batch: Batch) -> Tensor:
         """The sum of h over the episodes, and their number, [2]."""
-        h = (logprobs(self.model, batch) - logprobs(keep_start(self), batch)).sum(1)  # [B]
+        h = (logprobs(self.model, batch) - start_logprobs(self, batch)).sum(1)  # [B]
         return torch.stack([h.sum(), torch.full_like(h[0], len(batch))])
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of episodes, whose returns are w_D where they are desirable and -w_U where not."""
+        """The loss of episodes whose returns are w_D (desirable) or -w_U."""
         logp = logprobs(self.model, batch)  # [B, A]
-        with torch.no_grad():
-            logp0 = logprobs(keep_start(self), batch)  # [B, A]
+        logp0 = start_logprobs(self, batch)  # [B, A]
         z0 = self._estimate(batch) if self._z0 is None else self._z0
         h = (logp - logp0).sum(1)  # [B]
         weight = batch.reward.sum(1)  # [B] w_D or -w_U
@@ -162,31 +161,3 @@ class KTO(Agent):
             "policy/desirable_logp": batch.mean(good * logp.detach()),
             "policy/undesirable_logp": batch.mean(~good * logp.detach()),
         }
-
-
-def mismatched(batch: Batch, room: int | None) -> Batch:
-    """Each opening of a batch with what followed that of its neighbour; an odd last one keeps its own.
-
-    Args:
-        batch: B episodes.
-        room: the most tokens there are to be in one.
-    """
-    rows = torch.arange(len(batch), device=batch.mask.device)  # [B]
-    other = torch.where(rows ^ 1 < len(batch), rows ^ 1, rows)  # [B]
-    opening = batch.state[:, 0] + 1  # [B] tokens before the first action
-    behind = batch.attention_mask.sum(1)[other] - opening[other]  # [B] tokens from there on
-    width = int((opening + behind).max()) if room is None else min(room, int((opening + behind).max()))
-    at = torch.arange(width, device=rows.device)[None]  # [1, T]
-    own = at < opening[:, None]  # [B, T]
-    column = torch.where(own, at, at + (opening[other] - opening)[:, None]).clamp(0, batch.input_ids.shape[1] - 1)
-    row = torch.where(own, rows[:, None], other[:, None])  # [B, T]
-    state = batch.state[other] + (opening - opening[other])[:, None]  # [B, A]
-    said = batch.mask[other] * (state + 1 < width)  # [B, A]
-    return dataclasses.replace(
-        batch,
-        input_ids=batch.input_ids[row, column],
-        attention_mask=(at < (opening + behind)[:, None]).long(),
-        state=state * said.long(),
-        action=batch.action[other],
-        mask=said,
-    )

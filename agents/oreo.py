@@ -48,8 +48,8 @@ from torch.utils.checkpoint import checkpoint
 from agents.agent import Agent
 from agents.data.batch import Batch, backward_sum
 from agents.data.source import Source
-from agents.models.reading import read
-from agents.models.token_scores import part_of, token_logprobs
+from agents.models.reading import read_batch
+from agents.models.token_scores import in_parts, token_logprobs
 from agents.reference import keep_start
 from agents.value_learning import check_values
 
@@ -84,8 +84,6 @@ class OREOConfig:
             ValueError: in words, for a setting that cannot be meant.
         """
         check_values(self)
-        if self.per not in ("token", "turn", "episode"):
-            raise ValueError(f"per must be 'token', 'turn' or 'episode', not {self.per!r}.")
 
 
 class OREO(Agent):
@@ -112,7 +110,7 @@ class OREO(Agent):
         unit, said = model.config.value_unit or 1.0, batch.places(batch.state)  # [K]
         policy, value, _ = model.states(batch)  # [B * T, d] each
         with torch.no_grad():
-            policy0 = read(start.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)[said]  # [K, d]
+            policy0 = read_batch(start.base_model, batch)[said]  # [K, d]
             logp0 = token_logprobs(start.get_output_embeddings(), policy0, batch.flat(batch.action))  # [K]
         gained = batch.in_rows(model.said(batch, policy) - logp0)  # [B, A] l
         v = batch.in_rows(model.v(model.for_values(value[said]))[0].float().squeeze(-1))  # [B, A]
@@ -154,6 +152,7 @@ def divergence(model: Any, policy: Tensor, start: Any, policy0: Tensor) -> Tenso
         logp, logp0 = (h(x).float().log_softmax(-1) for h, x in ((head, states), (head0, states0)))  # [k, V] each
         return (logp.exp() * (logp - logp0)).sum(-1)
 
-    size = part_of(policy.device, len(head.weight))  # k
-    pairs = zip(policy.split(size), policy0.split(size), strict=True)
-    return torch.cat([checkpoint(of_some, *pair, use_reentrant=False) for pair in pairs])
+    def with_gradient(*some: Tensor) -> Tensor:  # the tables are made again for it, not kept
+        return checkpoint(of_some, *some, use_reentrant=False)
+
+    return in_parts(with_gradient, len(head.weight), policy, policy0)

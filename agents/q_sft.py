@@ -1,26 +1,23 @@
-"""Q-SFT: Q-learning by weighted cross-entropy. The values are probability ratios, so the model needs no value heads.
+"""Q-SFT: Q-learning whose values are probabilities, learned by weighted cross-entropy, without value heads.
 
     Q(s, a) = p(a | s) / pi0(a | s)                           in [0, 1]; pi0 is the start, a clone of the log
     w       = r + gamma max_a' Q(s', a')                      Bellman's target, from the model's own p; no gradient
     L       = -w log p(a | s) - (1 - w) log p(dummy | s)      mean over the agent's tokens
 
-    policy  log pi(a | s) = log pi0(a | s) + q_weight Q(s, a)
+    policy  log pi(a | s) = log pi0(a | s) + q_weight Q(s, a)      (``RatioPolicy``)
 
-The method is from Hong et al. 2024 (arXiv:2411.05193). For actions drawn from pi0 the loss has its minimum at
-p(a | s) = pi0(a | s) w. The rest of the probability goes to the dummy, a token that is never said. Train a clone of the
-log
-first: pi0 is the model as it was when training began. p starts equal to pi0, so at first every Q is 1. The equations
-use returns that are scaled to [0, 1]. ``low`` and ``high``, the lowest and highest return from a state on, become 0 and
-1; by default they come from the log. s' is the state of the agent's next token. If the log records the probability mu
-of a token, the token's term is weighted by pi0 / mu, at most 10. This corrects for tokens that another policy said.
+(Hong et al. 2024, arXiv:2411.05193.) If pi0 draws the actions, L is least at p(a | s) = pi0(a | s) w. The dummy token,
+which nobody says, takes the rest of the probability. Clone the log first: pi0 is the model when training begins, and p
+starts as pi0, with Q = 1 everywhere. The equations are for returns from ``low`` = 0 to ``high`` = 1; by default the log
+says the range. s' is the state of the agent's next token. Where mu(a | s), the probability under the policy of the log,
+is recorded, the term has the weight pi0 / mu, at most 10: it then counts as if pi0 had drawn the action.
 
 Different from the paper: the rest 1 - w goes to one token, as in the paper's derivation, and not to all other tokens,
-because in a small vocabulary this would outweigh pi0. The maximum over a' runs only over tokens with at least
-``support`` under pi0, because the ratio of smaller probabilities is noise. w is clipped to [0, 1]. Targets come from
-the present p, not from a copy that follows it.
+where a small vocabulary makes it outweigh pi0. The maximum runs over tokens with pi0 of at least ``support``, because
+the ratio is noise below that. w is clipped to [0, 1]. Targets come from the current p, not from a copy that follows it.
 
-``save`` writes p and, beside it, pi0. A loaded agent (``Agent.load``) speaks by the policy above. ``generate`` of the
-saved model uses only p and does not.
+An agent is saved as p, with pi0 beside it. ``Agent.load`` opens both and speaks by the policy above. ``generate`` of
+the saved model speaks by p alone, in which tokens of little value are unlikely.
 
 Metrics: ``loss/q_sft`` is L; ``value/q`` the mean of Q(s, a) over the agent's tokens and ``value/target`` that of w,
 both in units of reward; ``policy/dummy`` the mean of p(dummy | s).
@@ -29,26 +26,24 @@ both in units of reward; ``policy/dummy`` the mean of p(dummy | s).
 from __future__ import annotations
 
 import dataclasses
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from agents.agent import Agent
 from agents.data.batch import Batch
-from agents.data.source import Source, logged_of
-from agents.decoding.policy import LMPolicy
-from agents.models.reading import read
-from agents.models.token_scores import all_scores, part_of, token_logprobs
+from agents.data.log_facts import logged_of
+from agents.data.source import Source
+from agents.decoding.ratio_policy import Ratio, RatioPolicy
+from agents.models.reading import read_batch
+from agents.models.token_scores import token_logprobs
 from agents.reference import keep_start
 from lang_envs.rollout import Policy
 
 MOST = 10.0
-"""largest weight of a token"""
+"""largest weight pi0 / mu of a token"""
 
 
 @dataclass
@@ -56,17 +51,17 @@ class QSFTConfig:
     """Settings of Q-SFT."""
 
     gamma: float = 0.99
-    """discount factor per token"""
+    """discount factor, per token"""
     q_weight: float = 16.0
-    """weight of Q in the policy, if ``policy`` is called without ``q_weight``"""
+    """weight of Q in the policy, where ``policy`` is given no other"""
     low: float | None = None
-    """lowest return from a state on; None: the lowest return of the log's episodes, at most 0"""
+    """least return from a state on; None takes that of the log's episodes, or 0 if it is above 0"""
     high: float | None = None
-    """highest return from a state on; None: the highest return of the log's episodes, at least 0"""
+    """largest return from a state on; None takes that of the log's episodes, or 0 if it is below 0"""
     support: float = 0.01
-    """lowest probability under pi0 of tokens in the maximum over a'"""
+    """least probability under pi0 of a token that the maximum runs over"""
     dummy: int | None = None
-    """id of a token that is never said; None: the padding token"""
+    """id of a token that nobody says; None takes the padding token"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
@@ -93,21 +88,22 @@ class QSFT(Agent):
     config: QSFTConfig
 
     def prepare(self, source: Source) -> Source:
-        """Keeps pi0, and sets the range of returns in the configuration.
+        """Keeps pi0, and writes the range of the log's returns into the configuration where it has none.
 
         Raises:
-            ValueError: the source has no log to find the range in, or the padding token also ends utterances.
+            ValueError: there is no log to find the range in, or the padding token also ends utterances.
         """
         keep_start(self)
-        if self.config.dummy is None and self.lm.pad_id == self.lm.end_id:
+        c = self.config
+        if c.dummy is None and self.lm.pad_id == self.lm.end_id:
             raise ValueError(
-                "Q-SFT needs a token that is never said, and this tokenizer's padding token also ends utterances. Set "
-                "dummy to the id of another token that is never said."
+                "Q-SFT needs a token that nobody says, but the padding token of this tokenizer also ends utterances. "
+                "Set dummy to the id of another token that is never said."
             )
-        if self.config.low is None or self.config.high is None:
+        if c.low is None or c.high is None:
             if (logged := logged_of(source)) is None:
                 raise ValueError("The range of returns is found in a log, and the source has none: set low and high.")
-            returns, c = logged.data.returns, self.config
+            returns = logged.data.returns
             low = min(0.0, float(returns.min())) if c.low is None else c.low
             high = max(0.0, float(returns.max())) if c.high is None else c.high
             self.config = dataclasses.replace(c, low=low, high=high if high > low else low + 1)
@@ -115,79 +111,37 @@ class QSFT(Agent):
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The weighted cross-entropy."""
-        model, start, dummy = self.model, keep_start(self), self._dummy
-        hidden = read(model.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
-        states, action = hidden[batch.places(batch.state)], batch.flat(batch.action)  # [K, d], [K]
-        head, head0 = model.get_output_embeddings(), start.get_output_embeddings()
-        logp = token_logprobs(head, states, action)  # [K]
-        rest = token_logprobs(head, states, torch.full_like(action, dummy))  # [K]
+        c, ratio = self.config, self._ratio()
+        low, high = c.low or 0.0, 1.0 if c.high is None else c.high
+        said, action = batch.places(batch.state), batch.flat(batch.action)  # [K] each
+        states, head = read_batch(self.model.base_model, batch), self.model.get_output_embeddings()  # [B * T, d]
+        logp = token_logprobs(head, states[said], action)  # [K]
+        rest = token_logprobs(head, states[said], torch.full_like(action, ratio.dummy))  # [K]
         with torch.no_grad():
-            hidden0 = read(start.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
-            logp0 = token_logprobs(head0, hidden0[batch.places(batch.state)], action)  # [K]
-            after, low, span = batch.places(batch.next_state), *self._low_and_span  # [K]
-            best = self._best(head, hidden[after], head0, hidden0[after])  # [K]
-            follows = self.config.gamma * batch.flat(batch.discount)  # [K]
-            target = batch.flat(batch.reward) + follows * (low + span * best)  # [K]
-            w = ((target - low) / span).clamp(0, 1)  # [K]
+            states0, head0 = read_batch(ratio.start.base_model, batch), ratio.start.get_output_embeddings()
+            logp0 = token_logprobs(head0, states0[said], action)  # [K]
+            after = batch.places(batch.next_state)  # [K]
+            best = ratio.best(states[after], states0[after])  # [K]
+            follows = c.gamma * batch.flat(batch.discount)  # [K]
+            target = batch.flat(batch.reward) + follows * (low + (high - low) * best)  # [K]
+            w = ((target - low) / (high - low)).clamp(0, 1)  # [K]
             known = batch.flat(batch.known) > 0  # [K]
-            of_start = torch.where(known, logp0 - batch.flat(batch.logprob), 0.0).exp().clamp(max=MOST)  # [K]
-        loss = -batch.mean(of_start * (w * logp + (1 - w) * rest))
+            weight = torch.where(known, logp0 - batch.flat(batch.logprob), 0.0).exp().clamp(max=MOST)  # [K] pi0 / mu
+        loss = -batch.mean(weight * (w * logp + (1 - w) * rest))
         return loss, {
             "loss/q_sft": loss.detach(),
-            "value/q": batch.mean(low + span * (logp - logp0).detach().exp().clamp(max=1)),
-            "value/target": batch.mean(low + span * w),
+            "value/q": batch.mean(low + (high - low) * (logp - logp0).detach().exp().clamp(max=1)),
+            "value/target": batch.mean(low + (high - low) * w),
             "policy/dummy": batch.mean(rest.detach().exp()),
         }
 
-    @property
-    def _dummy(self) -> int:
-        return self.lm.pad_id if self.config.dummy is None else self.config.dummy
-
-    @property
-    def _low_and_span(self) -> tuple[float, float]:
-        low, high = (x if x is not None else other for x, other in ((self.config.low, 0.0), (self.config.high, 1.0)))
-        return low, high - low
-
-    def _best(self, head: nn.Module, x: Tensor, head0: nn.Module, x0: Tensor) -> Tensor:
-        """max_a Q(s, a) of states, a few at a time: [K, d] of the model and of the start -> [K]."""
-        found, size = (
-            [x.new_zeros(0, dtype=torch.float32)],
-            part_of(x.device, self.model.config.get_text_config().vocab_size),
-        )
-        for some, some0 in zip(x.split(size), x0.split(size), strict=True):
-            logp, logp0 = (all_scores(h, s).float().log_softmax(-1) for h, s in ((head, some), (head0, some0)))
-            found.append(q_of(logp, logp0, self.config.support, self._dummy).amax(-1))
-        return torch.cat(found)
+    def _ratio(self) -> Ratio:
+        dummy = self.lm.pad_id if self.config.dummy is None else self.config.dummy
+        return Ratio(self.model, keep_start(self), self.config.support, dummy)
 
     def policy(self, q_weight: float | None = None, **decoding: Any) -> Policy:
         """The policy above; ``q_weight`` is the configuration's by default, ``decoding`` are ``LMPolicy``'s."""
-        if self.reference is None:  # p is pi0 still, and all is worth the same
+        if self.reference is None:  # before training p is pi0, and Q is 1 everywhere
             return super().policy(**decoding)
-        return Speaker(self, self.config.q_weight if q_weight is None else q_weight, **decoding)
-
-
-def q_of(logp: Tensor, logp0: Tensor, support: float, dummy: int) -> Tensor:
-    """Q of every token, at most 1, and 0 outside of the support: log p and log pi0 [..., V] -> [..., V]."""
-    q = (logp - logp0).clamp(max=0).exp() * (logp0 >= math.log(support))  # [..., V]
-    q[..., dummy] = 0
-    return q
-
-
-class Speaker(LMPolicy):
-    """Speaks with pi0, perturbed by Q."""
-
-    def __init__(self, agent: QSFT, q_weight: float, **decoding: Any) -> None:
-        self.start: Any = agent.reference
-        self.q_weight, self.q = q_weight, (agent.config.support, agent._dummy)
-        super().__init__(agent.model, agent.lm.tokenizer, agent.lm.end_id, agent.lm.max_utterance_tokens, **decoding)
-
-    def _trunks(self) -> list[Any]:
-        return [self.model.base_model, self.start.base_model]
-
-    def _scores(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> Tensor:
-        states = [state[:, -1] for state in self._cache.forward(tokens, at)]  # 2 x [n, d]
-        logp, logp0 = (
-            all_scores(model.get_output_embeddings(), state).float().log_softmax(-1)  # [n, V] each
-            for model, state in zip((self.model, self.start), states, strict=True)
-        )
-        return (logp0 + self.q_weight * q_of(logp, logp0, *self.q))[:, : self.vocabulary]
+        weight, lm = self.config.q_weight if q_weight is None else q_weight, self.lm
+        return RatioPolicy(self._ratio(), weight, lm.tokenizer, lm.end_id, lm.max_utterance_tokens, **decoding)

@@ -7,7 +7,7 @@ copy holds adapters of its own and shares all other weights, which do not change
 
 from __future__ import annotations
 
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -18,25 +18,15 @@ from agents.data.batch import Batch
 from agents.data.contexts import pieces
 from agents.data.source import Logged, Source
 from agents.models.lora import copy_of
-from agents.models.reading import read
+from agents.models.reading import read_batch
 from agents.models.token_scores import token_logprobs
 
 Reference = Literal["start", "logged"]
 
 
-def check_reference(reference: str, setting: str = "reference") -> None:
-    """Refuses another word than those of ``Reference`` for a setting.
-
-    Raises:
-        ValueError: naming them.
-    """
-    if reference not in get_args(Reference):
-        raise ValueError(f"{setting} must be 'start' or 'logged', not {reference!r}.")
-
-
 def logprobs(model: Any, batch: Batch) -> Tensor:
     """The model's log pi(a | s) of every token the agent said, [B, A]; 0 in the padding."""
-    hidden = read(model.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
+    hidden = read_batch(model.base_model, batch)  # [B * T, d]
     states = hidden[batch.places(batch.state)]  # [K, d]
     return batch.in_rows(token_logprobs(model.get_output_embeddings(), states, batch.flat(batch.action)))
 
@@ -51,6 +41,12 @@ def keep_start(agent: Agent) -> Any:
     return agent.reference.to(agent.model.device)
 
 
+@torch.no_grad()
+def start_logprobs(agent: Agent, batch: Batch) -> Tensor:
+    """The start's log pi0(a | s) of every token the agent said, [B, A], without gradient; 0 in the padding."""
+    return logprobs(keep_start(agent), batch)
+
+
 def reference_logprobs(agent: Agent, batch: Batch) -> tuple[Tensor, Tensor]:
     """The reference's log pi0(a | s), without gradient, and where it is known: [B, A] each.
 
@@ -58,18 +54,16 @@ def reference_logprobs(agent: Agent, batch: Batch) -> tuple[Tensor, Tensor]:
     """
     if agent.config.reference == "logged":
         return batch.logprob, batch.known  # [B, A] each
-    with torch.no_grad():
-        return logprobs(keep_start(agent), batch), batch.mask  # [B, A] each
+    return start_logprobs(agent, batch), batch.mask  # [B, A] each
 
 
 def guards(agent: Agent, batch: Batch, logp: Tensor, logp0: Tensor, known: Tensor) -> dict[str, Tensor]:
     """How far the policy has gone from pi0, and how much of what was said has no end; the last three are [B, A]."""
     ends = batch.mask * (batch.action == agent.lm.end_id)  # [B, A]
-    ended = torch.zeros_like(ends).scatter_add(1, batch.turn, ends)  # [B, A], by number of the utterance
     return {
         "policy/kl": (known * (logp0 - logp.detach())).sum() / known.sum().clamp(min=1),
         "policy/recorded": batch.mean(known),
-        "policy/malformed": batch.mean((ended.gather(1, batch.turn) == 0).float()),
+        "policy/malformed": batch.mean((batch.over_turns(ends) == 0).float()),
     }
 
 

@@ -47,12 +47,12 @@ from agents.distributed.processes import joined
 from agents.reference import (
     Reference,
     check_recorded,
-    check_reference,
     guards,
     keep_start,
     logprobs,
     reference_logprobs,
 )
+from datasets_builders.fields import check_types
 from lang_envs.episode import Episodes
 
 Weigh = Callable[[NDArray[np.float64]], NDArray[np.float64]]
@@ -76,7 +76,7 @@ class RefitConfig:
         Raises:
             ValueError: a temperature that is not above 0, or that comes with shifted rewards.
         """
-        check_reference(self.reference)
+        check_types(self)
         if self.temperature is not None and not self.temperature > 0:
             raise ValueError(f"temperature must be above 0, or None, not {self.temperature}.")
         if self.temperature is not None and self.shift_rewards:
@@ -160,9 +160,7 @@ class SwiftConfig:
         Raises:
             ValueError: in words, for a setting that cannot be meant.
         """
-        check_reference(self.reference)
-        if self.negatives not in ("keep", "clip", "taper", "linear"):
-            raise ValueError(f"negatives must be 'keep', 'clip', 'taper' or 'linear', not {self.negatives!r}.")
+        check_types(self)
         if self.group_size < 2:
             raise ValueError(f"group_size must be at least 2, not {self.group_size}: one return has no deviation.")
 

@@ -112,7 +112,7 @@ def utterances(batch: Batch) -> Utterances:
 
     def total(x: Tensor) -> Tensor:
         """The sum over each utterance: [B, A] -> [U]."""
-        return torch.zeros_like(x).scatter_add(1, batch.turn, x).gather(1, batch.turn)[last]
+        return batch.over_turns(x)[last]
 
     return Utterances(
         start=(batch.state + row)[first],

@@ -48,6 +48,7 @@ import torch
 
 from agents.data.batch import Batch, backward_sum
 from agents.models.values import Values
+from datasets_builders.fields import check_types
 
 Backup = Literal["token", "utterance", "implicit"] | float
 """how far a target looks before it bootstraps; a number is the lambda of TD(lambda)"""
@@ -133,8 +134,12 @@ def check_values(config: Any) -> None:
     check("value_unit", lambda x: 0 < x < math.inf, "must be above 0")
     for name in ("cql_weight", "bc_weight", "actor_weight", "kl_coef", "monte_carlo_steps"):
         check(name, lambda x: x >= 0, "must be at least 0")
-    if not isinstance(config, BootstrapConfig):
-        return
+    if isinstance(config, BootstrapConfig):
+        _check_backup(config)
+    check_types(config)
+
+
+def _check_backup(config: BootstrapConfig) -> None:
     backup, named = config.backup, get_args(get_args(get_type_hints(type(config))["backup"])[0])
     if backup == "implicit" and (tau := getattr(config, "tau", 0.5)) < 0.5:
         raise ValueError(f'backup "implicit" looks for the best of what follows: it takes a tau from 0.5, not {tau}.')

@@ -19,14 +19,14 @@ from datasets_builders.card import describe, to_text
 from datasets_builders.columns import Columns
 from datasets_builders.logs import importing
 from datasets_builders.logs.limits import tokenizer_for
-from datasets_builders.provenance import merged, read_provenance, tokenizer_facts
+from datasets_builders.provenance import check_tokenizer, merged, read_provenance, tokenizer_facts
 from datasets_builders.pushed import data_files
 from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, schema
 from datasets_builders.views import Chunk
-from datasets_builders.writer import Recording
+from datasets_builders.writer import write_copy
 from lang_envs.episode import Episode, Episodes
 from lang_envs.printable import printable
-from lang_envs.tokenizers import fingerprint, vocabulary_size
+from lang_envs.tokenizers import vocabulary_size
 
 if TYPE_CHECKING:
     import datasets
@@ -200,15 +200,7 @@ class EpisodeDataset(Sequence[Episode]):
         return episodes
 
     def _resolve(self, indices: ArrayLike) -> NDArray[np.int64]:
-        asked = np.asarray(indices)
-        if asked.dtype.kind not in "iu" and asked.size:
-            raise TypeError(f"indices must be integers, got {asked.dtype}; turn a mask into them with np.flatnonzero")
-        positions = asked.astype(np.int64, copy=False).reshape(-1)
-        count = len(self)
-        if positions.size and (positions.min() < 0 or positions.max() >= count):
-            if positions.min() < -count or positions.max() >= count:
-                raise IndexError(f"indices must lie in [-{count}, {count - 1}], got {asked.min()} to {asked.max()}")
-            positions = np.where(positions < 0, positions + count, positions)
+        positions = selections.positions(indices, len(self))
         return positions if self._rows is None else self._rows[positions]
 
     @cached_property
@@ -244,15 +236,7 @@ class EpisodeDataset(Sequence[Episode]):
         Raises:
             DatasetError: where they differ.
         """
-        if (self.provenance.get("tokenizer") or {}).get("fingerprint") != fingerprint(tokenizer):
-            env = (self.provenance.get("env") or {}).get("id")
-            size = (self.provenance.get("tokenizer") or {}).get("vocab_size")
-            raise DatasetError(
-                f"the data set was recorded with the tokenizer of {env or 'an unknown environment'} "
-                f"({size or 'so many'} tokens), and the one in use ({len(tokenizer)} tokens) is another, where the "
-                "same ids are other words; take episodes of the environment in use, recorded with tokenizer=... where "
-                "that is not its own, or use dataset.tokenizer()"
-            )
+        check_tokenizer(self.provenance, tokenizer)
 
     # Selections
 
@@ -323,16 +307,7 @@ class EpisodeDataset(Sequence[Episode]):
         """
         tokenizer = None if self._tokenizer is None else self.tokenizer()
         columns = self._columns.chunks[0].batch.schema
-        recording = Recording(
-            path, self._summary(), columns, tokenizer, resume=False, advice="make room and save again", copy=True
-        )
-        try:
-            for batch in self._batches():
-                recording.append(batch)
-            return EpisodeDataset.load(recording.finish(), verify=False)
-        except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
-            recording.discard()
-            raise
+        return EpisodeDataset.load(write_copy(path, self._batches(), self._summary(), columns, tokenizer), verify=False)
 
     def push_to_hub(self, name: str, private: bool = False) -> str:
         """Saves these episodes and sends them to the hub, where "hub:owner/name" loads them -> their address.

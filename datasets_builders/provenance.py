@@ -89,6 +89,23 @@ def tokenizer_facts(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
     return facts | {"end_id": tokenizer.eos_token_id} | ({"opening": before} if before else {})
 
 
+def check_tokenizer(provenance: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> None:
+    """Refuses any tokenizer but the one that a data set was recorded with.
+
+    Raises:
+        DatasetError: where they differ.
+    """
+    if (provenance.get("tokenizer") or {}).get("fingerprint") != fingerprint(tokenizer):
+        env = (provenance.get("env") or {}).get("id")
+        size = (provenance.get("tokenizer") or {}).get("vocab_size")
+        raise DatasetError(
+            f"the data set was recorded with the tokenizer of {env or 'an unknown environment'} "
+            f"({size or 'so many'} tokens), and the one in use ({len(tokenizer)} tokens) is another, where the "
+            "same ids are other words; take episodes of the environment in use, recorded with tokenizer=... where "
+            "that is not its own, or use dataset.tokenizer()"
+        )
+
+
 def policy_name(policy: Any) -> str:
     """Its ``name`` where it has one, else its class."""
     return str(getattr(policy, "name", type(policy).__name__))

@@ -14,10 +14,11 @@ from numpy.typing import ArrayLike, NDArray
 from datasets_builders.dataset import EpisodeDataset
 from datasets_builders.episode_log import EpisodeLog
 from lang_envs.arguments import seed_of, seeds_of, shown
-from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.episode import Episode, Episodes
 from lang_envs.infos import column, widened
 from lang_envs.replies import check_info, check_reward, first_unfit
+from lang_envs.token_env import TokenEnv
+from lang_envs.utterance_env import UtteranceEnv
 from lang_envs.vector import TokenVectorEnv
 
 Rows = NDArray[np.int64]  # [n]

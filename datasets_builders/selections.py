@@ -1,4 +1,4 @@
-"""Which episodes of a data set are taken: the best, or random parts."""
+"""Which episodes of a data set are taken: those with some numbers, the best, or random parts."""
 
 from __future__ import annotations
 
@@ -6,9 +6,27 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 _ROUNDING = 1e-6  # of float32: a reward of -0.1 is recorded as -0.10000000149
+
+
+def positions(indices: ArrayLike, count: int) -> NDArray[np.int64]:
+    """Numbers from -count to count - 1 as positions from 0 on: [n] -> [n].
+
+    Raises:
+        IndexError: one is out of range.
+        TypeError: they are not integers.
+    """
+    asked = np.asarray(indices)
+    if asked.dtype.kind not in "iu" and asked.size:
+        raise TypeError(f"indices must be integers, got {asked.dtype}; turn a mask into them with np.flatnonzero")
+    found = asked.astype(np.int64, copy=False).reshape(-1)
+    if found.size and (found.min() < 0 or found.max() >= count):
+        if found.min() < -count or found.max() >= count:
+            raise IndexError(f"indices must lie in [-{count}, {count - 1}], got {asked.min()} to {asked.max()}")
+        found = np.where(found < 0, found + count, found)
+    return found
 
 
 def best(returns: NDArray[np.float64], min_return: float | None, top_fraction: float | None) -> NDArray[np.int64]:

@@ -88,20 +88,15 @@ def encode(episodes: Episodes, columns: pa.Schema, infos: Sequence[str] | None =
     seeds = [info.get("seed") for info in episodes.info]
     arrays = [
         _lists(episodes.offsets, pa.array(episodes.tokens.astype(token))),
-        _lists(episodes.offsets, _packed(acted)),
+        _lists(episodes.offsets, pa.array(acted)),
         _lists(action_offsets, pa.array(episodes.rewards[acted])),
         _logprob_lists(episodes.logprobs, acted, action_offsets),
-        _packed(episodes.terminated),
-        _packed(episodes.truncated),
+        pa.array(episodes.terminated),
+        pa.array(episodes.truncated),
         pa.array(seeds, pa.int64()),
         pa.array([to_json(info) for info in episodes.info] if infos is None else infos, pa.string()),
     ]
     return pa.RecordBatch.from_arrays(arrays, schema=columns)
-
-
-def _packed(values: NDArray[np.bool_]) -> pa.BooleanArray:
-    bits = np.packbits(values, bitorder="little")
-    return pa.Array.from_buffers(pa.bool_(), len(values), [None, pa.py_buffer(bits)])
 
 
 def _lists(offsets: NDArray[np.int64], values: pa.Array) -> pa.ListArray:

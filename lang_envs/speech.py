@@ -104,12 +104,23 @@ class Speech:
             for text, whole, last in zip(said, ended, over, strict=True)
         ]
 
-    def opening(self, said: Observation) -> list[int]:
-        """What :meth:`openings` gives for one; it is remembered, and not to be changed."""
-        if not isinstance(said, str):
-            return self.openings([said])[0]  # remembered by the markup
-        tokens = self._opened.get(said)
-        return tokens or remembered(self._opened, said, self.openings([said])[0], MOST_SPELLINGS)
+    def opening(self, said: Observation, max_tokens: int) -> list[int]:
+        """What :meth:`openings` gives for one; it is remembered, and not to be changed.
+
+        Raises:
+            ValueError: it is empty, or leaves no room for an utterance in ``max_tokens``.
+        """
+        tokens = self._opened.get(said) if isinstance(said, str) else None
+        if not tokens:
+            tokens = self.openings([said])[0]  # of messages, the markup remembers it
+            if isinstance(said, str):
+                remembered(self._opened, said, tokens, MOST_SPELLINGS)
+        if not 1 <= len(tokens) < max_tokens:
+            raise ValueError(
+                f"the opening observation has {len(tokens)} tokens; it needs at least 1 and must leave room in "
+                f"max_tokens={max_tokens}"
+            )
+        return tokens
 
     def answer(self, said: Observation, ended: bool, over: bool) -> list[int]:
         """What :meth:`answers` gives for one; it is remembered, and not to be changed."""

@@ -12,13 +12,25 @@ from gymnasium.vector import AutoresetMode
 from gymnasium.vector.utils import batch_space
 from numpy.typing import ArrayLike, NDArray
 
-from lang_envs.arguments import contexts_of, options_of, seed_of, seeds_of, shown, token_ids, typed, whole_number
+from lang_envs.arguments import (
+    autoreset_mode_of,
+    contexts_of,
+    distinct_rows,
+    masked_rows,
+    options_of,
+    seed_of,
+    seeds_of,
+    shown,
+    token_ids,
+    typed,
+    whole_number,
+)
 from lang_envs.contexts import check_context
 from lang_envs.dynamics import Replies
 from lang_envs.episode import Episode
 from lang_envs.episode_buffer import EpisodeBuffer, Rows
-from lang_envs.generators import Generators
 from lang_envs.infos import collect, collect_final, column, widened
+from lang_envs.random_generators import Generators
 from lang_envs.replies import check_replies
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
 from lang_envs.speech import Speech, tokenizer_of
@@ -56,7 +68,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         copy: whether observations are copies; without, they are one buffer that the next step overwrites.
         max_episode_steps: agent tokens after which an episode is truncated; None for no limit beside the task's.
         render_mode: "ansi" or None.
-        markup: how conversations are written, as :class:`lang_envs.envs.TokenEnv` takes it.
+        markup: how conversations are written, as :class:`lang_envs.token_env.TokenEnv` takes it.
     """
 
     def __init__(
@@ -85,7 +97,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         most = Speech(task, self.tokenizer).max_tokens if max_tokens is None else max_tokens
         self.max_tokens = max_tokens_of(most)
         self.max_episode_steps = max_episode_steps
-        self.autoreset_mode = _autoreset_mode(typed(autoreset_mode, AutoresetMode | str, "autoreset_mode"))
+        self.autoreset_mode = autoreset_mode_of(autoreset_mode)
         self.metadata = {"render_modes": ["ansi"], "render_fps": 4, "autoreset_mode": self.autoreset_mode}
         self.single_action_space = token_space(self.vocabulary_size, self.unused)
         self.single_observation_space = history_space(self.vocabulary_size, self.max_tokens)
@@ -117,7 +129,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         options = options_of(options)
         seeds, contexts = seeds_of(seed, self.num_envs), contexts_of(options.get("context"), self.num_envs)
         mask = options.get("reset_mask")
-        rows = np.arange(self.num_envs) if mask is None else self._rows_of(mask)
+        rows = np.arange(self.num_envs) if mask is None else masked_rows(mask, self.num_envs)
         self._start(rows, [seeds[row] for row in rows], [contexts[row] for row in rows] if contexts else ())
         return self._buffer.observation(), {}
 
@@ -180,7 +192,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
 
         ``contexts`` has the task's starting point for each of them, or None where it is drawn.
         """
-        rows = _distinct(rows)
+        rows = distinct_rows(rows)
         if rows.size:
             self._start(rows, seeds, contexts)
 
@@ -196,7 +208,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
             ValueError: where it does none of these, is empty, goes on after its end, or where a row cannot go on.
             TypeError: where the tokens are not integers.
         """
-        rows = _distinct(rows)
+        rows = distinct_rows(rows)
         if not rows.size:
             return
         ready = (self._buffer.length[rows] > 0) & ~self.finished[rows] & (self._said[rows] == 0)
@@ -325,27 +337,3 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
                 "reset(options={'reset_mask': env.finished}) first"
             )
         return np.flatnonzero(~finished), np.flatnonzero(finished)
-
-    def _rows_of(self, mask: Any) -> Rows:
-        if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
-            raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {shown(mask)}")
-        if mask.shape != (self.num_envs,) or not mask.any():
-            raise ValueError(
-                f"options['reset_mask'] must have shape ({self.num_envs},) and a True in it, got {shown(mask)}"
-            )
-        return np.flatnonzero(mask)
-
-
-def _autoreset_mode(mode: AutoresetMode | str) -> AutoresetMode:
-    try:
-        return AutoresetMode(mode)
-    except ValueError:
-        known = ", ".join(repr(each.value) for each in AutoresetMode)
-        raise ValueError(f"autoreset_mode is one of {known}, got {shown(mode)}") from None
-
-
-def _distinct(rows: Sequence[int] | Rows) -> Rows:
-    rows = np.asarray(rows, np.int64)
-    if len(set(rows.tolist())) != rows.size:
-        raise ValueError(f"each row can be named once, got {rows}")
-    return rows

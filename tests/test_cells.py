@@ -14,12 +14,12 @@ from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.baselines import POLICIES, make_policy
 from agents.benchmark.experiment import Elsewhere
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.evaluate import SCORES, as_trained, decoded
 from agents.benchmark.running.protocols import Speaker, Tried, best, best_of_each, try_decodings
 from agents.benchmark.running.starts import Part
 from agents.benchmark.running.training import source_of
 from agents.benchmark.running.units import units
+from agents.benchmark.suite_file import suite_of_plain
 from agents.decoding.rank import Ranked
 from datasets_builders import build
 from datasets_builders.dataset import EpisodeDataset

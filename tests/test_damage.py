@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from test_dataset import data_file, edit, make_episodes, make_tokenizer, replaced
 
-from datasets_builders import DatasetError, EpisodeDataset, storage, write_blocks, writer
+from datasets_builders import DatasetError, EpisodeDataset, block_files, storage, write_blocks, writer
 from lang_envs.tokenizers import character_tokenizer
 
 
@@ -291,7 +291,7 @@ def test_a_save_that_was_killed_is_made_anew(tmp_path, folder, monkeypatch, mome
     dataset = EpisodeDataset.load(folder)
     child = os.fork()
     if child == 0:
-        write, count = writer.write_arrow, 0
+        write, count = block_files.write_arrow, 0
 
         def killed(*arguments):
             nonlocal count
@@ -305,7 +305,7 @@ def test_a_save_that_was_killed_is_made_anew(tmp_path, folder, monkeypatch, mome
                 os._exit(9)
             os.rename(source, target)
 
-        writer.write_arrow, writer.os.replace = killed, killed_at_the_end
+        block_files.write_arrow, writer.os.replace = killed, killed_at_the_end
         dataset.save(tmp_path / "copy")
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9

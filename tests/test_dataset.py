@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from datasets_builders import DatasetError, EpisodeDataset, storage, views, writer
+from datasets_builders import DatasetError, EpisodeDataset, block_files, storage, views
 from datasets_builders.columns import Columns
 from datasets_builders.views import Chunk
 from lang_envs.episode import Episode, Episodes
@@ -138,7 +138,7 @@ def test_datasets_opens_the_folder(dataset, episodes, tmp_path):
 
 
 def test_many_files_read_as_one(dataset, episodes, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "FILE_BYTES", 1)
+    monkeypatch.setattr(block_files, "FILE_BYTES", 1)
     monkeypatch.setattr("datasets_builders.dataset._AT_ONCE", 7)
     saved = dataset.save(tmp_path / "d")
     assert len(list((tmp_path / "d").glob("*.arrow"))) == 6
@@ -261,7 +261,7 @@ def test_a_full_disk_leaves_no_half_copy(dataset, tmp_path, monkeypatch):
     def full(*arguments):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(writer, "write_arrow", full)
+    monkeypatch.setattr(block_files, "write_arrow", full)
     with pytest.raises(OSError, match=r"the disk is full.*make room and save again"):
         dataset.save(tmp_path / "d")
     assert not list(tmp_path.iterdir())

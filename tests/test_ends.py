@@ -9,7 +9,7 @@ from tiny_models import ARCHITECTURES, END, PAD, TOKENS, make_lm
 
 from agents import BC, ILQL, LM, Agent, collate
 from agents.decoding.distribution import next_token_logprobs
-from agents.models.ends import OneEnd
+from agents.models.end_tokens import OneEnd
 from lang_envs import Episode
 from lang_envs.tokenizers import character_tokenizer
 

@@ -8,13 +8,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from agents.benchmark import Baseline, Cell, Data, ExactLearner, Experiment, Suite, run
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.report.exact_learners import exact_marks
 from agents.benchmark.report.report import _outcome
 from agents.benchmark.running import starts
 from agents.benchmark.running.check import check
 from agents.benchmark.running.exact_learners import decodings, learned
 from agents.benchmark.running.units import units
+from agents.benchmark.suite_file import suite_of_plain
 from agents.evaluation.service_desk_table import DeskTable
 from agents.evaluation.wordle_play import returns
 from agents.evaluation.wordle_tables import WordleTable

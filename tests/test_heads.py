@@ -12,7 +12,7 @@ from agents.data.batch import collate
 from agents.decoding.sampling import shape_scores
 from agents.models import value_lm
 from agents.models.heads import Heads
-from agents.models.silence import silence
+from agents.models.silent_tokens import silence
 from agents.models.value_lm import ValueLM
 
 SMALL = ("low_rank", "tied")

@@ -16,7 +16,8 @@ from chat_tokenizers import CHATML, FAMILIES, chat_tokenizer
 from text_models import save_text_model
 
 from agents import cli
-from agents.data.source import Logged, check_lengths
+from agents.data.log_facts import check_lengths
+from agents.data.source import Logged
 from datasets_builders import DatasetError, EpisodeDataset
 from datasets_builders.logs.importing import Options
 from datasets_builders.logs.limits import Limits

@@ -11,7 +11,7 @@ from test_losses_refit import BAD, GOOD, batch_of, episode, paid, said
 from toy_agent import END, SAY, make_env, make_episodes, make_lm
 
 from agents import KTO, LM, FitConfig, KTOConfig, Live, Logged, fit
-from agents.kto import mismatched
+from agents.data.mismatched import mismatched
 from lang_envs import Episode
 from lang_envs.make import language_vec
 from lang_envs.tasks.movie_review import REVIEWS

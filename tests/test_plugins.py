@@ -13,9 +13,9 @@ from toy_agent import make_episodes, make_lm
 from agents import AGENTS, Agent, Logged, cli
 from agents.agent import agent_class
 from agents.benchmark import Baseline, Cell, Data, Experiment, Suite, run
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.units import units
 from agents.benchmark.smoke import shrunk
+from agents.benchmark.suite_file import suite_of_plain
 from datasets_builders import RECIPES, EpisodeDataset, build
 from lang_envs import plugins
 from lang_envs.make import utterance_env

@@ -15,9 +15,9 @@ from agents.agent import Agent
 from agents.benchmark import Baseline, Cell, Data, Experiment, Samples, Suite, run
 from agents.benchmark.experiment import Elsewhere
 from agents.benchmark.measures import Played, diversity
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.check import check
 from agents.benchmark.running.units import units
+from agents.benchmark.suite_file import suite_of_plain
 from agents.models.value_lm import ValueLM
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec

@@ -20,7 +20,7 @@ import torch
 from guess_task import Guess
 from test_dataset import assert_same, make_episode, make_tokenizer
 
-from datasets_builders import DatasetError, EpisodeDataset, RecordEpisodes, record, write_blocks, writer
+from datasets_builders import DatasetError, EpisodeDataset, RecordEpisodes, block_files, record, write_blocks
 from lang_envs import TokenEnv, TokenVectorEnv, Turn, UtteranceEnv, rollout
 from lang_envs.utterances import spell
 
@@ -61,7 +61,7 @@ def make(out, pause=0.0, episodes=EPISODES, provenance=PROVENANCE):
 
 @pytest.fixture
 def small_files(monkeypatch):
-    monkeypatch.setattr(writer, "FILE_BYTES", 12_000)
+    monkeypatch.setattr(block_files, "FILE_BYTES", 12_000)
 
 
 def test_record_is_the_rollout(tmp_path):
@@ -91,7 +91,7 @@ def test_record_takes_an_id_and_is_the_same_in_any_blocks(tmp_path):
 
 def kill_again_and_again(whole: Path, killed: Path):
     """Records to ``killed`` in children that are killed, until one ends; it is what ``whole`` is, or not there."""
-    writer.FILE_BYTES = 12_000
+    block_files.FILE_BYTES = 12_000
     expected, rng, kills = contents(whole), np.random.default_rng(0), 0
     for attempt in range(200):
         child = os.fork()
@@ -226,7 +226,7 @@ def test_an_empty_block_is_refused(tmp_path):
 def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, small_files, moment):
     make(tmp_path / "whole")
     calls = 0
-    write_arrow, write_text = writer.write_arrow, Path.write_text
+    write_arrow, write_text = block_files.write_arrow, Path.write_text
 
     def full(path, batches, columns):
         nonlocal calls
@@ -243,7 +243,7 @@ def test_a_full_disk_loses_nothing(tmp_path, monkeypatch, small_files, moment):
         return write_text(path, text, **kwargs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "write_arrow", full)
+        patch.setattr(block_files, "write_arrow", full)
         patch.setattr(Path, "write_text", full_text)
         with pytest.raises(OSError, match=r"the disk is full.*episodes are safe in .*make room") as caught:
             make(tmp_path / "d")
@@ -432,7 +432,7 @@ def test_record_episodes_goes_on_after_a_full_disk(tmp_path, monkeypatch):
 
     steps = iter(streams(4).T[:200])
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "write_arrow", full)
+        patch.setattr(block_files, "write_arrow", full)
         with pytest.raises(OSError, match=r"0 episodes are safe in .*resume=True"):
             for actions in steps:
                 env.step(actions)

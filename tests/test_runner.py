@@ -10,8 +10,8 @@ import time
 import pytest
 
 from agents.benchmark import SUITES, Baseline, Cell, Data, Experiment, Suite, run
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.units import data_folder, units
+from agents.benchmark.suite_file import suite_of_plain
 
 FIT = {"steps": 4, "batch_size": 8}
 
@@ -79,7 +79,7 @@ def test_finished_cells_are_not_run_again_and_edited_ones_are(finished, tmp_path
 
 def test_a_killed_run_goes_on_where_it_was_and_workers_change_nothing(finished, tmp_path):
     script = (
-        "import json, sys\nfrom agents.benchmark import run\nfrom agents.benchmark.reading import suite_of_plain\n"
+        "import json, sys\nfrom agents.benchmark import run\nfrom agents.benchmark.suite_file import suite_of_plain\n"
         "if __name__ == '__main__':\n"
         "    run(suite_of_plain(json.loads(sys.argv[1])), sys.argv[2], workers=2, say=lambda line: None)\n"
     )

@@ -19,10 +19,10 @@ from agents import AGENTS, ILQL, LM, DecisionTransformerConfig, ILQLConfig
 from agents.serving.spoken import Spoken
 from lang_envs import rollout
 from lang_envs.conversation import assistant, user
-from lang_envs.generators import OF_POLICY, generator
 from lang_envs.markup import markup_of
 from lang_envs.policies.served import Served
 from lang_envs.policies.served_tokens import ServedTokens
+from lang_envs.random_generators import OF_POLICY, generator
 from lang_envs.tasks.dialogue import Dialogue
 from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import decode, encode, text_tokenizer

@@ -11,9 +11,9 @@ import pytest
 
 from agents import AGENTS
 from agents.benchmark import SUITES
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running.protocols import imitates
 from agents.benchmark.running.units import units
+from agents.benchmark.suite_file import suite_of_plain
 from agents.benchmark.suites.settings import IMITATION, LEARNED, perturbed
 
 DECIDED = ("target_rate", "zero_init", "bias_init", "value_unit", "backup", "cql_weight", "trunk_gradient")

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from agents.models import token_scores
-from agents.models.ends import OneEnd
-from agents.models.silence import NEVER, Silence
+from agents.models.end_tokens import OneEnd
+from agents.models.silent_tokens import NEVER, Silence
 from agents.models.token_scores import all_scores, taken_and_total, token_logprobs
 
 K, V, D = 7, 23, 5

@@ -24,7 +24,7 @@ from agents import (
     UtteranceILQLConfig,
     collate,
 )
-from agents.data.source import returns_of
+from agents.data.log_facts import returns_of
 from agents.evaluation.explain import explain
 from agents.utterance_ilql import BestUtterance
 from lang_envs import rollout

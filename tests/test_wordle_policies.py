@@ -15,7 +15,6 @@ from lang_envs.policies.wordle import (
     RandomValid,
     Repeat,
     StartWord,
-    Wrong,
 )
 from lang_envs.policies.wordle_histories import read
 from lang_envs.policies.wordle_monte_carlo import MonteCarlo
@@ -112,9 +111,6 @@ def test_random_policies():
     assert is_uniform(said(RandomValid(TASK), AFTER_CRANE), WORDS)
     assert is_uniform(said(RandomConsistent(TASK), "<a>"), WORDS)
     assert is_uniform(said(RandomConsistent(TASK), AFTER_CRANE), CONSISTENT)
-    assert is_uniform(said(Wrong(TASK), AFTER_CRANE), set(WORDS) - set(CONSISTENT))
-    assert is_uniform(said(Wrong(TASK), "<a>"), WORDS)
-    assert "which" in said(Wrong(TASK, "english"), AFTER_CRANE, 20_000)
     mixed = said(RandomMixture(TASK, 0.5), AFTER_CRANE, 2000)
     assert abs(mixed["zesty"] + mixed["speed"] - 2000 * (0.5 + 0.5 / 6)) < 5 * np.sqrt(500)
 
@@ -205,7 +201,6 @@ def everyone(task):
         "StartWord": StartWord(task),
         "Optimal": Optimal(task),
         "Repeat": Repeat(task, 2),
-        "Wrong": Wrong(task),
         "RandomMixture": RandomMixture(task, 0.5),
         "RandomLegal": RandomLegal(task),
         "MonteCarlo": MonteCarlo(3, RandomConsistent(task), task),

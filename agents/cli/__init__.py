@@ -15,7 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from agents.algorithms import AGENTS
-from agents.buffers import keep_buffers
+from agents.allocator import keep_freed_memory
 from agents.cli import interrupts
 from agents.cli.agent_commands import Eval, Explain
 from agents.cli.arguments import check_once, check_printable, import_named
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _overview()
         return 0
     if arguments is None:  # the process is this command's own
-        keep_buffers()
+        keep_freed_memory()
     with interrupts.heeded(given[0], to_the_end=arguments is None) as interruption:
         try:
             check_printable(given)

@@ -63,8 +63,8 @@ class Bench:
     def __call__(self) -> None:
         """Prints where the report is."""
         from agents.benchmark import SUITES, Suite, run
-        from agents.benchmark.reading import suite_of_plain
         from agents.benchmark.smoke import shrunk
+        from agents.benchmark.suite_file import suite_of_plain
 
         if self.from_config is not None and self.name:
             raise ValueError(

@@ -1,8 +1,8 @@
 """Ctrl-C and SIGTERM: a command ends within five seconds, and says how to go on.
 
-Both raise KeyboardInterrupt where the command is, so that it leaves in order. Python does that between two steps of its
-own; where one of them takes long, as inside a library, a thread that was woken by the signal itself ends the process.
-Nothing is lost by that: whatever is written is whole or not there.
+Both signals raise KeyboardInterrupt in the main thread, so that the command cleans up and ends. Python raises it only
+between two of its own instructions. If a library runs longer than that, a thread that the signal has woken ends the
+process. No file is damaged by that, because every file is written beside its place and then renamed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-PATIENCE = 4.0  # seconds to leave in order
+PATIENCE = 4.0  # seconds that a command has to clean up
 HOW_TO_GO_ON = {
     "record": "Interrupted: whole blocks of episodes are kept. Run the same command again to go on.",
     "train": "Interrupted: log and checkpoints are kept. Run the same command again to go on from the newest "
@@ -26,21 +26,24 @@ HOW_TO_GO_ON = {
     "distil": "Interrupted: log and checkpoints are kept. Run the same command again to go on from the newest "
     "checkpoint (--checkpoint-every says how often there is one).",
     "bench": "Interrupted: finished pieces and checkpoints are kept. Run the same command again to go on.",
-    "import": "Interrupted: nothing was put in its place. Run the same command again.",
-    "export": "Interrupted: nothing was put in its place. Run the same command again.",
+    "import": "Interrupted: no output was written. Run the same command again.",
+    "export": "Interrupted: no output was written. Run the same command again.",
     "ope": "Interrupted: nothing is lost. Run the same command again.",
     "eval": "Interrupted: nothing is lost. Run the same command again.",
     "serve": "No longer serving.",
     "explain": "Interrupted: nothing is lost. Run the same command again.",
 }
-"""what is said, by command"""
+"""what is printed after an interruption, by command"""
 
 
 class Interruption:
-    """What came of a command that may be interrupted.
+    """Whether and how a command was interrupted.
 
     Args:
-        sentence: what to say.
+        sentence: is printed if it was.
+
+    Attributes:
+        signal: the number of the signal, or None.
     """
 
     def __init__(self, sentence: str) -> None:
@@ -50,28 +53,28 @@ class Interruption:
 
     @property
     def code(self) -> int | None:
-        """How the process ends: 130 after Ctrl-C, 143 after SIGTERM; None where it was not interrupted."""
+        """The exit status: 130 after Ctrl-C, 143 after SIGTERM, None without an interruption."""
         return None if self.signal is None else 128 + self.signal
 
     def say(self) -> None:
-        """Says it once on standard error; only in the first of several processes that torchrun started."""
+        """Prints the sentence on standard error, once; of the processes of torchrun only the first one prints it."""
         if self._said.acquire(blocking=False) and os.environ.get("RANK", "0") == "0":
             try:
                 sys.stderr.write(f"{self.sentence}\n")
                 sys.stderr.flush()
-            except (OSError, ValueError):  # nobody is there to read it
+            except (OSError, ValueError):  # standard error is closed
                 pass
 
 
 @contextmanager
 def heeded(command: str, to_the_end: bool) -> Iterator[Interruption]:
-    """In the block both signals raise KeyboardInterrupt, once; four seconds later the process is ended.
+    """In the block, the first signal raises KeyboardInterrupt; four seconds later the process is ended.
 
-    Other threads than the main one have no signals, and a signal that is ignored stays so.
+    It has no effect outside of the main thread, which alone gets signals. A signal that is ignored stays ignored.
 
     Args:
         command: the name of the command.
-        to_the_end: whether the four seconds count on after the block, to the end of the process.
+        to_the_end: whether the process is also ended if it still runs four seconds later, but outside of the block.
     """
     interruption = Interruption(HOW_TO_GO_ON.get(command, "Interrupted."))
     if threading.current_thread() is not threading.main_thread():
@@ -81,7 +84,7 @@ def heeded(command: str, to_the_end: bool) -> Iterator[Interruption]:
 
     def stop(number: int, frame: FrameType | None) -> None:
         for other in heard:
-            signal.signal(other, signal.SIG_IGN)  # leaving in order is not interrupted again
+            signal.signal(other, signal.SIG_IGN)  # the clean-up is not interrupted
         interruption.signal = number
         raise KeyboardInterrupt
 
@@ -103,7 +106,7 @@ def heeded(command: str, to_the_end: bool) -> Iterator[Interruption]:
 
 
 def _end(interruption: Interruption, woken: socket.socket, heard: list[Any], left: threading.Event) -> None:
-    """Waits for a signal, and ends the process where it has not ended by itself in time."""
+    """Waits for a signal, and ends the process if it does not end by itself in time."""
     with woken:
         while (number := int.from_bytes(woken.recv(1), "little")) not in heard:
             if number == 0:  # the other end was closed

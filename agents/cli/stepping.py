@@ -12,8 +12,8 @@ from rich.text import Text
 
 from agents.cli.explanations import look, numbers
 from lang_envs.episode import Episode
-from lang_envs.generators import OF_POLICY, generator
 from lang_envs.policies.human import UNPAID
+from lang_envs.random_generators import OF_POLICY, generator
 from lang_envs.tokenizers import transcripts
 from lang_envs.utterances import spell
 

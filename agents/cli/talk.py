@@ -12,8 +12,8 @@ from agents.benchmark.running.protocols import Speaker
 from agents.decoding.cache import window_of
 from lang_envs.conversation import Conversation, assistant, system, user
 from lang_envs.episode import Episode
-from lang_envs.generators import OF_POLICY, generator
 from lang_envs.markup import markup_of
+from lang_envs.random_generators import OF_POLICY, generator
 from lang_envs.tokenizers import decode
 
 if TYPE_CHECKING:

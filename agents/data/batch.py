@@ -107,6 +107,10 @@ class Batch:
         first = torch.arange(len(x), device=x.device)[:, None] * x.shape[1]  # [B, 1] where each row starts in [B * T]
         return x.flatten(0, 1).index_select(0, (index + first).flatten()).unflatten(0, index.shape)  # [B, A, ...]
 
+    def over_turns(self, x: Tensor) -> Tensor:
+        """The sum of ``x`` over the utterance of each action: [B, A] -> [B, A]."""
+        return torch.zeros_like(x).scatter_add(1, self.turn, x).gather(1, self.turn)
+
     def gammas(self, gamma: float, per: Per = "token") -> Tensor:
         """What one time step costs between action i and action i + 1, [B, A] (``discount`` is not part of it).
 

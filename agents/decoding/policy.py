@@ -20,7 +20,7 @@ from agents.decoding.cache import RowCache
 from agents.decoding.repetition import check_penalty, penalised
 from agents.decoding.sampling import check_decoding, draw, shape_scores
 from agents.decoding.stopping import holds_one, stop_strings
-from agents.models.silence import NEVER
+from agents.models.silent_tokens import NEVER
 from agents.models.token_scores import all_scores
 from agents.models.value_config import SPOKEN, check_spoken
 from agents.models.value_lm import ValueLM

@@ -25,11 +25,11 @@ from transformers.utils import cached_file
 from agents.decoding.attention import decoding_attention
 from agents.decoding.cache import RowCache, window_of
 from agents.models.adapter_files import Origin, holds_adapters, origin_of, read_adapters
-from agents.models.ends import one_end
+from agents.models.end_tokens import one_end
 from agents.models.lora import LoRAConfig, add_adapters, merged
 from agents.models.precision import round_weights
 from agents.models.reading import read
-from agents.models.silence import silence
+from agents.models.silent_tokens import silence
 from agents.models.sizes import SIZES
 from agents.models.speaking import put_back
 from datasets_builders.checksums import CHECKSUMS, verify

@@ -11,7 +11,7 @@ parts as pay: one for games of much the same length, and three or four for a bat
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from torch import Tensor
 from torch.distributed.fsdp import FSDPModule
 
 from agents.models.packing import can_pack, read_packed
+
+if TYPE_CHECKING:
+    from agents.data.batch import Batch
 
 PADDING, PACKED_FROM = 1 / 8, 384
 """share of padding, and width of a model, from which it pays to read tokens without any"""
@@ -60,6 +63,11 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
     for rows, longest in zip(order.split(sizes), lengths[np.cumsum(sizes) - 1].tolist(), strict=True):
         states.append(F.pad(_at_once(trunk, embedded[rows, :longest]), (0, 0, 0, width - longest)))  # [b, T, d]
     return torch.cat(states)[order.argsort()]
+
+
+def read_batch(trunk: Any, batch: Batch) -> Tensor:
+    """The same of a batch, one episode after another, [B * T, d]; ``batch.places`` says where in it a state is."""
+    return read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1)
 
 
 def parts(lengths: np.ndarray, price: int) -> list[int]:

@@ -14,6 +14,7 @@ and they take little memory, they are kept.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeGuard
 
 import torch
@@ -21,8 +22,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from agents.models.ends import OneEnd
-from agents.models.silence import NEVER, Silence
+from agents.models.end_tokens import OneEnd
+from agents.models.silent_tokens import NEVER, Silence
 
 PART = 2**20
 """scores made at once on a processor: 4 MB, which stay in its cache"""
@@ -34,6 +35,21 @@ KEPT, KEPT_FROM = 2**26, 256
 def part_of(device: torch.device, rows: int) -> int:
     """How many columns of a table with so many rows are made at once; with columns in their place, how many rows."""
     return max(1, (PART if device.type == "cpu" else PART_ON_A_CARD) // max(1, rows))
+
+
+def in_parts(found: Callable[..., Tensor], rows: int, *states: Tensor) -> Tensor:
+    """What ``found`` makes of K states, a few at a time, where it makes a table with ``rows`` numbers of each.
+
+    Args:
+        found: from n states, [n, d] of each model, to [n].
+        rows: tokens of the vocabulary.
+        *states: [K, d] of each model.
+
+    Returns:
+        [K].
+    """
+    size = part_of(states[0].device, rows)
+    return torch.cat([found(*some) for some in zip(*(x.split(size) for x in states), strict=True)])
 
 
 def all_scores(head: nn.Module, x: Tensor) -> Tensor:

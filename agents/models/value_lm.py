@@ -20,8 +20,8 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from agents.decoding.sampling import shape_scores
 from agents.models.heads import Heads
 from agents.models.lora import copy_of
-from agents.models.reading import read
-from agents.models.token_scores import all_scores, part_of, token_logprobs
+from agents.models.reading import read_batch
+from agents.models.token_scores import all_scores, in_parts, token_logprobs
 from agents.models.value_config import LARGE_VOCABULARY, SPOKEN, ValueLMConfig
 from agents.models.values import StateValue, Values
 
@@ -164,16 +164,16 @@ class ValueLM(PreTrainedModel, GenerationMixin):
 
     def _backed_up(self, state_value: StateValue, policy: Tensor, target: Tensor) -> Tensor:
         """The value of S states from the whole vocabulary, a few states at a time: 2 x [S, d] -> [S]."""
-        head, size = self.get_output_embeddings(), part_of(policy.device, len(self._head.weight))
-        found = [
-            state_value(self.target_q.smallest(t, self._rows).float(), head(p).float())  # [s]
-            for p, t in zip(policy.split(size), target.split(size), strict=True)
-        ]
-        return torch.cat(found)
+        head = self.get_output_embeddings()
+
+        def of_some(p: Tensor, t: Tensor) -> Tensor:  # [s, d] each -> [s]
+            return state_value(self.target_q.smallest(t, self._rows).float(), head(p).float())
+
+        return in_parts(of_some, len(self._head.weight), policy, target)
 
     def states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
         """What the trunks of the policy, the values and the targets make of each prefix: [B * T, d] each."""
-        return of_each([read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1) for trunk in self.trunks])
+        return of_each([read_batch(trunk, batch) for trunk in self.trunks])
 
     def said(self, batch: Batch, policy: Tensor) -> Tensor:
         """The language model's log pi(a | s) of every token the agent said: its states [B * T, d] -> [K]."""

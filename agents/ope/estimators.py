@@ -42,7 +42,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from agents.evaluation.stats import Interval
-from agents.ope import trust
+from agents.ope import diagnostics
 from agents.ope.log_space import Statistic, effective_sizes, mean_and_error, plain_mean, self_normalised
 from agents.ope.logged import Floats, Log
 
@@ -120,25 +120,31 @@ def estimates(
     logged = (np.where(log.mask, log.reward, 0.0) * discount).sum(1)  # [B]
     bounds = Interval(*((logged.min(), logged.max()) if returns is None else returns))
     if not bounds.low <= bounds.high:
-        raise ValueError(f"returns are the lowest and the highest of an episode, in this order, not {returns}.")
-    unknown, missing = trust.of_unknown(log), 0.0
+        raise ValueError(f"returns are the least and the greatest that an episode can have, not {returns}.")
+    unknown, missing = diagnostics.of_unknown(log), 0.0
+    uncovered: tuple[str, ...] = ()
     found: list[Estimate] = []
     if known.any():
         part = log if known.all() else log.select(known)
         w = part.log_weights()  # [K, A]
         sizes = effective_sizes(w)  # [A]
         missing = max(0.0, 1 - mean_and_error(w[:, -1])[0])
+        uncovered = diagnostics.of_coverage(w[:, -1], bounds)
         paid = (np.where(part.mask, part.reward, 0.0) != 0).any(0)  # [A]
         smallest = float(sizes[paid].min()) if paid.any() else float(sizes[-1])
         for name, statistic in estimators(part, gamma).items():
             if name != "fitted_q":
                 size = smallest if "per_decision" in name else float(sizes[-1])
                 value, drawn = _bootstrapped(statistic, len(w), rng, resamples)
-                why = (*trust.of_value(value, bounds), *trust.of_weights(size, w[:, -1], least, bounds), *unknown)
+                why = (
+                    *diagnostics.of_value(value, bounds),
+                    *diagnostics.of_weights(size, w[:, -1], least, bounds),
+                    *unknown,
+                )
                 found.append(Estimate(name, value, widened(name, drawn, missing, bounds), size, why))
     else:
         none = (
-            "hopeless: the log has no log-probabilities of its actions; pass the policy that played it, or a run of bc "
+            "hopeless: the log has no log-probabilities of what was said; give the policy that played it, or a bc run "
             "on the log, as --behaviour"
         )
         for name in _BY_WEIGHTS:
@@ -148,9 +154,8 @@ def estimates(
         value, drawn = _bootstrapped(estimators(log, gamma)["fitted_q"], len(known), rng, resamples)
         fitted = Estimate("fitted_q", value, widened("fitted_q", drawn, missing, bounds), float(len(known)))
         [weighted] = [other for other in found if other.name == "weighted"]
-        why = tuple(w for w in weighted.warnings if w.startswith("the log does not hold all"))
-        why += trust.of_fitted(value, weighted.interval, weighted.effective, least)
-        found.append(replace(fitted, warnings=why))
+        why = diagnostics.of_fitted(value, weighted.interval, weighted.effective, least)
+        found.append(replace(fitted, warnings=(*uncovered, *why)))
     return found
 
 

@@ -112,9 +112,9 @@ def _bounds(data: EpisodeDataset, returns: Floats) -> Interval:
 
 
 def _of_greedy(found: list[Estimate], least: float) -> list[Estimate]:
-    """Adds a warning to the estimates of a greedy policy that rest on too few episodes."""
+    """Adds to estimates with too few effective episodes that a greedy policy is the reason."""
     why = (
-        "a greedy policy says only one reply to each history, and the log seldom holds this reply: estimate it as it "
+        "a greedy policy has one utterance for each history, and the log seldom holds it: estimate the policy as it "
         "samples (greedy=false)"
     )
     return [

@@ -31,7 +31,7 @@ from agents.data.batch import Batch
 from agents.decoding.distribution import next_token_logprobs, speaker
 from agents.decoding.policy import LMPolicy
 from agents.models.lm import LM
-from agents.models.reading import read
+from agents.models.reading import read_batch
 from agents.models.value_lm import ValueLM
 from agents.ope.logged import ActionValues, Floats
 from lang_envs.rollout import Policy
@@ -125,8 +125,8 @@ class FittedQ(Agent):
         return ActionValues.together([ActionValues(pi, q_bar, action.cpu().numpy())], in_rows)
 
     def _decisions(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The states of the batch's K decisions [K, d], and the actions [K]."""
-        states = read(self.model.lm.base_model, batch.input_ids, batch.attention_mask).flatten(0, 1)  # [B * T, d]
+        """The states of the batch's K decisions [K, d], and what was said [K]."""
+        states = read_batch(self.model.lm.base_model, batch)  # [B * T, d]
         return states[batch.places(batch.state)], batch.flat(batch.action)
 
     def _of_actions(self, batch: Batch, states: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,8 @@ from typing import Any, get_type_hints
 from transformers.utils import logging
 
 from agents.agent import Agent, agent_class
-from agents.data.source import Live, Logged, Mixed, Source, logged_of
+from agents.data.log_facts import logged_of
+from agents.data.source import Live, Logged, Mixed, Source
 from agents.distributed import processes
 from agents.evaluation.advantage import quality_beside
 from agents.evaluation.known_values import known_values

@@ -19,7 +19,7 @@ from agents.decoding.cache import RowCache
 from agents.models.heads import Heads
 from agents.models.lora import copy_of
 from agents.models.reading import read
-from agents.models.silence import NEVER
+from agents.models.silent_tokens import NEVER
 
 
 class ActorCritic(nn.Module):

@@ -27,8 +27,8 @@ from agents.serving.answers import Answers
 from agents.serving.asked import Asked, read_request
 from agents.serving.speaker import Speaker, Wanted, teller_of
 from agents.serving.spoken import Spoken
-from lang_envs.generators import OF_POLICY, generator
 from lang_envs.markup import markup_of
+from lang_envs.random_generators import OF_POLICY, generator
 
 if TYPE_CHECKING:
     from agents.agent import Agent

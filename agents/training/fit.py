@@ -20,7 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from agents.data.source import Source, check_lengths, check_rewarded
+from agents.data.log_facts import check_lengths, check_rewarded
+from agents.data.source import Source
 from agents.distributed import processes
 from agents.distributed.parallel import parallel, unsharded
 from agents.models.lm import checkpoint_gradients, native_bf16

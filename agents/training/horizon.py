@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from agents.data.source import Logged, Source, logged_of
+from agents.data.log_facts import logged_of
+from agents.data.source import Logged, Source
 from agents.value_learning import BootstrapConfig
 from lang_envs.turns import turn_begins
 

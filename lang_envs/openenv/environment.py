@@ -15,10 +15,10 @@ from openenv.core.env_server.types import EnvironmentMetadata
 import lang_envs
 from lang_envs.arguments import shown
 from lang_envs.conversation import Conversation, to_json
-from lang_envs.envs import UtteranceEnv
 from lang_envs.make import utterance_env
 from lang_envs.misspelt import hint
 from lang_envs.openenv.models import EpisodeState, UtteranceAction, UtteranceObservation
+from lang_envs.utterance_env import UtteranceEnv
 
 WHOLE = "all"
 """the split of a task that has no parts"""

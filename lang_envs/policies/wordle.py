@@ -5,7 +5,6 @@ All of them guess words of the task's list, and need Wordle's own tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal
 
@@ -17,8 +16,7 @@ from lang_envs.policies.wordle_histories import Guesses, read
 from lang_envs.rollout import Turn
 from lang_envs.tasks.wordle import Wordle
 from lang_envs.tasks.wordle_game import END, VOCABULARY
-from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, WORD_LENGTH, WordList, below, choose, word_list
-from lang_envs.words import load
+from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, WORD_LENGTH, WordList, below, choose
 
 START_WORDS = (
     "opera", "tears", "soare", "roate", "raise", "arose", "earls", "laser", "reals", "aloes", "reais", "slate", "sauce",
@@ -140,26 +138,6 @@ class Repeat:
             else:
                 turns += self._start.act([histories[row]], [rngs[row]])
         return turns
-
-
-class Wrong:
-    """A word that contradicts some feedback, all of them equally likely; any word of the list where none does.
-
-    Args:
-        task: the game.
-        words: what to guess from; the task's words by default. With a dictionary required, others are invalid guesses.
-    """
-
-    def __init__(self, task: Wordle, words: str | Sequence[str] | None = None) -> None:
-        self.task = task
-        self.lexicon = task.lexicon if words is None else word_list(load(words)[0])
-        self.turns = _turns(self.lexicon)
-
-    def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
-        """One word for each history."""
-        wrong = ~read(histories).consistent(self.lexicon, self.task.feedback)
-        wrong |= ~wrong.any(axis=1, keepdims=True)
-        return [self.turns[place] for place in choose(wrong, rngs).tolist()]
 
 
 class RandomMixture(Mixture):

@@ -13,7 +13,8 @@ from lang_envs.corpora.multiwoz import annotated
 from lang_envs.corpora.multiwoz.values import DOMAINS
 from lang_envs.rewards.multiwoz_success import Evaluator, Offer
 from lang_envs.task import Reply, Task
-from lang_envs.tasks.multiwoz_customer import Customers, CustomerState, Said
+from lang_envs.tasks.multiwoz_agenda import CustomerState, Said
+from lang_envs.tasks.multiwoz_customer import Customers
 from lang_envs.tasks.multiwoz_hearing import Hearing
 from lang_envs.tasks.multiwoz_lookup import written
 from lang_envs.tasks.multiwoz_words import Act, Words

@@ -8,7 +8,8 @@ from itertools import islice
 from typing import NamedTuple
 
 from lang_envs.corpora.multiwoz.values import DONTCARE, OFFERED
-from lang_envs.tasks.multiwoz_customer import Customers, CustomerState
+from lang_envs.tasks.multiwoz_agenda import CustomerState
+from lang_envs.tasks.multiwoz_customer import Customers
 
 _NAMES = ("name", "trainID")
 _OTHERS = 2  # beside the first that was found

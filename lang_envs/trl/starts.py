@@ -13,7 +13,8 @@ from lang_envs.seeds import LIVE
 if TYPE_CHECKING:
     from datasets import Dataset
 
-    from lang_envs.envs import TokenEnv, UtteranceEnv
+    from lang_envs.token_env import TokenEnv
+    from lang_envs.utterance_env import UtteranceEnv
     from lang_envs.vector import TokenVectorEnv
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lang_envs.conversation import Conversation
-from lang_envs.envs import UtteranceEnv
 from lang_envs.make import utterance_env
+from lang_envs.utterance_env import UtteranceEnv
 
 OVER = "The episode is over."
 """what is said after the last answer"""

@@ -14,10 +14,10 @@ from outcome import Outcome
 from worker import Kind
 
 from agents.benchmark import SUITES, Suite
-from agents.benchmark.reading import suite_of_plain
 from agents.benchmark.running import runner
 from agents.benchmark.running.units import data_folder, units
 from agents.benchmark.smoke import shrunk
+from agents.benchmark.suite_file import suite_of_plain
 from datasets_builders.atomic import read_object
 
 NAMES = (

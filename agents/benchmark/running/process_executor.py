@@ -70,11 +70,11 @@ def _start_worker(modules: Sequence[str]) -> None:
     """One thread, buffers that are kept, the modules that a person named, and no life after the parent's."""
     import torch
 
-    from agents.buffers import keep_buffers
+    from agents.allocator import keep_freed_memory
 
     start_worker(modules)
     torch.set_num_threads(1)
-    keep_buffers()
+    keep_freed_memory()
 
 
 @contextmanager

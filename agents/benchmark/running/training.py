@@ -16,8 +16,8 @@ from typing import Any, get_type_hints
 import numpy as np
 
 from agents.agent import Agent, agent_class
-from agents.benchmark.exact import ExactValues
 from agents.benchmark.experiment import Cell, Experiment
+from agents.benchmark.movie_review_values import ExactValues
 from agents.benchmark.running import evaluate
 from agents.data.source import Live, Logged, Mixed, Source
 from agents.evaluation.advantage import quality_beside

@@ -1,4 +1,4 @@
-"""Large buffers stay with the process."""
+"""Freed memory stays with the process."""
 
 import subprocess
 import sys
@@ -7,8 +7,8 @@ import pytest
 
 PAGE_FAULTS = """
 import resource, torch
-from agents.buffers import keep_buffers
-keep_buffers() if {kept} else None
+from agents.allocator import keep_freed_memory
+keep_freed_memory() if {kept} else None
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(3): torch.ones(2**24).exp()  # 64 MB each
 before = faults()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from agents.models.silence import NEVER
+from agents.models.silent_tokens import NEVER
 
 
 class OneEnd:

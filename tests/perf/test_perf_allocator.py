@@ -13,7 +13,7 @@ REPLIES = """
 import json, resource, time
 import numpy as np, torch
 from agents import BC, LM
-from agents.buffers import keep_buffers
+from agents.allocator import keep_freed_memory
 from lang_envs.make import language_vec
 
 torch.set_num_threads(1)
@@ -40,7 +40,7 @@ def test_replies_of_256_rows(benchmark, smollm2):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
         return json.loads(done.stdout)
 
-    given_back, kept = measure(""), measure("keep_buffers()")
+    given_back, kept = measure(""), measure("keep_freed_memory()")
     benchmark.pedantic(lambda: None, rounds=1)
     for name, (tokens, own, system) in (("given back", given_back), ("kept", kept)):
         spent = f"{own:.1f} s and {system:.1f} s of the system"
