@@ -67,7 +67,7 @@ def _annotated(form: type) -> type:
         if f.default is False:
             more.append(FlagCreatePairsOff)
         described: Any = Annotated
-        again = dataclasses.field(default=f.default, default_factory=f.default_factory, kw_only=f.kw_only)  # type: ignore[call-overload]  # one of both is MISSING
+        again = dataclasses.field(default=f.default, default_factory=f.default_factory, kw_only=f.kw_only)
         fields.append((f.name, described[(hints[f.name], *more)], again))
     return dataclasses.make_dataclass(form.__name__, fields, bases=(form,))
 

@@ -10,7 +10,7 @@ from typing import Annotated
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from agents.cli.next_steps import page, show_next
+from agents.cli.next_steps import Step, page, show_next
 from agents.cli.show import console
 from lang_envs.terminal import Terminal
 
@@ -49,7 +49,15 @@ class Leaderboard:
         text = self.page()
         if self.out is None:
             console().print(text, markup=False, soft_wrap=True)  # the page alone, as it may go into a file
-            step = ["lang-envs", "leaderboard", *self.folders, "--against", self.against, "--out", "leaderboard.md"]
+            step: Step = [
+                "lang-envs",
+                "leaderboard",
+                *self.folders,
+                "--against",
+                self.against,
+                "--out",
+                "leaderboard.md",
+            ]
             show_next(Terminal(stderr=True), step)
             return
         self.out.parent.mkdir(parents=True, exist_ok=True)

@@ -77,8 +77,8 @@ def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None)
         folder: where they are.
         lm: the language model to start from, where they are spelled in its tokens.
     """
-    out = ["--out", Path("runs") / folder.resolve().name]
-    model = [] if lm is None else ["--lm", lm]
+    out: Step = ["--out", Path("runs") / folder.resolve().name]
+    model: Step = [] if lm is None else ["--lm", lm]
     if data.provenance.get("rewards") == "none" or data.returns.min() == data.returns.max():
         return [OURS, "train", "bc", "--data", folder, *model, *out]
     if data.provenance.get("rewards") or lm is not None:  # of a log, or of samples of a model that can speak

@@ -144,7 +144,7 @@ def _possible(outcome: Outcome) -> list[str]:
         found.append(f"the best policy without training, {best}, earns {number(marks[best])}")
     if exact := {label: r["metrics"]["return"] for label, r in outcome.exact.items()}:
         best = max(exact, key=lambda label: exact[label])
-        found.append(f"with the log known by heart, {best} would earn {number(exact[best])}")
+        found.append(f"the exact learner {best}, a table of the log, earns {number(exact[best])}")
     if optimal is not None:
         found.append(f"optimal play, known exactly, earns {number(outcome.baselines[optimal]['metrics']['return'])}")
     return found
