@@ -77,7 +77,9 @@ def _start(outcome: Outcome, samples: Mapping[str, Result], named: Sequence[str]
     inside = {label: sample["html"].removeprefix(_HEAD) for label, sample in samples.items()}
     heads = {html.partition(_ACTION)[0] for html in inside.values()}
     shared = heads.pop() if len(heads) == 1 else ""
-    before = next((sample["before"] for sample in samples.values() if sample.get("before")), [])
+    before: Sequence[Mapping[str, str]] = next(
+        (sample["before"] for sample in samples.values() if sample.get("before")), []
+    )
     said = [
         Transcript(label, label in outcome.cells, sample["return"], _HEAD + inside[label].removeprefix(shared))
         for label, sample in samples.items()

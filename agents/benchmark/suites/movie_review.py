@@ -25,7 +25,11 @@ MOVIE_REVIEW = Experiment(
         Cell("Monte Carlo", "monte_carlo", LEARNED, REVIEW_FIT, REVIEW_WEIGHTS),
         Cell("ILQL", "ilql", {**LEARNED, "tau": 0.99}, REVIEW_FIT, REVIEW_WEIGHTS),
     ),
-    baselines=(Baseline("random words", "random"), Baseline("logged reviewers", "reviewer"), Baseline("optimal", "optimal")),
+    baselines=(
+        Baseline("random words", "random"),
+        Baseline("logged reviewers", "reviewer"),
+        Baseline("optimal", "optimal"),
+    ),
     normalise=("random words", "optimal"),
     episodes=512,
     exact_values=True,
