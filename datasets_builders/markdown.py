@@ -6,15 +6,13 @@ import re
 
 from lang_envs.printable import printable
 
-_ANYWHERE = re.compile(r"[\\`|$*]|(?<![^\W_])_|_(?![^\W_])")  # code, cells, formulas, emphasis
-_LINKS = re.compile(r"(?<=[\]!])(?=[\[(])|(?<=\])(?=:)")  # links, pictures, and where links lead
+_ANYWHERE = re.compile(r"[\\`|$*\[\]]|(?<![^\W_])_|_(?![^\W_])")  # code, cells, formulas, links, emphasis
 _FIRST = re.compile(r"^(\d*)(?=[.)])|^()(?=[+=~>-])|(?<!\S)()(?=#)")  # lists, quotes, headings
 
 
 def text(value: str) -> str:
     """A line of text, on which nothing is a heading, a list, a link, a formula, a cell or a tag."""
     line = _ANYWHERE.sub(r"\\\g<0>", printable(value.strip()))
-    line = _LINKS.sub(r"\\", line)
     line = _FIRST.sub(r"\1\\", line)
     return line.replace("&", "&amp;").replace("<", "&lt;")
 

@@ -30,11 +30,11 @@ REAL = {
 }
 
 
-@pytest.fixture
-def real_files(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def real_folder(tmp_path_factory):
     """Dialogues as the suites want them: Taskmaster's, and MultiWOZ's of any split as one file, with its databases."""
-    dialogues = tmp_path / "files" / "dialogue"
-    dialogues.mkdir(parents=True)
+    dialogues = tmp_path_factory.mktemp("files") / "dialogue"
+    dialogues.mkdir()
     for folder in FILES.glob("taskmaster*"):
         (dialogues / folder.name).symlink_to(folder)
     for archive in FILES.glob("multiwoz21/val.json.zip"):
@@ -44,8 +44,14 @@ def real_files(tmp_path, monkeypatch):
     for kind in ("qa", "reddit"):
         if (DATA / kind).exists():
             (dialogues.parent / kind).symlink_to(DATA / kind)
-    monkeypatch.setenv("LANG_ENVS_DATA", str(dialogues.parent))
-    return {path.name for path in dialogues.iterdir()}
+    return dialogues.parent
+
+
+@pytest.fixture
+def real_files(real_folder, monkeypatch):
+    """The names of those corpora of dialogues that are there."""
+    monkeypatch.setenv("LANG_ENVS_DATA", str(real_folder))
+    return {path.name for path in (real_folder / "dialogue").iterdir()}
 
 
 @pytest.mark.slow

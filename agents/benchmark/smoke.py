@@ -5,12 +5,15 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from agents.benchmark.experiment import Baseline, Cell, Data, Experiment, Samples, Suite
+from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Samples, Suite
 
-FEW: dict[str, Any] = {"words": "english-100", "rollout_tokens": 8}
+FEW: dict[str, Any] = {"words": "english-100"}
 """what settings become, where they are set"""
 LONG = {"Maze-v0": {"max_tokens": 20}, "Maze-PO-v0": {"max_tokens": 20}}
-"""options that cut short the episodes of environments that play a hundred turns"""
+"""options that cut short the episodes of environments that play a hundred turns, in logs too"""
+CUT = {"VisualDialogue": 48, "ServiceDesk": 48, "ClarifyingQA": 72, "MultiWOZ": 72}
+"""tokens of the agent after which a conversation is cut, in its second turn: who has learned nothing says all it may"""
+FEW_LOGS, FEW_HELD_OUT = 32, 12
 
 
 def shrunk(suite: Suite) -> Suite:
@@ -41,46 +44,58 @@ def _less(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, **{name: few for name, few in FEW.items() if name in settings}}
 
 
-def _shrink(experiment: Experiment) -> Experiment:
-    def short(options: dict[str, Any]) -> dict[str, Any]:
-        return {**_less(options), **LONG.get(experiment.env, {})}
+def _cut(env: str, options: dict[str, Any]) -> dict[str, Any]:
+    """The options of an environment in which episodes end soon."""
+    most = CUT.get(env.partition("-")[0])
+    return {**_less(options), **LONG.get(env, {}), **({"max_episode_steps": most} if most else {})}
 
-    def few(data: Data, most: int = 100) -> Data:
+
+def _elsewhere(other: Elsewhere) -> Elsewhere:
+    return dataclasses.replace(other, measures=_quick(other.measures), options=_cut(other.env, other.options))
+
+
+def _shrink(experiment: Experiment) -> Experiment:
+    env = experiment.env
+
+    def short(options: dict[str, Any]) -> dict[str, Any]:
+        return {**_less(options), **LONG.get(env, {})}
+
+    def few(data: Data, most: int = FEW_LOGS) -> Data:
         if data.path:
             return data
         return dataclasses.replace(data, episodes=min(most, data.episodes or most), options=short(data.options))
 
     def few_logs(logs: Data | Samples | None) -> Data | Samples | None:
         if isinstance(logs, Samples):
-            return dataclasses.replace(logs, episodes=min(100, logs.episodes or 100))
+            return dataclasses.replace(logs, episodes=min(FEW_LOGS, logs.episodes or FEW_LOGS))
         return logs and few(logs)
 
     cells = tuple(
         dataclasses.replace(
             c,
-            config=_less(c.config),
+            config={**_less(c.config), **({"rollout_tokens": 8} if c.agent == "ppo" else {})},
             fit={**c.fit, "steps": 4, "batch_size": 8},
             decodings=(*c.decodings[:1], *c.decodings[1:][-1:]),
             data=few_logs(c.data),
             trained=c.trained or c.start is None,  # a model from scratch says nothing as it comes
-            first=c.first and min(c.first, 50),
+            first=c.first and min(c.first, FEW_LOGS // 2),
         )
         for c in experiment.cells
     )
     return dataclasses.replace(
         experiment,
         data=few(experiment.data),
-        held_out=experiment.held_out and few(experiment.held_out, 20),
+        held_out=experiment.held_out and few(experiment.held_out, FEW_HELD_OUT),
         lm="d64-l2",  # in the tokens of the suite's own model, which its environments name
         lora=None,
         dtype="fp32",
         cells=cells,
         exact=experiment.exact[:2],
-        env_options=short(experiment.env_options),
-        selection_options=experiment.selection_options and short(experiment.selection_options),
+        env_options=_cut(env, experiment.env_options),
+        selection_options=experiment.selection_options and _cut(env, experiment.selection_options),
         best_of=min(2, experiment.best_of),
         measures=_quick(experiment.measures),
-        elsewhere=tuple(dataclasses.replace(e, measures=_quick(e.measures)) for e in experiment.elsewhere),
+        elsewhere=tuple(map(_elsewhere, experiment.elsewhere)),
         episodes=4,
         selection_episodes=2,
         measure_every=2,

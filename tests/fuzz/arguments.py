@@ -30,6 +30,8 @@ ODD = (
 )  # fmt: skip
 COUNT = ("1", "2", "0", "-1", "x", "1.5", "", "nan", "None")
 """of what is played, trained or recorded: a large one is no fault, and takes long"""
+STEPS = tuple(count for count in COUNT if count != "None")
+"""where None is as many as there usually are"""
 NUMBER = (*COUNT, "9" * 400, "1e400", "inf", "-inf", "1e-9", "0.5", "2147483648")
 INPUT = (
     "DATA",
@@ -100,7 +102,7 @@ OPTIONS: dict[str, dict[str, Sequence[str]]] = {
     },
     "eval": {"--episodes": COUNT, "--seed": NUMBER, "--set": PAIR, "--env": ENV, "--env-options": PAIR},
     "ope": {
-        "--data": INPUT, "--behaviour": INPUT, "--fitted-steps": COUNT, "--lr": NUMBER, "--gamma": NUMBER,
+        "--data": INPUT, "--behaviour": INPUT, "--fitted-steps": STEPS, "--lr": NUMBER, "--gamma": NUMBER,
         "--least": NUMBER, "--set": PAIR, "--seed": NUMBER, "--out": OUTPUT,
     },
     "bench": {

@@ -74,10 +74,10 @@ def _renamed(draw: st.DrawFn, document: Any) -> Edit:
 
 
 def always(plain: dict[str, Any]) -> list[Damaged]:
-    """Every name as that of an experiment, of a cell and of a baseline."""
+    """Every name as that of an experiment, of a cell and of a baseline, of a suite that is checked in no time."""
     places = (("name",), ("cells", 0, "label"), ("baselines", 1, "label"))
     edits = [Edit(("experiments", 0, *place), "set", name) for name in NAMES for place in places]
-    return [Damaged("quick", (edit,)) for edit in edits]
+    return [Damaged("wordle", (edit,)) for edit in edits]
 
 
 def attempt(plain: dict[str, Any], damage: Damaged, case: Path) -> Outcome:

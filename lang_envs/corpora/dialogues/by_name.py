@@ -8,26 +8,38 @@ import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import TypeVar
 
 from lang_envs.corpora.by_name import downloaded
 from lang_envs.corpora.dialogues import abcd, multiwoz, plain, service, taskmaster
 from lang_envs.corpora.dialogues.dialogue import Dialogue, Example, examples, in_split
 from lang_envs.corpora.files import CorpusError
+from lang_envs.corpora.read_once import read_once
 
+T = TypeVar("T")
 FEEDBACK = "taskmaster-feedback"
-READERS: dict[str, Callable[[str | os.PathLike[str]], Iterator[Dialogue]]] = {
-    "multiwoz": multiwoz.read,
-    "sgd": multiwoz.read,
-    "abcd": abcd.read,
-    "taskmaster": taskmaster.read,
+
+
+def _once(read: Callable[[Path], Iterator[T]]) -> Callable[[Path], tuple[T, ...]]:
+    return read_once(4)(lambda path: tuple(read(path)))
+
+
+READERS: dict[str, Callable[[Path], tuple[Dialogue, ...]]] = {
+    "multiwoz": _once(multiwoz.read),
+    "sgd": _once(multiwoz.read),
+    "abcd": _once(abcd.read),
+    "taskmaster": _once(taskmaster.read),
 }
 """By what a corpus's name begins with: ``multiwoz``, ``multiwoz21`` and ``multiwoz22`` have one reader."""
 
+_plain, _verdicts = _once(plain.read), _once(taskmaster.read_verdicts)
 log = logging.getLogger(__name__)
 
 
 def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str] | None = None) -> tuple[Example, ...]:
     """The examples of one split of a corpus, and how long reading took in the log.
+
+    Files that were read before and have not changed are not read again.
 
     Args:
         corpus: "service", the built-in one; a name of ``READERS``; "taskmaster-feedback", the single replies that
@@ -50,7 +62,7 @@ def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str
         approved = [verdict for verdict in verdicts(split, path) if verdict.reward == 1 and not verdict.is_api_call]
         found = tuple(Example((*v.context, ("agent", v.reply)), len(v.context)) for v in approved)
     else:
-        found = tuple(examples(in_split(list(_read(name, path)), split)))
+        found = tuple(examples(in_split(_read(name, path), split)))
     if not found:
         raise ValueError(f"{name}: expected replies of an agent in the split {split!r}, got none")
     log.info("%s: %s replies (%s) read in %.1f s", name, len(found), split, time.perf_counter() - started)
@@ -64,21 +76,21 @@ def verdicts(split: str, path: str | os.PathLike[str] | None = None) -> list[tas
         CorpusError, ValueError: as :func:`load`.
     """
     folders = downloaded("dialogue", "taskmaster") if path is None else [Path(path)]
-    found = [verdict for folder in folders for verdict in taskmaster.read_verdicts(folder)]
+    found = [verdict for folder in folders for verdict in _verdicts(folder)]
     chosen = {dialogue.id for dialogue in in_split([Dialogue(verdict.dialogue, ()) for verdict in found], split)}
     return [verdict for verdict in found if verdict.dialogue in chosen]
 
 
-def _read(name: str, path: str | os.PathLike[str] | None) -> Iterator[Dialogue]:
+def _read(name: str, path: str | os.PathLike[str] | None) -> tuple[Dialogue, ...]:
     if path is None and name not in READERS and Path(name).exists():
-        return plain.read(name)
+        return _plain(Path(name))
     reader = next((reader for begin, reader in READERS.items() if name.startswith(begin)), None)
     if reader is None:
         raise CorpusError(
             f"there is no dialogue corpus {name!r}; expected 'service', {FEEDBACK!r}, a name that begins with one of "
             f"{list(READERS)}, or the path of a JSON lines file"
         )
-    return reader(downloaded("dialogue", name)[0] if path is None else path)
+    return reader(downloaded("dialogue", name)[0] if path is None else Path(path))
 
 
 @cache

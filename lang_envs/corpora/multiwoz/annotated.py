@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from lang_envs.corpora.multiwoz import database
 from lang_envs.corpora.multiwoz.database import Database
 from lang_envs.corpora.multiwoz.goal import Goal, goal_of
 from lang_envs.corpora.multiwoz.values import DOMAINS, normalised
+from lang_envs.corpora.read_once import read_once
 from lang_envs.corpora.records import brief, shown
 from lang_envs.corpora.records import field as field_of
 
@@ -104,7 +104,7 @@ def located(path: str | os.PathLike[str] | None = None) -> Path:
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Corpus:
-    """Reads dialogues with goals and the folder ``db`` beside them; a folder read before is remembered.
+    """Reads dialogues with goals and the folder ``db`` beside them; a folder that is as it was read is not read again.
 
     Args:
         path: of a folder that holds MultiWOZ 2.1's dialogues and ``db``; by default :func:`located`.
@@ -112,14 +112,14 @@ def load(path: str | os.PathLike[str] | None = None) -> Corpus:
     Raises:
         CorpusError: naming file, record and field where one is not so; there is no such folder.
     """
-    return _load(str(located(path).resolve()))
+    return _load(located(path))
 
 
-@lru_cache(maxsize=4)
-def _load(path: str) -> Corpus:
-    if not Path(path).is_dir():
+@read_once(4)
+def _load(path: Path) -> Corpus:
+    if not path.is_dir():
         raise CorpusError(f"{path}: expected a folder that holds MultiWOZ 2.1's dialogues and its databases in db/")
-    return Corpus(tuple(read(path)), database.load(Path(path) / "db"))
+    return Corpus(tuple(read(path)), database.load(path / "db"))
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Annotated]:
