@@ -1,4 +1,4 @@
-"""The maze: LMRL-Gym's rules and texts, its best walks, and who walked in the logs."""
+"""The maze: LMRL-Gym's rules and texts, its best walks, and the policy of the logs."""
 
 import hashlib
 from collections import deque

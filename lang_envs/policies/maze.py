@@ -66,7 +66,7 @@ class ShortestPath:
 
 
 class Walker(Mixture):
-    """Random but for a share of ``good`` steps, those of :class:`ShortestPath`: who walked in the logs."""
+    """The policy of the logs: random steps, except for a share of ``good`` steps, those of :class:`ShortestPath`."""
 
     def __init__(self, task: Maze, good: float = GOOD_STEPS) -> None:
         super().__init__(good, ShortestPath(task), RandomWalk(task))

@@ -68,9 +68,10 @@ CELLS = (
 )
 
 ABOUT = (
-    "In the log's walks one step in sixty is a good one, and the others are random. An agent that imitates them walks "
-    "at random, and taking its likeliest step is hardly better. LMRL-Gym's own data are not available; these logs have "
-    "the same number of walks, 1,240, and the same mean return, -83. Every method trains from scratch, except PPO, "
+    "In the log's walks one step in sixty is taken towards the goal on purpose, and the others are random. An agent "
+    "that imitates the log and samples as it learned walks at random. Its likeliest step is a better one, because a "
+    "step towards the goal is slightly more frequent than the others. LMRL-Gym's own data are not available; these "
+    "logs have the same number of walks, 1,240, and the same mean return, -83. Every method trains from scratch, except PPO, "
     "which starts from the BC agent. A greedy agent walks once from every cell. The published returns are LMRL-Gym's. "
     "They are those of GPT-2, which drew each step from the four possible steps by their likelihood. Here an agent may "
     "say any token, and each agent is decoded in the way that was best for it. Settings were chosen by the returns "
@@ -96,7 +97,7 @@ def walks(name: str, env: str, title: str, about: str, lm: str, best: float, pub
         cells=CELLS,
         baselines=(
             Baseline("random walk", "random"),
-            Baseline("who walked in the log", "walker"),
+            Baseline("logged walker", "walker"),
             Baseline("optimal", "optimal"),
         ),
         normalise=(-101.0, -83.0, best),
