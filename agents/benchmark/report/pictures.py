@@ -174,7 +174,7 @@ def _curves(outcome: Outcome, chosen: Callable[[str], bool]) -> Curves:
     """The chosen metrics over training steps, as far as there is room; what never changes is no curve."""
     rows = [row for results in outcome.cells.values() for result in results for row in result.get("curve", [])]
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if chosen(name)]
-    changing = [name for name in names if len({row[name] for row in rows if name in row}) > 1]
+    changing = [name for name in names if all(len({row[x] for row in rows if name in row}) > 1 for x in (name, "step"))]
     found: Curves = {}
     for name in changing[:MOST_PANELS]:
         for label, results in outcome.cells.items():

@@ -68,14 +68,15 @@ CELLS = (
 )
 
 ABOUT = (
-    "In the log's walks one step in sixty is taken towards the goal on purpose, and the others are random. An agent "
-    "that imitates the log and samples as it learned walks at random. Its likeliest step is a better one, because a "
-    "step towards the goal is slightly more frequent than the others. LMRL-Gym's own data are not available; these "
-    "logs have the same number of walks, 1,240, and the same mean return, -83. Every method trains from scratch, except "
-    "PPO, which starts from the BC agent. A greedy agent walks once from every cell. The published returns are LMRL-Gym's. "
-    "They are those of GPT-2, which drew each step from the four possible steps by their likelihood. Here an agent may "
-    "say any token, and each agent is decoded in the way that was best for it. Settings were chosen by the returns "
-    "they earned in the maze where the position is seen, with training seeds that are among the reported ones. "
+    "In the log's walks one step in sixty is taken towards the goal on purpose, and the others are random. An agent"
+    " that imitates the log and samples as it learned walks at random. Its likeliest step is a better one, because "
+    "a step towards the goal is slightly more frequent than the others. LMRL-Gym's own data are not available; "
+    "these logs have the same number of walks, 1,240, and the same mean return, -83. Every method trains from "
+    "scratch, except PPO, which starts from the BC agent. A greedy agent walks once from every cell. The published "
+    "returns are LMRL-Gym's. They are those of GPT-2, which drew each step from the four possible steps by their "
+    "likelihood. Here an agent may say any token, and each agent is decoded in the way that was best for it. "
+    "Settings were chosen by the returns they earned in the maze where the position is seen, with training seeds "
+    "that are among the reported ones. "
 )
 SEEN = "The model has one layer. It learns sooner than a model of two layers that only the last observation matters. "
 MEMORY = (
