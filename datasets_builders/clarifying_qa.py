@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from datasets_builders.block_workers import Block
-from datasets_builders.recorder import first_seed, played
+from datasets_builders.recorder import first_seed
+from datasets_builders.shares import in_turn
 from lang_envs.episode import Episode
 from lang_envs.policies.clarifying_qa import AnswerAtOnce, AskIrrelevant, AskThenAnswer, RandomAnswer
 from lang_envs.rollout import Start
@@ -47,7 +48,7 @@ def mixture(
         raise ValueError(f"per_context must be at least 1, got {per_context}")
     if not assistants or not set(assistants) <= ASSISTANTS.keys():
         raise ValueError(f"assistants must be some of {list(ASSISTANTS)}, got {list(assistants)}")
-    policies = [ASSISTANTS[name](task, env.tokenizer) for name in assistants]
+    policies = [(name, ASSISTANTS[name](task, env.tokenizer)) for name in assistants]
     first, questions = first_seed(seed), max(1, _BLOCK_EPISODES // per_context)
 
     def block(k: int) -> Iterator[Episode]:
@@ -59,11 +60,7 @@ def mixture(
             for j in range(per_context)
         ]
         drawn = np.random.default_rng((begin, 2)).integers(len(policies), size=len(starts)).tolist()
-        parts = []
-        for number, (name, policy) in enumerate(zip(assistants, policies, strict=True)):
-            own = (start for start, d in zip(starts, drawn, strict=True) if d == number)
-            parts.append(iter(list(played(env, policy, own, name))))  # the environment is one rollout's at a time
-        yield from (next(parts[number]) for number in drawn)
+        yield from in_turn(env, policies, starts, drawn)
 
     return block
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from datasets_builders.block_workers import Block
-from datasets_builders.recorder import first_seed, played
+from datasets_builders.recorder import first_seed
+from datasets_builders.shares import in_turn
 from lang_envs.episode import Episode
 from lang_envs.policies.multiwoz_goal import AGENTS
 from lang_envs.tasks.multiwoz_goal import MultiWOZGoal
@@ -32,16 +33,12 @@ def mixture(env: TokenVectorEnv, seed: int, agents: Sequence[str] = tuple(AGENTS
         raise ValueError(f"this recipe needs the environment MultiWOZ-Goal, got the task {type(task).__name__}")
     if not agents or not set(agents) <= AGENTS.keys():
         raise ValueError(f"agents must be some of {list(AGENTS)}, got {list(agents)}")
-    policies = [AGENTS[name](task, env.tokenizer) for name in agents]
+    policies = [(name, AGENTS[name](task, env.tokenizer)) for name in agents]
     first = first_seed(seed)
 
     def block(k: int) -> Iterator[Episode]:
         seeds = range(first + k * _BLOCK_EPISODES, first + (k + 1) * _BLOCK_EPISODES)
         drawn = np.random.default_rng((seeds[0], 2)).integers(len(policies), size=len(seeds)).tolist()
-        own = [
-            iter(list(played(env, policy, [s for s, d in zip(seeds, drawn, strict=True) if d == i], name)))
-            for i, (name, policy) in enumerate(zip(agents, policies, strict=True))
-        ]
-        yield from (next(own[i]) for i in drawn)
+        yield from in_turn(env, policies, seeds, drawn)
 
     return block

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,8 @@ from datasets_builders.recorder import first_seed, played
 from lang_envs.episode import Episode
 from lang_envs.rollout import Policy
 from lang_envs.vector import TokenVectorEnv
+
+_AT_ONCE = 256  # episodes
 
 
 def shared(
@@ -35,10 +38,22 @@ def shared(
     def block(k: int) -> Iterator[Episode]:
         seeds = range(first + k * block_size, first + (k + 1) * block_size)
         drawn = np.random.default_rng((seeds[0], 2)).choice(len(odds), size=len(seeds), p=odds / odds.sum())
-        own = [
-            iter(list(played(env, policy, [s for s, d in zip(seeds, drawn, strict=True) if d == i], name)))
-            for i, (name, policy) in enumerate(policies.items())
-        ]
-        yield from (next(own[i]) for i in drawn.tolist())
+        yield from in_turn(env, [*policies.items()], seeds, drawn.tolist())
 
     return block
+
+
+def in_turn(
+    env: TokenVectorEnv, policies: Sequence[tuple[str, Policy]], starts: Sequence[Any], drawn: Sequence[int]
+) -> Iterator[Episode]:
+    """The episodes of the starts, each by the policy whose place was drawn for it, played some hundreds at a time.
+
+    Who takes fewer has fewer played. The episodes do not depend on how many are played at once.
+    """
+    for begin in range(0, len(starts), _AT_ONCE):
+        part = list(zip(starts, drawn, strict=True))[begin : begin + _AT_ONCE]
+        own = [
+            iter(list(played(env, policy, [start for start, d in part if d == i], name)))  # one rollout at a time
+            for i, (name, policy) in enumerate(policies)
+        ]
+        yield from (next(own[i]) for _, i in part)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from datasets_builders.block_workers import Block
 from datasets_builders.recorder import first_seed, played
+from datasets_builders.shares import in_turn
 from lang_envs.episode import Episode
 from lang_envs.policies.wordle import Optimal, RandomMixture, Repeat
 from lang_envs.rollout import Start
@@ -86,20 +87,12 @@ def mixed(env: TokenVectorEnv, seed: int, skills: Sequence[float] = (0.0, 0.25, 
     """
     if not skills:
         raise ValueError("skills must name at least one player, got none")
-    first, players = first_seed(seed), [RandomMixture(_game(env), p) for p in skills]
+    first, players = first_seed(seed), [(f"mixture-{p:g}", RandomMixture(_game(env), p)) for p in skills]
 
     def block(k: int) -> Iterator[Episode]:
         seeds = range(first + k * _BLOCK_GAMES, first + (k + 1) * _BLOCK_GAMES)
         drawn = np.random.default_rng((seeds[0], 2)).integers(len(players), size=len(seeds))  # [games]
-        games = [
-            iter(
-                list(
-                    played(env, player, [s for s, d in zip(seeds, drawn, strict=True) if d == i], f"mixture-{skill:g}")
-                )
-            )
-            for i, (player, skill) in enumerate(zip(players, skills, strict=True))
-        ]
-        yield from (next(games[i]) for i in drawn.tolist())
+        yield from in_turn(env, players, seeds, drawn.tolist())
 
     return block
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+APART = ("test_suites.py", "test_fuzz.py")
+"""files whose tests may be run by several workers: together each takes longer than a worker should be left with"""
 SLOW = (
     "test_suites.py",
     "test_fuzz.py",
@@ -22,7 +24,9 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the files with the longest tests first."""
+    """Puts the files with the longest tests first; of a file all tests go to one worker (``--dist loadgroup``)."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(item.nodeid if item.path.name in APART else str(item.path)))
     items.sort(key=lambda item: SLOW.index(item.path.name) if item.path.name in SLOW else len(SLOW))
 
 
