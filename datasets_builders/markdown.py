@@ -6,13 +6,15 @@ import re
 
 from lang_envs.printable import printable
 
-_ANYWHERE = re.compile(r"[\\`|$*\[\]]|(?<![^\W_])_|_(?![^\W_])")  # code, cells, formulas, links, emphasis
+_ANYWHERE = re.compile(r"[\\`|$*]|(?<![^\W_])_|_(?![^\W_])")  # code, cells, formulas, emphasis
+_BRACKETS = re.compile(r"(\[-?[\d.]+, -?[\d.]+\](?![\[(:]))|[\[\]]")  # links; intervals of numbers are none and stay
 _FIRST = re.compile(r"^(\d*)(?=[.)])|^()(?=[+=~>-])|(?<!\S)()(?=#)")  # lists, quotes, headings
 
 
 def text(value: str) -> str:
     """A line of text, on which nothing is a heading, a list, a link, a formula, a cell or a tag."""
     line = _ANYWHERE.sub(r"\\\g<0>", printable(value.strip()))
+    line = _BRACKETS.sub(lambda found: found[1] or f"\\{found[0]}", line)
     line = _FIRST.sub(r"\1\\", line)
     return line.replace("&", "&amp;").replace("<", "&lt;")
 

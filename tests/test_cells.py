@@ -529,4 +529,4 @@ def test_the_first_sample_of_everyone_is_of_the_first_reported_start(finished):
     assert begun["optimal"][0]["return"] == 1.0 and "style" not in begun["optimal"][0]["html"]
     page = (finished / "report.html").read_text()
     start = page.partition('<section id="start">')[2].partition("</section>")[0]
-    assert all(f"<h4>{label} <span" in start for label in ("BC", "MC", "random", "optimal"))
+    assert all(f"<h3>{label} <span" in start for label in ("BC", "MC", "random", "optimal"))

@@ -102,7 +102,7 @@ def test_data_come_back_and_are_trained_on_by_name(hub, tmp_path, capsys):
     code, out, error = call(capsys, "eval", "hub:me/bc", "--episodes", 4)
     assert code == 0 and "return" in out, error
     code, out, error = call(capsys, "ope", "hub:me/bc", "--data", "hub:me/few", "--fitted-steps", 0)
-    assert code == 0 and "10 episodes" in out, error
+    assert code == 0 and "10 logged episodes" in out, error
     again = ["train", "bc", "--data", "hub:me/reviews", "--lm", "hub:me/bc", "--steps", 1, "--decoding-episodes", 0]
     assert call(capsys, *again, "--no-progress", "--out", tmp_path / "again")[0] == 0
 

@@ -132,7 +132,7 @@ def test_cells_start_from_the_adapters_of_another(finished):
 def test_the_report_shows_what_all_of_them_answer(finished):
     section = (finished / "report.html").read_text().partition('<section id="start">')[2].partition("</section>")[0]
     for label in ("as it comes", "BC", "%BC", "ILQL", "human"):
-        assert f"<h4>{label} <span" in section
+        assert f"<h3>{label} <span" in section
     assert "<b>user</b>" in section and "<b>system</b>" not in section
     assert "BLEU" in (finished / "table.md").read_text()
 

@@ -55,7 +55,7 @@ def test_first_utterances_and_what_cannot_be_compared():
     assert words.tolist() == [[1, 2, END], [3, 4, END]]
     with pytest.raises(ValueError, match="one length"):
         first_utterances(Episodes.from_list([good, episode([3], [5], [0, 0])]), END)
-    with pytest.raises(ValueError, match="cut short"):
+    with pytest.raises(ValueError, match="at least one is cut"):
         first_utterances(Episodes.from_list([good, episode([3], [], [0])]), END)
 
 

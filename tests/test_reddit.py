@@ -34,6 +34,9 @@ def words(texts):
     return np.array([0.45 * text.count("idiot") for text in texts], np.float32)
 
 
+words.calls = 0
+
+
 @pytest.fixture
 def corpus(tmp_path):
     (tmp_path / "comments_positive.csv").write_text(CORPUS, encoding="utf-8")

@@ -100,8 +100,8 @@ def test_what_is_possible():
     """Wordle's "optimal" is strong and no optimum; what knows the log by heart is said beside it."""
     marks, exact = {"a guess": -5.0, "optimal": -1.3}, {"BC": -1.9, "SARSA": -1.2}
     assert verdict(outcome({"BC": [-2.0]}, marks, exact, env="Wordle-v0")) == (
-        "BC earns -2.00 in one seed; the best policy without training, optimal, earns -1.30; with the log known by "
-        "heart, SARSA would earn -1.20."
+        "BC earns -2.00 in one seed; the best policy without training, optimal, earns -1.30; the exact learner "
+        "SARSA, a table of the log, earns -1.20."
     )
 
 

@@ -96,7 +96,7 @@ def test_what_no_table_holds_is_nan(log):
 
 def test_guesses_outside_the_list_are_refused(log):
     _, games = log
-    with pytest.raises(ValueError, match="words of the list"):
+    with pytest.raises(ValueError, match="in the word list"):
         WordleTable.of(Wordle(WORDS[1:]), games)
 
 
