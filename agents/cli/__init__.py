@@ -23,7 +23,7 @@ from agents.cli.bench_command import Bench
 from agents.cli.chat import Chat
 from agents.cli.commands import Check, Play, Record, Show
 from agents.cli.data_commands import SAMPLED, Export, RecordSamples
-from agents.cli.form import read
+from agents.cli.form import filled, read
 from agents.cli.import_command import Import
 from agents.cli.init_command import Init
 from agents.cli.leaderboard_command import Leaderboard
@@ -151,7 +151,8 @@ def _train(arguments: list[str]) -> Callable[[], None]:
 
     if not arguments or arguments[0] in ("-h", "--help"):
         agents = ", ".join([*AGENTS, *offered("agents")])
-        return lambda: console().print(f"{train.HELP}\nAgents: {agents}. Their options: lang-envs train AGENT --help")
+        told = f"{filled(train.HELP)}\n\n" + filled(f"Agents: {agents}.\n\nTheir options: lang-envs train AGENT --help")
+        return lambda: console().print(told, markup=False, soft_wrap=True)
     check_once(arguments)
     config, out = train.parse(arguments)
 

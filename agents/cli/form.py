@@ -44,11 +44,11 @@ def read(form: type[T], arguments: Sequence[str], prog: str, description: str) -
     """
     asked: Any = _annotated(form)
     if "-h" in arguments or "--help" in arguments:  # tyro would join the lines, and have the terminal cut words
-        Terminal().print(f"{_filled(description)}\n", markup=False, soft_wrap=True)
+        Terminal().print(f"{filled(description)}\n", markup=False, soft_wrap=True)
     return tyro.cli(asked, args=arguments, prog=prog, description=" ", registry=_registry())
 
 
-def _filled(description: str) -> str:
+def filled(description: str) -> str:
     """The paragraphs as wide as the terminal, with whole words; the examples as they are, each a line to be typed."""
     width = min(WIDEST, shutil.get_terminal_size().columns)
     told, *examples = description.strip().split("\n\nExamples:\n")
