@@ -14,6 +14,7 @@ BEGIN, END = "<!-- table: scripts/write_front_table.py -->\n", "<!-- end of tabl
 TASKS = {
     "trap/trap": "Wordle trap, rank test",
     "wordle/tweets-30": "Wordle, logs like tweets",
+    "maze/position": "Maze of LMRL-Gym",
     "visual-dialogue/yn": "Visual dialogue, no yes/no",
     "reddit/toxicity": "Reddit, toxicity",
     "reddit-smollm2/toxicity": "Reddit, toxicity, SmolLM2",
@@ -29,7 +30,7 @@ METHODS = {  # heading -> labels of one setting each, the first that an experime
     "DT": ("DT", "DT, 2 bins"),
     "Monte Carlo": ("Monte Carlo", "MC"),
     "SARSA": ("SARSA",),
-    "ILQL": ("ILQL", "ILQL, τ 0.8"),
+    "ILQL": ("ILQL", "ILQL, τ 0.8", "ILQL, τ 0.9"),
 }
 
 
