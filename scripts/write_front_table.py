@@ -15,6 +15,7 @@ TASKS = {
     "trap/trap": "Wordle trap, rank test",
     "wordle/tweets-30": "Wordle, logs like tweets",
     "maze/position": "Maze of LMRL-Gym",
+    "service-desk/slips": "Service desk",
     "visual-dialogue/yn": "Visual dialogue, no yes/no",
     "reddit/toxicity": "Reddit, toxicity",
     "reddit-smollm2/toxicity": "Reddit, toxicity, SmolLM2",
