@@ -50,8 +50,9 @@ def in_turn(
 
     Who takes fewer has fewer played. The episodes do not depend on how many are played at once.
     """
-    for begin in range(0, len(starts), _AT_ONCE):
-        part = list(zip(starts, drawn, strict=True))[begin : begin + _AT_ONCE]
+    pairs = list(zip(starts, drawn, strict=True))
+    for begin in range(0, len(pairs), _AT_ONCE):
+        part = pairs[begin : begin + _AT_ONCE]
         own = [
             iter(list(played(env, policy, [start for start, d in part if d == i], name)))  # one rollout at a time
             for i, (name, policy) in enumerate(policies)

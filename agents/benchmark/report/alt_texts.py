@@ -77,5 +77,5 @@ def of_curves(metrics: Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, fl
     parts = []
     for name, by_agent in metrics.items():
         found = {label: float(np.mean([run[-1][1] for run in runs])) for label, runs in by_agent.items()}
-        parts.append(f"{' '.join(name_of(name).split())}: {ranked(found)}")
+        parts.append(f"{name_of(name)}: {ranked(found)}")
     return f"After training, highest first. {'; '.join(parts)}."

@@ -17,11 +17,7 @@ from agents.benchmark.report.theme import Look, Theme, columns, figure, legend, 
 
 Runs = Sequence[Sequence[tuple[int, float]]]
 """(step, value) of each training run"""
-VALUES = {
-    "start": "V at the start",
-    "better": "Q of an expert's first word",
-    "worse": "Q of a suboptimal first word",
-}
+VALUES = {key: name_of(f"rank/{key}") for key in ("start", "better", "worse")}
 """measurements of values, and their panels' titles"""
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 2))
 

@@ -107,8 +107,8 @@ def _draw_score(drawn: Figure, axis: Axes, theme: Theme, look: Look, score: Scor
     if not np.isnan(score.interval.low):
         width = 1.3 if score.hollow else 2.5
         axis.plot(score.interval, [place] * 2, color=look.colour, linewidth=width, solid_capstyle="round")
-    fill = {"markerfacecolor": theme.paper, "markeredgecolor": look.colour}
-    style: dict[str, Any] = fill if score.hollow else {"markeredgecolor": theme.paper}
+    empty = {"markerfacecolor": theme.paper, "markeredgecolor": look.colour}
+    style: dict[str, Any] = empty if score.hollow else {"markeredgecolor": theme.paper}
     low, high = axis.get_xlim()
     for place_among, dot in enumerate(score.dots):
         turn = _turn(score.dots, place_among, 0.004 * (high - low))
