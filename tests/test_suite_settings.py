@@ -52,6 +52,16 @@ def test_suites_that_learn_values_anew_leave_them_to_the_defaults(name):
             assert not {*cell.config} & {*DECIDED} - own, (experiment.name, cell.label)
 
 
+@pytest.mark.parametrize("name", sorted({*SUITES} - {*STAYING}))
+def test_values_are_used_and_left_out(name):
+    speaking = ("sarsa", "monte_carlo", "ilql", "cql", "psi", "q_sft", "utterance_ilql")  # by their values
+    for experiment in SUITES[name].experiments:
+        for cell in (cell for cell in experiment.cells if cell.agent in speaking):
+            assert not all(imitates(way) for way in cell.decodings), (experiment.name, cell.label)
+            if not all("rank" in way for way in cell.decodings):
+                assert any(imitates(way) for way in cell.decodings), (experiment.name, cell.label)
+
+
 def test_imitation_and_values_are_chosen_among_the_same_ways_to_speak():
     grid = perturbed(2, 8, top_p=(0.9,), clip=0.0)
     assert len(grid) == len(IMITATION) + 2 * 2

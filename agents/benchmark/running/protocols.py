@@ -35,8 +35,9 @@ def protocol_of(decoding: Mapping[str, Any]) -> str:
 
 
 def imitates(decoding: Mapping[str, Any]) -> bool:
-    """Whether it leaves out values that it could have used: it says so by an ``advantage_weight`` of 0."""
-    return decoding.get("advantage_weight") == 0 and "rank" not in decoding
+    """Whether it leaves out values that it could have used: by a weight of 0, or one candidate."""
+    without = {"advantage_weight": 0, "q_weight": 0, "candidates": 1}
+    return "rank" not in decoding and any(decoding.get(name) == setting for name, setting in without.items())
 
 
 @dataclass(frozen=True)

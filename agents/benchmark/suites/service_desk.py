@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, ExactLearner, Experiment, Suite
-from agents.benchmark.suites.settings import GREEDY, IMITATION, LEARNED, Decodings, perturbed
+from agents.benchmark.suites.settings import CANDIDATES, GREEDY, IMITATION, LEARNED, Q_WEIGHTS, Decodings, perturbed
 
 FIT: dict[str, Any] = {
     "steps": 1000,
@@ -90,11 +90,11 @@ CELLS = (
     values("ArCHer", "archer", IMITATION, tau=0.9, awr_temperature=0.1),
     values("CQL", "cql", cql_weight=0.1, **AHEAD),
     imitation("Refit", "refit", shift_rewards=True),
-    values("utterance ILQL", "utterance_ilql", GREEDY, tau=0.9),
+    values("utterance ILQL", "utterance_ilql", CANDIDATES, tau=0.9),
     imitation("OREO", "oreo", beta=0.1),
-    values("psi", "psi"),
+    values("psi", "psi", **AHEAD),
     Cell("DT", "decision_transformer", {"bins": 8}, GO_ON_FIT, TARGETS, start="BC"),
-    values("Q-SFT", "q_sft", IMITATION),
+    values("Q-SFT", "q_sft", Q_WEIGHTS),
     imitation("GRPO, logged", "grpo", GENTLE, weights="topr", behaviour="start"),
     imitation("KTO", "kto", GENTLE),
     Cell("PPO", "ppo", {"kl_coef": 0.01, "epochs": 2, "minibatches": 2}, LIVE_FIT, IMITATION, start="BC", live=1.0),

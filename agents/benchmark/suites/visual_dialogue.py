@@ -9,7 +9,7 @@ from typing import Any
 
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Suite
 from agents.benchmark.suites.settings import (
-    GREEDY,
+    CANDIDATES,
     IMITATION,
     LEARNED,
     OFFLINE_GRPO,
@@ -17,7 +17,6 @@ from agents.benchmark.suites.settings import (
     Decodings,
     greedily,
     perturbed,
-    weights,
 )
 
 BASE_FIT: dict[str, Any] = {"steps": 1500, "batch_size": 32, "lr": 3e-3, "warmup_steps": 100, "final_lr": 0.1}
@@ -33,8 +32,7 @@ REWARDS = {
 WEIGHTS = perturbed(1, 2, 3, 8)
 DRAWN_TARGETS: Decodings = (*SAMPLED, *({"target": target} for target in (-2.0, -4.0, -8.0)))
 TARGETS: Decodings = (*DRAWN_TARGETS, *greedily(DRAWN_TARGETS))
-CANDIDATES: Decodings = (*GREEDY, {"candidates": 4}, {"candidates": 8})  # the likeliest question leaves no choice
-PSI_WEIGHTS: Decodings = (*weights(1, clip=None), *weights(1, clip=None, greedy=False))  # 1 is what they are made for
+PSI_WEIGHTS = perturbed(1, 2, 4, top_p=(0.95,))  # 1 is what they are made for
 
 BASE = Cell("BC", "bc", fit=BASE_FIT, decodings=IMITATION)
 SAME_BASE = Cell("BC", "bc", decodings=IMITATION, start="yn/BC", trained=False)  # it sees no rewards

@@ -10,6 +10,7 @@ from agents.benchmark.suites.settings import (
     LEARNED,
     OFFLINE_GRPO,
     ONE_TOKEN,
+    Q_WEIGHTS,
     SLOW_HEADS,
     Decodings,
     perturbed,
@@ -129,7 +130,6 @@ PLAY_FIT: dict[str, Any] = {
 GO_ON_FIT = {**PLAY_FIT, "steps": 800, "batch_size": 128, "lr": 1e-3, "warmup_steps": 20}
 PLAY_VALUES: dict[str, Any] = {**LEARNED, "gamma": 0.99}
 PLAY_WEIGHTS = perturbed(2, 8, 16, 32)
-Q_WEIGHTS = tuple({"q_weight": w, **way} for w in (0, 4, 16, 64) for way in IMITATION[:4])
 AHEAD: dict[str, Any] = {"backup": "utterance"}
 """Targets are means over what follows: the return of a guess is largely chance, and an expectile takes luck for
 skill."""
