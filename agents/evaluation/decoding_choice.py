@@ -42,14 +42,14 @@ class Choice:
     def best(self) -> Tried:
         """The decoding with the highest mean return; of equal ones the first, since grids begin with the simplest.
 
-        Its lead over the others may be noise; it is then as good as they are. The best of many looks better than it is,
-        so its return here is too high: report its return on other episodes.
+        Its lead over the others may be noise. The best of many estimates is too high on average, so report its return
+        on other episodes.
         """
         return max(self.tried, key=lambda one: one.mean)
 
     @property
     def alone(self) -> Tried | None:
-        """The best decoding without values, in a grid that also has decodings with values."""
+        """The best decoding that switches the values off; None if no decoding does."""
         plain = [d for d in self.tried if d.decoding.get("advantage_weight") == 0 or d.decoding.get("candidates") == 1]
         return max(plain, key=lambda one: one.mean, default=None)
 
