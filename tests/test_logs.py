@@ -1,4 +1,4 @@
-"""``Logs-v0``: the conversations of an imported log as an environment, and what every command makes of it."""
+"""``Logs-v0``, the environment of an imported log's conversations, and every command on it."""
 
 import dataclasses
 import json

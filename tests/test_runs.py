@@ -1,4 +1,4 @@
-"""What a training run is made of: its environment, its seed, its options as they were typed."""
+"""Training runs: their environment, their seed, and their options from the command line."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""An agent behind OpenAI's protocol, asked by the official client: it says what its policy says, values included."""
+"""An agent behind OpenAI's protocol, with the official client: it says what its policy with values says."""
 
 import json
 import socket
