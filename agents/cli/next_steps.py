@@ -84,7 +84,7 @@ def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None)
     model: Step = [] if lm is None else ["--lm", lm]
     if data.provenance.get("rewards") == "none" or data.returns.min() == data.returns.max():
         return [OURS, "train", "bc", "--data", folder, *model, *out]
-    if data.provenance.get("rewards") or lm is not None:  # an imported log, or samples of a pretrained model
+    if data.provenance.get("rewards") or lm is not None:  # an imported log, or samples of a model
         return [OURS, "train", "refit", "--data", folder, *model, *out]
     # An expectile near 1 takes luck for skill if the environment's answers between utterances are random.
     tau = "0.99" if _one_utterance(data) else "0.9"
