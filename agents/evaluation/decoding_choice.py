@@ -49,7 +49,7 @@ class Choice:
 
     @property
     def alone(self) -> Tried | None:
-        """The best decoding that switches the values off; None if no decoding does."""
+        """The best decoding without values: ``advantage_weight`` 0 or one of ``candidates``; None if none was tried."""
         plain = [d for d in self.tried if d.decoding.get("advantage_weight") == 0 or d.decoding.get("candidates") == 1]
         return max(plain, key=lambda one: one.mean, default=None)
 

@@ -21,7 +21,7 @@ class Chosen:
     episodes: int
     """how many were asked for of each decoding; a greedy decoding may play fewer, as it plays no context twice"""
     alone: int | None
-    """place in ``tried`` of the best decoding that switches the values off; None if no decoding does"""
+    """place in ``tried`` of ``Choice.alone``, the best decoding without values; None if none was tried"""
     tried: list[dict[str, Any]]
     """``decoding``, ``return``, ``error`` and ``episodes`` of each"""
 
