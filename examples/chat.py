@@ -1,9 +1,9 @@
-"""Talking to an agent: it answers for eight made-up services, as it learned from dialogues about them.
+"""Trains an agent on dialogues about eight made-up services, and lets you talk with it.
 
-python examples/chat.py                      # trains for some minutes, and keeps the agent
-python examples/chat.py --steps 0            # talks to the one that was kept
+python examples/chat.py                      # trains for some minutes, and saves the agent
+python examples/chat.py --steps 0            # talks to the saved agent
 
-``lang-envs chat RUN`` does the same with any trained agent whose tokenizer writes conversations, and more.
+``lang-envs chat RUN`` talks with any trained agent whose tokenizer has a chat template.
 """
 
 from pathlib import Path

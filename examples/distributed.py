@@ -1,9 +1,9 @@
-"""One agent, trained by any number of processes: each takes its share of the log, of the play and of the gradient.
+"""Trains one agent with any number of processes; each reads or plays its share of the episodes.
 
 python examples/distributed.py
 torchrun --nproc_per_node 2 examples/distributed.py
 
-With --out, start it again with as many processes as you like: it goes on where it was. See docs/scaling.md.
+With --out, a second start continues the run, with any number of processes. See docs/scaling.md.
 """
 
 from collections.abc import Mapping

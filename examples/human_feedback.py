@@ -1,7 +1,7 @@
-"""Learning from people's verdicts: replies in Taskmaster's dialogues that somebody approved of (1) or not (0).
+"""Trains agents on people's verdicts: replies in Taskmaster's dialogues that somebody approved of (1) or not (0).
 
-Nobody can be asked what they think of a new reply, so agents are judged by replies they have not seen: does an agent
-find an approved one likelier, token for token, than one that was not approved?
+Nobody rates new replies, so agents are measured on held-out replies: how often does an agent give an approved reply a
+higher probability, per token, than one that was not approved?
 
 Download TM-3-2020 or TM-4-2024 with its rewards from github.com/google-research-datasets/Taskmaster, then
 

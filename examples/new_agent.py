@@ -1,6 +1,7 @@
-"""An algorithm of one's own: a configuration and a loss. Sources, loop, checkpoints, decoding and saving are there.
+"""Adds an algorithm: a configuration and a loss. Sources, loop, checkpoints, decoding and saving exist already.
 
-This one is REINFORCE (Williams 1992): the episodes an agent has just played, the good ones made likelier.
+The algorithm is REINFORCE (Williams 1992): it makes the good ones of the episodes that the agent has just played
+likelier.
 
 python examples/new_agent.py
 """

@@ -1,4 +1,4 @@
-"""A task of one's own: its rules as text. Tokens, spaces, batching, recording and learning are derived from them.
+"""Adds a task: its rules over text. Tokens, spaces, batching, recording and learning follow from them.
 
 python examples/new_task.py
 """

@@ -1,4 +1,4 @@
-"""From logs to live episodes by the same call: an agent cannot tell where its episodes come from.
+"""Trains an agent on logs and then on live episodes, by the same call.
 
 python examples/online.py
 """

@@ -1,4 +1,4 @@
-"""The whole loop: an environment, logged episodes, an agent that learns from them, and what it says then.
+"""The whole loop: makes an environment, records episodes, trains an agent on them, and shows what the agent says.
 
 python examples/quickstart.py
 """

@@ -1,4 +1,4 @@
-"""Any language model behind an OpenAI-compatible server plays, and its episodes become a data set to learn from.
+"""Lets a language model behind an OpenAI-compatible server play, and records its episodes as a data set.
 
 Start a server first, for example one of these:
 

@@ -1,6 +1,6 @@
-"""A training run worth keeping: logged games, evaluation on the way, a log, checkpoints, and an agent on disk.
+"""Trains ILQL on logged games, with evaluations during training, a log, checkpoints, and a saved agent.
 
-Interrupt it and start it again: it goes on from its last checkpoint, to the same weights.
+If you interrupt it and start it again, it continues from its last checkpoint, to the same weights.
 
 python examples/train_ilql.py
 tensorboard --logdir runs/wordle

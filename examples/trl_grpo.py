@@ -1,4 +1,4 @@
-"""GRPO by TRL, in one of our environments: imitate players of mixed skill, then learn from games of one's own.
+"""Trains with TRL's GRPO in one of our environments: imitation of mixed players first, then the agent's own games.
 
 python examples/trl_grpo.py --seed 1
 """

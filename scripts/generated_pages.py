@@ -1,4 +1,4 @@
-"""What the scripts that write documentation pages share: with ``--check`` nothing is written, and stale pages told."""
+"""Shared by the scripts that write documentation pages; ``--check`` writes nothing and reports outdated pages."""
 
 import argparse
 from pathlib import Path

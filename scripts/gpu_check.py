@@ -1,7 +1,7 @@
-"""Measures training and decoding on a graphics card, and one dialogue result with many seeds: ``gpu_check.sh`` runs it.
+"""Measures training and decoding on a graphics card, and one dialogue result with many seeds; ``gpu_check.sh`` runs it.
 
-Each part is a process of its own with a time limit, and keeps what it has measured in a JSON file of its name. A part
-that was stopped goes on after what it kept. ``summary.md`` has the tables of all that is there.
+Each part is a process with a time limit. It writes its measurements to a JSON file with its name. If a part is stopped,
+the next start continues after the measurements in this file. ``summary.md`` has the tables of all measurements.
 """
 
 from __future__ import annotations

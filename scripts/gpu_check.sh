@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What is to be measured on a machine with a graphics card, in 12 minutes: see docs/results/gpu/README.md.
+# Measures training and decoding on a machine with a graphics card, in 12 minutes: see docs/results/gpu/README.md.
 #
 #   scripts/gpu_check.sh [--tiny] [--only PART ...]
 #
-# Results go to $OUT, else to runs/gpu; called again it goes on where it was stopped. The interpreter is $PYTHON, else
-# that of .venv, else python3. Packages that it lacks come from the wheels in $WHEELS, else in .whl, without a network.
+# Results go to $OUT, or else to runs/gpu. A second call continues where the first was stopped. The interpreter is
+# $PYTHON, or else that of .venv, or else python3. Packages that it lacks are installed without a network, from the
+# wheels in $WHEELS, or else in .whl.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 python="${PYTHON:-python3}"

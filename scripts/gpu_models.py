@@ -1,4 +1,4 @@
-"""Models of known shapes with random weights, and how fast they learn and speak on the device there is."""
+"""Makes models of known shapes with random weights, and measures how fast they train and decode on this device."""
 
 from __future__ import annotations
 

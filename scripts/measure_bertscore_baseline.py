@@ -1,4 +1,4 @@
-"""Measures what random pairs of texts score, for ``lang_envs/rewards/bertscore_baselines.py``.
+"""Measures the mean BERTScore of random pairs of texts, for ``lang_envs/rewards/bertscore_baselines.py``.
 
     python scripts/measure_bertscore_baseline.py [--pairs 20000] [--encoder PATH]
 

@@ -1,4 +1,4 @@
-"""What the training scripts of the packaged text classifiers have in common."""
+"""Shared by the training scripts of the packaged text classifiers."""
 
 from pathlib import Path
 

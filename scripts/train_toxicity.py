@@ -2,9 +2,9 @@
 
     python scripts/train_toxicity.py --data "$LANG_ENVS_DATA"      # about 5 minutes on one core
 
-Embeddings of all-MiniLM-L6-v2 stay as they are; only a head of 49,409 numbers is learned, from people's labels:
+The embeddings of all-MiniLM-L6-v2 are frozen. Only a head of 49,409 numbers is trained, on people's labels:
 GoEmotions (anger, annoyance or disgust: 1), toxicity_cat (toxic: 1), the tones of the built-in comments, and gibberish
-(1, so that it does not pay to write what nobody can read). Prints the AUC on texts held out from training: GoEmotions'
+(1, so that agents are not rewarded for unreadable text). Prints the AUC on texts held out from training: GoEmotions'
 dev split, one fifth of toxicity_cat's comments, and built-in comments on posts not seen in training.
 """
 

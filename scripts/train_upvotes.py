@@ -3,9 +3,9 @@
     python scripts/train_upvotes.py                                          # a minute on one core
     python scripts/train_upvotes.py --comments comments_positive.csv comments_negative.csv --out mine
 
-Embeddings of all-MiniLM-L6-v2 stay as they are; only a head of 49,409 numbers is learned: whether a comment's score is
-positive. The packaged model is trained on the built-in comments, whose scores are made up; with ``--comments`` it is
-trained on real ones instead. Gibberish counts as not voted up. Prints the AUC on the comments of held-out parents.
+The embeddings of all-MiniLM-L6-v2 are frozen. Only a head of 49,409 numbers is trained, to predict whether a comment's
+score is positive. The packaged model is trained on the built-in comments, whose scores are made up; with ``--comments``
+it is trained on real ones instead. Gibberish counts as not voted up. Prints the AUC on comments of held-out parents.
 """
 
 import argparse

@@ -2,8 +2,8 @@
 
     python scripts/train_vocabulary.py --data "$LANG_ENVS_DATA"
 
-Only how often letters follow each other is learned from the files; none of their text is kept. The packaged file is
-not made anew by tests or by users: recorded data carry the tokenizer they were written in.
+The vocabulary is learned from the frequencies of byte sequences in the files; their text itself is not kept. Neither
+tests nor users make the packaged file again: recorded data contain the tokenizer that they were written with.
 """
 
 import argparse

@@ -1,9 +1,9 @@
 """Runs the recipes of docs/other_libraries.md whose libraries are not installed beside this package.
 
-Each library gets an environment of its own in build/others, which is made anew where it is not there. A recipe that
-begins with the line ``# server: lang-envs ...`` is for a library that cannot share an environment with this package:
-its own is without it, and that command runs beside it in the environment of this script. At the end a table says of
-each: its version, whether the recipe ran, and why not.
+Each library gets its own environment in build/others, which is made if it does not exist. A recipe that begins with the
+line ``# server: lang-envs ...`` is for a library that cannot share an environment with this package. The library's
+environment is then without this package, and the command in the line runs beside it in the environment of this script.
+At the end a table shows for each library its version, and whether its recipe ran or why it did not.
 
 python scripts/try_other_libraries.py [LIBRARY ...]
 """

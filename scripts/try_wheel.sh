@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the wheel, installs it into a fresh environment outside of this checkout, and takes the README's ways in there.
-# Needs a package index, and PYTHON where python3.11 is not on the path. Most of its minutes are pip's: where a FOLDER is
-# named (scripts/try_wheel.sh FOLDER), the environment stays there for the next time.
+# Builds the wheel, installs it into a fresh environment outside of this checkout, and tries the README's examples there.
+# It needs a package index, and PYTHON if python3.11 is not on the path. pip takes most of the time. With a FOLDER
+# (scripts/try_wheel.sh FOLDER) the environment is kept there for the next time.
 set -euo pipefail
 
 root="$(cd "$(dirname "$0")/.." && pwd)"

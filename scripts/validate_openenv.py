@@ -1,8 +1,8 @@
 """Runs OpenEnv's validation, up to its highest level, on an exported folder of every environment.
 
-OpenEnv's own provider starts containers. The one here starts the folder's server in this process, on a port of the
-loopback device, and needs neither a container nor a network. What a sandbox alone can enforce is skipped, and the
-report says so.
+OpenEnv's own provider starts containers. The provider here starts the folder's server in this process, on a port of the
+loopback device, and needs neither a container nor a network. Checks that need a sandbox are skipped, and the report
+says so.
 
     python scripts/validate_openenv.py [ID ...]
 """

@@ -1,6 +1,6 @@
 """Writes ``docs/agents``: a page for each file of algorithms, from its docstring and the dataclasses of its settings.
 
-With ``--check`` it says which pages are out of date, and fails if any is.
+With ``--check`` it writes nothing, names the pages that are out of date, and fails if there are any.
 """
 
 import ast

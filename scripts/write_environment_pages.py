@@ -1,6 +1,6 @@
 """Writes ``docs/environments``: a page for each environment, from its docstring, reference returns and an episode.
 
-With ``--check`` it says which pages are out of date, and fails if any is.
+With ``--check`` it writes nothing, names the pages that are out of date, and fails if there are any.
 """
 
 import inspect

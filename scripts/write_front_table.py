@@ -1,4 +1,4 @@
-"""Writes the table on the README's front from the committed results: a row for each task, a column for each method."""
+"""Writes the README's table from the committed results: a row for each task, a column for each method."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A headless Chromium, spoken to over its debugging pipe: nothing is needed beside the browser itself.
+"""Controls a headless Chromium over its debugging pipe, without any package besides the browser.
 
 Messages are JSON, each ended by a zero byte (https://chromedevtools.github.io/devtools-protocol).
 """

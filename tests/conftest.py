@@ -1,4 +1,4 @@
-"""Every test runs offline, on one thread, with the real data folder only where ``LANG_ENVS_DATA`` names one."""
+"""Makes every test run offline and on one thread, with real data only if ``LANG_ENVS_DATA`` names their folder."""
 
 import os
 from pathlib import Path

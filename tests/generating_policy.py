@@ -1,4 +1,4 @@
-"""A policy as one would write it with transformers alone: ``generate`` reads the whole history anew at every turn."""
+"""A policy written with transformers alone: its ``generate`` reads the whole history again at every turn."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A small task for the tests: chance, replies of many lengths, info of every type, termination, a turn limit."""
+"""A small task for the tests, with randomness, replies of many lengths, info of every type, and a turn limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders as ``lang-envs import`` makes them, by hand."""
+"""Makes folders like those of ``lang-envs import``, by hand."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""For tests that interrupt a process."""
+"""Starts and interrupts processes, for tests."""
 
 import signal
 

@@ -1,4 +1,4 @@
-"""A small tokenizer of Llama's kind: it begins a text with <s>, marks blanks, and can have holes among its ids."""
+"""A small tokenizer like Llama's: it begins a text with <s>, marks blanks, and can have gaps in its ids."""
 
 from tokenizers import Tokenizer, decoders, models, normalizers, processors
 from transformers import PreTrainedTokenizerFast

@@ -1,4 +1,4 @@
-"""A hub of this process: the part of the Hugging Face hub's protocol that pushing and fetching need, in memory."""
+"""A hub in this process, in memory: the part of the Hugging Face hub's protocol that pushing and fetching need."""
 
 import base64
 import hashlib

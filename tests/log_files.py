@@ -1,4 +1,4 @@
-"""Logs of every layout: what is said in each conversation, by its number."""
+"""Makes logs of every layout; the texts of each conversation depend on its number."""
 
 from lang_envs.tokenizers import text_tokenizer
 

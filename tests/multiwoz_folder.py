@@ -1,4 +1,4 @@
-"""A folder in MultiWOZ 2.1's layout with databases of a few entries, small enough to know every answer by hand."""
+"""Makes a folder in MultiWOZ 2.1's layout, with databases so small that every answer is known by hand."""
 
 import json
 

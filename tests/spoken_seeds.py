@@ -1,4 +1,4 @@
-"""Who speaks in episodes of which range of seeds (``lang_envs.seeds``), seen from the environment."""
+"""Records from the environment's side which policies play episodes of which range of seeds (``lang_envs.seeds``)."""
 
 from collections import defaultdict
 

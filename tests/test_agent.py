@@ -1,4 +1,4 @@
-"""What every agent does: build its model, play, save, load."""
+"""Every agent builds its model, plays, saves and loads."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One tester for all agents: what must hold of whatever is in ``AGENTS``, an agent added tomorrow included."""
+"""Checks that every agent in ``AGENTS`` must pass, agents added later included."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""Targets that look further ahead than one token: against a loop, in a table, and on a long chain."""
+"""Backups over more than one token: against a plain loop, in a table, and on a long chain."""
 
 import warnings
 

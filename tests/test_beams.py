@@ -1,4 +1,4 @@
-"""Beam search: the tokens of ``generate``, the best there are, whatever the batch."""
+"""Beam search: the same tokens as ``generate``, the best sequences, and no effect of the batch."""
 
 import itertools
 from functools import partial

@@ -1,4 +1,4 @@
-"""BERTScore: the numbers of the package bert_score given one pair at a time, and where ours are meant to differ."""
+"""BERTScore: the numbers of the package bert_score for one pair at a time, and the intended differences from it."""
 
 import csv
 

@@ -1,4 +1,4 @@
-"""Who records a data set changes none of its bytes."""
+"""A data set has the same bytes however many processes record it."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Files that are not what was written are refused, and named."""
+"""Files that differ from what was written are refused, and the error names them."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Locks and folders that vanish: one at a time writes, and what is written can be found, or an error says so."""
+"""Locks, and folders that vanish: only one process writes at a time, and an error says if its result was lost."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What judges comments: the packaged heads, models of others, and the rewards made of their probabilities."""
+"""Classifiers of comments: the packaged heads, models of others, and the rewards made from their probabilities."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""CONTRIBUTING.md knows its way about: its tree and its answers name what exists, and the tree all of it."""
+"""CONTRIBUTING.md: its tree names all files, and its tree and its answers name only what exists."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Opening corpus files: every compression, and every fault named."""
+"""Opening corpus files: every compression, and an error that names each fault."""
 
 import bz2
 import csv

@@ -1,4 +1,4 @@
-"""``lang-envs record samples`` and ``lang-envs export``, as they are typed."""
+"""``lang-envs record samples`` and ``lang-envs export``, from their command lines."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The Decision Transformer: where its tokens stand, its loss against a plain loop, what it says for which return."""
+"""The Decision Transformer: the places of its return tokens, its loss against a plain loop, its words for a return."""
 
 from pathlib import Path
 from typing import Any

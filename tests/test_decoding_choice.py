@@ -1,4 +1,4 @@
-"""Choosing how an agent speaks: what is tried, from which starts, what is kept, and that training does not see it."""
+"""The choice of a decoding: the grid, the starts, what is saved, and that training does not depend on it."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The task Dialogue, its scripted policies and its recipes; the models behind the rewards are tested by themselves."""
+"""The task Dialogue, its scripted policies and its recipes; other files test the models behind its rewards."""
 
 import gymnasium as gym
 import numpy as np

@@ -1,4 +1,4 @@
-"""Several processes: two that torchrun starts train as one does, and go on from each other's checkpoints."""
+"""Several processes: two that torchrun starts train to the same result as one, and resume each other's checkpoints."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Text encoders: embeddings as transformers makes them of one text at a time, whatever stands beside it."""
+"""Text encoders: embeddings equal those of transformers for one text at a time, whatever else is in the batch."""
 
 import random
 import threading

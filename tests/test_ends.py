@@ -1,4 +1,4 @@
-"""A model with several ends of a turn: the environment's end token has the probability of all, and no other is said."""
+"""Models with several end tokens: the environment's end token gets the probability of all; others are never said."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Exact learners in a benchmark: measured once, shown beside the agents, of no consequence to anything else."""
+"""Exact learners in a benchmark: they are measured once and shown with the agents, and change no other result."""
 
 import dataclasses
 import json
@@ -150,7 +150,7 @@ def test_what_cannot_be_is_refused(tmp_path):
             ExactLearner("x", "ilql", **settings)
     reviews = Experiment("r", "r", "r", Data("movie-review", 10), "MovieReview-v0", EXPERIMENT.cells, exact=LEARNERS)
     with pytest.raises(
-        ValueError, match=r"'imitation': exact learners know the states of Wordle and ServiceDesk alone, not .*Review"
+        ValueError, match=r"'imitation': exact learners know only the states of Wordle and ServiceDesk, not .*Review"
     ):
         run(Suite("r", "r", (reviews,)), tmp_path / "r")
     wrong = dataclasses.replace(EXPERIMENT, exact=(ExactLearner("x", "dreams"),))

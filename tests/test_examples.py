@@ -1,4 +1,4 @@
-"""Every example runs, with few steps, and says what it is there to say."""
+"""Every example runs, with few steps, and prints what it should."""
 
 import json
 import runpy

@@ -1,4 +1,4 @@
-"""Where a benchmark's cells run changes nothing, and neither does what is logged beside."""
+"""Results of a benchmark depend neither on where its cells run nor on additional logging."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What agents think of tokens, ``lang-envs explain``, and the commands of its page in the docs."""
+"""Values of each token, ``lang-envs explain``, and the commands of its page in the docs."""
 
 import re
 import shlex

@@ -1,4 +1,4 @@
-"""No name that is read from a file leads out of its folder, and nothing is removed that was not made here."""
+"""No name that is read from a file leads out of its folder, and only files that this package made are removed."""
 
 import dataclasses
 import json

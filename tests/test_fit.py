@@ -1,4 +1,4 @@
-"""The training loop: the same run however it is cut into parts, batches and processes; its log and its checkpoints."""
+"""The training loop: the same result however it is divided into calls, batches and processes; log and checkpoints."""
 
 import io
 import json

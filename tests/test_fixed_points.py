@@ -1,6 +1,6 @@
-"""What each agent converges to on MovieReview, against the exact values: seconds of training, no sampling noise.
+"""The fixed point of each agent on MovieReview, against the exact values: seconds of training, no sampling noise.
 
-The log holds every review exactly as often as its share says, and every step sees all of it.
+The log holds every review exactly in proportion to its share, and every step reads the whole log.
 """
 
 import gymnasium as gym

@@ -1,4 +1,4 @@
-"""What ArCHer and OREO converge to on MovieReview: values of utterances or states, and the policy they make."""
+"""The fixed points of ArCHer and OREO on MovieReview: values of utterances or states, and the policies from them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What AWR, CQL, psi-learning and ILQL per utterance converge to on MovieReview, against the exact values."""
+"""The fixed points of AWR, CQL, psi-learning and ILQL per utterance on MovieReview, against the exact values."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""The prepared measurements on a graphics card: here, that they run, count and go on where they were stopped."""
+"""The measurements for a graphics card: that they run, count, and continue where they were stopped."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on our environments: what it is given is what was played, and the model that played it said so."""
+"""TRL's GRPOTrainer on our environments: it gets the played tokens, and their log-probabilities under the model."""
 
 import copy
 import json

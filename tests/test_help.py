@@ -1,4 +1,4 @@
-"""What ``--help`` teaches: its examples can be typed, and every option says what it means."""
+"""The text of ``--help``: its examples can be typed, and every option is described."""
 
 import dataclasses
 import re

@@ -1,4 +1,4 @@
-"""Servers that are slow, endless, broken or spying: each ends in words and within limits, and no secret is shown."""
+"""Servers that are slow, endless, broken or malicious: requests end within limits, and errors show no secret."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""Pushing and fetching, against a hub of this process: what comes back is what was sent, and nothing else leaves."""
+"""Pushing and fetching, with a hub in this process: what comes back is what was sent, and nothing else is sent."""
 
 import json
 

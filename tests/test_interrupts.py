@@ -1,4 +1,4 @@
-"""A command that is interrupted ends soon, says how to go on, leaves no process behind, and is gone on with."""
+"""An interrupted command ends soon, says how to continue, leaves no process behind, and can be continued."""
 
 import os
 import signal

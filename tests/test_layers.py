@@ -1,4 +1,4 @@
-"""How the three packages may depend on each other, and where chance may come from."""
+"""The allowed imports between the three packages, and the allowed sources of random numbers."""
 
 import ast
 import subprocess

@@ -1,4 +1,4 @@
-"""Every agent on the layouts of models people have: it trains, is saved, is opened by the library, and speaks alike."""
+"""Every agent on common model layouts: it trains, saves, is opened by the library, and then says the same."""
 
 import math
 from collections.abc import Sequence

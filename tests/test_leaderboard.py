@@ -1,4 +1,4 @@
-"""The leaderboard: the committed page is what the command writes, and every figure of a small one is the right one."""
+"""The leaderboard: the committed page is what the command writes, and all figures of a small page are right."""
 
 import re
 from pathlib import Path

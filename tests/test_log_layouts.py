@@ -1,4 +1,4 @@
-"""Layouts of logs: each is recognised, odd rows of each are read as they were meant or left out in words."""
+"""Layouts of logs: each is recognised; odd rows are read as they were meant, or left out with a reason."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a file of every layout to an agent that talks, in four commands."""
+"""From a log of each layout to an agent that chats, in four commands."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""``Logs-v0``: the conversations of an imported log as an environment, and what every command makes of it."""
+"""``Logs-v0``, the environment of an imported log's conversations, and every command on it."""
 
 import dataclasses
 import json
@@ -270,7 +270,7 @@ def trained(shop, tmp_path_factory):
 
 def test_training_says_once_that_nothing_is_chosen(shop, tmp_path, capsys):
     few = ("--steps", 1, "--batch-size", 2, "--decoding-episodes", 2)
-    with pytest.warns(UserWarning, match="No decoding was chosen: nothing says what a reply is worth") as told:
+    with pytest.warns(UserWarning, match="No decoding was chosen: the environment has no reward") as told:
         assert call(capsys, "train", "bc", "--data", shop, "--out", tmp_path / "a", *few)[0] == 0
     assert sum("No decoding" in str(one.message) for one in told) == 1
     assert not (tmp_path / "a" / "decoding.json").exists()
@@ -328,7 +328,7 @@ def test_where_nothing_is_paid_a_distilled_model_claims_no_return(trained, tmp_p
     code, out, error = call(capsys, "distil", trained, "--out", tmp_path / "plain", *few)
     assert code == 0 and "divergence" in out and "return of" not in out and "not known" in out, error
     card = (tmp_path / "plain" / "README.md").read_text()
-    assert "What both earn is not known" in card and "| return" not in card
+    assert "The returns of both are unknown" in card and "| return" not in card
 
 
 def test_a_folder_may_be_moved(shop, tmp_path, capsys):

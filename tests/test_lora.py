@@ -1,4 +1,4 @@
-"""Adapters: what is trained, what is shared, what is written, and a run that goes on from its checkpoint."""
+"""Adapters: what is trained, shared and saved, and a run that continues from its checkpoint."""
 
 import copy
 import shutil

@@ -1,4 +1,4 @@
-"""GRPO: its loss and its advantages against plain loops, what it learns, and what it refuses."""
+"""GRPO: its loss and its advantages against plain loops, what it learns, and the settings it refuses."""
 
 import dataclasses
 from typing import Any

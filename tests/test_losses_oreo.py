@@ -1,4 +1,4 @@
-"""OREO's loss and its gradient, against a plain loop over episodes and tokens; what it keeps, and how it is asked."""
+"""OREO's loss and its gradient, against a plain loop over episodes and tokens; what it saves and refuses."""
 
 import dataclasses
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Conversations as tokens: as the template writes them, to the token, at every turn; and texts that are no control."""
+"""Conversations as tokens: exactly as the template writes them, at every turn; texts never become control tokens."""
 
 import gc
 import itertools

@@ -1,4 +1,4 @@
-"""What the benchmark measures beside returns, against hand-made episodes."""
+"""The benchmark's measures besides returns, on hand-made episodes."""
 
 import dataclasses
 import math

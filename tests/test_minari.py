@@ -1,4 +1,4 @@
-"""Minari: the environment's own observations there, and every field of an episode back."""
+"""Export to Minari keeps the environment's observations, and import restores every field of an episode."""
 
 import json
 import os

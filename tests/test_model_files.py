@@ -1,4 +1,4 @@
-"""Sources of a model: GGUF files are converted once and whole, names are found, what is missing is told in words."""
+"""Sources of a model: GGUF files are converted once, names are found, and errors say what is missing."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What every command says may come next: read by the command line's own parser, so that it can be typed."""
+"""The next commands that every command prints: the command line's parser accepts each of them."""
 
 import shlex
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Nothing that is loaded brings code along: no pickles, no code of a model's folder, no ``eval``, in no source file."""
+"""Loading files runs no code from them: no source file uses pickles, code of a model's folder, or ``eval``."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""A file names a module: it is imported where a person asked for it, and nowhere else."""
+"""A module that a file names is imported only if the user asked for it."""
 
 import json
 import sys

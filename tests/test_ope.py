@@ -1,4 +1,4 @@
-"""Off-policy estimates beside what is exact: hand-written numbers, every review of MovieReview, a small Wordle."""
+"""Off-policy estimates against exact values: hand-written numbers, every review of MovieReview, a small Wordle."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What is in the wheel, told from ``pyproject.toml`` and the files on disk: all that the packages need, and no more.
+"""The content of the wheel, from ``pyproject.toml`` and the files on disk: all that the packages need, and no more.
 
 ``scripts/try_wheel.sh`` builds it and tries it in a fresh environment, which takes minutes.
 """

@@ -1,4 +1,4 @@
-"""Numbers that would end a long job late: refused where they are given, with the task, the turn and the utterance."""
+"""Rewards and info that no record can hold are refused at once; the error names task, turn and utterance."""
 
 import re
 from fractions import Fraction

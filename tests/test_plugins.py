@@ -1,4 +1,4 @@
-"""What others bring is found: by what their package offers, by its module and name, and in the current folder."""
+"""Code of others is found: by entry points of their package, by its module and name, and in the current folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""``LMPolicy``: the tokens of ``generate``, exact log-probabilities, rows apart from each other, a past kept."""
+"""``LMPolicy``: the tokens of ``generate``, exact log-probabilities, independent rows, and its cache."""
 
 import numpy as np
 import pytest

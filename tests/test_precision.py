@@ -1,4 +1,4 @@
-"""Weights in bfloat16: what is rounded and what is not, training as good as in float32, and going on bit for bit."""
+"""Weights in bfloat16: what is rounded, training as good as in float32, and resuming bit for bit."""
 
 from pathlib import Path
 from typing import Any

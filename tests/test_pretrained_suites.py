@@ -1,4 +1,4 @@
-"""A suite whose language model was trained elsewhere: it speaks its tokens, plays as it comes, and is learned from."""
+"""Suites with a pretrained language model: its tokenizer is used, it plays untrained, and agents start from it."""
 
 import dataclasses
 import json

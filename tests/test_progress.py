@@ -1,4 +1,4 @@
-"""What is said of how far something is, where no terminal is looking."""
+"""Progress messages without a terminal."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Readers of multiple-choice questions: each layout, each container, and what is wrong with a file in words."""
+"""Readers of multiple-choice questions: each layout, each container, and errors that say what is wrong with a file."""
 
 import csv
 import gzip

@@ -1,4 +1,4 @@
-"""Ranking by each kind of score, what it may not depend on, and the oracle."""
+"""Ranking of candidates by each kind of score, its independence of the batch, and the oracle."""
 
 import gymnasium as gym
 import numpy as np

@@ -1,4 +1,4 @@
-"""Corpora that were read before are not read again, and never given as they were before they changed."""
+"""A corpus is read only once, and is read again after its files have changed."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""The README says what is true: its ways in run, its figures are the committed ones, its pages name all there is."""
+"""The README is right: its commands run, its figures are the committed ones, and its tables are complete."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""The named data sets: what they hold, at a small size, and the paper's figures on the paper's words."""
+"""The recipes: their content at a small size, and the paper's figures on the paper's word list."""
 
 import json
 

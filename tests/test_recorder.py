@@ -1,4 +1,4 @@
-"""Recording: exact, resumable after any interruption, never half-visible; and RecordEpisodes around any loop."""
+"""Recording is exact, resumes after any interruption and is never visible in part; RecordEpisodes works in any loop."""
 
 import dataclasses
 import errno

@@ -1,4 +1,4 @@
-"""Commenting on Reddit: what is shown, what is paid, who comments, and how logs become episodes."""
+"""The task Reddit: observations, rewards, scripted policies, and episodes from logs."""
 
 import gymnasium as gym
 import numpy as np

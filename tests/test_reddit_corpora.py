@@ -1,4 +1,4 @@
-"""Reddit comments from every layout, and what is left out of messy files."""
+"""Readers of Reddit comments: every layout, and the rows of messy files that are left out."""
 
 import gzip
 import json

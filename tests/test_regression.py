@@ -1,4 +1,4 @@
-"""Similarity by a sequence-regression model: the model's number for each pair, in any company."""
+"""Similarity by a sequence-regression model: the model's number for each pair, whatever else is in the batch."""
 
 import numpy as np
 import pytest

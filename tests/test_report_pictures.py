@@ -1,4 +1,4 @@
-"""The report's pictures as they are drawn: every line is seen, no text lies on another, and words say the same."""
+"""The report's pictures: every line is visible, no texts overlap, and the alternative texts agree with them."""
 
 import re
 import xml.etree.ElementTree as ET

@@ -1,4 +1,4 @@
-"""Columns of a table that tell no row from another, and the names of its columns."""
+"""The report's tables: columns with the same value in all rows are left out, and columns have names."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What agents say from one start, side by side."""
+"""The report's transcripts of agents from one start, side by side."""
 
 from agents.benchmark import Baseline, Cell, Data, Experiment
 from agents.benchmark.report.outcome import Outcome

@@ -1,4 +1,4 @@
-"""The sentence that a report opens with, on outcomes made by hand."""
+"""The opening sentence of a report, on hand-made outcomes."""
 
 import dataclasses
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""What a training run is made of: its environment, its seed, its options as they were typed."""
+"""Training runs: their environment, their seed, and their options from the command line."""
 
 import copy
 import dataclasses
@@ -72,7 +72,7 @@ def test_an_environment_of_other_tokens_is_refused(tmp_path):
     loaded = load(tmp_path)
     assert isinstance(loaded, Agent)
     assert environment_of(tmp_path, loaded, "MovieReview-v0", rows=1).num_envs == 1
-    with pytest.raises(ValueError, match="speaks another tokenizer's tokens"):
+    with pytest.raises(ValueError, match="has another tokenizer than the environment"):
         environment_of(tmp_path, loaded, "Wordle-v0", rows=1)
     with pytest.raises(ValueError, match="does not say which environment"):
         environment_of(tmp_path, loaded)

@@ -1,4 +1,4 @@
-"""Several answers to the same contexts: what is comparable, what is drawn anew, what is counted and resumed."""
+"""Recording several answers to each context: what the answers share, what is drawn for each, counting and resuming."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A saved agent is what was saved, or it is refused by the name of the file; a save can be stopped at any instant."""
+"""A loaded agent is what was saved, or an error names the damaged file; a save can be stopped at any instant."""
 
 import builtins
 import io

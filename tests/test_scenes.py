@@ -1,4 +1,4 @@
-"""The built-in scenes: that they fit together, what questions are understood, and what the guesser makes of answers."""
+"""The built-in scenes: their consistency, the questions that are understood, and the guesser's use of answers."""
 
 import numpy as np
 import pytest

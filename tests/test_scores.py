@@ -1,4 +1,4 @@
-"""Reference returns: what is committed is what is measured."""
+"""Reference returns: the committed figures equal measured ones."""
 
 import gymnasium as gym
 import numpy as np

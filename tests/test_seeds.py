@@ -1,4 +1,4 @@
-"""Every purpose has seeds of its own, and those of committed results stay what they were."""
+"""Every purpose has its own range of seeds, and the seeds of committed results do not change."""
 
 import itertools
 import sys

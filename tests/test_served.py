@@ -1,4 +1,4 @@
-"""Policies behind a server: what is sent, what becomes of the answer, and every way in which a server can fail."""
+"""Policies behind a server: the requests, the use of the answers, and every way in which a server can fail."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Served models that speak the environment's tokens; several servers of one model."""
+"""Served models that return the environment's tokens; several servers of one model."""
 
 import logging
 

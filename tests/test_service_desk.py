@@ -1,4 +1,4 @@
-"""The service desk: its world, how an agent is read, the user's rules, scripted desks and their values, the log."""
+"""The service desk: its world, the reading of an agent's words, the user's rules, scripted desks, values, the log."""
 
 import itertools
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The table of acts that is learned from a log of the service desk: its equations, how it speaks, what it earns."""
+"""The table that is learned from a log of the service desk: its equations, its decoding, its return."""
 
 import itertools
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""An agent behind OpenAI's protocol, asked by the official client: it says what its policy says, values included."""
+"""An agent behind OpenAI's protocol, with the official client: it says what its policy with values says."""
 
 import json
 import socket
@@ -256,7 +256,7 @@ def test_a_request_that_cannot_be_met_is_refused_in_words(client, wrong, words):
         ([{"role": "user", "content": 3}], "a message has a role"),
         ([{"role": "nobody", "content": "x"}], "a message has a role"),
         ([{"role": "user", "content": [{"type": "image_url"}]}], "parts of the type 'text'"),
-        ([*HELLO, {"role": "assistant", "content": "yes"}], "end with one of the user"),
+        ([*HELLO, {"role": "assistant", "content": "yes"}], "end with the user"),
         ([{"role": "user", "content": "word " * 200}], "between 1 and 95"),
     ],
 )
@@ -301,7 +301,7 @@ def test_agents_that_speak_in_ways_of_their_own(name):
         asked = {"model": "clerk", "prompt": "what", "seed": 7}
         assert client.completions.create(**asked).choices[0].text == text_of(turn.tokens.tolist())
         if name == "utterance_ilql":
-            with pytest.raises(openai.BadRequestError, match="log-probabilities of what BestUtterance says"):
+            with pytest.raises(openai.BadRequestError, match="log-probabilities of the tokens of BestUtterance"):
                 client.completions.create(**asked, logprobs=0)
         else:
             logprobs = client.completions.create(**asked, logprobs=0).choices[0].logprobs.token_logprobs
@@ -352,7 +352,7 @@ def test_only_this_machine_is_loopback():
     assert [is_loopback(host) for host in ("127.0.0.1", "::1", "localhost", "0.0.0.0", "example.org")] == [True] * 3 + [
         False
     ] * 2
-    with socket.socket() as taken, pytest.warns(UserWarning, match="there is no key"):
+    with socket.socket() as taken, pytest.warns(UserWarning, match="checks no key"):
         taken.bind(("127.0.0.1", 0))
         make_server(make_agent(), "x", {}, "0.0.0.0", 0)
 

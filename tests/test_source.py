@@ -1,4 +1,4 @@
-"""Logged data, live play and mixtures of both: which episodes come, in which order, and what is refused."""
+"""Sources of logged, live and mixed episodes: which episodes come, in which order, and what is refused."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a task and an agent say, as tokens: the instruction, the markup that is chosen, texts that are no control."""
+"""Texts of tasks and agents as tokens: the instruction, the chosen markup; texts never become control tokens."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

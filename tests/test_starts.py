@@ -1,4 +1,4 @@
-"""Where evaluation episodes start: contexts are split once, none is played twice by who repeats himself."""
+"""The starts of evaluation episodes: contexts are split, and greedy policies play each context at most once."""
 
 import dataclasses
 

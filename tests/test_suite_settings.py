@@ -1,6 +1,6 @@
-"""Committed results can be made again: no setting that a default decides is left to it.
+"""Committed results can be reproduced: their suites set every setting and do not rely on defaults.
 
-This holds for the suites whose results stay. The others learn values as the agents' defaults say.
+This holds for the suites whose results stay. The others use the agents' defaults for values.
 """
 
 import json

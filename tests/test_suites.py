@@ -1,6 +1,6 @@
-"""Every suite runs, shrunk to seconds: its settings are ones its agents, recipes and environments take.
+"""Every suite runs, shrunk to seconds: its agents, recipes and environments take its settings.
 
-Those of SmolLM2, whose vocabulary makes a minute of the seconds, are only checked to be such ones.
+Suites of SmolLM2 are only checked and not run, because the large vocabulary makes them take a minute.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Text from data on a terminal, in a card, in tables and pictures: shown, never obeyed."""
+"""Text from data on a terminal, in a card, in tables and in pictures is shown as text, and has no other effect."""
 
 import io
 import json

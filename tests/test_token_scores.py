@@ -1,4 +1,4 @@
-"""Scores of tokens by parts of the vocabulary: the same numbers and gradients as of the whole table."""
+"""Scores of tokens, computed for parts of the vocabulary: the same numbers and gradients as for the whole."""
 
 import pytest
 import torch

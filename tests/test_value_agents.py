@@ -1,4 +1,4 @@
-"""AWR, CQL, psi-learning and ILQL per utterance: how they speak, and what their heads are made of."""
+"""AWR, CQL, psi-learning and ILQL per utterance: their decoding, and the structure of their heads."""
 
 import dataclasses
 import re

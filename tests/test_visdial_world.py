@@ -1,4 +1,4 @@
-"""Readers of dialogues about images on small files of each layout, sound and damaged; the world made of them."""
+"""Readers of dialogues about images, on small files of each layout, sound and damaged; the world made from them."""
 
 import json
 from zlib import crc32

@@ -1,4 +1,4 @@
-"""Visual dialogue: the rewards of each answer, when a dialogue ends, and who asks well."""
+"""Visual dialogue: the rewards of each answer, the end of a dialogue, and the scripted policies."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Tokenizers as they come: with holes among their ids, and with a token that begins every text."""
+"""Unusual tokenizers: with gaps in their ids, and with a token that begins every text."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Wordle's rules, its tokens, and that arrays and text play the same games."""
+"""Wordle's rules and tokens; its version in arrays and its version in text play the same games."""
 
 import hashlib
 import itertools

@@ -1,4 +1,4 @@
-"""Wordle's scripted policies: what they say, that it depends on their own generator alone, and what they score."""
+"""Wordle's scripted policies: their guesses, which depend on their own generator alone, and their returns."""
 
 import gymnasium as gym
 import numpy as np

@@ -1,4 +1,4 @@
-"""Wordle from tweets: reading the squares, and words that fit them."""
+"""Wordle from tweets: reading the coloured squares, and finding words that fit them."""
 
 import csv
 import gzip

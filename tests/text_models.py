@@ -1,4 +1,4 @@
-"""Tiny pretrained-looking text models with random weights, saved as the hub lays them out."""
+"""Tiny text models with random weights, saved in the layout of pretrained models on the hub."""
 
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import (

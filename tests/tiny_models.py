@@ -1,4 +1,4 @@
-"""Language models of few weights and sharp opinions, and a stand-in for an environment, for the tests."""
+"""Language models with few weights and sharp distributions, and a stand-in for an environment, for the tests."""
 
 from __future__ import annotations
 

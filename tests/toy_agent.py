@@ -1,4 +1,4 @@
-"""A language model of a few thousand weights, episodes made by chance, and an agent with dropout, for the tests."""
+"""A language model of a few thousand weights, random episodes, and an agent with dropout, for the tests."""
 
 from __future__ import annotations
 

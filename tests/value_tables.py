@@ -1,4 +1,4 @@
-"""``Values`` of a batch from whole tables of numbers, for losses that are checked against loops over those."""
+"""``Values`` of a batch from given tables of numbers, for losses that are compared with loops over these tables."""
 
 from agents.models.values import Values
 

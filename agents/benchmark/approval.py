@@ -1,12 +1,13 @@
-"""Whether people approve of replies of a kind: a judge learned from verdicts that no agent learns from.
+"""Predicts whether people approve of a reply: a judge that is trained on verdicts that no agent learns from.
 
     P(approved | reply r) = sigmoid(w . e(r) + b)              e is a sentence embedding
 
-Logistic regression with a penalty on w. It is a small model of two hundred verdicts: read its area under the ROC curve
-in the dialogues where agents are judged, of which it has seen none, before its opinions of them.
+The judge is a logistic regression with a penalty on w, a small model that is trained on two hundred verdicts. Before
+its verdicts on agents, read its area under the ROC curve. That is measured on the dialogues in which agents are judged,
+and the judge was trained on none of them.
 
-It knows kinds of replies, and not whether a reply is right. The context is left out on purpose: it is the same for
-every agent, and no context here has verdicts on two replies, from which one could learn which of them fits.
+The judge knows kinds of replies, and not whether a reply is right. It does not read the context. The context is the
+same for every agent. No context here has verdicts on two replies, so the data do not show which reply fits a context.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from lang_envs.rewards.encoder import Encoder
 
 Floats = NDArray[np.float64]
 LEARNED_FROM, JUDGED_ON = "validation", "test"
-_PENALTY = 1.0  # of the squared weights, beside the sum over verdicts
+_PENALTY = 1.0  # factor of the squared weights in the loss, which is a sum over verdicts
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +34,8 @@ class Judge:
 
     Attributes:
         weights: [D + 1], the last is b.
-        auc: on the verdicts of ``JUDGED_ON``: the probability that an approved reply is judged above another.
+        auc: area under the ROC curve on the verdicts of ``JUDGED_ON``: the probability that an approved reply scores
+            above one that was not approved.
     """
 
     weights: Floats
@@ -45,26 +47,26 @@ class Judge:
 
 
 def features(replies: Sequence[str]) -> Floats:
-    """What is judged, [n, D + 1]."""
+    """The inputs of the regression, [n, D + 1]: the embedding of each reply, and 1 for b."""
     said = _encoder().embed(list(replies))  # [n, D]
     return np.concatenate([said, np.ones((len(said), 1))], 1).astype(np.float64)
 
 
 @cache
 def _encoder() -> Encoder:
-    """One for all judgements, which share texts."""
+    """One encoder for all calls, because it keeps the embeddings of recent texts."""
     return Encoder()
 
 
 @cache
 def judge(path: str | None = None) -> Judge:
-    """The judge of Taskmaster's replies, learned from the verdicts of ``LEARNED_FROM``; requests do not count.
+    """The judge of Taskmaster's replies, trained on the verdicts of ``LEARNED_FROM``; API calls are left out.
 
     Args:
-        path: of the files with verdicts; by default those in the folder that ``LANG_ENVS_DATA`` names.
+        path: folder of the files with verdicts; by default the one in the folder that ``LANG_ENVS_DATA`` names.
 
     Raises:
-        CorpusError: where there are none.
+        CorpusError: there are no such files.
     """
     x, y = _verdicts(LEARNED_FROM, path)
     weights = fit(x, y)
@@ -80,7 +82,10 @@ def _verdicts(split: str, path: str | None) -> tuple[Floats, Floats]:
 
 
 def fit(x: Floats, y: Floats) -> Floats:
-    """The weights [D'] that make verdicts y [n], 0 or 1, likeliest given x [n, D'], less the penalty on all but b."""
+    """The weights [D'] with the highest penalised likelihood of verdicts y [n], 0 or 1, given x [n, D'].
+
+    b, the last weight, has no penalty.
+    """
     from scipy.optimize import minimize
 
     def loss(w: Floats) -> tuple[float, Floats]:

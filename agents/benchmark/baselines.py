@@ -1,4 +1,4 @@
-"""Policies that are not trained, by the names that experiments use for them."""
+"""Makes policies that are not trained, by the names that experiments use for them."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ if TYPE_CHECKING:
 
 Histories = Sequence[NDArray[np.int32]]
 Make = Callable[..., Policy]
-"""``make(env, **options)`` -> a policy that speaks the environment's tokens."""
+"""``make(env, **options)`` -> a policy in the environment's tokens."""
 
 
 def make_policy(name: str, env: TokenVectorEnv, **options: Any) -> Policy:
-    """A policy that is not trained, by the name it has for the environment's task.
+    """A policy that is not trained, by its name.
 
-    "random_tokens" plays every task. One of an installed package, or at "module:Name", is called as a ``Make``.
+    Args:
+        name: "random_tokens", which plays every task; a name in ``POLICIES`` for the environment's task; or a name that
+            an installed package registers, or "module:Name", of a ``Make``.
+        env: the environment it plays in.
+        **options: arguments of the policy.
 
     Raises:
         ValueError: the task has no policy of that name.
@@ -33,13 +37,13 @@ def make_policy(name: str, env: TokenVectorEnv, **options: Any) -> Policy:
 
 
 def check_policy(name: str, env: TokenVectorEnv, options: dict[str, Any]) -> None:
-    """Refuses a policy that cannot be made.
+    """Checks that a policy can be made.
 
     Raises:
-        ValueError, TypeError: the task has none of that name, or it has not those options.
+        ValueError, TypeError: the task has no policy of that name, or the policy does not take the options.
     """
     make = _maker(name, env)
-    if options:  # without any nothing can be wrong with them, and some take long to make
+    if options:  # a policy without options is not made here, because some take long
         make(env, **options)
 
 
@@ -80,12 +84,12 @@ def _dialogue_policies() -> dict[str, Make]:
 
 
 def _nearest_reply(env: TokenVectorEnv, logged_split: str = "train") -> Policy:
-    """The reply to the nearest context of another split, as a log of it would allow."""
+    """Says the reply to the nearest context of ``logged_split``, which is the split that agents have logs of."""
     from lang_envs.policies.dialogue import NearestReply
     from lang_envs.tasks.dialogue import Dialogue
 
     task: Any = env.task
-    logged = Dialogue("chrf", task.corpus, logged_split, task.path)  # its reward is never asked for
+    logged = Dialogue("chrf", task.corpus, logged_split, task.path)  # any reward: it is never computed
     return NearestReply(task, env.tokenizer, logged)
 
 
@@ -160,16 +164,16 @@ POLICIES: dict[str, Callable[[], dict[str, Make]]] = {
     "ServiceDesk": _desk_policies,
     "MultiWOZGoal": _multiwoz_policies,
 }
-"""Scripted policies by task and name; imported where they are asked for."""
+"""Scripted policies by task and name; their modules are imported on use."""
 
 
 def _of_task(kind: Callable[..., Policy]) -> Make:
-    """For policies that speak their task's own tokens."""
+    """A ``Make`` of policies that use their task's own tokens."""
     return lambda env, **options: kind(env.task, **options)
 
 
 def _in_tokens(kind: Callable[..., Policy]) -> Make:
-    """For policies that speak the environment's tokens."""
+    """A ``Make`` of policies that use the environment's tokens."""
 
     def make(env: TokenVectorEnv, **options: Any) -> Policy:
         return kind(env.task, tokenizer=env.tokenizer, **options)
@@ -178,7 +182,7 @@ def _in_tokens(kind: Callable[..., Policy]) -> Make:
 
 
 class RandomReview:
-    """Writes a review token by token, every token that goes on to one equally likely."""
+    """Writes a review token by token; all tokens that continue to some review are equally likely."""
 
     def __init__(self, task: MovieReview) -> None:
         self.task = task
@@ -197,7 +201,7 @@ class RandomReview:
 
 
 class OptimalReview:
-    """Writes the token of the highest exact value, one after another."""
+    """Writes a review token by token, always the token with the highest exact value."""
 
     def __init__(self, task: MovieReview) -> None:
         self.task = task

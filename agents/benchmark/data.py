@@ -1,4 +1,4 @@
-"""The logs of an experiment, as plain data: recorded by a recipe, in a folder that is there, or what a cell says."""
+"""Describes the logs of an experiment as plain data: a recipe to record, a folder, or samples of a trained cell."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Data:
-    """A data set to use in every cell: recorded once by a recipe, or a folder that is there.
+    """A data set: recorded once by a recipe, or an existing folder.
 
     Raises:
-        ValueError: it is neither, or both.
+        ValueError: it has neither a recipe nor a path, or both.
     """
 
     recipe: str = ""
-    """a name in ``datasets_builders.RECIPES``, or "module:NAME", or what an installed package offers"""
+    """a name in ``datasets_builders.RECIPES``, or "module:NAME", or a name that an installed package registers"""
     episodes: int | None = None
-    """how many to record; None for all there are, where the recipe has an end"""
+    """number of episodes to record; None records all of a recipe with a fixed number"""
     seed: int = 0
     options: dict[str, Any] = field(default_factory=dict)
     """passed to the recipe"""
     path: str = ""
-    """instead of all this, the folder of a data set: used whole, and left as it is"""
+    """instead of all fields above, the folder of a data set: all of it is used, and it is not changed"""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "path", os.fspath(self.path))
@@ -35,24 +35,22 @@ class Data:
 
 @dataclass(frozen=True)
 class Samples:
-    """What a trained cell says in the environment of its own logs, from the first context on.
-
-    It is recorded once for each training run of the cell.
+    """Replies of a trained cell in the environment of its logs, recorded once for each training run of the cell.
 
     Raises:
-        ValueError: nothing is asked of the cell.
+        ValueError: neither ``drawn`` nor ``beams`` is positive, or one is negative.
     """
 
     of: str
     """label of the cell; ``experiment/label`` for one of another experiment"""
     episodes: int | None = None
-    """so many, from the first contexts on; None: all"""
+    """number of episodes, from the first context on; None: all"""
     drawn: int = 0
-    """how many replies are drawn for each context, at temperature 1"""
+    """number of replies sampled in each context, at temperature 1"""
     beams: int = 0
-    """how many are found by beam search"""
+    """number of replies found by beam search in each context"""
     human: bool = True
-    """whether what people said there is recorded too"""
+    """whether people's own replies are recorded too"""
 
     def __post_init__(self) -> None:
         if self.drawn < 0 or self.beams < 0 or self.drawn + self.beams == 0:
@@ -60,5 +58,5 @@ class Samples:
 
 
 def file_name(recipe: str) -> str:
-    """What the folder of a recipe's data begins with, also where it is "module:NAME"."""
+    """The beginning of the name of a recipe's data folder; a ":" as in "module:NAME" becomes "."."""
     return recipe.replace(":", ".")

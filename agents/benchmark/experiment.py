@@ -1,4 +1,4 @@
-"""What an experiment is made of: plain data, so that a run can be written down, compared and repeated."""
+"""Suites, experiments and their parts, as plain data that can be written to a file, compared and run again."""
 
 from __future__ import annotations
 
@@ -18,34 +18,35 @@ class Cell:
 
     label: str
     agent: str
-    """a name in ``agents.AGENTS``, or "module:Class", or what an installed package offers"""
+    """a name in ``agents.AGENTS``, or "module:Class", or a name that an installed package registers"""
     config: dict[str, Any] = field(default_factory=dict)
     """fields of the agent's configuration"""
     fit: dict[str, Any] = field(default_factory=dict)
     """``steps`` and fields of ``FitConfig``"""
     decodings: tuple[dict[str, Any], ...] = ({"greedy": True},)
-    """ways to read a policy out of the model, see ``evaluate.decoded``; the best greedy and the best sampled one on the
-    selection episodes are reported (``protocols``), and the better of the two is measured"""
+    """decodings to try (``evaluate.decoded``); the best greedy and the best sampled one on the selection episodes are
+    reported (``protocols``), and all other metrics are of the better of the two"""
     start: str | None = None
-    """label of the cell whose trained language model this one starts from, seed by seed; ``experiment/label`` for one
-    of another experiment; None: the experiment's own, from scratch or as it was trained elsewhere"""
+    """label of the cell whose trained language model this cell starts from, of the same seed; ``experiment/label`` for
+    a cell of another experiment; None: the experiment's language model, from scratch or pretrained"""
     trained: bool = True
-    """whether there is anything to train; if not, it is the agent of ``start`` that plays, decoded in another way, or
-    a language model that was trained elsewhere, as it is"""
+    """whether the cell is trained; if not, it is the agent of ``start`` with other decodings, or without ``start`` the
+    experiment's pretrained language model"""
     candidates_from: str | None = None
-    """label of the cell whose agent proposes what a decoding ranks; None: the agent itself"""
+    """label of the cell whose agent proposes the candidates of decodings that rank; None: the agent itself"""
     data: Data | Samples | None = None
-    """logs to learn from in the place of the experiment's"""
+    """logs to learn from instead of the experiment's"""
     first: int | None = None
-    """learn from so many episodes only, the first ones of the logs; None: all"""
+    """number of episodes to learn from, the first of the logs; None: all"""
     live: float = 0.0
     """share of the episodes that are played live, in the environment of the logs"""
     group: str = ""
-    """what several cells are settings of, where their spread is looked at"""
+    """name of the method that several cells are settings of; the report shows the spread over these cells"""
     line: str = ""
-    """the line it is a point of, in the picture over what its experiment varies; without one it is drawn as a level"""
+    """name of the line that the cell is a point of, in the plot over what the experiment ``varies``; empty: the plot
+    shows the cell as a horizontal line"""
     at: float = 0.0
-    """its place on that line"""
+    """x-coordinate of the cell on that line"""
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Baseline:
 
     label: str
     policy: str
-    """a name in ``agents.benchmark.baselines``, or "module:Name", or what an installed package offers: what makes a
-    policy when it is called with the environment and the options"""
+    """a name in ``agents.benchmark.baselines``; or "module:Name", or a name that an installed package registers, of a
+    function that is called with the environment and the options and returns a policy"""
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -63,27 +64,27 @@ class Baseline:
 class ExactLearner:
     """A method as a table with an entry for every state of the log, in a task with few and known states.
 
-    These tasks are Wordle and ServiceDesk (``agents.benchmark.running.exact_learners``). The report shows them with the
-    agents. Their returns show how much can be gained from the log, before any model is trained.
+    These tasks are Wordle and ServiceDesk (``agents.benchmark.running.exact_learners``). The report shows exact
+    learners with the agents. Their returns show how much can be gained from the log, before any model is trained.
 
     Raises:
-        ValueError: a setting that cannot be meant.
+        ValueError: a setting is outside its range.
     """
 
     label: str
     method: Literal["bc", "sarsa", "monte_carlo", "ilql"]
     keep_top: float = 1.0
-    """fraction of the logged episodes that it learns from, best returns first; among equal ones the earlier"""
+    """fraction of the logged episodes to learn from, those with the best returns; of equal returns the earlier"""
     tau: float = 0.7
     """expectile of ILQL's values"""
     gamma: float = 0.99
-    """discount per token of the agent; of ServiceDesk, where it learns acts, per turn"""
+    """discount per token of the agent; in ServiceDesk, whose actions are acts, per turn"""
     backup: Literal["token", "utterance"] | float = "token"
     """how far a target of SARSA or ILQL looks ahead (``agents.value_learning``)"""
     weights: tuple[float, ...] = (0.0, 2.0, 8.0, 16.0, 32.0)
-    """weights of the advantage that are tried; those without values are decoded with a weight of 0"""
+    """weights of the advantage that are tried; "bc" has no values and is decoded with a weight of 0"""
     top_p: tuple[float, ...] = (1.0, 0.95, 0.8, 0.5)
-    """what is tried of the language model's probability where tokens are sampled"""
+    """values of ``lm_top_p`` that are tried for sampled decodings"""
 
     def __post_init__(self) -> None:
         for name in ("keep_top", "tau", "gamma"):
@@ -104,7 +105,7 @@ class Elsewhere:
     env: str
     options: dict[str, Any] = field(default_factory=dict)
     measures: tuple[str, ...] = ()
-    """what is measured there beside returns and success, names in ``agents.benchmark.measures.MEASURES``"""
+    """what is measured there besides return and success, names in ``agents.benchmark.measures.MEASURES``"""
 
 
 @dataclass(frozen=True)
@@ -112,76 +113,76 @@ class Experiment:
     """One data set, one environment, and the agents compared on them.
 
     Raises:
-        ValueError: two cells have one place on a line, or a name cannot be that of a file.
+        ValueError: two cells have the same place on a line, or a name cannot be a file name.
     """
 
     name: str
     title: str
     about: str
-    """what is asked, and what the answer does and does not show"""
+    """the question, and what the answer shows and does not show"""
     data: Data
     env: str
-    """id of the environment agents are evaluated in"""
+    """id of the environment that agents are evaluated in"""
     cells: tuple[Cell, ...]
     env_options: dict[str, Any] = field(default_factory=dict)
     lm: str = "d64-l2"
-    """the language model: a size to train from scratch (``agents.models.sizes``), or one that was trained elsewhere:
-    ``smollm2``, a folder, a GGUF file, a name on the hub. All environments and logs are then in its tokens"""
+    """the language model: a size to train from scratch (``agents.models.sizes``), or a pretrained one: ``smollm2``, a
+    folder, a GGUF file, a name on the hub. With a pretrained one, all environments and logs use its tokenizer"""
     lora: dict[str, Any] | None = None
-    """settings of ``LoRAConfig``: train adapters of a model that was trained elsewhere; None: its own weights"""
+    """settings of ``LoRAConfig``, to train adapters of a pretrained model; None trains its weights"""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """of a model that was trained elsewhere"""
+    """type of the weights of a pretrained model"""
     markup: str = ""
-    """how conversations are written (``lang_envs.adoption.set_markup``); empty: as the tokenizer says"""
+    """how conversations are written as tokens (``lang_envs.adoption.set_markup``); empty: as the tokenizer says"""
     baselines: tuple[Baseline, ...] = ()
     exact: tuple[ExactLearner, ...] = ()
-    """learners without generalisation that the agents are shown beside"""
+    """learners without generalisation, reported with the agents"""
     normalise: tuple[str | float, ...] | None = None
-    """what becomes 0 and 1 in the normalised score: labels of baselines, whose returns count, or returns. Of three the
-    second becomes 1/2, and the score is linear on either side of it"""
+    """what becomes 0 and 1 in the normalised score: returns, or labels of baselines, which stand for their returns. If
+    there are three, the second becomes 1/2, and the score is linear on either side of it"""
     published: dict[str, float] = field(default_factory=dict)
-    """returns that others report of the same task, by the name of their method: shown below our own"""
+    """returns that others report for the same task, by the name of their method; shown below our own"""
     episodes: int = 1024
-    """evaluation episodes of each trained agent that samples; one that is greedy plays each context once"""
+    """number of evaluation episodes of each agent that samples; a greedy agent plays each context at most once"""
     selection_episodes: int = 256
-    """episodes on which a cell's decodings, and the settings of a group, are compared"""
+    """number of episodes on which a cell's decodings, and the settings of a group, are compared"""
     split_starts: bool = True
-    """whether the starting points that decodings are chosen by are left out of the report; not where all of them are
-    the task, as the cells of a maze are"""
+    """whether the report leaves out the contexts that decodings are chosen on; set it to False if the task consists of
+    all contexts, as a maze does of its cells"""
     selection_options: dict[str, Any] | None = None
-    """options of the environment of those episodes, such as another split; None: as for the report, and the contexts
-    are split between the two (``starts``)"""
+    """options of the environment of the selection episodes, such as another split; None: those of the report, whose
+    contexts are then split between selection and report (``starts``)"""
     rank_test: bool = False
-    """whether to compare the values of experts' and others' first words (``agents.evaluation.rank_test``)"""
+    """whether to run the rank test of learned values (``agents.evaluation.rank_test``)"""
     compare_taus: tuple[float, ...] = ()
-    """expectiles whose exact fixed point on the log is shown beside the rank test, with those of the cells"""
+    """further expectiles, besides those of the cells, whose exact fixed point on the log is shown with the rank test"""
     held_out: Data | None = None
     """logs that no agent learns from, for off-policy estimates"""
     measures: tuple[str, ...] = ()
-    """what else is measured of the reported episodes, names in ``agents.benchmark.measures.MEASURES``"""
+    """what else is measured on the reported episodes, names in ``agents.benchmark.measures.MEASURES``"""
     best_of: int = 1
-    """report also the best return of 1, 2 .. so many episodes from the same start, the first as decoded, the others
-    sampled"""
+    """largest n for which the best return of n episodes from the same start is reported, for n = 1, 2 ..; the first
+    episode is the reported one, the others are sampled"""
     reference: str | None = None
-    """label of the cell whose language model perplexity and divergence are measured under"""
+    """label of the cell under whose language model perplexity and divergence are measured"""
     elsewhere: tuple[Elsewhere, ...] = ()
     """other environments to measure the agents in"""
     exact_values: bool = False
-    """whether the task knows its optimal values, for the learned ones to be compared with"""
+    """whether to compare learned values with the exact ones of MovieReview during training"""
     advantage_quality: bool = False
-    """whether the order of learned advantages is held against known ones during training, in a task that knows its
-    own (``agents.evaluation.known_values``)"""
+    """whether to compare the order of learned advantages with that of known ones during training, in a task with known
+    values (``agents.evaluation.known_values``)"""
     advantage_states: int = 0
-    """in how many states the order of learned advantages is held against what was earned by playing on from there
-    (``agents.evaluation.played_values``); 0: in none"""
+    """number of states in which the order of learned advantages is compared with that of the returns of playing on
+    (``agents.evaluation.played_values``); 0: none"""
     measure_every: int = 100
     """training steps between two measurements of the values"""
     yardstick_games: int = 2000
-    """games played to estimate the optimal values that the rank test is shown beside"""
+    """number of games from which the optimal values beside the rank test are estimated"""
     seeds: int | None = None
-    """training runs of its cells, where they are fewer than the suite's; None: as many"""
+    """training runs of each cell, if fewer than the suite's; None: the suite's number"""
     varies: str = ""
-    """what differs along the ``line`` of its cells, in words; empty: there is no such picture"""
+    """what ``at`` measures along a ``line`` of cells, in words: the x-axis of a plot; empty: no such plot"""
 
     def __post_init__(self) -> None:
         self._speak_as_the_model()
@@ -200,11 +201,11 @@ class Experiment:
 
     @property
     def pretrained(self) -> bool:
-        """Whether its language model was trained elsewhere."""
+        """Whether its language model is a pretrained one."""
         return self.lm not in SIZES
 
     def _speak_as_the_model(self) -> None:
-        """Makes every environment and every log of it one in the model's tokens."""
+        """Sets the model's tokenizer and the markup in the options of every environment and of every recorded log."""
         spoken = {"tokenizer": self.lm} if self.pretrained else {}
         spoken |= {"markup": self.markup} if self.markup else {}
         if not spoken:
@@ -227,7 +228,7 @@ class Experiment:
 
 
 def plain(part: Any) -> dict[str, Any]:
-    """A part of a suite as JSON-able data; of data that a recipe makes, without their empty path."""
+    """A part of a suite as JSON-able data; an empty ``path`` is left out."""
 
     def fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         return {name: value for name, value in pairs if (name, value) != ("path", "")}
@@ -236,7 +237,7 @@ def plain(part: Any) -> dict[str, Any]:
 
 
 def folder_name(label: str) -> str:
-    """What the folder of a cell or a baseline with that label is called."""
+    """The name of the folder of a cell or a baseline with that label."""
     return label.replace("%", "percent-").replace(" ", "-").lower()
 
 
@@ -245,7 +246,7 @@ class Suite:
     """Experiments that make one report.
 
     Raises:
-        ValueError: two experiments have one name.
+        ValueError: two experiments have the same name, apart from capitals.
     """
 
     name: str
@@ -262,11 +263,11 @@ class Suite:
     def only(self, *names: str) -> Suite:
         """The same suite with some of its experiments.
 
-        Run in a folder of the whole suite it keeps what others have finished there, and reports its own alone; the
-        whole suite, run there again, reports all.
+        It can run in a folder of the whole suite. It then keeps the finished cells of the other experiments, and its
+        report has only its own experiments. The whole suite, run there again, reports all.
 
         Raises:
-            ValueError: it has no such experiment.
+            ValueError: no name is given, or the suite has no experiment of that name.
         """
         known = [experiment.name for experiment in self.experiments]
         if not names or (strange := [name for name in names if name not in known]):

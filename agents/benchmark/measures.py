@@ -1,7 +1,7 @@
-"""What is measured of reported episodes beside their returns: likeness, diversity, and how far a policy went.
+"""Measures of reported episodes besides their returns: similarity, diversity, divergence from a reference, and others.
 
-A policy that is trained on one reward is judged by others too: returns alone hide replies that please a classifier and
-say nothing, or always the same.
+A policy that is trained on one reward is measured by others too. Returns alone do not show replies that please a
+classifier and say nothing, or that are always the same.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
 _AT_ONCE = 64  # episodes that a model reads at once
-_FITTED_EPOCHS, _FITTED_ROWS = 10, 32  # of fitted Q
+_FITTED_EPOCHS, _FITTED_ROWS = 10, 32  # epochs and batch size of fitted Q
 _MULTIWOZ_DIALOGUES = 100
-_COMPARED = 200  # utterances whose diversity is measured: it depends on their number, and its cost on the square
+_COMPARED = 200  # utterances whose diversity is measured: it depends on their number, and its cost grows as the square
 
 
 @dataclass(frozen=True)
 class Played:
-    """Episodes of one policy, and what they can be measured with."""
+    """Episodes of one policy, and what the measures of them need."""
 
     env: TokenVectorEnv
     episodes: Episodes
     reference: Agent | None = None
-    """whose language model perplexity and divergence are measured under"""
+    """the agent under whose language model perplexity and divergence are measured"""
     policy: Policy | None = None
-    """who played them"""
+    """the policy that played them"""
     held_out: EpisodeDataset | None = None
     """logs that no agent learned from"""
 
@@ -65,10 +65,12 @@ Measure = Callable[[Played], dict[str, float]]
 
 
 def similarity(played: Played) -> dict[str, float]:
-    """``bertscore`` ``bertclick`` ``bleu`` ``chrf`` ``meteor``: likeness to what the human agent said.
+    """``bertscore`` ``bertclick`` ``bleu`` ``chrf`` ``meteor``: means of the similarity to the human's reply.
+
+    ``bertclick`` is the share of replies with a BERTScore above 0.6.
 
     Raises:
-        ValueError: nobody knows what a human would have said in this task.
+        ValueError: the task has no human replies.
     """
     from lang_envs.rewards.bertscore import BERTScore
     from lang_envs.rewards.overlap import BLEU, METEOR, ChrF
@@ -78,7 +80,7 @@ def similarity(played: Played) -> dict[str, float]:
         raise ValueError(f"Similarity needs the human replies of Dialogue, and {type(task).__name__} has none.")
     references = [task.examples[info["context"]].response for info in played.episodes.info]
     said = played.utterances()
-    # The task's own, where it is that one: loaded already, with the references remembered.
+    # The task's own BERTScore, if it has one, is loaded already and has the references in its cache.
     bertscore = task.similarity if isinstance(task.similarity, BERTScore) else BERTScore()
     near = np.asarray(bertscore(said, references))
     scores: dict[str, Any] = {"bleu": BLEU(), "chrf": ChrF(), "meteor": METEOR()}
@@ -90,10 +92,10 @@ def similarity(played: Played) -> dict[str, float]:
 
 
 def approval(played: Played) -> dict[str, float]:
-    """``approval``: how likely a person approves, by a judge learned from others' verdicts; ``approval_auc``: its own.
+    """``approval``: mean probability that a person approves (``approval.judge``); ``approval_auc``: the judge's AUC.
 
     Raises:
-        ValueError: the task's contexts are not those of Taskmaster's verdicts.
+        ValueError: the task's corpus is not the one with Taskmaster's verdicts.
     """
     from agents.benchmark.approval import judge
     from lang_envs.corpora.dialogues.by_name import FEEDBACK
@@ -106,9 +108,9 @@ def approval(played: Played) -> dict[str, float]:
 
 
 def multiwoz(played: Played) -> dict[str, float]:
-    """``inform`` ``success`` ``bleu`` ``combined`` of MultiWOZ, from 0 to 100: its policy says all of 100 dialogues.
+    """``inform`` ``success`` ``bleu`` ``combined`` of MultiWOZ, in percent (``combined`` to 200).
 
-    Nothing where nobody knows who played.
+    The policy says every agent turn of 100 dialogues. The result is empty if the policy is not given.
 
     Raises:
         ValueError: the task is no Dialogue with a corpus of MultiWOZ 2.1.
@@ -122,12 +124,12 @@ def multiwoz(played: Played) -> dict[str, float]:
 
 
 def off_policy(played: Played) -> dict[str, float]:
-    """``weighted`` ``doubly_robust`` ``fitted_q``: the policy's return by held-out logs alone (``agents.ope``).
+    """``weighted`` ``doubly_robust`` ``fitted_q``: the policy's return, estimated from held-out logs (``agents.ope``).
 
-    It is measured as it samples: a log hardly ever holds the likeliest token throughout. ``effective``: how many
-    episodes the first two rest on. An estimate that comes with a warning, above all of too few such episodes, is left
-    out. The reference stands in for the policy that played the logs. Nothing where the policy's probabilities are not
-    known.
+    They are estimates for the policy as it samples, because a log hardly ever holds only likeliest tokens.
+    ``effective`` is the effective number of episodes of the first two. An estimate with a warning, such as one of too
+    few effective episodes, is left out. The reference replaces the policy that played the logs. The result is empty if
+    there is no reference, or the policy is no ``LMPolicy``.
 
     Raises:
         ValueError: the experiment has no held-out logs.
@@ -151,12 +153,14 @@ def off_policy(played: Played) -> dict[str, float]:
 
 
 def diversity(played: Played) -> dict[str, float]:
-    """``distinct_1`` ``distinct_2``: different words and pairs of them over all (Li et al. 2016, arXiv:1510.03055).
+    """Diversity of the utterances, in four measures from 0 to 1.
 
-    ``self_bleu``: the mean BLEU of an utterance against all others (Zhu et al. 2018, arXiv:1802.01886); near 1 where
-    all are alike. ``different``: different utterances over all. The more was said, the less of it is new: all are of
-    200 utterances, drawn among those of one episode of each context, or of fewer where fewer were said; where there is
-    one context alone, among those of all its episodes.
+    ``distinct_1`` ``distinct_2``: distinct words over all words, and the same of word pairs (Li et al. 2016,
+    arXiv:1510.03055). ``self_bleu``: the mean BLEU of an utterance against all others (Zhu et al. 2018,
+    arXiv:1802.01886); near 1 if all are alike. ``different``: distinct utterances over all utterances.
+
+    These measures depend on the number of utterances, so they are always of 200, or of all if there are fewer. The 200
+    are drawn from one episode of each context; if there is only one context, from all episodes.
     """
     first = {info.get("context", i): i for i, info in reversed([*enumerate(played.episodes.info)])}
     said = played.utterances(sorted(first.values()) if len(first) > 1 else None)
@@ -177,7 +181,7 @@ def _distinct(texts: Sequence[Sequence[str]], n: int) -> float:
 
 
 def self_bleu(texts: Sequence[str]) -> float:
-    """Mean BLEU of each of the texts against all others as its references; NaN of a single one."""
+    """Mean BLEU of each text with all others as its references, from 0 to 1; NaN for a single text."""
     from sacrebleu.metrics import BLEU
 
     if len(texts) < 2:
@@ -188,7 +192,7 @@ def self_bleu(texts: Sequence[str]) -> float:
 
 
 def length(played: Played) -> dict[str, float]:
-    """``length``: tokens of a turn, its end token included. ``turns``: turns of an episode."""
+    """``length``: mean tokens of a turn, its end token included. ``turns``: mean turns of an episode."""
     batch = played.batch()
     turns = int(((batch.turn.amax(1) + 1) * (batch.mask.sum(1) > 0)).sum())
     return {"length": float(batch.mask.sum()) / max(1, turns), "turns": turns / len(batch)}
@@ -196,10 +200,11 @@ def length(played: Played) -> dict[str, float]:
 
 @torch.no_grad()
 def divergence(played: Played) -> dict[str, float]:
-    """Per token said: ``perplexity`` under the reference, and ``kl``, the mean of log pi - log pi_reference.
+    """``perplexity`` of the agent's tokens under the reference, and ``kl``, the mean of log pi - log pi_reference.
 
-    The second estimates KL(pi | reference) over the states the policy comes to, and is missing where the policy does
-    not know its log-probabilities. A greedy policy's are 0: it is then how unlikely the reference finds its tokens.
+    ``kl`` is in nats a token. It estimates KL(pi || reference) over the states that the policy visits, and is missing
+    if the episodes lack the policy's log-probabilities. A greedy policy's are 0; ``kl`` is then the mean negative
+    log-probability of its tokens under the reference. The result is empty if there is no reference.
     """
     if played.reference is None:
         return {}
@@ -219,7 +224,7 @@ def divergence(played: Played) -> dict[str, float]:
 
 
 def facts(played: Played) -> dict[str, float]:
-    """Means of what the task says of each episode at its end (its ``info``): numbers, and shares of what is true."""
+    """Means over episodes of the numbers in the last ``info`` of each; of booleans, the share that is true."""
     skipped = {"seed", "context", "success"}
     names = [
         name
@@ -239,11 +244,11 @@ MEASURES: dict[str, Measure] = {
     "divergence": divergence,
     "facts": facts,
 }
-"""What an experiment can ask for, by name."""
+"""The measures that an experiment can ask for, by name."""
 
 
 def measure(names: Sequence[str], played: Played) -> dict[str, float]:
-    """All measures asked for.
+    """The results of all measures in ``names``: metric -> value.
 
     Raises:
         ValueError: there is no such measure.

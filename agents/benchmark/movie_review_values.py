@@ -1,4 +1,4 @@
-"""MovieReview's exact values beside learned ones: the truth that every value-based agent is held to."""
+"""Compares learned values with the exact values of MovieReview."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ExactValues:
 
     @classmethod
     def of(cls, task: MovieReview, gamma: float) -> ExactValues:
-        """In closed form, for a discount per token."""
+        """Computes them in closed form; ``gamma`` is the discount per token."""
         start = len(task.opening)
         longest = max(len(review) for review in task.reviews)
         weight, optimal, behaviour = (np.zeros((len(task.reviews), longest)) for _ in range(3))  # [B, A] each
@@ -55,7 +55,12 @@ class ExactValues:
         )
 
     def compare(self, model: ValueLM, pad_id: int, end_id: int) -> dict[str, float]:
-        """V at the start, and how far the target Q is from the optimal and from the behaviour's values (RMS)."""
+        """Compares a model's values with the exact ones.
+
+        Returns:
+            ``start``: V at the start. ``optimal_error`` and ``behaviour_error``: root mean square error of the target
+            Q. ``optimal_start`` and ``behaviour_start``: the exact V at the start.
+        """
         import torch
 
         from agents.data.batch import collate

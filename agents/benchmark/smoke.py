@@ -1,4 +1,4 @@
-"""A suite shrunk to seconds, which shows that everything runs and nothing else."""
+"""Shrinks a suite to seconds: a smoke run shows that everything runs, and nothing else."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from typing import Any
 from agents.benchmark.experiment import Baseline, Cell, Data, Elsewhere, Experiment, Samples, Suite
 
 FEW: dict[str, Any] = {"words": "english-100"}
-"""what settings become, where they are set"""
+"""replacements of settings, if a suite sets them"""
 LONG = {"Maze-v0": {"max_tokens": 20}, "Maze-PO-v0": {"max_tokens": 20}}
-"""options that cut short the episodes of environments that play a hundred turns, in logs too"""
+"""options that shorten the episodes of environments with a hundred turns, in logs too"""
 CUT = {"VisualDialogue": 48, "ServiceDesk": 48, "ClarifyingQA": 72, "MultiWOZ": 72}
-"""tokens of the agent after which a conversation is cut, in its second turn: who has learned nothing says all it may"""
+"""number of the agent's tokens after which a conversation is truncated, in its second turn: an untrained agent's turns
+are as long as the environment allows"""
 FEW_LOGS, FEW_HELD_OUT = 32, 12
 
 
 def shrunk(suite: Suite) -> Suite:
-    """The same suite with few steps and episodes, under another name: a folder of real results refuses it.
+    """The same suite with few steps and episodes, under another name, so that a folder of real results refuses it.
 
-    Of the experiments after the first a cell is left, since they differ in their logs and environments, one that learns
-    from what another says, and the baselines that scores are normalised by.
+    The first experiment keeps all cells. The others keep their first cell, the next one that learns from samples of
+    another cell, and the baselines that scores are normalised by.
     """
     first, *others = suite.experiments
     fewer = [dataclasses.replace(e, cells=_few(e.cells), baselines=_yardsticks(e)) for e in others]
@@ -33,7 +34,7 @@ def _few(cells: tuple[Cell, ...]) -> tuple[Cell, ...]:
 
 
 def _quick(measures: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name for name in measures if name != "multiwoz")  # which has whole dialogues said
+    return tuple(name for name in measures if name != "multiwoz")  # which plays a hundred whole dialogues
 
 
 def _yardsticks(experiment: Experiment) -> tuple[Baseline, ...]:
@@ -45,7 +46,7 @@ def _less(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cut(env: str, options: dict[str, Any]) -> dict[str, Any]:
-    """The options of an environment in which episodes end soon."""
+    """The environment's options, changed so that episodes are short."""
     most = CUT.get(env.partition("-")[0])
     return {**_less(options), **LONG.get(env, {}), **({"max_episode_steps": most} if most else {})}
 
@@ -77,7 +78,7 @@ def _shrink(experiment: Experiment) -> Experiment:
             fit={**c.fit, "steps": 4, "batch_size": 8},
             decodings=(*c.decodings[:1], *c.decodings[1:][-1:]),
             data=few_logs(c.data),
-            trained=c.trained or c.start is None,  # a model from scratch says nothing as it comes
+            trained=c.trained or c.start is None,  # the smoke run's model is from scratch and must be trained
             first=c.first and min(c.first, FEW_LOGS // 2),
         )
         for c in experiment.cells
@@ -86,7 +87,7 @@ def _shrink(experiment: Experiment) -> Experiment:
         experiment,
         data=few(experiment.data),
         held_out=experiment.held_out and few(experiment.held_out, FEW_HELD_OUT),
-        lm="d64-l2",  # in the tokens of the suite's own model, which its environments name
+        lm="d64-l2",  # it uses the tokenizer of the suite's own model, which the environments' options name
         lora=None,
         dtype="fp32",
         cells=cells,

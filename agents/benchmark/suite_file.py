@@ -1,4 +1,4 @@
-"""A suite out of a file: everything is there, of the type it should be, and called what a file can be called."""
+"""Reads a suite from a file, and checks that every field is there and has the right type."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def suite_of_plain(plain: dict[str, Any]) -> Suite:
     """The suite that ``plain`` describes, as ``Suite.plain`` does.
 
     Raises:
-        ValueError: it describes none, naming the experiment and the part of it.
+        ValueError: ``plain`` is no suite; the error names the experiment and the part that is wrong.
     """
     where = "the configuration of a benchmark"
     experiments = tuple(_experiment(e) for e in _list(plain, "experiments", where))

@@ -61,8 +61,8 @@ COMMANDS: dict[str, type] = {
     "push": Push,
 }
 EXPECTED = (ValueError, TypeError, OSError, ImportError, gymnasium.error.Error)
-"""what is told in words; an import fails where a module or an extra is missing"""
-_OF_GYMNASIUM = " was raised from the environment creator for "  # what follows are the arguments, whole
+"""errors that are printed in words, without a traceback; an ImportError says that a module or an extra is missing"""
+_OF_GYMNASIUM = " was raised from the environment creator for "  # Gymnasium appends this and all arguments to an error
 GROUPS = {
     "Look around": ("list", "show", "play", "check"),
     "Make data": ("record", "import", "export"),
@@ -78,9 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command.
 
     Returns:
-        0, or 2 where the request cannot be met; the reason is one red line on standard error. With the environment
-        variable ``LANG_ENVS_TRACEBACK`` set the error is raised instead. 130 after Ctrl-C and 143 after SIGTERM, with
-        a sentence on standard error (``agents.cli.interrupts``).
+        0, or 2 after an error, whose reason is one red line on standard error. If the environment variable
+        ``LANG_ENVS_TRACEBACK`` is set, the error is raised instead. 130 after Ctrl-C and 143 after SIGTERM, with a
+        sentence on standard error (``agents.cli.interrupts``).
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0] in ("-h", "--help", "help"):
@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             interruption.say()
             return interruption.code or 130
         except EXPECTED as error:
-            if interruption.code:  # what was interrupted fails in ways of its own
+            if interruption.code:  # the error comes from the interruption
                 interruption.say()
             elif os.environ.get("LANG_ENVS_TRACEBACK"):
                 raise
@@ -110,7 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @contextmanager
 def _warnings_in_a_line() -> Iterator[None]:
-    """Warnings are printed as what they say, and not where in the source."""
+    """In the block, a warning is printed in one line, without its place in the source."""
 
     def line(message: Warning | str, *where: Any, **more: Any) -> str:
         return printable(" ".join(str(message).split())) + "\n"
@@ -123,7 +123,7 @@ def _warnings_in_a_line() -> Iterator[None]:
 
 
 def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
-    """The command with its arguments, ready to be called; tyro exits with 2 where they do not fit."""
+    """The command with its arguments, ready to be called; tyro exits with 2 if they are wrong."""
     if command == "train":
         return _train(arguments)
     if command == "distil":
@@ -132,11 +132,11 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
         check_once(arguments)
         return distil.parse(arguments)
     if command.startswith("-"):
-        raise ValueError(f"A command comes first, and {command} behind it: lang-envs COMMAND {command} ...")
+        raise ValueError(f"A command comes first, and {command} after it: lang-envs COMMAND {command} ...")
     if command not in COMMANDS:
         raise ValueError(f"{unknown('command', command, ORDER)} lang-envs --help says what each does.")
     check_once(arguments)
-    # samples need to know whose they are, which no other recipe does
+    # recipes of samples have options that other recipes do not have
     of_samples = command == "record" and arguments[:1] and arguments[0] in SAMPLED
     form = RecordSamples if of_samples else COMMANDS[command]
     asked: Callable[[], None] = read(form, arguments, f"lang-envs {command}", inspect.getdoc(form) or "")
@@ -144,7 +144,7 @@ def _parse(command: str, arguments: list[str]) -> Callable[[], None]:
 
 
 def _train(arguments: list[str]) -> Callable[[], None]:
-    """``train AGENT ...``: which options there are depends on the agent."""
+    """The command ``train AGENT ...``, whose options depend on the agent."""
     from agents.cli import train
     from agents.distributed import processes
     from agents.runs import chosen, run
@@ -169,7 +169,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
 
 
 def _overview() -> None:
-    """What ``lang-envs --help`` prints."""
+    """Prints the text of ``lang-envs --help``."""
     from agents.cli import distil, train
 
     of_their_own = {"train": train.HELP, "distil": distil.HELP}

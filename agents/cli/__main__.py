@@ -1,4 +1,4 @@
-"""``python -m agents.cli`` is ``lang-envs``."""
+"""Makes ``python -m agents.cli`` the same as ``lang-envs``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""What ``lang-envs eval`` says of learned advantages: whether they order tokens as a reference does."""
+"""The rows of ``lang-envs eval`` on learned advantages: whether they order tokens as reference values do."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 def quality_rows(
     agent: Agent, env: TokenVectorEnv, logs: Sequence[Path], states: int, seed: int
 ) -> Iterator[tuple[str, str]]:
-    """A line for each reference: the correlation at the first and the last token, beside what is attainable.
+    """One row for each reference: the rank correlations at the first and at the last token, and the attainable ones.
 
     Args:
-        agent: any; nothing is said of one without values of tokens.
-        env: where it plays.
-        logs: what it learned from; the first that is there counts.
-        states: in how many states playing on is a reference too; 0: in none.
-        seed: of those states.
+        agent: any agent; without values of tokens there are no rows.
+        env: the environment it plays in.
+        logs: folders of the logs it learned from; the first one that exists is used.
+        states: number of states in which the returns of playing on are a further reference; 0: none.
+        seed: seed of these states.
 
     Raises:
-        ValueError: the number of states is below 0, or there are no values to compare.
+        ValueError: ``states`` is below 0, or it is above 0 and the agent has no values of tokens.
     """
     from agents.benchmark.running.starts import anywhere
     from agents.evaluation.advantage import REFERENCES, advantage_quality, first_token
@@ -43,7 +43,7 @@ def quality_rows(
     log = next((EpisodeDataset.load(folder) for folder in logs if folder.is_dir()), None)
     try:
         references = known_values(env.task, log, agent.config.gamma)
-    except ValueError as error:  # it learned from other games than it plays now
+    except ValueError as error:  # the logs are of another game than the environment
         references = {}
         yield "advantages", f"not compared with known values: {error}"
     if states:

@@ -1,4 +1,4 @@
-"""Commands on trained agents: dataclasses that tyro reads, and that do their work when called."""
+"""The commands ``eval`` and ``explain``: dataclasses that tyro reads, and that do their work when called."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ class Explain:
         show_next(console(), [OURS, "explain", run, *source, *asked, "--html", "explained.html"])
 
     def _episodes(self, agent: Agent) -> Sequence[Episode]:
-        """Of the text, from the data set, or played."""
+        """The episodes to explain: the one of ``text``, those of the data set, or new ones that the agent plays."""
         from agents.benchmark.running.evaluate import decoded
         from agents.evaluation.explain import spoken
         from agents.runs.config import held_out_from

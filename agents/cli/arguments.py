@@ -1,4 +1,4 @@
-"""Reading a command line: NAME=VALUE pairs, several dataclasses side by side, and names that nobody knows."""
+"""Reads parts of a command line: NAME=VALUE pairs, modules to import, decodings; joins dataclasses of options."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SetOptions = Annotated[Options, arg(name="set", metavar="NAME=VALUE ...")]
 def import_named(given: Sequence[str]) -> list[str]:
     """Imports the modules that a command line names: ``--import MODULE``, ``--env MODULE:ID``, ``env_id=MODULE:ID``.
 
-    What others register becomes known by it: a data set, a run or a suite that names it imports nothing.
+    Only these make the code of others known. A data set, a run or a suite that names such code does not import it.
 
     Returns:
         The arguments without ``--import``.
@@ -57,7 +57,7 @@ def import_named(given: Sequence[str]) -> list[str]:
 
 
 def import_before_id(env_id: str) -> None:
-    """Imports the module of an id that a person typed, ``MODULE:ID``, where there is any.
+    """Imports the module of an id that the user typed as ``MODULE:ID``; does nothing for a plain id.
 
     Raises:
         ValueError: it cannot be imported.
@@ -66,11 +66,13 @@ def import_before_id(env_id: str) -> None:
         plugins.import_named(module)
 
 
-_WORDS = {"true": True, "false": False, "none": None}  # however they are capitalised
+_WORDS = {"true": True, "false": False, "none": None}  # capitals do not matter
 
 
 def pairs(given: Sequence[str]) -> dict[str, Any]:
-    """``("words=english-200", "p=0.5")`` as a dictionary; values that are JSON or Python's are read, others are text.
+    """``("words=english-200", "p=0.5")`` as a dictionary. Values that are JSON are read as such; others are text.
+
+    ``True``, ``False`` and ``None`` are read too, however they are capitalised. A ``-`` in a name becomes ``_``.
 
     Raises:
         ValueError: a pair has no name or no "=", or a name is given twice.
@@ -92,63 +94,64 @@ def _value(text: str) -> Any:
         return _WORDS[text.lower()]
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):  # no JSON, or more of it than can be read
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply
         return text
 
 
 def check_printable(arguments: Sequence[str]) -> None:
-    """Refuses arguments that the parser would print back as they are, and the terminal obey.
+    """Refuses arguments with control characters: the parser would print them, and the terminal would obey them.
 
     Raises:
-        ValueError: showing the first of them.
+        ValueError: there is such an argument; the error shows the first.
     """
     if odd := next((text for text in arguments if printable(text, keep="\n\t") != text), None):
         raise ValueError(f"an argument holds a control character or half a character: {odd!r}; type it without.")
 
 
 def check_once(arguments: Sequence[str]) -> None:
-    """Refuses an option that is given twice, of which the parser would drop the first without a word.
+    """Refuses an option that is given twice, because the parser would silently drop the first.
 
     Raises:
-        ValueError: naming it.
+        ValueError: there is such an option; the error names it.
     """
     options = [text.partition("=")[0].replace("_", "-") for text in arguments if text.startswith("--") and text != "--"]
     if twice := next((option for option in options if options.count(option) > 1), None):
-        raise ValueError(f"{twice} is given twice; give it once, and several values behind it where it takes several.")
+        raise ValueError(f"{twice} is given twice; give it once, with all its values after it if it takes several.")
 
 
 def decoding_of(agent: Agent, given: Sequence[str]) -> dict[str, Any]:
-    """How an agent speaks in every command.
+    """The decoding of an agent in every command.
 
-    As asked; else as was chosen for it (``Agent.decoding``); else as its kind is meant to (``Agent.usual_decoding``).
+    It is the one in ``given``; else the one chosen after training (``Agent.decoding``); else that of the algorithm
+    (``Agent.usual_decoding``).
     """
     return pairs(given) or dict(agent.usual_decoding if agent.decoding is None else agent.decoding)
 
 
 def decoding_from(agent: Agent, given: Sequence[str]) -> str:
-    """Which of these it is, in words."""
+    """Where the decoding of ``decoding_of`` comes from, in words."""
     return "as asked" if given else "usual" if agent.decoding is None else "chosen after training"
 
 
 def decoding_in_words(decoding: dict[str, Any]) -> str:
-    """``greedy=true advantage_weight=4``, as it is asked for."""
+    """A decoding as it is typed: ``greedy=true advantage_weight=4``."""
     return " ".join(f"{name}={json.dumps(value)}" for name, value in decoding.items()) or "its own"
 
 
 def at_least_one(episodes: int) -> None:
-    """Refuses to play no episodes.
+    """Checks the number of episodes.
 
     Raises:
-        ValueError: saying so.
+        ValueError: it is below 1.
     """
     if episodes < 1:
         raise ValueError(f"--episodes must be at least 1, not {episodes}.")
 
 
 def joined(*parts: type) -> type:
-    """One dataclass with the fields of several and their help; of fields with the same name the first counts.
+    """One dataclass with the fields of several and their help; of fields with the same name it has the first.
 
-    Fields that are functions are left out: they cannot be typed at a command line.
+    Fields that are functions are left out, because they cannot be typed on a command line.
     """
     fields: dict[str, tuple[str, Any, Any]] = {}
     for part in parts:
@@ -164,7 +167,7 @@ def joined(*parts: type) -> type:
 
 
 def field_docs(part: type) -> dict[str, str]:
-    """The string under each field of a dataclass and of its parents, also of those that :func:`joined` made."""
+    """The string under each field of a dataclass and of its parents; also for classes that :func:`joined` made."""
     docs = {f.name: f.metadata["help"] for f in dataclasses.fields(part) if "help" in f.metadata}
     written = [c for c in part.__mro__ if dataclasses.is_dataclass(c) and c.__module__ != "types"]
     for cls in reversed(written):

@@ -1,4 +1,4 @@
-"""The command that runs benchmarks."""
+"""``lang-envs bench``: runs a benchmark and writes its report."""
 
 from __future__ import annotations
 
@@ -93,17 +93,19 @@ class Bench:
         show_next(screen, *after_bench(self.out, report, self.smoke, self._whole()))
 
     def _whole(self) -> list[str]:
-        """The words that run all of what was tried with --smoke, beside it."""
+        """The words of the command that runs in full, in another folder, what was tried with --smoke."""
         what = ["--from", str(self.from_config)] if self.from_config is not None else [self.name]
         only = ["--only", *self.only] if self.only else []
         return ["bench", *what, *only, "--out", f"{self.out}-whole"]
 
 
 def _check_modules(path: Path, suite: Suite) -> None:
-    """A file alone does not choose what is imported, which is to say run.
+    """Checks that a suite from a file names no code of modules that the user has not named.
+
+    A file must not decide which modules are imported, because importing a module runs it.
 
     Raises:
-        ValueError: it names code of a module that nobody asked for.
+        ValueError: the file names such code.
     """
     from agents.benchmark import Data
 
@@ -119,5 +121,5 @@ def _check_modules(path: Path, suite: Suite) -> None:
 
 
 def _command_line() -> str:
-    """The command as it was typed, without what may be secret in an address."""
+    """The command as it was typed, without the parts of addresses that may be secret."""
     return shlex.join(["lang-envs", *map(without_secrets, sys.argv[1:])])

@@ -55,7 +55,7 @@ class Chat:
     advantage_weight ...; by default as in eval"""
 
     def __call__(self) -> None:
-        """Until /quit or the end of the input."""
+        """Talks until /quit or the end of the input."""
         from agents.cli.talk import Talk
         from agents.runs.run import load
 
@@ -70,10 +70,10 @@ class Chat:
 
 
 def read_history(path: Path) -> Conversation:
-    """The messages of a JSON file: a list, or an object with one in ``messages``.
+    """The messages of a JSON file, which holds a list of them, or an object with such a list in ``messages``.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: the file holds something else.
         OSError: there is no such file.
     """
     try:
@@ -84,13 +84,13 @@ def read_history(path: Path) -> Conversation:
 
 
 class Conversing:
-    """The lines of a person, one after another: a turn each, or a command.
+    """Reads lines, each a turn of the user or a command, and writes the agent's replies.
 
     Args:
         talk: the conversation.
         screen: where replies are written.
-        at_terminal: whether a person types; else only replies are written there, and all else on standard error.
-        read: asks for a line.
+        at_terminal: whether a person types. If not, everything except replies goes to standard error.
+        read: prints a prompt and reads a line.
     """
 
     def __init__(self, talk: Talk, screen: Console, at_terminal: bool, read: Callable[[str], str] = input) -> None:
@@ -105,7 +105,7 @@ class Conversing:
                 "NAME=VALUE ...: sets the decoding; NAME=none undoes one; alone shows all",
             ),
             "explain": (self._explain, "shows Q, V and the advantage of each token of the last reply"),
-            "quit": (self._quit, "ends the conversation, as does the end of the input"),
+            "quit": (self._quit, "ends the conversation; the end of the input does the same"),
         }
 
     def run(self) -> None:
@@ -128,7 +128,7 @@ class Conversing:
                 self._in_words(lambda: self._commands[name][0](rest.strip()))
             else:
                 known = [f"/{command}" for command in self._commands]
-                self._refuse(f"There is no command /{name}; {hint('/' + name, known)} // says a slash.")
+                self._refuse(f"There is no command /{name}; {hint('/' + name, known)} Begin with // to say a slash.")
         elif line:
             self._answer(lambda: self.talk.say(line.removeprefix("/") if line.startswith("//") else line))
 

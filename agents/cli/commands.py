@@ -1,6 +1,6 @@
-"""Commands on environments and data sets: dataclasses that tyro reads, and that do their work when called.
+"""The commands ``show``, ``check``, ``play`` and ``record``: dataclasses that tyro reads, and that work when called.
 
-Heavy libraries are imported by the commands that need them, so that help and ``list`` come at once.
+Heavy libraries are imported by the commands that need them, so that help and ``list`` are fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from datasets_builders.hub import local
 from lang_envs.misspelt import hint, unknown
 from lang_envs.plugins import offered
 
-USUAL_EPISODES = 10_000  # of a recipe without an end
+USUAL_EPISODES = 10_000  # default for recipes without a fixed number
 
 
 @dataclass
@@ -55,7 +55,7 @@ class Show:
             show.show_env(console(), self._environment(path))
 
     def _environment(self, path: Path) -> str:
-        """An id that is known; what is none may have been meant for the name of a recipe or a folder."""
+        """The environment id, if it is known; the error for other names also suggests recipes and folders."""
         import gymnasium
 
         from datasets_builders.recipes import RECIPES
@@ -87,7 +87,7 @@ class Check:
     """options of the environment, as NAME=VALUE"""
 
     def __call__(self) -> None:
-        """Prints one line where all is well."""
+        """Prints one line if all checks pass."""
         import lang_envs
 
         lang_envs.check_env(known_env(self.env), **pairs(self.options))
@@ -129,10 +129,13 @@ class Play:
             self._step_through(local(self.agent, "agent"), options)
             return
         if self.env is None or self.decoding:
-            raise ValueError("Play what, and who? Name an environment, as in lang-envs play Wordle-v0, or an --agent.")
+            raise ValueError(
+                "Name an environment to play yourself, as in lang-envs play Wordle-v0, or an --agent that plays; "
+                "--decoding needs an --agent."
+            )
         for name in ("env_id", "seed", "read", "console", "level"):
             if name in options:
-                raise ValueError(f"{name} is no option of an environment that --set can set here; leave it out.")
+                raise ValueError(f"{name} is no option of the environment, so --set cannot set it; leave it out.")
         play(known_env(self.env), self.seed, **options)
         show_next(console(), *after_env(self.env)[:1], ("lang-envs", "show", self.env))
 
@@ -200,7 +203,11 @@ class Record:
 
 
 def known_env(env: str) -> str:
-    """The id, if it is registered or names a module that will register it."""
+    """The id, if it is registered or is a MODULE:ID.
+
+    Raises:
+        ValueError: it is not registered.
+    """
     import gymnasium
 
     known = env_ids()
@@ -211,7 +218,7 @@ def known_env(env: str) -> str:
 
 
 def env_ids() -> list[str]:
-    """The ids this package registers."""
+    """The ids that this package registers."""
     import gymnasium
 
     import lang_envs  # noqa: F401  # registers the ids

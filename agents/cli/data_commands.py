@@ -1,4 +1,4 @@
-"""Commands that sample answers and that turn data sets into other formats: dataclasses, read by tyro."""
+"""The commands ``record samples`` and ``export``: dataclasses that tyro reads, and that do their work when called."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
 SAMPLED = {"samples": None, "dialogue-samples": "Dialogue-BERTScore-v0", "reddit-samples": "Reddit-Toxicity-v0"}
-"""names of data sets of samples, and where they are played where neither ``--env`` nor a run says so"""
+"""name of a data set of samples -> environment id, used if neither ``--env`` nor a run names one"""
 ROWS = 256  # episodes played at once
 
 
@@ -117,7 +117,7 @@ class RecordSamples:
         show_next(console(), after_data(dataset, self.out, self._spoken_by()))
 
     def _spoken_by(self) -> str | Path | None:
-        """The model in whose tokens the samples are spelled, where they are a model's."""
+        """The model whose tokenizer the samples are in; None if it is that of no model."""
         if self.policy is not None:
             from agents.runs.config import agent_folder
 
@@ -156,7 +156,10 @@ class RecordSamples:
         asked: dict[str, Any] = {"timeout": self.timeout, "concurrency": self.concurrency}
         if self.tokens:
             if self.instruction is not None or self.max_tokens is not None:
-                raise ValueError("With --tokens the server is sent tokens of the environment, which has its own limit.")
+                raise ValueError(
+                    "With --tokens the prompt and the limit are those of the environment; leave out --instruction and "
+                    "--max-tokens."
+                )
             make: type[Served | ServedTokens] = ServedTokens
             asked |= {"processed": self.processed}
         else:
@@ -212,7 +215,7 @@ class Export:
 
 
 def _counted(written: Any) -> str:
-    """What was written and what was not, in words."""
+    """The numbers of lines written and of contexts left out, in words."""
     parts = [
         f"{written.rows} lines",
         f"{written.ties} contexts left out where all answers are worth the same" if written.ties else "",

@@ -1,4 +1,4 @@
-"""``lang-envs distil``: its options are those of the run, of distillation and of the training loop."""
+"""``lang-envs distil``, whose options are those of the command, of distillation and of the training loop."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def parse(arguments: list[str]) -> Callable[[], None]:
     """The command that ``distil ARGUMENTS`` asks for.
 
     Raises:
-        SystemExit: tyro's, after it printed help or what is wrong.
+        SystemExit: raised by tyro after it has printed help or an error.
     """
     from agents.distil import DistilConfig
     from agents.training.fit_config import FitConfig
@@ -112,7 +112,7 @@ def _distil(run: Path, options: DistilOptions, config: Any, settings: dict[str, 
 
 
 def _logged(run: Path, data: Path | None, agent: Agent) -> EpisodeDataset | None:
-    """What was asked for, or else what the agent learned from, where that is still there."""
+    """The data set that was asked for, or else the one that the agent learned from; None if that no longer exists."""
     from agents.runs.config import learned_from
     from datasets_builders import EpisodeDataset
 

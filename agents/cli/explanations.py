@@ -1,4 +1,4 @@
-"""What ``lang-envs explain`` shows: coloured episodes, their numbers, what could come next; as text and as a page."""
+"""Shows explained episodes on a terminal and as an HTML page: coloured tokens, their values, likely next tokens."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def look(agent: Agent, episode: Episode) -> Explanation:
-    """The episode with the agent's values, or alone where it has none."""
+    """The episode with the agent's values; without values if the agent has none."""
     if agent.needs_values:
         return explain(agent.model, agent.lm.tokenizer, episode, agent.lm.max_utterance_tokens)
     return Explanation.without_values(agent.lm.tokenizer, episode)
 
 
 def numbers(explanation: Explanation, last: int | None = None) -> rich_table.Table:
-    """Q, V and the advantage of the last ``last`` actions, or of all."""
+    """A table of Q, V, advantage and reward of the last ``last`` actions; None: of all."""
     table = rich_table.Table(box=None, padding=(0, 2, 0, 0))
     for name in ("token", "Q", "V", "advantage", "reward"):
         table.add_column(name, justify="left" if name == "token" else "right")
@@ -44,7 +44,7 @@ def numbers(explanation: Explanation, last: int | None = None) -> rich_table.Tab
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """An episode with what the agent thinks of it."""
+    """An episode with the agent's values, and with likely next tokens after it."""
 
     episode: Episode
     explanation: Explanation
@@ -52,10 +52,16 @@ class Shown:
 
 
 def of_episodes(agent: Agent, episodes: Sequence[Episode], count: int, needs_values: bool) -> list[Shown]:
-    """Every episode explained, each with ``count`` tokens that could come next.
+    """Explains every episode.
+
+    Args:
+        agent: whose values are shown.
+        episodes: the episodes.
+        count: number of likely next tokens to list after each; 0 lists none.
+        needs_values: whether an agent without values is an error.
 
     Raises:
-        TypeError: the agent has no values where they are needed.
+        TypeError: the agent has no values, and they are needed.
     """
     tokenizer = agent.lm.tokenizer
     shown = []
@@ -84,7 +90,7 @@ def show(screen: Console, shown: Sequence[Shown], with_numbers: bool) -> None:
 
 
 def write_page(path: Path, title: str, shown: Sequence[Shown]) -> None:
-    """Writes one HTML page that needs nothing else, whole or not at all."""
+    """Writes one HTML page that needs no other file, whole or not at all."""
     sections = []
     for i, one in enumerate(shown, 1):
         tables = [_token_table(one.explanation), *([_next_table(one.next)] if one.next else [])]
@@ -95,7 +101,7 @@ def write_page(path: Path, title: str, shown: Sequence[Shown]) -> None:
 
 
 def _return(one: Shown) -> str:
-    """How the episode ended; a text left open earned nothing yet."""
+    """The return of the episode in words, or "left open" if the last text is unfinished."""
     over = one.episode.terminated or not one.next
     return f"return {one.episode.ret:g}" if over else "left open"
 
@@ -125,7 +131,7 @@ def _number(value: float, sign: str = "") -> str:
 
 
 def _printed(table: Table) -> rich_table.Table:
-    """For a terminal."""
+    """The table for a terminal."""
     printed = rich_table.Table(box=None, padding=(0, 2, 0, 0))
     for place, name in enumerate(table.header):
         printed.add_column(name, justify="right" if place else "left")

@@ -1,4 +1,4 @@
-"""How a command line is read and its help written: one way for every command, made from a dataclass by tyro."""
+"""Reads the command line of every command into a dataclass with tyro, and writes its help."""
 
 from __future__ import annotations
 
@@ -20,36 +20,36 @@ from lang_envs.terminal import Terminal
 
 T = TypeVar("T")
 _LITERAL = re.compile(r"``([^`]+)``")
-WIDEST = 100  # columns of the text above the options
+WIDEST = 100  # largest width of the text above the options, in columns
 KINDS: dict[Any, tuple[str, str, Callable[[str], Any]]] = {
     int: ("INT", "a whole number", int),
     float: ("FLOAT", "a number", float),
     str: ("TEXT", "text", str),
     Path: ("PATH", "a path", Path),
 }
-"""type -> what stands for it in help, what it is called in errors, how it is read"""
+"""type -> its placeholder in help, its name in errors, and the function that reads it"""
 
 
 def read(form: type[T], arguments: Sequence[str], prog: str, description: str) -> T:
     """The dataclass ``form`` with the values of a command line.
 
     Args:
-        form: what can be given; the string under each field is its help.
-        arguments: what was given.
-        prog: the command, as it is called in the help.
+        form: the dataclass of the options; the string under each field is its help.
+        arguments: the arguments of the command line.
+        prog: the name of the command in the help.
         description: the text above the options; an "Examples:" paragraph stays as it is.
 
     Raises:
-        SystemExit: after help was printed, or what does not fit.
+        SystemExit: after help or an error was printed.
     """
     asked: Any = _annotated(form)
-    if "-h" in arguments or "--help" in arguments:  # tyro would join the lines, and have the terminal cut words
+    if "-h" in arguments or "--help" in arguments:  # tyro would join the lines, and the terminal would cut words
         Terminal().print(f"{filled(description)}\n", markup=False, soft_wrap=True)
     return tyro.cli(asked, args=arguments, prog=prog, description=" ", registry=_registry())
 
 
 def filled(description: str) -> str:
-    """The paragraphs as wide as the terminal, with whole words; the examples as they are, each a line to be typed."""
+    """Wraps the paragraphs at the width of the terminal, between words; examples stay as they are, one in a line."""
     width = min(WIDEST, shutil.get_terminal_size().columns)
     told, *examples = description.strip().split("\n\nExamples:\n")
     paragraphs = [textwrap.fill(" ".join(part.split()), width, break_long_words=False) for part in told.split("\n\n")]
@@ -57,7 +57,7 @@ def filled(description: str) -> str:
 
 
 def _annotated(form: type) -> type:
-    """The same dataclass, whose fields say their help in one paragraph and their default only where it tells one."""
+    """The same dataclass with help for each field: one paragraph, and the default if it is informative."""
     hints = get_type_hints(form, localns={"Agent": object}, include_extras=True)
     docs = field_docs(form)
     fields: list[Any] = []
@@ -73,7 +73,7 @@ def _annotated(form: type) -> type:
 
 
 def _hint(f: dataclasses.Field[Any], told: str) -> Callable[[str], str]:
-    """What is said of the default: nothing where there is none, or where the help says what happens then."""
+    """The text about the default: "(required)" without one, empty if the help itself describes it."""
     if f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
         return lambda default: "(required)"
     unsaid = f.default in ("", ()) or f.default is False or (f.default is None and "None" not in told)
@@ -81,7 +81,7 @@ def _hint(f: dataclasses.Field[Any], told: str) -> Callable[[str], str]:
 
 
 def _option(name: str, known: Container[str]) -> str:
-    """How a field that the help names is called on the command line."""
+    """A name in the text of the help: of a field as its option on the command line, of anything else in backticks."""
     return f"--{name.replace('_', '-')}" if name in known else f"`{name}`"
 
 
@@ -92,7 +92,7 @@ def _registry() -> ConstructorRegistry:
 
 
 def _one(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
-    """A number, text or path, or None by the word "None": which is not shown, as it is the default where it can be."""
+    """How to read a number, text or path. "None" is read as None if the type allows it; help does not mention that."""
     parts = get_args(info.type) if get_origin(info.type) in (Union, types.UnionType) else (info.type,)
     plain = [part for part in parts if part is not type(None)]
     if len(plain) != 1 or plain[0] not in KINDS:

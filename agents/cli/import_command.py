@@ -1,4 +1,4 @@
-"""The command that makes a data set of a log."""
+"""``lang-envs import``: makes a data set from a log."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Import:
         told = report.warning(float(dataset.returns.min()), float(dataset.returns.max()))
         if told:
             screen.print(f"[yellow]{escape(told)}", soft_wrap=True)
-        agent = "refit" if not told else "bc"  # which alone learns from equal rewards, or from none
+        agent = "refit" if not told else "bc"  # with equal rewards, or none, only bc learns
         spelled = [] if self.tokenizer is None else ["--lm", self.tokenizer]
         show_next(screen, [OURS, "train", agent, "--data", self.out, *spelled, "--out", f"runs/{self.out.name}"])
 
@@ -126,7 +126,7 @@ class Import:
 
 
 def _weighted(given: str) -> tuple[str, float]:
-    """``helpful=0.7`` as a name and a weight; a name alone counts once."""
+    """``helpful=0.7`` as a name and a weight; a name alone has the weight 1."""
     name, equals, weight = given.rpartition("=")
     if not equals:
         return given, 1.0
@@ -137,7 +137,7 @@ def _weighted(given: str) -> tuple[str, float]:
 
 
 def _print(report: Report) -> None:
-    """What was kept, and what was left out."""
+    """Prints what was imported and what was left out."""
     screen, table = console(), Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, value in report.facts().items():
         if name != "skipped":

@@ -59,12 +59,12 @@ def write(kind: str, name: str, out: Path) -> None:
 
     Args:
         kind: "task", "agent" or "suite".
-        name: of its module.
+        name: name of its module.
         out: the folder to make.
 
     Raises:
-        ValueError: the name is none of a module, or of one that Python has.
-        FileExistsError: ``out`` is there.
+        ValueError: the name cannot be that of a module, or there is a module of that name.
+        FileExistsError: ``out`` exists.
     """
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise ValueError(f"{name!r} cannot be the name of a module: use small letters, digits and _, as in my_{kind}.")
@@ -80,7 +80,7 @@ def write(kind: str, name: str, out: Path) -> None:
 
 
 def _filled(text: str, kind: str, name: str) -> str:
-    """The text of a template, in which the thing is called ``my_task``, ``MyTask``, ``my-task`` or ``MY_TASK``."""
+    """A template with ``name`` in the place of ``my_task``, ``MyTask``, ``my-task`` and ``MY_TASK``, spelled alike."""
     for written, meant in zip(_spellings(f"my_{kind}"), _spellings(name), strict=True):
         text = text.replace(written, meant)
     return text

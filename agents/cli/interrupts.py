@@ -1,8 +1,9 @@
-"""Ctrl-C and SIGTERM: a command ends within five seconds, and says how to go on.
+"""Handles Ctrl-C and SIGTERM: a command ends within five seconds, and says how to continue.
 
 Both signals raise KeyboardInterrupt in the main thread, so that the command cleans up and ends. Python raises it only
-between two of its own instructions. If a library runs longer than that, a thread that the signal has woken ends the
-process. No file is damaged by that, because every file is written beside its place and then renamed.
+between two of its own instructions. If the command is still running four seconds later, for example inside a library, a
+thread that the signal has woken ends the process. No file is damaged by that, because every file is written beside its
+place and then renamed.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Interruption:
     """Whether and how a command was interrupted.
 
     Args:
-        sentence: is printed if it was.
+        sentence: the text to print if it was.
 
     Attributes:
         signal: the number of the signal, or None.
@@ -70,11 +71,12 @@ class Interruption:
 def heeded(command: str, to_the_end: bool) -> Iterator[Interruption]:
     """In the block, the first signal raises KeyboardInterrupt; four seconds later the process is ended.
 
-    It has no effect outside of the main thread, which alone gets signals. A signal that is ignored stays ignored.
+    It has no effect outside of the main thread, because only the main thread gets signals. A signal that is ignored
+    stays ignored.
 
     Args:
         command: the name of the command.
-        to_the_end: whether the process is also ended if it still runs four seconds later, but outside of the block.
+        to_the_end: whether the process is ended four seconds after the signal even if it has left the block by then.
     """
     interruption = Interruption(HOW_TO_GO_ON.get(command, "Interrupted."))
     if threading.current_thread() is not threading.main_thread():

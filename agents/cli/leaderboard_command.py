@@ -48,7 +48,7 @@ class Leaderboard:
 
         text = self.page()
         if self.out is None:
-            console().print(text, markup=False, soft_wrap=True)  # the page alone, as it may go into a file
+            console().print(text, markup=False, soft_wrap=True)  # nothing else, as the output may go into a file
             step: Step = [
                 "lang-envs",
                 "leaderboard",

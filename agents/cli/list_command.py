@@ -1,4 +1,4 @@
-"""``lang-envs list``: what there is, in a line each."""
+"""``lang-envs list``: lists environments, data sets, agents and benchmarks, one in a line."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agents.cli.show import console
 from lang_envs.plugins import offered
 
 OFFERED = "of an installed package"
-Row = tuple[str, str, str]  # its name, how large it is, what it is
+Row = tuple[str, str, str]  # name, size, description
 
 
 @dataclass
@@ -37,7 +37,7 @@ class List:
     """
 
     def __call__(self) -> None:
-        """Prints a table of each kind, and what to type next."""
+        """Prints a table of each kind, and next commands."""
         screen = console()
         for title, sizes, rows, kind in (
             ("Environments", "longest", environments(), "tasks"),
@@ -62,7 +62,7 @@ class List:
 
 
 def environments() -> Iterator[Row]:
-    """The registered ids; those of one task after the first say what is different about them."""
+    """The registered ids; an id of a task that came before is described by its options."""
     import gymnasium
 
     from agents.cli.commands import env_ids
@@ -70,7 +70,7 @@ def environments() -> Iterator[Row]:
 
     first: dict[Any, str] = {}
     for name in env_ids():
-        if name in offered("tasks"):  # it is not imported before somebody asks for it
+        if name in offered("tasks"):  # listed apart, because its module is imported only on use
             continue
         task, spec = task_class(name), gymnasium.spec(name)
         options = ", ".join(f"{key}={value}" for key, value in spec.kwargs.items() if key != "task")
@@ -83,7 +83,7 @@ def environments() -> Iterator[Row]:
 
 
 def recipes() -> Iterator[Row]:
-    """What ``record`` makes."""
+    """The data sets that ``record`` makes."""
     from datasets_builders.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
@@ -93,7 +93,7 @@ def recipes() -> Iterator[Row]:
 
 
 def agents() -> Iterator[Row]:
-    """The first sentence of each algorithm's class, whose file is read and not imported: that would take seconds."""
+    """The first sentence of each algorithm's class; the files are parsed, because importing them takes seconds."""
     for name, place in AGENTS.places.items():
         module, _, attribute = place.partition(":")
         found = find_spec(module)
@@ -104,7 +104,7 @@ def agents() -> Iterator[Row]:
 
 
 def suites() -> Iterator[Row]:
-    """What ``bench`` runs, and how many training runs that is."""
+    """The benchmarks that ``bench`` runs, and their numbers of training runs."""
     from agents.benchmark.suites import SUITES
 
     for name, suite in SUITES.items():
@@ -116,7 +116,7 @@ def _runs(suite: Suite) -> int:
 
 
 def first_sentence(page: str) -> str:
-    """The first sentence of a page below its headings, without the place of publication."""
+    """The first sentence of a page below its headings, without a reference in brackets that has a year."""
     lines = [line for line in page.splitlines() if not line.startswith("#")]
     text = " ".join("\n".join(lines).strip().partition("\n\n")[0].split())
     text = re.sub(r" \([^()]*\b(19|20)\d\d\b[^()]*\)", "", text)

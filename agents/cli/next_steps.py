@@ -1,6 +1,6 @@
-"""What may come next: every command ends with commands that can be typed as they are printed.
+"""Chooses and prints the next commands: every command of ``lang-envs`` ends with commands that can be typed as printed.
 
-Each is given by its words. Which ones depends on what was found; how they are printed does not.
+A command is a ``Step``, a list of its words.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 Step = Sequence[str | Path]
 OURS = "lang-envs"
 EPISODES = "2000"
-"""of a first recording: made in seconds"""
+"""number of episodes of a suggested recording, which takes seconds"""
 
 
 def show_next(screen: Console, *steps: Step) -> None:
-    """Prints them. Modules that this command was told to import are named in each command of this package too."""
+    """Prints the commands. Commands of this package get ``--import`` for the modules that this command imported."""
     screen.print("\nNext:")
     for words in steps:
         screen.print(f"  {shlex.join(map(str, _with_imports(words)))}", markup=False, soft_wrap=True)
@@ -40,12 +40,15 @@ def _with_imports(words: Step) -> Step:
 
 
 def page(path: Path) -> Step:
-    """Opens a page in the browser."""
+    """Open a page in the browser."""
     return (Path(sys.executable).name, "-m", "webbrowser", path.resolve().as_uri())
 
 
 def after_env(env_id: str) -> list[Step]:
-    """A data set is recorded in it where a recipe can play there, first one that a benchmark learns from; or played."""
+    """After showing an environment: record a data set in it, if a recipe can; and play it.
+
+    Recipes that a benchmark learns from come first, then recipes of this very environment id.
+    """
     from agents.benchmark.suites import SUITES
     from datasets_builders.recipes import RECIPES
     from lang_envs.make import task_class
@@ -61,7 +64,7 @@ def after_env(env_id: str) -> list[Step]:
 
 
 def after_recipe(name: str, options: Sequence[str] = ()) -> Step:
-    """It is recorded."""
+    """After showing a recipe: record its data set."""
     from datasets_builders.recipes import recipe_of
 
     few = ["--episodes", EPISODES] if recipe_of(name).size is None else []
@@ -70,20 +73,20 @@ def after_recipe(name: str, options: Sequence[str] = ()) -> Step:
 
 
 def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None) -> Step:
-    """An agent is trained on it, one that can do better than imitate where returns differ.
+    """After recording or showing a data set: train an agent on it. If returns differ, one that does more than imitate.
 
     Args:
         data: the episodes.
-        folder: where they are.
-        lm: the language model to start from, where they are spelled in its tokens.
+        folder: folder of the data set.
+        lm: the language model to start from, if the episodes are in its tokens.
     """
     out: Step = ["--out", Path("runs") / folder.resolve().name]
     model: Step = [] if lm is None else ["--lm", lm]
     if data.provenance.get("rewards") == "none" or data.returns.min() == data.returns.max():
         return [OURS, "train", "bc", "--data", folder, *model, *out]
-    if data.provenance.get("rewards") or lm is not None:  # of a log, or of samples of a model that can speak
+    if data.provenance.get("rewards") or lm is not None:  # an imported log, or samples of a model
         return [OURS, "train", "refit", "--data", folder, *model, *out]
-    # The expectile near 1 takes luck for skill where others answer by chance between the agent's utterances.
+    # An expectile near 1 takes luck for skill if the environment's answers between utterances are random.
     tau = "0.99" if _one_utterance(data) else "0.9"
     return [OURS, "train", "ilql", "--tau", tau, "--data", folder, *out]
 
@@ -93,7 +96,10 @@ def _one_utterance(data: EpisodeDataset) -> bool:
 
 
 def after_training(agent: Agent, out: Path, chosen: Chosen | None) -> list[Step]:
-    """It is measured, in the decoding that was chosen for it; and why its values do not help, where they do not."""
+    """After training: evaluate the agent, estimate its return from held-out logs if there are any, and try it.
+
+    If the chosen decoding does not use the values, the evaluation also measures their advantage quality.
+    """
     from agents.runs.config import config_of, held_out_from
     from agents.runs.imported import HELD_OUT
     from datasets_builders.provenance import read_provenance
@@ -113,7 +119,7 @@ def after_training(agent: Agent, out: Path, chosen: Chosen | None) -> list[Step]
 
 
 def _weighted(agent: Agent) -> list[str]:
-    """A decoding in which values count, where none was chosen: at their usual weight they seldom change a word."""
+    """A decoding with a large weight of the values, for agents without a chosen decoding."""
     from agents.evaluation.decoding_choice import WEIGHTS
 
     return ["greedy=true", f"advantage_weight={WEIGHTS[2] / (agent.model.config.value_unit or 1.0):.3g}"]
@@ -124,12 +130,12 @@ def _spoken_with(agent: Agent, run: str | Path, talks: bool) -> Step:
 
 
 def after_eval(agent: Agent, run: str | Path, asked: Sequence[str]) -> list[Step]:
-    """What it thinks of its words, where it has values, and speaking with it.
+    """After evaluation: explain the agent's tokens, if it has values; and chat or play with it.
 
     Args:
-        agent: that played.
-        run: its folder, as it was named.
-        asked: options of the environment and of the decoding that it played with, which ``explain`` takes as well.
+        agent: the agent that played.
+        run: its folder, as the user named it.
+        asked: options of the environment and of the decoding that it played with; ``explain`` takes the same.
     """
     from lang_envs.markup import markup_of
 
@@ -138,7 +144,7 @@ def after_eval(agent: Agent, run: str | Path, asked: Sequence[str]) -> list[Step
 
 
 def after_run(folder: Path) -> Step:
-    """Of a benchmark's results a leaderboard is made; a run is measured, or goes on where it was interrupted."""
+    """After showing a run: make a leaderboard of a benchmark's results, evaluate an agent, or continue its training."""
     if (folder / "table.md").exists():
         return (OURS, "leaderboard", folder)
     if (folder / "agent.json").exists() or (folder / "agent").is_dir():
@@ -147,7 +153,7 @@ def after_run(folder: Path) -> Step:
 
 
 def after_merge(run: Path, out: Path, plain: bool) -> list[Step]:
-    """A language model is served by anyone, an agent measured where it was trained."""
+    """After merging: serve a plain language model; evaluate and serve an agent."""
     if plain:
         return [("transformers", "serve", out)]
     from agents.runs.config import config_of
@@ -166,7 +172,7 @@ def after_merge(run: Path, out: Path, plain: bool) -> list[Step]:
 
 
 def after_push(kind: str, name: str) -> Step:
-    """What was sent is used from where it is now."""
+    """After sending to the hub: use the agent or the data set from there."""
     at = f"hub:{name}"
     if kind == "agent":
         return (OURS, "eval", at)
@@ -174,7 +180,7 @@ def after_push(kind: str, name: str) -> Step:
 
 
 def after_bench(out: Path, report: Path, smoke: bool, again: Sequence[str]) -> list[Step]:
-    """The report is opened; what was only tried is run, and what was run can be run again."""
+    """After a benchmark: open the report; run a smoke run's suite in full, or a full one again."""
     repeated: Step = (
         [OURS, *again] if smoke else [OURS, "bench", "--from", out / "config.json", "--out", f"{out}-again"]
     )
@@ -182,6 +188,6 @@ def after_bench(out: Path, report: Path, smoke: bool, again: Sequence[str]) -> l
 
 
 def given(env: str | None, env_options: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Options that were given to one command, as another takes them."""
+    """The options given to one command, as words for another."""
     parts: list[Any] = [*(["--env", env] if env else []), *(["--env-options", *env_options] if env_options else [])]
     return [*parts, *(["--set", *options] if options else [])]

@@ -1,4 +1,4 @@
-"""``lang-envs ope``: choosing among trained agents without playing them."""
+"""``lang-envs ope``: estimates returns of trained agents from held-out logs, without playing them."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Ope:
         return found
 
     def _found(self, run: Path, data: EpisodeDataset, behaviour: Policy | None) -> Found:
-        """Of one agent."""
+        """Evaluates one agent."""
         import numpy as np
 
         from agents.benchmark.running.evaluate import decoded
@@ -238,12 +238,12 @@ def _show(found: dict[str, Found]) -> None:
 
 
 def _number(value: float) -> str:
-    """With three decimals, or in powers of ten if it is too large for a return."""
+    """A number with three decimals, or in powers of ten if it is too large for a return."""
     return f"{value:.3f}" if not abs(value) >= 1e6 else f"{value:.2g}"
 
 
 def _write(table: list[dict[str, Any]], out: Path) -> None:
-    """Writes beside the place and renames into it. Numbers that are not finite are null in JSON."""
+    """Writes the rows to a file, whole or not at all. Numbers that are not finite are null in JSON."""
     out.parent.mkdir(parents=True, exist_ok=True)
     from datasets_builders.atomic import replacing
     from datasets_builders.claim import Claim

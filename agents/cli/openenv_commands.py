@@ -1,4 +1,4 @@
-"""Commands that put an environment behind OpenEnv: dataclasses, read by tyro."""
+"""The commands ``serve-env`` and ``export-env`` for OpenEnv: dataclasses that tyro reads, and that work when called."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ServeEnv:
         if not 0 < self.port < 2**16:
             raise ValueError(f"a port lies in [1, 65535], got {self.port}")
         if self.web:
-            os.environ["ENABLE_WEB_INTERFACE"] = "true"  # how OpenEnv is told
+            os.environ["ENABLE_WEB_INTERFACE"] = "true"  # OpenEnv reads this
         app = make_app(known_env(self.env), sessions=self.sessions, **pairs(self.options))
         page = f"; a page to play at http://{self.host}:{self.port}/web" if self.web else ""
         console().print(escape(f"{self.env} is served at http://{self.host}:{self.port}{page}. Ctrl-C ends it."))
@@ -85,6 +85,10 @@ class ExportEnv:
 
 
 def _installed() -> None:
-    """Says which extra is missing before a long traceback does."""
+    """Checks that OpenEnv is installed.
+
+    Raises:
+        ValueError: it is not; the error names the extra to install.
+    """
     if importlib.util.find_spec("openenv") is None:
         raise ValueError("OpenEnv is not installed: pip install 'lang-envs[openenv]'.")

@@ -1,4 +1,4 @@
-"""``lang-envs push``: a folder of this project, sent to the Hugging Face hub."""
+"""``lang-envs push``: sends an agent, a data set or results to the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Push:
         hub.repository(self.name)
         kind = self.kind or kind_of(self.folder)
         if self.license is not None and kind != "agent":
-            raise ValueError("--license is of an agent's weights; the card of a data set has its own.")
+            raise ValueError("--license is for an agent's weights; leave it out for a data set or results.")
         with self._files(kind) as files:
             hub.check_files(files)
             self._list(files, kind)
@@ -65,7 +65,7 @@ class Push:
             show_next(console(), after_push(kind, self.name))
 
     def _for_good(self) -> Step:
-        """The same command, which then sends the files."""
+        """The same command without --dry-run, which sends the files."""
         kind = ["--kind", self.kind] if self.kind is not None else []
         licence = ["--license", self.license] if self.license is not None else []
         return [OURS, "push", self.folder, self.name, *kind, *(["--private"] if self.private else []), *licence]
@@ -80,7 +80,7 @@ class Push:
             with agent_files(self.folder, self.license) as files:
                 yield files
         elif kind == "data":
-            EpisodeDataset.load(self.folder)  # nobody is sent what is damaged
+            EpisodeDataset.load(self.folder)  # refuses a damaged data set
             with data_files(self.folder) as files:
                 yield files
         else:
@@ -96,7 +96,7 @@ class Push:
 
 
 def kind_of(folder: Path) -> Literal["agent", "data", "results"]:
-    """What a folder holds.
+    """The kind of content of a folder.
 
     Raises:
         ValueError: there is no such folder.

@@ -1,4 +1,4 @@
-"""Commands that give a trained agent away: to whoever asks a server, or as a plain language model."""
+"""The commands ``serve`` and ``merge``: serve a trained agent, or write it as one folder."""
 
 from __future__ import annotations
 

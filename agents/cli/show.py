@@ -1,4 +1,4 @@
-"""Where the commands print, and what ``lang-envs show`` prints of an environment, a data set, and a run."""
+"""The console of all commands, and the pages of ``lang-envs show``: environments, recipes, data sets and runs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ if TYPE_CHECKING:
     from datasets_builders.recipes import Recipe
 
 NOT_PAID = "not known: the log does not say; --env-options reward=likeness compares with its replies"
-"""what is said of returns where an environment rewards nothing"""
+"""the text in place of a return if the environment gives no rewards"""
 
 
 def console() -> Console:
-    """Standard output, looked up anew so that it can be redirected."""
+    """A console on standard output; made anew for each call, so that tests and programs can redirect the output."""
     return Terminal()
 
 
 def show_env(screen: Console, name: str) -> None:
-    """Its documentation."""
+    """Prints the documentation of an environment."""
     import gymnasium
 
     from lang_envs.make import needed_options, task_class
 
-    found = gymnasium.spec(name.rpartition(":")[2])  # of MODULE:ID the module is imported by now
+    found = gymnasium.spec(name.rpartition(":")[2])  # the module of MODULE:ID is imported already
     if needs := needed_options(found.id):
         screen.print(f"[bold]{escape(name)}")
         screen.print(f"made with {', '.join(f'{option}=...' for option in needs)}", style="dim")
@@ -52,16 +52,17 @@ def show_env(screen: Console, name: str) -> None:
 
 
 def show_markdown(screen: Console, page: str) -> None:
-    """A page: rendered on a terminal, as it is where a program reads it."""
+    """Prints a page of Markdown: rendered on a terminal, otherwise as it is."""
     screen.print(Markdown(page) if screen.is_terminal else page, markup=False, soft_wrap=not screen.is_terminal)
 
 
 def show_recipe(screen: Console, recipe: Recipe) -> None:
-    """What it records, where, and its own options; those of the environment are on the environment's page."""
+    """Prints what a recipe records, its environment, and its own options with their defaults."""
     screen.print(f"[bold]{escape(recipe.name)}")
     screen.print(recipe.description, markup=False)
     screen.print(
-        f"\nplayed in {recipe.env_id}, whose options it takes too; --set env_id=ID plays another", markup=False
+        f"\nplayed in {recipe.env_id}; options of that environment can be set too, and --set env_id=ID plays another",
+        markup=False,
     )
     for name, value in recipe.options.items():
         screen.print(f"--set {name}={json.dumps(value)}", markup=False)
@@ -69,7 +70,7 @@ def show_recipe(screen: Console, recipe: Recipe) -> None:
 
 
 def show_data(screen: Console, path: Path, episodes: int) -> EpisodeDataset:
-    """Its figures, and the first episodes. Returns the data set."""
+    """Prints the figures and the first episodes of a data set, and returns it."""
     from datasets_builders import EpisodeDataset
 
     dataset = EpisodeDataset.load(path)
@@ -83,7 +84,7 @@ def show_data(screen: Console, path: Path, episodes: int) -> EpisodeDataset:
 
 
 def show_run(screen: Console, path: Path) -> None:
-    """What was asked, and what came of it."""
+    """Prints the configuration of a run, its last metrics, and the tables of a benchmark's results."""
     from agents.training.log import read_log
 
     for name in ("config.json", "agent/agent.json", "agent.json"):

@@ -1,4 +1,4 @@
-"""Stepping through an episode with a trained agent, at a terminal."""
+"""Steps through an episode with a trained agent at a terminal."""
 
 from __future__ import annotations
 
@@ -35,14 +35,15 @@ def step_through(
 
     Args:
         screen: where to write.
-        agent: whose values are shown.
-        env: where to play; its first row is used.
-        policy: the agent's.
-        seed: of the episode.
-        read: asks for a line; empty goes on, ``q`` leaves, anything else is said in the agent's place.
+        agent: the agent whose values are shown.
+        env: the environment; its first row is used.
+        policy: the agent's policy.
+        seed: seed of the episode.
+        read: prints a prompt and reads a line. An empty line lets the agent speak, ``q`` leaves, and any other text is
+            said in the agent's place.
 
     Returns:
-        The episode, or None where the person left before its end.
+        The episode; None if the person left before its end.
     """
     env.begin([0], [seed])
     screen.print(Text(transcripts(env.tokenizer, [env.history(0)])[0], style="dim"))
@@ -66,7 +67,7 @@ def step_through(
 
 
 def _typed(screen: Console, env: TokenVectorEnv, read: Callable[[str], str]) -> NDArray[np.int32] | None:
-    """What the person says in the agent's place, as tokens; None: the agent speaks.
+    """What the person says in the agent's place, as tokens; None lets the agent speak.
 
     Raises:
         EOFError: the person leaves.

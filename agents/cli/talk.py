@@ -1,4 +1,4 @@
-"""A conversation with a trained agent: what was said so far, as messages and as the tokens the agent reads."""
+"""A conversation with a trained agent, as messages and as the tokens that the agent reads."""
 
 from __future__ import annotations
 
@@ -22,26 +22,27 @@ if TYPE_CHECKING:
 
 
 class Talk:
-    """Somebody talks with an agent, as the user of its conversations.
+    """A conversation in which the caller is the user and the agent answers.
 
-    What the agent said stays in the tokens it said; only what is new is spelled. Where all of it is longer than the
-    model reads, the oldest turns are left out; system messages stay.
+    The agent's replies stay in the tokens that it drew; only new messages are encoded. If the conversation is longer
+    than the model's context, the oldest turns are left out; system messages stay.
 
     Args:
-        agent: who answers.
-        decoding: how it speaks, as ``lang-envs eval`` takes it.
-        before: what was said before; the agent's turns, too.
-        seed: of what it draws.
+        agent: the agent that answers.
+        decoding: its decoding, as ``lang-envs eval`` takes it.
+        before: earlier messages, those of the agent included.
+        seed: seed of the agent's sampling.
 
     Attributes:
-        agent: who answers.
-        messages: what was said so far.
-        decoding: how the agent speaks.
-        is_cut: whether it no longer reads all of it.
-        said: the conversation up to the agent's last reply, whose tokens alone are actions; None before the first.
+        agent: the agent that answers.
+        messages: all messages so far.
+        decoding: the agent's decoding.
+        is_cut: whether the oldest turns were left out for the last reply.
+        said: the conversation up to the agent's last reply; only the tokens of that reply are actions. None before the
+            first reply.
 
     Raises:
-        ValueError: the agent's tokenizer writes no conversations, or there is no such decoding.
+        ValueError: the agent's tokenizer has no chat template, or the agent does not take the decoding.
     """
 
     def __init__(self, agent: Agent, decoding: dict[str, Any], before: Conversation = (), seed: int = 0) -> None:
@@ -60,25 +61,25 @@ class Talk:
         self.speak_by(decoding)
 
     def speak_by(self, decoding: dict[str, Any]) -> None:
-        """Has the agent speak in another way.
+        """Changes the agent's decoding.
 
         Raises:
-            ValueError: there is no such decoding, or it leaves no room for what is said to the agent.
+            ValueError: the agent does not take it, or it leaves no room for messages in the model's context.
         """
         _limit(self.agent, decoding, 0)
         try:
             self._policy = self._speaker.policy(decoding)
-        except ValueError:  # the settings of values may be on the model already
+        except ValueError:  # undo the settings of values that may be on the model already
             self._policy = self._speaker.policy(self.decoding)
             raise
         self.decoding = decoding
 
     def begin(self, instruction: str | None = None) -> None:
-        """Starts anew, with the system message as it was."""
+        """Starts a new conversation with the same system message."""
         self.messages, self.said = self._system, None
 
     def instruct(self, text: str) -> None:
-        """Puts another system message, or with no text none, before all that was said."""
+        """Replaces the system message; an empty text removes it. All other messages stay."""
         turns = self.messages[len(self._system) :]
         self.messages, self.said = ((system(text), *turns) if text else turns), None
 
@@ -86,7 +87,7 @@ class Talk:
         """The agent's reply to the user's ``text``.
 
         Raises:
-            ValueError: the text cannot be spelled, or there is no room for it.
+            ValueError: the tokenizer cannot encode the text, or there is no room for it.
         """
         return self._reply((*self.messages, user(text)))
 
@@ -96,7 +97,7 @@ class Talk:
         return bool(self.messages) and self.messages[-1].role == "user"
 
     def answer(self) -> str:
-        """The agent's reply to what was said before."""
+        """The agent's reply to the messages so far."""
         return self._reply(self.messages)
 
     @property
@@ -127,12 +128,12 @@ class Talk:
 
 
 def _limit(agent: Agent, decoding: dict[str, Any], turns: int) -> int | None:
-    """The most tokens that can stand before a reply; None where the model reads any number.
+    """The largest number of tokens before a reply; None if the model has no limit.
 
-    Beside the reply there is room for one token more of each turn, which some agents read a return by.
+    The limit leaves room for the reply, and for one more token in each turn, because some agents read return tokens.
 
     Raises:
-        ValueError: none can.
+        ValueError: the reply leaves no room.
     """
     text = agent.model.config.get_text_config()
     reads = [n for n in (getattr(text, "max_position_embeddings", None), window_of(text)) if n]

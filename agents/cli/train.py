@@ -1,4 +1,4 @@
-"""``lang-envs train``: its options are those of the run, of the agent's configuration and of the training loop."""
+"""``lang-envs train``, whose options are those of the run, of the agent's configuration and of the training loop."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
 
     Raises:
         ValueError: no such agent.
-        SystemExit: tyro's, after it printed help or what is wrong.
+        SystemExit: raised by tyro after it has printed help or an error.
     """
     from agents.agent import agent_class
     from agents.runs.config import RunConfig, read_config
@@ -128,7 +128,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
 
 
 def show_choice(screen: Console, chosen: Chosen) -> None:
-    """Prints which decodings were tried, and in a sentence what came of it."""
+    """Prints a table of the decodings that were tried, and a sentence on the one that was chosen."""
     best = chosen.best
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("decoding", no_wrap=True, overflow="fold")

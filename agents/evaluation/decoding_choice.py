@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agents.benchmark.running.protocols import Speaker, Tried, try_decodings
+from agents.benchmark.running.protocols import Speaker, Tried, imitates, try_decodings
 from agents.benchmark.running.starts import anywhere
 from agents.decision_transformer import DecisionTransformer
 from agents.models.value_config import SPOKEN
@@ -42,16 +42,15 @@ class Choice:
     def best(self) -> Tried:
         """The decoding with the highest mean return; of equal ones the first, since grids begin with the simplest.
 
-        Its lead over the others may be noise; it is then as good as they are. The best of many looks better than it is,
-        so its return here is too high: report its return on other episodes.
+        Its lead over the others may be noise. The best of many estimates is too high on average, so report its return
+        on other episodes.
         """
         return max(self.tried, key=lambda one: one.mean)
 
     @property
     def alone(self) -> Tried | None:
-        """The best decoding without values, in a grid that also has decodings with values."""
-        plain = [d for d in self.tried if d.decoding.get("advantage_weight") == 0 or d.decoding.get("candidates") == 1]
-        return max(plain, key=lambda one: one.mean, default=None)
+        """The best decoding that switches the agent's values off; None if none was tried."""
+        return max((one for one in self.tried if imitates(one.decoding)), key=lambda one: one.mean, default=None)
 
 
 def grid_of(agent: Agent) -> list[dict[str, Any]]:

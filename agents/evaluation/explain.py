@@ -97,7 +97,7 @@ class Explanation:
             numbers = f"Q {self.q[t]:.2f}, V {self.v[t]:.2f}, advantage {self.advantage[t]:+.2f}"
             alpha = 0.08 + 0.6 * abs(self.strength[t])
             style = f"background:rgba({r},{g},{b},{alpha:.2f})"
-            kind = "act worse" if worse else "act"  # underlined by the page: colour alone does not tell everyone
+            kind = "act worse" if worse else "act"  # the page underlines these: not everyone can tell the colours apart
             spans.append(f'<span class="{kind}" style="{style}" title="{numbers}">{escape(token)}</span>')
         return f'<p class="episode">{"".join(spans)}</p>'
 

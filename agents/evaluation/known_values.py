@@ -19,7 +19,7 @@ from lang_envs.tasks.wordle_game import END, VOCABULARY
 QOf = Callable[[Tokens], Floats]
 """``q(history)`` -> [V], Q of each next token; NaN if it is not known"""
 
-_MOST_GAMES = 100_000  # of which a table is made: it takes seconds
+_MOST_GAMES = 100_000  # a table of so many games takes seconds
 
 Known = dict[str, list[Alternatives]]
 """name of the reference values -> the states in which they are known"""

@@ -1,10 +1,9 @@
 """MultiWOZ's context-to-response evaluation: the agent replies at each of its turns in dialogues between people.
 
-Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Nekvinda and Dusek 2021 (arXiv:2106.05555);
-    :mod:`lang_envs.rewards.multiwoz_success`
-describes how texts are judged. Agents say words, not placeholders, and track no state. The state of each turn is the
-annotated one, so this is the standard setting with the true state. The state has little effect here, because entities
-are read from the text.
+Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Nekvinda and Dusek 2021 (arXiv:2106.05555).
+:mod:`lang_envs.rewards.multiwoz_success` describes how texts are judged. Agents say words, not placeholders, and track
+no state. The state of each turn is the annotated one, so this is the standard setting with the true state. The state
+has little effect here, because entities are read from the text.
 
 The part of a turn after ``max_response_tokens`` is cut off. People's own turns have Success 68 if they are cut after 32
 tokens, the default, and 96 after 128.

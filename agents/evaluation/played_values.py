@@ -36,7 +36,7 @@ def played_values(
         games: number of games for each value, an even number.
 
     Raises:
-        ValueError: the number of games is odd, or the agent has no policy of a language model with values.
+        ValueError: the number of games is odd or below 2, or the agent's policy is no ``LMPolicy``.
     """
     if games < 2 or games % 2:
         raise ValueError(f"games must be even and at least 2, because two halves are compared; got {games}.")

@@ -260,11 +260,11 @@ class RankTest:
     def values_of(
         self, env: TokenVectorEnv, policy: Policy, seeds: Sequence[int], rng: np.random.Generator
     ) -> dict[str, float]:
-        """What ``policy`` earns from the start and after a first word of either group, by playing one game a seed.
+        """The return of ``policy`` from the start, and after a first word of either group, from one game for each seed.
 
         Returns:
             ``start``: mean discounted return; ``better`` and ``worse``: mean discounted return from the end token of
-            the first word on. Pass the optimal policy for the values a perfect learner would find.
+            the first word on. For the optimal policy these are the optimal values.
         """
         result = {}
         for name, law in (("start", None), ("better", self.better), ("worse", self.worse)):

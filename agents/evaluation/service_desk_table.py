@@ -34,7 +34,7 @@ from lang_envs.tasks.service_desk_rules import begun, respond
 from lang_envs.tasks.service_desk_speech import read
 from lang_envs.tasks.service_desk_values import exact_value
 
-_FOREVER = 99  # the patience of a user whose conversation is told again: when they left is in the log
+_FOREVER = 99  # patience of a replayed user, who must not leave: the log says when they did
 _ANYTHING: Mapping[Act, float] = {act: 1 / len(Act) for act in Act}
 _CONVERGED, _ROUNDING = 1e-6, 1e-9
 

@@ -56,8 +56,8 @@ def tabular_values(
     state = prefixes(episodes) if states is None else states  # [T, B]
     trace = _traces(episodes, backup, end_id)  # [N] lambda
     value = np.zeros(len(lengths))  # [B] V of the episode's next decision, 0 after its last
-    ahead = np.zeros(len(lengths))  # [B] and its y
-    end = np.zeros(len(lengths))  # [B] and what its utterance is worth at the end
+    ahead = np.zeros(len(lengths))  # [B] y of that decision
+    end = np.zeros(len(lengths))  # [B] e of that decision: the value at the end of its utterance
     q = np.full(len(episodes.tokens), np.nan)  # [N]
     v = np.full(len(episodes.tokens), np.nan)  # [N]
     for t in range(len(state) - 1, 0, -1):

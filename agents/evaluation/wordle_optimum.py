@@ -18,7 +18,7 @@ from lang_envs.tasks.wordle import Wordle
 from lang_envs.tasks.wordle_game import END, VOCABULARY
 from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, SOLVED, WORD_LENGTH
 
-MOST_WORDS = 400  # some seconds; the next longer list takes days
+MOST_WORDS = 400  # this takes some seconds; the next longer list takes days
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -76,7 +76,13 @@ class WordleOptimum:
         return q
 
     def words(self, hidden: Ints, turns: int, words: Ints | None = None) -> Floats:
-        """Q at the end of each of the words (places [n]; None: all), where one of ``hidden`` is hidden."""
+        """Q at the end of each guess.
+
+        Args:
+            hidden: places of the words that may be the hidden one, all equally likely.
+            turns: number of guesses that are left, this one included.
+            words: places [n] of the guesses; None: all words of the list.
+        """
         places = np.arange(len(self.task.words)) if words is None else words
         return np.array([self._q(hidden, turns, word) for word in places.tolist()])
 

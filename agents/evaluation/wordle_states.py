@@ -29,7 +29,7 @@ def keys_of(consistent: NDArray[np.bool_], turn: int) -> Keys:
     packed = np.packbits(consistent, axis=1)  # [n, W / 8]
     padded = np.zeros((len(packed), packed.shape[1] + -packed.shape[1] % 8), np.uint8)
     padded[:, : packed.shape[1]] = packed
-    keys = _mixed(np.full(len(packed), turn + 1, np.uint64))  # [n]; unmixed, sets of two turns could meet
+    keys = _mixed(np.full(len(packed), turn + 1, np.uint64))  # [n]; unmixed, states of two turns could collide
     for column in padded.view(np.uint64).T:
         keys = _mixed(keys ^ column)
     return keys
@@ -52,8 +52,8 @@ class LoggedStates:
     """The states of the games of a log; B games, at most T tokens.
 
     Attributes:
-        number: [T, B] of the state after each token of a guess, and before its first: equal within a row of the array
-            where the states are; elsewhere 0.
+        number: [T, B], the number of the state of each game before each guess and after each token of it. In a row of
+            the array, games with equal numbers are in the same state. 0 at other tokens.
         roots: for each turn the fingerprints of its states, in the order of their numbers.
     """
 

@@ -40,10 +40,10 @@ class WordleTable:
     Attributes:
         task: the game.
         roots: [S] sorted fingerprints of the states before a guess.
-        root_states: [S] which states they are.
+        root_states: [S] numbers of these states.
         first: [N + 1].
         token: [E] in the order of the vocabulary within a state.
-        child: [E] the state that it leads to; -1 for a guess's end.
+        child: [E] number of the state that the token leads to; -1 for a guess's end.
         share: [E] pi_beta.
         q: [E] Q of the token.
         v: [N] V of the state.

@@ -32,7 +32,7 @@ _RETURNS = """| return of the agent | {teacher:.4f} | {teacher_error:.4f} |
 | difference, in pairs | {difference:+.4f} | {difference_error:.4f} |
 """
 _NO_RETURNS = """
-What both earn is not known: the environment they played in rewards nothing by itself.
+The returns of both are unknown: the environment they played in gives no rewards by itself.
 """
 
 
@@ -70,14 +70,14 @@ policy = agent.policy(**(agent.decoding or agent.usual_decoding))
 def agent_card(
     title: str, description: Mapping[str, Any], scores: Chosen | None, run: RunConfig | None, license: str | None
 ) -> str:
-    """The page of an agent on the hub.
+    """The page of an agent on the hub, in Markdown.
 
     Args:
-        title: its name.
+        title: the agent's name.
         description: what its ``agent.json`` holds.
-        scores: of the decodings that were tried.
-        run: how it was trained.
-        license: of its weights.
+        scores: the decodings that were tried, and their returns; None leaves the table out.
+        run: the configuration it was trained with; None where that is unknown.
+        license: the license of its weights; None leaves it out.
     """
     made = {} if run is None else {"environment": run.env, "options": run.env_options, "trained by": run.config}
     known = {**made, "decoding": description.get("decoding"), "versions": description.get("versions")}
@@ -103,7 +103,7 @@ def _table(scores: Chosen) -> str:
 
 
 def front_matter(title: str, tags: list[str], license: str | None = None) -> str:
-    """What the hub reads of a model's page, in YAML between two rules."""
+    """The facts that the hub reads from the head of a model's page: YAML between two lines of dashes."""
     named = {} if license is None else {"license": license}
     facts = {
         **named,
@@ -116,5 +116,5 @@ def front_matter(title: str, tags: list[str], license: str | None = None) -> str
 
 
 def lines(facts: Mapping[str, str]) -> str:
-    """Facts as a list."""
+    """The facts as a list in Markdown."""
     return "".join(f"\n* {markdown.text(name)}: {markdown.code(value)}" for name, value in facts.items()) + "\n"

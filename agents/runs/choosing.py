@@ -1,4 +1,4 @@
-"""Chooses how the agent of a run speaks, after its last step."""
+"""Chooses the decoding of a run's agent, after the last training step."""
 
 from __future__ import annotations
 
@@ -16,29 +16,38 @@ from lang_envs.vector import TokenVectorEnv
 
 
 def why_not(config: RunConfig, env: TokenVectorEnv) -> str | None:
-    """Why nothing can be chosen in a run, in words; None where it can.
+    """Why no decoding can be chosen in a run, in words; None where one can be chosen.
 
-    Logs that were imported from elsewhere name no environment. The one that is named for them says how an agent speaks;
-    what it rewards need not be what the logs do. And the environment of an imported log pays nothing by itself.
+    There are two reasons. The environment may give no rewards: the environment of an imported log gives none unless an
+    option names a reward. Or the run learns from logs alone, and they were recorded in no environment. The user names
+    an environment for such logs, and its rewards may differ from those in the logs.
     """
     if not env.task.pays:
         return (
-            "No decoding was chosen: nothing says what a reply is worth that is not in the log. The agent speaks as "
-            "its kind usually does; lang-envs eval --set has it speak otherwise. With --env-options reward=likeness, "
-            "or a model or function there, the choice goes by that."
+            "No decoding was chosen: the environment has no reward for replies that are not in the log. The agent "
+            "keeps the usual decoding of its algorithm; lang-envs eval --set tries another. With --env-options "
+            "reward=likeness, or a reward model or function there, the run chooses by that reward."
         )
     if config.data is None or config.logged_fraction < 1:
         return None
     if (read_provenance(Path(config.data)).get("env") or {}).get("id"):
         return None
     return (
-        f"No decoding was chosen: {config.data} was recorded in no environment, and what {config.env} rewards need not "
-        "be what these logs do. The agent speaks as its kind usually does; lang-envs eval --set has it speak otherwise."
+        f"No decoding was chosen: {config.data} was recorded in no environment, and the rewards of {config.env} may "
+        "differ from those in the logs. The agent keeps the usual decoding of its algorithm; lang-envs eval --set "
+        "tries another."
     )
 
 
 def choose(agent: Agent, env: TokenVectorEnv, episodes: int, out: Path) -> dict[str, Any]:
-    """Chooses a decoding, writes down all that were tried, and returns the one that was best."""
+    """Tries decodings, writes them and their returns to ``out/decoding.json``, and returns the best.
+
+    Args:
+        agent: trained.
+        env: where it plays.
+        episodes: asked for, of each decoding.
+        out: folder of the run.
+    """
     choice = decoding_choice.choose(agent, env, episodes)
     rows = [{"decoding": t.decoding, "return": t.mean, "error": t.error, "episodes": t.episodes} for t in choice.tried]
     alone = None if choice.alone is None else choice.tried.index(choice.alone)

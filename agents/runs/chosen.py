@@ -1,4 +1,4 @@
-"""How the agent of a run speaks: chosen once after its last step, and written beside it as ``decoding.json``."""
+"""The decoding of a run's agent: chosen after the last training step, and kept in the run's ``decoding.json``."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class Chosen:
     """What ``decoding.json`` holds."""
 
     decoding: dict[str, Any]
-    """the one chosen: the agent's, from then on"""
+    """the chosen one, which the agent uses from then on"""
     episodes: int
-    """asked for, of each decoding; greedy ones play no context twice"""
+    """how many were asked for of each decoding; a greedy decoding may play fewer, as it plays no context twice"""
     alone: int | None
-    """place in ``tried`` of the best decoding in which a language model with values speaks without them"""
+    """place in ``tried`` of ``Choice.alone``, the best decoding without values; None if none was tried"""
     tried: list[dict[str, Any]]
     """``decoding``, ``return``, ``error`` and ``episodes`` of each"""
 
@@ -35,16 +35,16 @@ class Chosen:
             raise ValueError("a row of tried should have decoding, return, error and episodes.")
         known = self.alone is None or 0 <= self.alone < len(self.tried)
         if not known or all(row["decoding"] != self.decoding for row in self.tried):
-            raise ValueError("what was chosen, or is said to speak alone, is not among tried.")
+            raise ValueError("decoding, or the place alone, is not among tried.")
 
     @property
     def best(self) -> dict[str, Any]:
-        """What is known of the one chosen."""
+        """The row of ``tried`` of the chosen decoding."""
         return next(row for row in self.tried if row["decoding"] == self.decoding)
 
 
 def read(out: Path) -> Chosen | None:
-    """What was chosen in the run's folder, or None.
+    """The chosen decoding of the run in folder ``out``; None if none was chosen.
 
     Raises:
         ValueError: the file is damaged.

@@ -1,4 +1,4 @@
-"""What a training run is asked for, and what its folder says of it afterwards."""
+"""The configuration of a training run, and what the run's folder says about it afterwards."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class RunConfig:
     """A training run, as JSON-able data."""
 
     agent: str
-    """a name in ``AGENTS``, or of an installed package, or "module:Class"; whoever reads it from a file asks
-    ``lang_envs.plugins.asked`` first"""
+    """a name in ``AGENTS``, a name that an installed package registers, or "module:Class"; code that reads the name
+    from a file calls ``lang_envs.plugins.asked`` first"""
     config: dict[str, Any]
     """the agent's settings"""
     fit: dict[str, Any]
@@ -40,24 +40,24 @@ class RunConfig:
     lora: dict[str, Any] | None = None
     """settings of adapters (``LoRAConfig``); None trains the model's own weights"""
     dtype: Literal["fp32", "bf16"] = "fp32"
-    """of the weights of a model that is no size from scratch"""
+    """type of the weights of a pretrained model; a model from scratch has fp32"""
     seed: int = 0
-    """of the model's weights and of the order of the data"""
+    """seed of the model's weights and of the order of the data"""
     decoding_episodes: int = 256
     """episodes of each decoding that is tried after the last step, to choose how the agent speaks; 0 chooses none"""
 
 
 SENT = "run.json"
-"""the configuration beside an agent that was sent to the hub, whose folder holds no run"""
+"""file of the configuration beside an agent on the hub, whose folder holds no run"""
 FREE = ("decoding_episodes",)
-"""what may change from one start of a run to the next"""
+"""the fields that may change when a run is continued"""
 
 
 def read_config(path: Path) -> RunConfig:
     """The configuration of an earlier run, from its folder or its ``config.json``.
 
     Raises:
-        ValueError: there is none, or its agent is code of a module that nobody imported.
+        ValueError: there is none, or its agent is code of a module that was not imported.
     """
     path = path / "config.json" if path.is_dir() else path
     try:
@@ -69,10 +69,13 @@ def read_config(path: Path) -> RunConfig:
 
 
 def config_of(run: Path) -> RunConfig:
-    """How a trained agent came to be, from its run's folder, its own, or one that was fetched from the hub.
+    """The configuration that an agent was trained with.
+
+    Args:
+        run: folder of the run, of its agent, or of an agent that was fetched from the hub.
 
     Raises:
-        ValueError: nothing says so.
+        ValueError: no configuration is found there.
     """
     return read_config(run / SENT if (run / SENT).exists() else _folder_of(run))
 
@@ -85,7 +88,7 @@ def _folder_of(run: Path) -> Path:
 def learned_from(run: Path) -> list[Path]:
     """The folders of logs that a trained agent learned from: its own run's, and those of the agent it started from.
 
-    Empty where nothing says so, as of an agent that was saved outside of any run.
+    Empty where these are unknown: for example, the agent was saved outside of any run.
     """
     try:
         config = config_of(run)
@@ -96,7 +99,7 @@ def learned_from(run: Path) -> list[Path]:
 
 
 def held_out_from(run: Path) -> Path | None:
-    """The episodes that were held out when the log was imported that a trained agent learned from; None without any."""
+    """The folder of the held-out episodes of the imported log that a trained agent learned from; None without any."""
     return next((found for folder in learned_from(run) if (found := held_out_episodes(folder)) is not None), None)
 
 
@@ -106,7 +109,7 @@ def agent_folder(run: Path) -> Path:
 
 
 def name_of(run: Path) -> str:
-    """What a run is called: the name of its folder, also where its agent's is given."""
+    """The name of a run's folder, from the run's folder or its agent's; of an agent on the hub, the repository's."""
     if str(run).startswith(PREFIX):
         return run.name.partition("@")[0]
     folder = run.resolve()

@@ -1,7 +1,7 @@
-"""Distilling a trained agent into a folder of the transformers library; an interrupted run is gone on with.
+"""Distils a trained agent into a folder of the transformers library; an interrupted run is continued.
 
 x                    the plain language model, its tokenizer, and README.md, which says how much of the agent it kept
-x.training           what was asked (``distil.json``), the log and the checkpoints; may be deleted once x is there
+x.training           the request (``distil.json``), the log and the checkpoints; may be deleted once x is there
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ CARD = "README.md"
 
 @dataclass
 class Kept:
-    """What a student kept of its teacher, on episodes that neither has learned from."""
+    """How closely a student follows its teacher, on episodes that neither learned from."""
 
     divergence: float
-    """KL(teacher || student), nats a token, where the teacher goes at temperature 1"""
+    """KL(teacher || student), nats a token, on episodes that the teacher samples at temperature 1"""
     divergence_error: float
     """its standard error over episodes"""
     teacher: float
-    """mean return of the agent, decoded as it is"""
+    """mean return of the agent, with its decoding"""
     teacher_error: float
     """its standard error"""
     student: float
@@ -66,15 +66,15 @@ class Kept:
     student_error: float
     """its standard error"""
     difference: float
-    """student less teacher, the mean over pairs of episodes of one seed"""
+    """student's return minus teacher's, the mean over pairs of episodes of one seed"""
     difference_error: float
     """its standard error"""
     episodes: int
-    """of each"""
+    """number of episodes that each of the two plays"""
     decoding: dict[str, Any] = field(default_factory=dict)
     """the agent's"""
     pays: bool = True
-    """whether the environment rewards anything; where it does not, returns are 0 and mean nothing"""
+    """whether the environment gives rewards; if not, the returns are 0 and mean nothing"""
 
 
 def distil(
@@ -94,18 +94,18 @@ def distil(
     Args:
         agent: with values.
         env: where it plays.
-        out: folder of the plain model; it may hold one that this wrote.
-        decoding: arguments of ``agent.policy``: what of the agent is kept.
-        steps: optimiser steps, those made before included.
+        out: folder of the plain model; it may hold one that this function wrote before.
+        decoding: arguments of ``agent.policy``, which say how the teacher speaks.
+        steps: optimiser steps, those made before an interruption included.
         config: see ``DistilConfig``.
-        logged: episodes to learn on beside those the agent plays.
-        episodes: that agent and student play for what the card says.
+        logged: episodes to learn from, beside those the agent plays.
+        episodes: episodes that agent and student each play, to measure what the card reports.
         facts: further lines of the card.
-        **settings: fields of ``FitConfig``, but for ``out``.
+        **settings: fields of ``FitConfig``, except ``out``.
 
     Raises:
         OSError: another run is at work in ``out``, or the disk is full.
-        ValueError: there is nothing to distil, or ``out`` holds something else or what another agent left.
+        ValueError: there is nothing to distil, or ``out`` holds something else or another agent's distillation.
     """
     config = config or DistilConfig()
     teacher = teacher_of(agent, decoding)
@@ -138,7 +138,7 @@ def _source(
 
 
 def _begin(asked: dict[str, Any], out: Path, training: Path) -> None:
-    """Writes down what is distilled, and refuses a folder of something else."""
+    """Writes the request to ``training``; refuses a folder that holds something else."""
     if out.exists() and not is_empty(out) and not (training / ASKED).exists():
         raise ValueError(f"{out} is not empty and was not distilled here. Choose another folder.")
     ours = json.loads(json.dumps(asked))
@@ -166,13 +166,13 @@ def _finish(
 
 
 def write_plain(lm: LM, out: Path, decoding: Mapping[str, Any], card: str) -> None:
-    """Writes a language model as a folder that needs the transformers library alone.
+    """Writes a language model as a folder that the transformers library opens by itself.
 
     Args:
         lm: without values and adapters.
-        out: is made, or replaced once the new one is whole.
-        decoding: by which ``generate`` speaks.
-        card: its page.
+        out: the folder; an earlier one is replaced once the new one is complete.
+        decoding: what ``generate`` decodes by.
+        card: text of the model's page.
     """
     model: Any = lm.model
     model.generation_config = generation_of(model.generation_config, dict(decoding))
@@ -184,9 +184,9 @@ def write_plain(lm: LM, out: Path, decoding: Mapping[str, Any], card: str) -> No
 
 
 def measure(student: Distilled, agent: Agent, env: TokenVectorEnv, decoding: Mapping[str, Any], episodes: int) -> Kept:
-    """What the student kept, in fresh episodes of the same seeds for both."""
+    """Compares student and teacher, on fresh episodes of the same seeds for both."""
     seeds = EVALUATION.episodes(episodes)
-    walked = list(rollout(env, student.teacher, seeds))  # sampled, wherever the teacher may go
+    walked = list(rollout(env, student.teacher, seeds))  # sampled at temperature 1
     batch = collate(walked, agent.lm.pad_id, agent.lm.end_id, agent.lm.max_utterance_tokens)
     divergence, divergence_error = mean_divergence(student, batch.to(student.model.device))
     returns = [

@@ -1,4 +1,4 @@
-"""The environment of a training run: what it learns in, and what its agent is measured in."""
+"""Makes the environment of a training run: to train the agent in, and to measure it in."""
 
 from __future__ import annotations
 
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 
 def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> TokenVectorEnv:
-    """The environment of a run: the one asked for, else the one its data came from, with the options they came with.
+    """The environment of a run: the one asked for, else the one of its data, with the options the data were made with.
 
-    Where these name no tokenizer, it has that of the run's language model, unless that is one from scratch. No module
-    is imported for it (``lang_envs.make.of_file``): import one that registers environments before.
+    Where the options name no tokenizer, the environment takes that of the run's language model, if it is a pretrained
+    one. No module is imported here (``lang_envs.make.of_file``): the caller imports those that register environments.
 
     Args:
         config: of the run.
         rows: episodes played at once.
-        to_measure: whether a trained agent is measured in it, in what was held out from training where that is known.
+        to_measure: whether the environment is for measuring a trained agent; it then plays what was held out from
+            training, if something was.
 
     Raises:
-        ValueError: neither is known, or it is code of a module that nobody imported, or the data of an imported log are
-            spelled in other tokens than the model's.
+        ValueError: no environment is asked for or recorded, it is code of a module that was not imported, or the
+            episodes of an imported log are not in the model's tokens.
     """
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
     data, provenance = None, {}
@@ -65,11 +66,18 @@ def environment_of(
 ) -> TokenVectorEnv:
     """The environment to play a trained agent in: ``env``, or the one its run was trained in.
 
-    It speaks the agent's tokens where nothing else is asked for and they spell any text. ``to_measure`` has it play in
-    what was held out from training, where that is known (:func:`environment`).
+    It takes the agent's tokenizer if the options name none and the tokenizer can write any text.
+
+    Args:
+        run: folder of the run or of its agent.
+        agent: who plays.
+        env: id of the environment; None takes that of the run.
+        env_options: options of the environment, which override those of the run.
+        rows: episodes played at once.
+        to_measure: whether to play what was held out from training, if something was (:func:`environment`).
 
     Raises:
-        ValueError: neither is known, or its tokens are not the agent's.
+        ValueError: neither environment is known, or its tokens are not the agent's.
     """
     options = env_options or {}
     made = _environment_of(run, env, options, rows, to_measure)
@@ -77,7 +85,7 @@ def environment_of(
         made = _environment_of(run, env, {**options, "tokenizer": str(agent_folder(run))}, rows, to_measure)
     if fingerprint(made.tokenizer) != fingerprint(agent.lm.tokenizer):
         raise ValueError(
-            f"The agent in {run} speaks another tokenizer's tokens than the environment; make that with the option "
+            f"The agent in {run} has another tokenizer than the environment; make the environment with the option "
             f"tokenizer={agent_folder(run)}"
         )
     return made

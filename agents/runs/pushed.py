@@ -1,4 +1,4 @@
-"""What of a trained agent is sent to the hub: its folder, how it was made, and its page; no paths of this machine."""
+"""The files of an agent that are sent to the hub: weights, configuration and page, without paths of this machine."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from lang_envs.model_files import ALIASES
 
 @contextmanager
 def agent_files(run: Path, license: str | None = None) -> Iterator[dict[str, Path]]:
-    """The files to send, place -> file; those that are made for it are there as long as the block lasts.
+    """The files to send: place in the repository -> file. Files made for this exist only inside the ``with`` block.
 
     Args:
         run: folder of a run or of a saved agent.
         license: of the weights, for the card.
 
     Raises:
-        ValueError: there is no agent, it is damaged, or its adapters are on a model of this machine alone.
+        ValueError: there is no agent, it is damaged, or its adapters belong to a model that only this machine has.
     """
     folder = agent_folder(run)
     read_description(folder)  # compares all checksums
@@ -68,7 +68,7 @@ def _check_origin(folder: Path) -> None:
 
 
 def _run(run: Path) -> RunConfig | None:
-    """How it was trained, where that is known: by which environment, and not from which folder."""
+    """The configuration of the run, with its environment and without folders of this machine; None if unknown."""
     try:
         config = config_of(run)
     except ValueError:

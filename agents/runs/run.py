@@ -34,9 +34,9 @@ from lang_envs.vector import TokenVectorEnv
 def train(config: RunConfig, out: Path) -> Agent:
     """Trains as ``config`` says and saves everything in ``out``; an interrupted run there is continued.
 
-    The agent is saved after the last step, and again once it is chosen how it speaks. A run that has chosen does so
-    again only where it is asked for another number of episodes. It takes a graphics card where there is one. Under
-    torchrun every process calls it, and the first one chooses and writes.
+    The agent is saved after the last step, and again once its decoding is chosen. A continued run chooses again only if
+    ``decoding_episodes`` has changed. Training uses a graphics card if there is one. Under torchrun every process calls
+    this function; the first process chooses and writes.
 
     Raises:
         OSError: another run is at work in ``out``, or it was deleted meanwhile, or the disk is full.
@@ -78,7 +78,7 @@ def train(config: RunConfig, out: Path) -> Agent:
 
 
 def _evaluators(agent: Agent, env: TokenVectorEnv, source: Source) -> dict[str, Evaluator]:
-    """What is measured during training: advantage quality, in a task that knows its values."""
+    """What is measured during training: advantage quality, if the agent learns values and the task's are known."""
     if not agent.values_tokens:
         return {}
     logged = logged_of(source)
@@ -91,10 +91,10 @@ def _evaluators(agent: Agent, env: TokenVectorEnv, source: Source) -> dict[str, 
 
 
 def _begin(config: RunConfig, out: Path) -> None:
-    """Writes down what is asked for, in a folder that is empty or holds the same run.
+    """Writes the configuration to ``out``, which is new, empty, or holds the same run.
 
     Raises:
-        ValueError: it holds something else.
+        ValueError: ``out`` holds something else.
     """
     path, ours = out / "config.json", json.loads(json.dumps(dataclasses.asdict(config)))
     if path.exists():
@@ -136,7 +136,7 @@ def _language_model(config: RunConfig, env: TokenVectorEnv) -> Any:
 def _source(config: RunConfig, env: TokenVectorEnv) -> Source:
     if not env.task.pays and (config.data is None or config.logged_fraction < 1):
         raise ValueError(
-            "Live episodes need a reward, and nothing says what a reply is worth that is not in the log: pass "
+            "Live episodes need a reward, and the environment has none for replies that are not in the log: pass "
             "--env-options reward=likeness, the path of a reward model, or module:function."
         )
     if config.data is None:
@@ -158,5 +158,5 @@ def load(run: Path) -> Agent:
 
 
 def _no_bars() -> None:
-    """Saving and loading a small model is no news; transformers shows a bar for each."""
+    """Hides the progress bars that transformers shows whenever it saves or loads a model."""
     logging.disable_progress_bar()

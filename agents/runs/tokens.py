@@ -1,4 +1,4 @@
-"""Whose tokens an environment speaks where nobody says so: those of the model that is to speak in it."""
+"""The default tokenizer of an environment: that of the model that plays in it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def made_for(lm: str, env_id: str, options: dict[str, Any], rows: int) -> TokenVectorEnv:
-    """An environment in which a model is to speak: with its tokens, unless ``options`` name a tokenizer.
+    """An environment for a model to play in, with the model's tokenizer unless ``options`` name another.
 
     Args:
-        lm: size of a model from scratch, which has no tokens of its own, or a source of one.
+        lm: size of a model from scratch, which has no tokenizer of its own, or the source of a pretrained one.
         env_id: of the environment.
         options: of the environment.
         rows: episodes played at once.
@@ -32,7 +32,7 @@ def made_for(lm: str, env_id: str, options: dict[str, Any], rows: int) -> TokenV
     """
     if lm in SIZES or "tokenizer" in options:
         return language_vec(env_id, rows, **options)
-    markup = options.get("markup")  # the model's tokenizer may have one that the environment's own has not
+    markup = options.get("markup")  # the model's tokenizer may have this markup where the environment's has not
     env = language_vec(env_id, rows, **{name: x for name, x in options.items() if name != "markup"})
     tokenizer = _tokenizer_of(lm, markup)
     if tokenizer is not None and must_adopt(env, tokenizer):
@@ -41,9 +41,9 @@ def made_for(lm: str, env_id: str, options: dict[str, Any], rows: int) -> TokenV
 
 
 def must_adopt(env: TokenVectorEnv, tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Whether an environment that has its own tokens must be made with ``tokenizer``, and can be.
+    """Whether an environment must be made again with ``tokenizer``: theirs differ, and ``tokenizer`` writes any text.
 
-    The tokens of another game, which are few words or letters, spell nothing else.
+    The tokenizer of a model that was trained in a small game has a few words or letters, and cannot write other tasks.
     """
     return fingerprint(env.tokenizer) != fingerprint(tokenizer) and _spells_any_text(tokenizer)
 
@@ -58,7 +58,7 @@ def _tokenizer_of(source: str, markup: str | None) -> PreTrainedTokenizerFast | 
         return adopt(load_tokenizer(source), markup)
     except MarkupError:
         raise
-    except (ValueError, TypeError):  # whoever loads the model says what is wrong with it
+    except (ValueError, TypeError):  # loading the model raises an error that says what is wrong
         return None
 
 

@@ -1,4 +1,4 @@
-"""Answers in OpenAI's words: of chats and of completions, whole and in pieces."""
+"""The bodies of answers in OpenAI's format: for chats and completions, whole and in pieces."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from lang_envs.tokenizers import decode
 
 
 class Answers:
-    """What is sent back for one request.
+    """The answer to one request.
 
     Args:
         asked: the request.
-        replies: to each history, ``n`` of them one after another.
+        replies: ``n`` replies to the first history, then ``n`` to the next, and so on.
     """
 
     def __init__(self, asked: Asked, replies: Sequence[Spoken]) -> None:
@@ -36,16 +36,16 @@ class Answers:
         return {**self._facts, "object": kind, "choices": choices, "usage": self._usage(), **self._prompt_ids()}
 
     def first(self, index: int) -> dict[str, Any]:
-        """The piece before the first of a reply in a chat, which says whose it is."""
+        """The chunk before a chat reply's text, which holds the role."""
         delta = {"role": "assistant", "content": ""}
         return self._chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}])
 
     def piece(self, index: int, text: str) -> dict[str, Any]:
-        """Some more text of a reply, or its end."""
+        """The chunk with the next text of a reply, or with its end."""
         return self._chunk([self._choice(index, text, self.replies[index].finish_reason, piece=True)])
 
     def last(self) -> dict[str, Any]:
-        """The numbers of tokens, behind all pieces."""
+        """The chunk after all others, with the numbers of tokens."""
         return self._chunk([]) | {"usage": self._usage()}
 
     def _chunk(self, choices: list[dict[str, Any]]) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Answers:
         return {"index": index, **said, "logprobs": logprobs, "finish_reason": finish_reason, **tokens}
 
     def _logprobs(self, reply: Spoken, begin: int) -> dict[str, Any]:
-        """Of the tokens from ``begin`` on."""
+        """The log-probabilities of a reply's tokens from ``begin`` on."""
         tokens, values = reply.tokens[begin:], reply.logprobs[begin:]
         texts = decode(reply.tokenizer, [[token] for token in tokens])
         if not self.asked.chat:

@@ -1,7 +1,7 @@
-"""What a request asks for, read with care: histories as tokens, a decoding, and what of the answer is wanted.
+"""Reads and checks a request: the histories as tokens, the decoding, and the parts of the answer that are wanted.
 
-Names that only OpenAI's own models have a use for are refused where they would change the answer, and may hold what
-changes nothing.
+Some of OpenAI's parameters are not offered here. A request may have them with values that do not change the answer;
+other values are refused.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from agents.agent import Agent
 
 MOST_CHOICES = 128
-"""replies to one request"""
+"""the most replies to one history, and the most prompts of one request"""
 _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),
@@ -42,7 +42,7 @@ _NEUTRAL: dict[str, tuple[Any, ...]] = {
     "tools": ([],),
     "top_logprobs": (0,),
 }
-"""names of OpenAI's that are not offered, and what may be said of them"""
+"""OpenAI's parameters that are not offered, and the values that a request may give them"""
 _READ = (
     "model", "messages", "prompt", "max_tokens", "max_completion_tokens", "n", "seed", "stream", "stream_options",
     "logprobs", "return_token_ids", "stop_token_ids", "user", "metadata",
@@ -51,14 +51,14 @@ _READ = (
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that can be met."""
+    """A valid request."""
 
     chat: bool
-    """whether in messages rather than plain text"""
+    """whether it is a chat completion rather than a completion"""
     model: str
-    """the name it asked for"""
+    """the name of the model it asks for"""
     histories: list[NDArray[np.int32]]
-    """tokens before each reply; one of a chat"""
+    """the tokens before each reply; a chat has one history, a completion one for each prompt"""
     decoding: dict[str, Any]
     """arguments of ``agent.policy``"""
     limit: int
@@ -66,28 +66,28 @@ class Asked:
     n: int
     """replies to each history"""
     seed: int | None
-    """of the replies; None draws one"""
+    """seed of the replies; None draws one"""
     stream: bool
-    """piece by piece"""
+    """whether the answer is sent piece by piece"""
     include_usage: bool
     """whether a stream ends with the numbers of tokens"""
     logprobs: bool
-    """of the tokens that were drawn"""
+    """whether the answer has the log-probabilities of the drawn tokens"""
     token_ids: bool
-    """whether the answer has the tokens as numbers too"""
+    """whether the answer has the tokens as integers too"""
 
 
 def read_request(body: Any, chat: bool, agent: Agent, usual: Mapping[str, Any]) -> Asked:
-    """The request that a JSON body makes.
+    """Reads a request from its JSON body.
 
     Args:
-        body: what was sent.
-        chat: whether to chat completions.
+        body: the JSON that was sent.
+        chat: whether it was sent to chat completions.
         agent: who answers.
-        usual: its decoding where the request does not say.
+        usual: the agent's decoding where the request sets none.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: the request is wrong; the error says how.
     """
     if not isinstance(body, dict):
         raise ValueError(f"A request is a JSON object, got {type(body).__name__}.")
@@ -118,10 +118,12 @@ def read_request(body: Any, chat: bool, agent: Agent, usual: Mapping[str, Any]) 
 
 
 def _decoding(given: dict[str, Any], agent: Agent, usual: Mapping[str, Any]) -> dict[str, Any]:
-    """The usual decoding with what the request has of its own; a temperature says whether it is greedy."""
+    """The usual decoding, with what the request changes. Temperature 0 is greedy, any other temperature samples."""
     asked = {name: value for name, value in given.items() if name not in _READ and name not in _NEUTRAL}
     if (offline := asked.keys() & {"rank", "k"}) or "rank" in usual:
-        raise ValueError(f"{min(offline, default='rank')} ranks candidates, which lang-envs eval does and no server.")
+        raise ValueError(
+            f"{min(offline, default='rank')} ranks candidates. The server does not rank; use lang-envs eval."
+        )
     check_names(type(agent), asked)
     temperature = asked.get("temperature")
     if isinstance(temperature, int | float) and temperature == 0:
@@ -141,13 +143,13 @@ def _check_neutral(given: dict[str, Any]) -> None:
 def _chat_history(agent: Agent, messages: Any) -> NDArray[np.int32]:
     """The tokens of a conversation, up to where the agent speaks.
 
-    Where the tokenizer has no chat template there are no turns: the user's only message is the text so far.
+    A tokenizer without a chat template has no turns. The conversation is then one message, with the whole text so far.
     """
     said = from_json(_texts(messages))
     if not said:
         raise ValueError("messages is empty; say something.")
     if said[-1].role == "assistant":
-        raise ValueError("The last message is the assistant's, who would speak again: end with one of the user.")
+        raise ValueError("The last message is the assistant's, and the assistant speaks next: end with the user's.")
     markup = markup_of(agent.lm.tokenizer)
     if markup is not None:
         return np.array(markup.opening(said), np.int32)
@@ -160,7 +162,7 @@ def _chat_history(agent: Agent, messages: Any) -> NDArray[np.int32]:
 
 
 def _texts(messages: Any) -> Any:
-    """Messages whose contents are texts, where they came as lists of parts that are."""
+    """Messages with contents as texts: joins contents that came as lists of text parts."""
     if not isinstance(messages, list):
         raise ValueError(f"messages is a list, got {repr(messages)[:80]}.")
     found = []
@@ -180,7 +182,7 @@ def _texts(messages: Any) -> Any:
 
 
 def _prompts(agent: Agent, prompt: Any) -> list[NDArray[np.int32]]:
-    """The tokens of a text or of several, or of lists of tokens."""
+    """The histories of a prompt: one text or list of tokens, or several."""
     several = prompt if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int) else [prompt]
     if len(several) > MOST_CHOICES:
         raise ValueError(f"prompt holds {len(several)} prompts, and one request may have {MOST_CHOICES}.")
@@ -228,8 +230,8 @@ def _flag(given: Mapping[str, Any], name: str) -> bool:
 
 
 def _logprobs(given: Mapping[str, Any]) -> bool:
-    """Completions say a number of alternatives, of which none are offered."""
+    """Whether log-probabilities are wanted. Completions give a number of alternative tokens; only 0 is offered."""
     value = given.get("logprobs")
     if value is not None and (type(value) is bool or value != 0):
-        raise ValueError(f"logprobs is 0 (of the tokens that were drawn) or left out, not {value!r}.")
+        raise ValueError(f"logprobs is 0 (only the tokens that were drawn) or left out, not {value!r}.")
     return value is not None

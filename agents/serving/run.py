@@ -1,4 +1,4 @@
-"""Running the server, on this machine's own address where nothing else is asked for."""
+"""Runs the server on an address and port."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _GRACE = 2  # seconds that answers have to end
 
 
 def make_server(agent: Agent, name: str, decoding: Mapping[str, Any], host: str, port: int) -> uvicorn.Server:
-    """A server that waits to be run; without the network but for its own port.
+    """Makes a server, without running it. It uses no network except its own port.
 
-    On a loopback address it answers requests to that alone: a page of somebody's that has its own name point here is
-    refused.
+    On a loopback address it answers only requests whose Host header names that address. This stops web pages whose
+    host name resolves to this machine (DNS rebinding).
 
     Args:
         agent: who answers.
-        name: of the model in requests.
+        name: name of the model in requests.
         decoding: arguments of ``agent.policy`` where a request has none.
         host: address to listen on.
-        port: to listen on; 0 takes a free one.
+        port: port to listen on; 0 takes a free one.
 
     Raises:
-        ImportError: the extra is missing.
-        ValueError: the agent cannot decode so.
+        ImportError: the extra ``serve`` is missing.
+        ValueError: the agent does not take this decoding.
     """
     try:
         import uvicorn
@@ -42,8 +42,8 @@ def make_server(agent: Agent, name: str, decoding: Mapping[str, Any], host: str,
         raise ImportError(f"Serving needs the extra serve: pip install 'lang-envs[serve]' ({error}).") from None
     if not is_loopback(host):
         warnings.warn(
-            f"Whoever reaches {host} can ask this agent: there is no key. Listen on 127.0.0.1, or put a proxy that "
-            "checks who asks before it.",
+            f"Everybody who reaches {host} can use this agent: the server checks no key. Listen on 127.0.0.1, or put a "
+            "proxy that checks keys before the server.",
             stacklevel=2,
         )
     app = Server(agent, name, decoding).app([host, *_NAMES] if is_loopback(host) else None)
@@ -57,18 +57,18 @@ def make_server(agent: Agent, name: str, decoding: Mapping[str, Any], host: str,
 def run_server(
     agent: Agent, name: str, decoding: Mapping[str, Any], host: str, port: int, ready: Callable[[str], None]
 ) -> None:
-    """Serves until it is interrupted; errors are those of ``make_server`` too.
+    """Serves until it is interrupted; raises what ``make_server`` raises too.
 
     Args:
         agent: who answers.
-        name: of the model in requests.
+        name: name of the model in requests.
         decoding: arguments of ``agent.policy`` where a request has none.
         host: address to listen on.
-        port: to listen on; 0 takes a free one.
-        ready: is told the address as soon as the port is this server's.
+        port: port to listen on; 0 takes a free one.
+        ready: called with the server's URL as soon as the port is bound.
 
     Raises:
-        OSError: the port is taken, or is not to be had.
+        OSError: the port is taken or not allowed.
     """
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,7 +82,7 @@ def run_server(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine alone."""
+    """Whether only this machine can reach an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

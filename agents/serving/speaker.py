@@ -1,4 +1,4 @@
-"""One thread that speaks for all requests: those that wait and decode alike are answered together."""
+"""Generates the replies to all requests in one thread; waiting requests with the same decoding share a batch."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from agents.agent import Agent
 
 ROWS = 64
-"""replies spoken at once"""
+"""the most replies in a batch"""
 POLICIES = 8
-"""decodings whose policies are kept, each with what it has read"""
+"""number of decodings whose policies are kept, each with its cache"""
 
 
 @dataclass(eq=False)
 class Wanted:
-    """A reply that is asked for."""
+    """A reply that a request waits for."""
 
     policy: Policy
-    """who speaks"""
+    """the policy that generates it"""
     history: NDArray[np.int32]
     """[n] all tokens before the reply"""
     rng: np.random.Generator
-    """what it draws from"""
+    """generator of the reply's tokens"""
     limit: int
     """the most tokens of the reply"""
     heard: Callable[[int, float | None], None]
-    """is told each token in its turn, and its log-probability where that is known"""
+    """called with each token in order, and with its log-probability or None"""
     ended: Callable[[Exception | None], None]
-    """is told once, after the last token or in its place: what went wrong, or None"""
+    """called once at the end: with None, or with the error that ended the reply"""
     said: int = field(default=0, init=False)
-    """tokens it was told"""
+    """number of tokens passed on so far"""
 
     def hear(self, token: int, logprob: float | None) -> None:
         """Passes a token on, up to the limit."""
@@ -52,9 +52,10 @@ class Wanted:
 
 
 class Speaker:
-    """Answers requests of any threads in one of its own, in ticks: who comes while it speaks is in the next one.
+    """Generates replies for requests from any thread, batch after batch, in a thread of its own.
 
-    A policy is made once for each decoding and kept, so that the next turn of a conversation reads only what is new.
+    A reply that is asked for during a batch is in a later one. A policy is made once for each decoding and kept. The
+    next turn of a conversation therefore reads only the new tokens.
 
     Args:
         agent: who speaks.
@@ -70,10 +71,10 @@ class Speaker:
         self._thread.start()
 
     def policy(self, decoding: Mapping[str, Any]) -> Policy:
-        """The agent's policy that decodes so.
+        """The agent's policy with a decoding.
 
         Raises:
-            ValueError, TypeError: it cannot.
+            ValueError, TypeError: the agent does not take this decoding.
         """
         name = json.dumps(dict(decoding), sort_keys=True)
         with self._come:
@@ -85,13 +86,13 @@ class Speaker:
             return self._policies[name]
 
     def ask(self, wanted: Wanted) -> None:
-        """Has a reply spoken as soon as it is its turn."""
+        """Adds a reply to those that wait."""
         with self._come:
             self._waiting.append(wanted)
             self._come.notify()
 
     def close(self) -> None:
-        """Ends the thread once it has spoken what it is at."""
+        """Ends the thread after the current batch; replies that still wait are dropped."""
         with self._come:
             self._closed = True
             self._come.notify()
@@ -101,7 +102,7 @@ class Speaker:
         while tick := self._next():
             try:
                 self._speak(tick)
-            except Exception as error:  # whatever it is, those who wait are told, and the next are answered
+            except Exception as error:  # any error ends the replies of this batch only; the thread goes on
                 for wanted in tick:
                     wanted.ended(error)
             else:
@@ -109,7 +110,7 @@ class Speaker:
                     wanted.ended(None)
 
     def _next(self) -> list[Wanted]:
-        """Those who have waited longest, as many as decode alike; none where it is closed."""
+        """Waits for the next batch: the reply that has waited longest and others with its policy; empty if closed."""
         with self._come:
             self._come.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
@@ -140,9 +141,9 @@ class Speaker:
 
 
 def teller_of(policy: Policy) -> LMPolicy | None:
-    """What tells each token of a policy as soon as it is said, with its log-probability.
+    """The part of a policy that reports each token and its log-probability as soon as the token is drawn.
 
-    None where that is not known before the whole utterance is chosen.
+    None for a policy that chooses whole utterances.
     """
     speaker = policy.speaker if isinstance(policy, Prompted | Prefixed) else policy
     return speaker if type(speaker) is LMPolicy else None

@@ -1,4 +1,4 @@
-"""The text of a reply while it is said: pieces that never have to be taken back."""
+"""The text of a reply while its tokens arrive, in pieces that later tokens do not change."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _BROKEN = "\ufffd"  # what stands for a character of which some bytes are still 
 class Spoken:
     """A reply, token by token.
 
-    The text ends before a stop string, and before the end token. A token may hold a part of a character, and a stop
-    string may begin in one token and end in another: what may still change is held back.
+    The text ends before the first stop string or the end token. A token may hold a part of a character, and a stop
+    string may begin in one token and end in another. Text that may still change is held back.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -28,18 +28,18 @@ class Spoken:
     stop: Sequence[str] = ()
     """stop strings"""
     lead: str = ""
-    """what a template puts before a reply, and is no part of it (``Markup.lead``)"""
+    """text that the chat template puts before a reply, and that is not part of it (``Markup.lead``)"""
     tokens: list[int] = field(default_factory=list)
-    """all that were drawn, the end token included"""
+    """all tokens that were drawn, the end token included"""
     logprobs: list[float | None] = field(default_factory=list)
     """of each token; None where it is not known"""
     finish_reason: str | None = None
-    """"stop" where the end token or a stop string was said; None until then"""
+    """"stop" after the end token or a stop string, "length" after the token limit, None before the end"""
     text: str = ""
-    """what was handed out"""
+    """the text that was handed out so far"""
 
     def hear(self, token: int, logprob: float | None) -> str:
-        """Takes in a token -> what can be handed out by it, which may be nothing."""
+        """Adds a token and returns the text that can be handed out now, which may be empty."""
         if self.finish_reason is not None:  # the end token that follows a stop string was not drawn
             return ""
         self.tokens.append(token)
@@ -52,7 +52,7 @@ class Spoken:
         return self._hand_out(whole[: len(whole) - self._uncertain(whole)])
 
     def finish(self) -> str:
-        """What was held back of a reply that ended at a limit."""
+        """Ends the reply and returns the text that was held back; empty if the reply has ended before."""
         if self.finish_reason is not None:
             return ""
         self.finish_reason = "length"
@@ -65,7 +65,7 @@ class Spoken:
         return "" if begun else text.removeprefix(self.lead)
 
     def _uncertain(self, whole: str) -> int:
-        """How many of the last characters may be those of an unfinished one, or begin a stop string."""
+        """How many of the last characters may belong to an unfinished character or begin a stop string."""
         broken = len(whole) - len(whole.rstrip(_BROKEN))
         begun = [n for string in self.stop for n in range(1, len(string)) if whole.endswith(string[:n])]
         return max([broken, *begun])

@@ -1,6 +1,6 @@
 """Tries thousands of damaged inputs of every kind: ``python tests/fuzz --examples 3000``.
 
-Prints what became of them, and of each kind of failure the first example; ends with 1 where there is any.
+Prints the outcomes, and the first example of each kind of failure; exits with 1 if there is a failure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Saved agents with damaged files: loaded, and played with. Code that lies in the folder must never run."""
+"""Saved agents with damaged files: loads them and plays with them. Code in the folder must never run."""
 
 from __future__ import annotations
 

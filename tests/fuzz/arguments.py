@@ -1,4 +1,4 @@
-"""Odd command lines, run in this process: each must end with 0 or 2, and with 2 say why on standard error."""
+"""Odd command lines, run in this process: each must exit with 0, or with 2 and a reason on standard error."""
 
 from __future__ import annotations
 

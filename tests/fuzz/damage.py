@@ -1,4 +1,4 @@
-"""Damage to files: to their bytes, and to the JSON in them. Each is a value that says what it does and does it."""
+"""Damage to files: to their bytes, and to the JSON in them. Each kind of damage is an object that describes itself."""
 
 from __future__ import annotations
 

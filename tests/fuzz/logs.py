@@ -1,4 +1,4 @@
-"""Logs of every layout, as files: a damaged row is read, left out and counted, or refused, and changes no other row."""
+"""Logs of every layout, as files. A damaged row is read, left out and counted, or refused; it changes no other row."""
 
 from __future__ import annotations
 

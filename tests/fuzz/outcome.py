@@ -1,4 +1,4 @@
-"""What may become of a damaged input, and which errors count as words."""
+"""The possible outcomes of a damaged input, and the errors that count as refusals in words."""
 
 from __future__ import annotations
 

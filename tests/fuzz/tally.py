@@ -1,4 +1,4 @@
-"""Tries many inputs of a kind and counts what becomes of them."""
+"""Tries many inputs of a kind and counts the outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attacks on whole files: what they are compressed with, how they are encoded, what is in the place of their text."""
+"""Attacks on whole files: other compressions, other encodings, other content than text."""
 
 from __future__ import annotations
 

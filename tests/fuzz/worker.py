@@ -1,7 +1,7 @@
 """Tries damaged inputs in a process that may crash or hang.
 
-It is a fork of this one, which has imported everything, and is replaced after whatever went wrong, and after
-``_EXAMPLES`` inputs in any case.
+The process is a fork of this one, which has imported everything. It is replaced after any failure, and after
+``_EXAMPLES`` inputs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Kills jobs of every kind at random moments: ``python tests/kill --kills 200``.
 
-Prints what became of them; ends with 1 where anything was lost or different, or a process was left.
+Prints the outcomes; exits with 1 if a result was lost or different, or a process was left running.
 """
 
 from __future__ import annotations

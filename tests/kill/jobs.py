@@ -1,4 +1,4 @@
-"""The jobs that are killed: all that writes a folder or a file which people keep."""
+"""The jobs that are killed: all that write a folder or a file for the user."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Kills a job at random moments, lets it go on, and compares what it makes with what an uninterrupted one made.
+"""Kills a job at random moments, continues it, and compares its result with that of an uninterrupted job.
 
-Every run of a job is a fork of this process, which has imported everything. A moment is a time, or the place before one
-of the job's changes to the file system (making, opening for writing, renaming, removing), which a time seldom meets.
+Every run of a job is a fork of this process, which has imported everything. A moment is a random time, or the instant
+before one of the job's changes to the file system (making, opening for writing, renaming, removing). Random times
+seldom hit these instants.
 """
 
 from __future__ import annotations

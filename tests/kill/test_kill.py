@@ -1,4 +1,4 @@
-"""A few kills of the quicker jobs; ``make kill`` does hundreds of all."""
+"""A few kills of the faster jobs; ``make kill`` makes hundreds of kills of all jobs."""
 
 import pytest
 from jobs import jobs

@@ -1,11 +1,12 @@
-"""What an algorithm's optimiser step costs: every one beside behaviour cloning, an LM-only step of the same trunk.
+"""The time of an algorithm's optimiser step, relative to behaviour cloning: a step of the language model alone.
 
-V = 35, T = 72, B = 64 episodes (of DPO 32 pairs), 36 actions in each, float32, one thread. A step is the loss, its
-gradient, clipping, AdamW and ``after_step``. Each step is timed right after one of behaviour cloning, and what counts
-is the median of the ratios of such pairs: 1 is as fast as behaviour cloning. The Decision Transformer reads a token
-more for each of the 6 turns, so that 72 / 78 = 0.92 bounds it; "of 78 tokens" holds it against cloning of as many. DPO
-and Q-SFT read each row twice, the second time without a gradient, and KTO four times; OREO thrice, with the
-transformer of its values too. PPO is not here: its step plays episodes first, see ``test_perf_ppo.py``.
+V = 35, T = 72, B = 64 episodes (32 pairs for DPO), 36 actions in each, float32, one thread. A step is the loss, its
+gradient, clipping, AdamW and ``after_step``. Each step is timed right after one of behaviour cloning, and the result is
+the median of the ratios of such pairs: 1 is as fast as behaviour cloning. The Decision Transformer reads one token more
+in each of the 6 turns, so its ratio is at most 72 / 78 = 0.92; "of 78 tokens" compares it with cloning of as many
+tokens. DPO and Q-SFT read each row twice, the second time without a gradient. KTO reads it four times. OREO reads it
+three times, one of them with the transformer of its values. PPO is in ``test_perf_ppo.py``, because its step first
+plays episodes.
 """
 
 import sys

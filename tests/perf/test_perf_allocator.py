@@ -1,6 +1,6 @@
-"""Replies over a large vocabulary, with buffers given back to the system after each step and with buffers kept.
+"""The time of replies over a large vocabulary, with memory returned to the system after each step or kept.
 
-Each in a process of its own, one thread: 256 greedy replies of SmolLM2 in bfloat16 to the built-in dialogues.
+Each case has its own process and one thread: 256 greedy replies of SmolLM2 in bfloat16 to the built-in dialogues.
 """
 
 import json

@@ -1,7 +1,7 @@
 """Clarifying QA in the native vector environment: 1,024 conversations of the built-in world, whole turns, one thread.
 
-Target: 20,000 turns a second. Every utterance differs from the others of its kind by a number, so that what is
-remembered of earlier ones helps as little as it would with a model that speaks.
+Target: 20,000 turns a second. Every utterance contains another number, so that caches of earlier utterances help as
+little as they would with the utterances of a model.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""How fast logged episodes become a batch: 64 full Wordle games (74 tokens, 36 actions) from the memory map."""
+"""The time to make a batch from logged episodes: 64 full Wordle games (74 tokens, 36 actions) from the memory map."""
 
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,6 @@
 """Reading, collating and recording episodes of Wordle. Run with ``--benchmark-enable -s``; rates are per second.
 
-Reach: 200,000 episodes/s of ``Logged.sample`` + ``collate``, 1M token steps/s recorded, 300 bytes an episode.
+Target: 200,000 episodes/s of ``Logged.sample`` + ``collate``, 1M token steps/s recorded, 300 bytes an episode.
 """
 
 import itertools

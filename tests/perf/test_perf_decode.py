@@ -1,7 +1,7 @@
-"""How fast utterances are sampled: ``LMPolicy`` and ``generate`` beside a loop with nothing in it but arithmetic.
+"""The rate of sampling utterances by ``LMPolicy`` and ``generate``, relative to a loop that does only the arithmetic.
 
-B = 64 episodes or one, 25 tokens read, 36 said by each, no early end, float32, one thread; the rate of the loop is 1.
-One row is bound by what Python takes for a step of the library's model: the loop has a third of its calls.
+B = 64 episodes or one, 25 tokens read and 36 generated in each, no early end, float32, one thread; the rate of the loop
+is 1. With one row, Python's time for a step of the library's model is the limit; the loop has a third of its calls.
 """
 
 import sys

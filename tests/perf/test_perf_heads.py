@@ -1,7 +1,7 @@
-"""What Q heads over a large vocabulary hold in memory, by their last layer, and how long their part of a step takes.
+"""The memory of Q heads over a large vocabulary, by their last layer, and the time of their part of a step.
 
-Two heads, their targets and AdamW; V = 50,257, d = 768, rank 64, 256 actions, float32, one thread. Each kind has a
-process of its own, since what a process held at most never falls again; the memory is what it held beyond its start.
+Two heads, their targets and AdamW; V = 50,257, d = 768, rank 64, 256 actions, float32, one thread. Each kind has its
+own process, because the peak memory of a process never falls. The result is the peak minus the memory at the start.
 """
 
 import subprocess

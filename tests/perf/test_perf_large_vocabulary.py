@@ -1,9 +1,9 @@
-"""What a large vocabulary costs: training steps beside a plain loop, decoding beside ``generate``, and memory.
+"""The costs of a large vocabulary: training relative to a plain loop, decoding relative to ``generate``, and memory.
 
-SmolLM2's shape (width 576, 9 heads of which 3 are keys', vocabulary 49,152, tied embeddings), random weights, one
-thread. Steps are of 8 episodes of 107 tokens, 384 of 856 the agent's; "ragged" ones of 12 episodes with as many tokens
-in all, a third of the rows padding. A step is the loss, its gradient, clipping, AdamW and ``after_step``. Everything is
-timed in turns within one process, and what counts is the median of the ratios of neighbours.
+SmolLM2's shape (width 576, 9 heads with 3 key heads, vocabulary 49,152, tied embeddings), random weights, one thread. A
+step has 8 episodes of 107 tokens; 384 of all 856 tokens are the agent's. A "ragged" step has 12 episodes with the same
+number of tokens, and a third of the rows is padding. A step is the loss, its gradient, clipping, AdamW and
+``after_step``. All cases are timed in turns in one process, and the result is the median of the ratios of neighbours.
 """
 
 from __future__ import annotations

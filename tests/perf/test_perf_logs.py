@@ -1,6 +1,7 @@
-"""Importing a log and opening it: the figures of docs/logs_of_yours.md. Run with ``--benchmark-enable -s``.
+"""The costs of importing and opening a log: the figures of docs/logs_of_yours.md. Run with ``--benchmark-enable -s``.
 
-Reach: as much memory while rows are read whatever their number. Bound: the tokenizer, and Python for each row.
+Target: memory while reading does not depend on the number of rows. Limit: the tokenizer, and Python's time for each
+row.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""What training GPT-2 (124 M weights) holds in memory: all weights or adapters, activations kept or computed again.
+"""The memory of training GPT-2 (124 M weights): all weights or adapters, activations kept or computed again.
 
-Steps on 4 episodes of 256 tokens, half of them the agent's, V = 50,257, float32, one thread. Each case has a process of
-its own, since what a process held at most never falls again; the memory is what it held beyond its imports.
+Steps on 4 episodes of 256 tokens, half of them the agent's, V = 50,257, float32, one thread. Each case has its own
+process, because the peak memory of a process never falls. The result is the peak minus the memory after the imports.
 """
 
 import subprocess

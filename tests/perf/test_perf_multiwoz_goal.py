@@ -1,6 +1,6 @@
 """MultiWOZ-Goal in the native vector environment, one thread, the agent's turns replayed.
 
-Target: 3,000 turns a second where nothing was said before, more where texts come again.
+Target: 3,000 turns a second for texts that come for the first time, more for texts that come again.
 """
 
 import sys

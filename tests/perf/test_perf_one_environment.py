@@ -1,10 +1,12 @@
-"""One environment, as other trainers step it: games of Wordle of six guesses, and what recording them adds.
+"""The time of a single environment: games of Wordle with six guesses, and the time that recording them adds.
 
-Reach: at either level as many games a second as TextArena's ``Wordle-v0-raw`` in the same run, which is not installed
-here. At the token level it is 0.82 to 0.89 times as many: 36 steps of 0.6 us, of which the two arrays that each hands
-out take 0.25, six replies of 4 us, and numpy's seeding of 6 us.
-``RecordEpisodes`` around it at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take
-most), and what it adds to a step of a vector must not grow with the episodes that wait to be written.
+Target: at either level as many games a second as TextArena's ``Wordle-v0-raw`` in the same run, which is not installed
+here. At the token level it is 0.82 to 0.89 times as many. A game takes 36 steps of 0.6 us (0.25 us of a step for the
+two arrays that it returns), six replies of 4 us, and 6 us for numpy's seeding.
+
+Target of ``RecordEpisodes``: at least 0.3 times as fast as the bare environment (an episode's columns and its JSON take
+most of the time). The time that it adds to a step of a vector must not grow with the number of episodes that are not
+yet written.
 """
 
 import sys

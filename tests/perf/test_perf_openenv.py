@@ -1,7 +1,7 @@
-"""OpenEnv's server: utterance steps a second of 64 sessions, with the client in a process of its own.
+"""OpenEnv's server: utterance steps a second in 64 sessions, with the client in its own process.
 
-Wall-clock time, since two processes share the work. Beside it stands an environment that does nothing, behind the same
-server: what is left is OpenEnv's protocol.
+The time is wall-clock time, because two processes share the work. For comparison, an environment that does nothing runs
+behind the same server: its time is that of OpenEnv's protocol.
 """
 
 import json

@@ -1,7 +1,8 @@
-"""What PPO costs through stable-baselines3: collecting beside our own rollout, learning by episodes or by tokens.
+"""The time of PPO through stable-baselines3: collecting relative to our rollout, and learning by episodes or by tokens.
 
-Wordle by a model that has learned to spell words, 64 rows, a game in each, d128-l2, float32, one thread. The library
-asks for one token of every row at a time and hands out whole histories; "whole histories" reads them anew at each.
+A model that was trained to spell words plays Wordle, with 64 rows, one game in each, d128-l2, float32, one thread. The
+library asks for one token of every row at a time and passes whole histories; the case "whole histories" reads them
+again for each token.
 """
 
 import sys

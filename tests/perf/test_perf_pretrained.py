@@ -1,8 +1,9 @@
-"""A pretrained chat model: what opening it costs beside transformers alone, and how fast conversations become tokens.
+"""A pretrained chat model: the time to open it relative to transformers alone, and the rate of encoding conversations.
 
-One thread, process time, in turns within one process; what counts is the median of the ratios of neighbours. The first
-opening in a process takes longer: it compares checksums of the converted files (0.2 s) and runs four passes that check
-the model's layout (0.3 s), which makes it 1.9 times as long as transformers alone in float32, and 3 times in bfloat16.
+One thread, process time; all cases are timed in turns in one process, and the result is the median of the ratios of
+neighbours. The first opening in a process takes longer: it compares checksums of the converted files (0.2 s) and runs
+four passes that check the model's layout (0.3 s). It takes 1.9 times as long as transformers alone in float32, and 3
+times as long in bfloat16.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What reading episodes of similar length together saves of a training step: 32 of them through GPT-2 and back."""
+"""The time that a training step saves by reading episodes of similar length together: 32 episodes and GPT-2."""
 
 from __future__ import annotations
 

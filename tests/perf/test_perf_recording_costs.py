@@ -1,6 +1,6 @@
-"""What an episode of a served model costs beside the model, for docs/scaling.md. Run with ``--benchmark-enable -s``.
+"""The cost of recording a served model's episode, without the model: docs/scaling.md. Run ``--benchmark-enable -s``.
 
-Processor time of one core. Bound: text to tokens and back, the HTTP client, and the reward model's arithmetic.
+Processor time of one core. Limits: encoding and decoding texts, the HTTP client, and the reward model's arithmetic.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Wordle played by a language model: ``LMPolicy`` beside ``generate``, which reads every history anew at each turn.
+"""Wordle played by a language model: ``LMPolicy`` relative to ``generate``, which reads the whole history at each turn.
 
-256 games, all at once, by a model that has learned to spell words (BC, 120 steps), greedy, float32, one thread; the
-time is that of ``rollout``, environment included. Both must play the same games token for token.
+256 games at once, by a model that was trained to spell words (BC, 120 steps), greedy, float32, one thread. The time is
+that of ``rollout``, environment included. Both must play the same games, token for token.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """The service desk in the native vector environment: 256 conversations, whole turns, one thread.
 
-Target: 20,000 turns a second. The utterances are spelled beforehand; what the environment says, and where it begins,
-is drawn anew.
+Target: 20,000 turns a second. The agent's utterances are encoded beforehand; the environment's starts and replies are
+drawn during the measurement.
 """
 
 import sys

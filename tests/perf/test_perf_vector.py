@@ -1,4 +1,4 @@
-"""What the vector environment and ``rollout`` cost by themselves: 1,024 episodes of a task that does almost nothing."""
+"""The time of the vector environment and ``rollout`` alone: 1,024 episodes of a task that does almost nothing."""
 
 import gymnasium as gym
 import numpy as np

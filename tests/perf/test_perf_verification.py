@@ -1,6 +1,6 @@
-"""What it costs to make sure that a data set holds what was written. Run with ``--benchmark-enable -s``.
+"""The time to verify that a data set holds what was written. Run with ``--benchmark-enable -s``.
 
-Reach: less than one reading of all episodes, and a fraction of a second for a million games of Wordle.
+Target: less than one reading of all episodes, and a fraction of a second for a million games of Wordle.
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Visual dialogue on the built-in scenes in the native vector environment, one thread.
 
-Target: 20,000 turns a second, said as whole questions; token by token the steps themselves cost as much again.
+Target: 20,000 turns a second with whole questions; token by token the steps take as much time again.
 """
 
 import sys

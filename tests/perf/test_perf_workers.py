@@ -1,7 +1,7 @@
 """Recording by two processes against one. Run with ``--benchmark-enable -s``, on two cores that are free.
 
-Reach: 1.7 times as many episodes a second. The bound is 2, less the start of a worker (2 to 4 seconds, in which it
-imports what it needs and makes its environment) and what this process does alone: it writes, and joins files.
+Target: 1.7 times as many episodes a second. The limit is 2, minus the start of a worker (2 to 4 seconds for imports and
+its environment) and the work of this process alone, which writes and joins files.
 """
 
 import sys

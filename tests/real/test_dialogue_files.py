@@ -1,4 +1,4 @@
-"""The official dialogue files: how much is in them, and that all of it is read."""
+"""The official dialogue files: their numbers of dialogues and turns, and that all of them are read."""
 
 import pytest
 

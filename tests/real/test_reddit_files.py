@@ -1,4 +1,4 @@
-"""Published files of Reddit comments: read whole, and judged by the packaged classifiers as their card says."""
+"""Published files of Reddit comments: all are read, and the packaged classifiers score them as their card says."""
 
 from collections import Counter
 

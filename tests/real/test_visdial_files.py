@@ -1,4 +1,4 @@
-"""The published dialogues about images: what is in them, and what the answerer and the guesser make of them."""
+"""The published dialogues about images: their content, and the results of the answerer and the guesser on them."""
 
 import gzip
 

@@ -1,1 +1,1 @@
-"""Results of many runs on one page: methods by tasks, beside what is not trained and what papers report."""
+"""Shows results of many runs on one page: a table of methods by tasks, with scripted policies and papers' figures."""

@@ -1,4 +1,4 @@
-"""One table of a leaderboard: policies by experiments, those that were trained from the best to the worst."""
+"""One table of a leaderboard: policies by experiments; trained policies come first, from the best to the worst."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agents.benchmark.leaderboard.words import Paper
 
 
 class Line(NamedTuple):
-    """A policy in every column; what there is not is None."""
+    """The row of one policy."""
 
     kind: Kind
     label: str
@@ -24,13 +24,13 @@ class Board:
     columns: Sequence[Column]
 
     def lines(self) -> list[Line]:
-        """What was trained, the best mean place first; then exact learners, then what is not trained."""
+        """The rows: trained policies, the best mean place first; then exact learners; then scripted policies."""
         places = self._places()
         trained = [Line("trained", label) for label in sorted(places, key=lambda label: places[label])]
         return [*trained, *self._others("exact"), *self._others("not trained")]
 
     def _places(self) -> dict[str, float]:
-        """Mean place of each method in the experiments that have it, 0 the first and 1 the last."""
+        """Mean place of each method over the experiments that have it; 0 is the first place, 1 the last."""
         places: dict[str, list[float]] = {}
         for column in self.columns:
             ranked = column.trained
@@ -45,7 +45,7 @@ class Board:
         return [Line(kind, label) for label in dict.fromkeys(labels) if any(c.find(kind, label) for c in self.columns)]
 
     def published(self, papers: Sequence[Paper]) -> list[tuple[Paper, str, list[float | None]]]:
-        """Paper, label, and its figure of every column; papers without any are left out."""
+        """The rows of papers: paper, label, and the figure in each column or None; papers without any are left out."""
         lines = []
         for paper in papers:
             known = [paper.scores.get(column.title, {}) for column in self.columns]

@@ -1,4 +1,4 @@
-"""How often each algorithm beats another one, such as imitation, over the experiments in which both were trained."""
+"""Counts how often each algorithm beats a reference algorithm, over the experiments in which both were trained."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agents.benchmark.leaderboard.results import Column, Score
 
 @dataclass
 class Tally:
-    """In how many experiments the best cell of an algorithm is ahead of the best one of another, level, behind."""
+    """The number of experiments in which an algorithm's best cell is ahead of, level with or behind the reference's."""
 
     agent: str
     ahead: int = 0
@@ -20,14 +20,14 @@ class Tally:
 
     @property
     def experiments(self) -> int:
-        """In how many both were trained, twice or more each."""
+        """The number of experiments in which both have at least two training runs."""
         return self.ahead + self.level + self.behind
 
 
 def against(columns: Sequence[Column], agent: str) -> list[Tally]:
-    """Every other algorithm beside ``agent``, the most often ahead first.
+    """Compares every other algorithm with ``agent``; the one most often ahead comes first.
 
-    Experiments with two runs or more of both count: one run has no interval.
+    Only experiments with at least two runs of both count, because one run has no interval.
     """
     tallies: dict[str, Tally] = {}
     for column in columns:
@@ -47,7 +47,7 @@ def against(columns: Sequence[Column], agent: str) -> list[Tally]:
 
 
 def _best_cells(column: Column) -> dict[str, Score]:
-    """Of each algorithm the cell with the highest mean, of those with an interval."""
+    """The cell of each algorithm with the highest mean, among those with an interval."""
     found: dict[str, Score] = {}
     for score in column.trained:
         if score.runs > 1:

@@ -59,7 +59,7 @@ def page(results: Sequence[Results], words: Words, out: Path, agent: str = "bc",
 
 
 def _table(group: Group, columns: Sequence[Column], words: Words, out: Path) -> list[str]:
-    """Title, what it is about, the rows, what papers' figures rest on, and where the links lead."""
+    """The parts of a table: its title, its text, the rows, notes on papers' data, and the targets of the links."""
     board = Board(columns)
     heads = [f"{_head(column, words, out)}<br><sub>{_made_of(column)}</sub>" for column in columns]
     best = [column.best() for column in columns]
@@ -83,14 +83,14 @@ def _note(paper: Paper) -> str:
 
 
 def _head(column: Column, words: Words, out: Path) -> str:
-    """The column's name, a link to what is said of these results."""
+    """The head of a column: its name, as a link to the page about these results."""
     older = column.measure == RETURN and not column.protocols
     called = words.called.get(column.name, column.experiment)
     return f"[{markdown.text(called)}]({_about(column.folder, out)})" + (" †" if older else "")
 
 
 def _about(folder: Path, out: Path) -> str:
-    """Where a folder's results are explained, or at least shown."""
+    """The link to a folder's README.md or, without one, its table.md."""
     pages = (folder / "README.md", folder / "table.md")
     return _link(out, next(page for page in pages if page.exists()))
 
@@ -107,7 +107,7 @@ def _label(line: Line) -> str:
 
 
 def _key(column: Column, out: Path) -> str:
-    """What a link to the column's table is called in the page's source."""
+    """The label of the link to the column's table, in the page's source."""
     return re.sub(r"[^\w./-]", "-", f"{_link(out, column.folder)}/{column.experiment}")
 
 
@@ -153,7 +153,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _link(out: Path, path: Path, anchor: str = "") -> str:
-    """The way from the page to a file."""
+    """The relative link from the page to a file."""
     way = quote(Path(os.path.relpath(path, out.parent)).as_posix())
     return f"{way}#{anchor}" if anchor else way
 

@@ -1,4 +1,4 @@
-"""What a leaderboard is made of: the scores in ``results.parquet`` of folders that ``lang-envs bench`` wrote."""
+"""Reads the scores of a leaderboard, from ``results.parquet`` in the folders that ``lang-envs bench`` wrote."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILE = "results.parquet"
 Kind = Literal["trained", "exact", "not trained"]
 RETURN, RANK_TEST = "return", "rank test"
 METRICS = {RETURN: "return", RANK_TEST: "rank/target/0"}
-"""what is asked for -> the metric of it; the rank test counts at the end of the word, by the target Q"""
+"""measure -> its metric; the rank test is that of the target Q at the end token of the word"""
 _COLUMNS = {"experiment", "label", "agent", "trained", "seed", "metric", "value"}
 _EXACT = get_args(get_type_hints(ExactLearner)["method"])
 _PROTOCOLS = {"greedy/return", "sampled/return"}
@@ -28,14 +28,14 @@ _PROTOCOLS = {"greedy/return", "sampled/return"}
 
 @dataclass(frozen=True)
 class Score:
-    """What one policy earned in an experiment."""
+    """The result of one policy in an experiment."""
 
     label: str
     agent: str
     kind: Kind
     mean: float
     interval: stats.Interval
-    """95 % over training runs; NaN where there is one, or nothing was trained"""
+    """95 % interval over training runs; NaN if there is only one, or the policy is not trained"""
     runs: int
 
 
@@ -46,21 +46,21 @@ class Column:
     folder: Path
     experiment: str
     title: str
-    """as Markdown, as it stands in ``table.md``"""
+    """the title in ``table.md``, as Markdown"""
     measure: str
     """``RETURN`` or ``RANK_TEST``"""
     protocols: bool
-    """whether greedy and sampled returns stand side by side in these results"""
+    """whether these results have greedy and sampled returns; older ones have one return"""
     scores: tuple[Score, ...]
 
     @property
     def name(self) -> str:
-        """How a page's words name it: folder and experiment."""
+        """The name of the column in ``leaderboard.toml``: folder and experiment."""
         return f"{self.folder.name}/{self.experiment}"
 
     @property
     def trained(self) -> list[Score]:
-        """What was trained, the best mean first."""
+        """The scores of trained policies, the best mean first."""
         return sorted((s for s in self.scores if s.kind == "trained"), key=lambda s: -s.mean)
 
     def find(self, kind: Kind, label: str) -> Score | None:
@@ -68,7 +68,7 @@ class Column:
         return next((s for s in self.scores if (s.kind, s.label) == (kind, label)), None)
 
     def best(self) -> str | None:
-        """The best trained method where its interval lies above that of the next one; None where there is no such."""
+        """The label of the best trained method if its interval lies above that of the second best; otherwise None."""
         first, second = (*self.trained, None, None)[:2]
         ahead = first and second and first.interval.low > second.interval.high
         return first.label if first and ahead else None
@@ -76,7 +76,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Results:
-    """One folder: what it is called, the command that made it, its experiments."""
+    """The results in one folder: its title, the command that made it, and a column for each experiment."""
 
     folder: Path
     title: str
@@ -86,10 +86,10 @@ class Results:
 
 
 def find(folders: Sequence[Path]) -> list[Results]:
-    """The results in folders: each holds ``results.parquet``, or folders that do, which come by name.
+    """The results in folders. Each folder holds ``results.parquet``, or contains such folders, which come by name.
 
     Raises:
-        ValueError: a folder holds none, or none that can be shown.
+        ValueError: a folder has no results, or ``read`` refuses them.
     """
     found: list[Results] = []
     for folder in folders:
@@ -106,7 +106,7 @@ def read(folder: Path) -> Results:
     """The results in one folder.
 
     Raises:
-        ValueError: files of it are missing or something else, or a smoke run made them.
+        ValueError: a file is missing or damaged, or the results are those of a smoke run.
     """
     page = folder / "table.md"
     if not page.exists():
@@ -138,7 +138,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 
 def _command(text: str) -> str:
-    """The command in the block at the end of ``table.md``; empty where a program made it."""
+    """The command in the block at the end of ``table.md``; empty if a program called ``run`` without one."""
     blocks = re.findall(r"^Made by\n\n(`{3,})(?:text)?\n(.*?)\n\1$", text, re.MULTILINE | re.DOTALL)
     return blocks[-1][1] if blocks else ""
 

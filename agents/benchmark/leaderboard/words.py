@@ -1,4 +1,4 @@
-"""What a person adds to a leaderboard: which experiments share a table, what they are called, what to read into it."""
+"""The texts that a person writes for a leaderboard: tables of experiments, their names, and how to read the figures."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Words:
-    """The fields of ``leaderboard.toml``; without any, each folder has a table of its own."""
+    """The fields of ``leaderboard.toml``; without them, each folder has its own table."""
 
     title: str = "Leaderboard"
     introduction: str = ""
     """Markdown below the title"""
     reading: str = ""
-    """Markdown behind the tables"""
+    """Markdown after the tables"""
     tables: tuple[Group, ...] = ()
     called: Mapping[str, str] = field(default_factory=dict)
     """``folder/experiment`` -> the head of its column; by default the experiment's name"""
     left_out: Mapping[str, str] = field(default_factory=dict)
     """``folder/experiment`` -> why it is in no table"""
     questions: Mapping[str, str] = field(default_factory=dict)
-    """name of a folder -> what was asked; by default the title of its ``table.md``"""
+    """name of a folder -> the question of its results; by default the title of its ``table.md``"""
 
     @classmethod
     def read(cls, path: Path) -> Words:
@@ -57,10 +57,10 @@ class Words:
         return typed(cls, {**plain, "tables": tuple(_group(one, path) for one in given)}, path)
 
     def groups(self, results: Sequence[Results]) -> list[tuple[Group, list[Column]]]:
-        """The tables with their columns: those that are named, then one for each folder with others.
+        """The tables with their columns: first ``tables``, then one for each folder with experiments in none of them.
 
         Raises:
-            ValueError: an experiment or a folder is named that these results do not have, or have twice.
+            ValueError: the texts name an experiment or a folder that these results do not have, or have twice.
         """
         columns = [column for found in results for column in found.columns]
         known = {column.name: column for column in columns}
@@ -77,12 +77,12 @@ class Words:
 
 @dataclass(frozen=True)
 class Paper:
-    """What a paper reports of the tasks that experiments follow."""
+    """A paper's results on tasks that experiments here follow."""
 
     name: str
     url: str
     data: str
-    """what its figures rest on, in words"""
+    """the data of its figures, in words"""
     scores: Mapping[str, Mapping[str, float]]
     """title of an experiment -> label -> mean"""
 
@@ -95,13 +95,13 @@ def papers() -> list[Paper]:
 
 
 def words_of(folders: Iterable[Path]) -> Words:
-    """The words that lie in the first of the folders that has any; else the usual ones."""
+    """The texts in ``leaderboard.toml`` of the first folder that has one; otherwise the defaults."""
     path = next((folder / FILE for folder in folders if (folder / FILE).exists()), None)
     return Words() if path is None else Words.read(path)
 
 
 def _check(named: Iterable[str], known: Sequence[str], kind: str) -> None:
-    """Refuses names of what is not there, or there twice."""
+    """Checks that each name is known, and only once."""
     for name in named:
         if known.count(name) != 1:
             twice = f"Two folders of results make {name!r} ambiguous: rename one of them."

@@ -1,1 +1,1 @@
-"""What was measured as tables, pictures and one page."""
+"""Writes the results of a benchmark as tables, pictures and one HTML page."""

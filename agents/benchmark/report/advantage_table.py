@@ -1,4 +1,4 @@
-"""Whether learned advantages order tokens as known or played values do, by agent."""
+"""The table of advantage quality: whether learned advantages order tokens as known or played values do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agents.evaluation.advantage import REFERENCES, first_token
 
 
 def advantage_table(outcome: Outcome) -> Table | None:
-    """The rank correlation at the first token that tells and at the last; None where none was measured."""
+    """The rank correlations at the first token where utterances differ and at the last; None if none was measured."""
     columns = [column for reference in REFERENCES for column in _columns(outcome, reference)]
     if not columns:
         return None
@@ -29,7 +29,7 @@ def advantage_table(outcome: Outcome) -> Table | None:
 
 
 def _columns(outcome: Outcome, reference: str) -> list[tuple[str, str]]:
-    """The metrics that are shown of a reference, and their titles."""
+    """The metrics of a reference that are shown, and their titles."""
     head = f"advantage/{reference}/"
     measured = {name for results in outcome.cells.values() for r in results for name in r["metrics"]}
     tokens = {name.removeprefix(head) for name in measured if name.startswith(head)}
@@ -45,7 +45,7 @@ def _mean_and_range(runs: list[float]) -> str:
 
 
 def _ceiling(outcome: Outcome, name: str) -> str:
-    """The mean over agents of what the reference's own noise allows, where that is known."""
+    """The mean over agents of the highest correlation that the reference's noise allows; empty if it is unknown."""
     head, _, place = name.rpartition("/")
     found = [x for label in outcome.cells for x in outcome.metric(label, f"{head}/ceiling/{place}")]
     return number(float(np.mean(found))) if found else ""

@@ -1,4 +1,4 @@
-"""What pictures show, in words, for those who do not see them: results first, the best first."""
+"""Writes alternative texts: what pictures show, in words, for readers who do not see them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from agents.benchmark.report.names import name_of
 
 MOST = 12
-"""names in one list; of more, the best and the last are told"""
+"""most names in a list; a longer one shows the best and the last"""
 
 
 def ranked(values: Mapping[str, float]) -> str:
@@ -25,7 +25,14 @@ def ranked(values: Mapping[str, float]) -> str:
 def of_scores(
     quantity: str, trained: Mapping[str, float], marks: Mapping[str, float], sampled: Mapping[str, float]
 ) -> str:
-    """Every agent's mean; ``sampled`` where greedy and sampled play are both shown."""
+    """The picture of scores: the mean of every agent and baseline.
+
+    Args:
+        quantity: what the scores are.
+        trained: agent -> mean.
+        marks: untrained policy -> score.
+        sampled: agent -> mean of sampled play, if greedy and sampled play are both shown; otherwise empty.
+    """
     parts = [f"{quantity}, highest first: {ranked(trained)}"]
     if sampled:
         parts.append(f"Sampled: {ranked(sampled)}")
@@ -37,7 +44,7 @@ def of_scores(
 def of_sweep(
     varied: str, lines: Mapping[str, Mapping[float, Sequence[float]]], levels: Mapping[str, Sequence[float]]
 ) -> str:
-    """Where each line begins and ends."""
+    """The picture of a sweep: the mean at the first and the last place of each line."""
     parts = []
     for name, points in lines.items():
         first, last = min(points), max(points)
@@ -48,7 +55,7 @@ def of_sweep(
 
 
 def of_rank_test(curves: Mapping[str, Any], ideal: Sequence[float], ceiling: Sequence[float]) -> str:
-    """The score of the last measurement, at the end token and at the first letter."""
+    """The picture of the rank test: the last measured scores, at the end token and at the first letter."""
     parts = []
     for k in dict.fromkeys((0, len(ceiling) - 1)):
         found = {label: float(np.mean([run[-1]["target"][k] for run in runs])) for label, runs in curves.items()}
@@ -63,7 +70,7 @@ def of_values(
     behaviour: Mapping[str, float],
     optimal: Mapping[str, float],
 ) -> str:
-    """The values of the last measurement."""
+    """The picture of values: the last measured ones."""
     parts = []
     for key, name in titles.items():
         found = {label: float(np.mean([run[-1][key] for run in runs])) for label, runs in curves.items()}
@@ -73,7 +80,7 @@ def of_values(
 
 
 def of_curves(metrics: Mapping[str, Mapping[str, Sequence[Sequence[tuple[int, float]]]]]) -> str:
-    """The last value of every agent, a sentence for each metric."""
+    """Pictures of curves: the last value of every agent, for each metric."""
     parts = []
     for name, by_agent in metrics.items():
         found = {label: float(np.mean([run[-1][1] for run in runs])) for label, runs in by_agent.items()}

@@ -1,4 +1,4 @@
-"""Lines that coincide are drawn side by side, a little apart, so that each of them is seen."""
+"""Draws lines that coincide a little apart, so that each of them is seen."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
-NEAR = 0.006  # of what the axis spans: less than the width of a line
-UP, ASIDE = 1.7, 2.8  # points from one to the next: the width of a line, most of the width of a marker
-ALONE = 4.5  # points from a marker that has no line to the next
-MOST = 6.0  # points from the first to the last, however many coincide
+NEAR = 0.006  # share of the axis's span within which lines coincide: less than the width of a line
+UP, ASIDE = 1.7, 2.8  # points between neighbours: the width of a line, and most of the width of a marker
+ALONE = 4.5  # points between neighbours that are markers without a line
+MOST = 6.0  # points between the first and the last, however many coincide
 
 
 def set_apart(drawn: Figure, axis: Axes, lines: Sequence[Line2D]) -> None:
-    """Moves lines that share two points in a row, or the only one that they have, up and aside by a few points.
+    """Moves lines that coincide up and aside by a few points.
+
+    Two lines coincide if they share two neighbouring points, or if they have only one common place and share its point.
 
     Args:
         drawn: the picture.
-        axis: with its final limits upward.
-        lines: in data coordinates, or level ones across the axis.
+        axis: the axes, with the final limits of y.
+        lines: lines in data coordinates, or horizontal ones across the axes.
     """
     low, high = axis.get_ylim()
     for group in _groups(axis, lines, NEAR * abs(high - low)):
@@ -38,7 +40,7 @@ def set_apart(drawn: Figure, axis: Axes, lines: Sequence[Line2D]) -> None:
 
 
 def _groups(axis: Axes, lines: Sequence[Line2D], near: float) -> list[list[Line2D]]:
-    """Lines that coincide, with each other or by way of others."""
+    """The groups of lines that coincide, directly or through other lines of the group."""
     groups: list[list[Line2D]] = []
     for line in lines:
         joined = [group for group in groups if any(_coincide(axis, line, other, near) for other in group)]
@@ -49,7 +51,7 @@ def _groups(axis: Axes, lines: Sequence[Line2D], near: float) -> list[list[Line2
 
 def _coincide(axis: Axes, one: Line2D, other: Line2D, near: float) -> bool:
     first, second = _points(axis, one), _points(axis, other)
-    if first is None or second is None:  # a level line is everywhere
+    if first is None or second is None:  # a horizontal line has a point at every place
         known = first if second is None else second
         places = [0.0] if known is None else sorted(known)
     else:
@@ -60,7 +62,7 @@ def _coincide(axis: Axes, one: Line2D, other: Line2D, near: float) -> bool:
 
 
 def _points(axis: Axes, line: Line2D) -> dict[float, float] | None:
-    """Its points, or None of a level line, whose places are not the data's."""
+    """The points of a line, x -> y; None for a horizontal line, whose x are not in data coordinates."""
     if line.get_transform() is not axis.transData:
         return None
     return {float(x): float(y) for x, y in np.asarray(line.get_xydata())}

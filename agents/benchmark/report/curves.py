@@ -1,4 +1,4 @@
-"""Lines over what grows: returns over what an experiment varies, the rank test, values and metrics over training."""
+"""Draws curves: returns over what an experiment varies; the rank test, values and metrics over training steps."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from agents.benchmark.report.theme import Look, Theme, columns, figure, legend, 
 Runs = Sequence[Sequence[tuple[int, float]]]
 """(step, value) of each training run"""
 VALUES = {key: name_of(f"rank/{key}") for key in ("start", "better", "worse")}
-"""measurements of values, and their panels' titles"""
+"""measurements of values -> the titles of their panels"""
 _DASHED, _DOTTED = (0, (4, 3)), (0, (1, 2))
 
 
@@ -34,9 +34,9 @@ def sweep(
     Args:
         theme: colours of the page.
         looks_of: the look of each line and level.
-        lines: name -> place -> returns of the training runs; drawn as their mean and their range.
-        levels: name -> returns of what does not vary; drawn as a level line at their mean.
-        varied: what the places are. They are drawn on a logarithmic axis where they span more than a decade.
+        lines: name -> x -> returns of the training runs; drawn as their mean and their range.
+        levels: name -> returns of agents that do not vary; drawn as a horizontal line at their mean.
+        varied: the title of the x-axis. The axis is logarithmic if the places span more than a factor of 10.
     """
     drawn, (axis,) = figure(theme, 1, 3.0, 7.2)
     shown = [
@@ -65,7 +65,7 @@ def sweep(
 
 
 def _apart(places: Sequence[float], logarithmic: bool, room: float) -> list[str]:
-    """Labels of places on an axis of ``room`` inches; empty where one would run into the one before it."""
+    """Labels of places on an axis of ``room`` inches; a label that would overlap the one before it is empty."""
     at = np.log(places) if logarithmic else np.asarray(places)  # [places]
     inches = room * (at - at[0]) / max(float(at[-1] - at[0]), 1e-9)
     labels, free = [], -np.inf
@@ -79,7 +79,7 @@ def _apart(places: Sequence[float], logarithmic: bool, room: float) -> list[str]
 
 
 def _band(axis: Axes, runs: Runs, look: Look, label: str) -> Line2D:
-    """Mean over runs and their range, at the steps that all runs share."""
+    """Draws the mean over runs and their range, at the steps that all runs share."""
     shared = sorted(set.intersection(*(({step for step, _ in run}) for run in runs)))
     tables = [dict(run) for run in runs]
     values = np.array([[table[step] for step in shared] for table in tables])  # [runs, steps]
@@ -94,12 +94,12 @@ def _band(axis: Axes, runs: Runs, look: Look, label: str) -> Line2D:
 
 
 def _level(axis: Axes, theme: Theme, height: float, style: Any, label: str) -> Line2D:
-    """A broken line above all others, which show through its gaps."""
+    """Draws a broken horizontal line above all others, which can be seen through its gaps."""
     return axis.axhline(height, color=theme.ink, linewidth=1.1, linestyle=style, label=label, zorder=3)
 
 
 def _steps_below(axes: Sequence[Axes], theme: Theme) -> None:
-    """Few whole numbers of steps on every axis, and what they are below the last one of each column."""
+    """Sets a few whole numbers of steps on every x-axis, and a title below the last panel of each column."""
     for k, axis in enumerate(axes):
         axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
         if k + columns(theme, len(axes)) >= len(axes):
@@ -117,10 +117,10 @@ def rank_test(
 
     Args:
         theme: colours of the page.
-        agents: all agents of the suite, in order: their looks.
+        agents: all agents of the suite, in order, which determines their looks.
         curves: agent -> runs -> points with ``step`` and ``target`` (a score per offset).
-        ideal: scores of the behaviour's own values.
-        ceiling: scores that can be attained.
+        ideal: the score of the behaviour's own values at each offset.
+        ceiling: the highest score that any values can reach at each offset.
     """
     look = looks(theme, agents)
     offsets = len(ceiling)
@@ -151,9 +151,14 @@ def values(
     behaviour: Mapping[str, float],
     optimal: Mapping[str, float],
 ) -> Figure:
-    """V at the start and Q of the two groups' words over training, beside the behaviour's values and the optimal ones.
+    """V at the start and Q of the two groups' words over training steps.
 
-    Args as in :func:`rank_test`, where points have ``start``, ``better`` and ``worse``, as the two yardsticks do.
+    Args:
+        theme: colours of the page.
+        agents: all agents of the suite, in order, which determines their looks.
+        curves: agent -> runs -> points with ``step``, ``start``, ``better`` and ``worse``.
+        behaviour: the behaviour's ``start``, ``better`` and ``worse``, drawn as horizontal lines.
+        optimal: the same of optimal play.
     """
     look = looks(theme, agents)
     drawn, axes = figure(theme, len(VALUES), 2.4)

@@ -1,4 +1,4 @@
-"""How exact learners are reported: a table of their own, and the lines that they are in the picture of returns."""
+"""Reports exact learners: their table, and their marks in the picture of returns."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agents.benchmark.report.outcome import Outcome, Table, number
 
 
 def exact_learners_table(outcome: Outcome) -> Table | None:
-    """The return of each method as a table with an entry for every state of the log."""
+    """The greedy and the sampled return of each exact learner, and its decodings; None if there are none."""
     rows = []
     for label, result in outcome.exact.items():
         greedy, sampled = (result["metrics"][f"{way}/return"] for way in ("greedy", "sampled"))
@@ -37,5 +37,5 @@ def _said(decoding: Mapping[str, Any]) -> str:
 
 
 def exact_marks(outcome: Outcome) -> dict[str, float]:
-    """The better return of each, greedy or sampled, by the name that it has in the picture."""
+    """The name in the picture -> the better of the greedy and the sampled return."""
     return {f"exact {label}": result["metrics"]["return"] for label, result in outcome.exact.items()}

@@ -1,4 +1,4 @@
-"""Pictures inside a page, as SVG: for light and dark, wide and narrow screens, without any file beside it."""
+"""Draws pictures as SVG inside an HTML page, for light and dark, wide and narrow screens."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _REM_PER_INCH = 6.5
 
 
 class Figure(NamedTuple):
-    """What the template of a figure takes."""
+    """The values that the template of a figure needs."""
 
     name: str
     wide: tuple[str, str]
-    """addresses of the picture on light and on dark pages; an address holds all of it"""
+    """data URLs of the picture for light and for dark pages; they contain the whole picture"""
     narrow: tuple[str, str]
     """the same for phones"""
     width: float
-    """of the wide one at most, in rem; a narrower screen scales it down"""
+    """largest width of the wide picture, in rem; a narrower screen scales it down"""
     caption: str
     result: str
-    """what it shows, in words"""
+    """what the picture shows, in words"""
 
 
 def figure(picture: Picture, of: str = "") -> Figure:
-    """The picture drawn; ``of`` names the experiment that it is of."""
+    """Draws the picture; ``of`` is the name of its experiment."""
     wide, narrow = picture.draw(theme.LIGHT), picture.draw(theme.LIGHT.on_a_phone())
     width = round(_REM_PER_INCH * float(wide.get_size_inches()[0]))
     name = f"{of} {picture.name}".strip()
@@ -37,7 +37,7 @@ def figure(picture: Picture, of: str = "") -> Figure:
 
 
 def _addresses(drawn: matplotlib.figure.Figure) -> tuple[str, str]:
-    """Of a light picture, and of the same in dark."""
+    """The data URLs of a light picture and of the same picture in dark colours."""
     light = theme.svg(drawn)
     dark = theme.recoloured(light, theme.LIGHT, theme.DARK)
     one, other = (f"data:image/svg+xml;base64,{base64.b64encode(source).decode()}" for source in (light, dark))

@@ -1,4 +1,4 @@
-"""A whole suite at one glance: the best agent of every experiment, and every agent across experiments."""
+"""The headline tables of a suite: the best agent of every experiment, and agents across experiments."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ Floats = NDArray[np.float64]
 
 
 class Across(NamedTuple):
-    """Agents that were trained in every one of K experiments that ask for returns, with R seeds in each."""
+    """Agents that were trained in all of K experiments with normalised returns, with R seeds in each."""
 
     experiments: list[str]
     scores: dict[str, Floats]
     """label -> normalised scores [R, K], a row for each seed; the agent with the highest interquartile mean first"""
 
     def interval(self, label: str) -> stats.Interval:
-        """95 % of the interquartile mean: a bootstrap of the seeds, since runs with one seed have weights in common."""
+        """95 % bootstrap interval of the interquartile mean over seeds; runs of one seed are not independent."""
         return stats.bootstrap_interval(self.scores[label], np.random.default_rng(0), stats.iqm, together=True)
 
 
 def across(outcomes: Sequence[Outcome]) -> Across | None:
-    """The agents that can be compared over several experiments; None where there are none.
+    """The agents that can be compared over several experiments; None if there are none.
 
-    Only seeds count that all of them have, in every experiment; in an unfinished suite some have others.
+    Only seeds that all agents have in every experiment count; in an unfinished suite some may be missing.
     """
     known = [o for o in outcomes if o.cells and not o.experiment.rank_test and not math.isnan(o.normalised(0.0))]
     shared = [label for label in (known[0].cells if known else []) if all(label in o.cells for o in known)]
@@ -49,7 +49,7 @@ def across(outcomes: Sequence[Outcome]) -> Across | None:
 
 
 def best_table(outcomes: Sequence[Outcome]) -> Table:
-    """One row per experiment: its best agent, the one after it, the best policy that is not trained."""
+    """One row per experiment: its best agent, the second best, and the best policy that is not trained."""
     rows = []
     for outcome in outcomes:
         runs = scores(outcome)
@@ -84,7 +84,7 @@ def best_table(outcomes: Sequence[Outcome]) -> Table:
 
 
 def scores(outcome: Outcome) -> dict[str, list[float]]:
-    """What the experiment asks for, of each training run: returns, or the rank test at the end token."""
+    """Label -> the score of each training run: its return, or in a rank test experiment its score at the end token."""
     if not outcome.experiment.rank_test:
         return {label: outcome.returns(label) for label in outcome.cells}
     found = {label: outcome.metric(label, "rank/target/0") for label in outcome.cells}
@@ -92,14 +92,14 @@ def scores(outcome: Outcome) -> dict[str, list[float]]:
 
 
 def _not_trained(outcome: Outcome) -> str:
-    """The best of the policies that are not trained."""
+    """The best policy that is not trained, with its return."""
     marks = {label: r["metrics"]["return"] for label, r in outcome.baselines.items()}
     best = max(marks, key=lambda label: marks[label], default=None)
     return DASH if best is None else f"{best} {marks[best]:.2f}"
 
 
 def _next_best(runs: Mapping[str, Sequence[float]], ranked: Sequence[str]) -> tuple[str, str]:
-    """The second agent, and how surely the first is ahead; a single run says nothing about that."""
+    """The second agent, and the probability that a run of the first beats one of it; a dash for a single run."""
     if len(ranked) < 2:
         return DASH, DASH
     first, second = (runs[label] for label in ranked[:2])

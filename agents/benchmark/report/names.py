@@ -1,4 +1,4 @@
-"""What metrics are called where people look: in tables, and above the panels of pictures."""
+"""The names of metrics for readers: in tables, and above the panels of pictures."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 OF_REFERENCES = {"optimal": "optimum", "behaviour": "log's play", "played": "imitation"}
-"""the references of ``agents.evaluation.advantage``, short enough for the title of a panel"""
+"""names of the references of ``agents.evaluation.advantage``, short enough for the title of a panel"""
 OF_EPISODES = {
     "return": "return",
     "return_error": "standard error of the return",
@@ -118,7 +118,7 @@ OF_TRAINING = {
     "policy/z0": "baseline z0 of KTO",
 }
 NAMES: Mapping[str, str] = OF_EPISODES | OF_WHAT_IS_SAID | OF_LOGS_ALONE | OF_TASKS | OF_VALUES | OF_TRAINING
-"""metric -> its name; families of metrics have theirs by ``name_of``"""
+"""metric -> its name; ``name_of`` makes the names of families of metrics"""
 
 _RANK = re.compile(r"rank/(target|online)/(\d+)")
 _ADVANTAGE = re.compile(rf"advantage/({'|'.join(OF_REFERENCES)})/(ceiling/)?(\d+|end)")
@@ -128,12 +128,12 @@ _ELSEWHERE = re.compile(r"(\w+)/(.+)")
 
 
 def name_of(metric: str) -> str:
-    """A metric's name for people; of one that nobody named, such as a plugin's, its words."""
+    """A metric's name for readers; for a metric without one, such as a plugin's, the words of the metric itself."""
     return _known(metric) or metric.replace("_", " ").replace("/", ", ")
 
 
 def has_name(metric: str) -> bool:
-    """Whether the metric, or the family it belongs to, is named here."""
+    """Whether this module has a name for the metric or for its family."""
     return _known(metric) is not None
 
 

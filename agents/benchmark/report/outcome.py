@@ -1,4 +1,4 @@
-"""What was measured in one experiment, and how tables of it are written."""
+"""The results of one experiment, and tables of them."""
 
 from __future__ import annotations
 
@@ -17,24 +17,25 @@ Result = dict[str, Any]
 DASH = "–"
 _NO_ERROR = re.compile(r" ± 0\.0+$| \(0\.0+\)$")
 _NO_SIGN = re.compile(r"^-(?=0(\.0+)?%?$)")
-_LONG = 18  # characters of a figure with its range
+_LONG = 18  # most characters of a figure with its range
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a title and a note, the first column its row names."""
+    """A table with a title and a note; the first column has the names of the rows."""
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
     kept: tuple[str, ...] = ()
-    """names of columns that stay whatever they hold, such as those of a matrix; ``return`` always stays"""
+    """names of columns that ``concise`` keeps whatever they hold, such as those of a matrix; it always keeps
+    ``return``"""
 
     def concise(self) -> Table:
-        """Without the columns that tell no row from another; what they say of all rows the note says once.
+        """The table without columns that have the same value in all rows, or none.
 
-        Of a column without a figure nothing is said. The names of the rows stay, and so do the rows.
+        The note states the values of such columns. All rows and their names stay.
         """
         alike = {k: _alike([row[k] for row in self.rows]) for k in range(1, len(self.header)) if not self._stays(k)}
         left = [k for k in range(len(self.header)) if alike.get(k) is None]
@@ -49,7 +50,7 @@ class Table:
         return self.header[place] in ("return", *self.kept)
 
     def markdown(self) -> str:
-        """As GitHub renders it; numbers are set to the right."""
+        """The table in GitHub's Markdown, with all columns but the first aligned to the right."""
         lines = [f"### {markdown.text(self.title)}", ""]
         lines.append(_row(self.header))
         lines.append("|---|" + "---:|" * (len(self.header) - 1))
@@ -57,14 +58,14 @@ class Table:
         return "\n".join([*lines, "", *([markdown.text(self.note), ""] if self.note else [])])
 
     def is_text(self, place: int) -> bool:
-        """Whether a column holds words, which are set to the left and may break into lines, and no figures."""
+        """Whether a column holds words, which are aligned to the left and may break into lines, rather than figures."""
         return any(len(row[place]) > _LONG and not row[place].endswith("]") for row in self.rows)
 
 
 def _alike(cells: Sequence[str]) -> str | None:
-    """What two cells or more have in common, empty where none holds anything; None where they differ.
+    """The common value of two or more cells; empty if all are empty or dashes; None if they differ.
 
-    A dash is where a row has no such figure. An error of 0 is none.
+    Dashes and empty cells are ignored, and so is an error of 0.
     """
     known = [_NO_SIGN.sub("", _NO_ERROR.sub("", cell)) for cell in cells if cell not in ("", DASH)]
     if not known:
@@ -86,7 +87,7 @@ class Outcome:
     baselines: dict[str, Result]
     yardsticks: Result | None
     exact: dict[str, Result] = field(default_factory=dict)
-    """label -> what that exact learner earned"""
+    """label -> the result of that exact learner"""
 
     def returns(self, label: str) -> list[float]:
         """Mean return of each training run."""
@@ -105,7 +106,10 @@ class Outcome:
         return [r["metrics"][name] for r in self.cells[label] if name in r["metrics"]]
 
     def normalised(self, value: float) -> float:
-        """0 at the first of ``normalise``, 1 at the last, 1/2 at one between; NaN where there are none."""
+        """The normalised score: 0 at the first mark of ``normalise``, 1 at the last, 1/2 at a middle one.
+
+        NaN if the experiment has no marks, or a mark is a baseline that was not measured.
+        """
         marks = self.experiment.normalise or ()
         if not marks or not {mark for mark in marks if isinstance(mark, str)} <= set(self.baselines):
             return math.nan
@@ -116,10 +120,10 @@ class Outcome:
 
 
 def number(value: float, digits: int = 2) -> str:
-    """A figure, or a dash where there is none."""
+    """A figure in text; a dash for NaN."""
     return DASH if math.isnan(value) else f"{value:.{digits}f}"
 
 
 def interval(ends: stats.Interval) -> str:
-    """Both ends, or a dash where they are not defined."""
+    """An interval in text; a dash for NaN."""
     return DASH if math.isnan(ends.low) else f"[{ends.low:.2f}, {ends.high:.2f}]"

@@ -1,8 +1,7 @@
-"""One HTML page that needs nothing else: sections and links to them, made from ``templates/``.
+"""Makes one HTML page that needs no other file: sections and links to them, from ``templates/``.
 
-``templates/style.css`` is for light and dark, for wide screens and narrow ones; ``opening.css`` adds what the top of a
-report needs. All that is put into a template is escaped by it, but for episodes, which ``agents.evaluation.explain``
-has escaped.
+``templates/style.css`` has the style for light and dark, wide and narrow screens; ``opening.css`` adds the style of the
+top of a report. Templates escape all values, except episodes, which ``agents.evaluation.explain`` has escaped.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ class Section(NamedTuple):
     """unique on the page"""
     title: str
     html: Markup
-    """what is below the title, as ``render`` made it"""
+    """the content below the title, made by ``render``"""
 
 
 def page(title: str, lead: str | Markup, sections: Sequence[Section]) -> str:
@@ -31,17 +30,17 @@ def page(title: str, lead: str | Markup, sections: Sequence[Section]) -> str:
 
     Args:
         title: text of its heading.
-        lead: what is below it: a line of text, or what ``render`` made.
-        sections: in order.
+        lead: content below the heading: a line of text, or HTML that ``render`` made.
+        sections: the sections in order.
     """
     return str(render("page.html", title=title, lead=lead, sections=sections))
 
 
 def render(template: str, **values: Any) -> Markup:
-    """A template of this package, filled in; every value is escaped.
+    """Fills in a template of this package; every value is escaped.
 
     Raises:
-        jinja2.UndefinedError: the template asks for a value that is not there.
+        jinja2.UndefinedError: a value that the template needs is missing.
     """
     from markupsafe import Markup
 

@@ -1,4 +1,4 @@
-"""Which pictures the measurements of an experiment allow, each with its caption."""
+"""Chooses the pictures that the measurements of an experiment allow, and writes their captions."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Picture(NamedTuple):
     draw: Callable[[Theme], Figure]
     caption: str
     result: str
-    """what it shows, in words, for those who do not see it"""
+    """what it shows, in words, for readers who do not see it"""
 
 
 def pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
-    """The pictures of one experiment; ``agents`` are those of the whole suite, in order, for their looks."""
+    """The pictures of one experiment; ``agents`` are all agents of the suite in order, which determines their looks."""
     found = _rank_pictures(outcome, agents)
     if outcome.cells:
         lines, below = _protocols(outcome)
@@ -68,14 +68,18 @@ def _learning(name: str, agents: Sequence[str], metrics: Curves, caption: str) -
 
 
 def _is_drawn(name: str) -> bool:
-    """Whether a measurement during training has a panel: the rank test has a picture of its own."""
+    """Whether a metric measured during training has a panel here; the rank test has its own picture."""
     if name.startswith("eval/advantage/"):
         return name.endswith(("/0", "/end")) and "/ceiling/" not in name
     return name.startswith("eval/") and not name.startswith("eval/rank/")
 
 
 def _protocols(outcome: Outcome) -> tuple[dict[str, plots.Score], dict[str, plots.Score]]:
-    """What is drawn of each agent, greedy and filled where it plays so, and below it what is sampled and hollow."""
+    """Two scores of each agent: on its line, and below it.
+
+    An agent with greedy and sampled returns has greedy ones on its line and sampled, hollow ones below. An agent with
+    only one of them has it on its line.
+    """
     lines: dict[str, plots.Score] = {}
     below: dict[str, plots.Score] = {}
     for label in outcome.cells:
@@ -88,7 +92,7 @@ def _protocols(outcome: Outcome) -> tuple[dict[str, plots.Score], dict[str, plot
 
 
 def overview(found: Across, agents: Sequence[str]) -> Picture:
-    """Agents across experiments."""
+    """The picture of agents across experiments."""
     lines = {
         label: plots.Score(list(scores.mean(0)), float(stats.iqm(scores)), found.interval(label))
         for label, scores in found.scores.items()
@@ -103,11 +107,11 @@ def overview(found: Across, agents: Sequence[str]) -> Picture:
 
 
 def _sweep(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
-    """Returns over what the experiment varies, where it varies anything; a line looks like the first of its cells."""
+    """Returns over what the experiment varies, if it does; a line has the look of the first of its cells."""
     experiment = outcome.experiment
     lines: dict[str, dict[float, list[float]]] = {}
     levels: dict[str, list[float]] = {}
-    first: dict[str, str] = {}  # of a line or level, the label of its first cell
+    first: dict[str, str] = {}  # name of a line or level -> the label of its first cell
     for cell in experiment.cells:
         if cell.label in outcome.cells:
             first.setdefault(cell.line or cell.label, cell.label)
@@ -149,7 +153,7 @@ def _rank_pictures(outcome: Outcome, agents: Sequence[str]) -> list[Picture]:
 
 
 def _rank_curves(outcome: Outcome) -> dict[str, list[list[dict[str, Any]]]]:
-    """Rank test measurements over training: label -> runs -> points; agents without values have none."""
+    """The rank test's measurements over training, label -> runs -> points; agents without values are left out."""
     offsets = range(len(outcome.yardsticks["ceiling"])) if outcome.yardsticks else range(0)
     found = {}
     for label, results in outcome.cells.items():
@@ -171,7 +175,7 @@ def _rank_curves(outcome: Outcome) -> dict[str, list[list[dict[str, Any]]]]:
 
 
 def _curves(outcome: Outcome, chosen: Callable[[str], bool]) -> Curves:
-    """The chosen metrics over training steps, as far as there is room; what never changes is no curve."""
+    """The chosen metrics over training steps, at most ``MOST_PANELS``; metrics that never change are left out."""
     rows = [row for results in outcome.cells.values() for result in results for row in result.get("curve", [])]
     names = [name for name in dict.fromkeys(name for row in rows for name in row) if chosen(name)]
     changing = [name for name in names if all(len({row[x] for row in rows if name in row}) > 1 for x in (name, "step"))]

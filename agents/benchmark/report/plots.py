@@ -1,4 +1,4 @@
-"""A line of scores for each agent: training runs, their mean and its interval, beside policies that are not trained."""
+"""Draws a line of scores for each agent: its training runs, their mean and its interval; and untrained policies."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from matplotlib.transforms import ScaledTranslation
 from agents.benchmark.report.theme import Look, Theme, figure, looks, shortened
 from agents.evaluation import stats
 
-_NAME, _HALF_A_NAME = 50, 36  # most letters of a name above its line, and of either half of one beside it
+_NAME, _HALF_A_NAME = 50, 36  # most letters of a name above its line, and of each of two lines of a name beside it
 
 
 class Score(NamedTuple):
-    """What is drawn of one agent on a line of scores."""
+    """One line of scores: small dots, a large marker and an interval."""
 
     dots: Sequence[float]
     centre: float
@@ -29,7 +29,7 @@ class Score(NamedTuple):
 
 
 def of_runs(runs: Sequence[float], hollow: bool = False) -> Score:
-    """Training runs, their mean and its 95 % interval."""
+    """The line of some training runs, with their mean and its 95 % interval."""
     summary = stats.summarise(runs, np.random.default_rng(0))
     return Score(runs, summary.mean, summary.interval, hollow)
 
@@ -42,18 +42,19 @@ def scores(
     quantity: str = "return",
     below: Mapping[str, Score] | None = None,
 ) -> Figure:
-    """One line per agent: small dots, a marker and an interval; below them the policies that are not trained.
+    """One line per agent, and below them one per policy that is not trained.
 
-    The axis spans the agents, so that what they differ by is seen. A mark far from them stands at its edge, an arrow
-    with its score. Runs with one score stand above each other, and so do lines of policies with one score.
+    The x-axis spans the agents' scores, so that their differences are seen. The mark of a policy far from them is an
+    arrow at the edge, with its score. Dots with equal scores are drawn above each other, and vertical lines of policies
+    with equal scores side by side.
 
     Args:
         theme: colours of the page.
-        agents: all agents of the suite, in order: their looks.
-        lines: agent -> what is drawn of it.
-        marks: policies that are not trained -> their scores; a line goes up from each through all agents.
+        agents: all agents of the suite, in order, which determines their looks.
+        lines: agent -> its line.
+        marks: untrained policy -> its score; a vertical line goes from its mark up through all agents.
         quantity: what the scores are.
-        below: agent -> what is drawn of it a little lower, as of another way to measure the same.
+        below: agent -> a second line, drawn a little lower; for example of sampled play.
     """
     below = below or {}
     best_first = sorted(marks.items(), key=lambda item: -item[1])
@@ -85,7 +86,7 @@ def scores(
 
 
 def _name(axis: Axes, theme: Theme, names: Sequence[str], trained: int, down: float) -> None:
-    """Names beside their lines, or above them on a narrow page; those of what is not trained are slanted."""
+    """Writes names beside their lines, or above them on a narrow page; names of untrained policies are italic."""
     axis.set_yticks([place + down for place in range(len(names))], [""] * len(names))
     if not theme.narrow:
         axis.set_yticks(
@@ -103,7 +104,7 @@ def _name(axis: Axes, theme: Theme, names: Sequence[str], trained: int, down: fl
 
 
 def _draw_score(drawn: Figure, axis: Axes, theme: Theme, look: Look, score: Score, place: float) -> None:
-    """Small dots, an interval and a marker, all of them hollow or none."""
+    """Draws the dots, the interval and the marker of one line."""
     if not np.isnan(score.interval.low):
         width = 1.3 if score.hollow else 2.5
         axis.plot(score.interval, [place] * 2, color=look.colour, linewidth=width, solid_capstyle="round")
@@ -119,14 +120,14 @@ def _draw_score(drawn: Figure, axis: Axes, theme: Theme, look: Look, score: Scor
 
 
 def _turn(values: Sequence[float], place: int, near: float) -> int:
-    """How many before it are as good as equal to the value at ``place``, and one."""
+    """1 plus the number of values before ``place`` that differ from the value there by at most ``near``."""
     return 1 + sum(abs(value - values[place]) <= near for value in values[:place])
 
 
 def _span(lines: Iterable[Score], marks: Sequence[float]) -> tuple[float, float]:
-    """From where to where the agents reach, and the marks that are no further from them than they from each other.
+    """The ends of the x-axis: it spans the agents, and the marks whose distance to them is at most the agents' span.
 
-    It is a tenth of the whole at least, so that noise does not look like a difference.
+    The axis is at least a tenth as long as the span of all agents and marks, so that noise does not look large.
     """
     reached = [x for line in lines for x in (*line.dots, line.centre, *line.interval) if not np.isnan(x)]
     low, high = min(reached), max(reached)
@@ -138,7 +139,7 @@ def _span(lines: Iterable[Score], marks: Sequence[float]) -> tuple[float, float]
 
 
 def _mark(drawn: Figure, axis: Axes, theme: Theme, value: float, place: float, turn: int) -> None:
-    """What an untrained policy earns, with a line up through the agents; those of one score stand side by side."""
+    """Draws the score of an untrained policy, with a line up through the agents; ``turn`` moves equal ones aside."""
     style: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (4, 3)), "alpha": 0.6, "zorder": 1}
     [line] = axis.plot([value] * 2, [place, -0.6], color=theme.ink, **style)
     aside = turn // 2 * (2.2 if turn % 2 else -2.2)  # points, to the right and to the left in turn
@@ -147,7 +148,7 @@ def _mark(drawn: Figure, axis: Axes, theme: Theme, value: float, place: float, t
 
 
 def _arrow(axis: Axes, theme: Theme, value: float, place: float, right: bool) -> None:
-    """What an untrained policy earns, where that is beyond the axis."""
+    """Draws an arrow with the score of an untrained policy outside the axis."""
     text, edge, side = (f"{value:.2f} \u25b8", 0.995, "right") if right else (f"\u25c2 {value:.2f}", 0.005, "left")
-    across = axis.get_yaxis_transform()  # across the axis from 0 to 1, along its places
+    across = axis.get_yaxis_transform()  # x from 0 to 1 across the axes, y in data coordinates
     axis.text(edge, place, text, transform=across, ha=side, va="center", fontsize=9, color=theme.ink)

@@ -1,4 +1,4 @@
-"""The results of a run as files: ``results.parquet``, ``table.md``, pictures, and one page that needs nothing else."""
+"""Writes the results of a run: ``results.parquet``, ``table.md``, pictures, and one page that needs no other file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SCHEMA = pa.schema(
 
 
 class Verdict(NamedTuple):
-    """What came out of an experiment."""
+    """The result of an experiment in a sentence, and where the page shows it."""
 
     anchor: str
     title: str
@@ -61,14 +61,14 @@ def write_report(
     command: str,
     failures: Mapping[str, str] | None = None,
 ) -> Path:
-    """Writes every file of the report into ``out``; parts whose cells are missing are left out.
+    """Writes every file of the report into ``out``; experiments without results are left out.
 
     Args:
-        suite: what was run.
+        suite: the suite that was run.
         results: finished units with their results.
-        out: folder.
-        command: the command line that made it.
-        failures: why units are missing, by their names.
+        out: folder of the report.
+        command: the command line that made the results; empty if there is none.
+        failures: name of a failed unit -> why it failed.
 
     Returns:
         The path of ``report.html``.
@@ -83,14 +83,14 @@ def write_report(
     best = best_table(outcomes).concise()
     headline = [*([across_table(found).concise()] if found else []), _failures_table(failures or {})]
     _write(out / "table.md", _markdown(suite, verdicts, [best, *headline], outcomes, command).encode())
-    if len(outcomes) > 1:  # of a single experiment the sentence says it
+    if len(outcomes) > 1:  # for a single experiment the opening sentence says the same
         headline.insert(0, best)
     sections = _first_sections(outcomes, headline, found, _agents(suite), out)
     for outcome in outcomes:
         drawn = pictures(outcome, _agents(suite, outcome.experiment))
         for picture in drawn:
             _write(out / f"{outcome.experiment.name}-{picture.name}.png", theme.png(picture.draw(theme.LIGHT)))
-        said = transcripts(outcome) if outcome is not outcomes[0] else None  # those stand at the top of the page
+        said = transcripts(outcome) if outcome is not outcomes[0] else None  # the first one's are at the top
         sections.append(_section(outcome, drawn, said))
     seconds = sum(sum(result.get("seconds", {}).values()) for _, result in results)
     sections.append(_made_by(command, out, f"{len(results)} pieces, {seconds / 60:.1f} processor minutes"))
@@ -100,15 +100,15 @@ def write_report(
 
 
 def _failures_table(failures: Mapping[str, str]) -> Table:
-    """What is missing, and why; no rows where nothing is."""
+    """The units that failed, and why; no rows if none failed."""
     note = "Experiment, agent and training seed. Tables and pictures contain only the other runs."
     return Table("Failed", ("piece of work", "why"), tuple(failures.items()), note)
 
 
 def _agents(suite: Suite, experiment: Experiment | None = None) -> list[str]:
-    """The labels that looks are given to: the whole suite's, so that an agent looks the same in every experiment.
+    """The labels that get a look each: those of the whole suite, so that an agent looks the same in every experiment.
 
-    Where there are more of them than looks, an experiment's own.
+    If the suite has more labels than there are looks, they are those of the experiment.
     """
     everywhere = list(dict.fromkeys(cell.label for e in suite.experiments for cell in e.cells))
     if experiment is None or len(everywhere) <= theme.MOST_LOOKS:
@@ -154,7 +154,7 @@ def _markdown(
 def _first_sections(
     outcomes: Sequence[Outcome], headline: Sequence[Table], found: Across | None, agents: Sequence[str], out: Path
 ) -> list[Section]:
-    """What is below the opening: what the agents of the first experiment say, then what concerns all experiments."""
+    """The sections below the opening: transcripts of the first experiment, then tables of all experiments."""
     sections = []
     if outcomes and (
         said := transcripts(outcomes[0], outcomes[0].experiment.title if len(outcomes) > 1 else "", level=3)
@@ -173,7 +173,7 @@ def _first_sections(
 
 
 def _section(outcome: Outcome, drawn: Sequence[Picture], said: Markup | None) -> Section:
-    """An experiment: what its agents say, its pictures, its tables, its settings."""
+    """The section of an experiment: transcripts, pictures, tables and settings."""
     experiment = outcome.experiment
     html = render(
         "experiment.html",
@@ -201,7 +201,7 @@ def _logs(data: Data) -> str:
 
 
 def _settings(experiment: Experiment) -> list[str]:
-    """Data, model, environment, and every agent's settings, a line each."""
+    """Lines with the data, the model, the environment, and the settings of every agent, baseline and exact learner."""
     return [
         f"data: {_logs(experiment.data)}",
         f"model: {_model(experiment)}",
@@ -214,14 +214,14 @@ def _settings(experiment: Experiment) -> list[str]:
 
 
 def _said(part: Cell | Baseline | ExactLearner, usual: Cell | Baseline | ExactLearner) -> str:
-    """Every setting that is not the usual one."""
+    """The settings of a part that differ from those of ``usual``, in words."""
     before = plain(usual)
     said = {k: v for k, v in plain(part).items() if k != "label" and v != before[k]}
     return ", ".join(f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in said.items())
 
 
 def _made_by(command: str, out: Path, work: str) -> Section:
-    """The command, how to repeat it, and the machine."""
+    """The section with the command, how to repeat it, and the machine."""
     again = f"lang-envs bench --from {shlex.quote(str(out / 'config.json'))} --out {shlex.quote(f'{out}-again')}"
     return Section(
         "made", "How it was made", render("made.html", command=command, again=again, facts={"work": work} | facts())
@@ -229,7 +229,7 @@ def _made_by(command: str, out: Path, work: str) -> Section:
 
 
 def facts() -> dict[str, str]:
-    """The machine that wrote a report, and its versions."""
+    """Facts about the machine that writes the report, and versions of the software."""
     import torch
 
     names = ("lang-envs", "torch", "transformers", "gymnasium", "numpy", "datasets")

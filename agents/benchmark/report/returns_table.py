@@ -1,4 +1,4 @@
-"""The table of returns: every agent, greedy and sampled, with what imitation alone earns beside its values."""
+"""The table of returns: of every agent, greedy and sampled, with and without its values."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from agents.benchmark.report.outcome import DASH, Outcome, Result, Table, interv
 from agents.evaluation import stats
 
 PROTOCOLS = ("greedy", "sampled")  # in the order of the columns
-FEW = 30  # greedy games below which their number is a reason for doubt
+FEW = 30  # number of distinct greedy episodes below which the note warns
 
 
 def returns_table(outcome: Outcome) -> Table:
-    """Returns of every agent and baseline."""
+    """Returns of every agent, every baseline, and published methods."""
     everyone = [*outcome.baselines.values(), *(r for results in outcome.cells.values() for r in results)]
     solved = any("success" in r["metrics"] for r in everyone)
     columns = [name for name in _columns() if any(name in r["metrics"] for r in everyone)]
@@ -46,12 +46,12 @@ def returns_table(outcome: Outcome) -> Table:
 
 
 def distinct(outcome: Outcome, results: Sequence[Result]) -> str:
-    """On how many different episodes a run's return rests: from the fewest to the most of the runs."""
+    """The number of distinct episodes behind a run's return, in text; the range over runs if they differ."""
     return _range([int(r["metrics"].get("distinct", outcome.experiment.episodes)) for r in results])
 
 
 def _columns() -> dict[str, str]:
-    """The metrics of both protocols, and how their columns are called."""
+    """The metrics of both protocols -> the names of their columns."""
     kinds = {"return": "", "imitation": ", imitation alone"}
     return {f"{protocol}/{kind}": protocol + words for protocol in PROTOCOLS for kind, words in kinds.items()}
 
@@ -61,7 +61,7 @@ def _range(numbers: Sequence[int]) -> str:
 
 
 def _mean(results: Sequence[Result], name: str) -> str:
-    """The mean of a metric over runs with its standard error; of one run with its error over episodes, if known."""
+    """The mean of a metric over runs with its standard error; for one run with its error over episodes, if known."""
     runs = [r["metrics"][name] for r in results if name in r["metrics"]]
     if not runs:
         return DASH
@@ -72,7 +72,7 @@ def _mean(results: Sequence[Result], name: str) -> str:
 
 
 def _decodings(results: Sequence[Result]) -> str:
-    """What was chosen: by each protocol, where there are both."""
+    """The chosen decodings in words; of each protocol, if both were tried."""
     told: dict[str, str] = {}
     for protocol in PROTOCOLS:
         tried = [r["protocols"][protocol] for r in results if protocol in r.get("protocols", {})]
@@ -84,13 +84,13 @@ def _decodings(results: Sequence[Result]) -> str:
 
 
 def _counted(chosen: Sequence[Mapping[str, Any]], named: bool = False) -> str:
-    """Decodings in words, the most frequent first; ``named`` where their protocol is said before."""
+    """Decodings in words, the most frequent first; with ``named`` the words omit greedy and sampled."""
     counts = Counter(said(decoding, named) for decoding in chosen).most_common()
     return counts[0][0] if len(counts) == 1 else " / ".join(f"{words} ({n} of {len(chosen)})" for words, n in counts)
 
 
 def said(decoding: Mapping[str, Any], named: bool = False) -> str:
-    """A decoding in words; ``named`` where it was said before whether it is greedy or sampled."""
+    """A decoding in words; with ``named`` they omit whether it is greedy or sampled, as the text before says it."""
     words = []
     if by := decoding.get("rank"):
         words = [f"best of {decoding.get('k', 5)} by {by}"]
@@ -124,7 +124,7 @@ def _note(outcome: Outcome) -> str:
 
 
 def _scale(marks: Sequence[str | float]) -> str:
-    """What normalised scores mean."""
+    """A sentence on what normalised scores mean."""
     told = ", ".join(
         f"{place} is {mark if isinstance(mark, str) else f'a return of {mark:g}'}"
         for place, mark in zip(("0", "½", "1") if len(marks) == 3 else "01", marks, strict=True)
@@ -134,7 +134,7 @@ def _scale(marks: Sequence[str | float]) -> str:
 
 
 def _starts(outcome: Outcome) -> str:
-    """How starting points are divided between choice and report."""
+    """A sentence on how starting points are divided between selection and report."""
     everyone = [r for results in outcome.cells.values() for r in results if "starts" in r]
     if not everyone:
         return ""
@@ -161,7 +161,7 @@ def _starts(outcome: Outcome) -> str:
 
 
 def _greedy(outcome: Outcome) -> str:
-    """The number of distinct greedy episodes."""
+    """A sentence on the number of distinct greedy episodes."""
     found = [int(n) for label in outcome.cells for n in outcome.metric(label, "greedy/distinct")]
     if not found:
         return ""

@@ -1,4 +1,4 @@
-"""Results as rows and as tables: one row per cell, seed and metric for machines, a table per question for people."""
+"""Makes the tables of an experiment, and the rows of ``results.parquet``: one per cell, seed and metric."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from agents.evaluation import stats
 
 
 def improvement_table(outcome: Outcome) -> Table | None:
-    """P(a training run of the row beats one of the column); None with a single run, where it says nothing new."""
+    """P(a training run of the row beats one of the column); None if an agent has a single run."""
     labels = list(outcome.cells)
     if min((len(results) for results in outcome.cells.values()), default=0) < 2:
         return None
@@ -48,7 +48,7 @@ def improvement_table(outcome: Outcome) -> Table | None:
 
 
 def rank_table(outcome: Outcome) -> Table | None:
-    """The rank test at every offset for online and target Q, beside its ceiling and an ideal SARSA."""
+    """The rank test at every offset for online and target Q, with its ceiling, an ideal SARSA and exact tables."""
     if outcome.yardsticks is None:
         return None
     offsets = range(len(outcome.yardsticks["ceiling"]))
@@ -82,7 +82,7 @@ def _range(runs: Sequence[float]) -> str:
 
 
 def value_table(outcome: Outcome) -> Table | None:
-    """The values behind the rank test, beside the behaviour's and the optimal ones."""
+    """The values behind the rank test, with those of the behaviour and of optimal play."""
     if outcome.yardsticks is None:
         return None
     rows = []
@@ -111,7 +111,7 @@ EXACT = ("values/start", "values/optimal_error", "values/behaviour_error")
 
 
 def exact_table(outcome: Outcome) -> Table | None:
-    """Learned values beside the exact ones."""
+    """Learned values and their distance to the exact ones."""
     rows = []
     for label, results in outcome.cells.items():
         runs = [outcome.metric(label, name) for name in EXACT]
@@ -127,7 +127,7 @@ def exact_table(outcome: Outcome) -> Table | None:
 
 
 def tables(outcome: Outcome) -> list[Table]:
-    """Every table that the experiment's measurements allow, the headline first, without columns that say nothing."""
+    """All tables that the experiment's measurements allow, each without columns that are equal in all rows."""
     found = [
         rank_table(outcome),
         value_table(outcome),

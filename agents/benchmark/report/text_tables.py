@@ -1,4 +1,4 @@
-"""Tables of what is measured beside returns: likeness, diversity, best of k, other environments, settings."""
+"""Tables of other measures than returns: likeness, diversity, best of k, other environments, settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def likeness_table(outcome: Outcome) -> Table | None:
 
 
 def other_table(outcome: Outcome) -> Table | None:
-    """Everything else that was measured of the episodes."""
+    """All other measures of the episodes."""
     metrics = [r["metrics"] for results in outcome.cells.values() for r in results]
     metrics += [r["metrics"] for r in outcome.baselines.values()]
     names = dict.fromkeys(name for m in metrics for name in m if name not in _SHOWN_ELSEWHERE and "/" not in name)
@@ -80,7 +80,7 @@ def best_of_table(outcome: Outcome) -> Table | None:
 
 
 def elsewhere_table(outcome: Outcome) -> Table | None:
-    """Returns in the other environments, and what else was measured there."""
+    """Returns and other measures in the other environments; None if there are none."""
     others = [other.label for other in outcome.experiment.elsewhere]
     if not others:
         return None
@@ -101,7 +101,7 @@ def elsewhere_table(outcome: Outcome) -> Table | None:
 
 
 def groups_table(outcome: Outcome) -> Table | None:
-    """Over the settings of each group: the best by the selection episodes, and the spread."""
+    """For each group of settings: the best on the selection episodes, and the spread over settings."""
     groups: dict[str, list[str]] = {}
     for cell in outcome.experiment.cells:
         if cell.group and cell.label in outcome.cells:
@@ -124,6 +124,6 @@ def groups_table(outcome: Outcome) -> Table | None:
 
 
 def _selection(outcome: Outcome, label: str) -> list[float]:
-    """Of each decoding of a cell, the mean over runs of the return on the selection episodes."""
+    """The return on the selection episodes of each decoding of a cell, averaged over runs."""
     runs = [[tried["return"] for tried in result["decodings"]] for result in outcome.cells[label]]
     return [float(mean) for mean in np.mean(runs, axis=0)]

@@ -1,8 +1,8 @@
-"""What all pictures share: the colours of light and dark pages, a look for every agent, empty axes, files.
+"""What all pictures share: colours of light and dark pages, a look for every agent, empty axes, PNG and SVG.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart; on the light page they are as dark as it takes
-to stand out from it three to one. Agents of neighbouring places have another marker too. Where there are more agents
-than colours, the colours come again with another kind of line.
+The colours are Okabe and Ito's, which colour-blind readers can tell apart. On the light page they are darkened to a
+contrast of at least 3 to 1 with it. Neighbouring agents also have different markers. If there are more agents than
+colours, the colours are used again with another line style.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.text import Text
 
-WIDE, NARROW = 9.0, 3.6  # inches; narrow ones are shown at the same size of letters on a phone
-SIDE_BY_SIDE = 3  # panels, where there is room
-_LETTER, _LINE, _HANDLE = 0.078, 0.185, 0.75  # inches that a letter, a line and a sample take in a legend
+WIDE, NARROW = 9.0, 3.6  # widths in inches; letters of narrow pictures have the same size on a phone
+SIDE_BY_SIDE = 3  # most panels in a row
+_LETTER, _LINE, _HANDLE = 0.078, 0.185, 0.75  # inches: width of a letter, height of a line, width of a legend's sample
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of a page, and whether its pictures are for a narrow one."""
+    """Colours of a page, and whether it is narrow."""
 
     name: str
     paper: str
@@ -35,7 +35,7 @@ class Theme:
     faint: str
     series: tuple[str, ...]
     narrow: bool = False
-    """whether pictures fit a phone: panels stand below each other, and names above what they name"""
+    """whether pictures are for a phone: panels are below each other, and names above their lines"""
 
     def on_a_phone(self) -> Theme:
         """The same colours for narrow pictures."""
@@ -58,9 +58,9 @@ DARK = Theme(
 )
 
 MARKERS = ("D", "s", "^", "X", "v", "P", "p", "d")
-"""of agents in order; one more than colours, so that no colour comes again with the same marker"""
+"""markers of agents in order; one more than colours, so that a repeated colour has another marker"""
 LINES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)), (0, (6, 1, 1, 1)))
-"""of the first agents, as many as colours, of those after them, and so on"""
+"""line styles; the first is for the first agents, as many as there are colours, the next for as many more"""
 MOST_LOOKS = len(LIGHT.series) * len(LINES)
 
 
@@ -73,11 +73,11 @@ class Look:
     line: Any
     """matplotlib's line style"""
     place: int
-    """among all agents"""
+    """the agent's place among all agents"""
 
 
 def looks(theme: Theme, agents: Sequence[str]) -> dict[str, Look]:
-    """A look for each agent, the same wherever the same agents are passed in the same order."""
+    """A look for each agent, which depends only on its place in ``agents``."""
     colours = len(theme.series)
     return {
         agent: Look(
@@ -88,7 +88,7 @@ def looks(theme: Theme, agents: Sequence[str]) -> dict[str, Look]:
 
 
 def columns(theme: Theme, panels: int) -> int:
-    """How many of so many panels stand side by side."""
+    """The number of panels in a row."""
     return 1 if theme.narrow else min(panels, SIDE_BY_SIDE)
 
 
@@ -96,10 +96,10 @@ def figure(theme: Theme, panels: int, height: float, width: float = WIDE) -> tup
     """Empty axes in the theme's colours, without a display and without pyplot's global state.
 
     Args:
-        theme: colours, and whether the panels stand below each other.
-        panels: how many axes.
-        height: of a panel in inches, with its title and what is below it.
-        width: of the whole in inches, where the page is not narrow.
+        theme: colours, and whether the panels are below each other.
+        panels: number of axes.
+        height: height of a panel in inches, with its title and its axis labels.
+        width: width of the whole picture in inches, unless the page is narrow.
     """
     across = columns(theme, panels)
     rows = -(-panels // across)
@@ -122,7 +122,7 @@ def figure(theme: Theme, panels: int, height: float, width: float = WIDE) -> tup
 
 
 def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme) -> None:
-    """Everything that is labelled in any of the axes, once, below them; the picture grows by what that takes."""
+    """Draws a legend of all labels in the axes below them, each label once; the picture becomes taller by it."""
     named: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
@@ -147,7 +147,7 @@ def legend(drawn: Figure, axes: Sequence[Axes], theme: Theme) -> None:
 
 
 def shortened(name: str, most: int) -> str:
-    """A name in one line of at most so many letters; its end tells agents apart, so it is the middle that goes."""
+    """A name in one line of at most ``most`` letters; the middle is cut, because names often differ at the end."""
     name = " ".join(name.split())
     if len(name) <= most:
         return name
@@ -156,16 +156,16 @@ def shortened(name: str, most: int) -> str:
 
 
 def _as_written(drawn: Figure) -> None:
-    """A dollar sign in a name is a dollar sign: no text of a picture is a formula.
+    """Makes matplotlib draw a dollar sign as it is, and not as the beginning of a formula.
 
-    Texts that are made when the picture is drawn are told so by ``text.parse_math``.
+    For texts that are made only when the picture is drawn, the setting ``text.parse_math`` does the same.
     """
     for text in drawn.findobj(Text):
         text.set_parse_math(False)
 
 
 def png(drawn: Figure, dpi: int = 150) -> bytes:
-    """The picture as PNG, without the date and version that would make two equal pictures differ."""
+    """The picture as PNG, without the software's version, so that equal pictures are equal files."""
     buffer = io.BytesIO()
     _as_written(drawn)
     with mpl.rc_context({"savefig.facecolor": "auto", "text.parse_math": False}):
@@ -174,7 +174,7 @@ def png(drawn: Figure, dpi: int = 150) -> bytes:
 
 
 def svg(drawn: Figure) -> bytes:
-    """The picture as SVG with its text as outlines: it looks the same where no font is installed."""
+    """The picture as SVG, with text as outlines, so that it looks the same without the fonts."""
     buffer = io.BytesIO()
     _as_written(drawn)
     with mpl.rc_context({"svg.fonttype": "path", "svg.hashsalt": "lang-envs", "text.parse_math": False}):
@@ -188,7 +188,7 @@ _BLANK = re.compile(r'(?<=>) (?=<)|(?<=") (?=/)| (?=")|(?<=\d) (?=[MLQCz])|(?<=[
 
 
 def _compact(source: str) -> str:
-    """The same picture in half as many letters: without names that nothing refers to, in hundredths of a point."""
+    """The same picture in about half the size: without unused ids, and with coordinates in hundredths of a point."""
     source = _EXACT.sub(_rounded, _LEFT_OUT.sub("", source))
     return _BLANK.sub("", re.sub(r"\s+", " ", source))
 
@@ -199,7 +199,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def recoloured(source: bytes, one: Theme, other: Theme) -> bytes:
-    """A picture in another theme's colours, from the SVG of one: nothing else of it differs."""
+    """The SVG ``source`` of a picture in theme ``one``, with the colours of theme ``other``."""
     names = zip(_colours(one), _colours(other), strict=True)
     new = {before.encode(): after.encode() for before, after in names}
     return re.sub(rb"(?<=: )#[0-9a-f]{6}", lambda found: new.get(found[0], found[0]), source)

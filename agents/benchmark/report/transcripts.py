@@ -1,7 +1,7 @@
-"""What every agent says from the same start, side by side, with what it earns: numbers hide what people see at once.
+"""Shows transcripts of every agent from the same start, side by side, with their returns.
 
-Samples of one start have the seed of its episode in common. The first sample of every agent and baseline is of the
-first reported start.
+Samples of the same start have the same seed. The first sample of every agent and baseline is of the first reported
+start.
 """
 
 from __future__ import annotations
@@ -16,36 +16,38 @@ from agents.benchmark.report.verdict import leaders
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-STARTS = 3  # starts that are shown
-OPEN = 6  # transcripts of a start that are seen at once; of more, first those that the sentence above is about
+STARTS = 3  # number of starts that are shown
+OPEN = 6  # transcripts of a start that are open at once; those that the opening sentence names come first
 _HEAD, _ACTION = '<p class="episode">', '<span class="act"'
 
 
 class Transcript(NamedTuple):
-    """What one agent or baseline made of a start."""
+    """The episode of one agent or baseline from a start."""
 
     label: str
     trained: bool
     paid: float
-    """its return"""
+    """the return of the episode"""
     said: str
-    """HTML of one paragraph, escaped: its tokens, coloured, and what answered it, from its first token on"""
+    """HTML of one paragraph, escaped: the coloured tokens of the agent and the environment, from the agent's first
+    token on if all transcripts are equal before it"""
 
 
 class Start(NamedTuple):
-    """One start, and what everyone made of it."""
+    """One start, and the transcripts of all agents and baselines from it."""
 
     before: Sequence[Mapping[str, str]]
-    """messages that the agent saw, where it talks with somebody, without those of the system"""
+    """in a conversation, the messages before the agent's first token, without system messages"""
     seen: str
-    """HTML of the tokens it saw, where there are no messages"""
+    """otherwise, HTML of the tokens before the agent's first token"""
     first: list[Transcript]
-    """those that are seen at once"""
+    """transcripts that are open at once"""
     others: list[Transcript]
+    """transcripts that the reader can open"""
 
 
 def starts(outcome: Outcome) -> list[Start]:
-    """The starts that most agents have in common, the first reported one before all; none where nothing is stored."""
+    """The starts to show: the first reported one, then those that most agents share; empty if no samples are stored."""
     found: dict[object, dict[str, Result]] = {}
     for label, samples in _samples(outcome).items():
         for place, sample in enumerate(samples):
@@ -58,9 +60,15 @@ def starts(outcome: Outcome) -> list[Start]:
 
 
 def transcripts(outcome: Outcome, of: str = "", level: int = 4) -> Markup | None:
-    """The starts as a part of a page, None where there are none; ``of`` names the experiment if nothing else does.
+    """The starts as HTML.
 
-    Headings of agents have that level.
+    Args:
+        outcome: results of the experiment.
+        of: title of the experiment, if the page does not say it above.
+        level: level of the headings of agents.
+
+    Returns:
+        The HTML; None if no samples are stored.
     """
     found = starts(outcome)
     if not found:
@@ -71,7 +79,7 @@ def transcripts(outcome: Outcome, of: str = "", level: int = 4) -> Markup | None
 
 
 def _samples(outcome: Outcome) -> dict[str, Sequence[Result]]:
-    """Of every agent's first training run, and of every baseline that has any."""
+    """The samples of every agent's first training run and of every baseline, by label."""
     of_agents = {label: results[0].get("samples", []) for label, results in outcome.cells.items()}
     return of_agents | {label: result.get("samples", []) for label, result in outcome.baselines.items()}
 

@@ -1,8 +1,8 @@
-"""What came out of an experiment, in one sentence: who is ahead, by how much over imitation, and what is possible.
+"""Writes the result of an experiment in one sentence: the best agent, its lead over imitation, and what is possible.
 
-Two methods differ where the 95 % interval of their difference excludes 0. It is a bootstrap of the differences seed by
-seed: methods of one seed mostly begin with the same weights. One seed says nothing of the spread, and the sentence says
-so.
+Two methods differ if the 95 % interval of their difference excludes 0. The interval is a bootstrap over the differences
+of runs with the same seed, because these mostly start from the same weights. With one seed the spread is unknown, and
+the sentence says so.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from agents.evaluation import stats
 from lang_envs import scores
 
 Runs = Mapping[int, float]
-"""seed -> what that training run earned"""
+"""seed -> the score of that training run"""
 RANK_TEST = "in the rank test, how often an expert's first word is valued above a suboptimal one"
-_NAMED = 3  # of those who do not differ from the best, how many are named
+_NAMED = 3  # how many of the agents that do not differ from the best are named
 NOTE = (
     "In brackets: 95 % intervals over training seeds, by bootstrap. The best of several methods is chosen on the very "
     "episodes that are reported, which flatters it."
@@ -29,7 +29,7 @@ NOTE = (
 
 
 class Difference(NamedTuple):
-    """How far one method is ahead of another, over the seeds of both."""
+    """The difference of two methods over the seeds that both have."""
 
     mean: float
     interval: stats.Interval
@@ -37,7 +37,7 @@ class Difference(NamedTuple):
 
     @property
     def known(self) -> bool:
-        """Whether there are seeds enough to say anything."""
+        """Whether there are enough seeds for an interval."""
         return not math.isnan(self.interval.low)
 
     @property
@@ -47,7 +47,7 @@ class Difference(NamedTuple):
 
 
 def verdict(outcome: Outcome) -> str:
-    """The sentence, without a heading; what is not finished is not in it."""
+    """The sentence, without a heading; unfinished agents are not in it."""
     runs = runs_of(outcome)
     if not runs:
         return "; ".join(["No agent is finished yet", *_possible(outcome)]) + "."
@@ -62,7 +62,7 @@ def verdict(outcome: Outcome) -> str:
 
 
 def leaders(outcome: Outcome) -> list[str]:
-    """Whom the sentence is about: the best agent, imitation, and the best of those that are not trained."""
+    """The labels that the sentence names: the best agent, imitation, the best untrained policy, and optimal play."""
     runs = runs_of(outcome)
     best_first = sorted(runs, key=lambda label: -_mean(runs[label]))
     copy = imitation(outcome, best_first)
@@ -72,7 +72,7 @@ def leaders(outcome: Outcome) -> list[str]:
 
 
 def runs_of(outcome: Outcome) -> dict[str, Runs]:
-    """What the experiment asks for, by agent and seed: the rank test at the end token, or returns."""
+    """Label -> seed -> score: the return, or in a rank test experiment the score at the end token."""
     metric = "rank/target/0" if outcome.experiment.rank_test else "return"
     found = {
         label: {r["spec"]["seed"]: r["metrics"][metric] for r in results if metric in r["metrics"]}
@@ -82,13 +82,13 @@ def runs_of(outcome: Outcome) -> dict[str, Runs]:
 
 
 def imitation(outcome: Outcome, measured: Sequence[str]) -> str | None:
-    """The agent that imitates all it learns from: the one called BC, or else the first; None where there is none."""
+    """The label of an agent that imitates all of its logs: "BC" if it is one, else the first; None without any."""
     found = [cell.label for cell in outcome.experiment.cells if cell.label in measured and _imitates(cell)]
     return "BC" if "BC" in found else next(iter(found), None)
 
 
 def difference(ours: Runs, theirs: Runs) -> Difference:
-    """How far ``ours`` is ahead: over the seeds of both, or, where they share none, of their means alone."""
+    """Scores of ``ours`` minus ``theirs``, seed by seed; if they share no seed, the difference of means alone."""
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
         return Difference(_mean(ours) - _mean(theirs), stats.Interval(math.nan, math.nan))
@@ -102,7 +102,7 @@ def _imitates(cell: Cell) -> bool:
 
 
 def _first(outcome: Outcome, runs: Mapping[str, Runs], best: str, rival: str | None, copy: str | None) -> str:
-    """The best agent beside imitation; where that is the best, or there is none, beside the next."""
+    """The first part: the best agent compared with imitation; if imitation is best or absent, with the second best."""
     where = f"{RANK_TEST}, " if outcome.experiment.rank_test else ""
     where += "imitation is not beaten: " if best == copy and rival else ""
     does = "scores" if outcome.experiment.rank_test else "earns"
@@ -120,7 +120,7 @@ def _first(outcome: Outcome, runs: Mapping[str, Runs], best: str, rival: str | N
 
 
 def _ties(runs: Mapping[str, Runs], best: str, others: Sequence[str]) -> list[str]:
-    """Which of the others do not differ from the best either."""
+    """The part that names other agents that do not differ from the best; empty without any."""
     level = [label for label in others if difference(runs[best], runs[label]).is_tie]
     if not level:
         return []
@@ -131,7 +131,7 @@ def _ties(runs: Mapping[str, Runs], best: str, others: Sequence[str]) -> list[st
 
 
 def _possible(outcome: Outcome) -> list[str]:
-    """What is earned without training, by optimal play, and by knowing the log by heart."""
+    """The parts with the scores of other policies: the best untrained one, the best exact learner, optimal play."""
     if outcome.experiment.rank_test:
         if outcome.yardsticks is None:
             return []
@@ -151,16 +151,16 @@ def _possible(outcome: Outcome) -> list[str]:
 
 
 def _not_trained(outcome: Outcome) -> tuple[str | None, dict[str, float]]:
-    """The label of what plays optimally, if it is known, and the returns of the other baselines."""
+    """The label of the baseline that plays optimally, if there is one, and the returns of the other baselines."""
     optimal = _known_optimum(outcome)
     return optimal, {label: r["metrics"]["return"] for label, r in outcome.baselines.items() if label != optimal}
 
 
 def _known_optimum(outcome: Outcome) -> str | None:
-    """The baseline that plays optimally, in an environment whose optimum is known; Wordle's is only strong."""
+    """The baseline that plays optimally, if the environment's optimum is known; Wordle's "optimal" is only strong."""
     try:
         known = scores.reference(outcome.experiment.env).optimum is not None
-    except ValueError:  # an environment of others
+    except ValueError:  # an environment from elsewhere, without reference scores
         known = False
     labels = [b.label for b in outcome.experiment.baselines if b.policy == "optimal" and b.label in outcome.baselines]
     return labels[0] if known and labels else None
@@ -177,7 +177,7 @@ def _score(runs: Runs) -> str:
 
 
 def _apart(apart: Difference) -> str:
-    """A difference with its interval, and as many digits as show that it is one."""
+    """The size of a difference with its interval, with enough digits to show that it is not 0."""
     size = abs(apart.mean)
     digits = 2 if size == 0 or size >= 0.01 else min(6, -math.floor(math.log10(size)))
     ends = f" [{apart.interval.low:.{digits}f}, {apart.interval.high:.{digits}f}]" if apart.known else ""
@@ -189,5 +189,5 @@ def _marked(label: str, runs: Mapping[str, Runs]) -> str:
 
 
 def _sentence(words: str) -> str:
-    """With a capital at its beginning, but for a name."""
+    """The words with a capital at the beginning; an agent's name at the beginning stays as it is."""
     return words[0].upper() + words[1:] if words.startswith(("in ", "imitation ")) else words

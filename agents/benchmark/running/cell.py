@@ -1,4 +1,4 @@
-"""One piece of the grid, measured: a trained cell, a policy that is not trained, or what a table is read beside."""
+"""Measures one piece of a benchmark: a trained cell, an untrained policy, or the yardsticks of the rank test."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from lang_envs.vector import TokenVectorEnv
 
-SAMPLES = 3  # transcripts kept of every cell and every baseline
+SAMPLES = 3  # number of transcripts kept of every cell and every baseline
 
 
 def measured(
@@ -54,23 +54,23 @@ def measured(
     agents: Mapping[str, Path],
     held_out: Path | None = None,
 ) -> dict[str, Any]:
-    """Measures one cell in the reported episodes, trained by ``training.trained_agent``.
+    """Trains one cell (``training.trained_agent``), chooses its decoding, and measures it on the reported episodes.
 
     Args:
-        experiment: what it is a part of.
-        cell: what to train and measure.
-        seed: of the training.
-        data: the logs.
-        folder: of the cell; its agent is saved there as it is reported.
-        agents: folders of other cells' agents, by what this one uses them for.
-        held_out: logs that no agent learns from, where the experiment has any.
+        experiment: the experiment of the cell.
+        cell: the cell to train and measure.
+        seed: seed of the training.
+        data: folder of the logs.
+        folder: folder of the cell; the agent is saved there with the chosen decoding.
+        agents: folders of other cells' agents, by their use (the keys of ``Unit.needs``).
+        held_out: folder of logs that no agent learns from, if the experiment has any.
 
     Returns:
-        The JSON-able result: ``metrics`` (name -> number), ``curve`` (metrics over steps), ``decoding`` (the one
-        that all metrics without a protocol are of), ``decodings`` (what each earned in the episodes of the choice),
-        ``protocols`` (greedy and sampled: the decoding chosen, what it earns, and the same of imitation alone),
-        ``starts`` (how many contexts there are, and whether they are split), ``samples`` (HTML, and where each
-        started), ``seconds``.
+        The JSON-able result. ``metrics``: name -> number. ``curve``: metrics over training steps. ``decoding``: the
+        chosen decoding, which all metrics without a protocol's name are of. ``decodings``: the return of each decoding
+        on the selection episodes. ``protocols``: for greedy and sampled, the chosen decoding and its return, and the
+        same for imitation alone. ``starts``: the numbers of contexts, and whether they are split. ``samples``:
+        transcripts in HTML with their starts. ``seconds``: of training and evaluation.
     """
     others = {use: Agent.load(path) for use, path in agents.items()}
     agent, training = trained_agent(experiment, cell, seed, data, folder, others.get("start"))
@@ -84,7 +84,7 @@ def measured(
     tried = [Tried(cell.decodings[0])] if one else try_decodings(choosing, speaker, cell.decodings, chosen_by)
     decoding = best(tried)
     beside, played = _play_protocols(env, speaker, best_of_each(tried), decoding, reported)
-    policy = speaker.policy(decoding)  # the last: its settings are those that the agent is saved with
+    policy = speaker.policy(decoding)  # made last, because the agent is saved with the settings of the last policy
     reference = agent if experiment.reference == cell.label else others.get("reference")
     kept_away = None if held_out is None else EpisodeDataset.load(held_out)
     metrics = _measured(experiment, Played(env, played, reference, policy, kept_away)) | _flat(beside)
@@ -126,8 +126,8 @@ def _play_protocols(
     headline: Decoding,
     reported: Part,
 ) -> tuple[dict[str, dict[str, Any]], Episodes]:
-    """What each protocol's decodings earn in the reported episodes, and those episodes of the headline's."""
-    known: dict[str, Episodes] = {}  # a decoding, as JSON, to its episodes: the best may be the imitator
+    """The returns of each protocol's decodings on the reported episodes, and the episodes of the headline decoding."""
+    known: dict[str, Episodes] = {}  # decoding as JSON -> its episodes; the best decoding may also be the imitation
 
     def of(decoding: Decoding) -> Episodes:
         name = json.dumps(decoding, sort_keys=True)
@@ -147,7 +147,7 @@ def _play_protocols(
 
 
 def _flat(beside: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, float]:
-    """As metrics: ``greedy/return`` and others of the best, ``greedy/imitation``, the imitator's return."""
+    """As metrics: ``greedy/return`` and others of the best decoding; ``greedy/imitation``, the return of imitation."""
     metrics: dict[str, float] = {}
     for protocol, kinds in beside.items():
         metrics |= {f"{protocol}/{name}": x for name, x in kinds["best"].items() if name != "decoding"}
@@ -157,13 +157,13 @@ def _flat(beside: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, fl
 
 
 def _measured(experiment: Experiment, played: Played) -> dict[str, float]:
-    """What is reported of episodes: of agents and of policies that are not trained."""
+    """All metrics of the episodes of an agent or a baseline."""
     episodes = played.episodes
     return evaluate.metrics(episodes) | evaluate.counts(episodes) | measure(experiment.measures, played)
 
 
 def _elsewhere(other: Elsewhere, played: Played) -> dict[str, float]:
-    """What is reported of episodes in another environment, as ``return/label`` and the like."""
+    """The metrics of episodes in another environment, named ``return/LABEL`` and so on."""
     known = evaluate.metrics(played.episodes)
     found: dict[str, float] = {name: known[name] for name in ("return", "success") if name in known}
     found |= measure(other.measures, played)
@@ -177,10 +177,11 @@ def _last_values(curve: list[dict[str, float]]) -> dict[str, float]:
 
 
 def _samples(tokenizer: PreTrainedTokenizerFast, played: Episodes, agent: Agent | None = None) -> list[dict[str, Any]]:
-    """The first reported episodes that differ, as HTML, coloured by advantage where the agent has values.
+    """The first distinct reported episodes as HTML, coloured by advantage if the agent has values.
 
-    Each has its ``return`` and its ``seed``, the same for everyone who begins there, and, where the agent talks with
-    somebody, the messages ``before`` its first token. The first is always of the first reported start.
+    Each sample has the episode's ``return`` and its ``seed``, by which the report matches samples of the same start. In
+    a conversation it also has the messages ``before`` the agent's first token. The first sample is always of the first
+    reported start.
     """
     markup = markup_of(tokenizer)
     distinct: dict[bytes, Episode] = {}
@@ -194,14 +195,14 @@ def _samples(tokenizer: PreTrainedTokenizerFast, played: Episodes, agent: Agent 
             explanation = Explanation.without_values(tokenizer, episode)
         sample = {"html": explanation.html(), "return": episode.ret, "seed": episode.info["seed"]}
         if markup is not None:
-            begun = episode.tokens[: int(episode.is_action.argmax())]  # a policy always says something
+            begun = episode.tokens[: int(episode.is_action.argmax())]  # every episode has an action
             sample["before"] = [message for message in to_json(markup.read(begun)) if message["content"]]
         samples.append(sample)
     return samples
 
 
 def play_baseline(experiment: Experiment, baseline: Baseline) -> dict[str, Any]:
-    """Plays the reported episodes with a policy that is not trained."""
+    """Plays the reported episodes with a policy that is not trained; returns its JSON-able result."""
     began = time.perf_counter()
     env = evaluate.make_env(experiment, min(evaluate.ROWS, experiment.episodes))
     policy = make_policy(baseline.policy, env, **baseline.options)
@@ -215,7 +216,11 @@ def play_baseline(experiment: Experiment, baseline: Baseline) -> dict[str, Any]:
 
 
 def yardsticks(experiment: Experiment, data: Path) -> dict[str, Any]:
-    """What the rank test is read beside: the behaviour's values, those of optimal play, and the attainable scores."""
+    """The references of the rank test: the behaviour's values, those of optimal play, and the attainable scores.
+
+    Raises:
+        ValueError: the cells have different discounts, or the first words of the logs cannot be compared.
+    """
     began = time.perf_counter()
     gammas = {cell.config.get("gamma", 0.99) for cell in experiment.cells}
     if len(gammas) > 1:

@@ -1,4 +1,4 @@
-"""Whether a suite can run at all, asked before anything is written: a mistake must not be found hours later."""
+"""Checks a suite before anything is written, so that a mistake is not found after hours of training."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from lang_envs.tokenizers import fingerprint
 if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
-_CONDITIONED = "decision_transformer"  # whose model has tokens of its own, and says little without them
+_CONDITIONED = "decision_transformer"  # its language model was trained with return tokens before each utterance
 
 
 def check(suite: Suite, out: Path) -> None:
-    """Refuses names and settings that nothing has, and environments that cannot be made, as for want of a corpus.
+    """Refuses unknown names and settings, and environments that cannot be made, for example without their corpus.
 
     Raises:
-        ValueError: naming the experiment or the cell, and what is wrong with it.
+        ValueError: the suite cannot run; the error names the experiment or the cell, and what is wrong.
     """
     envs = _Environments()
     for experiment in suite.experiments:
@@ -64,7 +64,7 @@ def _named(where: str) -> Iterator[None]:
 
 
 class _Environments:
-    """Environments of one row, each made once: some read a large corpus."""
+    """Environments of one row; each is made once, because some read a large corpus."""
 
     def __init__(self) -> None:
         self._made: dict[str, TokenVectorEnv] = {}
@@ -107,7 +107,7 @@ def _check_experiment(experiment: Experiment, envs: _Environments) -> None:
 
 
 def _check_scale(experiment: Experiment, labels: list[str]) -> None:
-    """Whether scores can be normalised: by two or three baselines or returns, these in ascending order."""
+    """Checks ``normalise``: two or three marks, each a known baseline or a return; returns in ascending order."""
     marks = experiment.normalise or ()
     for label in marks:
         if isinstance(label, str) and label not in labels:
@@ -118,7 +118,7 @@ def _check_scale(experiment: Experiment, labels: list[str]) -> None:
 
 
 def _check_model(experiment: Experiment) -> None:
-    """Whether the language model is there, and has the settings that only one trained elsewhere can have."""
+    """Checks that the language model exists, and that only a pretrained one has ``lora`` or ``dtype``."""
     if experiment.pretrained:
         try:
             load_config(experiment.lm)
@@ -166,7 +166,11 @@ def _check_cell(unit: Unit, cell: Cell) -> None:
 
 
 def _check_decoding(unit: Unit, cell: Cell, decoding: dict[str, Any]) -> None:
-    """Its own values are the cell's agent's, or the one's that it starts from; the rest is for who proposes."""
+    """Checks the names of a decoding.
+
+    Settings of the values belong to the agent that speaks: the cell's, or that of ``start`` if the cell is not trained.
+    The other names belong to the agent that proposes candidates.
+    """
     speaker = cell if cell.trained else _needed(unit, "start", cell)
     proposer = _needed(unit, "candidates_from", speaker)
     values = [name for name in decoding if name in SPOKEN]

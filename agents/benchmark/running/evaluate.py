@@ -1,4 +1,4 @@
-"""Playing evaluation episodes: with trained agents, and with the policies they are shown beside."""
+"""Plays evaluation episodes and computes their metrics; makes an agent's policy under a decoding."""
 
 from __future__ import annotations
 
@@ -39,17 +39,22 @@ def selection_env(experiment: Experiment, rows: int = ROWS) -> TokenVectorEnv:
 
 
 def play(env: TokenVectorEnv, policy: Policy, first_seed: int, episodes: int) -> Episodes:
-    """One episode for each of ``episodes`` seeds from ``first_seed`` on, each context as often as any other."""
+    """Plays ``episodes`` episodes, with the seeds from ``first_seed`` on; contexts are shared out evenly."""
     return play_from(env, policy, anywhere(env, first_seed, episodes).starts())
 
 
 def play_from(env: TokenVectorEnv, policy: Policy, where: Sequence[Start]) -> Episodes:
-    """One episode from each start."""
+    """Plays one episode from each start."""
     return Episodes.from_list(list(counted("playing", len(where), rollout(env, policy, where))))
 
 
 def metrics(episodes: Episodes) -> dict[str, float]:
-    """Mean return with its standard error over episodes, agent tokens, and the share solved where that is known."""
+    """Metrics of episodes.
+
+    Returns:
+        ``return`` and ``return_error`` (:func:`mean_return`), ``actions`` (agent tokens per episode), ``truncated``
+        (share of episodes) and, if the task reports it, ``success`` (share of episodes).
+    """
     result = {
         **mean_return(episodes),
         "actions": float(episodes.is_action.sum() / len(episodes)),
@@ -61,27 +66,29 @@ def metrics(episodes: Episodes) -> dict[str, float]:
 
 
 def mean_return(episodes: Episodes) -> dict[str, float]:
-    """``return`` and ``return_error``, its standard error over episodes; 0 for a single one."""
+    """``return``, the mean, and ``return_error``, its standard error over episodes; 0 for a single episode."""
     returns = episodes.returns  # [B]
     error = float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else 0.0
     return {"return": float(returns.mean()), "return_error": error}
 
 
 def counts(episodes: Episodes) -> dict[str, float]:
-    """``episodes``, and ``distinct``: how many of them differ in their tokens, which is what a result rests on."""
+    """``episodes``, their number, and ``distinct``, the number of episodes with different tokens."""
     return {"episodes": len(episodes), "distinct": len({episode.tokens.tobytes() for episode in episodes})}
 
 
 def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | None = None) -> Policy:
     """The agent's policy under ``decoding``.
 
-    Fields of ``ValueLMConfig`` (how the values enter) are set on the model, so that it is saved as it was reported;
-    those that are not named stay as they are. ``rank`` (one of ``SCORES``) makes it say the best of ``k`` candidates,
-    5 by default, which ``candidates_from`` proposes, by default itself; the rest are arguments of ``LMPolicy``.
+    Args:
+        agent: the agent; options ``advantage_*`` and ``lm_*`` are set on its model, which keeps them when it is saved.
+            Options of this kind that ``decoding`` does not name keep their present values.
+        decoding: options of the model as above; ``rank``, one of ``SCORES``, to say the best of ``k`` candidates (5 by
+            default); all others are arguments of ``agent.policy``.
+        candidates_from: the agent that proposes the candidates; by default ``agent``.
 
     Raises:
-        ValueError: the agent has no values to set or to rank by, there is no such option, a value cannot have it, or
-            there is no such score.
+        ValueError: an option is unknown, its value is not allowed, or the agent has no values to set or to rank by.
     """
     own = {name: value for name, value in decoding.items() if name.startswith(("advantage_", "lm_"))}
     check_names(type(agent), own)
@@ -92,7 +99,7 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
     for name, value in own.items():
         setattr(agent.model.config, name, value)
     if "k" in plain and "rank" not in plain:
-        raise ValueError("k is of how many candidates the best is said: say by what they are ranked too, as rank=q.")
+        raise ValueError("k is the number of candidates that are ranked: also pass what ranks them, as in rank=q.")
     if (by := plain.pop("rank", None)) is None:
         return agent.policy(**plain)
     if not isinstance(by, str) or by not in SCORES:
@@ -104,13 +111,13 @@ def decoded(agent: Agent, decoding: dict[str, Any], candidates_from: Agent | Non
 
 
 def check_names(kind: type[Agent], decoding: Iterable[str]) -> None:
-    """Refuses options of a decoding that the kind of agent has not.
+    """Checks that a kind of agent has these options of a decoding.
 
     Raises:
-        ValueError: naming the first.
+        ValueError: it does not have one; the error names the first.
     """
     own = [name for name, option in signature(kind.policy).parameters.items() if option.kind is not option.VAR_KEYWORD]
-    shared = [*signature(LMPolicy).parameters][4:]  # behind the model, the tokenizer and what an utterance is
+    shared = [*signature(LMPolicy).parameters][4:]  # without the model, the tokenizer and the limits of an utterance
     known = [*own[1:], *shared, *(SPOKEN if kind.needs_values else ()), "rank", "k"]
     for name in decoding:
         if name in SPOKEN and not kind.needs_values:
@@ -120,7 +127,7 @@ def check_names(kind: type[Agent], decoding: Iterable[str]) -> None:
 
 
 def as_trained(agent: Agent) -> dict[str, Any]:
-    """The decoding that a trained agent has of itself: how its values enter, where it has any."""
+    """The settings of its values that a trained agent has now; empty if it has no values."""
     settings = agent.model.config.to_dict() if agent.needs_values else {}
     return {name: value for name, value in settings.items() if name in SPOKEN}
 
@@ -132,15 +139,20 @@ SCORES: dict[str, Callable[[Agent], Score]] = {
     "likelihood": lambda agent: Likelihood(agent.policy()),
     "likelihood_per_token": lambda agent: Likelihood(agent.policy(), per_token=True),
 }
-"""What candidates can be ranked by (``agents.decoding.candidate_scores``)."""
+"""Scores that candidates can be ranked by (``agents.decoding.candidate_scores``)."""
 
 
 def best_of(
     env: TokenVectorEnv, sampled: Policy, count: int, first: Episodes, where: Sequence[Start]
 ) -> dict[str, float]:
-    """The mean of the best return of 1, 2 .. ``count`` episodes from each reported start.
+    """``best_of/k``: the mean over starts of the best return of k episodes, for k = 1 .. ``count``.
 
-    The first is the one reported, in ``first``; the others are ``sampled``'s, with other chances and the same start.
+    Args:
+        env: the environment to play in.
+        sampled: the policy of all episodes but the first.
+        count: largest number of episodes from one start.
+        first: the reported episodes, one for each start.
+        where: the starts; further episodes differ in the seed of the policy only.
     """
     n = len(where)
     again = [start._replace(policy_seed=start.seed + k * n) for k in range(1, count) for start in where]

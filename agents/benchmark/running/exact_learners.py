@@ -1,4 +1,4 @@
-"""Measures an experiment's ``exact`` learners: methods as tables with an entry for every state of the log."""
+"""Measures the exact learners of an experiment: methods as tables with an entry for every state of the log."""
 
 from __future__ import annotations
 
@@ -23,23 +23,23 @@ from lang_envs.tasks.service_desk import ServiceDesk
 from lang_envs.tasks.wordle import Wordle
 
 Earns = Callable[[dict[str, Any], Sequence[int] | None, int], float]
-"""the mean return of a decoding, from some starting points, with a seed for what is drawn"""
+"""(decoding, contexts to start from or None for all, seed) -> the mean return"""
 Learn = Callable[[Any, EpisodeDataset, float, float, Backup], Earns]
-"""learns a table of a task from a log, with an expectile, a discount and a backup"""
+"""(task, log, expectile, discount, backup) -> the returns of the table that is learned"""
 
 
 def learned(experiment: Experiment, learner: ExactLearner, data: Path) -> dict[str, Any]:
-    """Learns the table of one method and says what it earns, greedily and sampled, each decoded as pays best.
+    """Learns the table of one method, and measures its best greedy and its best sampled decoding.
 
-    Decodings are chosen on the starting points that agents' are chosen on, and what is reported is of those that agents
-    are reported on. At a service desk both are the mean over all goals, exactly.
+    Decodings are chosen on the contexts that agents' decodings are chosen on, and measured on those that agents are
+    reported on. In ServiceDesk both are the exact mean over all goals.
 
     Returns:
         The JSON-able result: ``metrics`` (``greedy/return``, ``sampled/return``, and ``return``, the better of them),
-        ``decodings`` (those of both), ``seconds``.
+        ``decodings`` (the two that were chosen), ``seconds``.
 
     Raises:
-        ValueError: no table is known for the task, or the logs are not of the experiment's game.
+        ValueError: there is no table for the task, or the logs are not of the experiment's game.
     """
     began = time.perf_counter()
     env = evaluate.make_env(experiment, 1)
@@ -62,16 +62,16 @@ def learned(experiment: Experiment, learner: ExactLearner, data: Path) -> dict[s
 
 
 def learner_of(task: Task[Any]) -> Learn:
-    """What learns a table of the task.
+    """The function that learns a table of the task.
 
     Raises:
-        ValueError: none is known.
+        ValueError: there is none.
     """
     for kind, learn in TABLES.items():
         if isinstance(task, kind):
             return learn
     names = " and ".join(kind.__name__ for kind in TABLES)
-    raise ValueError(f"exact learners know the states of {names} alone, not those of {type(task).__name__}.")
+    raise ValueError(f"exact learners know only the states of {names}, not those of {type(task).__name__}.")
 
 
 def _wordle(task: Wordle, logs: EpisodeDataset, tau: float, gamma: float, backup: Backup) -> Earns:
@@ -80,7 +80,7 @@ def _wordle(task: Wordle, logs: EpisodeDataset, tau: float, gamma: float, backup
 
 
 def _service_desk(task: ServiceDesk, logs: EpisodeDataset, tau: float, gamma: float, backup: Backup) -> Earns:
-    at = logs.provenance["env"]  # another split than the one that is played
+    at = logs.provenance["env"]  # the logs may be of another split than the one that is played
     env_id, options = of_file(at["id"], at["kwargs"], "the provenance of the logs")
     played = language_vec(env_id, 1, **options)
     table = DeskTable.of(Speech(played.task, played.tokenizer), list(logs), tau, gamma, backup)
@@ -88,11 +88,11 @@ def _service_desk(task: ServiceDesk, logs: EpisodeDataset, tau: float, gamma: fl
 
 
 TABLES: dict[type[Task[Any]], Learn] = {Wordle: _wordle, ServiceDesk: _service_desk}
-"""What learns a table, by task."""
+"""task -> the function that learns its table"""
 
 
 def decodings(learner: ExactLearner) -> dict[str, list[dict[str, Any]]]:
-    """What is tried, by whether it is greedy or sampled."""
+    """The decodings to try, greedy and sampled."""
     weights = (0.0,) if learner.method == "bc" else learner.weights
     return {
         "greedy": [{"greedy": True, "advantage_weight": w} for w in weights],

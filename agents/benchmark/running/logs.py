@@ -1,4 +1,4 @@
-"""The logs that agents learn from: recorded by a recipe, or what a trained agent says where its own came from."""
+"""Records the logs that agents learn from: by a recipe, or as samples of a trained agent."""
 
 from __future__ import annotations
 
@@ -16,11 +16,17 @@ from datasets_builders.samples import Sampling, record_samples
 from lang_envs.make import language_vec, of_file
 
 ROWS = 128  # episodes played at once
-SAMPLES_SEED = 1 << 21  # far from the seeds of the logs; see lang_envs.seeds.RECORDING
+SAMPLES_SEED = 1 << 21  # above the seeds of the logs; see lang_envs.seeds.RECORDING
 
 
 def record(folder: Path, data: Data, say: Callable[[str], None]) -> None:
-    """Records a data set unless it is there; an interrupted recording is continued by the recorder itself."""
+    """Records a data set, unless its folder exists; an interrupted recording is continued.
+
+    Args:
+        folder: where the data set goes.
+        data: the recipe and its options.
+        say: takes a line of progress.
+    """
     if folder.exists():
         return
     began = time.perf_counter()
@@ -29,14 +35,14 @@ def record(folder: Path, data: Data, say: Callable[[str], None]) -> None:
 
 
 def sampled(samples: Samples, seed: int, agent: Agent, learned_from: Path, folder: Path) -> dict[str, Any]:
-    """Records what ``agent`` says in the environment that its logs, ``learned_from``, were recorded in.
+    """Records samples of ``agent`` in the environment that its logs were recorded in.
 
     Args:
-        samples: what to record of each context.
-        seed: of the training; each has samples of its own.
-        agent: who speaks.
-        learned_from: its logs.
-        folder: where the data set goes, unless it is there.
+        samples: what to record in each context.
+        seed: seed of the training run; each run has its own samples.
+        agent: the trained agent.
+        learned_from: folder of its logs.
+        folder: where the data set goes; an existing one is used.
 
     Returns:
         The JSON-able result: ``metrics`` (the mean return) and ``seconds``.

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 
 def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
-    """Works through the units and yields each as it finishes, or fails.
+    """Works through the units and yields each as it finishes or fails.
 
     Args:
         pending: units, each after those it needs.
-        workers: processes; 1 works in this one.
+        workers: number of processes; with 1 the units run in this process.
 
     Raises:
-        ValueError: a process was killed.
+        ValueError: a worker process was killed.
     """
     from agents.benchmark.running.work import attempt
 
@@ -45,8 +45,8 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
     try:
         while waiting or running:
             ready = [u for u in waiting if unfinished.isdisjoint(needed.folder for needed in u.needs.values())]
-            ready = ready[: workers - len(running)]  # no more, for those that become ready may be wanted before others
-            with without_interrupts():  # which the processes that are started here inherit
+            ready = ready[: workers - len(running)]  # no more: a unit that becomes ready later may come first in order
+            with without_interrupts():  # processes that are started here inherit this
                 running |= {processes.submit(attempt, unit, frozenset(failed)) for unit in ready}
             waiting = [unit for unit in waiting if not any(unit is other for other in ready)]
             finished, running = wait(running, return_when=FIRST_COMPLETED)
@@ -56,10 +56,10 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
                 yield done
     except BrokenProcessPool:
         raise ValueError(
-            "A worker process was killed, perhaps for want of memory. Finished pieces are kept: run the same "
+            "A worker process was killed, perhaps because memory ran out. Finished pieces are kept: run the same "
             "command again, with fewer workers."
         ) from None
-    except BaseException:  # an interrupt, or nobody takes what is yielded any more
+    except BaseException:  # an interrupt, or the caller has closed this generator
         end([child for child in multiprocessing.active_children() if child not in others])
         raise
     finally:
@@ -67,7 +67,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
 
 
 def _start_worker(modules: Sequence[str]) -> None:
-    """One thread, buffers that are kept, the modules that a person named, and no life after the parent's."""
+    """Sets up a worker: it imports ``modules``, ends with its parent, has one thread and keeps freed memory."""
     import torch
 
     from agents.allocator import keep_freed_memory
@@ -79,7 +79,7 @@ def _start_worker(modules: Sequence[str]) -> None:
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Sums depend on how many threads share them: always one, wherever a unit is worked on."""
+    """Limits torch to one thread: sums depend on the number of threads, and results must not."""
     import torch
 
     before = torch.get_num_threads()

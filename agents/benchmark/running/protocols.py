@@ -1,10 +1,10 @@
-"""Greedy and sampled, side by side: what a cell's decodings earn where they are chosen, and the best of each protocol.
+"""Measures a cell's decodings on the selection episodes, and chooses the best of each protocol, greedy and sampled.
 
     greedy    decodings with ``greedy``: they say the same in the same context, and play each context once
-    sampled   all others, those that rank or choose among candidates too: the candidates are drawn
+    sampled   all others, including those that rank or choose among candidates, because the candidates are sampled
 
-Beside the best of a protocol stands, where there are any, the best of the decodings that leave the agent's values out:
-what imitation alone earns with the same language model and as careful a choice.
+Each protocol also has the best decoding that does not use the agent's values, if one was tried. Its return is that of
+imitation alone: with the same language model, and chosen among decodings in the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def protocol_of(decoding: Mapping[str, Any]) -> str:
 
 
 def imitates(decoding: Mapping[str, Any]) -> bool:
-    """Whether it leaves out values that it could have used: by a weight of 0, or one candidate."""
+    """Whether a decoding switches the agent's values off: their weight is 0, or there is one candidate."""
     without = {"advantage_weight": 0, "q_weight": 0, "candidates": 1}
     return "rank" not in decoding and any(decoding.get(name) == setting for name, setting in without.items())
 
@@ -46,29 +46,29 @@ class Speaker:
 
     agent: Agent
     proposer: Agent
-    """who proposes the candidates of those decodings that rank"""
+    """the agent that proposes candidates for decodings that rank"""
     before: Mapping[str, Any]
-    """the decoding that the agent has of itself: what a decoding does not name is as here, whatever was tried before"""
+    """the agent's own settings; a decoding has these for all that it does not name, whatever was tried before"""
 
     def policy(self, decoding: Mapping[str, Any]) -> Policy:
-        """Its policy; the settings of the values are on its model until another policy is made."""
+        """The policy of a decoding; its settings of the values stay on the model until another policy is made."""
         return evaluate.decoded(self.agent, {**self.before, **decoding}, self.proposer)
 
 
 class Tried(NamedTuple):
-    """A decoding, and what it earned in the episodes of the choice; NaN where there was nothing to choose."""
+    """A decoding and its return on the selection episodes; NaN if it was the only one and was not played."""
 
     decoding: Decoding
     mean: float = math.nan
     """mean return"""
     error: float = math.nan
-    """its standard error over episodes; 0 of a single one"""
+    """its standard error over episodes; 0 for a single episode"""
     episodes: int = 0
-    """how many were played"""
+    """number of episodes played"""
 
 
 def try_decodings(env: TokenVectorEnv, speaker: Speaker, decodings: Sequence[Decoding], part: Part) -> list[Tried]:
-    """What each of the decodings earns in the episodes of the choice."""
+    """Plays the selection episodes with each decoding, and returns their mean returns."""
     plays = [(decoding, part.starts(once=protocol_of(decoding) == "greedy")) for decoding in decodings]
     tried: list[Tried] = []
     before = 0  # episodes of the decodings that are done
@@ -85,12 +85,12 @@ def try_decodings(env: TokenVectorEnv, speaker: Speaker, decodings: Sequence[Dec
 
 
 def best(tried: Sequence[Tried]) -> Decoding:
-    """The decoding with the highest mean, the first of equals; the first where none was tried."""
+    """The decoding with the highest mean return; of equal ones the first."""
     return max(tried, key=lambda one: one.mean).decoding
 
 
 def best_of_each(tried: Sequence[Tried]) -> dict[str, dict[str, Decoding]]:
-    """For each protocol that was tried its best decoding, ``"best"``, and the best that imitates, ``"imitation"``."""
+    """For each protocol that was tried: ``"best"``, its best decoding, and ``"imitation"``, the best without values."""
     found: dict[str, dict[str, Decoding]] = {}
     for protocol in PROTOCOLS:
         if own := [one for one in tried if protocol_of(one.decoding) == protocol]:

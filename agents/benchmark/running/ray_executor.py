@@ -1,11 +1,11 @@
 """Works through a benchmark on a Ray cluster, so that its cells run on several machines.
 
-Where no cluster is running (``datasets_builders.ray_cluster``), Ray starts on this machine alone.
+If no cluster is running (``datasets_builders.ray_cluster``), Ray starts on this machine alone.
 
-Data sets and results are files: the folder of the results must be the same on every machine, on a file system that all
-of them share, and all need the same version of this package. Ray decides how many cells run at once, one to a
-processor core. Modules of yours are imported there too: installed, or in the folder that the command runs in. A cell
-whose machine is lost is run again elsewhere, from its last checkpoint.
+Data sets and results are files. The folder of the results must be on a file system that all machines share, under the
+same path. All machines need the same version of this package. Ray decides how many cells run at once; each takes one
+processor core. Workers import the modules that the user named; these must be installed there, or be in the folder that
+the command runs in. If a machine is lost, its cells run again elsewhere, from their last checkpoints.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
-    """Works through the units and yields each as it finishes, or fails.
+    """Works through the units and yields each as it finishes or fails.
 
     Args:
         pending: units, each after those it needs.
-        workers: cores to use where no cluster is running.
+        workers: number of cores to use if no cluster is running.
 
     Raises:
-        ValueError: ray is not installed, or a worker was killed again and again.
+        ValueError: ray is not installed, or a worker was lost more often than Ray tries again.
     """
     ray = connected(workers)
     piece = ray.remote(num_cpus=1)(_work)
@@ -48,8 +48,8 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
         raise error.cause from None
     except ray.exceptions.RayError as error:
         raise ValueError(
-            f"A cell's worker was lost ({type(error).__name__}), perhaps for want of memory. Finished cells are kept: "
-            "run the same command again."
+            f"A cell's worker was lost ({type(error).__name__}), perhaps because memory ran out. Finished cells are "
+            "kept: run the same command again."
         ) from None
     finally:
         for task in left:
@@ -57,7 +57,7 @@ def finish(pending: Sequence[Unit], workers: int) -> Generator[Done]:
 
 
 def _everywhere(unit: Unit) -> Unit:
-    """The unit with paths that mean the same in every working directory."""
+    """The unit with absolute paths, because workers have other working directories."""
     needs = {use: _everywhere(needed) for use, needed in unit.needs.items()}
     held_out = unit.held_out and unit.held_out.absolute()
     folder, data = unit.folder.absolute(), unit.data.absolute()
@@ -65,7 +65,10 @@ def _everywhere(unit: Unit) -> Unit:
 
 
 def _work(unit: Unit, modules: Sequence[str], *after: Done) -> Done:
-    """What a worker does, once the pieces it comes ``after`` are finished; ``modules`` are those a person named."""
+    """The task of a worker: works on a unit when the units it waits for, ``after``, are done.
+
+    ``modules`` are those that the user named with ``--import``.
+    """
     from agents.benchmark.running.process_executor import one_thread
     from agents.benchmark.running.work import attempt
 

@@ -1,14 +1,15 @@
-"""Runs a suite: every cell in its own folder, finished cells never run twice, an interrupted run goes on where it was.
+"""Runs a suite: every cell in its own folder. Finished cells do not run again, and an interrupted run is continued.
 
-    out/config.json                    what was asked
+    out/config.json                    the suite
     out/data/<recipe>-<hash>/          each data set, recorded once
     out/cells/<experiment>/<label>/<seed>/   fit/ (log, checkpoints), agent/ (the trained model), result.json (measured)
-    out/cells/<experiment>/samples-of-<label>-<hash>/<seed>/   logs/ (what another cell says)
+    out/cells/<experiment>/samples-of-<label>-<hash>/<seed>/   logs/ (samples of a trained cell)
     out/results.parquet  table.md  *.png  report.html
 
-A cell is finished when its ``result.json`` exists and was made by the same specification: it is written last, whole or
-not at all. A cell whose settings were edited runs again, without training where they concern the measuring alone. One
-that fails, as by a loss that is not finite, stops none but those that need it; the report names it.
+A cell is finished when its ``result.json`` exists and has the same specification. That file is written last, whole or
+not at all. A cell whose settings were edited runs again. It is trained again only if the training depends on these
+settings. If a cell fails, for example by a loss that is not finite, only the cells that need it cannot run; the report
+names them.
 """
 
 from __future__ import annotations
@@ -42,24 +43,26 @@ def run(
     executor: str = "processes",
     tensorboard: bool = False,
 ) -> Path:
-    """Runs what is missing of ``suite`` in ``out`` and writes the report.
+    """Runs the unfinished cells of ``suite`` in ``out`` and writes the report.
 
     Args:
-        suite: what to run.
+        suite: the suite.
         out: folder of the results; an interrupted run there is continued.
-        workers: processes, one thread each; 1 works in this process. Results do not depend on it.
+        workers: number of processes with one thread each; with 1 the cells run in this process. Results do not depend
+            on it.
         command: the command line, printed under the tables.
-        say: takes lines of progress; standard error by default.
-        executor: ``processes`` of this machine, or ``ray`` for those of a cluster (``ray_executor``).
-        tensorboard: log every training for TensorBoard too, in the ``fit/tensorboard`` of its folder.
+        say: takes lines of progress; by default they go to standard error.
+        executor: ``processes`` of this machine, or ``ray`` for a cluster (``ray_executor``).
+        tensorboard: also log every training for TensorBoard, in ``fit/tensorboard`` of its folder.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        OSError: another run is at work in ``out``, or it was deleted meanwhile.
-        ValueError: the suite names what there is not, ``out`` holds something else or a link that leads out of it, no
-            such executor is known, or cells failed; then after the report of the others is written.
+        OSError: another run is at work in ``out``, or ``out`` was deleted meanwhile.
+        ValueError: the suite has unknown names or wrong settings, ``out`` holds something else or a link that leads out
+            of it, there is no such executor, or cells failed. In the last case the report of the others is written
+            first.
     """
     if min(workers, suite.seeds) < 1:
         raise ValueError(f"workers and seeds must be at least 1, got {workers} and {suite.seeds}.")
@@ -79,7 +82,7 @@ def run(
 
 
 def _run(suite: Suite, place: Place, workers: int, command: str, say: Say, executor: str, tensorboard: bool) -> Path:
-    """The work of ``run`` in a folder that is this run's alone."""
+    """The work of ``run``, in a folder that this run has claimed."""
     from agents.benchmark.report.report import write_report
     from agents.benchmark.running.logs import record
 
@@ -91,7 +94,7 @@ def _run(suite: Suite, place: Place, workers: int, command: str, say: Say, execu
     if len(pending) < len(work):
         say(f"{len(work) - len(pending)} of {len(work)} pieces are finished already")
     failures: dict[str, str] = {}
-    with closing(_finish(pending, workers, executor)) as worked:  # an interrupt must not leave a worker behind
+    with closing(_finish(pending, workers, executor)) as worked:  # so that no worker survives an interrupt
         for count, done in enumerate(worked, 1):
             left = f"{count}/{len(pending)}"
             say(f"[{left:>7}] {done.name}: {done.seconds:.0f} s ({time.perf_counter() - began:.0f} s in all)")
@@ -109,7 +112,7 @@ def _run(suite: Suite, place: Place, workers: int, command: str, say: Say, execu
 
 @contextmanager
 def _claimed(out: Path, suite: Suite) -> Iterator[Place]:
-    """Writes down what runs here and keeps others out; refuses a folder of another suite, or one at work."""
+    """Claims the folder and writes ``config.json``; refuses a folder of another suite, or one that another run uses."""
     with Claim(out):
         path = out / "config.json"
         if path.exists() and (name := read_object(path).get("name")) != suite.name:
@@ -127,7 +130,7 @@ def _claimed(out: Path, suite: Suite) -> Iterator[Place]:
 
 
 def _finish(pending: list[Unit], workers: int, executor: str) -> Generator[Done]:
-    """Works through the units, each after those it needs, and yields each as it finishes, or fails."""
+    """Works through the units, each after those it needs, and yields each as it finishes or fails."""
     if executor == "ray":
         from agents.benchmark.running.ray_executor import finish
     else:

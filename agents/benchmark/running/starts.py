@@ -1,7 +1,7 @@
-"""Where evaluation episodes start: which seeds and contexts decodings are chosen by, and which are reported.
+"""The starts of evaluation episodes: the seeds and contexts on which decodings are chosen, and the reported ones.
 
-A deterministic policy says the same thing again where a context comes again, and what it says a second time is no
-second result: it plays each context once. Contexts that a decoding was chosen by are not reported.
+A deterministic policy says the same whenever a context comes again. A repetition is no second result, so such a policy
+plays each context at most once. Contexts on which decodings were chosen are not reported.
 """
 
 from __future__ import annotations
@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from lang_envs.vector import TokenVectorEnv
 
 Contexts = NDArray[np.int64]
-_SPLIT = 20_230  # of the generator that splits contexts, the same for every experiment
+_SPLIT = 20_230  # seed of the generator that splits contexts, the same for every experiment
 
 
 @dataclass(frozen=True)
 class Part:
-    """The episodes of one purpose."""
+    """The episodes for one purpose: selection or report."""
 
     first_seed: int
     episodes: int
-    """how many a policy that draws what it says plays"""
+    """number of episodes of a policy that samples"""
     contexts: tuple[int, ...] | None = None
-    """where they start, in order; None: wherever their seeds say"""
+    """contexts to start from, in order; None: the seeds draw them"""
 
     def starts(self, once: bool = False) -> list[Start]:
-        """Where they start: each context as often as any other, or one time less, in the same order for everyone.
+        """The starts, the same for every policy; the numbers of episodes from two contexts differ by at most one.
 
         Args:
-            once: whether each context is played once at most, as for policies that repeat themselves.
+            once: whether each context is played at most once, as deterministic policies do.
         """
         seeds = range(self.first_seed, self.first_seed + self.episodes)
         if self.contexts is None:
@@ -47,19 +47,19 @@ class Part:
 
 
 def selection(experiment: Experiment, env: TokenVectorEnv) -> Part:
-    """The episodes that decodings are chosen by, in the environment where that is done."""
+    """The episodes on which decodings are chosen; ``env`` is the environment for the selection."""
     contexts = _split(experiment, env)[0] if are_split(experiment, env) else _all(env)
     return _part(SELECTION.first(), experiment.selection_episodes, contexts)
 
 
 def report(experiment: Experiment, env: TokenVectorEnv) -> Part:
-    """The episodes that are reported, in the experiment's environment: the same for every agent and baseline."""
+    """The reported episodes, the same for every agent and baseline; ``env`` is the experiment's environment."""
     contexts = _split(experiment, env)[1] if are_split(experiment, env) else _all(env)
     return _part(REPORT.first(), experiment.episodes, contexts)
 
 
 def elsewhere(reported: Part, env: TokenVectorEnv, other: TokenVectorEnv) -> Part:
-    """The reported episodes in another environment: the same contexts where it has as many, or else all of its own."""
+    """The reported episodes in another environment: the same contexts if it has as many, otherwise all of its own."""
     if env.task.num_contexts == other.task.num_contexts:
         return reported
     return _part(reported.first_seed, reported.episodes, _all(other))
@@ -71,17 +71,18 @@ def anywhere(env: TokenVectorEnv, first_seed: int, episodes: int) -> Part:
 
 
 def are_split(experiment: Experiment, env: TokenVectorEnv) -> bool:
-    """Whether choice and report have contexts of their own in one environment.
+    """Whether the contexts of one environment are split between selection and report.
 
-    They do where both play in the same and it has several, unless the experiment says otherwise. A single context
-    serves both. Where the environments differ, as by a split of the corpus, each has all contexts of its own.
+    They are if both play in the same environment, it has several contexts, and the experiment's ``split_starts`` is
+    True. A single context serves both. If the environments differ, as two splits of a corpus do, each uses all its
+    contexts.
     """
     same = experiment.selection_options in (None, experiment.env_options)
     return experiment.split_starts and same and (env.task.num_contexts or 0) > 1
 
 
 def _split(experiment: Experiment, env: TokenVectorEnv) -> tuple[Contexts, Contexts]:
-    """Contexts for the choice, at most half of all and one for each of its episodes, and the others for the report."""
+    """Contexts for the selection, one for each of its episodes but at most half of all; and the rest for the report."""
     contexts = np.random.default_rng(_SPLIT).permutation(env.task.num_contexts or 0)
     chosen = min(experiment.selection_episodes, len(contexts) // 2)
     return contexts[:chosen], contexts[chosen:]
@@ -92,7 +93,7 @@ def _all(env: TokenVectorEnv) -> Contexts | None:
 
 
 def _part(first_seed: int, episodes: int, contexts: Contexts | None) -> Part:
-    """Contexts are shuffled, so that fewer episodes than there are contexts come from all over the corpus."""
+    """A part with shuffled contexts, so that a few episodes come from the whole corpus and not from its beginning."""
     if contexts is None:
         return Part(first_seed, episodes)
     return Part(first_seed, episodes, tuple(np.random.default_rng(first_seed).permutation(contexts).tolist()))

@@ -1,8 +1,8 @@
-"""Trains the agent of one cell in a folder of its own; an interrupted training there is continued.
+"""Trains the agent of one cell in its folder; an interrupted training there is continued.
 
 folder/fit/           the log, and checkpoints until the cell is finished
 folder/agent/         the trained agent
-folder/trained.json   what says that it is: how long it took, and the decoding it has of itself
+folder/trained.json   marks the training as finished; holds its seconds and the agent's own settings of its values
 """
 
 from __future__ import annotations
@@ -37,24 +37,25 @@ from lang_envs.make import language_vec, of_file
 from lang_envs.seeds import BENCHMARK_LIVE
 from lang_envs.tasks.movie_review import MovieReview
 
-LIVE_ROWS = 64  # episodes that learning agents play at once
+LIVE_ROWS = 64  # live episodes played at once in training
 
 
 def trained_agent(
     experiment: Experiment, cell: Cell, seed: int, data: Path, folder: Path, start: Agent | None
 ) -> tuple[Agent, dict[str, Any]]:
-    """The cell's agent, trained in ``folder`` unless it is there.
+    """The cell's agent: loaded if it is trained already, otherwise trained in ``folder``.
 
     Args:
-        experiment: what the cell is a part of.
-        cell: what to train.
-        seed: of the weights, of the order of the data, and of what is drawn in training.
-        data: the logs.
+        experiment: the experiment of the cell.
+        cell: the cell.
+        seed: seed of the weights, of the order of the data, and of all sampling in training.
+        data: folder of the logs.
         folder: where the log, the checkpoints and the agent go.
-        start: whose language model it goes on from; whom it is, where the cell is not trained.
+        start: the agent whose language model training starts from; if the cell is not trained, the agent itself.
 
     Returns:
-        The agent, and about its training: ``seconds``, and ``decoding``, the one it has of itself.
+        The agent, and facts about its training: ``seconds``, and ``decoding``, its own settings of its values
+        (``evaluate.as_trained``).
     """
     if not cell.trained:
         start = start or make_agent(cell, _first_model(experiment, seed), seed)
@@ -64,7 +65,7 @@ def trained_agent(
         return Agent.load(folder / "agent"), read_object(done)
     began = time.perf_counter()
     lm = start.lm if start else _first_model(experiment, seed)
-    if isinstance(lm.model, ValueLM):  # the start was saved with the decoding chosen for it, not for this one
+    if isinstance(lm.model, ValueLM):  # undo the settings of the decoding that was chosen for the other cell
         for name in SPOKEN:
             setattr(lm.model.config, name, getattr(ValueLMConfig(), name))
     agent = make_agent(cell, lm, seed)
@@ -76,7 +77,7 @@ def trained_agent(
 
 
 def _first_model(experiment: Experiment, seed: int) -> LM:
-    """The language model that the first cells begin with."""
+    """The language model of cells without a ``start``."""
     env = evaluate.make_env(experiment, 1)
     if not experiment.pretrained:
         return LM.from_scratch(experiment.lm, env, seed=seed)
@@ -112,16 +113,16 @@ def source_of(cell: Cell, dataset: EpisodeDataset, seed: int) -> Source:
 
 
 def make_agent(cell: Cell, lm: LM, seed: int = 0) -> Agent:
-    """The cell's agent around a language model; ``seed`` draws the heads' weights.
+    """An agent of the cell's kind and settings around a language model; ``seed`` draws the weights of its heads.
 
-    That there is such an agent with such settings was checked before (``running.check``).
+    ``running.check`` has checked the kind and the settings before.
     """
     kind = agent_class(cell.agent)
     return kind(lm, get_type_hints(kind)["config"](**cell.config), seed)
 
 
 def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -> dict[str, Any]:
-    """What is measured during training; nothing for agents without values of tokens."""
+    """The measurements during training; none for agents without values of tokens."""
     if not agent.values_tokens:
         return {}
     evaluators: dict[str, Any] = {}
@@ -154,7 +155,7 @@ def _evaluators(experiment: Experiment, agent: Agent, dataset: EpisodeDataset) -
 
 
 def flat(measured: Mapping[str, Any]) -> dict[str, float]:
-    """Lists become one entry per offset: ``online/0`` .. ``online/5``."""
+    """Replaces each list by one entry per offset: ``online/0`` .. ``online/5``."""
     result = {}
     for name, value in measured.items():
         entries = {f"{name}/{k}": x for k, x in enumerate(value)} if isinstance(value, list) else {name: value}
@@ -163,5 +164,5 @@ def flat(measured: Mapping[str, Any]) -> dict[str, float]:
 
 
 def read_curve(folder: Path) -> list[dict[str, float]]:
-    """The rows that ``fit`` logged, without how fast it was, which differs between equal runs."""
+    """The rows that ``fit`` logged, without the times, which differ between equal runs."""
     return [{k: value for k, value in row.items() if not k.startswith("time/")} for row in read_log(folder)]

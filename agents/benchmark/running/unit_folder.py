@@ -1,7 +1,7 @@
-"""The folder of a piece of work: nothing is removed in it, or written, that a benchmark did not make.
+"""Prepares the folder of a piece of work, and protects files that no benchmark made.
 
-``training.json`` says for which settings it was made. It is the first file written there and never removed, so that a
-folder with content and without it is somebody else's.
+``training.json`` holds the settings that the folder was made for. It is the first file written there and is never
+removed. A folder with content and without this file was therefore not made by a benchmark, and is refused.
 """
 
 from __future__ import annotations
@@ -16,25 +16,29 @@ from datasets_builders.atomic import write_text
 
 MARKER = "training.json"
 FAILURE = "failure.txt"
-"""the traceback of an attempt that failed, which may have come before everything else"""
+"""the traceback of a failed attempt; it may be there without ``MARKER``, if the attempt failed before that"""
 
 
 def prepare(folder: Path, settings: dict[str, Any]) -> None:
-    """Makes the folder, or empties it where it was made for other settings.
+    """Makes the folder, or empties it if it was made for other settings.
+
+    Args:
+        folder: of the piece of work.
+        settings: what the trained agent or the recording depends on (``Unit.training``).
 
     Raises:
-        ValueError: it holds what no benchmark made.
+        ValueError: the folder holds files that no benchmark made.
     """
     (folder / FAILURE).unlink(missing_ok=True)
     marker = folder / MARKER
     if marker.exists():
         if _settings(marker) == settings:
             return
-        write_text(marker, "null")  # the settings of nothing: whoever is stopped below begins again
+        write_text(marker, "null")  # no settings: if this run is stopped below, the next one empties the folder again
         _empty(folder)
     elif folder.exists() and any(entry.name != f"{MARKER}.tmp" for entry in folder.iterdir()):
         raise ValueError(
-            f"{folder} holds no {MARKER}, so that no benchmark made it, and it is left as it is. Move it away, or "
+            f"{folder} has content but no {MARKER}, so no benchmark made it. It was not changed. Move it away, or "
             "choose another folder for the results."
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,12 +48,12 @@ def prepare(folder: Path, settings: dict[str, Any]) -> None:
 def _settings(marker: Path) -> Any:
     try:
         return json.loads(marker.read_text(encoding="utf-8"))
-    except ValueError:  # damaged: it is of no settings
+    except ValueError:  # damaged: as if made for other settings
         return None
 
 
 def _empty(folder: Path) -> None:
-    """Removes everything but the marker; of a link, the link."""
+    """Removes everything except the marker; of a symbolic link only the link, not its target."""
     for entry in folder.iterdir():
         if entry.name == MARKER:
             continue
@@ -60,10 +64,10 @@ def _empty(folder: Path) -> None:
 
 
 def check_links(out: Path) -> None:
-    """Refuses results of which a part lies elsewhere: what is written or removed there must be below ``out``.
+    """Refuses links that lead out of ``out``, so that nothing outside of it is written or removed.
 
     Raises:
-        ValueError: naming the link that leads out.
+        ValueError: there is such a link; the error names it.
     """
     root = out.resolve()
     for folder, folders, files in os.walk(out):

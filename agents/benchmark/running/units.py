@@ -1,4 +1,4 @@
-"""The pieces of work that a suite is made of: each with its folder, what it needs, and what its result depends on."""
+"""Divides a suite into pieces of work, each with its folder, the pieces it needs, and what its result depends on."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lang_envs.file_names import folded
 _TRAINING_OF_A_CELL = ("agent", "config", "fit", "trained", "first", "live")
 _MEASURED_IN_TRAINING = ("rank_test", "exact_values", "advantage_quality", "measure_every")
 _TRAINING_IN_AN_EXPERIMENT = ("env", "env_options", "lm", *_MEASURED_IN_TRAINING)
-_OF_A_LARGE_MODEL = 100  # steps of a model from scratch take as long as one of a pretrained model, or less
+_OF_A_LARGE_MODEL = 100  # a step of a pretrained model takes at least as long as so many of a model from scratch
 _OF_A_PRETRAINED_MODEL = ("lora", "dtype", "markup")  # no result of a model from scratch depends on them
 
 Part = Cell | Samples | Baseline | ExactLearner | None
@@ -33,28 +33,28 @@ class Unit:
     experiment: Experiment
     data: Path
     part: Part
-    """an agent, logs of one, a baseline, an exact learner, or None for the yardsticks"""
+    """a cell to train, samples of one to record, a baseline, an exact learner, or None for the yardsticks"""
     seed: int = 0
     needs: dict[str, Unit] = field(default_factory=dict)
-    """pieces that this one uses, by what for: trained agents as ``start``, ``candidates_from`` and ``reference``, the
-    one it records as ``of``, recordings as ``logs``"""
+    """use -> the piece that this one uses for it: trained agents as ``start``, ``candidates_from`` and ``reference``; a
+    recording to learn from as ``logs``; the agent that a recording samples as ``of``"""
     held_out: Path | None = None
-    """logs that no agent learns from, where the experiment has any"""
+    """folder of logs that no agent learns from, if the experiment has any"""
     tensorboard: bool = False
-    """whether the training is logged for TensorBoard too; the result does not depend on it"""
+    """whether the training is also logged for TensorBoard; the result does not depend on it"""
 
     @property
     def recorded(self) -> Path:
-        """Where the logs are that it records, if it is a recording."""
+        """The folder of the logs that it records, if it is a recording."""
         return self.folder / "logs"
 
     @property
     def wave(self) -> int:
-        """How many pieces must come before it, one after another."""
+        """Length of the longest chain of pieces that must be finished before it."""
         return max((1 + unit.wave for unit in self.needs.values()), default=0)
 
     def agents(self) -> dict[str, Path]:
-        """The folders of the agents it uses."""
+        """The folders of the agents it uses, by their use."""
         return {use: unit.folder / "agent" for use, unit in self.needs.items() if use != "logs"}
 
     def spec(self) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class Unit:
         if self.part is not None:
             read_later |= {"compare_taus", "yardstick_games"}
         read_later |= set() if self.experiment.pretrained else {*_OF_A_PRETRAINED_MODEL}
-        read_later |= {"split_starts"} if self.experiment.split_starts else set()  # as results have it from before
+        read_later |= {"split_starts"} if self.experiment.split_starts else set()  # older results lack this default
         shared = {name: x for name, x in plain(self.experiment).items() if name not in read_later}
         if self.part is None:  # the yardsticks follow the cells' discount and expectile
             shared["settings"] = [
@@ -75,19 +75,19 @@ class Unit:
         spec = {"experiment": shared, "part": part, "seed": self.seed, "data": self.used_logs()}
         if self.held_out is not None and self.experiment.held_out and self.experiment.held_out.path:
             spec["held_out"] = _content(self.held_out)
-        if self.needs:  # who is measured beside what was trained anew is measured anew
+        if self.needs:  # if a piece it uses changes, it is measured again
             spec["needs"] = {use: unit.spec() for use, unit in self.needs.items()}
         return json.loads(json.dumps(spec))
 
     def used_logs(self) -> str:
-        """What tells its logs from others: the name of their folder, and of those at a path the content too."""
+        """What identifies its logs: the name of their folder, and for logs at a ``path`` also a checksum."""
         data = (self.part.data if isinstance(self.part, Cell) else None) or self.experiment.data
         if not isinstance(data, Data) or not data.path:
             return self.data.name
         return f"{self.data.name} {_content(self.data)}"
 
     def training(self) -> dict[str, Any]:
-        """What of it the trained agent, or the recorded logs, depend on; empty for what is neither."""
+        """What the trained agent, or the recorded logs, depend on, as JSON-able data; empty for other pieces."""
         match self.part:
             case Cell():
                 cell = {name: getattr(self.part, name) for name in _TRAINING_OF_A_CELL}
@@ -99,13 +99,13 @@ class Unit:
                 spec["decoding"] = self.needs["of"].decoding()
             case _:
                 return {}
-        for use in ("start", "logs", "of"):  # who rests on what was trained anew is trained anew
+        for use in ("start", "logs", "of"):  # if one of these is trained again, so is this one
             if use in self.needs:
                 spec[use] = self.needs[use].training()
         return json.loads(json.dumps(spec))
 
     def decoding(self) -> list[Any]:
-        """What the decoding depends on that the agent of a cell is saved with."""
+        """What the decoding that a cell's agent is saved with depends on."""
         if not isinstance(self.part, Cell):
             return []
         chosen = [self.part.decodings, self.experiment.selection_episodes, self.experiment.selection_options]
@@ -113,7 +113,7 @@ class Unit:
         return [*before, chosen]
 
     def result(self) -> dict[str, Any] | None:
-        """The finished result, or None where there is none or it was made by other settings."""
+        """The finished result; None if there is none, or if it was made with other settings."""
         path = self.folder / "result.json"
         if not path.exists():
             return None
@@ -122,18 +122,18 @@ class Unit:
 
 
 def data_folder(out: Path, data: Data) -> Path:
-    """Where a data set is kept; data sets with different settings never share a folder."""
+    """The folder of a data set; data sets with different settings never share one."""
     return Path(data.path) if data.path else out / "data" / _hashed(file_name(data.recipe), data)
 
 
 def recorded_data(suite: Suite, out: Path) -> dict[Path, Data]:
-    """Every data set of the suite that a recipe makes, by its folder."""
+    """Folder -> data set, for all data sets of the suite that a recipe records."""
     used = [data for e in suite.experiments for data in (e.data, e.held_out, *(cell.data for cell in e.cells))]
     return {data_folder(out, data): data for data in used if isinstance(data, Data) and data.recipe}
 
 
 def _content(folder: Path) -> str:
-    """What tells the content of a data set from another's: the checksum of the checksums of its files."""
+    """What identifies the content of a data set: the checksum of its file of checksums; empty if it has none."""
     return checksum(folder / CHECKSUMS) if (folder / CHECKSUMS).exists() else ""
 
 
@@ -143,12 +143,13 @@ def _hashed(name: str, logs: Data | Samples) -> str:
 
 
 def units(suite: Suite, out: Path) -> list[Unit]:
-    """The whole grid, each piece after those it needs.
+    """All pieces of a suite, each after those it needs.
 
-    Those come first that most work waits for, so that no process is left with it at the end.
+    Pieces that the longest chains of work wait for come first, so that no such chain is left for the end.
 
     Raises:
-        ValueError: a cell uses one that is not there, or that uses it in turn; two have one name.
+        ValueError: a cell uses one that does not exist, cells use each other in a circle, or two pieces would share a
+            folder.
     """
     work: list[Unit] = []
     for seed in range(suite.seeds):
@@ -171,7 +172,7 @@ def units(suite: Suite, out: Path) -> list[Unit]:
 
 
 def _ahead(work: Sequence[Unit]) -> dict[Path, float]:
-    """How long each piece takes, together with the longest row of those that wait for it one after another."""
+    """Folder -> how long the piece takes, together with the longest chain of pieces that wait for it."""
     ahead = {unit.folder: _length(unit) for unit in work}
     for unit in sorted(work, key=lambda unit: -unit.wave):
         for needed in unit.needs.values():
@@ -180,13 +181,16 @@ def _ahead(work: Sequence[Unit]) -> dict[Path, float]:
 
 
 def _length(unit: Unit) -> float:
-    """How long its training is, in steps of a small model, as far as that is a number."""
+    """How long its training takes, in steps of a small model; 0 for pieces without training."""
     steps = unit.part.fit.get("steps") if isinstance(unit.part, Cell) else None
     return steps * (_OF_A_LARGE_MODEL if unit.experiment.pretrained else 1) if isinstance(steps, int) else 0
 
 
 def _check_names(work: Sequence[Unit]) -> None:
-    """No piece may lie in the folder of another, which that one may empty; not where capitals make no difference."""
+    """Checks that no piece has the folder of another or lies in it, because a piece may empty its folder.
+
+    Names that differ only in capitals count as equal, as they are on some file systems.
+    """
     names: dict[Path, str] = {}
     for unit in work:
         folder = Path(folded(str(unit.folder)))
@@ -199,7 +203,7 @@ def _check_names(work: Sequence[Unit]) -> None:
 
 
 class _Grid:
-    """The cells of a suite with one training seed, and the logs made of them, each once and after those it uses."""
+    """The cells of a suite with one training seed, and the recordings of their samples, each made once."""
 
     def __init__(self, suite: Suite, out: Path, seed: int) -> None:
         self.experiments = {e.name: e for e in suite.experiments}
@@ -208,13 +212,22 @@ class _Grid:
         self.recordings: dict[Path, Unit] = {}
 
     def unit(self, name: str, label: str, users: tuple[str, ...] = ()) -> Unit:
-        """A cell of the experiment ``name``; ``users`` are waiting for it."""
+        """The unit of a cell.
+
+        Args:
+            name: of the experiment.
+            label: of the cell.
+            users: the cells that led here by their needs, to find circles.
+
+        Raises:
+            ValueError: there is no such cell, or it is among ``users``.
+        """
         if (name, label) not in self.made:
             self._check(name, label, users)
             experiment, users = self.experiments[name], (*users, f"{name}/{label}")
             cell = next(cell for cell in experiment.cells if cell.label == label)
             uses = {"start": cell.start, "candidates_from": cell.candidates_from}
-            if experiment.reference != label:  # which is not measured against itself
+            if experiment.reference != label:  # a cell is not its own reference
                 uses["reference"] = experiment.reference
             needs = {use: self.unit(*self._place(name, x), users) for use, x in uses.items() if x is not None}
             data = cell.data or experiment.data
@@ -233,7 +246,7 @@ class _Grid:
         return self.made[name, label]
 
     def _samples(self, samples: Samples, speaker: Unit) -> Unit:
-        """The recording of what ``speaker`` says, once for all who learn from it."""
+        """The recording of samples of ``speaker``, one for all cells that learn from it."""
         name = _hashed(f"samples-of-{speaker.folder.parent.name}", samples)
         folder = speaker.folder.parent.parent / name / str(self.seed)
         if folder not in self.recordings:
@@ -243,7 +256,7 @@ class _Grid:
         return self.recordings[folder]
 
     def _place(self, name: str, used: str) -> tuple[str, str]:
-        """Experiment and label of what a cell of the experiment ``name`` calls ``used``."""
+        """Experiment and label of the cell that ``used`` names, in a cell of the experiment ``name``."""
         other, _, label = used.partition("/")
         return (other, label) if label and other in self.experiments else (name, used)
 

@@ -1,4 +1,4 @@
-"""Finishes one piece of a benchmark in its folder, or says why it cannot be."""
+"""Works on one piece of a benchmark in its folder, and reports the reason if it fails."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ class Done(NamedTuple):
     folder: Path
     seconds: float
     failure: str = ""
-    """why it is not finished; empty where it is"""
+    """why it failed; empty if it is finished"""
 
 
 def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
-    """Finishes one unit, unless it cannot be: it needs one of those that ``failed``, or its settings do not work."""
+    """Works on one unit and catches its errors; a unit that needs one of the folders in ``failed`` is not tried."""
     began = time.perf_counter()
     failure = next((f"it needs {needed.name}" for needed in unit.needs.values() if needed.folder in failed), "")
     if not failure:
         try:
             with part_of(unit.name):
                 work(unit)
-        except (ValueError, OSError) as error:  # in words, such as a loss that is not finite, or a full disk
+        except (ValueError, OSError) as error:  # expected errors, such as a loss that is not finite, or a full disk
             failure = str(error)
-        except Exception as error:  # a defect, which must not cost the others their report either
+        except Exception as error:  # a defect; the other units still run and are reported
             unit.folder.mkdir(parents=True, exist_ok=True)
             where = unit.folder / FAILURE
             write_text(where, traceback.format_exc())
@@ -48,11 +48,11 @@ def attempt(unit: Unit, failed: Collection[Path] = ()) -> Done:
 
 
 def work(unit: Unit) -> None:
-    """Finishes one unit and writes its result, whole or not at all.
+    """Works on one unit and writes ``result.json``, whole or not at all.
 
     Raises:
-        OSError: its folder was deleted meanwhile, or the disk is full.
-        ValueError: its settings do not work, or its folder holds something else.
+        OSError: the folder was deleted meanwhile, or the disk is full.
+        ValueError: the settings do not work, or the folder holds something else.
     """
     from transformers.utils import logging
 
@@ -60,7 +60,7 @@ def work(unit: Unit) -> None:
     from agents.benchmark.running import cell as cells
     from agents.benchmark.running import exact_learners, logs
 
-    logging.disable_progress_bar()  # one bar for each small model that is saved
+    logging.disable_progress_bar()  # transformers shows a bar for each model that is saved
     prepare(unit.folder, unit.training())
     place = Place(unit.folder)
     match unit.part:
@@ -80,4 +80,4 @@ def work(unit: Unit) -> None:
             result = cells.yardsticks(unit.experiment, unit.data)
     place.check()
     write_text(unit.folder / "result.json", json.dumps({"spec": unit.spec(), **result}, indent=1))
-    shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # what it could have gone on from
+    shutil.rmtree(unit.folder / "fit" / "checkpoints", ignore_errors=True)  # no longer needed

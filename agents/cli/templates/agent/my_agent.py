@@ -1,4 +1,4 @@
-"""Temporal differences: the values of whoever wrote the log, and one step of improvement on them.
+"""Temporal differences: the values of the policy that made the log, and one step of improvement on them.
 
     y   = r + gamma V(s')
     L_Q = (y - Q(s, a))^2
@@ -18,7 +18,7 @@ from agents.value_learning import ValueConfig
 
 @dataclass
 class MyAgentConfig(ValueConfig):
-    """The settings of every agent with values, and what this one changes."""
+    """The settings of every agent with values; this class changes one default."""
 
     cql_weight: float = 0.0
     """no conservative term"""
@@ -29,13 +29,13 @@ class MyAgent(Agent):
 
     name = "my_agent"
     needs_values = True
-    dropout = False  # which would make the targets noise
+    dropout = False  # dropout would add noise to the targets
     config: MyAgentConfig
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Of B episodes with K agent's tokens in all, the mean over these tokens."""
+        """The mean loss over the K tokens of the agent in B episodes."""
         x = self.model.values(batch)  # Q, V and their targets, [K] each
-        v_next = batch.in_rows(x.v_next)  # [B, A] as the rewards are; discount is 0 where an episode ended
+        v_next = batch.in_rows(x.v_next)  # [B, A], the shape of the rewards; batch.discount is 0 at an episode's end
         y = batch.flat(batch.reward + self.config.gamma * batch.discount * v_next)  # [K]
         parts = {
             "loss/q": sum(batch.mean(((y - q) / x.unit) ** 2) for q in x.q),

@@ -1,4 +1,4 @@
-"""The loss is that of its equations, and what it converges to is known."""
+"""Tests that the loss is that of its equations, and that training finds the known values."""
 
 import gymnasium as gym
 import pytest

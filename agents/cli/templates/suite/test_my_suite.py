@@ -1,4 +1,4 @@
-"""Everything in the suite is there and runs, shrunk to seconds."""
+"""Runs the whole suite, shrunk to seconds."""
 
 from my_suite import MY_SUITE
 

@@ -1,4 +1,4 @@
-"""A number from 1 to 9 is to be guessed; every answer says whether it is higher or lower."""
+"""A task: guess a number from 1 to 9; every answer says whether it is higher or lower."""
 
 from datasets_builders import Recipe, episodes_of
 from lang_envs import Reply, Task, register
@@ -9,7 +9,7 @@ NUMBERS = [str(number) for number in range(1, 10)]
 
 
 class MyTask(Task[int]):
-    """Guess a number from 1 to 9: the right one earns 1, whatever else is said costs 0.1."""
+    """Guess a number from 1 to 9: the right number earns 1, anything else costs 0.1."""
 
     max_turns, max_utterance_tokens, max_tokens = 4, 2, 16
 

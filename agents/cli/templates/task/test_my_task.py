@@ -1,4 +1,4 @@
-"""The task keeps every promise of an environment, and pays what it says."""
+"""Tests that the task passes the checks of every environment, and that its answers and rewards are right."""
 
 import gymnasium as gym
 import my_task
