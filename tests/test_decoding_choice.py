@@ -98,7 +98,7 @@ def test_every_decoding_that_is_tried_can_be_played_and_leaves_the_agent_as_it_w
     choice = choose(agent, make_toy_env(), 2)
     assert [one.decoding for one in choice.tried] == grid
     assert agent.model.config.to_dict() == before
-    chooses = agent.values_tokens or algorithm == "utterance_ilql"
+    chooses = agent.values_tokens or algorithm in ("utterance_ilql", "q_sft")
     assert (choice.alone is not None) == chooses
     history, rng = [np.array([8], np.int32)], [np.random.default_rng(0)]
     assert all(len(agent.policy(**one).act(history, rng)) == 1 for one in grid)

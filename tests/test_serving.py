@@ -16,6 +16,7 @@ from test_cli import call
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from agents import AGENTS, ILQL, LM, DecisionTransformerConfig, ILQLConfig
+from agents.serving.speaker import Speaker, Wanted
 from agents.serving.spoken import Spoken
 from lang_envs import rollout
 from lang_envs.conversation import assistant, user
@@ -144,6 +145,8 @@ def test_sampled_replies_and_their_log_probabilities_are_the_policy_s(agent, cli
     choice = answer.choices[0]
     assert choice.model_extra["token_ids"] == tokens
     assert choice.logprobs.token_logprobs == pytest.approx(logprobs, abs=1e-5) and sum(logprobs) < -1
+    texts = choice.logprobs.tokens
+    assert choice.logprobs.text_offset == [len("".join(texts[:i])) for i in range(len(tokens))]
     chat = client.chat.completions.create(messages=HELLO, logprobs=True, **asked).choices[0]
     tokens, logprobs = said(
         agent, markup_of(TOKENIZER).opening((user(HELLO[0]["content"]),)), 5, **{**GREEDY, "greedy": False}, **decoding
@@ -378,3 +381,12 @@ def test_the_command_says_where_and_how_it_answers(agent, tmp_path, capsys, monk
     assert code == 2 and "choose another --port" in error
     code, _, error = call(capsys, "serve", run, "--set", "temperature=-1")
     assert code == 2 and "temperature must be above 0" in error
+
+
+def test_replies_that_wait_when_the_server_closes_end_with_an_error(agent):
+    speaker, ended = Speaker(agent), []
+    speaker.close()
+    speaker.ask(
+        Wanted(agent.policy(), np.array([1], np.int32), generator(0, OF_POLICY), 4, lambda *token: None, ended.append)
+    )
+    assert [str(error) for error in ended] == ["the server closes"]

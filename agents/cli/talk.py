@@ -74,7 +74,7 @@ class Talk:
             raise
         self.decoding = decoding
 
-    def begin(self, instruction: str | None = None) -> None:
+    def begin(self) -> None:
         """Starts a new conversation with the same system message."""
         self.messages, self.said = self._system, None
 

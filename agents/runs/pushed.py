@@ -79,7 +79,7 @@ def _run(run: Path) -> RunConfig | None:
             found = read_provenance(Path(config.data)).get("env") or {}
         except (ValueError, OSError):
             found = {}
-        if env is None or env == found.get("id"):
+        if env is None or env.rpartition(":")[2] == found.get("id"):
             env, options = env or found.get("id"), {**found.get("kwargs", {}), **options}
     options = {name: value for name, value in options.items() if not _of_this_machine(value)}
     lm = config.lm if config.lm in SIZES or config.lm in ALIASES else "d64-l2"

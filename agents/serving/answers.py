@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Sequence
+from itertools import accumulate, islice
 from typing import Any
 
 from agents.serving.asked import Asked
@@ -64,10 +65,12 @@ class Answers:
 
     def _logprobs(self, reply: Spoken, begin: int) -> dict[str, Any]:
         """The log-probabilities of a reply's tokens from ``begin`` on."""
-        tokens, values = reply.tokens[begin:], reply.logprobs[begin:]
-        texts = decode(reply.tokenizer, [[token] for token in tokens])
+        texts = decode(reply.tokenizer, [[token] for token in reply.tokens])
+        starts = accumulate(map(len, texts[:-1]), initial=0)  # of each token's text, in characters
+        texts, values = texts[begin:], reply.logprobs[begin:]
         if not self.asked.chat:
-            return {"tokens": texts, "token_logprobs": values, "top_logprobs": None, "text_offset": []}
+            offsets = list(islice(starts, begin, len(reply.tokens)))
+            return {"tokens": texts, "token_logprobs": values, "top_logprobs": None, "text_offset": offsets}
         return {
             "content": [
                 {"token": text, "logprob": value, "bytes": list(text.encode()), "top_logprobs": []}

@@ -86,17 +86,26 @@ class Speaker:
             return self._policies[name]
 
     def ask(self, wanted: Wanted) -> None:
-        """Adds a reply to those that wait."""
+        """Adds a reply to those that wait; once the speaker is closed, the reply ends with an error at once."""
         with self._come:
             self._waiting.append(wanted)
             self._come.notify()
+        if self._closed:
+            self._end_waiting()
 
     def close(self) -> None:
-        """Ends the thread after the current batch; replies that still wait are dropped."""
+        """Ends the thread after the current batch; replies that still wait end with an error."""
         with self._come:
             self._closed = True
             self._come.notify()
         self._thread.join()
+        self._end_waiting()
+
+    def _end_waiting(self) -> None:
+        with self._come:
+            waiting, self._waiting = self._waiting, deque()
+        for wanted in waiting:
+            wanted.ended(RuntimeError("the server closes"))
 
     def _run(self) -> None:
         while tick := self._next():

@@ -107,7 +107,7 @@ def measured(
         "metrics": {**metrics, **_last_values(curve)},
         "curve": curve,
         "decoding": decoding,
-        "decodings": [] if one else [{"decoding": one.decoding, "return": one.mean} for one in tried],
+        "decodings": [] if one else [{"decoding": way.decoding, "return": way.mean} for way in tried],
         "protocols": beside,
         "starts": {
             "split": starts.are_split(experiment, env),
