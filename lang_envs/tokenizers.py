@@ -174,7 +174,7 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: 
 def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[Sequence[int] | NDArray[np.int32]]) -> list[str]:
     """The text of each list of tokens, special tokens included, so that a task sees everything that was said."""
     ids = [np.asarray(t, np.int64).tolist() for t in tokens]
-    # What ``tokenizer.batch_decode`` calls, without what it does around it, which takes as long again.
+    # ``tokenizer.batch_decode`` calls this too, but the rest of that method takes as long again.
     return tokenizer.backend_tokenizer.decode_batch(ids, skip_special_tokens=False)
 
 
