@@ -37,7 +37,7 @@ class HumanReply:
         """One reply for each history.
 
         Raises:
-            ValueError: for a history that is no context of the task.
+            ValueError: a history is not a context of the task.
         """
         found = self._contexts.of(histories)
         chosen = [some[int(rng.integers(len(some)))] for some, rng in zip(found, rngs, strict=True)]
@@ -62,7 +62,7 @@ class Paraphrase:
         """One reply for each history.
 
         Raises:
-            ValueError: for a history that is no context of the task.
+            ValueError: a history is not a context of the task.
         """
         said = []
         for some, rng in zip(self._contexts.of(histories), rngs, strict=True):

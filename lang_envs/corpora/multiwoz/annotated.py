@@ -148,7 +148,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Annotated]:
 def _turn(turn: Any, where: str) -> Turn:
     acts = field_of(turn, "dialog_act", object, where) if "dialog_act" in turn else {}
     if not isinstance(acts, Mapping):
-        acts = {}  # some versions have a text such as "No Annotation" for a turn without annotations
+        acts = {}  # some versions have a text here for a turn without annotations
     spans = field_of(turn, "span_info", list, where) if turn.get("span_info") else []
     state, booked = _state(turn.get("metadata") or {}, f"{where}, metadata")
     return Turn(
