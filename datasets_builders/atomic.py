@@ -1,4 +1,4 @@
-"""Files that are whole wherever they are seen, and what to say of one that is not."""
+"""Writes files in one step, so that no reader sees half a file, and reads JSON objects with errors in words."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A place beside ``path`` to write to; what is there in the end takes the place of ``path``, in one step.
+    """Gives a temporary path beside ``path``. When the block ends, the file there replaces ``path`` in one step.
 
-    An error leaves ``path`` as it was. Whoever is killed before leaves a file called ``<name>.tmp`` too, which the next
-    one overwrites; a link of that name is removed and not followed.
+    An error leaves ``path`` as it was. A process that is killed inside the block leaves the temporary file
+    ``<name>.tmp``, which the next call overwrites. A link of that name is removed and not followed.
 
     Raises:
         OSError: ``path`` is a folder with something in it; what was written is removed.
@@ -38,9 +38,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def tell_full_disk(error: Exception, advice: str) -> None:
-    """Says so where an error means that the disk is full, with what to do about it; else it does nothing.
+    """Raises an error with ``advice`` if ``error`` means that the disk is full; otherwise does nothing.
 
-    Libraries that are written in Rust name the system's error in their text only.
+    Libraries that are written in Rust give the number of the system's error only in the text of their exceptions.
 
     Raises:
         OSError: the disk is full, or the system refuses files of this size.
@@ -62,7 +62,7 @@ def read_object(path: Path) -> dict[str, Any]:
     """The JSON object in a file.
 
     Raises:
-        ValueError: there is none in it, or it cannot be read; naming the file.
+        ValueError: the file holds no object, or it cannot be read; the message names the file.
     """
     try:
         if not path.is_file():  # a device would be read without end

@@ -1,8 +1,8 @@
 """The files of episodes in the folder of a recording: blocks that are whole or absent, joined into few large files.
 
-They are named ``data-<first block>-<last block>.arrow``. A block is one small file; when the small files reach 128 MB
-together they are joined into one. A file counts once its checksum is taken down in ``checksums.json``, and is held
-against that whenever it is read again.
+They are named ``data-<first block>-<last block>.arrow``. Each new block is one small file. When the small files reach
+128 MB together, they are joined into one. A file counts once its checksum is recorded in ``checksums.json``. The file
+is compared with this checksum each time it is read again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from datasets_builders import checksums
 from datasets_builders.storage import DatasetError, read_arrow, write_arrow
 
 FILE_BYTES = 128 * 2**20
-"""What one record batch holds at most (a single larger block stays as it is); joining needs as much memory."""
+"""The size from which small files are joined into one record batch. Joining needs about as much memory."""
 _ANEW = "delete the folder to record it anew"
 
 
@@ -32,10 +32,10 @@ class BlockFile(NamedTuple):
 
     @classmethod
     def of(cls, path: Path) -> BlockFile:
-        """Reads the numbers off the file's name.
+        """Reads the block numbers from the file's name.
 
         Raises:
-            DatasetError: there are none.
+            DatasetError: the name has no block numbers.
         """
         numbers = re.fullmatch(r"data-(\d{8,})-(\d{8,})\.arrow", path.name)
         if numbers is None:
@@ -54,14 +54,14 @@ class BlockFiles:
     What a crash left beside them is deleted.
 
     Args:
-        folder: of the recording; its ``checksums.json`` is there, unless an earlier version began it.
-        columns: of ``storage.schema``.
+        folder: the folder of the recording. It has a ``checksums.json``, unless an earlier version began the recording.
+        columns: the columns, from ``storage.schema``.
 
     Attributes:
         sums: the checksum of each file, by name.
 
     Raises:
-        DatasetError: a block is missing, or a name is none of a block.
+        DatasetError: a block is missing, or a file's name has no block numbers.
     """
 
     def __init__(self, folder: Path, columns: pa.Schema) -> None:
@@ -72,14 +72,14 @@ class BlockFiles:
 
     @property
     def next(self) -> int:
-        """The first block that is not there."""
+        """The number of the first block that is not on disk."""
         return self._files[-1].last + 1 if self._files else 0
 
     def batches(self) -> Iterator[tuple[Path, pa.RecordBatch]]:
-        """All that was written, with the file that holds it.
+        """Each record batch that was written, with its file.
 
         Raises:
-            DatasetError: it is not there any more.
+            DatasetError: a file is missing or was changed.
         """
         for file in self._files:
             for batch in self._read(file):
@@ -89,14 +89,14 @@ class BlockFiles:
         """Writes the next block.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the file cannot be written.
         """
         file = BlockFile(self.next, self.next, self.folder / block_name(self.next, self.next))
         self._write(file, batch)
         self._files.append(file)
 
     def join_when_full(self) -> None:
-        """Joins the small files where they make a large one."""
+        """Joins the small files if together they have reached 128 MB."""
         loose = self._loose()
         if sum(file.path.stat().st_size for file in loose) >= FILE_BYTES:
             self._join(loose)
@@ -123,8 +123,8 @@ class BlockFiles:
     def _whole(self, blocks: list[Path]) -> list[BlockFile]:
         """The files that count, in order.
 
-        What a crash left is deleted: a file whose checksum was not yet taken down, a small one beside the large one
-        that holds it.
+        What a crash left is deleted: a file whose checksum was not yet recorded, and small files whose blocks a large
+        file holds too.
         """
         for path in blocks:
             if path.name not in self.sums:
@@ -144,7 +144,7 @@ class BlockFiles:
         return files
 
     def _write(self, file: BlockFile, batch: pa.RecordBatch, instead_of: Sequence[BlockFile] = ()) -> None:
-        """Writes a file and takes its checksum down; from then on it counts, and others do not any more."""
+        """Writes a file and records its checksum; from then on it counts, and the files ``instead_of`` do not."""
         write_arrow(file.path, [batch], self.columns)
         gone = {other.path.name for other in instead_of}
         sums = {name: entry for name, entry in self.sums.items() if name not in gone}
@@ -153,10 +153,10 @@ class BlockFiles:
         self.sums = sums
 
     def _read(self, file: BlockFile) -> list[pa.RecordBatch]:
-        """What was written.
+        """The record batches of a file.
 
         Raises:
-            DatasetError: it is not there any more.
+            DatasetError: the file is missing, was changed, or has other columns.
         """
         try:
             checksums.compare(file.path, self.sums[file.path.name])
@@ -168,7 +168,7 @@ class BlockFiles:
         return batches
 
     def _loose(self) -> list[BlockFile]:
-        """The files at the end that are not joined yet: those of one block and less than a full file."""
+        """The files at the end that are not joined yet: each holds one block and is smaller than 128 MB."""
         first = len(self._files)
         while first and self._files[first - 1].first == self._files[first - 1].last and not self._is_full(first - 1):
             first -= 1

@@ -1,7 +1,7 @@
-"""Blocks of a recording that other processes make: of this machine, or of a Ray cluster.
+"""Makes the blocks of a recording in other processes, on this machine or in a Ray cluster.
 
-A block is a pure function of its number. Which process makes it, and when, therefore changes no byte: this process
-takes the blocks in the order of their numbers and writes them as if it had made them.
+A block is a pure function of its number. Therefore no byte depends on which process makes a block, or when. This
+process takes the blocks in the order of their numbers and writes them as if it had made them itself.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from lang_envs.plugins import import_named, named
 from lang_envs.worker_processes import end, pool, start_worker, without_interrupts
 
 Block = Callable[[int], Iterable[Episode]]
-"""The episodes of block k (0, 1, ...): the same ones whenever and wherever it is asked."""
+"""Returns the episodes of block k (0, 1, ...). They depend on k alone."""
 Executor = Literal["processes", "ray"]
-_AHEAD = 1  # blocks for each worker that are asked for before the last one is taken: nobody waits for this process
+_AHEAD = 1  # blocks asked for in advance for each worker, so that no worker waits for this process
 
 
 class Opening(Protocol):
     """Makes the block function, with its environment and its policies, in the process that calls it; can be pickled."""
 
     def __call__(self) -> Block:
-        """Takes a while: tasks read their corpora, and models are loaded."""
+        """Makes the block function. This takes a while, because tasks read their corpora and models are loaded."""
         ...
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Who makes the blocks of a recording.
+    """The processes that make the blocks of a recording.
 
     Attributes:
-        opening: how each of them begins.
-        number: of processes. On a cluster too it is as many, one to a core.
+        opening: makes the block function in each process.
+        number: the number of processes; in a cluster each takes one core.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
 
     Raises:
-        ValueError: where there would be none, or there is no such executor.
+        ValueError: ``number`` is below 1, or the executor is unknown.
     """
 
     opening: Opening
@@ -61,23 +61,25 @@ class Workers:
             raise ValueError(f"the executor is 'processes' or 'ray', got {self.executor!r}")
 
     def blocks(self, first: int, columns: pa.Schema) -> Generator[pa.RecordBatch | None]:
-        """Block ``first`` and all that follow, in order; None in the place of one without episodes. Close it to end.
+        """Block ``first`` and all that follow, in order, without end; None for a block without episodes.
+
+        Closing the generator ends the processes.
 
         Raises:
-            ValueError: where a worker is killed, or ray is not installed.
+            ValueError: a worker is killed, or ray is not installed.
         """
         made = _by_ray if self.executor == "ray" else _by_processes
         return made(self, first, columns)
 
 
 def encoded(block: Iterable[Episode], most: int | None, columns: pa.Schema) -> pa.RecordBatch | None:
-    """The first ``most`` episodes of a block as they are written; None where it has none."""
+    """The first ``most`` episodes of a block as one record batch; None if the block has no episode."""
     some = list(islice(block, most))
     return encode(Episodes.from_list(some), columns) if some else None
 
 
 class _Maker:
-    """What a worker holds: its own environment and policies, made when they are first needed."""
+    """Makes blocks in a worker, with an environment and policies of its own, which are made for the first block."""
 
     def __init__(self, opening: Opening, columns: pa.Schema, modules: Sequence[str] = ()) -> None:
         for module in modules:
@@ -111,7 +113,7 @@ def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator
     asked: deque[Future[pa.RecordBatch | None]] = deque()
     try:
         for k in count(first):
-            with without_interrupts():  # which the processes that are started here inherit
+            with without_interrupts():  # the processes that are started here inherit it
                 asked.append(_ask(processes, k))
             if len(asked) > workers.number * (1 + _AHEAD) - 1:
                 yield asked.popleft().result()
@@ -120,30 +122,30 @@ def _by_processes(workers: Workers, first: int, columns: pa.Schema) -> Generator
             "A worker process was killed, perhaps for want of memory. What was written is kept: record again with the "
             "same arguments and fewer workers to go on."
         ) from None
-    finally:  # most often in the midst of blocks that nobody needs any more
+    finally:  # most often while the workers make blocks that are no longer needed
         end([child for child in multiprocessing.active_children() if child not in others])
         processes.shutdown(wait=False, cancel_futures=True)
 
 
 def _ask(processes: ProcessPoolExecutor, k: int) -> Future[pa.RecordBatch | None]:
-    """Asks for block k, which may start a process and send it what plays.
+    """Asks for block k, which may start a process and send it the environment and the policies.
 
     Raises:
-        ValueError: that cannot be sent.
+        ValueError: they cannot be pickled.
     """
     try:
         return processes.submit(_make, k)
     except BrokenProcessPool:
         raise
-    except Exception as error:  # what is raised depends on what cannot be sent
+    except Exception as error:  # the type depends on the object that cannot be pickled
         raise ValueError(
-            f"What plays cannot be sent to another process ({error}): define its class in a module of its own and not "
-            "in a function, or leave workers at 1."
+            f"The policy or the environment cannot be sent to another process ({error}): define its class in a module "
+            "of its own and not in a function, or leave workers at 1."
         ) from None
 
 
 def _by_ray(workers: Workers, first: int, columns: pa.Schema) -> Generator[pa.RecordBatch | None]:
-    """A process that is lost with its machine is started again elsewhere, and makes its blocks anew."""
+    """If a machine is lost, Ray starts its processes again on another machine, and they make their blocks again."""
     ray = connected(workers.number)
     maker = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=-1)(_Maker)
     makers = [maker.remote(workers.opening, columns, named()) for _ in range(workers.number)]

@@ -1,4 +1,4 @@
-"""What a data set holds, in figures and as the page that lies in its folder."""
+"""Summarises a data set: in figures, as text, and as the ``README.md`` in its folder."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from lang_envs.episode import Episodes
 from lang_envs.printable import printable
 from lang_envs.turns import turn_begins
 
-_AT_ONCE = 2**20  # tokens, about: bounds the memory a summary takes
+_AT_ONCE = 2**20  # approximate number of tokens read at once; bounds the memory of a summary
 _BARS = 40  # characters of the longest bar of the histogram
-_BINS = 16  # where there are more distinct returns than this, they are binned
+_BINS = 16  # if there are more distinct returns than this, they are binned
 
 
 def describe(columns: Columns, rows: NDArray[np.int64] | None, provenance: dict[str, Any]) -> dict[str, Any]:
     """Counts, returns, lengths, turns and the share of each policy.
 
     Args:
-        columns: where the episodes are.
-        rows: which of them; None for all.
-        provenance: names the token that ends an utterance and the most tokens of one; where it names neither, turns
-            end where the environment speaks. It also says where nothing was rewarded, so that returns mean nothing.
+        columns: the episodes.
+        rows: [B] the episodes to summarise; None for all.
+        provenance: names the token that ends an utterance and the largest number of tokens of an utterance. If it
+            names neither, a turn ends where the environment speaks. ``"rewards": "none"`` says that nothing was
+            rewarded, so that returns mean nothing.
     """
     end_id, limit = (provenance.get("tokenizer") or {}).get("end_id"), provenance.get("max_utterance_tokens")
     everything = columns.returns()
@@ -64,7 +65,10 @@ def describe(columns: Columns, rows: NDArray[np.int64] | None, provenance: dict[
 def _blocks(
     columns: Columns, rows: NDArray[np.int64] | None, names: dict[str, int]
 ) -> Iterator[tuple[Episodes, NDArray[np.int16]]]:
-    """Episodes many at a time, with the number of the policy that played each; ``names`` collects the numbers."""
+    """Many episodes at a time [n], with the number of the policy that played each [n].
+
+    ``names`` collects the numbers by the policies' names.
+    """
     total = len(columns) if rows is None else len(rows)
     step = max(1, _AT_ONCE // max(1, int(columns.lengths().max(initial=1))))
     for start in range(0, total, step):
@@ -79,7 +83,7 @@ def _blocks(
 def count_turns(episodes: Episodes, end_id: int | None, limit: int | None = None) -> NDArray[np.int64]:
     """Utterances in each episode [B]; see :func:`~lang_envs.turns.turn_begins`."""
     taken = np.flatnonzero(episodes.is_action)  # [K]
-    turns = np.zeros(len(episodes.tokens), np.int64)  # [N], at the first token of what was said
+    turns = np.zeros(len(episodes.tokens), np.int64)  # [N], 1 at the first token of each utterance
     turns[taken] = turn_begins(taken, episodes.tokens[taken], end_id, limit)
     return np.add.reduceat(turns, episodes.offsets[:-1])
 
@@ -114,7 +118,7 @@ def to_text(summary: dict[str, Any]) -> str:
 
 
 def histogram(returns: NDArray[np.float64]) -> str:
-    """Bars of text: one for each distinct return, or for each of 16 ranges where there are more."""
+    """Bars of text: one for each distinct return, or one for each of 16 ranges if there are more distinct returns."""
     values, counts = np.unique(returns, return_counts=True)
     labels = [f"{value:g}" for value in values]
     if len(values) > _BINS:
@@ -128,7 +132,7 @@ def histogram(returns: NDArray[np.float64]) -> str:
 
 
 def front_matter(title: str, license: str | None = "mit") -> str:
-    """What the hub reads of a page, in YAML; whose episodes come from elsewhere knows of no licence."""
+    """The header of a page that the hub reads, in YAML; ``license`` is None if the episodes come from elsewhere."""
     facts = {
         "pretty_name": title,
         **({} if license is None else {"license": license}),
@@ -154,7 +158,7 @@ _PAGE = """---
 {imported}
 ## Columns
 
-One row an episode (format version {version}).
+One row per episode (format version {version}).
 
 | column | what it holds |
 |---|---|
@@ -204,7 +208,7 @@ def card(provenance: dict[str, Any], summary: dict[str, Any], returns: NDArray[n
 
 
 def _imported(report: Any) -> str:
-    """What an import kept and left out; a blank line where the episodes were not imported."""
+    """A section on what an import kept and left out; empty if the episodes were not imported."""
     if not report:
         return ""
     told = yaml.safe_dump(report, sort_keys=False, allow_unicode=True, width=float("inf"))

@@ -1,7 +1,7 @@
-"""Checksums of the files of a folder: what is read back is what was written, or it is refused.
+"""Writes and compares checksums of the files of a folder, so that a damaged file is refused.
 
 ``checksums.json`` holds the size and the XXH3 of every file below the folder. It finds damage (a flipped bit, a cut
-copy, files of two folders mixed up), not malice: whoever changes a file can change its checksum too.
+copy, files of two folders mixed up). It does not find malice: a person who changes a file can change its checksum too.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ CHECKSUMS = "checksums.json"
 ALGORITHM = "xxh3_128"
 
 Entry = dict[str, Any]
-"""Of a file: its size in "bytes" and its "sum"."""
+"""The size of a file in "bytes" and its checksum as "sum"."""
 
 
 def write_checksums(folder: Path, known: Mapping[str, Entry] | None = None, leave_out: Collection[str] = ()) -> None:
-    """Writes down size and checksum of every file below ``folder``; the last thing written there.
+    """Records size and checksum of every file below ``folder``. Call it after all other files are written.
 
     Args:
-        folder: of the files.
-        known: the entries of files that were taken down before; these are not read again.
-        leave_out: names of files that anybody may change.
+        folder: the folder of the files.
+        known: entries that are already known, by file name; these files are not read again.
+        leave_out: names of files that get no entry, because people may edit them.
     """
     known = known or {}
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file != folder / CHECKSUMS)
@@ -39,15 +39,15 @@ def write_checksums(folder: Path, known: Mapping[str, Entry] | None = None, leav
 
 
 def write_entries(folder: Path, entries: Mapping[str, Entry]) -> None:
-    """Writes down what is already known of the files of ``folder``."""
+    """Writes the ``checksums.json`` of ``folder`` with these entries."""
     write_text(folder / CHECKSUMS, json.dumps({"algorithm": ALGORITHM, "files": dict(entries)}, indent=1))
 
 
 def read_entries(folder: Path) -> dict[str, Entry] | None:
-    """What was written down of the files of ``folder``; None where nothing was.
+    """The entries in the ``checksums.json`` of ``folder``; None if there is no such file.
 
     Raises:
-        ValueError: it cannot be read.
+        ValueError: the file cannot be read.
     """
     listed = folder / CHECKSUMS
     return _entries(listed) if listed.exists() else None
@@ -59,10 +59,10 @@ def entry_of(file: Path) -> Entry:
 
 
 def compare(file: Path, entry: Entry) -> None:
-    """Holds a file against what was written down of it.
+    """Compares a file with its entry.
 
     Raises:
-        ValueError: it is missing, or it is not what was written; naming the file.
+        ValueError: the file is missing, or its size or checksum differs; the message names the file.
     """
     if not file.is_file():
         raise ValueError(f"{file} is missing: copy the folder {file.parent} again, or make it anew.")
@@ -72,17 +72,17 @@ def compare(file: Path, entry: Entry) -> None:
         raise ValueError(f"{file} is not what was written (its checksum differs): {_ADVICE}")
 
 
-_ADVICE = f"copy the folder again or make it anew; if the change is meant, delete its {CHECKSUMS}."
+_ADVICE = f"copy the folder again or make it anew; if the change is intended, delete its {CHECKSUMS}."
 
 
 def verify(folder: Path) -> None:
     """Compares every file that was there when the folder was written; files added since are not looked at.
 
-    It costs one reading of the files. A folder without checksums, as earlier versions wrote it, is warned of.
+    Every file is read once. A folder without checksums, as earlier versions wrote it, causes a warning.
 
     Raises:
-        ValueError: a file is missing or is not what was written, or the checksums themselves cannot be read; naming
-            the file.
+        ValueError: a file is missing or was changed, or the checksums themselves cannot be read; the message names the
+            file.
     """
     entries = read_entries(folder)
     if entries is None:
@@ -103,7 +103,7 @@ def checksum(file: Path) -> str:
 
 
 def _entries(listed: Path) -> dict[str, Entry]:
-    """What a ``checksums.json`` lists, every entry as it should be."""
+    """The entries of a ``checksums.json``, each checked."""
     found = read_object(listed)
     entries = found.get("files")
     if found.get("algorithm") != ALGORITHM or not isinstance(entries, dict):

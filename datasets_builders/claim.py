@@ -1,9 +1,9 @@
-"""Claims: what one process writes, no other writes at the same time, and it stays where it is meanwhile.
+"""Claims: while one process writes a file or folder, no other process writes it, and its place is checked.
 
 A claim is a lock of the system (``flock``) on an empty file beside what is claimed: ``.x.lock`` for ``x``. The file is
-beside it because ``x`` itself may be renamed, replaced or deleted. The system lets go of a lock when its process ends,
-however it ends, so that work can be gone on with at once. The file goes with the claim; one that a killed process left
-behind locks nothing, and may be deleted when nobody is at work there.
+beside it because ``x`` itself may be renamed, replaced or deleted. The system releases a lock when its process ends,
+however it ends, so that another process can continue the work at once. Releasing a claim deletes its file. A file that
+a killed process left locks nothing. It may be deleted when no process writes there.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ class Claim:
     """A file or folder that this process alone may write, until ``release``, the end of a ``with``, or its own end.
 
     Args:
-        path: what is claimed; it need not be there yet. The folder it is to be in is made.
-        wait: for how many seconds to wait where another has claimed it.
+        path: what is claimed; it need not exist yet. Its parent folder is made.
+        wait: how many seconds to wait if it is already claimed.
 
     Raises:
-        FileExistsError: another has claimed it, in this process or another.
+        FileExistsError: it is already claimed, by this process or another.
     """
 
     def __init__(self, path: str | os.PathLike[str], wait: float = 0.0) -> None:
         path = Path(os.path.realpath(path))
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Where nobody may write beside a folder, as beside one that is mounted, it cannot be renamed or deleted either.
+        # A folder whose parent is not writable, such as a mounted one, cannot be renamed or deleted either.
         beside = path.parent if os.access(path.parent, os.W_OK) or not path.is_dir() else path
         file = beside / f".{path.name}.lock"
         lock = filelock.FileLock(file, thread_local=False)  # a generator may be closed by another thread
@@ -45,11 +45,11 @@ class Claim:
 
     @property
     def held(self) -> bool:
-        """Whether it was not let go of yet."""
+        """Whether the claim was not released yet."""
         return self._release.alive
 
     def release(self) -> None:
-        """Lets go of it; a second call does nothing."""
+        """Releases the claim; a second call does nothing."""
         self._release()
 
     def __enter__(self) -> Self:
@@ -60,13 +60,13 @@ class Claim:
 
 
 def _let_go(lock: filelock.BaseFileLock, file: Path) -> None:
-    if lock.is_locked:  # it is not in a fork
-        file.unlink(missing_ok=True)  # first: who waits for a file that is gone begins with another
+    if lock.is_locked:  # a forked process does not hold the lock
+        file.unlink(missing_ok=True)  # before the release: a process that waits for a deleted file makes another
         lock.release()
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether there is nothing in a folder but what claims leave, and whoever was stopped in writing its first file."""
+    """Whether a folder holds nothing except files of claims and an unfinished first file (``config.json.tmp``)."""
     return all(
         path.name == "config.json.tmp" or (path.name.startswith(".") and path.name.endswith(".lock"))
         for path in folder.iterdir()
@@ -74,14 +74,15 @@ def is_empty(folder: Path) -> bool:
 
 
 class Place:
-    """A file or folder that must stay what it is while it is written to, which ``check`` looks at.
+    """A file or folder that must not be deleted, moved or replaced while it is written to; ``check`` tests this.
 
-    What was deleted or replaced can be written to for as long as it is open, and nobody finds what was written.
+    The system allows writing to a deleted or replaced file as long as it is open, but what is written is lost.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # Held open, its number is given to no other file. Some systems open no folders, and delete none in use.
+        # While it is open, no other file gets its inode number. Windows cannot open folders, and does not delete
+        # those in use.
         self._handle = None if os.name == "nt" and path.is_dir() else os.open(path, os.O_RDONLY)
         self._close = weakref.finalize(self, os.close, self._handle) if self._handle is not None else lambda: None
 
@@ -94,10 +95,10 @@ class Place:
         return self._handle is None or os.path.samestat(now, os.fstat(self._handle))
 
     def check(self) -> None:
-        """Looks whether it is still where it was.
+        """Checks that it is still where it was.
 
         Raises:
-            FileNotFoundError: it is not.
+            FileNotFoundError: it was deleted, moved or replaced.
         """
         if not self.stands():
             raise FileNotFoundError(
@@ -106,5 +107,5 @@ class Place:
             )
 
     def close(self) -> None:
-        """Stops looking; a second call does nothing."""
+        """Closes the file or folder; a second call does nothing."""
         self._close()

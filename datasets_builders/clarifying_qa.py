@@ -29,7 +29,7 @@ def mixture(
 ) -> Block:
     """Passes over all questions in random orders; ``per_context`` conversations in a row are about the same question.
 
-    Rewards can therefore be compared within a question (``info["context"]``): standardised, as in Swift, or in pairs.
+    Rewards can therefore be compared within a question (``info["context"]``): standardised, as Swift does, or in pairs.
 
     Args:
         env: an environment of ClarifyingQA.

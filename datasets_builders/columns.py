@@ -1,4 +1,4 @@
-"""Many record batches as one sequence of episodes."""
+"""Columns: reads many record batches as one sequence of episodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lang_envs.episode import Episodes
 
 
 class Columns:
-    """Record batches as one sequence of episodes."""
+    """Record batches as one sequence of B episodes."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.chunks = list(chunks)
@@ -56,7 +56,7 @@ class Columns:
         return parts[0]
 
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of every episode [B]."""
+        """The number of tokens of every episode [B]."""
         return np.concatenate([np.diff(chunk.offsets) for chunk in self.chunks]).astype(np.int64)
 
     def returns(self) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""EpisodeDataset: recorded episodes, read in place from the memory map, with where they come from."""
+"""EpisodeDataset: recorded episodes and their provenance, read in place from the memory map."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _AT_ONCE = 65_536  # episodes; bounds the memory that copying takes
-_FETCHED = 1024  # episodes; iterating one by one would look each up in the columns
+_FETCHED = 1024  # episodes that iteration fetches at once, because looking each up in the columns is slow
 
 
 class EpisodeDataset(Sequence[Episode]):
     """Episodes in Arrow columns. Selections share the columns: they hold row numbers only.
 
     Attributes:
-        provenance: where the episodes come from.
+        provenance: facts about where the episodes come from, as JSON has them.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class EpisodeDataset(Sequence[Episode]):
         rows: NDArray[np.int64] | None = None,
         tokenizer: PreTrainedTokenizerFast | Path | None = None,
     ) -> None:
-        """Takes ``rows`` of ``columns`` (None: all); ``tokenizer`` may be the folder of one.
+        """Takes ``rows`` of ``columns`` (None: all); ``tokenizer`` may be the folder of a tokenizer.
 
         Raises:
-            DatasetError: where there is no episode.
+            DatasetError: there is no episode.
         """
         if not len(columns) or (rows is not None and not len(rows)):
             raise DatasetError("a data set needs at least one episode, got none")
@@ -64,17 +64,17 @@ class EpisodeDataset(Sequence[Episode]):
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], verify: bool = True) -> EpisodeDataset:
-        """Maps a recorded folder, and makes sure that it holds what was written.
+        """Maps a recorded folder into memory and checks it.
 
         Args:
-            path: of the folder, or "hub:owner/name", which is fetched.
-            verify: compare its files with their checksums and check what is in every episode, which reads all of it
-                once. Without, only the places and lengths of episodes are checked, and what is in them is not read: for
-                a folder larger than memory that was checked before.
+            path: the folder, or "hub:owner/name", which is fetched.
+            verify: whether to compare the files with their checksums and to check the content of every episode. This
+                reads everything once. Otherwise only the places and lengths of episodes are checked, and their content
+                is not read; use this for a folder that is larger than memory and was checked before.
 
         Raises:
-            FileNotFoundError: where there is no such folder, or only an unfinished recording of it.
-            DatasetError: where it is damaged, empty, or of another format version.
+            FileNotFoundError: there is no such folder, or only its unfinished recording.
+            DatasetError: the folder is damaged, empty, or of another format version.
         """
         folder = hub.local(path, "data")
         provenance = read_provenance(folder)
@@ -91,10 +91,10 @@ class EpisodeDataset(Sequence[Episode]):
         provenance: dict[str, Any] | None = None,
         tokenizer: PreTrainedTokenizerFast | None = None,
     ) -> EpisodeDataset:
-        """Packs episodes in memory. Without a tokenizer, tokens get 32 bits and nothing can be decoded.
+        """Packs episodes in memory. Without a tokenizer, a token takes 32 bits and nothing can be decoded.
 
         Raises:
-            DatasetError: where there is no episode, or one contradicts itself or the tokenizer.
+            DatasetError: there is no episode, or an episode contradicts itself or the tokenizer.
         """
         provenance = {"format_version": FORMAT_VERSION, **(provenance or {})}
         if tokenizer is not None:
@@ -111,14 +111,14 @@ class EpisodeDataset(Sequence[Episode]):
     def from_jsonl(
         cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
     ) -> EpisodeDataset:
-        """What :meth:`to_jsonl` wrote, or you in its format (docs/datasets.md).
+        """Reads a file that :meth:`to_jsonl` wrote, or another file in its format (docs/datasets.md).
 
         Args:
-            path: of the file.
-            tokenizer: the one it was recorded with. Where the file names none, its ids are this one's.
+            path: the file.
+            tokenizer: the tokenizer of the episodes. If the file names none, its ids are taken as this tokenizer's.
 
         Raises:
-            DatasetError: naming the line or the episode and the field, where something is missing or wrong.
+            DatasetError: something is missing or wrong; the message names the line or the episode, and the field.
         """
         return cls._imported(*imports.read_jsonl(Path(path)), tokenizer, str(path))
 
@@ -126,7 +126,7 @@ class EpisodeDataset(Sequence[Episode]):
     def from_parquet(
         cls, path: str | os.PathLike[str], tokenizer: PreTrainedTokenizerFast | None = None
     ) -> EpisodeDataset:
-        """What :meth:`to_parquet` wrote; arguments and errors as those of :meth:`from_jsonl`."""
+        """Reads a file that :meth:`to_parquet` wrote; arguments and errors are those of :meth:`from_jsonl`."""
         return cls._imported(*imports.read_parquet(Path(path)), tokenizer, str(path))
 
     @classmethod
@@ -136,15 +136,17 @@ class EpisodeDataset(Sequence[Episode]):
         tokenizer: PreTrainedTokenizerFast | None = None,
         options: importing.Options = importing.STRICT,
     ) -> EpisodeDataset:
-        """The conversations of a log in memory; ``import_logs`` streams those of a large one (docs/logs_of_yours.md).
+        """Imports the conversations of a log into memory; ``import_logs`` streams a large log (docs/logs_of_yours.md).
+
+        ``provenance["import"]`` is the report.
 
         Args:
-            rows: records by column, in a layout that is known, or the file of them.
-            tokenizer: spells what was said; None: the packaged one. ``provenance["import"]`` is the report.
-            options: how. By default the first row that cannot be imported is an error.
+            rows: records (column -> value) in a known layout, or a file of them.
+            tokenizer: the tokenizer that the conversations are written with; None: the packaged one.
+            options: how to import. By default the first row that cannot be imported is an error.
 
         Raises:
-            DatasetError: a row cannot be imported, naming it; there is none; or the layout is not known.
+            DatasetError: a row cannot be imported (the message names it), there is no row, or the layout is not known.
         """
         tokenizer = tokenizer_for(tokenizer, options.plain)
         return cls.from_episodes(*importing.episodes_of(rows, tokenizer, options), tokenizer)
@@ -176,20 +178,20 @@ class EpisodeDataset(Sequence[Episode]):
         return self.rows([index], info=True)[0]
 
     def __iter__(self) -> Iterator[Episode]:
-        """The episodes one by one, fetched many at a time."""
+        """The episodes one by one, with their infos; they are fetched many at a time."""
         for start in range(0, len(self), _FETCHED):
             yield from self.rows(np.arange(start, min(start + _FETCHED, len(self))), info=True)
 
     def rows(self, indices: ArrayLike, info: bool = False) -> Episodes:
-        """Episodes in columns, copied out of the memory map without a loop over them.
+        """Episodes in columns, copied out of the memory map without a loop over episodes.
 
         Args:
             indices: [n] integers from -len to len - 1.
-            info: whether the dictionaries are made too; they are empty otherwise.
+            info: whether the info dictionaries are made too; otherwise they are empty.
 
         Raises:
-            IndexError: where an index is out of range.
-            TypeError: where the indices are not integers.
+            IndexError: an index is out of range.
+            TypeError: the indices are not integers.
         """
         rows = self._resolve(indices)
         episodes = self._columns.gather(rows)
@@ -211,16 +213,16 @@ class EpisodeDataset(Sequence[Episode]):
 
     @cached_property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each episode [B]."""
+        """The number of tokens of each episode [B]."""
         lengths = self._columns.lengths()
         return lengths if self._rows is None else lengths[self._rows]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The tokenizer it was recorded with.
+        """The tokenizer that the data set was recorded with.
 
         Raises:
-            ValueError: where the data set carries none.
-            DatasetError: where its files are damaged, or are those of another tokenizer.
+            ValueError: the data set has no tokenizer.
+            DatasetError: the tokenizer's files are damaged, or are those of another tokenizer.
         """
         if self._tokenizer is None:
             raise ValueError(
@@ -231,10 +233,10 @@ class EpisodeDataset(Sequence[Episode]):
         return self._tokenizer
 
     def require(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Refuses any tokenizer but the one it was recorded with.
+        """Refuses any tokenizer except the one that the data set was recorded with.
 
         Raises:
-            DatasetError: where they differ.
+            DatasetError: ``tokenizer`` is another one.
         """
         check_tokenizer(self.provenance, tokenizer)
 
@@ -245,18 +247,24 @@ class EpisodeDataset(Sequence[Episode]):
         return self._with_rows(self._resolve(indices))
 
     def filter(self, min_return: float | None = None, top_fraction: float | None = None) -> EpisodeDataset:
-        """The episodes of at least ``min_return``, of those the best ``top_fraction``, earlier ones first.
+        """The episodes with a return of at least ``min_return``, and of those the best ``top_fraction``.
+
+        They stay in their order. Of equal returns the earlier episode counts as better.
 
         Raises:
-            ValueError: where nothing is left, or the fraction is not in (0, 1].
+            ValueError: no episode is left, or the fraction is not in (0, 1].
         """
         return self.select(selections.best(self.returns, min_return, top_fraction))
 
     def split(self, parts: Sequence[float] | Sequence[int], seed: int = 0) -> list[EpisodeDataset]:
-        """Random parts without a common episode: by fractions of the whole, or by sizes where they are integers.
+        """Random parts without a common episode.
+
+        Args:
+            parts: fractions of the whole, or numbers of episodes if all are integers.
+            seed: seed of the random order.
 
         Raises:
-            ValueError: where a part is empty or there are not enough episodes.
+            ValueError: a part is empty, or there are not enough episodes.
         """
         return [self.select(rows) for rows in selections.parts(len(self), parts, seed)]
 
@@ -264,7 +272,7 @@ class EpisodeDataset(Sequence[Episode]):
         """All episodes of this data set and then of the others; nothing is copied.
 
         Raises:
-            DatasetError: where they were recorded with different tokenizers.
+            DatasetError: they were recorded with different tokenizers.
         """
         datasets = [self, *others]
         provenance = merged([d.provenance for d in datasets])
@@ -298,28 +306,28 @@ class EpisodeDataset(Sequence[Episode]):
     # Writing
 
     def save(self, path: str | os.PathLike[str]) -> EpisodeDataset:
-        """Writes these episodes, and no others of the columns they share, to a new folder, and maps it.
+        """Writes these episodes to a new folder, and returns the data set of that folder.
 
-        What is left of a save that was stopped is deleted by the next.
+        Episodes that a selection left out are not written. A new call deletes what an interrupted call left.
 
         Raises:
-            FileExistsError: where the folder exists.
+            FileExistsError: the folder exists.
         """
         tokenizer = None if self._tokenizer is None else self.tokenizer()
         columns = self._columns.chunks[0].batch.schema
         return EpisodeDataset.load(write_copy(path, self._batches(), self._summary(), columns, tokenizer), verify=False)
 
     def push_to_hub(self, name: str, private: bool = False) -> str:
-        """Saves these episodes and sends them to the hub, where "hub:owner/name" loads them -> their address.
+        """Sends these episodes to the hub -> their address; ``load("hub:owner/name")`` fetches them.
 
-        Of the paths of this machine in their provenance only the last part is sent.
+        Of each path of this machine in the provenance, only the last part is sent.
 
         Args:
             name: "owner/name".
-            private: whether nobody else may see a repository that is made for them.
+            private: whether a repository that is made for them is private.
 
         Raises:
-            OSError: offline, or the hub refuses.
+            OSError: the machine is offline, or the hub refuses.
         """
         with TemporaryDirectory() as made:
             folder = Path(made) / "data"
@@ -328,11 +336,11 @@ class EpisodeDataset(Sequence[Episode]):
                 return hub.send(files, name, "data", private)
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
-        """Writes one line of provenance and one line an episode (fields as on disk: one reward per action)."""
+        """Writes one line of provenance, then one line per episode with the fields on disk (one reward per action)."""
         export.write_jsonl(self._batches(), self._summary(), Path(path))
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
-        """Writes one row an episode, columns as on disk, the provenance in the file's metadata."""
+        """Writes one row per episode, with the columns on disk and the provenance in the file's metadata."""
         export.write_parquet(self._batches(), self._columns.chunks[0].batch.schema, self._summary(), Path(path))
 
     def to_hf(self) -> datasets.Dataset:

@@ -1,4 +1,4 @@
-"""The episodes of a loop of somebody's on their way into a new data set, written a block at a time."""
+"""EpisodeLog: writes the episodes of an outside loop into a new data set, a block at a time."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from lang_envs.tokenizers import vocabulary_size
 
 
 class EpisodeLog:
-    """A data set in the making.
+    """A data set that is being recorded.
 
     Args:
-        env: what is played.
+        env: the environment that is played.
         out: the folder to make.
-        policy: who plays, for ``info["policy"]``.
-        block_size: episodes that are written at once, and that an interruption may lose.
-        resume: whether the episodes of an interrupted recording are kept and added to; else they are an error.
-        recorded_with: the name of who records.
+        policy: the name of the policy, for ``info["policy"]``.
+        block_size: number of episodes that are written at once, and that an interruption may lose.
+        resume: whether to continue an interrupted recording; otherwise one is an error.
+        recorded_with: the name of the class that records, for the provenance.
 
     Raises:
-        FileExistsError: where ``out`` exists, or an unfinished recording of it and ``resume`` is False.
+        FileExistsError: ``out`` exists, or its unfinished recording exists and ``resume`` is False.
     """
 
     def __init__(
@@ -38,23 +38,23 @@ class EpisodeLog:
         advice = f"{KEPT}: make room and go on; in a new process, wrap the environment with resume=True"
         self._recording = Recording(out, facts, self._schema, tokenizer, resume, advice)
         self._waiting: list[tuple[Episodes, list[str]]] = []
-        self._num_waiting = 0  # episodes in it
+        self._num_waiting = 0  # episodes in self._waiting
         self._dataset: EpisodeDataset | None = None
 
     @property
     def written(self) -> int:
-        """Episodes that are safely on disk."""
+        """The number of episodes that are on disk."""
         return self._recording.episodes
 
     def info(self, facts: dict[str, Any]) -> str:
-        """What is known of an episode as JSON, who played included."""
+        """The facts of an episode and its policy's name, as JSON."""
         return to_json({**facts, "policy": self._policy})
 
     def add(self, episodes: Episodes, infos: list[str]) -> None:
-        """Takes B episodes, whose ``info`` holds nothing but the seed, and what :meth:`info` says of each.
+        """Takes B episodes, whose ``info`` holds only the seed, and the JSON of each from :meth:`info`.
 
         Raises:
-            ValueError: where the data set is finished.
+            ValueError: the data set is finished.
         """
         if self._dataset is not None:
             raise ValueError("the recording is finished; wrap the environment anew to record into another folder")
@@ -62,19 +62,19 @@ class EpisodeLog:
         self._num_waiting += len(episodes)
 
     def write_when_full(self) -> None:
-        """Writes the episodes that wait, where they are a block.
+        """Writes the episodes that wait if they fill a block.
 
         Raises:
-            OSError: where the disk is full; they wait on.
+            OSError: the disk is full; the episodes are kept for the next attempt.
         """
         if self._num_waiting >= self._block_size:
             self._write()
 
     def finish(self) -> EpisodeDataset:
-        """Writes what is left, makes the folder whole and opens it.
+        """Writes the episodes that are left, finishes the folder and opens it.
 
         Raises:
-            DatasetError: where no episode has ended; more can be played.
+            DatasetError: no episode has ended. More episodes can be played.
         """
         if self._dataset is None:
             if not (self._waiting or self.written):
@@ -84,7 +84,7 @@ class EpisodeLog:
         return self._dataset
 
     def close(self) -> None:
-        """Finishes the data set where an episode has ended; else nothing is left of it."""
+        """Finishes the data set if an episode has ended; otherwise deletes its folder."""
         if self._dataset is None and (self._waiting or self.written):
             self.finish()
         if self._dataset is None:
@@ -95,5 +95,5 @@ class EpisodeLog:
             episodes = Episodes.concat([part for part, _ in self._waiting])
             infos = [text for _, texts in self._waiting for text in texts]
             self._recording.append(encode(episodes, self._schema, infos))
-            # Only now: where the disk was full, the next attempt still has them.
+            # After the write: if the disk was full, the next attempt still has the episodes.
             self._waiting, self._num_waiting = [], 0

@@ -1,4 +1,4 @@
-"""Episodes as JSON lines and Parquet, exactly; :mod:`datasets_builders.imports` reads them."""
+"""Writes episodes exactly, as JSON lines or Parquet; :mod:`datasets_builders.imports` reads them."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from datasets_builders.atomic import replacing
 from datasets_builders.claim import Claim
 
 KIND = "lang-envs episodes"
-"""What the first line, or the metadata, calls such a file."""
+"""The kind that the first line of JSON lines, or the metadata of Parquet, states."""
 
 
 def write_jsonl(batches: Iterable[pa.RecordBatch], provenance: dict[str, Any], path: Path) -> None:
-    """One line of provenance, then one line an episode; unknown log-probabilities are null."""
+    """Writes one line of provenance, then one line per episode; unknown log-probabilities are null."""
     with Claim(path), replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write(json.dumps({"kind": KIND, "provenance": provenance}) + "\n")
         for batch in batches:
@@ -34,7 +34,7 @@ def write_jsonl(batches: Iterable[pa.RecordBatch], provenance: dict[str, Any], p
 def write_parquet(
     batches: Iterable[pa.RecordBatch], columns: pa.Schema, provenance: dict[str, Any], path: Path
 ) -> None:
-    """One row an episode; the provenance is in the file's metadata."""
+    """Writes one row per episode, and the provenance into the file's metadata."""
     columns = columns.with_metadata({KIND: json.dumps(provenance)})
     with Claim(path), replacing(path) as temporary, _writer(temporary, columns) as writer:
         for batch in batches:
@@ -42,5 +42,5 @@ def write_parquet(
 
 
 def _writer(path: Path, columns: pa.Schema) -> pq.ParquetWriter:
-    """Pages carry checksums: readers of damaged ones would decode anything, or crash."""
+    """A writer of pages with checksums; without them, readers of damaged pages decode nonsense or crash."""
     return pq.ParquetWriter(path, columns, compression="zstd", write_page_checksum=True)

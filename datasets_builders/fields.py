@@ -1,4 +1,4 @@
-"""Dataclasses out of files and programs: every field is of the type that it states, or it is refused by its name."""
+"""Checks the fields of dataclasses that come from files and programs against the types that the fields state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
-_ONLY_TYPED = {"Agent": object}  # names that annotations use and modules import for type checkers alone
+_ONLY_TYPED = {"Agent": object}  # names that annotations use, but modules import only for type checkers
 
 
 def typed(kind: type[T], values: dict[str, Any], where: object) -> T:
     """The dataclass ``kind`` with the fields ``values``, as JSON has them.
 
     Raises:
-        ValueError: a field is missing, unknown or of another type than it states; naming ``where``.
+        ValueError: a field is missing, unknown or of another type than it states; the message names ``where``.
     """
     fields = {field.name: field for field in dataclasses.fields(kind) if field.init}  # type: ignore[arg-type]
     if unknown := sorted(values.keys() - fields.keys()):
@@ -33,10 +33,10 @@ def typed(kind: type[T], values: dict[str, Any], where: object) -> T:
 
 
 def check_types(settings: Any) -> None:
-    """Compares the fields of a dataclass with the types they state; a whole number passes for any number.
+    """Compares the fields of a dataclass with the types they state; an integer passes for a float.
 
     Raises:
-        ValueError: naming the first field of another type.
+        ValueError: a field is of another type; the message names the first such field.
     """
     _check(type(settings), {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)})
 
@@ -54,7 +54,7 @@ def _words(hint: Any) -> str:
 
 
 def fits(value: Any, hint: Any) -> bool:
-    """Whether a value is of a type; lists pass for tuples, which JSON has not."""
+    """Whether a value is of a type; a list passes for a tuple, because JSON has no tuples."""
     origin, inner = get_origin(hint), get_args(hint)
     if hint is Any:
         return True
@@ -78,7 +78,7 @@ def fits(value: Any, hint: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether a float holds it; a whole number of JSON can be too long."""
+    """Whether a float can hold the value; an integer of JSON can be too large."""
     try:
         return isinstance(float(value), float)
     except OverflowError:

@@ -1,10 +1,10 @@
-"""Folders that take the place of others: at every instant one of them is whole, and can be found.
+"""Replaces one folder by another, so that at every instant a whole folder can be found.
 
-    x             what readers open
-    x.partial     the next one in the making; whole once it has its checksums, which are written last
-    x.replaced    what was ``x``, from when it makes way until the next one is ``x``
+    x             the folder that readers open
+    x.partial     the new folder; it is whole once it has its checksums, which are written last
+    x.replaced    the old folder, from when it is moved away until the new one is ``x``
 
-Whoever is stopped in between leaves ``x``, or else a whole ``x.partial`` or ``x.replaced``: ``whole`` says which.
+A process that is killed in between leaves ``x``, or else a whole ``x.partial`` or ``x.replaced``. ``whole`` finds it.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from datasets_builders.claim import Claim, Place
 
 T = TypeVar("T")
 WAIT = 600.0
-"""seconds to wait for another that replaces the same folder"""
+"""seconds to wait for another process that replaces the same folder"""
 _READINGS = 3
 
 
 @contextmanager
 def replacing_folder(folder: Path, leave_out: Collection[str] = ()) -> Iterator[Path]:
-    """A new folder to write to, which takes the place of ``folder`` in the end; an error leaves that as it was.
+    """Gives a new folder to write to. It replaces ``folder`` when the block ends; an error leaves ``folder`` as it was.
 
-    The caller has claimed ``folder``, or a folder that it is in.
+    The caller must have claimed ``folder``, or a folder that it is in.
 
     Args:
-        folder: whose place it takes.
-        leave_out: names of files that anybody may change; they get no checksums.
+        folder: the folder to replace; it need not exist.
+        leave_out: names of files that get no checksum, because people may edit them.
 
     Raises:
         OSError: the disk is full, or the new folder was deleted meanwhile.
@@ -61,7 +61,7 @@ def replacing_folder(folder: Path, leave_out: Collection[str] = ()) -> Iterator[
 
 
 def whole(folder: Path) -> Path:
-    """Where the newest whole folder is: in its place, or where an interruption left it; ``folder`` if there is none."""
+    """The newest whole folder: ``folder`` itself, or what an interruption left; ``folder`` too if there is none."""
     new, old = _beside(folder)
     if folder.exists():
         return folder
@@ -71,15 +71,15 @@ def whole(folder: Path) -> Path:
 
 
 def read_whole(folder: Path, read: Callable[[Path], T]) -> T:
-    """What ``read`` makes of the newest whole folder; it reads again where that was replaced meanwhile.
+    """The result of ``read`` on the newest whole folder; it reads again if the folder was replaced meanwhile.
 
-    Where it is replaced again and again, it is claimed first.
+    If the folder is replaced three times, it is claimed before it is read again.
     """
     for _ in range(_READINGS):
         found = whole(folder)
         try:
             place = Place(found)
-        except FileNotFoundError:  # there is none, or it was replaced in this instant
+        except FileNotFoundError:  # there is no folder, or it was replaced in this instant
             continue
         try:
             result = read(found)
@@ -91,7 +91,7 @@ def read_whole(folder: Path, read: Callable[[Path], T]) -> T:
         finally:
             place.close()
     if not whole(folder).exists():
-        return read(folder)  # which says that there is none
+        return read(folder)  # this raises the error for a missing folder
     with Claim(folder, wait=WAIT):
         return read(whole(folder))
 
@@ -107,7 +107,7 @@ def _is_whole(new: Path) -> bool:
 
 
 def _tidy(folder: Path) -> None:
-    """Puts what an interruption left in its place, and only then deletes the rest."""
+    """Moves the whole folder that an interruption left to its place, and then deletes the rest."""
     if (found := whole(folder)) != folder:
         os.replace(found, folder)
     for left_over in _beside(folder):

@@ -1,8 +1,8 @@
-"""The Hugging Face hub: folders that are sent to it, and that are fetched from it under ``hub:owner/name``.
+"""Sends folders to the Hugging Face hub, and fetches those named ``hub:owner/name`` from it.
 
-Nothing is sent or fetched but where somebody asks for it by that name. ``HF_ENDPOINT`` says where the hub is, and with
-``HF_HUB_OFFLINE=1`` only what was fetched before is there. A folder is fetched file by file as its ``checksums.json``
-lists them, into the hub's own cache, and opened as any other: no code, no pickle.
+Nothing is sent or fetched unless somebody asks for it by such a name. ``HF_ENDPOINT`` is the address of the hub. With
+``HF_HUB_OFFLINE=1`` only folders that were fetched before are available. The files that ``checksums.json`` lists are
+fetched into the hub's own cache. The folder is then opened as any other: no code, no pickle.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _TYPES = {"agent": "model", "data": "dataset", "results": "dataset"}
 TEXTS = (".json", ".jsonl", ".md", ".txt", ".jinja", ".csv", ".html")
 SUFFIXES = (*TEXTS, ".safetensors", ".arrow", ".png")
-"""of files that are sent or fetched"""
+"""endings of the files that may be sent or fetched"""
 _SECRETS = re.compile(
     r"\bhf_[A-Za-z0-9]{20,}|\bsk-[A-Za-z0-9_-]{20,}|\bghp_[A-Za-z0-9]{20,}|://[^/\s:@\"']+:[^/\s@\"']+@"
 )
-_AT_ONCE, _LAP = 2**20, 256  # characters that are searched at a time, and how many of them again
+_AT_ONCE, _LAP = 2**20, 256  # characters that are searched at a time, and how many of these overlap
 
 
 def local(source: str | os.PathLike[str], kind: Kind) -> Path:
-    """The folder that a name means: one that begins with ``hub:`` is fetched, any other is a path.
+    """The folder of a source: a name that begins with ``hub:`` is fetched, any other is a path.
 
     Args:
-        source: a path, or "hub:owner/name", with "@revision" behind it where it is not the newest.
-        kind: what is in it.
+        source: a path, or "hub:owner/name", with "@revision" at the end for a revision that is not the newest.
+        kind: the kind of content, which decides the type of repository.
 
     Raises:
-        OSError: it cannot be fetched.
-        ValueError: it is no name of a repository, or was not sent by this project.
+        OSError: the repository cannot be fetched.
+        ValueError: the name is not that of a repository, or the repository lists files of other kinds.
     """
     text = os.fspath(source)
     return _fetched(text.removeprefix(PREFIX), kind) if text.startswith(PREFIX) else Path(source)
 
 
 def repository(name: str) -> str:
-    """A repository's name, checked.
+    """The name of a repository, checked.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not of the form owner/name.
     """
     from huggingface_hub.utils import validate_repo_id
 
     told = f"A repository on the hub is named owner/name, not {name!r}"
-    if "/" not in name:  # the hub's own oldest models have no owner
+    if "/" not in name:  # the hub's own check accepts these, because its oldest models have no owner
         raise ValueError(f"{told}.")
     try:
         validate_repo_id(name)
@@ -82,16 +82,16 @@ def _fetched(name: str, kind: Kind) -> Path:
 
 
 def send(files: Mapping[str, Path], name: str, kind: Kind, private: bool = False) -> str:
-    """Makes a repository where there is none, and sends files to it in one commit -> its address.
+    """Sends files to a repository in one commit, and makes the repository if there is none -> its address.
 
     Args:
-        files: place in the repository -> file on this machine. See ``check_files``.
+        files: path in the repository -> file on this machine; checked by ``check_files``.
         name: "owner/name".
-        kind: of what is in them.
-        private: whether nobody else may see a repository that is made for them.
+        kind: the kind of content, which decides the type of repository.
+        private: whether a repository that is made here is private.
 
     Raises:
-        OSError: offline, or the hub refuses.
+        OSError: the machine is offline, or the hub refuses.
         ValueError: a file must not be sent.
     """
     from huggingface_hub import CommitOperationAdd, HfApi
@@ -109,14 +109,14 @@ def send(files: Mapping[str, Path], name: str, kind: Kind, private: bool = False
 
 
 def check_files(files: Mapping[str, Path]) -> None:
-    """Refuses what must not leave this machine.
+    """Refuses files that must not be sent.
 
     Raises:
-        ValueError: a hidden file, one of an unknown kind, or one that holds what looks like a key or a password.
+        ValueError: a file is hidden, of an unknown kind, or holds what looks like a key or a password.
     """
     for place, file in files.items():
         if any(part.startswith(".") for part in Path(place).parts) or not place.endswith(SUFFIXES):
-            raise ValueError(f"{file} is not sent: hidden files are not, and none but {', '.join(SUFFIXES)}.")
+            raise ValueError(f"{file} is not sent: only files of {', '.join(SUFFIXES)} are, and no hidden files.")
         if place.endswith(TEXTS) and _holds_secret(file):
             raise ValueError(f"{file} is not sent: it holds what looks like a key or a password. Take it out first.")
 
@@ -132,10 +132,10 @@ def _holds_secret(file: Path) -> bool:
 
 
 def results_files(folder: Path) -> dict[str, Path]:
-    """The files of a folder of results to send: pages, pictures and tables, no agents and no checkpoints.
+    """The files of a folder of results that are sent: pages, pictures and tables, but no agents and no checkpoints.
 
     Raises:
-        ValueError: there are none.
+        ValueError: the folder holds no such file.
     """
     left_out = {"agent", "checkpoints"}
     found = {file.relative_to(folder): file for file in sorted(folder.rglob("*")) if file.is_file()}
@@ -151,14 +151,14 @@ def results_files(folder: Path) -> dict[str, Path]:
 
 @contextmanager
 def _asking(what: str) -> Iterator[None]:
-    """Says in words what the hub's client raises, and nothing of who asked.
+    """Turns any error of the hub's client into an ``OSError`` that says what to check.
 
     Raises:
-        OSError: it raised something.
+        OSError: the client raised an error.
     """
     try:
         yield
-    except Exception as error:  # those of three libraries below it among them
+    except Exception as error:  # the client passes on errors of three other libraries
         told = " ".join(str(error).split())[:300]
         raise OSError(
             f"{what} ({type(error).__name__}: {told}). Is the name right, may you see it (HF_TOKEN), and can the hub "

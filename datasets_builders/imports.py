@@ -1,4 +1,4 @@
-"""Episodes from JSON lines and Parquet, as :mod:`datasets_builders.export` writes them; every field is checked."""
+"""Reads the JSON lines and Parquet files that :mod:`datasets_builders.export` writes, and checks every field."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ _INSIDE: dict[str, dict[str, type]] = {
 
 
 def read_jsonl(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
-    """What :func:`~datasets_builders.export.write_jsonl` wrote: the provenance, and batches as they are read.
+    """The provenance of a file of :func:`~datasets_builders.export.write_jsonl`, and a stream of its record batches.
 
     Raises:
-        DatasetError: where a line cannot be read, naming the line and the field.
+        DatasetError: a line cannot be read; the message names the line and the field.
     """
     lines = _lines(path)
     number, header = next(lines, (1, None))
@@ -65,10 +65,10 @@ def read_jsonl(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
 
 
 def read_parquet(path: Path) -> tuple[dict[str, Any], Iterator[pa.RecordBatch]]:
-    """What :func:`~datasets_builders.export.write_parquet` wrote: the provenance, and batches as they are read.
+    """The provenance of a file of :func:`~datasets_builders.export.write_parquet`, and a stream of its record batches.
 
     Raises:
-        DatasetError: where the file is damaged, carries no provenance, or has columns of other types.
+        DatasetError: the file is damaged, has no provenance, or has columns of other types.
     """
     with _in_words():
         file = open_parquet(path)
@@ -88,16 +88,17 @@ def columns_of(
     tokenizer: PreTrainedTokenizerFast | None,
     where: str,
 ) -> tuple[dict[str, Any], Columns]:
-    """The episodes that a file holds, each checked, and its provenance.
+    """The provenance of a file and its episodes, each checked.
 
     Args:
-        provenance: of the file.
-        batches: of its episodes.
-        tokenizer: named in the provenance where the file names none.
-        where: the file, as errors name it.
+        provenance: the provenance that the file holds.
+        batches: the record batches of its episodes.
+        tokenizer: added to the provenance if the file names no tokenizer.
+        where: the name of the file for errors.
 
     Raises:
-        DatasetError: there is no episode, fewer or more than the provenance says, or one that contradicts itself.
+        DatasetError: there is no episode, there are fewer or more than the provenance says, or an episode contradicts
+            itself.
     """
     check_facts(provenance, where)
     if tokenizer is not None and not provenance.get("tokenizer"):
@@ -113,7 +114,7 @@ def columns_of(
     if len(columns) != provenance.get("episodes", len(columns)):
         raise DatasetError(
             f"{where}: its provenance promises {provenance['episodes']} episodes, it holds {len(columns)}; was the "
-            "file cut short? (where you took some out on purpose, take out 'episodes' too)"
+            "file cut short? (if you removed episodes on purpose, remove 'episodes' from the provenance too)"
         )
     first = 0
     for chunk in chunks:
@@ -123,10 +124,10 @@ def columns_of(
 
 
 def checked_provenance(found: Any, where: str) -> dict[str, Any]:
-    """A provenance whose fields, as far as they are there, have the types that this package reads.
+    """Returns a provenance after checking that the fields that it has are of the types that this package reads.
 
     Raises:
-        DatasetError: naming the field.
+        DatasetError: a field is of another type; the message names it.
     """
     if not isinstance(found, dict):
         raise DatasetError(f"{where}: expected an object, got {shown(found)}")
@@ -153,7 +154,7 @@ def _writable(value: dict[str, Any], where: str) -> str:
     """An object as compact JSON with sorted keys.
 
     Raises:
-        DatasetError: where it holds a number that is not finite, or half a character.
+        DatasetError: it holds a number that is not finite, or a lone surrogate (half a character).
     """
     try:
         text = json.dumps(value, separators=(",", ":"), sort_keys=True, allow_nan=False)
@@ -166,7 +167,7 @@ def _writable(value: dict[str, Any], where: str) -> str:
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """Faults of files are faults of a data set here."""
+    """Raises a ``DatasetError`` for any ``CorpusError``."""
     try:
         yield
     except CorpusError as error:
@@ -185,7 +186,7 @@ def _jsonl_batches(lines: Iterator[tuple[int, Any]], columns: pa.Schema, path: P
 
 
 def _row(row: Any, where: str) -> dict[str, Any]:
-    """A line as Arrow takes it, of the right types."""
+    """A line as a row for Arrow, after its types are checked."""
     if not isinstance(row, dict) or set(row) != set(COLUMNS):
         got = brief(sorted(row)) if isinstance(row, dict) else shown(row)
         raise DatasetError(f"{where}: expected the fields {sorted(COLUMNS)}, got {got}")
@@ -214,7 +215,7 @@ def _to_batch(rows: list[tuple[str, dict[str, Any]]], columns: pa.Schema) -> pa.
     try:
         return pa.RecordBatch.from_pylist([row for _, row in rows], schema=columns)
     except _UNFIT:
-        for where, row in rows:  # only now: which one was it?
+        for where, row in rows:  # rows are checked one by one only after an error, to find the row that caused it
             for field in columns:
                 _check_field(row[field.name], field, f"{where}, field {field.name!r}")
         raise

@@ -1,4 +1,4 @@
-"""What a data set's folder holds, made sure of before it is used."""
+"""Checks the files in the folder of a data set and opens them."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def verify(folder: Path) -> None:
-    """Holds the files of a folder against their checksums.
+    """Compares the files of a folder with their checksums.
 
     Raises:
-        DatasetError: one is not what was written.
+        DatasetError: a file is missing or was changed.
     """
     try:
         checksums.verify(folder)
@@ -31,15 +31,15 @@ def verify(folder: Path) -> None:
 
 
 def chunks(folder: Path, provenance: dict[str, Any], content: bool) -> list[Chunk]:
-    """The record batches of a folder, all of the same columns.
+    """The record batches of a folder, which must all have the same columns.
 
     Args:
-        folder: of the data set.
-        provenance: of the data set.
-        content: whether what is in every episode is checked, too.
+        folder: the folder of the data set.
+        provenance: the provenance of the data set.
+        content: whether the content of every episode is checked too.
 
     Raises:
-        DatasetError: naming the file, the episode and the field.
+        DatasetError: a file is damaged; the message names the file, the episode and the field.
     """
     vocabulary = (provenance.get("tokenizer") or {}).get("vocab_size")
     found: list[Chunk] = []
@@ -56,10 +56,11 @@ def chunks(folder: Path, provenance: dict[str, Any], content: bool) -> list[Chun
 
 
 def columns_of(folder: Path, provenance: dict[str, Any], content: bool) -> Columns:
-    """The episodes of a folder, as many as its provenance says; arguments as those of :func:`chunks`.
+    """The episodes of a folder; the arguments are those of :func:`chunks`.
 
     Raises:
-        DatasetError: there are more or fewer, or none; or one of the files is damaged, naming it.
+        DatasetError: there are more or fewer episodes than the provenance says, there is none, or a file is damaged;
+            the message names the file.
     """
     columns = Columns(chunks(folder, provenance, content))
     if len(columns) != provenance.get("episodes"):
@@ -76,12 +77,12 @@ def tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenize
     """The tokenizer of a data set.
 
     Raises:
-        DatasetError: it is damaged, or is not the one that the episodes were written in.
+        DatasetError: the tokenizer is damaged, or is not the one that the episodes were written with.
     """
     try:
         tokenizer = adopt(folder)
         found = fingerprint(tokenizer)
-    except Exception as error:  # whatever the libraries raise at a damaged file, bare Exceptions among it
+    except Exception as error:  # the libraries raise errors of many types for a damaged file, even bare Exceptions
         raise DatasetError(
             f"{folder}: expected a tokenizer as save_pretrained writes it, but it cannot be loaded "
             f"({type(error).__name__}: {error}); copy the folder again or record it anew"
@@ -96,7 +97,7 @@ def tokenizer_in(folder: Path, provenance: dict[str, Any]) -> PreTrainedTokenize
 
 
 def _data_files(folder: Path) -> list[Path]:
-    """The files that ``state.json`` lists, all there."""
+    """The files that ``state.json`` lists, after checking that all of them exist."""
     state = folder / "state.json"
     try:
         names = [component(entry["filename"], "a data file") for entry in read_object(state)["_data_files"]]

@@ -1,4 +1,4 @@
-"""Text of others inside a page of Markdown: shown as it is, never read as Markdown or HTML."""
+"""Escapes foreign text for a page of Markdown, so that it is shown as it is and never read as Markdown or HTML."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import re
 from lang_envs.printable import printable
 
 _ANYWHERE = re.compile(r"[\\`|$*]|(?<![^\W_])_|_(?![^\W_])")  # code, cells, formulas, emphasis
-_BRACKETS = re.compile(r"(\[-?[\d.]+, -?[\d.]+\](?![\[(:]))|[\[\]]")  # links; intervals of numbers are none and stay
+_BRACKETS = re.compile(r"(\[-?[\d.]+, -?[\d.]+\](?![\[(:]))|[\[\]]")  # links; intervals of numbers stay as they are
 _FIRST = re.compile(r"^(\d*)(?=[.)])|^()(?=[+=~>-])|(?<!\S)()(?=#)")  # lists, quotes, headings
 
 
 def text(value: str) -> str:
-    """A line of text, on which nothing is a heading, a list, a link, a formula, a cell or a tag."""
+    """A line of text, escaped so that nothing in it is read as a heading, list, link, formula, cell or tag."""
     line = _ANYWHERE.sub(r"\\\g<0>", printable(value.strip()))
     line = _BRACKETS.sub(lambda found: found[1] or f"\\{found[0]}", line)
     line = _FIRST.sub(r"\1\\", line)

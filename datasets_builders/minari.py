@@ -1,9 +1,9 @@
-"""Minari data sets (https://minari.farama.org), both ways and exact.
+"""Writes and reads Minari data sets (https://minari.farama.org), without loss in either direction.
 
-A step is one token of the agent, and its observation is the environment's own: all tokens so far, padded, with their
-mask. A data set is therefore much larger there than here. What has no place in that layout goes where Minari leaves
-room: log-probabilities into the infos of the steps (first that of the reset, which is none), an episode's info into its
-metadata as JSON, the provenance into the data set's.
+A step is one token of the agent. Its observation is the environment's own: all tokens so far, padded, with their mask.
+A Minari data set is therefore much larger than a data set of this package. Log-probabilities are in the infos of the
+steps; the first entry belongs to the reset and is NaN. An episode's info is in the episode's metadata, as JSON. The
+provenance is in the metadata of the data set.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from lang_envs.spaces import history_space
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_EPISODES = 256  # turned into observations at once
+_EPISODES = 256  # number of episodes that are turned into observations at once
 _SHELF = "MINARI_DATASETS_PATH"  # where Minari keeps its data sets
 _PROVENANCE, _INFO, _LOGPROB = "lang_envs_provenance", "lang_envs_info", "logprob"
 
@@ -41,22 +41,22 @@ _PROVENANCE, _INFO, _LOGPROB = "lang_envs_provenance", "lang_envs_info", "logpro
 def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5", **facts: Any) -> Any:
     """Writes a Minari data set, which ``minari.load_dataset(dataset_id)`` opens.
 
-    Its spaces are the environment's, where that can be made here; else they are what the episodes show.
+    Its spaces are those of the environment if it can be made here. Otherwise they are inferred from the episodes.
 
     Args:
         dataset: the episodes.
-        dataset_id: its name there, such as ``wordle/trap-v0``; it lies in ``$MINARI_DATASETS_PATH`` (by default
-            ``~/.minari/datasets``).
+        dataset_id: its name in Minari, such as ``wordle/trap-v0``; its folder is in ``$MINARI_DATASETS_PATH`` (by
+            default ``~/.minari/datasets``).
         data_format: "hdf5", or "arrow", which makes a folder for each episode.
-        **facts: of ``minari.create_dataset_from_buffers``: author, code_permalink, description ...
+        **facts: arguments of ``minari.create_dataset_from_buffers``: author, code_permalink, description ...
 
     Returns:
         The ``minari.MinariDataset``.
 
     Raises:
-        ImportError: where Minari is not installed.
-        FileExistsError: where there is such a data set.
-        ValueError: for a bad name or format, or an episode without an action, which has no step.
+        ImportError: Minari is not installed.
+        FileExistsError: there is such a data set.
+        ValueError: the name or the format is not valid, or an episode has no action and therefore no step.
     """
     minari = _minari()
     from minari.storage.datasets_root_dir import get_dataset_path
@@ -67,7 +67,7 @@ def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5
     env = _environment(dataset)
     spaces: tuple[Any, Any] = _spaces(dataset) if env is None else (env.observation_space, env.action_space)
     width = spaces[0]["input_ids"].shape[0]
-    pad_id = 0 if env is None else env.unwrapped.pad_id  # type: ignore[attr-defined]  # ours have one
+    pad_id = 0 if env is None else env.unwrapped.pad_id  # type: ignore[attr-defined]  # token environments have one
     scores = dataset.provenance.get("reference_scores")
     if scores and env is not None:
         facts = {"ref_min_score": scores["random"], "ref_max_score": scores["expert"]} | facts
@@ -75,7 +75,7 @@ def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5
     first = list(islice(episodes, _EPISODES))
     with _aside(dataset_id, folder):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of every fact that nobody stated
+            warnings.simplefilter("ignore", UserWarning)  # Minari warns about every fact that is missing
             made = minari.create_dataset_from_buffers(
                 dataset_id,
                 [_buffer(index, episode, width, pad_id) for index, episode in first],
@@ -95,7 +95,7 @@ def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5
 
 @contextmanager
 def _aside(dataset_id: str, folder: Path) -> Iterator[None]:
-    """Minari writes to a hidden folder meanwhile; the data set takes its place when it is whole."""
+    """Lets Minari write to a hidden folder; when the block ends, the data set is moved to ``folder``."""
     from minari.dataset.minari_dataset import parse_dataset_id
     from minari.namespace import create_namespace, list_local_namespaces
     from minari.storage.datasets_root_dir import get_dataset_path
@@ -119,17 +119,16 @@ def _aside(dataset_id: str, folder: Path) -> Iterator[None]:
 
 
 def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -> EpisodeDataset:
-    """What :func:`to_minari` wrote, or any Minari data set of token environments of this package.
+    """Reads a data set that :func:`to_minari` wrote, or any Minari data set of token environments of this package.
 
     Args:
         source: a ``minari.MinariDataset`` or the name of one.
-        tokenizer: where given, it must be the one the episodes were recorded with.
+        tokenizer: if given, it must be the tokenizer that the episodes were recorded with.
 
     Raises:
-        ImportError: where Minari is not installed.
-        FileNotFoundError: where there is no such data set.
-        DatasetError: where it is damaged, or its observations are not the histories of tokens a language environment
-            shows.
+        ImportError: Minari is not installed.
+        FileNotFoundError: there is no such data set.
+        DatasetError: the data set is damaged, or its observations are not the token histories of a token environment.
     """
     minari = _minari()
     name = source if isinstance(source, str) else source.spec.dataset_id
@@ -137,7 +136,7 @@ def from_minari(source: Any, tokenizer: PreTrainedTokenizerFast | None = None) -
         return _imported(minari.load_dataset(source) if isinstance(source, str) else source, name, tokenizer)
     except (DatasetError, FileNotFoundError):
         raise
-    except Exception as error:  # whatever Minari, HDF5 and Arrow raise at damaged files
+    except Exception as error:  # Minari, HDF5 and Arrow raise errors of many types for damaged files
         raise DatasetError(
             f"{name}: Minari cannot read it ({type(error).__name__}: {error}); copy it again or record it anew"
         ) from error
@@ -170,7 +169,7 @@ def _buffer(index: int, episode: Episode, width: int, pad_id: int) -> Any:
     places = np.flatnonzero(episode.is_action)  # [n]
     if not len(places):
         raise ValueError(f"episode {index} has no action, and so no step: Minari cannot hold it; leave it out")
-    lengths = np.append(places, len(episode))  # [n + 1] tokens that each observation shows
+    lengths = np.append(places, len(episode))  # [n + 1] number of tokens that each observation shows
     mask = np.arange(width) < lengths[:, None]  # [n + 1, width]
     tokens = np.zeros(width, np.int64)
     tokens[: len(episode)] = episode.tokens
@@ -188,18 +187,17 @@ def _buffer(index: int, episode: Episode, width: int, pad_id: int) -> Any:
 
 
 def _describe(storage: Any, episodes: list[tuple[int, Episode]]) -> None:
-    """Writes the info of episodes, but the seed, which has a place of its own."""
+    """Writes the info of episodes, except the seed, for which Minari has a field."""
     storage.update_episode_metadata(
         [{_INFO: to_json(episode.info)} for _, episode in episodes], [index for index, _ in episodes]
     )
 
 
 def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
-    """The episode that was shown step by step.
+    """The episode of a sequence of steps.
 
     Raises:
-        DatasetError: where an observation is not the one before it with something added, or a value is of another
-            type.
+        DatasetError: an observation does not continue the one before it, or a value is of another type.
     """
     where = f"{name}, episode {data.id}"
     _check_steps(data, where)
@@ -238,7 +236,11 @@ def _episode(data: Any, metadata: dict[str, Any], name: str) -> Episode:
 
 
 def _check_steps(data: Any, where: str) -> None:
-    """Whether there is an observation before each action and one at the end, all of integers and of one width."""
+    """Checks that there is one observation before each action and one at the end, all integers of one width.
+
+    Raises:
+        DatasetError: the observations are of another type or number.
+    """
     kinds = {name: np.asarray(data.observations[name]) for name in ("input_ids", "attention_mask")} | {
         "actions": np.asarray(data.actions)
     }
@@ -273,7 +275,7 @@ def _info(text: Any, where: str) -> dict[str, Any]:
 
 
 def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
-    """The environment the episodes were recorded in; None where the provenance names none that can be made here."""
+    """The environment that the episodes were recorded in; None if it is unknown or cannot be made here."""
     import lang_envs  # noqa: F401  # registers the ids
 
     found = dataset.provenance.get("env") or {}
@@ -282,12 +284,12 @@ def _environment(dataset: EpisodeDataset) -> gym.Env[Any, Any] | None:
     try:
         env_id, options = of_file(found["id"], found.get("kwargs", {}), "the data set")
         return gym.make(env_id, **options)
-    except (ValueError, TypeError, OSError, ImportError):  # its corpus lies elsewhere, or its reward was a function
+    except (ValueError, TypeError, OSError, ImportError):  # its corpus is not here, or its reward was a function
         return None
 
 
 def _spaces(dataset: EpisodeDataset) -> tuple[Any, Any]:
-    """What the environment's must have been, as far as the episodes show."""
+    """The observation space and the action space of the environment, inferred from the episodes."""
     vocabulary = (dataset.provenance.get("tokenizer") or {}).get("vocab_size")
     vocabulary = vocabulary or 1 + max(int(episode.tokens.max()) for episode in dataset)
     return history_space(vocabulary, int(dataset.lengths.max())), gym.spaces.Discrete(vocabulary)

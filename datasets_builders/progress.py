@@ -1,7 +1,7 @@
-"""How far something is that takes long: a bar on a terminal, elsewhere a plain line every half minute.
+"""Shows the progress of long work: a bar on a terminal, elsewhere a plain line every half minute.
 
-Both go to standard error, and neither appears where all is done before. Whoever works says how far it is after each
-step; a thread prints the lines, so that they come while a step takes minutes.
+Both go to standard error. Neither appears if the work is done before. The work reports its progress after each step. A
+thread prints the lines, so that they also appear while a step takes minutes.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 Show = Callable[..., None]
-"""``show(done, note="")``: so many are done; the note stands behind"""
+"""``show(done, note="")``: ``done`` items are done; the note is shown at the end of the line"""
 
 PATIENCE = 2.0  # seconds before the bar appears
 EVERY = 30.0  # seconds between two lines, and before the first
@@ -26,13 +26,13 @@ _part_of: ContextVar[str | None] = ContextVar("part_of", default=None)
 
 @contextmanager
 def progress_bar(label: str, total: int, wanted: bool = True, start: int = 0) -> Iterator[Show]:
-    """Gives a function that takes how many of ``total`` are done.
+    """Gives a function that is called with the number of items that are done.
 
     Args:
-        label: what is done.
-        total: how many there are.
+        label: the name of the work.
+        total: the number of items.
         wanted: whether to show anything.
-        start: how many were done before.
+        start: the number of items that were done before.
     """
     if not wanted:
         yield lambda done, note="": None
@@ -61,7 +61,7 @@ def counted(label: str, total: int, items: Iterable[T]) -> Iterator[T]:
 
 @contextmanager
 def part_of(whole: str) -> Iterator[None]:
-    """In the block progress is shown in lines only, which begin with ``whole``: several are at work side by side."""
+    """In the block, progress is shown only as lines that begin with ``whole``; use it for work done in parallel."""
     token = _part_of.set(whole)
     try:
         yield
@@ -70,13 +70,13 @@ def part_of(whole: str) -> Iterator[None]:
 
 
 class Lines:
-    """How far something is, in lines such as ``recording trap: 12,288 of 50,000 (25 %), 1:03, about 3:10 left``.
+    """Shows progress as lines such as ``recording trap: 12,288 of 50,000 (25 %), 1:03, about 3:10 left``.
 
     Args:
-        label: what is done.
-        total: how many there are.
-        start: how many were done before.
-        clock: seconds that have passed since whenever.
+        label: the name of the work.
+        total: the number of items.
+        start: the number of items that were done before.
+        clock: returns a time in seconds; only differences are used.
     """
 
     def __init__(self, label: str, total: int, start: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
@@ -84,20 +84,24 @@ class Lines:
         self._began, self._done, self._note = clock(), start, ""
 
     def show(self, done: int, note: str = "") -> None:
-        """So many are done; the note stays until there is another."""
+        """Reports that ``done`` items are done; the note stays until there is another."""
         self._done, self._note = done, note or self._note
 
     def run(self, wait: Callable[[float], bool]) -> None:
-        """Prints a line every half minute until ``wait``, which is told for how long, says that it is over."""
+        """Prints a line every half minute until the work is over.
+
+        Args:
+            wait: waits for the given number of seconds, or until the work is over; returns whether it is over.
+        """
         while not wait(EVERY):
             try:
                 sys.stderr.write(f"{self.line()}\n")
                 sys.stderr.flush()
-            except (OSError, ValueError):  # nobody reads it
+            except (OSError, ValueError):  # standard error is closed
                 return
 
     def line(self) -> str:
-        """How far it is, for how long it has been at it, and how long it would take at that speed."""
+        """The line to print: items done, time taken, estimated time left, and the note."""
         taken, made = self._clock() - self._began, self._done - self._start
         parts = [f"{self._done:,} of {self._total:,} ({100 * self._done // max(1, self._total)} %)", _minutes(taken)]
         if made > 0:
@@ -106,7 +110,7 @@ class Lines:
 
 
 def _minutes(seconds: float) -> str:
-    """As ``minutes:seconds``, with hours before where there are any."""
+    """The time as ``minutes:seconds``, or ``hours:minutes:seconds`` from one hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

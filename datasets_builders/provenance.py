@@ -1,4 +1,4 @@
-"""Where a data set comes from: facts that are the same on every run, so that equal recordings are equal bytes."""
+"""Collects and checks the provenance of a data set; its facts are the same on every run, so that the bytes are too."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from lang_envs.tokenizers import fingerprint, opening_tokens, vocabulary_size
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-RESULTS = ("episodes", "mean_return")  # known only at the end; what a resumed recording does not have to match
-_NO_MATTER = ("num_envs", "vectorization_mode", "autoreset_mode", "copy", "render_mode")  # to what an episode is
+RESULTS = ("episodes", "mean_return")  # known only at the end; a resumed recording need not match them
+_NO_MATTER = ("num_envs", "vectorization_mode", "autoreset_mode", "copy", "render_mode")  # do not change an episode
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://\S+", re.IGNORECASE)
 _SECRET = re.compile(r"(^|_)(api_?key|password|secret|access_token|auth_token)$", re.IGNORECASE)
 _LIBRARIES = ("numpy", "gymnasium", "tokenizers", "pyarrow")
@@ -41,13 +41,13 @@ def provenance_of(
     tokenizer: PreTrainedTokenizerFast | None = None,
     **facts: Any,
 ) -> dict[str, Any]:
-    """What is known before the first episode.
+    """The facts that are known before the first episode.
 
     Args:
-        env: what is played; its id and arguments are read from ``env.spec``, or from its task where it has none.
-        policy: who plays; its name and configuration are noted.
-        seed: of the whole recording.
-        tokenizer: where it is not ``env.tokenizer``.
+        env: the environment; its id and arguments are read from ``env.spec``, or from its task if it has no spec.
+        policy: the policy that plays; its name and configuration are recorded.
+        seed: the seed of the whole recording.
+        tokenizer: the tokenizer, if it is not ``env.tokenizer``.
         facts: further JSON-able facts (name, description, options ...).
     """
     spec = getattr(env, "spec", None)
@@ -78,43 +78,43 @@ def provenance_of(
 
 
 def versions() -> dict[str, str]:
-    """Of this package and of the libraries that make the bytes of a data set."""
+    """The versions of this package and of the libraries that make the bytes of a data set."""
     return {"lang-envs": lang_envs.__version__} | {name: version(name) for name in _LIBRARIES}
 
 
 def tokenizer_facts(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """What a reader needs to tell this tokenizer from another."""
+    """The facts by which a reader tells this tokenizer from another."""
     facts = {"fingerprint": fingerprint(tokenizer), "vocab_size": vocabulary_size(tokenizer)}
-    before = opening_tokens(tokenizer)  # of every episode, where the tokenizer has a template
+    before = opening_tokens(tokenizer)  # the tokens that every episode opens with, if the tokenizer has a template
     return facts | {"end_id": tokenizer.eos_token_id} | ({"opening": before} if before else {})
 
 
 def check_tokenizer(provenance: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> None:
-    """Refuses any tokenizer but the one that a data set was recorded with.
+    """Refuses any tokenizer except the one that a data set was recorded with.
 
     Raises:
-        DatasetError: where they differ.
+        DatasetError: ``tokenizer`` is another one.
     """
     if (provenance.get("tokenizer") or {}).get("fingerprint") != fingerprint(tokenizer):
         env = (provenance.get("env") or {}).get("id")
         size = (provenance.get("tokenizer") or {}).get("vocab_size")
         raise DatasetError(
             f"the data set was recorded with the tokenizer of {env or 'an unknown environment'} "
-            f"({size or 'so many'} tokens), and the one in use ({len(tokenizer)} tokens) is another, where the "
-            "same ids are other words; take episodes of the environment in use, recorded with tokenizer=... where "
-            "that is not its own, or use dataset.tokenizer()"
+            f"({size or 'an unknown number of'} tokens). The one in use ({len(tokenizer)} tokens) is another, where "
+            "the same ids are other words. Use episodes of the environment in use, recorded with tokenizer=... if "
+            "that is not its own tokenizer, or use dataset.tokenizer()"
         )
 
 
 def policy_name(policy: Any) -> str:
-    """Its ``name`` where it has one, else its class."""
+    """The ``name`` of the policy, or the name of its class if it has none."""
     return str(getattr(policy, "name", type(policy).__name__))
 
 
 def config_of(policy: Any) -> dict[str, Any]:
-    """The JSON-able fields of a dataclass, or the constructor's arguments as far as they are kept as attributes.
+    """The JSON-able fields of a dataclass, or those arguments of the constructor that are kept as attributes.
 
-    Without passwords and keys, by their names.
+    Attributes whose names are those of passwords and keys are left out.
     """
     if dataclasses.is_dataclass(policy) and not isinstance(policy, type):
         names = [field.name for field in dataclasses.fields(policy) if field.init]
@@ -126,10 +126,10 @@ def config_of(policy: Any) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON would give it back; paths become text, and an address loses its user info and its query.
+    """``value`` as JSON would return it; paths become text, and an address loses its user info and its query.
 
-    What JSON cannot hold becomes a name and, for functions, arrays, and models, a hash of what is in it; of any other
-    object only the class is told.
+    A function, an array or a model becomes its name and a hash of its content. Any other object that JSON cannot hold
+    becomes the name of its class.
     """
     if isinstance(value, Path):
         return str(value)
@@ -149,7 +149,7 @@ def plain(value: Any) -> Any:
 
 
 def _content(value: Any) -> bytes | None:
-    """What tells a function, an array or a model from another of its kind; None for other objects."""
+    """The content of a function, an array or a model as bytes; None for other objects."""
     if inspect.isfunction(value):
         closed = [plain(cell.cell_contents) for cell in value.__closure__ or ()]
         return repr((_instructions(value.__code__), plain(value.__defaults__), closed)).encode()
@@ -164,13 +164,13 @@ def _content(value: Any) -> bytes | None:
 
 
 def _instructions(code: CodeType) -> tuple[Any, ...]:
-    """What a function does, but not where it is written."""
+    """The instructions, names and constants of a function, without its file and its lines."""
     constants = [_instructions(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
     return code.co_code, code.co_names, tuple(constants)
 
 
 def reference_scores(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
-    """Mean returns to read the data set's by; empty where there are none for this environment with these arguments."""
+    """Mean returns to compare a data set's with; empty if none are known for this environment with these arguments."""
     usual = gym.spec(env_id).kwargs
     options = {key: value for key, value in kwargs.items() if usual.get(key) != value}
     try:
@@ -180,7 +180,7 @@ def reference_scores(env_id: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 def merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """That of data sets put together: each of theirs, their tokenizer, and what all of them agree on.
+    """The provenance of merged data sets: that of each, their tokenizer, and the utterance limit if all have the same.
 
     Raises:
         DatasetError: they were recorded with different tokenizers.
@@ -199,11 +199,11 @@ def merged(provenances: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def read_provenance(folder: Path) -> dict[str, Any]:
-    """The ``provenance.json`` of a data set, held against its checksum where there is one.
+    """The ``provenance.json`` of a data set, compared with its checksum if there is one.
 
     Raises:
-        FileNotFoundError: where there is no such folder, or only an unfinished recording of it.
-        DatasetError: where it is missing, is not what was written, is no JSON object, or is of another format version.
+        FileNotFoundError: there is no such folder, or only its unfinished recording.
+        DatasetError: the file is missing, was changed, is not a JSON object, or is of another format version.
     """
     if not folder.is_dir():
         partial = folder.with_name(folder.name + ".partial")
@@ -238,14 +238,14 @@ _KINDS: dict[tuple[str, ...], type] = {
     ("tokenizer", "vocab_size"): int,
     ("tokenizer", "end_id"): int,
 }
-"""What readers rely on, where it is there; a provenance may hold any other facts."""
+"""The types of the facts that readers rely on if they are there. A provenance may hold any other facts."""
 
 
 def check_facts(found: Any, where: str) -> None:
-    """Refuses a provenance of another format version, or whose facts are no such facts.
+    """Refuses a provenance of another format version, or with facts of another type than readers expect.
 
     Raises:
-        DatasetError: naming ``where`` and the field.
+        DatasetError: the message names ``where`` and the field.
     """
     of = found.get("format_version") if isinstance(found, dict) else None
     if of != FORMAT_VERSION or isinstance(of, bool):

@@ -1,4 +1,4 @@
-"""What of a data set is sent to the hub: its files with their checksums, its page; no paths of this machine."""
+"""Selects the files of a data set that are sent to the hub, and takes the paths of this machine out of them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,27 @@ _FOLDERS = re.compile(r"""(?<![\w.~/\\:<-])(?:~|[A-Za-z]:)?[/\\](?:[^/\\\s"'`<>|
 
 @contextmanager
 def data_files(folder: Path) -> Iterator[dict[str, Path]]:
-    """The files of a data set to send, place -> file; those that are made for it are there as long as the block lasts.
+    """Gives the files of a data set to send: path in the repository -> file.
 
-    Of a path of this machine in a provenance or on a page, the last part is sent.
+    Some of these files are temporary; they are deleted when the block ends.
+    Of a path of this machine in a provenance or on a page, only the last part is sent.
 
     Raises:
-        ValueError: it has no checksums.
+        ValueError: the data set has no checksums.
     """
     with TemporaryDirectory() as made:
         yield _sent(folder, Path(made))
 
 
 def without_folders(value: Any) -> Any:
-    """A value of JSON in which absolute paths are names: of "/home/me/logs.csv" it keeps "logs.csv"."""
+    """A JSON value in which each absolute path is replaced by its last part: "/home/me/logs.csv" by "logs.csv"."""
     if isinstance(value, dict):
         return {key: without_folders(item) for key, item in value.items()}
     if isinstance(value, list):
         return [without_folders(item) for item in value]
     if not isinstance(value, str):
         return value
-    for kind in (PurePosixPath, PureWindowsPath):  # a whole text may have blanks in it
+    for kind in (PurePosixPath, PureWindowsPath):  # a text that is one path may have blanks in it
         if kind(value).is_absolute() and "\n" not in value:
             return kind(value).name
     return _FOLDERS.sub("", value)

@@ -1,7 +1,7 @@
-"""The Ray cluster that is running, or one of this machine's cores.
+"""Connects to the Ray cluster that is running, or starts one of this machine's cores.
 
-``ray start --head`` on one machine and ``ray start --address=...`` on the others make a cluster; ``RAY_ADDRESS`` names
-it where it is not this machine's own. All machines need the same version of this package.
+``ray start --head`` on one machine and ``ray start --address=...`` on the others make a cluster. ``RAY_ADDRESS`` names
+a cluster that this machine is not part of. All machines need the same version of this package.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from typing import Any
 
 INHERITED = ("LANG_ENVS_DATA", "HF_HUB_OFFLINE", "HF_HOME")
-"""variables of the environment that the workers need too"""
+"""environment variables that are passed on to the workers"""
 
 
 def connected(workers: int) -> Any:
-    """The package ray, connected.
+    """The package ``ray``, connected to a cluster.
 
     Args:
-        workers: cores to use where no cluster is running.
+        workers: the number of cores to use if no cluster is running.
 
     Raises:
         ValueError: ray is not installed.
@@ -47,7 +47,7 @@ def connected(workers: int) -> Any:
 
 @contextmanager
 def _own_signals() -> Iterator[None]:
-    """SIGTERM stays with whom it belongs to: Ray would end the process by it, without a word."""
+    """Restores the handler of SIGTERM after the block, because Ray's handler ends the process without a message."""
     before = signal.getsignal(signal.SIGTERM)
     yield
     if threading.current_thread() is threading.main_thread():

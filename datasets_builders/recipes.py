@@ -1,4 +1,4 @@
-"""The named data sets."""
+"""The recipes of the named data sets, and ``build``, which records one."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.vector import TokenVectorEnv
 
 _BLOCK_EPISODES = 4096
-_MANY = 2**62  # so many episodes that only the environment's size limits how many are played at once
+_MANY = 2**62  # a number of episodes that never limits how many are played at once
 
 
 @dataclass(frozen=True)

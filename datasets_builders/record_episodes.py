@@ -32,11 +32,11 @@ Observation = dict[str, NDArray[Any]]
 class RecordEpisodes:
     """Passes everything through and writes each finished episode to a new data set.
 
-    Around what ``gymnasium.make`` gives, at either level, it is a :class:`RecordOne`; around a vector of
-    ``gymnasium.make_vec``, in any autoreset mode, a :class:`RecordVector`. One environment is recorded several times as
-    fast as a vector of one. The rewards and infos are those that arrive here, also where a wrapper below changes them.
-    Episodes come in the order in which they end; log-probabilities are not known. Call :meth:`finish` (or ``close``) to
-    make the folder whole.
+    Around an environment of ``gymnasium.make``, at either level, it is a :class:`RecordOne`. Around a vector of
+    ``gymnasium.make_vec``, in any autoreset mode, it is a :class:`RecordVector`. One environment is recorded several
+    times as fast as a vector of one. The rewards and infos are recorded as they arrive here, so the changes of a
+    wrapper below are included. Episodes are written in the order in which they end. Log-probabilities are not known.
+    Call :meth:`finish` (or ``close``) to complete the folder.
 
     Example:
         >>> env = RecordEpisodes(gymnasium.make("Wordle-v0", level="utterance"), "data/mine", policy="mine")
@@ -44,15 +44,15 @@ class RecordEpisodes:
         >>> dataset = env.finish()
 
     Args:
-        env: what is played.
+        env: the environment, or the vector of environments.
         out: the folder to make.
-        policy: who plays, for ``info["policy"]``.
-        block_size: episodes that are written at once, and that an interruption may lose.
-        resume: whether the episodes of an interrupted recording are kept and added to; else they are an error.
+        policy: the name of the policy, for ``info["policy"]``.
+        block_size: number of episodes that are written at once, and that an interruption may lose.
+        resume: whether to continue an interrupted recording; otherwise one is an error.
 
     Raises:
-        TypeError: where ``env`` is no environment of this package.
-        FileExistsError: where ``out`` exists, or an unfinished recording of it and ``resume`` is False.
+        TypeError: ``env`` is not an environment of this package.
+        FileExistsError: ``out`` exists, or its unfinished recording exists and ``resume`` is False.
     """
 
     _log: EpisodeLog
@@ -67,16 +67,16 @@ class RecordEpisodes:
         return super().__new__(kind if cls is RecordEpisodes else cls)
 
     def finish(self) -> EpisodeDataset:
-        """Writes what is left, makes the folder whole and opens it; an episode that ends after that is an error.
+        """Writes the episodes that are left, completes the folder and opens it. No episode may end after that.
 
         Raises:
-            DatasetError: where no episode has ended; more can be played.
+            DatasetError: no episode has ended. More episodes can be played.
         """
         return self._log.finish()
 
 
 class RecordOne(RecordEpisodes, gym.Wrapper[Any, Any, Any, Any]):
-    """One environment; at the utterance level the record holds the tokens that were said and heard, as at the other."""
+    """Records one environment. At the utterance level too, the record holds the tokens that were said and heard."""
 
     def __init__(
         self,
@@ -92,20 +92,20 @@ class RecordOne(RecordEpisodes, gym.Wrapper[Any, Any, Any, Any]):
             raise TypeError(f"expected an environment of gymnasium.make with tokens or utterances, got {shown(env)}")
         self._played: TokenEnv | UtteranceEnv = played
         self._log = EpisodeLog(env, out, policy, block_size, resume, "RecordEpisodes")
-        self._length = 0  # tokens of the episode under way; 0 where there is none
-        self._acted: list[int] = []  # places of the agent's tokens
-        self._paid: list[int] = []  # places of the rewards
+        self._length = 0  # number of tokens of the current episode; 0 if there is none
+        self._acted: list[int] = []  # positions of the agent's tokens
+        self._paid: list[int] = []  # positions of the rewards
         self._rewards: list[float] = []
         self._info: dict[str, Any] = {}
         self._seed: int | None = None
         self._steps = 0
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
-        """Resets; an episode that was under way is not recorded.
+        """Resets the environment; an unfinished episode is not recorded.
 
         Raises:
-            ValueError: for a seed that the record's 64 bits do not hold, or what the environment refuses.
-            TypeError: what the environment refuses.
+            ValueError: the seed is 2**63 or more, or the environment refuses the arguments.
+            TypeError: the environment refuses the arguments.
         """
         own = seed_of(seed)
         if own is not None and own >= 2**63:
@@ -117,11 +117,12 @@ class RecordOne(RecordEpisodes, gym.Wrapper[Any, Any, Any, Any]):
         return found
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Steps, and records the episode where it ends.
+        """Steps, and records the episode if it ends.
 
         Raises:
-            ValueError: where no episode was begun through this wrapper, the recording is finished, or a wrapper below
-                paid or told what no record can hold. The episode under way is then left: reset to go on.
+            ValueError: no episode was begun through this wrapper, the recording is finished, or a wrapper below
+                returned a reward or an info that cannot be recorded. The current episode is then not recorded: call
+                ``reset`` to continue.
         """
         before, played = self._length, self._played
         if before == 0 or before != len(played.history):
@@ -164,7 +165,7 @@ class RecordOne(RecordEpisodes, gym.Wrapper[Any, Any, Any, Any]):
 
 
 class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
-    """A vector; an episode's seed is known where ``reset`` was given one, and null after an autoreset."""
+    """Records a vector. The seed of an episode is the one given to ``reset``; it is null after an autoreset."""
 
     def __init__(
         self,
@@ -185,22 +186,22 @@ class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
         self._rewards = np.zeros(shape, np.float32)  # [N, T]
         self._flat_actions, self._flat_rewards = self._is_action.reshape(-1), self._rewards.reshape(-1)  # [N * T] each
         self._length = np.zeros(env.num_envs, np.int64)  # [N]
-        self._first = np.arange(env.num_envs) * env.max_tokens  # [N] where a row starts in the flattened arrays
+        self._first = np.arange(env.num_envs) * env.max_tokens  # [N] where each row starts in the flattened arrays
         self._over = np.zeros(env.num_envs, np.bool_)  # [N]
         self._seeds: list[int | None] = [None] * env.num_envs
-        self._info: dict[str, NDArray[Any]] = {}  # key -> [N], what the task last said about a row
-        self._answered = np.zeros(env.num_envs, np.bool_)  # [N] whether it said anything
+        self._info: dict[str, NDArray[Any]] = {}  # key -> [N], the last info of the task for each row
+        self._answered = np.zeros(env.num_envs, np.bool_)  # [N] whether the task gave any info
         self._json: dict[tuple[Any, ...], str] = {}
         self._steps = 0
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Resets; episodes that were under way are not recorded.
+        """Resets the environments; unfinished episodes are not recorded.
 
         Raises:
-            ValueError: for a seed that the record's 64 bits do not hold, or what the environment refuses.
-            TypeError: what the environment refuses.
+            ValueError: a seed is 2**63 or more, or the environment refuses the arguments.
+            TypeError: the environment refuses the arguments.
         """
         seeds = seeds_of(seed, self.num_envs)
         if any(own is not None and own >= 2**63 for own in seeds):
@@ -218,8 +219,9 @@ class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
         """Steps, and records the episodes that end.
 
         Raises:
-            ValueError: where no episode was begun through this wrapper, the recording is finished, or a wrapper below
-                paid or told what no record can hold. The episodes under way are then left: reset to go on.
+            ValueError: no episode was begun through this wrapper, the recording is finished, or a wrapper below
+                returned a reward or an info that cannot be recorded. The current episodes are then not recorded: call
+                ``reset`` to continue.
         """
         if self._length.min() == 0:
             raise ValueError(_FROM_THE_BEGINNING)
@@ -256,9 +258,9 @@ class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
         self.env.close(**kwargs)
 
     def _check(self, rewards: Any, infos: dict[str, Any]) -> None:
-        """Refuses what no record can hold in the step that brings it; the environment itself gives none of it."""
+        """Refuses rewards and infos that cannot be recorded; only a wrapper below can return such values."""
         wrong = None
-        if not np.abs(rewards).max() <= _LARGEST:  # NaN is not either
+        if not np.abs(rewards).max() <= _LARGEST:  # also true for NaN
             with np.errstate(over="ignore"):
                 wrong = first_unfit(np.asarray(rewards, np.float32), "the reward")
         if wrong is None and not infos:
@@ -271,7 +273,7 @@ class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
                 wrong = first_unfit(known, f"info[{name!r}]")
         if wrong is not None:
             row, error = wrong
-            self._length[:] = 0  # what was recorded of the episodes under way lacks this step
+            self._length[:] = 0  # the current episodes lack this step, so they are dropped
             raise type(error)(f"step {self._steps} cannot be recorded: in row {row} {error}; a wrapper changed it")
 
     def _begin(self, rows: Rows) -> None:
@@ -308,7 +310,7 @@ class RecordVector(RecordEpisodes, gym.vector.VectorWrapper):
         self._log.add(episodes, self._infos(rows))
 
     def _infos(self, rows: Rows) -> list[str]:
-        """The info of each of ``rows`` as JSON; equal ones are made once."""
+        """The info of each of ``rows`` as JSON; equal infos are encoded once."""
         columns = [self._answered[rows].tolist(), *(values[rows].tolist() for values in self._info.values())]
         found = []
         for facts in zip(*columns, strict=True):

@@ -1,4 +1,4 @@
-"""Recording whole episodes: in blocks, so that an interrupted recording goes on where it stopped, to the same bytes."""
+"""Records episodes in blocks, so that an interrupted recording resumes where it stopped and produces the same bytes."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 NUM_ENVS = 512
-"""Episodes played at once where an environment is made here."""
+"""The number of episodes that are played at once in an environment that is made here."""
 
 
 def first_seed(seed: int) -> int:
-    """The seed of a recording's first episode; recordings of other seeds share none of theirs.
+    """The seed of a recording's first episode; two recordings with different seeds share no episode seed.
 
     Raises:
-        ValueError: where ``seed`` is none of :data:`lang_envs.seeds.RECORDING`.
-        TypeError: where it is no integer.
+        ValueError: ``seed`` is outside of the range of :data:`lang_envs.seeds.RECORDING`.
+        TypeError: ``seed`` is not an integer.
     """
     return RECORDING.first(seed)
 
@@ -49,23 +49,23 @@ def write_blocks(
     progress: bool = True,
     workers: Workers | None = None,
 ) -> EpisodeDataset:
-    """Writes blocks until there are ``episodes`` of them, and resumes where an earlier run of the same was interrupted.
+    """Writes blocks until there are ``episodes`` episodes. It resumes an interrupted run of the same recording.
 
-    Memory is bounded by one file (128 MB) and one block, with workers two for each.
+    Memory is bounded by one file (128 MB) and one block, or with workers by two blocks for each worker.
 
     Args:
         block: makes block k; a pure function of k.
-        episodes: exactly so many are written; the last block is cut.
+        episodes: the exact number of episodes to write; the last block is cut.
         out: the folder to make.
-        provenance: of ``provenance_of``; a partial folder with another one is refused.
-        tokenizer: the one the episodes are written in.
-        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
-        workers: who makes the blocks, where this process does not; the bytes are the same.
+        provenance: from ``provenance_of``; a partial folder with another provenance is refused.
+        tokenizer: the tokenizer of the episodes.
+        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        workers: the processes that make the blocks; None: this process makes them. The bytes are the same.
 
     Raises:
-        ValueError: where fewer than 1 episode is asked for, a block is empty, or a worker is killed.
-        FileExistsError: where ``out`` exists.
-        OSError: where the disk is full; what was written stays and is resumed.
+        ValueError: ``episodes`` is below 1, a block is empty, or a worker is killed.
+        FileExistsError: ``out`` exists.
+        OSError: the disk is full; the complete files stay, and the same call resumes.
     """
     if episodes < 1:
         raise ValueError(f"a recording needs at least 1 episode, {episodes} were asked for")
@@ -112,18 +112,18 @@ def record(
     workers: int = 1,
     executor: Executor = "processes",
 ) -> EpisodeDataset:
-    """Plays ``episodes`` episodes and writes them to a new folder; asked again after an interruption, it goes on.
+    """Plays episodes and writes them to a new folder. After an interruption, the same call resumes.
 
     Args:
         env: a vector environment, or the id of one.
-        policy: who plays; noted in ``provenance.json`` and in each episode's ``info["policy"]``.
-        episodes: how many. Episode i is played from the seed ``first_seed(seed) + i``.
-        out: the folder to make; until it is whole it is called ``<out>.partial``.
+        policy: the policy that plays; recorded in ``provenance.json`` and in each episode's ``info["policy"]``.
+        episodes: the number of episodes. Episode i is played from the seed ``first_seed(seed) + i``.
+        out: the folder to make; until it is complete it is called ``<out>.partial``.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
-        block_size: episodes that an interruption may lose.
-        progress: whether to say how far it is, on standard error (``datasets_builders.progress``).
-        workers: processes that play, each with copies of its own of the environment and the policy, which must be of a
-            kind that can be pickled. The bytes are those of one process.
+        block_size: number of episodes that an interruption may lose.
+        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        workers: number of processes that play, each with its own copies of the environment and the policy, which must
+            be picklable. The bytes do not depend on it.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
 
     Raises:
@@ -144,7 +144,7 @@ def record(
 
 @dataclass(frozen=True)
 class _Playing:
-    """What is recorded: one policy in one environment, from consecutive seeds."""
+    """Makes the blocks of a recording of one policy in one environment, from consecutive seeds."""
 
     env: str | TokenVectorEnv
     policy: Policy
@@ -166,7 +166,7 @@ class _Playing:
 
 
 def make_env(env_id: str, episodes: int = NUM_ENVS, **options: Any) -> TokenVectorEnv:
-    """The native vector environment of an id, with no more rows than there are episodes to play."""
+    """The native vector environment of an id, with at most as many rows as there are episodes to play."""
     return language_vec(env_id, max(1, min(NUM_ENVS, episodes)), **options)
 
 

@@ -30,7 +30,7 @@ def comments(env: TokenVectorEnv, seed: int) -> Block:
         ValueError: the environment belongs to another task.
     """
     first, logged, limit = first_seed(seed), _logged(env), env.task.max_utterance_tokens
-    policy = Commenter(_task(env))  # never asked: every comment is replayed
+    policy = Commenter(_task(env))  # never called, because every comment is replayed
 
     def block(k: int) -> Iterator[Episode]:
         some = logged[k * _BLOCK_EPISODES : (k + 1) * _BLOCK_EPISODES]

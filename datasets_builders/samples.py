@@ -24,7 +24,7 @@ from lang_envs.utterances import spell
 from lang_envs.vector import TokenVectorEnv
 
 HUMAN = "human"
-_BLOCK_EPISODES = 1024  # about so many to a block: samples of a large model are dear, and an interruption loses one
+_BLOCK_EPISODES = 1024  # approximate; few, because an interruption loses a block and samples of a large model are slow
 
 
 @runtime_checkable
@@ -140,7 +140,7 @@ def record_samples(
     """
     block, there_are = samples(env, seed, sampling), size(env, sampling)
     if episodes is None and there_are is None:
-        raise ValueError(f"{type(env.task).__name__} has no end of contexts: say how many episodes to record")
+        raise ValueError(f"the contexts of {type(env.task).__name__} have no end: say how many episodes to record")
     if episodes is not None and there_are is not None and episodes > there_are:
         raise ValueError(f"there are {there_are} episodes of this kind, {episodes} were asked for")
     facts = provenance_of(
@@ -231,7 +231,7 @@ def _grouped(
     temperature: float | None,
 ) -> list[list[Episode]]:
     """Plays ``starts``; the first ``counts[0]`` belong to one context, and so on."""
-    episodes = iter(list(rollout(env, policy, starts)))  # all of them: the environment is one rollout's at a time
+    episodes = iter(list(rollout(env, policy, starts)))  # a list: only one rollout at a time may use the environment
     groups = [[next(episodes) for _ in range(count)] for count in counts]
     for group in groups:
         for number, episode in enumerate(group):

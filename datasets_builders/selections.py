@@ -1,4 +1,4 @@
-"""Which episodes of a data set are taken: those with some numbers, the best, or random parts."""
+"""Selects episodes of a data set: by their numbers, the best ones, or random parts."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _ROUNDING = 1e-6  # of float32: a reward of -0.1 is recorded as -0.10000000149
 
 
 def positions(indices: ArrayLike, count: int) -> NDArray[np.int64]:
-    """Numbers from -count to count - 1 as positions from 0 on: [n] -> [n].
+    """Turns indices from -count to count - 1 into positions from 0 to count - 1: [n] -> [n].
 
     Raises:
-        IndexError: one is out of range.
-        TypeError: they are not integers.
+        IndexError: an index is out of range.
+        TypeError: the indices are not integers.
     """
     asked = np.asarray(indices)
     if asked.dtype.kind not in "iu" and asked.size:
@@ -30,18 +30,19 @@ def positions(indices: ArrayLike, count: int) -> NDArray[np.int64]:
 
 
 def best(returns: NDArray[np.float64], min_return: float | None, top_fraction: float | None) -> NDArray[np.int64]:
-    """The positions of the episodes of at least ``min_return``, of those the best ``top_fraction``.
+    """The positions of the episodes with a return of at least ``min_return``, and of those the best ``top_fraction``.
 
     Args:
-        returns: of the episodes [B].
-        min_return: None takes all.
-        top_fraction: None takes all; of equal returns the earlier episode counts as better.
+        returns: the returns of the episodes [B].
+        min_return: the smallest return; None takes all episodes.
+        top_fraction: the fraction that is taken, in (0, 1]; None takes all. Of equal returns the earlier episode counts
+            as better.
 
     Returns:
         Positions in ascending order [n].
 
     Raises:
-        ValueError: nothing is left, or the fraction is not in (0, 1].
+        ValueError: no episode is left, or the fraction is not in (0, 1].
     """
     kept = np.arange(len(returns))
     if min_return is not None:
@@ -58,12 +59,12 @@ def best(returns: NDArray[np.float64], min_return: float | None, top_fraction: f
 
 
 def parts(count: int, sizes: Sequence[float] | Sequence[int], seed: int) -> list[NDArray[np.int64]]:
-    """Random positions for each part, in ascending order, none in two parts.
+    """Random positions for each part, in ascending order; no position is in two parts.
 
     Args:
-        count: of the episodes.
-        sizes: fractions of the whole, or numbers of episodes where all are integers.
-        seed: of the order that parts are cut from.
+        count: number of episodes.
+        sizes: fractions of the whole, or numbers of episodes if all are integers.
+        seed: seed of the random order that is cut into parts.
 
     Raises:
         ValueError: a part is empty, or there are not enough episodes.

@@ -13,7 +13,7 @@ from lang_envs.vector import TokenVectorEnv
 
 DESKS = {"guesser": guesser, "hasty": hasty, "any-act": any_act, "expert": expert}
 SHARES = (0.45, 0.45, 0.1, 0.0)
-"""share of each of ``DESKS``: by default no desk serves well from the first turn to the last"""
+"""share of each of ``DESKS``; with these shares no desk serves well from the first turn to the last"""
 _BLOCK_EPISODES = 512
 
 

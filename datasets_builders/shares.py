@@ -46,15 +46,22 @@ def shared(
 def in_turn(
     env: TokenVectorEnv, policies: Sequence[tuple[str, Policy]], starts: Sequence[Any], drawn: Sequence[int]
 ) -> Iterator[Episode]:
-    """The episodes of the starts, each by the policy whose place was drawn for it, played some hundreds at a time.
+    """One episode from each start, in order, played by the policy that was drawn for it.
 
-    Who takes fewer has fewer played. The episodes do not depend on how many are played at once.
+    256 episodes are played at a time, so a caller that stops early does not wait for all of them. The episodes do not
+    depend on how many are played at a time.
+
+    Args:
+        env: the environment to play in.
+        policies: the policies with their names in the log.
+        starts: [n] a start for each episode.
+        drawn: [n] for each episode the index of its policy in ``policies``.
     """
     pairs = list(zip(starts, drawn, strict=True))
     for begin in range(0, len(pairs), _AT_ONCE):
         part = pairs[begin : begin + _AT_ONCE]
         own = [
-            iter(list(played(env, policy, [start for start, d in part if d == i], name)))  # one rollout at a time
+            iter(list(played(env, policy, [start for start, d in part if d == i], name)))  # a list: one rollout at once
             for i, (name, policy) in enumerate(policies)
         ]
         yield from (next(own[i]) for _, i in part)

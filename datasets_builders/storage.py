@@ -1,4 +1,4 @@
-"""How episodes lie on disk: one Arrow row an episode, rewards and log-probabilities one per action token.
+"""Packs episodes into Arrow: one row per episode, with one reward and one log-probability per action token.
 
 A Wordle game takes about 290 bytes: a byte a token, a bit a token for ``is_action``, four bytes an action.
 """
@@ -26,14 +26,14 @@ class DatasetError(ValueError):
 
 
 def schema(vocab_size: int) -> pa.Schema:
-    """The columns of a data set, its tokens in the narrowest integers that hold ``vocab_size`` ids."""
+    """The columns of a data set; tokens are the narrowest integers that hold ``vocab_size`` ids."""
     token = pa.uint8() if vocab_size <= 2**8 else pa.uint16() if vocab_size <= 2**16 else pa.int32()
     types = (pa.list_(token), pa.list_(pa.bool_()), pa.list_(pa.float32()), pa.list_(pa.float32()))
     return pa.schema(list(zip(COLUMNS, (*types, pa.bool_(), pa.bool_(), pa.int64(), pa.string()), strict=True)))
 
 
 def schema_of(provenance: dict[str, Any]) -> pa.Schema:
-    """The columns for the tokenizer that ``provenance`` names; 32-bit tokens where it names none."""
+    """The columns for the tokenizer that ``provenance`` names; with 32-bit tokens if it names none."""
     return schema((provenance.get("tokenizer") or {}).get("vocab_size", 2**31))
 
 
@@ -50,7 +50,7 @@ def _feature(kind: pa.DataType) -> dict[str, Any]:
 
 
 def to_json(info: dict[str, Any]) -> str:
-    """The facts of an episode but its seed, as compact JSON with sorted keys (so that equal facts are equal bytes)."""
+    """The facts of an episode except its seed, as compact JSON with sorted keys; equal facts give equal bytes."""
     facts = {key: value for key, value in info.items() if key != "seed"}
     try:
         return json.dumps(facts, separators=(",", ":"), sort_keys=True, allow_nan=False, default=_plain)
@@ -71,11 +71,11 @@ def encode(episodes: Episodes, columns: pa.Schema, infos: Sequence[str] | None =
 
     Args:
         episodes: B episodes.
-        columns: of :func:`schema`.
-        infos: B JSON texts, where they are already made; by default they are made from ``episodes.info``.
+        columns: the columns, from :func:`schema`.
+        infos: B JSON texts, if they are already made; by default they are made from ``episodes.info``.
 
     Raises:
-        ValueError: where a token does not fit the column's integers, or an info is not JSON-able.
+        ValueError: a token does not fit the column's integers, or an info is not JSON-able.
     """
     token = columns.field("tokens").type.value_type.to_pandas_dtype()
     low, high = (episodes.tokens.min(), episodes.tokens.max()) if len(episodes.tokens) else (0, 0)
@@ -106,7 +106,7 @@ def _lists(offsets: NDArray[np.int64], values: pa.Array) -> pa.ListArray:
 def _logprob_lists(
     logprobs: NDArray[np.float32] | None, acted: NDArray[np.bool_], offsets: NDArray[np.int64]
 ) -> pa.ListArray:
-    """One list an episode; null where none of its actions has a log-probability."""
+    """One list per episode; null if none of its actions has a log-probability."""
     count = len(offsets) - 1
     if logprobs is None:
         return pa.nulls(count, pa.list_(pa.float32()))
@@ -120,7 +120,7 @@ def _logprob_lists(
 
 
 def write_arrow(path: Path, batches: Iterable[pa.RecordBatch], columns: pa.Schema) -> None:
-    """Writes an Arrow stream; the file is whole wherever it is seen."""
+    """Writes an Arrow stream; no reader sees half a file."""
     with (
         replacing(path) as temporary,
         pa.OSFile(str(temporary), "wb") as sink,
@@ -131,10 +131,10 @@ def write_arrow(path: Path, batches: Iterable[pa.RecordBatch], columns: pa.Schem
 
 
 def read_arrow(path: Path) -> list[pa.RecordBatch]:
-    """The record batches of a file, mapped and not read.
+    """The record batches of a file, mapped into memory and not read.
 
     Raises:
-        DatasetError: where the file is cut short or is no Arrow stream.
+        DatasetError: the file is cut short or is not an Arrow stream.
     """
     batches: list[pa.RecordBatch] = []
     try:
@@ -143,7 +143,7 @@ def read_arrow(path: Path) -> list[pa.RecordBatch]:
             stream.schema.names  # noqa: B018  # decodes them, which may fail
             while True:
                 batch = stream.read_next_batch()
-                batch.validate()  # that the columns are as long as they say; what is in them, Chunk checks
+                batch.validate()  # checks the lengths of the columns; Chunk checks their content
                 batches.append(batch)
     except StopIteration:
         return batches

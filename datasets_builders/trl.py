@@ -1,16 +1,17 @@
-"""The text formats of TRL's trainers (https://huggingface.co/docs/trl/dataset_formats), as JSON lines.
+"""Exports episodes in the text formats of TRL's trainers (https://huggingface.co/docs/trl/dataset_formats).
 
 ``sft``         {"prompt", "completion", "reward"}: one line for each utterance of the agent
 ``preference``  {"prompt", "chosen", "rejected", "score_chosen", "score_rejected"}: one line for each context, its best
                 and its worst answer by return
 
-Each is written as plain text, just as the agent reads and says it, or as chat messages. The trainers ignore the columns
-of numbers, and ``datasets.load_dataset("json", data_files=path)`` reads the files.
+The files are JSON lines. Each format is written as plain text, exactly as the agent reads and says it, or as chat
+messages. The trainers ignore the columns of numbers, and ``datasets.load_dataset("json", data_files=path)`` reads the
+files.
 
-``EpisodeDataset.from_rows`` reads them, plain text with ``Options(plain=True)``. Text is not tokens: what comes back is
-spelled by the tokenizer anew. A file that is read and written again is the same file. An episode of one utterance comes
-back with its tokens and its reward, but without its info and what was said after it, unless it was drawn with another
-spelling of its text (``respelled`` counts these) or cut before its end.
+``EpisodeDataset.from_rows`` reads them too; for plain text pass ``Options(plain=True)``. The tokenizer then tokenizes
+the text again. A file that is read and written again stays the same. An episode of one utterance keeps its tokens and
+its reward, but loses its info and what was said after the utterance. Two kinds of episodes get other tokens: those
+whose tokens are not the tokenizer's own for that text (``respelled`` counts these), and those cut before their end.
 """
 
 from __future__ import annotations
@@ -41,13 +42,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written, and what was not.
+    """Counts of what was written and what was left out.
 
     Attributes:
         rows: lines of the file.
-        respelled: texts that the tokenizer spells with other tokens than were said.
-        ties: contexts whose answers all have the same return; left out.
-        alone: contexts with one answer only; left out.
+        respelled: texts for which the tokenizer gives other tokens than the agent's.
+        ties: contexts that were left out because all their answers have the same return.
+        alone: contexts that were left out because they have only one answer.
     """
 
     rows: int
@@ -57,15 +58,15 @@ class Exported:
 
 
 def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = False) -> Exported:
-    """Writes every utterance of the agent with all that came before it; filter the episodes first, if at all.
+    """Writes every utterance of the agent with all that came before it. To select episodes, filter the data set first.
 
     Args:
         dataset: episodes with their tokenizer.
-        path: of the file.
-        chat: write messages, for episodes whose tokenizer has a chat template (``lang_envs.markup``).
+        path: the file to write.
+        chat: whether to write messages; the tokenizer must have a chat template (``lang_envs.markup``).
 
     Raises:
-        ValueError: where ``chat`` is asked for and the tokenizer has no chat template to read turns by.
+        ValueError: ``chat`` is true and the tokenizer has no chat template.
     """
     text, limit = _Text(dataset.tokenizer(), chat), dataset.provenance.get("max_utterance_tokens")
 
@@ -82,18 +83,18 @@ def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = F
 
 
 def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = False) -> Exported:
-    """Writes the best and the worst answer to each context, by return; of equals the first.
+    """Writes the answers with the highest and the lowest return to each context; of equal returns, the first answer.
 
-    Episodes belong together where they open with the same tokens and have the same ``info["context"]``, if any.
+    Two episodes have the same context if they open with the same tokens and have the same ``info["context"]``, if any.
 
     Args:
-        dataset: episodes of one utterance each, several to a context (see :mod:`datasets_builders.samples`).
-        path: of the file.
-        chat: write messages, for episodes of a text task.
+        dataset: episodes of one utterance each, several for a context (see :mod:`datasets_builders.samples`).
+        path: the file to write.
+        chat: whether to write messages; the tokenizer must have a chat template (``lang_envs.markup``).
 
     Raises:
-        ValueError: for an episode of several utterances or none, or, where ``chat`` is asked for, a tokenizer without a
-            chat template.
+        ValueError: an episode has several utterances or none, or ``chat`` is true and the tokenizer has no chat
+            template.
     """
     text = _Text(dataset.tokenizer(), chat)
     limit = dataset.provenance.get("max_utterance_tokens")
@@ -121,7 +122,7 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
 
 
 class _Text:
-    """Episodes as text or as messages; counts what the tokenizer would spell in another way."""
+    """Writes episodes as text or as messages; counts the texts for which the tokenizer gives other tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, chat: bool) -> None:
         self.tokenizer, self.chat, self.respelled = tokenizer, chat, 0
@@ -134,13 +135,13 @@ class _Text:
             )
 
     def prompt(self, episode: Episode, start: int) -> str | list[dict[str, str]]:
-        """What is read before token ``start``."""
+        """What the agent reads before token ``start``."""
         if self.chat and self.markup:
             return to_json(self.markup.read(episode.tokens[:start]))
         return transcripts(self.tokenizer, [episode.tokens[:start]])[0]
 
     def completion(self, episode: Episode, said: slice) -> str | list[dict[str, str]]:
-        """What is said in the tokens ``said``."""
+        """What the agent says in the tokens ``said``."""
         tokens = episode.tokens[said]
         ended = tokens[-1] == self.end_id
         text = decode(self.tokenizer, [tokens[: len(tokens) - ended]])[0]

@@ -1,4 +1,4 @@
-"""Record batches as numpy views of their buffers, checked once, gathered without a loop over episodes or tokens."""
+"""Views record batches as numpy arrays, checks them once, and gathers episodes without a loop over them."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def _bits(array: pa.BooleanArray) -> Bits:
 
 
 def _items(buffer: pa.Buffer, dtype: Any, first: int, count: int) -> NDArray[Any]:
-    """So many values of a buffer, which may be longer and of any length."""
+    """``count`` values of a buffer from position ``first`` on; the buffer may be longer."""
     return np.frombuffer(buffer, dtype, count, first * np.dtype(dtype).itemsize)
 
 
 def _flat(array: pa.ListArray) -> tuple[NDArray[np.int32], pa.Array]:
-    """Offsets [B + 1] from 0 and the values they point into, without copying where the array was not sliced."""
+    """Offsets [B + 1] from 0 and the values that they point into; nothing is copied unless the array was sliced."""
     buffer = array.buffers()[1]
     if not len(array) or buffer is None:
         return np.zeros(len(array) + 1, np.int32), array.values
@@ -85,8 +85,7 @@ class Chunk:
         """Views of a record batch.
 
         Raises:
-            DatasetError: where columns are missing, of another type, or contradict one another; ``where`` names
-                the file.
+            DatasetError: columns are missing, of another type, or contradict one another; the message names ``where``.
         """
         _check_types(batch, where)
         column = {name: batch.column(name) for name in COLUMNS}
@@ -149,15 +148,15 @@ class Chunk:
         )
 
     def check_episodes(self, where: str, vocab_size: int | None, first: int = 0) -> None:
-        """What :class:`~lang_envs.episode.Episode` asks of its fields, of all episodes at once.
+        """Makes the checks of :class:`~lang_envs.episode.Episode` for all episodes at once.
 
         Args:
-            where: what is named in an error.
-            vocab_size: of the tokenizer, where there is one.
-            first: the number of the first episode.
+            where: the name of the file for errors.
+            vocab_size: the tokenizer's number of tokens; None if there is no tokenizer.
+            first: the number of the first episode, for errors.
 
         Raises:
-            DatasetError: naming the episode and the field.
+            DatasetError: an episode contradicts itself; the message names the episode and the field.
         """
         try:
             self.batch.validate(full=True)
@@ -198,7 +197,7 @@ class Chunk:
                 )
 
     def _no_object(self) -> int | None:
-        """The first info that is no JSON object."""
+        """The position of the first info that is not a JSON object; None if there is none."""
         for start in range(0, len(self), _CHECKED_AT_ONCE):
             infos = self.batch.column("info").slice(start, _CHECKED_AT_ONCE).dictionary_encode()  # parse each text once
             wrong = np.array([not _is_object(text) for text in infos.dictionary.to_pylist()], np.bool_)
@@ -226,12 +225,12 @@ def _is_object(text: str) -> bool:
 
 
 def _first(bad: NDArray[np.bool_]) -> int | None:
-    """The first place that is bad."""
+    """The first position where ``bad`` is true; None if there is none."""
     return int(bad.argmax()) if bad.any() else None
 
 
 def _first_outside(values: NDArray[Any], low: float, high: float, or_nan: bool = False) -> int | None:
-    """The first of ``values`` that does not lie between two bounds; none is copied where all do."""
+    """The position of the first value outside of [low, high]; None if there is none. Nothing is copied in that case."""
     least, most = (np.fmin, np.fmax) if or_nan else (np.minimum, np.maximum)
     if not len(values) or (least.reduce(values) >= low and most.reduce(values) <= high):
         return None
@@ -269,7 +268,7 @@ def _check_types(batch: pa.RecordBatch, where: str) -> None:
 
 
 def _check_offsets(where: str, field: str, offsets: NDArray[np.int32], size: int, shortest: int = 0) -> None:
-    """Lengths are not negative and end inside the values."""
+    """Checks that lengths are at least ``shortest`` and that the offsets end inside the ``size`` values."""
     bad = np.flatnonzero((np.diff(offsets) < shortest) | (offsets[1:] > size) | (offsets[:-1] < 0))
     if len(bad):
         start, stop = offsets[bad[0]], offsets[bad[0] + 1]
@@ -291,7 +290,7 @@ def _check_equal(
 
 
 def running(lengths: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each of some lengths [n] begins when they are laid one after another, and where the last ends [n + 1]."""
+    """The offsets [n + 1] of n consecutive runs with these lengths [n]: where each begins, and where the last ends."""
     offsets = np.empty(len(lengths) + 1, np.int64)
     offsets[0] = 0
     lengths.cumsum(dtype=np.int64, out=offsets[1:])
@@ -299,7 +298,7 @@ def running(lengths: NDArray[Any]) -> NDArray[np.int64]:
 
 
 def spread(starts: NDArray[Any], offsets: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The positions from ``starts[b]`` on, of all b one after another; those of b begin at ``offsets[b]``."""
+    """The positions of all runs b in one array: run b starts at ``starts[b]``, and its positions at ``offsets[b]``."""
     positions = (starts - offsets[:-1]).repeat(offsets[1:] - offsets[:-1])
     positions += np.arange(len(positions))
     return positions

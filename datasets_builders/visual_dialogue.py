@@ -80,7 +80,7 @@ class _Nobody:
 
 
 def _blocks(env: TokenVectorEnv) -> list[range]:
-    """The images of each block: so few that their ranks among all images fit in memory."""
+    """The images of each block: few enough that their ranks among all images fit in memory."""
     world = _task(env).world
     if not isinstance(world, VisdialWorld):
         raise ValueError(
@@ -94,7 +94,7 @@ def _asked(env: TokenVectorEnv, contexts: range) -> dict[int, list[NDArray[np.in
     """The questions [tokens] about each image until its dialogue ends; dialogues without an end are left out."""
     task = _task(env)
     assert isinstance(task.world, VisdialWorld)  # as _blocks has seen
-    rng = np.random.default_rng(0)  # the task is random only in its starting point
+    rng = np.random.default_rng(0)  # only the task's starting point is random, and it is given here
     states: dict[int, VisualDialogueState] = {}
     said: dict[int, list[NDArray[np.int32]]] = {}
     for context in contexts:

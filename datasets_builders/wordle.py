@@ -16,7 +16,7 @@ from lang_envs.rollout import Start
 from lang_envs.tasks.wordle import Wordle
 from lang_envs.vector import TokenVectorEnv
 
-_BLOCK_GAMES = 4096  # about so many to a block
+_BLOCK_GAMES = 4096  # approximate
 
 
 def expert(env: TokenVectorEnv, seed: int) -> Block:
@@ -63,7 +63,7 @@ def trap(env: TokenVectorEnv, seed: int, n_adversarial: int = 5, n_suboptimal: i
             for seed, said in zip(seeds, openings, strict=True)
         ]
         lost = played(env, players[1], (start for own in branches for start in own), "adversarial")
-        adversarial = iter(list(lost))  # the environment is one rollout's at a time
+        adversarial = iter(list(lost))  # a list: only one rollout at a time may use the environment
         middling = (seed + 1 + n_adversarial + i for seed in seeds for i in range(n_suboptimal))
         suboptimal = played(env, players[2], middling, "suboptimal")
         for game, own in zip(experts, branches, strict=True):

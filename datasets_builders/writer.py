@@ -1,7 +1,7 @@
-"""The folder of a data set in the making: blocks that are whole or absent, few large files, renamed when done.
+"""Recording: writes the folder of a data set block by block, and renames the folder when it is complete.
 
-While it is made, the folder is called ``<out>.partial``; ``block_files`` says how it holds episodes. Every file is
-written under a temporary name and renamed, so whatever interrupts the recording, what has a proper name is whole.
+Until then the folder is called ``<out>.partial``; ``block_files`` says how it holds episodes. Every file is written
+under a temporary name and then renamed. So a file with a proper name is whole, whatever interrupts the recording.
 """
 
 from __future__ import annotations
@@ -29,29 +29,30 @@ from datasets_builders.views import Chunk
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_COMMENTED = ("README.md",)  # may be edited: nothing reads it back
+_COMMENTED = ("README.md",)  # people may edit it, because no code reads it back
 KEPT = "{episodes} episodes are safe in {partial}"
 
 
 class Recording:
-    """Collects blocks of episodes in ``<out>.partial`` and renames it to ``out`` when they are all there.
+    """Collects blocks of episodes in ``<out>.partial`` and renames the folder to ``out`` when all are there.
 
     Attributes:
-        episodes: how many are safely on disk.
+        episodes: number of episodes that are on disk.
 
     Args:
-        out: the finished folder; must not exist.
-        provenance: what every run of the same recording has in common; an existing partial folder must have the same.
-        columns: of ``storage.schema``.
-        tokenizer: saved beside the episodes; None where there is none.
-        resume: whether an existing partial folder is continued; else it is an error.
-        copy: what is written is at hand elsewhere. Until it is whole the folder is called ``<out>.copying``, and what
-            is left of a copy that was stopped is deleted, as no recording ever is.
-        advice: what to do about a full disk; may name ``{episodes}`` and ``{partial}``.
+        out: the finished folder; it must not exist.
+        provenance: facts that are equal in every run of the same recording; an existing partial folder must have the
+            same.
+        columns: the columns, from ``storage.schema``.
+        tokenizer: saved beside the episodes; None if there is none.
+        resume: whether an existing partial folder is continued; otherwise it is an error.
+        copy: whether the episodes also exist elsewhere. If so, the folder is called ``<out>.copying`` until it is
+            complete, and the rest of an interrupted copy is deleted. An interrupted recording is never deleted.
+        advice: what to do about a full disk; may contain ``{episodes}`` and ``{partial}``.
 
     Raises:
-        FileExistsError: where ``out`` exists, or its partial folder does and ``resume`` is False.
-        DatasetError: where the partial folder belongs to another recording, or is damaged.
+        FileExistsError: ``out`` exists, or its partial folder exists and ``resume`` is False.
+        DatasetError: the partial folder belongs to another recording, or is damaged.
     """
 
     def __init__(
@@ -78,7 +79,7 @@ class Recording:
             raise
 
     def _begin(self, resume: bool, copy: bool) -> None:
-        """Makes the partial folder, or takes up what is in it."""
+        """Makes the partial folder, or continues the one that exists."""
         if self.out.exists():
             raise FileExistsError(
                 f"{self.out} exists and is never overwritten: choose another folder, or delete it first"
@@ -97,7 +98,7 @@ class Recording:
             self._take_up()
 
     def _take_up(self) -> None:
-        """Begins, or goes on where an earlier run was stopped."""
+        """Begins the recording, or resumes it where an earlier run stopped."""
         if (self.partial / "provenance.json").exists():
             self._check_same()
         else:
@@ -105,19 +106,19 @@ class Recording:
             self._write_json("provenance.json", self.provenance)
         self._blocks = BlockFiles(self.partial, self.columns)
         self.episodes = sum(len(batch) for _, batch in self._blocks.batches())
-        self._blocks.join_when_full()  # the interrupted run may have died just before
+        self._blocks.join_when_full()  # the earlier run may have stopped just before it joined the files
 
     @property
     def next_block(self) -> int:
-        """The first block that is not on disk."""
+        """The number of the first block that is not on disk."""
         return self._blocks.next
 
     def append(self, batch: pa.RecordBatch) -> None:
         """Writes the next block.
 
         Raises:
-            OSError: where the disk is full; the blocks before stay, and the recording can be resumed. Where the folder
-                was deleted or replaced.
+            OSError: the disk is full; the earlier blocks stay, and the recording can be resumed. Or the folder was
+                deleted or replaced.
         """
         with self._clear_when_full():
             self._check_place()
@@ -126,14 +127,14 @@ class Recording:
             self._blocks.join_when_full()
 
     def finish(self, facts: Mapping[str, Any] | None = None) -> Path:
-        """Joins what is left, writes the card and everything else a reader needs, and renames the folder.
+        """Joins the small files, writes the card and everything else a reader needs, and renames the folder.
 
         Args:
-            facts: of the provenance, as are known only now.
+            facts: facts for the provenance that are known only at the end.
 
         Raises:
-            DatasetError: where there is no episode.
-            OSError: where the disk is full; the recording can be resumed. Where the folder was deleted or replaced.
+            DatasetError: there is no episode.
+            OSError: the disk is full; the recording can be resumed. Or the folder was deleted or replaced.
         """
         if not self.episodes:
             self.discard()
@@ -158,13 +159,13 @@ class Recording:
         return self.out
 
     def close(self) -> None:
-        """Lets go of the folder; what was not finished stays to be resumed."""
+        """Releases the claim on the folder; an unfinished recording stays and can be resumed."""
         if self._place is not None:
             self._place.close()
         self._claim.release()
 
     def discard(self) -> None:
-        """Deletes the unfinished folder, unless it was let go of: by then it may be another's."""
+        """Deletes the unfinished folder, unless its claim was released: another process may then be writing it."""
         if self._claim.held:
             shutil.rmtree(self.partial, ignore_errors=True)
             self.close()
@@ -215,7 +216,7 @@ class Recording:
             self._place.check()
 
     def _clear(self, pattern: str) -> None:
-        """Deletes what an interruption left; what tells that the folder is ours goes last."""
+        """Deletes what an interruption left; the files that mark the folder as a recording are deleted last."""
         for stray in sorted(self.partial.glob(pattern), key=lambda path: path.name == "provenance.json"):
             if stray.is_dir() and not stray.is_symlink():
                 shutil.rmtree(stray)
@@ -224,7 +225,7 @@ class Recording:
 
     @contextmanager
     def _clear_when_full(self) -> Iterator[None]:
-        """Turns the failure to write into words; what was whole before stays whole."""
+        """Deletes half-written files after an error, and raises an error with ``advice`` if the disk is full."""
         try:
             yield
         except OSError as error:
@@ -241,11 +242,11 @@ def write_copy(
     columns: pa.Schema,
     tokenizer: PreTrainedTokenizerFast | None,
 ) -> Path:
-    """Writes episodes that are at hand elsewhere to a new folder, whole or not at all; arguments as ``Recording``'s.
+    """Writes episodes that exist elsewhere to a new folder, all or none; the arguments are those of ``Recording``.
 
     Raises:
-        FileExistsError: where the folder exists.
-        OSError: where the disk is full.
+        FileExistsError: the folder exists.
+        OSError: the disk is full.
     """
     advice = "make room and save again"
     recording = Recording(out, provenance, columns, tokenizer, resume=False, advice=advice, copy=True)
@@ -253,17 +254,17 @@ def write_copy(
         for batch in batches:
             recording.append(batch)
         return recording.finish()
-    except BaseException:  # whatever it was, half a copy is of no use: the episodes are where they came from
+    except BaseException:  # half a copy is of no use, because the episodes still exist at their source
         recording.discard()
         raise
 
 
 def _check_ours(partial: Path) -> None:
-    """Refuses a folder that no recording began: its files would be written over, or removed.
+    """Refuses a folder that no recording began, because its files would be overwritten or deleted.
 
     Raises:
-        FileExistsError: it holds something and no provenance.json, which a recording writes before any episode, or it
-            is a link.
+        FileExistsError: the folder is a link, or it holds files but no ``provenance.json``, which a recording writes
+            before any episode.
     """
     begun, before = partial / "provenance.json", {"provenance.json.tmp", "checksums.json", "checksums.json.tmp"}
     if partial.is_symlink() or (
@@ -276,7 +277,7 @@ def _check_ours(partial: Path) -> None:
 
 
 def fingerprint_of(provenance: dict[str, Any]) -> str:
-    """What ``datasets`` names its caches by: equal recordings, equal names."""
+    """The fingerprint by which ``datasets`` names its caches; equal recordings have equal fingerprints."""
     import hashlib
 
     return hashlib.sha256(json.dumps(provenance, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Language tasks as token-level decision processes behind gymnasium's interface."""
+"""Language tasks as token-level decision processes with gymnasium's interface."""
 
 from lang_envs.checker import check_env
 from lang_envs.episode import Episode, Episodes

@@ -1,4 +1,4 @@
-"""Tokenizers of others, made fit for an environment, and the way in which they write conversations."""
+"""Makes any tokenizer fit for an environment, and sets how it writes conversations."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 def adopt(
     source: str | os.PathLike[str] | PreTrainedTokenizerBase, markup: str | os.PathLike[str] | None = None
 ) -> PreTrainedTokenizerFast:
-    """Makes any tokenizer fit for an environment; a tokenizer passed in is left as it is, a copy is changed.
+    """Makes any tokenizer fit for an environment. A tokenizer that is passed in is not changed; a copy is.
 
-    Its ``eos_token`` becomes the end-of-utterance token; where its chat template closes the agent's turns with another
-    special token, that one does. Where it has no pad token, eos pads as well: the attention mask and the recorded
-    lengths tell the two apart, and the model's vocabulary stays as it is.
+    Its ``eos_token`` becomes the end-of-utterance token. If its chat template closes the agent's turns with another
+    special token, that token becomes the ``eos_token``. If the tokenizer has no pad token, the ``eos_token`` pads too:
+    the attention mask and the recorded lengths tell the two apart, and the model's vocabulary stays as it is.
 
     Args:
-        source: a tokenizer, or where one is: a folder, a ``.gguf`` file, ``smollm2``, or a name on the hub.
-        markup: how conversations are written (:func:`set_markup`), where not by its own chat template.
+        source: a tokenizer, or a folder, a ``.gguf`` file, ``smollm2``, or a name on the hub.
+        markup: how conversations are written (:func:`set_markup`); None: by the tokenizer's own chat template.
 
     Raises:
-        ValueError: where it has no ``eos_token``, or conversations cannot be written that way.
-        TypeError: where it is not a fast tokenizer.
+        ValueError: the tokenizer has no ``eos_token``, or cannot write conversations with this markup.
+        TypeError: it is not a fast tokenizer.
     """
     from transformers import PreTrainedTokenizerFast
 
@@ -51,17 +51,18 @@ def adopt(
 
 
 def _is_fit(tokenizer: PreTrainedTokenizerFast) -> bool:
-    """Whether there is nothing about it that :func:`adopt` would change."""
+    """Whether :func:`adopt` would change nothing in the tokenizer."""
     markup = markup_of(tokenizer)
     ends = markup is None or markup.end == tokenizer.eos_token
     return ends and tokenizer.pad_token_id is not None and not tokenizer.clean_up_tokenization_spaces
 
 
 def set_markup(tokenizer: PreTrainedTokenizerFast, markup: str | os.PathLike[str]) -> PreTrainedTokenizerFast:
-    """Has conversations written in another way.
+    """Sets how a tokenizer writes conversations, and returns it.
 
     Args:
-        tokenizer: is changed: its chat template, and its end token where the template closes turns with another one.
+        tokenizer: the tokenizer, which is changed: its chat template, and its ``eos_token`` if the template closes
+            turns with another token.
         markup: "chat", the tokenizer's own chat template; "markers", that of the packaged tokenizer; "chatml" or
             "plain" (:mod:`lang_envs.chat_templates`); or the path of a file with a chat template.
 
@@ -90,7 +91,7 @@ def set_markup(tokenizer: PreTrainedTokenizerFast, markup: str | os.PathLike[str
 
 
 def _ending_turns(tokenizer: PreTrainedTokenizerFast) -> PreTrainedTokenizerFast:
-    """Makes the token by which the chat template closes the agent's turns the end token."""
+    """Makes the token with which the chat template closes the agent's turns the ``eos_token``."""
     markup = markup_of(tokenizer)
     if markup is not None and markup.end != tokenizer.eos_token:
         tokenizer.eos_token = markup.end

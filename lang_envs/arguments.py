@@ -1,4 +1,4 @@
-"""What a caller may pass as a seed, an option, a mode or a number; everything else is refused in words."""
+"""Checks the arguments that a caller passes: seeds, options, modes and numbers."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _SHOWN = 80  # characters of a value in a message
 
 
 def shown(value: Any) -> str:
-    """The value as a message names it: short, and of any value at all."""
+    """A short text of a value for a message; it works for any value."""
     try:
         text = repr(value)
-    except ValueError:  # Python spells no integer of more than some thousand digits
+    except ValueError:  # Python does not print integers of more than some thousand digits
         text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) else type(value).__name__
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({type(value).__name__})"
 
 
 class UnknownModeError(ValueError, TypeError):
-    """A render mode that there is not; as a TypeError, stable-baselines3 knows to make the environment without one."""
+    """An unknown render mode; also a TypeError, after which stable-baselines3 makes the environment without a mode."""
 
 
 def render_mode_of(value: Any) -> str | None:
     """The render mode of one environment: "ansi", "human" or None.
 
     Raises:
-        UnknownModeError: where it is none of them.
+        UnknownModeError: it is another value.
     """
     if value is not None and (not isinstance(value, str) or value not in ("ansi", "human")):
         raise UnknownModeError(f"render_mode must be 'ansi', 'human' or None, got {shown(value)}")
@@ -45,8 +45,8 @@ def autoreset_mode_of(value: Any) -> AutoresetMode:
     """Gymnasium's autoreset mode of a vector environment, or its name.
 
     Raises:
-        TypeError: where it is neither.
-        ValueError: where no mode is named so.
+        TypeError: the value is neither a mode nor a text.
+        ValueError: there is no mode of that name.
     """
     try:
         return AutoresetMode(typed(value, AutoresetMode | str, "autoreset_mode"))
@@ -56,11 +56,11 @@ def autoreset_mode_of(value: Any) -> AutoresetMode:
 
 
 def masked_rows(mask: Any, count: int) -> NDArray[np.int64]:
-    """The rows of ``count`` that ``options["reset_mask"]`` names.
+    """The rows [n] where ``options["reset_mask"]`` is true; the mask must be bool [count].
 
     Raises:
-        TypeError: where it is no array of bool.
-        ValueError: where it has another shape, or names none.
+        TypeError: the mask is not an array of bool.
+        ValueError: the mask has another shape, or no true entry.
     """
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_:
         raise TypeError(f"options['reset_mask'] must be a numpy array of bool, got {shown(mask)}")
@@ -70,10 +70,10 @@ def masked_rows(mask: Any, count: int) -> NDArray[np.int64]:
 
 
 def distinct_rows(rows: ArrayLike) -> NDArray[np.int64]:
-    """Numbers of rows, each of which is named once.
+    """The row numbers as an array, after checking that no row occurs twice.
 
     Raises:
-        ValueError: where one is named twice.
+        ValueError: a row occurs twice.
     """
     found = np.asarray(rows, np.int64)
     if len(set(found.tolist())) != found.size:
@@ -82,18 +82,18 @@ def distinct_rows(rows: ArrayLike) -> NDArray[np.int64]:
 
 
 def no_step(begun: bool) -> ValueError:
-    """Why an environment without an episode under way takes no step: it is over, or none was begun."""
+    """The error for a step without a running episode: the episode is over (``begun``), or none was begun."""
     if begun:
         return ValueError("the episode is over: call reset() before the next step()")
     return ValueError("there is no episode yet: call reset() before step()")
 
 
 def whole_number(value: Any, name: str, least: int | None = None, most: int | None = None) -> int:
-    """``value`` as an int; a bool is none, and neither is a float or an array.
+    """``value`` as an int. A bool, a float or an array is not accepted.
 
     Raises:
-        TypeError: where it is no integer.
-        ValueError: where it is below ``least`` or above ``most``.
+        TypeError: ``value`` is not an integer.
+        ValueError: ``value`` is below ``least`` or above ``most``.
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be an integer, got {shown(value)}")
@@ -108,7 +108,7 @@ def seed_of(value: Any) -> int | None:
     """A seed as gymnasium takes it: an int >= 0, or None.
 
     Raises:
-        ValueError: where it is neither.
+        ValueError: it is neither.
     """
     if value is None or (type(value) is int and value >= 0):
         return value
@@ -118,10 +118,10 @@ def seed_of(value: Any) -> int | None:
 
 
 def options_of(value: Any) -> dict[str, Any]:
-    """The ``options`` of a reset; None is no option.
+    """The ``options`` of a reset; None means no options.
 
     Raises:
-        TypeError: where they are no dictionary.
+        TypeError: they are not a dictionary.
     """
     if value is None:
         return {}
@@ -131,10 +131,10 @@ def options_of(value: Any) -> dict[str, Any]:
 
 
 def seeds_of(value: Any, count: int) -> list[int | None]:
-    """The seed of each of ``count`` environments: from one for all, which counts on, or from a list.
+    """The seed of each of ``count`` environments: ``value + i`` for environment i, or entry i of a list.
 
     Raises:
-        TypeError, ValueError: where it is neither.
+        TypeError, ValueError: ``value`` is neither a seed nor a list of ``count`` seeds.
     """
     if value is None:
         return [None] * count
@@ -145,10 +145,10 @@ def seeds_of(value: Any, count: int) -> list[int | None]:
 
 
 def contexts_of(value: Any, count: int) -> list[Any]:
-    """The starting point of each of ``count`` environments: from one for all, or from a list; none for None.
+    """The starting point of each of ``count`` environments: one for all, or a list with one for each; empty for None.
 
     Raises:
-        TypeError, ValueError: where it is neither.
+        TypeError, ValueError: ``value`` is neither a starting point nor a list of ``count`` of them.
     """
     if value is None:
         return []
@@ -159,8 +159,8 @@ def one_for_each(value: Any, count: int, name: str) -> list[Any]:
     """``value`` as a list with an entry for each of ``count`` environments.
 
     Raises:
-        TypeError: where it is no list, tuple or array of one dimension.
-        ValueError: where it has another length.
+        TypeError: ``value`` is not a list, a tuple or an array of one dimension.
+        ValueError: ``value`` has another length.
     """
     if isinstance(value, np.ndarray) and value.ndim == 1:
         value = list(value)
@@ -175,7 +175,7 @@ def token_id(action: Any) -> int:
     """One action as an int.
 
     Raises:
-        TypeError: where it is no integer.
+        TypeError: the action is not an integer.
     """
     if type(action) is int:
         return action
@@ -191,8 +191,8 @@ def token_ids(actions: Any, count: int) -> np.ndarray:
     """The actions of ``count`` environments as an array [count].
 
     Raises:
-        TypeError: where they are not integers.
-        ValueError: where there is another number of them.
+        TypeError: the actions are not integers.
+        ValueError: there is another number of actions.
     """
     if not isinstance(actions, np.ndarray):
         if isinstance(actions, Sequence) and any(isinstance(action, (bool, np.bool_)) for action in actions):
@@ -210,13 +210,13 @@ _PLAIN = (bool, int, float, complex, str, bytes, list, tuple, dict, set, types.N
 
 
 def typed(value: Any, hint: Any, name: str) -> Any:
-    """``value`` where an argument is annotated with ``hint``; integers of numpy become Python's.
+    """Checks that ``value`` is of the type ``hint`` and returns it; numpy's integers become Python's.
 
-    Of a class that is neither a number, a text, a path nor a list of those, only plain values are told apart.
+    If ``hint`` is a class that is not a number, a text, a path or a list of these, only plain values are refused.
 
     Raises:
-        TypeError: where it is of another type.
-        ValueError: where it is NaN, too large, or no text that can be written.
+        TypeError: ``value`` is of another type.
+        ValueError: ``value`` is NaN, too large, or a text with a lone surrogate (half a character).
     """
     kinds = _parts(hint)
     if not any(_fits(value, kind) for kind in kinds):

@@ -1,7 +1,7 @@
-"""How conversations are written, as chat templates (Jinja2) of the kind that tokenizers carry.
+"""The named chat templates (Jinja2), which say how conversations are written.
 
-A template sees ``messages`` (roles and contents), ``add_generation_prompt``, and the tokenizer's special tokens. The
-agent's turn must close with one special token, and no past turn may be written in another way once others follow.
+A template sees ``messages`` (roles and contents), ``add_generation_prompt``, and the tokenizer's special tokens. It
+must close the agent's turn with one special token. It must write a turn in the same way whether or not others follow.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ PACKAGED = (
     "{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}<|agent|>{% endif %}"
 )
-"""that of the packaged tokenizer: ``a caption<|user|>is it free?<|agent|>yes, today<|end|><|user|>thanks<|agent|>``"""
+"""of the packaged tokenizer: ``a caption<|user|>is it free?<|agent|>yes, today<|end|><|user|>thanks<|agent|>``"""
 
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-"""for tokenizers that have ``<|im_start|>`` and ``<|im_end|>`` and a template of another kind, such as Qwen3's"""
+"""for tokenizers that have ``<|im_start|>`` and ``<|im_end|>`` but another template, such as Qwen3's"""
 
 PLAIN = (
     "{% for message in messages %}{% if message.role == 'user' %}User: {{ message.content }}{{ eos_token }}\n"
@@ -32,7 +32,7 @@ PLAIN = (
     "{% else %}System: {{ message.content }}{{ eos_token }}\n{% endif %}{% endfor %}"
     "{% if add_generation_prompt %}Assistant:{% endif %}"
 )
-"""for models that have no template: each turn ends with the tokenizer's end token, which no text can hold"""
+"""for models that have no template: each turn ends with the tokenizer's end token, which no text can contain"""
 
 NAMED = {"markers": PACKAGED, "chatml": CHATML, "plain": PLAIN}
-"""what ``markup=`` may be called, beside "chat", the tokenizer's own"""
+"""the names that ``markup=`` takes, besides "chat" for the tokenizer's own template"""

@@ -1,4 +1,4 @@
-"""check_env: gymnasium's checker, and what every language environment promises beside it."""
+"""check_env: runs gymnasium's checker and further checks that every language environment must pass."""
 
 from __future__ import annotations
 
@@ -32,21 +32,28 @@ SEEDS = range(12)
 
 
 def check_env(id: str, *, expert: Policy | None = None, **options: Any) -> None:
-    """Checks a registered language environment, one's own too, and returns nothing if all is well.
+    """Checks a registered language environment, and returns nothing if it passes.
 
-    Gymnasium's checker at both levels; the same seed gives the same episode in one environment, in a vector and in
-    another process; no global random generator is used; utterances and tokens lead to the same; gymnasium's
-    synchronous and asynchronous vector environments and the native one agree in every output and in each autoreset
-    mode; an episode is never both terminated and truncated; the texts of the task survive its tokenizer; an expert
-    beats chance.
+    It checks the following:
+
+    * Gymnasium's own checker passes at both levels.
+    * The same seed gives the same episode in one environment, in a vector, and in another process.
+    * No global random generator is used.
+    * Utterances as text and as tokens have the same outcome.
+    * Gymnasium's synchronous and asynchronous vector environments and the native one agree in every output, in each
+      autoreset mode.
+    * An episode is never both terminated and truncated.
+    * The tokenizer decodes the texts of the task to the same texts.
+    * An expert earns more than random tokens.
 
     Args:
         id: as given to ``gymnasium.make``.
-        expert: a policy that must earn more than random tokens, most of them legal, do from the same seeds.
-        **options: of the environment. They must fit in JSON, as the registered ones must, to reach another process.
+        expert: a policy that must earn more than random tokens from the same seeds. Most of the random tokens are
+            legal.
+        **options: options of the environment. They and the registered ones must fit in JSON, to reach another process.
 
     Raises:
-        ValueError: saying what failed.
+        ValueError: a check failed; the message says which.
     """
     env = gym.make(id, **options).unwrapped
     if not isinstance(env, TokenEnv):
@@ -81,14 +88,14 @@ def _no_global_chance(id: str) -> Iterator[None]:
 
 def _check_gymnasium(id: str, options: dict[str, Any]) -> None:
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # render mode "human" writes
+        with contextlib.redirect_stdout(io.StringIO()):  # the render mode "human" writes to it
             check_gymnasium(gym.make(id, **options).unwrapped)
     except AssertionError as error:
         raise ValueError(f"{id} at level {options['level']!r} fails gymnasium's checker: {error}") from error
 
 
 def _play(env: TokenEnv, seed: int) -> Episode:
-    """An episode in one environment, token by token: legal tokens most of the time, any at others."""
+    """Plays an episode in one environment, token by token; most tokens are legal, the others are any tokens."""
     rng = np.random.default_rng((seed, 1))
     observation, _ = env.reset(seed=seed)
     length = int(observation["attention_mask"].sum())
@@ -127,7 +134,7 @@ def _same(id: str, where: str, expected: Episode, got: Episode) -> None:
 
 
 def _check_utterances(id: str, env: gym.Env[Any, Any], token_env: TokenEnv, episode: Episode, seed: int) -> None:
-    """What was said in ``episode``, as text and as the tokens of that text: the outcomes must agree."""
+    """Says the utterances of ``episode`` as text and as the tokens of that text; the outcomes must agree."""
     if not isinstance(env, UtteranceEnv):
         raise ValueError(f"{id} makes a {type(env).__name__} at level 'utterance'")
     text, _ = env.reset(seed=seed)
@@ -182,7 +189,7 @@ def _check_native(id: str, options: dict[str, Any], alone: list[Episode]) -> Non
 
 
 def _check_process(id: str, env: TokenEnv, alone: list[Episode]) -> None:
-    """The same seeds in a new interpreter, which hashes texts differently."""
+    """Plays the same seeds in a new interpreter, which hashes texts differently; the episodes must be the same."""
     if env.spec is None:
         raise ValueError(f"{id} has no spec")
     try:
@@ -206,7 +213,7 @@ def _check_process(id: str, env: TokenEnv, alone: list[Episode]) -> None:
 
 
 def _answer() -> None:
-    """What the other process does: spec on stdin, episodes on stdout."""
+    """Runs in the other process: reads the spec from stdin and writes the episodes to stdout."""
     env = gym.make(gym.envs.registration.EnvSpec.from_json(sys.stdin.read())).unwrapped
     if isinstance(env, TokenEnv):
         sys.stdout.write(json.dumps([_facts(_play(env, seed)) for seed in SEEDS]) + "\n")
@@ -217,7 +224,7 @@ def _facts(episode: Episode) -> list[Any]:
 
 
 def _check_vectors(id: str, options: dict[str, Any], mode: AutoresetMode, steps: int = 60) -> None:
-    """The native vector environment against gymnasium's two, step by step."""
+    """Compares the native vector environment with gymnasium's two, step by step."""
     native = _native(id, 3, {**options, "autoreset_mode": mode})
     others = {
         name: gym.make_vec(id, 3, vectorization_mode=name, vector_kwargs={"autoreset_mode": mode}, **options)
@@ -235,7 +242,7 @@ def _check_vectors(id: str, options: dict[str, Any], mode: AutoresetMode, steps:
             if mode is AutoresetMode.DISABLED and native.finished.any():
                 mask = native.finished
                 reset = native.reset(options={"reset_mask": mask})
-                # gymnasium takes the mask out of the options, so each is given its own
+                # gymnasium takes the mask out of the options, so each environment gets its own copy
                 again = {name: env.reset(options={"reset_mask": mask.copy()}) for name, env in others.items()}
                 _compare(f"{id}, {mode}, reset_mask", reset, again)
     finally:
@@ -250,7 +257,7 @@ def _compare(where: str, native: tuple[Any, ...], others: dict[str, tuple[Any, .
 
 
 def _plain(data: Any) -> Any:
-    """Arrays of objects as lists, which ``data_equivalence`` looks into."""
+    """Arrays of objects as lists, because ``data_equivalence`` compares the entries of lists."""
     if isinstance(data, dict):
         return {key: _plain(value) for key, value in data.items()}
     if isinstance(data, tuple):

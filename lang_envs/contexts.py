@@ -1,4 +1,4 @@
-"""Where an episode starts: at a starting point that was asked for by its number, or at any."""
+"""Begins an episode at a starting point (context) of the task, given by its number or drawn."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lang_envs.task import Task
 
 
 def begin(task: Task[Any], rng: np.random.Generator, context: int | None) -> tuple[Any, str | Conversation]:
-    """The initial state and the opening observation, from a starting point that was checked, or from any."""
+    """The initial state and the opening observation; ``context`` must be checked, and None draws a starting point."""
     return task.begin(rng) if context is None else task.begin_at(context, rng)
 
 
 def check_context(task: Task[Any], context: Any) -> int | None:
-    """A starting point of the task's as an int; None where any will do.
+    """The number of a starting point of the task as an int; None stays None.
 
     Raises:
-        ValueError: where the task has no such starting point.
-        TypeError: where it is no integer.
+        ValueError: the task has no such starting point.
+        TypeError: ``context`` is not an integer.
     """
     if context is None:
         return None

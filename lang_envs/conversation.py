@@ -1,7 +1,7 @@
-"""Conversations as data: who says what. How one becomes tokens is :mod:`lang_envs.markup`'s business.
+"""Conversations as tuples of messages; :mod:`lang_envs.markup` turns them into tokens.
 
-The roles are those of chat models: "system" is what nobody says (rules, a caption, who the user is), "user" whoever the
-agent talks with, "assistant" the agent.
+The roles are those of chat models. "assistant" is the agent, and "user" is the side that the agent talks with. A
+"system" message is said by neither: rules, a caption, who the user is.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ ROLES: tuple[Role, ...] = get_args(Role)
 
 
 class Message(NamedTuple):
-    """One turn, or what nobody says."""
+    """One message: its role and its text."""
 
     role: Role
     content: str
@@ -24,22 +24,22 @@ Conversation = tuple[Message, ...]
 
 
 def system(content: str) -> Message:
-    """What nobody says: rules, a caption."""
+    """A message that neither side says: rules, a caption."""
     return Message("system", content)
 
 
 def user(content: str) -> Message:
-    """What the other side says."""
+    """A message of the other side."""
     return Message("user", content)
 
 
 def assistant(content: str) -> Message:
-    """What the agent says."""
+    """A message of the agent."""
     return Message("assistant", content)
 
 
 def to_json(conversation: Iterable[Message]) -> list[dict[str, str]]:
-    """As OpenAI-compatible servers, chat templates and TRL read it: ``{"role": ..., "content": ...}``."""
+    """The messages as OpenAI-compatible servers, chat templates and TRL read them: ``{"role", "content"}`` each."""
     return [{"role": role, "content": content} for role, content in conversation]
 
 
@@ -47,7 +47,7 @@ def from_json(messages: Any) -> Conversation:
     """The reverse of :func:`to_json`.
 
     Raises:
-        ValueError: for what is no list, another role, or a message without a text.
+        ValueError: ``messages`` is not a list, or a message has another role or no text.
     """
     if not isinstance(messages, list | tuple):
         raise ValueError(f"messages are a list, got {repr(messages)[:80]}")
@@ -62,13 +62,13 @@ def from_json(messages: Any) -> Conversation:
 
 
 def is_conversation(value: Any) -> bool:
-    """Whether it is a tuple of messages with texts."""
+    """Whether a value is a tuple of messages with texts."""
     return isinstance(value, tuple) and all(
         isinstance(message, Message) and message.role in ROLES and isinstance(message.content, str) for message in value
     )
 
 
 def mirrored(conversation: Iterable[Message]) -> Conversation:
-    """The same from the other side: the agent's turns are the user's, and the user's the agent's."""
+    """The conversation with the roles of agent and user exchanged."""
     other: dict[Role, Role] = {"system": "system", "user": "assistant", "assistant": "user"}
     return tuple(Message(other[role], content) for role, content in conversation)

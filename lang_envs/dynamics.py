@@ -1,4 +1,4 @@
-"""A task for N episodes at once, over tokens: the one interface between a task's rules and the vector environment."""
+"""Dynamics: the interface between a task's rules and the vector environment, for N episodes at once, over tokens."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from numpy.typing import NDArray
 
 @dataclass
 class Replies:
-    """What the environment said to n episodes: ``Reply`` in columns, as tokens."""
+    """The replies of the environment to n episodes: the fields of ``Reply`` in columns, with tokens for texts."""
 
     tokens: NDArray[np.int32]  # [n, R] right-padded; R may be 0
-    lengths: NDArray[np.int64]  # [n] how many of them are real
+    lengths: NDArray[np.int64]  # [n] how many of the R tokens are real
     rewards: NDArray[np.float32]  # [n]
     terminated: NDArray[np.bool_]  # [n]
     info: dict[str, NDArray[Any]] = field(default_factory=dict)  # key -> [n]
 
 
 class Dynamics(Protocol):
-    """Holds the states of N episodes and moves those it is asked to."""
+    """Holds the states of N episodes and changes those of the rows that a call names."""
 
     def begin(
         self, rows: NDArray[np.int64], rngs: Sequence[np.random.Generator], contexts: Sequence[int | None] = ()
     ) -> Replies:
         """Starts new episodes in ``rows``; the replies are the opening observations (rewards 0, not terminated).
 
-        ``contexts`` has the starting point for each row; none of them where the task has no ``num_contexts``.
+        ``contexts`` has the starting point for each row; it is empty if the task has no ``num_contexts``.
         """
         ...
 
     def reply(
         self,
         rows: NDArray[np.int64],
-        utterances: NDArray[np.int32],  # [n, L] right-padded agent tokens, the end token included where there is one
+        utterances: NDArray[np.int32],  # [n, L] right-padded tokens of the agent, the end token included if it was said
         lengths: NDArray[np.int64],  # [n]
         rngs: Sequence[np.random.Generator],
     ) -> Replies:

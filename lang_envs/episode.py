@@ -1,4 +1,4 @@
-"""The record every part exchanges: an episode as tokens, which of them the agent chose, and a reward per token."""
+"""Episode: the record of an episode that all parts of the project exchange (tokens, actions, rewards per token)."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Episode:
         rewards: float32 [T], non-zero only where ``is_action``.
         terminated: the task ended; nothing follows.
         truncated: the episode was cut (context full, turn limit); its last state has a value.
-        logprobs: float32 [T] of the behaviour policy, NaN off actions and where unknown; None where no token's is
-            known.
+        logprobs: float32 [T], log-probabilities under the behaviour policy; NaN where the token is no action or the
+            value is unknown. None if no value is known.
         info: JSON-able facts (seed, policy, the task's own).
 
     Raises:
-        ValueError: where the fields contradict each other, saying which and where.
-        TypeError: where a field has the wrong type, saying what was expected.
+        ValueError: the fields contradict each other; the message says which and where.
+        TypeError: a field has the wrong type; the message says what was expected.
     """
 
     tokens: NDArray[np.int32]
@@ -61,15 +61,15 @@ class Episode:
 
     @property
     def num_actions(self) -> int:
-        """How many tokens the agent chose."""
+        """The number of tokens that the agent chose."""
         return int(np.count_nonzero(self.is_action))
 
     def utterances(self, end_id: int, limit: int | None = None) -> list[slice]:
-        """Where the agent's utterances stand among the tokens, in order, each with its end token if it has one.
+        """The positions of the agent's utterances among the tokens, in order, each with its end token if it has one.
 
         Args:
-            end_id: the token that ends an utterance. An observation between two may be empty.
-            limit: the most tokens of an utterance, for those that were ended by it.
+            end_id: the token that ends an utterance. The observation between two utterances may be empty.
+            limit: the most tokens of an utterance, so that utterances cut there are told apart; None: none was cut.
         """
         taken = np.flatnonzero(self.is_action)  # [K]
         begins = np.flatnonzero(turn_begins(taken, self.tokens[taken], end_id, limit))
@@ -77,7 +77,7 @@ class Episode:
         return [slice(i, j + 1) for i, j in zip(taken[begins].tolist(), taken[lasts].tolist(), strict=True)]
 
     def __len__(self) -> int:
-        """T, how many tokens the episode has."""
+        """T, the number of tokens."""
         return len(self.tokens)
 
     def same_as(self, other: Episode) -> bool:
@@ -94,7 +94,7 @@ class Episode:
 
 @dataclass(frozen=True, eq=False)
 class Episodes(Sequence[Episode]):
-    """B episodes of N tokens in all, in columns: a ``Sequence[Episode]`` that batching never has to loop over.
+    """B episodes of N tokens in all, in columns: a ``Sequence[Episode]`` that is batched without a loop over it.
 
     Attributes:
         tokens: int32 [N], the episodes one after another.
@@ -103,12 +103,12 @@ class Episodes(Sequence[Episode]):
         offsets: int64 [B + 1]; episode b is ``tokens[offsets[b]:offsets[b + 1]]``.
         terminated: bool [B].
         truncated: bool [B].
-        logprobs: float32 [N], NaN where unknown; None where no episode has them.
-        info: B dictionaries; may be empty ones where they were not asked for.
+        logprobs: float32 [N], NaN where unknown; None if no episode has them.
+        info: B dictionaries; they may be empty if the caller did not ask for them.
 
     Raises:
-        ValueError: where the columns' lengths do not fit each other.
-        TypeError: where a column has the wrong type.
+        ValueError: the columns' lengths do not fit each other.
+        TypeError: a column has the wrong type.
     """
 
     tokens: NDArray[np.int32]
@@ -121,7 +121,7 @@ class Episodes(Sequence[Episode]):
     info: list[dict[str, Any]]
 
     def __post_init__(self) -> None:
-        """Checks types and lengths; what is inside an episode is checked where it becomes an ``Episode``."""
+        """Checks types and lengths. The content of an episode is checked when it becomes an ``Episode``."""
         _check_columns(self.tokens, self.is_action, self.rewards, self.logprobs)
         _check_array("offsets", self.offsets, np.int64)
         _check_array("terminated", self.terminated, np.bool_)
@@ -178,7 +178,7 @@ class Episodes(Sequence[Episode]):
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """How many tokens each episode has, [B]."""
+        """The number of tokens of each episode, [B]."""
         return np.diff(self.offsets)
 
     @property
@@ -189,12 +189,12 @@ class Episodes(Sequence[Episode]):
         return np.add.reduceat(self.rewards.astype(np.float64), self.offsets[:-1])
 
     def __len__(self) -> int:
-        """B, how many episodes there are."""
+        """B, the number of episodes."""
         return len(self.offsets) - 1
 
     def __getitem__(self, index: int) -> Episode:  # type: ignore[override]  # a slice has no cheaper form than a list of indices
         """Episode ``index``; its arrays are views of the columns."""
-        b = range(len(self))[index]  # raises IndexError, and counts from the end where negative
+        b = range(len(self))[index]  # raises IndexError; a negative index counts from the end
         span = slice(self.offsets[b], self.offsets[b + 1])
         logprobs = None if self.logprobs is None else self.logprobs[span]
         if logprobs is not None and np.isnan(logprobs).all():

@@ -1,4 +1,4 @@
-"""The histories of N episodes in arrays: what a vector environment writes while they are played."""
+"""EpisodeBuffer: arrays into which a vector environment writes the histories of N episodes as they are played."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Rows = NDArray[np.int64]
-"""[n] which of the N episodes a call is about"""
+"""[n] the rows (of N) that a call changes or reads"""
 
 
 class EpisodeBuffer:
     """N episodes of at most T tokens; row i holds the tokens, actions and rewards of episode i so far.
 
-    To append takes as long whatever T is. So does an observation where it is the one buffer that is written on
-    (``copy=False``); one that the caller may keep is a new array, and takes as long as N * T numbers do.
+    The time of an append does not depend on T. With ``copy=False`` an observation is the buffer itself, and its time
+    does not depend on T either. With ``copy=True`` an observation is a new array of N * T numbers.
     """
 
     def __init__(self, num_envs: int, max_tokens: int, pad_id: int, copy: bool = True) -> None:
@@ -26,18 +26,18 @@ class EpisodeBuffer:
         self.is_action = np.zeros(shape, np.bool_)  # [N, T]
         self.rewards = np.zeros(shape, np.float32)  # [N, T]
         self.length = np.zeros(num_envs, np.int64)  # [N] 0 in a row that was never begun
-        self.num_actions = np.zeros(num_envs, np.int64)  # [N] how many tokens the agent chose
+        self.num_actions = np.zeros(num_envs, np.int64)  # [N] number of tokens that the agent chose
         self._first = np.arange(num_envs) * max_tokens  # [N] where each row starts in the flattened arrays
-        self._input_ids = None if copy else self.tokens.astype(np.int64)  # [N, T] what is shown without a copy
+        self._input_ids = None if copy else self.tokens.astype(np.int64)  # [N, T] the observation if it is not a copy
         self._flatten()
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """A copy's views are of its own arrays."""
+        """Makes the flat views of a copied or unpickled buffer anew, so that they view its own arrays."""
         self.__dict__.update(state)
         self._flatten()
 
     def _flatten(self) -> None:
-        """The same arrays in one dimension, as views."""
+        """Makes views of the arrays with one dimension."""
         self._ids = [ids.reshape(-1) for ids in (self.tokens, self._input_ids) if ids is not None]  # each [N * T]
         self._is_token, self._is_action = self.mask.reshape(-1), self.is_action.reshape(-1)  # [N * T] each
 
@@ -93,11 +93,11 @@ class EpisodeBuffer:
         return shown
 
     def observation(self) -> dict[str, NDArray[Any]]:
-        """What an agent sees, each [N, T]: a copy, or where there are to be none, the buffer."""
+        """The observation, arrays of [N, T]: a copy, or with ``copy=False`` the buffer itself."""
         if self._input_ids is not None:
             return {"input_ids": self._input_ids, "attention_mask": self.mask}
         return {"input_ids": self.tokens.astype(np.int64), "attention_mask": self.mask.copy()}
 
     def last_observation(self, rows: Rows) -> dict[str, NDArray[Any]]:
-        """What an agent sees of ``rows``, a copy, each [n, T]."""
+        """A copy of the observation of ``rows``, arrays of [n, T]."""
         return {"input_ids": self.tokens[rows].astype(np.int64), "attention_mask": self.mask[rows]}

@@ -1,7 +1,7 @@
-"""Names from data as names of files: the one place that says which of them may become part of a path.
+"""Decides which names from data may become the name of a file or folder.
 
-A label, the name of an experiment or of a corpus is a text that somebody wrote into a file. As one part of a path it
-must stay in the folder it is put into, on every system, and stand for a file and not for a device.
+The label or name of an experiment or corpus is a text from a file. As one part of a path it must stay in its folder, on
+every system, and it must not name a device.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ import unicodedata
 from typing import Any
 
 LONGEST = 200
-"""bytes of a name; file systems hold 255, and endings are added"""
-_SEPARATORS = "/\\:"  # of any system: a colon ends the name of a drive
+"""most bytes of a name; file systems allow 255, and endings are added"""
+_SEPARATORS = "/\\:"  # of all systems; a colon ends the name of a drive on Windows
 _DEVICES = {"con", "prn", "aux", "nul", "conin$", "conout$"} | {
     f"{port}{digit}" for port in ("com", "lpt") for digit in "0123456789¹²³"
 }
 
 
 def component(name: Any, what: str = "the name") -> str:
-    """``name``, if it can be one part of a path.
+    """Returns ``name`` if it can be one part of a path.
 
     Args:
-        name: what should become the name of a file or folder.
-        what: whose name it is, for the error.
+        name: the name for a file or folder.
+        what: what is named, for the error.
 
     Raises:
-        ValueError: saying what is wrong with it.
+        ValueError: the name cannot be part of a path; the message says why.
     """
     if fault := _fault(name):
         shown = repr(name)
@@ -37,7 +37,7 @@ def component(name: Any, what: str = "the name") -> str:
 
 
 def _fault(name: Any) -> str:
-    """Why it cannot be; empty where it can."""
+    """Why a name cannot be part of a path; empty if it can."""
     if not isinstance(name, str):
         return f"must be a text, not {type(name).__name__}"
     if not name.strip():
@@ -56,6 +56,6 @@ def _fault(name: Any) -> str:
 
 
 def folded(name: str) -> str:
-    """What two names share exactly where some file system takes them for one: their case and composition left out."""
+    """A name without case and Unicode composition; equal for names that some file system takes for the same file."""
     decomposed = unicodedata.normalize("NFD", name)
     return unicodedata.normalize("NFD", decomposed.casefold())

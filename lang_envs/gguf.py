@@ -1,12 +1,12 @@
-"""GGUF files as folders that the transformers library opens: each is converted once, into a cache.
+"""Converts GGUF files into folders that the transformers library opens; each file is converted once, into a cache.
 
     <cache>/models/<name>-<sha256>/     model.safetensors (bf16), config.json, tokenizer.json ..., licences, SOURCE
 
-The cache is ``$LANG_ENVS_CACHE``, else ``$XDG_CACHE_HOME/lang-envs``, else ``~/.cache/lang-envs``. A folder's name says
-what the file held, so that another file never meets it. It is written beside its place and renamed into it, and
-``SOURCE`` has the checksums of its files: what an interruption leaves is never taken for a whole one, and one that was
-damaged is made anew. Weights are those that the file's quantised ones stand for. The cut of a text into pieces is the
-library's for the layout, but for tokenizers whose file names one of ``DIGITS_APART``.
+The cache is ``$LANG_ENVS_CACHE``, else ``$XDG_CACHE_HOME/lang-envs``, else ``~/.cache/lang-envs``. A folder's name
+holds a checksum of the GGUF file, so no two files share a folder. A folder is written beside its place and renamed into
+it, and ``SOURCE`` holds the checksums of its files. So an unfinished folder is never used, and a damaged one is made
+again. The weights are the dequantised weights of the file. The tokenizer cuts a text into pieces as the library does
+for the layout, except for tokenizers whose file names one of ``DIGITS_APART``.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from lang_envs.loading import loading
 CACHE = "LANG_ENVS_CACHE"
 SOURCE = "source.json"
 CONVERSION = 1
-"""raised by what changes the files that are written"""
+"""version of the conversion; raise it with any change of the files that are written"""
 DIGITS_APART = ("smollm",)
-"""``tokenizer.ggml.pre`` of tokenizers that never join a digit to anything, before they cut as GPT-2 does"""
+"""``tokenizer.ggml.pre`` of tokenizers that split off every digit before they cut as GPT-2 does"""
 
 
 def cache_folder() -> Path:
-    """Where converted models are kept; it need not be there yet."""
+    """The folder of converted models; it need not exist yet."""
     if chosen := os.environ.get(CACHE):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lang-envs"
 
 
 def converted(file: Path) -> Path:
-    """The folder of a GGUF file's model, made the first time, which takes about 20 seconds for 135 M weights.
+    """The folder of a GGUF file's model. The first call makes it, which takes about 20 seconds for 135 M weights.
 
-    Several processes may ask at once; one converts, and the others wait.
+    Several processes may call it at once; one converts, and the others wait.
 
     Raises:
         ValueError: there is no such file, or it cannot be converted.
@@ -71,7 +71,7 @@ def _converted(file: Path, cache: Path, *_of_the_file: int) -> Path:
 
 def _convert(file: Path, folder: Path, content: str) -> None:
     sys.stderr.write(f"Converting {file.name} into {folder}, once; this takes a while (20 s for 135 M weights) ...\n")
-    for left_over in folder.parent.glob(f".{folder.name}-*"):  # by whoever was killed: the claim is ours
+    for left_over in folder.parent.glob(f".{folder.name}-*"):  # of killed processes, because this one holds the lock
         shutil.rmtree(left_over, ignore_errors=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -88,16 +88,16 @@ def _convert(file: Path, folder: Path, content: str) -> None:
 
 
 def _write_model(file: Path, new: Path) -> None:
-    """Weights, configuration, generation settings and tokenizer."""
+    """Writes weights, configuration, generation settings and tokenizer to the folder ``new``."""
     import gguf
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    # The library draws a bar whatever it is told.
+    # The library draws a progress bar to standard error even if it is disabled.
     with loading(file), torch.random.fork_rng(devices=[]), redirect_stderr(io.StringIO()):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         _cut_as_trained(tokenizer, gguf.GGUFReader(file).fields.get("tokenizer.ggml.pre"))
-        # Weights that stay quantised could not be saved.
+        # Quantised weights cannot be saved.
         plain = GgufConfig(dequantize=True)
         model = AutoModelForCausalLM.from_pretrained(
             file.parent, gguf_file=file.name, dtype=torch.bfloat16, quantization_config=plain, trust_remote_code=False
@@ -109,7 +109,7 @@ def _write_model(file: Path, new: Path) -> None:
 
 
 def _cut_as_trained(tokenizer: Any, name: Any) -> None:
-    """Gives the tokenizer the cut into pieces that its file names, where the library has another."""
+    """Sets the pre-tokenizer that the file names, for those tokenizers for which the library sets another."""
     from tokenizers import pre_tokenizers
 
     if name is not None and name.contents() in DIGITS_APART:
@@ -119,14 +119,14 @@ def _cut_as_trained(tokenizer: Any, name: Any) -> None:
 
 
 def _licences(file: Path) -> list[Path]:
-    """The licence files beside a model, and those of the package that it came in."""
+    """The licence files beside a model, or if there are none, those of the package that it came in."""
     beside = [path for path in file.parent.glob("LICEN[CS]E*") if path.is_file()]
     packages = file.parent.parent.glob(f"{file.parent.name}-*.dist-info")
     return beside or [path for package in packages for path in sorted(package.rglob("LICEN[CS]E*")) if path.is_file()]
 
 
 def _is_whole(folder: Path, content: str) -> bool:
-    """Whether a folder is what was written there, of this file and by this version."""
+    """Whether a folder holds the unchanged files of this version's conversion of the file with checksum ``content``."""
     try:
         facts = json.loads((folder / SOURCE).read_text(encoding="utf-8"))
         if (facts["conversion"], facts["sha256"]) != (CONVERSION, content):

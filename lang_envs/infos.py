@@ -1,4 +1,4 @@
-"""Infos as gymnasium's vector environments give them: arrays over all rows, and masks of who has what."""
+"""Makes infos in the form of gymnasium's vector environments: arrays over all rows, and masks of rows with values."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from numpy.typing import NDArray
 
 
 def column(num_envs: int, like: NDArray[Any]) -> NDArray[Any]:
-    """An empty column [N]: zeros of their type for numbers and booleans, None for all else."""
+    """An empty column [N] for values such as ``like``: zeros for numbers and booleans, None for all others."""
     return np.zeros(num_envs, like.dtype) if like.dtype.kind in "biuf" else np.full(num_envs, None, object)
 
 
 def widened(known: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
-    """The column ``known`` [N] as one that holds ``values`` [n] as they are: 0 in one row and 0.75 in another."""
+    """The column ``known`` [N], cast to objects if ``values`` [n] are of another type, so that both stay exact."""
     return known if known.dtype == values.dtype else known.astype(object)
 
 
 def collect(num_envs: int, rows: NDArray[np.int64], info: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """The info of some rows [n] among all: each key's values in their places [N], and a mask of who has one."""
+    """The info of some rows [n] as arrays over all rows: for each key the values [N] and a mask [N] of ``rows``."""
     infos: dict[str, Any] = {}
     if not len(rows):
         return infos
@@ -35,12 +35,12 @@ def collect_final(
     rows: NDArray[np.int64],
     info: dict[str, NDArray[Any]],
 ) -> dict[str, Any]:
-    """The same for a step that also resets: what belongs to the episodes that are ``over`` [N] moves under ``final_``.
+    """As :func:`collect`, for a step that also resets: facts of the ended episodes are under the keys ``final_...``.
 
     Args:
-        over: which rows' episodes have ended, k of them.
+        over: [N] bool, the rows whose episodes have ended, k of them.
         final: their last observations, each [k, T].
-        rows: which rows have info, [n].
+        rows: [n] the rows that have info.
         info: key -> [n].
     """
     last = over[rows]  # [n]

@@ -1,4 +1,4 @@
-"""Reading files with the transformers library: errors in words, and no bars or reports on the screen."""
+"""Reads files with the transformers library, with errors in words and without its progress bars and reports."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from contextlib import contextmanager
 
 @contextmanager
 def loading(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Errors in words; no progress bar, no report of weights left unused: layers left out are meant to be.
+    """In the block, errors of the library become ``ValueError``, and it shows no progress bars and no reports.
+
+    The report of unused weights is not needed, because layers are left out on purpose.
 
     Raises:
-        ValueError: whatever the library raised, naming ``path``.
+        ValueError: the library raised any error; the message names ``path``.
     """
     from transformers.utils import logging
 
@@ -22,7 +24,7 @@ def loading(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        # Damaged files make the library raise whatever comes; a panic of Rust is no Exception.
+        # Damaged files make the library raise errors of any type; a panic in Rust code is not an Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
         raise ValueError(f"cannot load a model from {path}: {_reason(error)}") from error

@@ -1,4 +1,4 @@
-"""What ``gymnasium.make`` and ``gymnasium.make_vec`` call: a task's name and options in, an environment out."""
+"""Makes environments from a task and options; ``gymnasium.make`` and ``gymnasium.make_vec`` call these functions."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from lang_envs.vector import TokenVectorEnv
 
 TaskLike = Task[Any] | type[Task[Any]] | str
 NAMED_CODE = re.compile(r"([A-Za-z_][\w.]*):([A-Za-z_]\w*)")
-"""``module:name``, of a function"""
+"""``module:name`` of a function"""
 CODE_OPTIONS: dict[str, Callable[[str], object]] = {"task": bool, "reward": NAMED_CODE.fullmatch}
-"""options whose text may name code that is imported, and which texts do"""
+"""options whose text may name code that is imported, and the pattern of such texts"""
 
 
 def make_env(*, task: TaskLike, level: str = "token", **options: Any) -> TokenEnv | UtteranceEnv:
     """Builds an environment.
 
     Args:
-        task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
+        task: a task, its class, or "module:Class", as in the registration of an environment.
         level: "token" for :class:`TokenEnv`, "utterance" for :class:`UtteranceEnv`.
-        **options: of the environment (tokenizer, max_tokens, render_mode, markup), of the task, and ``instruction``:
-            whether what a person would be told is the system message, or another text for it.
+        **options: options of the environment (tokenizer, max_tokens, render_mode, markup), options of the task, and
+            ``instruction``: whether the task's instruction is the system message, or another text for it.
 
     Raises:
-        ValueError: for an unknown level.
-        TypeError: for an unknown option, naming the nearest one.
+        ValueError: the level is unknown.
+        TypeError: an option is unknown; the message names the nearest one.
     """
     levels: dict[str, type[TokenEnv] | type[UtteranceEnv]] = {"token": TokenEnv, "utterance": UtteranceEnv}
     if not isinstance(level, str) or level not in levels:
@@ -50,14 +50,14 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
     """Builds a :class:`TokenVectorEnv`.
 
     Args:
-        task: a task, its class, or where to find it ("module:Class"), as an environment was registered with it.
-        num_envs: how many episodes at once.
-        level: only "token"; gymnasium's own vector environments serve the utterance level.
-        **options: of :class:`TokenVectorEnv` and of the task.
+        task: a task, its class, or "module:Class", as in the registration of an environment.
+        num_envs: the number of episodes at once.
+        level: only "token"; gymnasium's own vector environments support the utterance level.
+        **options: options of :class:`TokenVectorEnv` and of the task.
 
     Raises:
-        ValueError: for another level.
-        TypeError: for an unknown option, naming the nearest one.
+        ValueError: the level is another one.
+        TypeError: an option is unknown; the message names the nearest one.
     """
     if not isinstance(level, str) or level != "token":
         raise ValueError(f"TokenVectorEnv has level 'token' only, got {shown(level)}; pass vectorization_mode='sync'")
@@ -67,10 +67,10 @@ def make_vec_env(*, task: TaskLike, num_envs: int, level: str = "token", **optio
 
 
 def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
-    """``gymnasium.make_vec`` for the ids that are language environments.
+    """``gymnasium.make_vec`` for the ids of language environments.
 
     Raises:
-        ValueError: for an id of another kind, or one that nobody registered.
+        ValueError: the id is not registered, or not that of a language environment.
     """
     try:
         env = gymnasium.make_vec(env_id, num_envs, **options)
@@ -82,13 +82,13 @@ def language_vec(env_id: str, num_envs: int, **options: Any) -> TokenVectorEnv:
 
 
 def utterance_env(env_id: str, **options: Any) -> UtteranceEnv:
-    """``gymnasium.make`` at the utterance level for the ids that are language environments, without wrappers.
+    """``gymnasium.make`` at the utterance level for the ids of language environments, without wrappers.
 
     Raises:
-        ValueError: for an id of another kind, or one that nobody registered.
+        ValueError: the id is not registered, or not that of a language environment.
     """
     try:
-        spec = gymnasium.spec(env_id.rpartition(":")[2])  # of MODULE:ID, whose module is imported by now
+        spec = gymnasium.spec(env_id.rpartition(":")[2])  # the module of MODULE:ID is imported at this point
     except (gymnasium.error.Error, ImportError) as error:
         raise ValueError(f"{env_id!r} cannot be made: {error}") from None
     if spec.entry_point not in (make_env, "lang_envs.make:make_env"):
@@ -98,21 +98,21 @@ def utterance_env(env_id: str, **options: Any) -> UtteranceEnv:
 
 
 def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict[str, Any]]:
-    """An environment that a file names (a data set, a run, a suite), as it may be made: a file imports no code.
+    """Checks an environment that a file names (a data set, a run, a suite), so that a file never imports code.
 
-    Gymnasium imports the module of an id ``module:Id-v0``, and the options of ``CODE_OPTIONS`` name one too. From a
-    file either is taken only where that module is imported already, since the program or the command line asked for it.
+    Gymnasium imports the module of an id ``module:Id-v0``, and the options in ``CODE_OPTIONS`` may name a module too. A
+    file may name a module only if it is imported already, because the program or the command line asked for it.
 
     Args:
         env_id: the id in the file.
-        options: of the environment, in the file.
-        where: what names them.
+        options: the options of the environment in the file.
+        where: the name of the file, for errors.
 
     Returns:
-        The id and the options to make it with; an id that is registered goes without its module.
+        The id and the options to make the environment with; a registered id is returned without its module.
 
     Raises:
-        ValueError: for a module that nobody asked for, naming it and saying how to ask.
+        ValueError: the module is not imported; the message names it and says how to ask for it.
     """
     if not isinstance(env_id, str) or not isinstance(options, dict):
         raise ValueError(f"{where}: expected the id of an environment and its options, got {env_id!r} and {options!r}")
@@ -128,7 +128,7 @@ def of_file(env_id: str, options: dict[str, Any], where: str) -> tuple[str, dict
 
 
 def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[str]) -> tuple[Task[Any], dict[str, Any]]:
-    """The task made from its share of the options, and the rest: the environment's own."""
+    """The task, made with its own options, and the other options, which are the environment's."""
     if not isinstance(task, (Task, type, str)):
         raise TypeError(f"task must be a task, its class, or where to find that, got {task!r}")
     own = {name: value for name, value in options.items() if name in own_options}
@@ -140,7 +140,7 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
     make: type[Task[Any]] = _find(task) if isinstance(task, str) else task
     parameters, hints = inspect.signature(make).parameters, _hints(make)
     known = list(parameters)
-    instructed = "instruction" in rest and "instruction" not in known  # else it is an option of the task
+    instructed = "instruction" in rest and "instruction" not in known  # a task may have an option of that name
     told = rest.pop("instruction") if instructed else None
     for option in rest:
         if option not in known:
@@ -158,14 +158,14 @@ def _make_task(task: TaskLike, options: dict[str, Any], own_options: Sequence[st
 
 
 def _instruct(task: Task[Any], instruction: Any) -> None:
-    """Gives a task another instruction (a text), or has it say its own or not (True or False)."""
+    """Sets a task's instruction (a text), or sets whether its own is the system message (True or False)."""
     if isinstance(instruction, str):
         task.instruction = instruction
     task.instructs = bool(typed(instruction, bool | str, "instruction"))
 
 
 def _hints(make: type[Task[Any]]) -> dict[str, Any]:
-    """How the options are annotated; nothing where that names what is only known to type checkers."""
+    """The annotations of the options; empty if they use names that only type checkers import."""
     try:
         return get_type_hints(make.__init__)
     except NameError:
@@ -173,10 +173,10 @@ def _hints(make: type[Task[Any]]) -> dict[str, Any]:
 
 
 def task_class(env_id: str) -> type[Task[Any]] | None:
-    """The class of a registered environment's task, without making one; None for an environment of another kind.
+    """The class of a registered environment's task, without making a task; None for an environment of another kind.
 
     Raises:
-        ValueError: it cannot be imported.
+        ValueError: the class cannot be imported.
     """
     task = gymnasium.registry[env_id].kwargs.get("task")
     if isinstance(task, Task):
@@ -187,7 +187,7 @@ def task_class(env_id: str) -> type[Task[Any]] | None:
 def needed_options(env_id: str) -> tuple[str, ...]:
     """The options without which a registered environment cannot be made.
 
-    Those of its task that have no default; and ``path`` where the corpus that it needs is not downloaded.
+    They are the task's options without a default, and ``path`` if the corpus that the task needs is not downloaded.
     """
     found, given = task_class(env_id), gymnasium.registry[env_id].kwargs
     if found is None or isinstance(given["task"], Task):
@@ -200,10 +200,10 @@ def needed_options(env_id: str) -> tuple[str, ...]:
 
 
 def _find(task: str) -> type[Task[Any]]:
-    """The class at "module:Class"; where that comes from a file, :func:`of_file` was asked before.
+    """The class at "module:Class". A name from a file must have passed :func:`of_file` before.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such subclass of Task.
     """
     module, _, name = task.partition(":")
     found = getattr(imported(module), name, None)

@@ -1,12 +1,13 @@
-"""How a conversation becomes tokens, and tokens a conversation again: a tokenizer's chat template, taken apart.
+"""Markup: turns conversations into tokens, and tokens into conversations, by the pieces of a tokenizer's chat template.
 
-A template (Jinja2, ``tokenizer.chat_template``) writes a whole conversation at once. An episode is written as it goes:
-what the model said stays as it was said, what the environment says is spelled once and appended. So the template
-is taken apart (:mod:`lang_envs.template_pieces`), and a conversation is put together from what it writes around each
-content, which gives the very tokens of its own rendering; a template for which that is not so is refused.
+A template (Jinja2, ``tokenizer.chat_template``) writes a whole conversation at once. An episode is written turn by
+turn: the model's tokens stay as they were sampled, and the environment's texts are tokenized once and appended. So the
+template is split into pieces (:mod:`lang_envs.template_pieces`), which are what it writes around each content. A
+conversation is put together from these pieces. This gives exactly the tokens of the template's own rendering; a
+template for which it does not is refused.
 
-Texts are no control: contents are spelled without special tokens, so that a user's ``<|im_end|>`` is ten letters and
-signs. Every turn of the agent closes with one special token, the environment's end token.
+Contents are tokenized without special tokens, so that a user cannot write control tokens: a user's ``<|im_end|>`` is
+ten ordinary characters. Every turn of the agent closes with one special token, the environment's end token.
 """
 
 from __future__ import annotations
@@ -29,16 +30,16 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 MOST_SPELLINGS = 2**17
-"""Pieces of text whose tokens are remembered: some tens of megabytes."""
+"""Number of texts whose tokens are cached; they take some tens of megabytes."""
 
 
 class Markup:
-    """A tokenizer's chat template as episodes are written by it; get one from :func:`markup_of`.
+    """Writes and reads episodes by a tokenizer's chat template; get one from :func:`markup_of`.
 
     Attributes:
         end: the special token that closes a turn of the agent.
-        prompt: tokens after which the agent speaks, from the last special one on; no text of others can hold them.
-        lead: text between the prompt to speak and a reply, said by the agent: a blank, in some templates.
+        prompt: the tokens that ask the agent to speak, from their last special token on. No content can contain them.
+        lead: text between the prompt and a reply, which the agent says; a blank in some templates.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -50,7 +51,7 @@ class Markup:
         self._named = {mark: token for token, mark in self._pieces.marks.items()}
         self._mark_of_id = {self._specials[token]: mark for mark, token in self._named.items()}
         self._a_mark = re.compile(f"[{''.join(map(re.escape, self._named))}]")
-        self._ids: dict[tuple[str, str, str], list[int]] = {}  # of a text between two special tokens
+        self._ids: dict[tuple[str, str, str], list[int]] = {}  # special token, text, special token -> the text's tokens
         self._openings: dict[tuple[Conversation, int | None], list[int]] = {}
         self._answers: dict[tuple[Conversation, bool, bool], list[int]] = {}
         self.prompt = self._spelled(self._pieces.asking)
@@ -65,7 +66,7 @@ class Markup:
     def allows_replies_in_a_row(self) -> bool:
         """Whether the agent may speak twice in a row.
 
-        It may where the template writes a second turn exactly as it asks for one.
+        It may if the template writes a second turn exactly as it asks the agent to speak.
         """
         asks = self._between.get(("assistant", None))
         return asks is not None and self._between.get(("assistant", "assistant")) == asks + self.lead
@@ -73,25 +74,26 @@ class Markup:
     # From conversations to tokens
 
     def opening(self, conversation: Conversation, limit: int | None = None) -> list[int]:
-        """The tokens an episode opens with, up to where the agent speaks.
+        """The tokens that an episode opens with, up to where the agent speaks.
 
-        Where they are more than ``limit``, the oldest turns are left out, and of a turn that alone is too long its
-        first words. System messages stay.
+        If there are more than ``limit``, the oldest turns are left out. If the last turn alone is too long, its first
+        words are left out. System messages stay.
 
         Raises:
-            ValueError: where the limit leaves no room for a single word, or the template has no such conversation.
+            ValueError: the limit leaves no room for a single word, or the template cannot write this conversation.
         """
         key = (conversation, limit)
         known = self._openings.get(key)
         return known or remembered(self._openings, key, self._opening(conversation, limit), MOST_SPELLINGS)
 
     def answer(self, messages: Conversation, ended: bool, over: bool) -> list[int]:
-        """What the environment appends behind a turn of the agent.
+        """The tokens that the environment appends after a turn of the agent.
 
         Args:
-            messages: what is said in between.
-            ended: whether the agent said the end token; where its turn was cut, it is appended first.
-            over: whether the agent does not speak again; then nothing follows where nothing is said.
+            messages: the messages that follow the turn.
+            ended: whether the agent said the end token; otherwise the end token is appended first.
+            over: whether the episode is over, so that the agent is not asked to speak again. Without messages, nothing
+                is appended then.
         """
         if over and not messages:
             return []
@@ -104,31 +106,32 @@ class Markup:
         return remembered(self._answers, key, ids[1:] if ended else ids, MOST_SPELLINGS)
 
     def reply(self, text: str) -> list[int]:
-        """The tokens of an agent's turn, its end token left out."""
+        """The tokens of an agent's turn, without its end token."""
         asking, end = self._pieces.asking, self._pieces.marks[self.end]
         text = self.lead + self._content_of("assistant", text)
         alone, whole_turn = self._segment(asking[0], asking[1:], ""), self._segment(asking[0], asking[1:] + text, end)
         if whole_turn[: len(alone)] == alone:
             return whole_turn[len(alone) :]
-        return self._segment("", text, end)  # the prompt would be spelled in another way before this very text
+        return self._segment("", text, end)  # before this text, the prompt itself would get other tokens
 
     def forget(self) -> None:
-        """Lets go of the spellings that are remembered."""
+        """Empties the caches."""
         for known in (self._ids, self._openings, self._answers):
             known.clear()
 
     def said(self, text: str) -> str:
-        """What a turn of the agent says, by the text of its tokens without the end token."""
+        """The content of a turn of the agent, from the text of its tokens without the end token."""
         return text.removeprefix(self.lead)
 
     def _fitted(self, conversation: Conversation) -> Conversation:
-        """The conversation as the template can write it.
+        """The conversation in a form that the template can write.
 
-        Where it has no system role, system messages open the next turn of the user; where turns must take turns,
-        neighbours of one role are one; where the user must speak first, they say nothing.
+        If the template has no system role, a system message becomes the beginning of the user's next turn. If roles
+        must alternate, consecutive messages of one role are joined. If the user must speak first, an empty message of
+        the user is added.
 
         Raises:
-            ValueError: where a system message stands at a place that the template does not have.
+            ValueError: the template cannot write a message of one role after one of another.
         """
         if (None, "system") not in self._between:
             conversation = _without_system(conversation)
@@ -148,7 +151,7 @@ class Markup:
     def read(self, history: Sequence[int] | NDArray[np.int32]) -> Conversation:
         """The messages of an episode so far, the reverse of :meth:`opening` and :meth:`answer`.
 
-        What the agent has begun to say is its last message; where it has not, there is none.
+        If the agent has begun to speak, the last message is what it has said so far.
         """
         text, found, at = self._marked(history), [], 0
         role, at = self._first(text)
@@ -162,12 +165,12 @@ class Markup:
 
     def _first(self, text: str) -> tuple[Role | None, int]:
         starts = [(len(piece), b) for (a, b), piece in self._between.items() if a is None and text.startswith(piece)]
-        unopened: Role = "system" if "system" in self._closing else "user"  # text that no template wrote
+        unopened: Role = "system" if "system" in self._closing else "user"  # of a text that the template did not write
         length, role = max(starts, key=lambda start: start[0], default=(0, unopened))
         return ("assistant" if role is None else role), length
 
     def _content(self, text: str, role: Role, at: int) -> tuple[str, Role | None, int]:
-        """The content that begins at ``at``, the role of what follows, and where that begins."""
+        """The content that begins at ``at``, the role of the next message, and where its content begins."""
         ends = {self._closing[role], *([self._pieces.marks[self.end]] if role == "assistant" else [])}
         for mark in self._a_mark.finditer(text, at):
             found: list[tuple[int, int, Role | None]] = []
@@ -182,12 +185,12 @@ class Markup:
         return self._plain(text[at:]), None, len(text)
 
     def _behind(self, role: Role) -> list[tuple[str, Role]]:
-        """What may stand behind a content of that role, with the role of what comes next."""
+        """The pieces that may follow a content of that role, each with the role of the next message."""
         pieces = [(piece, b) for (a, b), piece in self._between.items() if a == role]
         return [(piece, b or "assistant") for piece, b in pieces if b or piece.endswith(self._pieces.asking)]
 
     def _marked(self, history: Sequence[int] | NDArray[np.int32]) -> str:
-        """The text of tokens, with a mark for each special token of the template."""
+        """The text of tokens, in which a mark stands for each special token of the template."""
         ids, runs, run = np.asarray(history, np.int64).tolist(), [], []
         for token in ids:
             mark = self._mark_of_id.get(token)
@@ -214,7 +217,7 @@ class Markup:
         return ids
 
     def _shortened(self, conversation: Conversation, limit: int, length: int) -> Conversation:
-        """Without its oldest turn, or without the first words of the only one."""
+        """The conversation without its oldest turn, or if it has only one, without the first words of that."""
         turns = [i for i, message in enumerate(conversation) if message.role != "system"]
         if len(turns) > 1:
             return (*conversation[: turns[0]], *conversation[turns[0] + 1 :])
@@ -222,12 +225,12 @@ class Markup:
         words = conversation[place].content.split(" ") if conversation else []
         if not any(words):
             raise ValueError(f"an opening of at most {limit} tokens has no room for a word: {length} is the least")
-        fewer = max(1, min(len(words) - 1, (length - limit) // 8))  # no word has many more tokens
+        fewer = max(1, min(len(words) - 1, (length - limit) // 8))  # few words have more than 8 tokens
         rest = Message(conversation[place].role, " ".join(words[fewer:]) if len(words) > 1 else "")
         return (*conversation[:place], rest, *conversation[place + 1 :])
 
     def _merged(self, conversation: Conversation) -> Conversation:
-        """Neighbours of one role as one message, where the template has no two."""
+        """The conversation with consecutive messages of one role joined, unless the template can write both."""
         found: list[Message] = []
         for message in conversation:
             pair = (found[-1].role, message.role) if found else None
@@ -238,7 +241,7 @@ class Markup:
         return tuple(found)
 
     def _written(self, before: Role | None, messages: Conversation, over: bool) -> str:
-        """Fitted messages behind a content of the role ``before``, marks in the place of special tokens."""
+        """The text of fitted messages after a content of the role ``before``, with marks for special tokens."""
         pieces: list[str] = []
         for role, content in messages:
             pieces += [self._piece(before, role), self._content_of(role, content)]
@@ -265,7 +268,7 @@ class Markup:
         return ids
 
     def _segment(self, before: str, text: str, after: str) -> list[int]:
-        """The tokens of a text between two special tokens, or none: as the tokenizer spells it there."""
+        """The tokens of a text as the tokenizer writes it between two special tokens ("" for none)."""
         if not text:
             return []
         key = (before, text, after)
@@ -286,10 +289,10 @@ _MARKUPS: WeakKeyDictionary[Any, tuple[tuple[Any, Any], Markup]] = WeakKeyDictio
 
 
 def markup_of(tokenizer: PreTrainedTokenizerFast) -> Markup | None:
-    """How conversations are written for a tokenizer; None where it has no chat template.
+    """The markup of a tokenizer; None if it has no chat template.
 
     Raises:
-        MarkupError: where episodes cannot be written by its template.
+        MarkupError: episodes cannot be written by its template.
     """
     if not tokenizer.chat_template:
         return None
@@ -301,7 +304,7 @@ def markup_of(tokenizer: PreTrainedTokenizerFast) -> Markup | None:
 
 
 def _without_system(conversation: Conversation) -> Conversation:
-    """System messages as the beginning of the user's next turn, or as turns of the user."""
+    """The conversation with each system message at the beginning of the user's next turn, or as a turn of the user."""
     found: list[Message] = []
     told: list[str] = []
     for message in conversation:

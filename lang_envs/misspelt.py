@@ -1,4 +1,4 @@
-"""What to say to a name that nobody knows."""
+"""Messages about unknown names, with the nearest known name."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
-MOST = 40  # names that are listed
+MOST = 40  # most names that a message lists
 
 
 def hint(name: Any, known: Iterable[str]) -> str:
-    """The nearest of the ``known`` names, or what there is."""
+    """A sentence that suggests the nearest of the ``known`` names, or lists them if none is near."""
     known = list(known)
     low = {each.lower(): each for each in known}
     text = str(name).lower()
@@ -22,5 +22,5 @@ def hint(name: Any, known: Iterable[str]) -> str:
 
 
 def unknown(kind: str, name: Any, known: Iterable[str]) -> str:
-    """There is none of that kind with that name, and what there is."""
+    """A message that there is no such name of that kind, with a hint."""
     return f"There is no {kind} {str(name)[:60]!r}; {hint(name, known)}"

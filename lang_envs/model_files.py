@@ -1,4 +1,4 @@
-"""Where the files of a model are that somebody names: a folder, a GGUF file, a name known here, or one on the hub."""
+"""Finds the files of a model by its name: a folder, a GGUF file, a name known here, or a name on the hub."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from lang_envs.gguf import converted
 from lang_envs.smollm2 import NAME, smollm2
 
 ALIASES = {NAME: smollm2}
-"""names of models that come in packages, and what finds their files"""
+"""names of models that come in packages -> the function that finds their files"""
 
 
 def located(source: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """What the transformers library opens: a folder, or a name on the hub, which is returned as it is.
+    """The folder of a model, or its name on the hub, which the transformers library opens.
 
-    A GGUF file becomes a folder the first time (``lang_envs.gguf``). ``"smollm2"`` is the model of that name even where
-    a folder is called so, which is ``"./smollm2"`` then.
+    A GGUF file is converted to a folder the first time (``lang_envs.gguf``). ``"smollm2"`` is always the packaged
+    model; for a folder of that name pass ``"./smollm2"``. Any other source is returned as it is.
 
     Raises:
-        ValueError: the GGUF file is missing or cannot be converted, or the package of the model is not installed; or it
-            is a pushed agent ("hub:owner/name"), which is fetched elsewhere.
+        ValueError: the GGUF file is missing or cannot be converted, the package of the model is not installed, or the
+            source is a pushed agent ("hub:owner/name"), which ``datasets_builders.hub.local`` fetches.
     """
     if os.fspath(source).startswith("hub:"):
         raise ValueError(

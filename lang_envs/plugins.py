@@ -1,7 +1,7 @@
-"""Code of others: what installed packages offer, and the modules that a person named.
+"""Finds code outside of this package: what installed packages offer, and the modules that the user named.
 
-A package offers tasks, agents, recipes, policies and suites by entry points, in the groups ``lang_envs.tasks`` and so
-on: a name, and behind it where the thing is, as "module:Name". It is imported when somebody asks for that name.
+A package offers tasks, agents, recipes, policies and suites by entry points in the groups ``lang_envs.tasks`` and so
+on. An entry point has a name and a place "module:Name". The module is imported when somebody asks for that name.
 """
 
 from __future__ import annotations
@@ -25,24 +25,24 @@ _named: dict[str, None] = {}
 
 @cache
 def offered(kind: str) -> dict[str, EntryPoint]:
-    """What installed packages offer of a kind (one of ``KINDS``), by name; nothing is imported."""
+    """The entry points of installed packages for a kind (one of ``KINDS``), by name; nothing is imported."""
     return {entry.name: entry for entry in entry_points(group=f"lang_envs.{kind}")}
 
 
 def find(kind: str, name: str, known: Mapping[str, T], what: str, fits: Callable[[Any], bool]) -> T:
-    """What is called ``name``: one that is known, or offered by an installed package, or at "module:Name".
+    """The object called ``name``: one that is known, or offered by an installed package, or at "module:Name".
 
-    The module is imported. A name that a file gives goes through :func:`asked` before.
+    The module is imported. A name from a file must pass :func:`asked` first.
 
     Args:
         kind: one of ``KINDS``.
-        name: what is asked for.
-        known: those of this package.
-        what: one of that kind is called so in errors.
-        fits: whether something is one.
+        name: the name of the object.
+        known: the objects of this package, by name.
+        what: the kind in words, for errors.
+        fits: whether an object is of that kind.
 
     Raises:
-        ValueError: there is none, or what is there is something else.
+        ValueError: there is no such object, or it is of another kind.
     """
     if name in known:
         return known[name]
@@ -57,16 +57,16 @@ def find(kind: str, name: str, known: Mapping[str, T], what: str, fits: Callable
 
 
 def import_named(module: str) -> ModuleType:
-    """Imports a module that a person named, so that what it registers is known, also where files name that.
+    """Imports a module that the user named, so that files too may name what it registers.
 
-    It is found where Python finds modules, or else in the current folder, which later imports then look into too.
+    The module is looked up where Python finds modules, and then in the current folder, which is added to Python's path.
 
     Raises:
-        ValueError: there is none, or it cannot be imported.
+        ValueError: there is no such module, or it cannot be imported.
     """
     before = list(sys.path)
     if module not in sys.modules and not _is_found(module):
-        sys.path.append(os.getcwd())  # the last: it takes the place of nothing that is installed
+        sys.path.append(os.getcwd())  # at the end, so that it hides no installed module
     try:
         found = imported(module)
     except ValueError:
@@ -80,7 +80,7 @@ def imported(module: str) -> ModuleType:
     """The module of that name.
 
     Raises:
-        ValueError: there is none, or it cannot be imported.
+        ValueError: there is no such module, or it cannot be imported.
     """
     try:
         return importlib.import_module(module)
@@ -91,29 +91,29 @@ def imported(module: str) -> ModuleType:
 def _is_found(module: str) -> bool:
     try:
         return importlib.util.find_spec(module.partition(".")[0]) is not None
-    except ValueError:  # no name of a module
+    except ValueError:  # not the name of a module
         return True
 
 
 def named() -> tuple[str, ...]:
-    """The modules that were named so far, which other processes at the same work import too."""
+    """The modules that the user named so far; worker processes import them too."""
     return tuple(module for module in _named if module in sys.modules)
 
 
 def asked(at: str, where: object) -> str:
-    """Code at "module:Name" that a file names: a file imports nothing, so somebody must have asked for it.
+    """Checks code at "module:Name" that a file names, so that a file never imports code that nobody asked for.
 
-    That is so where the module is imported already, or where an installed package offers just this.
+    It passes if the module is imported already, or if an installed package offers exactly this place.
 
     Args:
-        at: what the file names; a plain name passes.
-        where: what names it.
+        at: the name in the file; a plain name passes.
+        where: the name of the file, for errors.
 
     Returns:
-        The same.
+        ``at``.
 
     Raises:
-        ValueError: nobody asked for it; naming the module and saying how to ask.
+        ValueError: nobody asked for the module; the message names it and says how to ask.
     """
     module, colon, _ = at.partition(":")
     if colon and module not in sys.modules and not any(at == e.value for kind in KINDS for e in offered(kind).values()):

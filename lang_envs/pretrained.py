@@ -1,8 +1,8 @@
-"""Pretrained models: whole, quietly, from safetensors or GGUF, and without code of theirs.
+"""Loads pretrained models and tokenizers from safetensors or GGUF, checks them, and never runs code of theirs.
 
-A source of a model is a folder, a ``.gguf`` file, the name ``smollm2``, or a name on the hub: see
-``lang_envs.model_files``. Nothing else in the project opens a file of the transformers library, but for GGUF files, of
-which ``lang_envs.gguf`` makes folders: what holds here holds everywhere.
+A source of a model is a folder, a ``.gguf`` file, the name ``smollm2``, or a name on the hub (see
+``lang_envs.model_files``). Only this module, and ``lang_envs.gguf`` for GGUF files, opens files with the transformers
+library. So these rules hold in the whole project.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Precision = Literal["fp32", "bf16"]
 Path = str | os.PathLike[str]
 
 NO_STATED_LIMIT = 512
-"""Tokens of a text that are read where neither the tokenizer nor the model states a maximum."""
+"""Most tokens of a text if neither the tokenizer nor the model states a maximum."""
 
 
 def load_config(path: Path) -> Any:
     """The transformers configuration of a model.
 
     Raises:
-        ValueError: where there is no model.
+        ValueError: there is no model.
     """
     from transformers import AutoConfig
 
@@ -38,11 +38,11 @@ def load_tokenizer(path: Path, plain: bool = False) -> Any:
 
     Args:
         path: folder of a saved tokenizer, or any other source of a model.
-        plain: whether it is what its own file says and nothing else. A class that is usual with the model's layout
-            otherwise takes its place where transformers holds another to be a mistake.
+        plain: whether the tokenizer is exactly what its file says. Otherwise transformers may replace it by the class
+            that is usual for the model's layout.
 
     Raises:
-        ValueError: where there is none, or it cannot be read.
+        ValueError: there is no tokenizer, or it cannot be read.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -50,7 +50,7 @@ def load_tokenizer(path: Path, plain: bool = False) -> Any:
     with loading(path):
         tokenizer = kind.from_pretrained(found, trust_remote_code=False)
     if not plain and (files := _files_of(found)):
-        _VOCABULARIES.clear()  # one is enough: a model is opened behind its tokenizer
+        _VOCABULARIES.clear()  # one is enough, because a model is opened right after its tokenizer
         _VOCABULARIES[found, files] = tokenizer.get_vocab()
     return tokenizer
 
@@ -59,7 +59,7 @@ _VOCABULARIES: dict[tuple[Path, tuple[Any, ...]], dict[str, int]] = {}
 
 
 def load_vocabulary(path: Path) -> dict[str, int]:
-    """The tokens of a tokenizer and their ids; those of the folder that was read last are not read again.
+    """The tokens of a tokenizer and their ids. The tokenizer that was loaded last is not read again.
 
     Raises:
         ValueError: as ``load_tokenizer`` does.
@@ -70,7 +70,7 @@ def load_vocabulary(path: Path) -> dict[str, int]:
 
 
 def _files_of(folder: Path) -> tuple[Any, ...]:
-    """The files of a folder, by which to see that it has changed; none where it is no folder."""
+    """Facts about the files of a folder that change when the folder changes; empty if it is not a folder."""
     if not os.path.isdir(folder):
         return ()
     with os.scandir(folder) as entries:
@@ -81,18 +81,19 @@ def _files_of(folder: Path) -> tuple[Any, ...]:
 def load_model(
     auto_class: Any, path: Path, config: Any = None, precision: Precision = "fp32", exact: bool = False
 ) -> Any:
-    """A model, every weight of which was read and is a finite number.
+    """A model, after checking that every weight was read and is finite.
 
     Args:
-        auto_class: what to load it as, such as ``transformers.AutoModel``; the configuration says which class that is.
+        auto_class: the class to load it with, such as ``transformers.AutoModel``; the configuration decides the class
+            of the model.
         path: folder of a saved model, or any other source of one.
-        config: of the model; where it has fewer layers than were saved, the others are left out.
-        precision: of the weights.
-        exact: whether weights that the model has no place for are an error; else they are left out.
+        config: the model's configuration. If it has fewer layers than were saved, the other layers are left out.
+        precision: the precision of the weights.
+        exact: whether saved weights that the model does not have are an error; otherwise they are left out.
 
     Raises:
-        ValueError: where there is no model; where weights of it are missing, which would otherwise be drawn at random,
-            or not finite.
+        ValueError: there is no model, a weight has another shape or is not finite, or weights are missing (the library
+            would draw them at random).
     """
     import torch
 
@@ -104,7 +105,7 @@ def load_model(
             dtype=torch.float32 if precision == "fp32" else torch.bfloat16,
             use_safetensors=True,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are reported as well
+            ignore_mismatched_sizes=True,  # the library then reports them, and they are refused below
             trust_remote_code=False,
         )
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
@@ -119,28 +120,28 @@ def load_model(
         )
         raise ValueError(f"{path} has {told}: it was not saved as a {type(model).__name__}")
     for name, weights in model.named_parameters():
-        if weights.numel() and not torch.stack(torch.aminmax(weights)).isfinite().all():  # which copies nothing
+        if weights.numel() and not torch.stack(torch.aminmax(weights)).isfinite().all():  # copies no weights
             raise ValueError(f"{path}: the weights {name} hold numbers that are not finite; the model is of no use")
     return model
 
 
 def load(auto_class: Any, path: str, config: Any, precision: Precision) -> tuple[Any, Any]:
-    """A model, ready to be used but not trained, and its tokenizer; arguments and errors as of ``load_model``."""
+    """A model for inference and its tokenizer; arguments and errors as those of ``load_model``."""
     model = load_model(auto_class, path, config, precision)
     return model.eval().requires_grad_(False), load_tokenizer(path)
 
 
 def token_limit(tokenizer: Any, model: Any) -> int:
-    """Tokens of a text that a model can take, special tokens included: the least of what its parts state.
+    """Most tokens of a text that a model can take, special tokens included: the smallest limit that its parts state.
 
-    A tokenizer that states no limit says 1e30, which no C integer holds.
+    A tokenizer without a limit states 1e30, which no C integer can hold.
     """
     positions = (getattr(model.config, "max_position_embeddings", None) or 0) - first_position(model)
     return min((n for n in (positions, tokenizer.model_max_length) if 0 < n < 1_000_000), default=NO_STATED_LIMIT)
 
 
 def first_position(model: Any) -> int:
-    """RoBERTa counts positions from behind its padding index; most others from 0."""
+    """The number of the first position: after the padding index for RoBERTa, 0 for most others."""
     import torch
 
     most = getattr(model.config, "max_position_embeddings", None)

@@ -1,4 +1,4 @@
-"""Text of others as a terminal and a page may show it: what would steer them is written out instead."""
+"""Escapes control characters of foreign text, so that a terminal or a page can show it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ _STEERING = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udf
 
 
 def printable(text: str, keep: str = "") -> str:
-    r"""The text with escapes such as ``\x1b`` in the place of characters that are obeyed instead of shown.
+    r"""The text with escapes such as ``\x1b`` for control characters.
 
     Args:
-        text: from wherever it may be.
-        keep: characters that stay, such as line breaks where there may be several lines.
+        text: any text.
+        keep: characters that stay, such as line breaks in a text of several lines.
     """
 
     def written_out(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""The random generators of many episodes, each made where it is first asked for."""
+"""The random generators of many episodes; each is made when it is first used."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 
 OF_POLICY = (1,)
-"""The key of the stream that a policy draws from in the episode of a seed: no environment has any."""
+"""The key of the stream that a policy draws from in the episode of a seed; an environment's stream has no key."""
 
 
 def generator(seed: int | None, key: tuple[int, ...] = ()) -> np.random.Generator:
-    """The generator of one of a seed's streams; of a fresh seed where it is None."""
+    """The generator of the stream ``key`` of a seed; None draws a fresh seed."""
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=key))
 
 
 class Generators(Sequence[np.random.Generator]):
-    """The generators of some rows, made where they are first asked for: to seed one takes longer than a turn.
+    """The generators of some rows; each is made when it is first used, because seeding one takes longer than a turn.
 
-    ``streams`` holds, for each row of the environment, a generator or the seed of one; None draws a fresh seed. ``key``
-    says which of a seed's streams.
+    ``streams`` holds, for each row of the environment, a generator or a seed; None draws a fresh seed. ``key`` chooses
+    the stream of a seed.
     """
 
     def __init__(self, streams: list[Any], rows: Sequence[int], key: tuple[int, ...] = ()) -> None:
@@ -29,7 +29,7 @@ class Generators(Sequence[np.random.Generator]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> np.random.Generator:  # type: ignore[override]  # nobody asks for a slice
+    def __getitem__(self, index: int) -> np.random.Generator:  # type: ignore[override]  # slices are not needed
         row = self._rows[index]
         stream = self._streams[row]
         if not isinstance(stream, np.random.Generator):
@@ -37,7 +37,7 @@ class Generators(Sequence[np.random.Generator]):
         return stream
 
     def take(self, indices: Sequence[int]) -> Generators:
-        """Those of some of the rows."""
+        """The generators of the rows at these positions."""
         return Generators(self._streams, [self._rows[i] for i in indices], self._key)
 
     def __iter__(self) -> Iterator[np.random.Generator]:

@@ -1,4 +1,4 @@
-"""Giving a task an id that ``gymnasium.make`` and ``gymnasium.make_vec`` know."""
+"""Registers tasks under ids for ``gymnasium.make`` and ``gymnasium.make_vec``."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from lang_envs.plugins import offered
 
 
 def register(id: str, *, task: str, **options: Any) -> None:
-    """Registers an environment with gymnasium; doing it again changes nothing.
+    """Registers an environment with gymnasium. A second call with the same arguments changes nothing.
 
     Args:
-        id: such as "Waiter-v0".
-        task: where its class is, "module:Class": a text, so that other processes can make it too.
-        **options: of the environment and of the task, as they are by default.
+        id: the id, such as "Waiter-v0".
+        task: the place of the task's class, "module:Class"; a text, so that other processes can make the task too.
+        **options: defaults for options of the environment and of the task.
 
     Raises:
-        gymnasium.error.Error: the id is no name and version.
+        gymnasium.error.Error: the id does not consist of a name and a version.
     """
     kwargs = {"task": task, **options}
     if id in gymnasium.registry and gymnasium.registry[id].kwargs == kwargs:
@@ -28,8 +28,8 @@ def register(id: str, *, task: str, **options: Any) -> None:
         id,
         entry_point="lang_envs.make:make_env",
         vector_entry_point="lang_envs.make:make_vec_env",
-        order_enforce=False,  # the environments themselves refuse a step before reset, in words
-        disable_env_checker=True,  # and their observations cannot be others than the space has; it costs every step
+        order_enforce=False,  # the environments themselves refuse a step before reset
+        disable_env_checker=True,  # it costs time in every step, and check_env makes the same checks
         kwargs=kwargs,
     )
 
@@ -40,5 +40,5 @@ def register_offered() -> None:
         try:
             if id not in gymnasium.registry:
                 register(id, task=entry.value)
-        except gymnasium.error.Error as error:  # somebody else's mistake
+        except gymnasium.error.Error as error:  # a mistake in another package must not stop this one
             warnings.warn(f"the task {entry.value!r} of an installed package has no id: {error}", stacklevel=2)

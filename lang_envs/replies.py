@@ -1,4 +1,4 @@
-"""What a task may answer: numbers that a record can hold, and nothing that fails hours later where it is written."""
+"""Checks the replies of a task at once, so that a value that no record can hold does not fail hours later."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ _PLAIN = (bool, str, type(None))
 
 
 def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
-    """Refuses a reply that is not what :class:`lang_envs.task.Reply` says, or holds a number that no record can.
+    """Refuses a reply whose fields are not as :class:`lang_envs.task.Reply` says, or that no record can hold.
 
     Args:
-        reply: what the task answered.
-        task: its name.
-        turn: which utterance of the episode was answered, from 1.
-        utterance: its text.
+        reply: the reply of the task.
+        task: the name of the task.
+        turn: the number of the utterance in the episode, from 1.
+        utterance: the text of the utterance.
 
     Raises:
-        ValueError: for a number that is not finite, or too large for float32.
-        TypeError: for a field of another type.
+        ValueError: a number is not finite, or too large for float32.
+        TypeError: a field is of another type.
     """
     try:
         if not isinstance(reply, Reply):
@@ -51,31 +51,31 @@ def check_reply(reply: Any, task: str, turn: int, utterance: str) -> None:
 
 
 def check_reward(reward: Any) -> None:
-    """Refuses what is no finite number of float32.
+    """Refuses a reward that is not a finite number in float32.
 
     Raises:
-        ValueError: for NaN, an infinity, or a number beyond 3.4e38.
-        TypeError: for anything else, a bool, a text or an array included.
+        ValueError: the reward is NaN, infinite, or beyond 3.4e38.
+        TypeError: it is not a number, for example a bool, a text or an array.
     """
     if isinstance(reward, (bool, np.bool_)) or not isinstance(reward, Real):
         raise TypeError(f"a reward must be a number, got {shown(reward)}; pass float(reward)")
-    number: Any = reward  # Real has no order that type checkers know
+    number: Any = reward  # type checkers know no comparisons of Real
     if not -_LARGEST <= number <= _LARGEST:
         raise ValueError(f"a reward must be finite in float32 (up to {_LARGEST:.3g}), got {shown(reward)}")
 
 
 def check_replies(replies: Replies, task: str, turns: NDArray[np.int64], utterance: Callable[[int], str]) -> None:
-    """The same for the n replies of array dynamics, looked at together.
+    """Makes the checks of :func:`check_reply` for the n replies of array dynamics at once.
 
     Args:
-        replies: n of them.
-        task: the task's name.
-        turns: [n] which utterance of its episode each one answers, from 1.
-        utterance: the text of utterance i.
+        replies: n replies.
+        task: the name of the task.
+        turns: [n] the number of the answered utterance in its episode, from 1.
+        utterance: returns the text of utterance i.
 
     Raises:
-        ValueError: for a number that is not finite.
-        TypeError: for rewards that are not numbers, or an info that JSON cannot hold.
+        ValueError: a number is not finite.
+        TypeError: rewards are not numbers, or JSON cannot hold an info.
     """
     columns = {"the reward": replies.rewards} | {f"info[{key!r}]": values for key, values in replies.info.items()}
     if replies.rewards.dtype.kind not in "fiu":
@@ -88,7 +88,7 @@ def check_replies(replies: Replies, task: str, turns: NDArray[np.int64], utteran
 
 
 def first_unfit(values: NDArray[Any], name: str) -> tuple[int, ValueError | TypeError] | None:
-    """The first of n numbers or facts [n] that no record can hold, and why; None where all are well."""
+    """The index of the first of n values that no record can hold, and the error; None if there is no such value."""
     if values.dtype.kind == "f":
         wrong = ~np.isfinite(values)
         if not wrong.any():
@@ -104,11 +104,11 @@ def first_unfit(values: NDArray[Any], name: str) -> tuple[int, ValueError | Type
 
 
 def check_fact(value: Any, name: str) -> None:
-    """Refuses what JSON cannot hold: a number that is not finite, or an object of another kind.
+    """Refuses a value that JSON cannot hold.
 
     Raises:
-        ValueError: for the former.
-        TypeError: for the latter.
+        ValueError: it is or holds a number that is not finite.
+        TypeError: it is or holds an object that is not JSON-able.
     """
     if isinstance(value, _PLAIN):
         return
@@ -130,8 +130,8 @@ def check_info(info: Any) -> None:
     """Refuses an info that JSON cannot hold.
 
     Raises:
-        ValueError: for a number that is not finite.
-        TypeError: for anything but a dictionary of such facts under strings.
+        ValueError: it holds a number that is not finite.
+        TypeError: it is not a dictionary from strings to JSON-able values.
     """
     if not isinstance(info, dict):
         raise TypeError(f"the info of a reply must be a dictionary, got {shown(info)}")

@@ -1,4 +1,4 @@
-"""Playing whole episodes: the policy protocol and ``rollout``."""
+"""Plays whole episodes: the policy protocol and ``rollout``."""
 
 from __future__ import annotations
 
@@ -17,58 +17,59 @@ if TYPE_CHECKING:
 
 
 class Turn(NamedTuple):
-    """One agent utterance as it was chosen: its tokens, the end token last, and their log-probabilities where known."""
+    """One utterance as the policy chose it: its tokens, the end token last, and their log-probabilities if known."""
 
     tokens: NDArray[np.int32]  # [n]
     logprobs: NDArray[np.float32] | None = None  # [n]
-    info: Mapping[str, Any] | None = None  # JSON-able facts on it: what a model thought before it spoke, say
+    info: Mapping[str, Any] | None = None  # JSON-able facts, for example what a model thought before it spoke
 
 
 class Policy(Protocol):
-    """Anything that can speak."""
+    """Chooses utterances for episodes."""
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
         """Chooses one utterance for each history (all tokens of the episode so far).
 
-        ``rngs`` holds a generator for each episode and is the only source of chance a policy may use: what happens in
-        an episode then depends on its seed alone, never on its neighbours in the batch, on the batch's size, or on
-        where an interrupted recording was resumed.
+        ``rngs`` holds a generator for each episode. It is the only source of randomness that a policy may use. Then an
+        episode depends on its seed alone. It does not depend on the other episodes in the batch, on the batch's size,
+        or on where an interrupted recording was resumed.
         """
         ...
 
 
 class Start(NamedTuple):
-    """Where an episode starts."""
+    """How an episode starts."""
 
     seed: int
-    """of the environment"""
+    """seed of the environment"""
     policy_seed: int | None = None
-    """of the policy's generator; by default ``seed``, of which policies have a stream of their own"""
+    """seed of the policy's generator; by default ``seed``, of which the policy uses another stream"""
     said: Sequence[NDArray[np.int32]] = ()
-    """utterances replayed before the policy takes over: how an episode is branched"""
+    """utterances that are replayed before the policy speaks, to branch an episode"""
     context: int | None = None
-    """the task's starting point; by default it is drawn"""
+    """number of the task's starting point; None: it is drawn"""
 
 
 def rollout(env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start]) -> Iterator[Episode]:
-    """Plays one exact episode for each start and yields them in that order.
+    """Plays one exact episode for each start and yields the episodes in that order.
 
-    All rows of ``env`` are kept busy: a finished episode makes room for the next start at once. The environment
-    belongs to the rollout until it is exhausted. ``Episode.info`` holds the seed of the start, the info of the task's
-    last reply, and for each key of the turns' info a list with an entry for each utterance.
+    When an episode ends, its row begins the next start at once, so that all rows stay in use. The environment must not
+    be used elsewhere until the rollout is exhausted. ``Episode.info`` holds the seed of the start, the info of the
+    task's last reply, and for each key of the turns' info a list with an entry for each utterance.
 
     Args:
-        env: where to play; its autoreset mode does not matter.
-        policy: who speaks.
-        starts: where to start; an int is the seed of a plain :class:`Start`. They may be endless.
+        env: the environment to play in; its autoreset mode does not matter.
+        policy: the policy that plays.
+        starts: the starts; an int is the seed of a plain :class:`Start`. There may be endlessly many.
 
     Raises:
-        ValueError: naming the policy, where it says what is no utterance, or an episode ends before its replay does.
-        TypeError: where it does not return turns.
+        ValueError: the policy returns something that is not a whole utterance (the message names the policy), or an
+            episode ends before all its replayed utterances are said.
+        TypeError: the policy does not return turns.
     """
     name = type(policy).__name__
     waiting = enumerate(start if isinstance(start, Start) else Start(index(start)) for start in starts)
-    playing: dict[int, tuple[int, Start, Iterator[NDArray[np.int32]]]] = {}  # row -> place, start, still to be replayed
+    playing: dict[int, tuple[int, Start, Iterator[NDArray[np.int32]]]] = {}  # row -> place, start, replay left
     told: dict[int, list[Mapping[str, Any] | None]] = {}  # row -> the info of each of its turns
     streams: list[Any] = [None] * env.num_envs
     logprobs = np.full((env.num_envs, env.max_tokens), np.nan, np.float32)  # [N, T]
@@ -113,7 +114,7 @@ def _turns(
     replayed: Sequence[NDArray[np.int32] | None],
     rngs: Generators,
 ) -> list[Turn]:
-    """One turn for each history: what is replayed there, or what the policy chooses."""
+    """One turn for each history: the utterance to replay, or what the policy chooses."""
     asked = [i for i, tokens in enumerate(replayed) if tokens is None]
     chosen = policy.act([histories[i] for i in asked], rngs.take(asked)) if asked else []
     if len(chosen) != len(asked) or not all(isinstance(turn, Turn) for turn in chosen):
@@ -124,7 +125,7 @@ def _turns(
 
 
 def _by_key(infos: Sequence[Mapping[str, Any] | None]) -> dict[str, list[Any]]:
-    """The info of an episode's turns: for each key a list, with None for the turns that do not have it."""
+    """The info of an episode's turns: for each key a list with an entry per turn, None if the turn lacks the key."""
     keys = dict.fromkeys(key for info in infos if info for key in info)
     return {key: [(info or {}).get(key) for info in infos] for key in keys}
 
@@ -132,7 +133,7 @@ def _by_key(infos: Sequence[Mapping[str, Any] | None]) -> dict[str, list[Any]]:
 def _keep(
     logprobs: NDArray[np.float32], rows: Sequence[int], lengths: Sequence[int], turns: Sequence[Turn], name: str
 ) -> None:
-    """Writes the turns to ``logprobs`` [N, T], each where its history ended; what has no place there is dropped."""
+    """Writes the turns' log-probabilities to ``logprobs`` [N, T], each where its history ended; the rest is dropped."""
     known = [
         (row, start, len(turn.tokens), turn.logprobs)
         for row, start, turn in zip(rows, lengths, turns, strict=True)

@@ -1,7 +1,7 @@
 """Reference returns of each environment, and returns on a common scale: 0 for random tokens, 1 for the expert.
 
-The numbers in :data:`MEASURED` and of Wordle were measured with :func:`measure` and are checked against
-it by the tests; those of MovieReview follow from its table of rewards.
+The numbers in :data:`MEASURED` and those of Wordle were measured with :func:`measure`, and the tests compare them with
+it. The numbers of MovieReview follow from its table of rewards.
 """
 
 from __future__ import annotations
@@ -43,16 +43,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reference:
-    """Mean returns to read others by."""
+    """Mean returns to compare others with."""
 
     random: float
-    """of uniformly random tokens"""
+    """mean return of uniformly random tokens"""
     expert: float
-    """of the policy that :func:`expert` makes"""
+    """mean return of the policy that :func:`expert` makes"""
     optimum: float | None
-    """the best any policy can expect; None where nobody knows"""
+    """the highest expected return of any policy; None if unknown"""
     how: str
-    """where the numbers come from"""
+    """how the numbers were measured or computed"""
 
 
 HOW_WORDLE = (
@@ -132,10 +132,10 @@ def reference(env_id: str, **options: Any) -> Reference:
 
     Args:
         env_id: a registered id.
-        **options: of the environment. There are numbers for the packaged Wordle lists, and for no other option.
+        **options: options of the environment. There are numbers for the packaged Wordle lists, but for no other option.
 
     Raises:
-        ValueError: where there are none; :func:`measure` makes them.
+        ValueError: there are none for this environment; :func:`measure` measures them.
     """
     if env_id == "MovieReview-v0" and not options:
         return _movie_review()
@@ -152,22 +152,22 @@ def reference(env_id: str, **options: Any) -> Reference:
 
 
 def normalised(env_id: str, returns: ArrayLike, **options: Any) -> NDArray[np.float64]:
-    """Returns on the scale where 0 is random and 1 is the expert, in the shape they come in.
+    """Returns on the scale where 0 is random tokens and 1 is the expert, in the shape of ``returns``.
 
     Raises:
-        ValueError: where :func:`reference` does.
+        ValueError: as :func:`reference`.
     """
     scale = reference(env_id, **options)
     return (np.asarray(returns, np.float64) - scale.random) / (scale.expert - scale.random)
 
 
 def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) -> Policy:
-    """The best policy at hand for an environment (or its id, or its task), in the tokens of the environment.
+    """The best scripted policy for an environment (or its id, or its task), in the tokens of the environment.
 
-    Those of MovieReview, Wordle and Maze speak their task's own tokens only.
+    The experts of MovieReview, Wordle and Maze speak only their task's own tokens.
 
     Raises:
-        ValueError: where there is none.
+        ValueError: there is no expert for the task.
     """
     task, tokenizer = _task(env_or_task)
     if isinstance(task, MovieReview):
@@ -192,13 +192,15 @@ def expert(env_or_task: str | Task[Any] | TokenVectorEnv | gym.Env[Any, Any]) ->
 
 
 def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -> tuple[float, float]:
-    """The mean return of a policy and its standard error, over the seeds from 0: it has learned from no episode.
+    """The mean return of a policy and its standard error, over the seeds from 0.
+
+    Those are seeds of recordings, so use it only for a policy that has learned from no episode.
 
     Args:
         env_id: a registered id.
-        policy: who plays; None for uniformly random tokens.
-        episodes: how many; at least 2.
-        **options: of the environment.
+        policy: the policy that plays; None for uniformly random tokens.
+        episodes: number of episodes, at least 2.
+        **options: options of the environment.
     """
     env = language_vec(env_id, min(episodes, 256), **options)
     policy = RandomTokens(env.task, env.tokenizer) if policy is None else policy
@@ -207,7 +209,7 @@ def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -
 
 
 def _movie_review() -> Reference:
-    # A review of n tokens, its end included, is written by chance with probability V^-n; all else is off grammar.
+    # Random tokens write a review of n tokens, its end included, with probability V^-n; other texts are off grammar.
     chance = [len(VOCABULARY) ** -(len(review.text.split()) + 1.0) for review in REVIEWS]
     random = OFF_GRAMMAR + sum(p * (review.reward - OFF_GRAMMAR) for p, review in zip(chance, REVIEWS, strict=True))
     best = MovieReview().optimal_return

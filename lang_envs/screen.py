@@ -1,4 +1,4 @@
-"""Writes a history to the terminal as it grows: the render mode "human"."""
+"""Writes a history to the terminal as it grows, for the render mode "human"."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 class Screen:
-    """One episode after another, each ended by a line break.
+    """Writes one episode after another, with a line break at the end of each.
 
-    The whole history is read as text each time, since a token's text may depend on its neighbours: blanks between
-    words, characters of several tokens.
+    The whole history is decoded each time, because a token's text may depend on its neighbours (blanks between words,
+    characters of several tokens).
 
     Args:
-        tokenizer: of the histories.
+        tokenizer: the tokenizer of the histories.
         on: whether anything is written.
     """
 
@@ -28,14 +28,14 @@ class Screen:
         self._tokenizer, self._on, self._shown = tokenizer, on, ""
 
     def begin(self, tokens: Sequence[int]) -> None:
-        """Writes the opening of an episode; one that was under way is left."""
+        """Writes the opening of an episode; an unfinished episode before it ends with a line break."""
         if self._on and self._shown:
             sys.stdout.write("\n")
         self._shown = ""
         self.show(tokens)
 
     def show(self, tokens: Sequence[int], over: bool = False) -> None:
-        """Writes what is new; of a character whose tokens are not all there yet, nothing before the end."""
+        """Writes the new text. A character is written when all of its tokens are there, or when the episode is over."""
         if not self._on:
             return
         text = transcripts(self._tokenizer, [tokens])[0]

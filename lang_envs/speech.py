@@ -1,4 +1,4 @@
-"""What a task and an agent say, as tokens: the one place where an environment's texts are spelled."""
+"""Speech: turns the texts of a task and its agent into tokens and back; every environment uses it."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ if TYPE_CHECKING:
 
 Observation = str | Conversation
 
-_TURNS_BESIDE = 4  # of a context that is as long as the task's own limit, whose markup is not counted
-_SHORT = 16  # tokens of an utterance that may well be said again
-_MOST_SHORT = 2**13  # of them are remembered: some megabytes
+_TURNS_BESIDE = 4  # turns for whose markup a context gets room beyond the task's own limit
+_SHORT = 16  # tokens; shorter utterances are cached, because they may occur again
+_MOST_SHORT = 2**13  # short utterances in the cache, which takes some megabytes
 
 
 def tokenizer_of(
     task: Task[Any], tokenizer: PreTrainedTokenizerFast | str | os.PathLike[str] | None, markup: str | None = None
 ) -> PreTrainedTokenizerFast:
-    """The tokenizer that a task is played with: its own, or another one made fit for it.
+    """The tokenizer that a task is played with: its own, or another one made fit for an environment.
 
     Args:
-        task: what is played.
-        tokenizer: where it is not the task's own: a tokenizer, a folder, or a name on the hub.
-        markup: how conversations are written; see :func:`lang_envs.adoption.set_markup`. By default as the
-            tokenizer's own chat template says, and in plain text where it has none and the task is a conversation.
+        task: the task.
+        tokenizer: a tokenizer, a folder, or a name on the hub; None: the task's own.
+        markup: how conversations are written; see :func:`lang_envs.adoption.set_markup`. By default the tokenizer's
+            own chat template is used, or "plain" if it has none and the task is a conversation.
 
     Raises:
-        ValueError: where conversations cannot be written that way.
+        ValueError: the tokenizer cannot write conversations with this markup.
     """
     if tokenizer is None and markup is None:
         return task.tokenizer()
@@ -48,17 +48,17 @@ def tokenizer_of(
 
 
 class Speech:
-    """What is said in one task, in the tokens of one tokenizer.
+    """Writes and reads the utterances of one task in the tokens of one tokenizer.
 
-    A task that says plain texts (``str``) is spelled as it stands where the tokenizer has no chat template; else what
-    it says is the user's, in the words of ``Task.in_words``. Where conversations are written in another way than the
-    packaged tokenizer's, the task's instruction is the system message, unless ``Task.instructs`` says otherwise; and a
-    user opens them, with what the task shows (a caption), or else with the instruction.
+    If the tokenizer has no chat template, the plain texts (``str``) of a task are tokenized as they are. Otherwise a
+    plain text is a message of the user, in the words of ``Task.in_words``. If the chat template is not the packaged
+    one, the task's instruction is the system message, unless ``Task.instructs`` says otherwise. A conversation then
+    opens with a message of the user: what the task shows (a caption), or if it shows nothing, the instruction.
 
     Attributes:
-        context_limit: tokens of an opening, of which the oldest turns are left out; None for no limit.
-        max_tokens: of a whole episode. Both are the task's own, and room for what its tokenizer does not need: the
-            instruction, and what stands around each turn where that is written in another way.
+        context_limit: most tokens of an opening, of which the oldest turns are left out; None for no limit.
+        max_tokens: most tokens of a whole episode. Both are the task's own numbers plus room for the instruction and
+            for the markup around each turn, if the task's own tokenizer does not need these.
     """
 
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast) -> None:
@@ -73,16 +73,16 @@ class Speech:
         beside = told + _TURNS_BESIDE * around
         self.context_limit = None if task.max_context_tokens is None else task.max_context_tokens + beside
         self.max_tokens = task.max_tokens + beside + task.max_turns * around
-        self._texts: dict[str, list[int]] = {}  # of texts met before: a corpus says the same things again and again
+        self._texts: dict[str, list[int]] = {}  # text -> tokens; the texts of a corpus occur again and again
         self._opened: dict[str, list[int]] = {}
-        self._heard: dict[tuple[int, ...], str] = {}  # of short utterances met before
+        self._heard: dict[tuple[int, ...], str] = {}  # tokens of a short utterance -> text
         self._said: dict[str, list[int]] = {}
 
     def openings(self, said: Sequence[Observation]) -> list[list[int]]:
         """The tokens of opening observations.
 
         Raises:
-            ValueError: where one has no room within the limit, or the tokenizer cannot spell it.
+            ValueError: an opening has no room within the limit, or the tokenizer cannot write it.
         """
         if self.markup is None:
             spelled = self._spelled([self._text(text) for text in said])
@@ -90,12 +90,12 @@ class Speech:
         return [self.markup.opening(self._opening(text), self.context_limit) for text in said]
 
     def answers(self, said: Sequence[Observation], ended: Sequence[bool], over: Sequence[bool]) -> list[list[int]]:
-        """The tokens of what the environment says back.
+        """The tokens of the task's replies to n utterances.
 
         Args:
-            said: by the task, to each utterance.
-            ended: whether the utterance has its end token; one that was cut at its limit has not.
-            over: whether the episode is.
+            said: [n] the replies of the task.
+            ended: [n] whether the utterance has its end token; an utterance that was cut at its limit has none.
+            over: [n] whether the episode is over.
         """
         if self.markup is None:
             return self._spelled([self._text(text) for text in said])
@@ -105,14 +105,14 @@ class Speech:
         ]
 
     def opening(self, said: Observation, max_tokens: int) -> list[int]:
-        """What :meth:`openings` gives for one; it is remembered, and not to be changed.
+        """The result of :meth:`openings` for one opening. It is cached, so the caller must not change it.
 
         Raises:
-            ValueError: it is empty, or leaves no room for an utterance in ``max_tokens``.
+            ValueError: the opening is empty, or leaves no room for an utterance in ``max_tokens``.
         """
         tokens = self._opened.get(said) if isinstance(said, str) else None
         if not tokens:
-            tokens = self.openings([said])[0]  # of messages, the markup remembers it
+            tokens = self.openings([said])[0]  # the markup caches the openings of conversations
             if isinstance(said, str):
                 remembered(self._opened, said, tokens, MOST_SPELLINGS)
         if not 1 <= len(tokens) < max_tokens:
@@ -123,12 +123,12 @@ class Speech:
         return tokens
 
     def answer(self, said: Observation, ended: bool, over: bool) -> list[int]:
-        """What :meth:`answers` gives for one; it is remembered, and not to be changed."""
+        """The result of :meth:`answers` for one reply. It is cached, so the caller must not change it."""
         known = self._texts.get(said) if self.markup is None and isinstance(said, str) else None
         return self.answers([said], [ended], [over])[0] if known is None else known
 
     def hear(self, utterance: Sequence[int]) -> str:
-        """What :meth:`heard` gives for one; of a short one it is remembered."""
+        """The result of :meth:`heard` for one utterance; it is cached for a short one."""
         if len(utterance) > _SHORT:
             return self.heard([utterance])[0]
         key = tuple(utterance)
@@ -136,7 +136,7 @@ class Speech:
         return remembered(self._heard, key, self.heard([utterance])[0], _MOST_SHORT) if text is None else text
 
     def spell(self, text: str) -> list[int]:
-        """The tokens of an utterance, as :func:`lang_envs.utterances.spell` has them; not to be changed."""
+        """The tokens of an utterance (:func:`lang_envs.utterances.spell`); the caller must not change them."""
         tokens = self._said.get(text)
         if tokens is None:
             tokens = spell(self.tokenizer, text, self.task.max_utterance_tokens).tolist()
@@ -145,15 +145,15 @@ class Speech:
         return tokens
 
     def heard(self, utterances: Sequence[Sequence[int] | NDArray[Any]]) -> list[str]:
-        """What the task hears of the agent's utterances, their end tokens left out."""
+        """The texts of the agent's utterances as the task gets them; ``utterances`` are without their end tokens."""
         texts = decode(self.tokenizer, utterances)
         return texts if self.markup is None else [self.markup.said(text) for text in texts]
 
     def read(self, histories: Sequence[Sequence[int] | NDArray[Any]]) -> list[Conversation]:
-        """The messages of each history, the instruction left out.
+        """The messages of each history, without the instruction.
 
         Raises:
-            ValueError: where the tokenizer has no chat template to read them by.
+            ValueError: the tokenizer has no chat template, by which histories are read.
         """
         if self.markup is None:
             raise ValueError("the tokenizer has no chat template: histories cannot be read as conversations")
@@ -174,7 +174,7 @@ class Speech:
         turns = tuple(message for message in messages if message.role != "system")
         if turns:
             return (system("\n\n".join([self.task.instruction, *told])), *turns)
-        # Nobody has spoken: chat models answer a user, who shows what there is to see, or just asks.
+        # Neither side has spoken. Chat models answer a user, so the user shows what the task shows, or the instruction.
         return (system(self.task.instruction), user("\n\n".join(told))) if told else (user(self.task.instruction),)
 
     def _messages(self, said: Observation) -> Conversation:
@@ -192,7 +192,7 @@ class Speech:
         )
 
     def _spelled(self, texts: Sequence[str]) -> list[list[int]]:
-        known = self._texts  # another thread may put another one in its place
+        known = self._texts  # another thread may replace the attribute meanwhile
         unknown = [text for text in dict.fromkeys(texts) if text not in known]
         if unknown:
             if len(known) + len(unknown) > MOST_SPELLINGS:

@@ -1,7 +1,8 @@
-"""A chat template taken apart: what it writes before, between and behind the contents of a conversation.
+"""Splits a chat template into pieces: what it writes before, between and after the contents of a conversation.
 
-It is rendered for every short conversation, its special tokens told from text by marks, and refused where that does not
-say how a longer one is written: episodes are written turn by turn, and what was said stays as it was said.
+The template is rendered for every conversation of at most four messages; marks stand for its special tokens. Episodes
+are written turn by turn, and past turns stay unchanged. So a template is refused if its short conversations do not show
+how it writes a longer one.
 """
 
 from __future__ import annotations
@@ -17,33 +18,35 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _PROBED = 4  # the longest conversation that the template is rendered for, in messages
-_FIRST_MARK = 0xD800  # half characters, which no text holds, stand for special tokens
+_FIRST_MARK = 0xD800  # lone surrogates, which no text holds, stand for special tokens
 _MOST_MARKS = 2048
 
 
 class MarkupError(ValueError):
-    """A chat template that episodes cannot be written by."""
+    """Episodes cannot be written by a chat template."""
 
 
 class TemplatePieces:
-    """What a tokenizer's chat template writes around contents.
+    """The pieces that a tokenizer's chat template writes around contents.
 
-    Special tokens are marks in all of it: half characters, which no text can hold.
+    In each piece, a mark stands for each special token. A mark is a lone surrogate (half a character), which no text
+    can hold.
 
     Args:
-        tokenizer: with a chat template.
+        tokenizer: a tokenizer with a chat template.
 
     Attributes:
-        between: by the roles of the content before and behind; None before the first and behind the last, where the
-            agent is asked to speak. Pairs that the template does not write are missing.
-        closing: by role, behind the last content where the agent is not asked to speak.
-        strips: by role, whether the template takes blanks off the ends of contents.
-        marks: special token -> the half character that stands for it.
+        between: (role before, role after) -> the piece between two contents. The role before the first content is
+            None. The role after the last content is None too; that piece asks the agent to speak. Pairs that the
+            template does not write are missing.
+        closing: role -> the piece after the last content if the agent is not asked to speak.
+        strips: role -> whether the template strips blanks from the ends of contents.
+        marks: special token -> its mark.
         end: the special token that closes a turn of the agent.
-        lead: text between the prompt to speak and a reply, said by the agent: a blank, in some templates.
+        lead: text between the prompt and a reply, which the agent says; a blank in some templates.
 
     Raises:
-        MarkupError: where episodes cannot be written by the template.
+        MarkupError: episodes cannot be written by the template.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -59,11 +62,11 @@ class TemplatePieces:
         self.strips: dict[Role, bool] = {role: self._stripped(role) for role in ("system", "user", "assistant")}
         self._check_thoughts()
         self.end, self.lead = self._end(), self._lead()
-        del self._tokenizer  # by which this is remembered: it must not be kept alive
+        del self._tokenizer  # a weak dictionary holds this object by its tokenizer, so it must not keep it alive
 
     @property
     def asking(self) -> str:
-        """What asks the agent to speak, from its last special token on."""
+        """The text that asks the agent to speak, from its last special token on."""
         piece = self.between["user", None]
         return piece[max((place for place, letter in enumerate(piece) if self._is_mark(letter)), default=0) :]
 
@@ -71,7 +74,7 @@ class TemplatePieces:
         """Renders the template for every short conversation.
 
         Raises:
-            MarkupError: where it writes the same turns in another way when others follow, or fails for all.
+            MarkupError: it writes the same turns in another way when others follow, or fails for all conversations.
         """
         told: Exception | None = None
         for roles in _conversations(("user", "assistant")):
@@ -84,18 +87,18 @@ class TemplatePieces:
                 self._probe(roles)
             if (None, "system") not in self.between:
                 raise MarkupError("it has no system messages")
-        except MarkupError:  # system messages are unknown to it, or written elsewhere: into the user's turn, say
+        except MarkupError:  # it has no system messages, or writes them elsewhere, for example into the user's turn
             self.between, self.closing, self.marks = before
         if not self.between.get((None, None), "").endswith(self.asking):
-            self.between.pop((None, None), None)  # nobody is asked to speak where nobody has spoken
+            self.between.pop((None, None), None)  # the template does not ask the agent to speak first
 
     def _probe(self, roles: Sequence[Role]) -> Exception | None:
-        """Keeps what stands around the contents of one conversation; what the template said where it has none such."""
+        """Keeps the pieces around the contents of one conversation; returns the template's error if it refuses it."""
         contents = [f"\u27e8{i}\u27e9" for i in range(len(roles))]
         messages = [Message(role, content) for role, content in zip(roles, contents, strict=True)]
         try:
             text, closed = self._render(messages, True), self._render(messages, False)
-        except Exception as error:  # templates raise what they like
+        except Exception as error:  # templates raise errors of any type
             return error
         around: list[str] = []
         for content in contents:
@@ -121,7 +124,7 @@ class TemplatePieces:
 
     @property
     def _greedy(self) -> str:
-        """The marks of special tokens that take the blanks behind them."""
+        """The marks of special tokens that take in the blanks after them."""
         return "".join(self.marks[token] for token in self._takes_blanks if token in self.marks)
 
     def _mark(self, token: str) -> str:
@@ -130,12 +133,12 @@ class TemplatePieces:
         return self.marks.setdefault(token, chr(_FIRST_MARK + len(self.marks)))
 
     def _stripped(self, role: Role) -> bool:
-        """Whether the template takes blanks off the ends of such contents."""
+        """Whether the template strips blanks from the ends of contents of this role."""
         padded = Message(role, " \u27e80\u27e9 ")
         turns = {"system": [padded, user("x")], "user": [padded], "assistant": [user("x"), padded, user("x")]}[role]
         try:
             return padded.content not in self._render(turns, True)
-        except Exception:  # it has no such role
+        except Exception:  # the template has no such role
             return False
 
     def _check_thoughts(self) -> None:
@@ -183,5 +186,5 @@ def _conversations(roles: Sequence[Role]) -> Iterable[tuple[Role, ...]]:
 
 
 def _common(a: str, b: str) -> str:
-    """What both begin with."""
+    """The longest common beginning of both texts."""
     return "".join(x for x, _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))

@@ -1,4 +1,4 @@
-"""Where everything is printed that a person reads: rich's console, which no text it prints can steer."""
+"""Terminal: rich's console for all output to people, which escapes the control characters of any text."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from lang_envs.printable import printable
 
 
 class Terminal(Console):
-    """A console that writes control characters out; colours and places are its own alone.
+    """A console that escapes control characters in text, so that text cannot change colours or move the cursor.
 
-    Takes the arguments of ``rich.console.Console``. Numbers are not coloured and ``:names:`` are no pictures unless
-    asked for.
+    It takes the arguments of ``rich.console.Console``. By default it does not colour numbers and does not turn
+    ``:names:`` into pictures.
     """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**{"highlight": False, "emoji": False, **options})
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """What is printed of anything, in pieces."""
+        """The segments of an object, with control characters in their text escaped."""
         for piece in super().render(renderable, options):
             yield piece if piece.control else Segment(printable(piece.text, keep="\n\t"), piece.style)

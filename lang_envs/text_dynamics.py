@@ -1,4 +1,4 @@
-"""Any task for N episodes at once, through its text: decode, ``Task.reply_batch``, encode."""
+"""TextDynamics: plays any task for N episodes at once as text: decode, ``Task.reply_batch``, encode."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class TextDynamics:
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast, num_envs: int) -> None:
         self.task, self.tokenizer = task, tokenizer
         self.states: list[Any] = [None] * num_envs
-        self.turns = [0] * num_envs  # answered so far in each episode
+        self.turns = [0] * num_envs  # number of turns answered so far in each episode
         self._pad_id, self._speech = int(tokenizer.pad_token_id), Speech(task, tokenizer)
 
     def begin(
@@ -48,12 +48,12 @@ class TextDynamics:
         """Answers one utterance in each of ``rows``, all in one call of ``Task.reply_batch``.
 
         Raises:
-            ValueError: where the task's replies do not all have the same info keys, are not one for each utterance, or
-                hold a number that no record can (:func:`lang_envs.replies.check_reply`).
-            TypeError: where one is no ``Reply``, or has a field of another type.
+            ValueError: the task's replies do not all have the same info keys, are not one for each utterance, or hold a
+                number that no record can hold (:func:`lang_envs.replies.check_reply`).
+            TypeError: a reply is not a ``Reply``, or has a field of another type.
         """
         end = self.tokenizer.eos_token_id
-        ended = utterances[np.arange(len(rows)), lengths - 1] == end  # [n]; one cut at its limit has no end token
+        ended = utterances[np.arange(len(rows)), lengths - 1] == end  # [n]; a cut utterance has no end token
         said = [u[:n] for u, n in zip(utterances, (lengths - ended).tolist(), strict=True)]
         states = [self.states[row] for row in rows.tolist()]
         texts, name = self._speech.heard(said), type(self.task).__name__
@@ -85,7 +85,7 @@ class TextDynamics:
 
 
 def _column(values: list[Any]) -> NDArray[Any]:
-    """Numbers or booleans of one kind as an array of it, anything else as objects."""
+    """An array [n] of the values: numbers or booleans of one type as that type, all others as objects."""
     if len(set(map(type, values))) == 1 and isinstance(values[0], (bool, int, float, np.generic)):
         return np.array(values)
     column = np.empty(len(values), object)

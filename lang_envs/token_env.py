@@ -1,4 +1,4 @@
-"""A task as a gymnasium environment over tokens: one token a step."""
+"""TokenEnv: a task as a gymnasium environment over tokens, one token per step."""
 
 from __future__ import annotations
 
@@ -25,20 +25,22 @@ if TYPE_CHECKING:
 
 
 class TokenEnv(gym.Env[dict[str, Any], np.int64]):
-    """A task one token at a time.
+    """A task, played one token at a time.
 
     An action is a token id. The observation holds all tokens of the episode so far
     (:func:`lang_envs.spaces.history_space`). The reward of an utterance is paid on its last token: its end token, or
-    the one that reaches ``max_utterance_tokens``. Rewards are rounded to float32, as the record of an episode keeps
-    them. Info is empty within an utterance, and the info of the task's reply at its end.
+    the token that reaches ``max_utterance_tokens``. Rewards are rounded to float32, as in the record of an episode.
+    Info is empty within an utterance. At its end, info is that of the task's reply.
 
     Args:
         task: the rules.
-        tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
-        max_tokens: of a whole episode; the task's by default, and room for what another tokenizer's markup takes.
-        render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
-        markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default as the tokenizer's
-            chat template says, and in plain text where it has none.
+        tokenizer: a tokenizer, a folder or a name on the hub; None: the task's own.
+        max_tokens: most tokens of a whole episode; by default the task's number, plus room for the markup of another
+            tokenizer.
+        render_mode: "ansi" (``render`` returns the transcript), "human" (the transcript is printed as it grows) or
+            None.
+        markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default by the tokenizer's
+            chat template, or as plain text if it has none.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
@@ -63,23 +65,23 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self.observation_space = history_space(self.vocabulary_size, self.max_tokens)
         self._holes = frozenset(self.unused.tolist())
         self._tokens: list[int] = []
-        self._ids = np.full(self.max_tokens, self.pad_id, np.int64)  # [T] the same tokens, as an observation has them
+        self._ids = np.full(self.max_tokens, self.pad_id, np.int64)  # [T] the same tokens, padded as in an observation
         self._mask = np.zeros(self.max_tokens, np.int8)  # [T]
-        self._acted = 0  # tokens up to the end of the last whole utterance
-        self._began = self._last = 0  # where the utterance under way begins, and the last place it has room for
+        self._acted = 0  # number of tokens up to the end of the last whole utterance
+        self._began = self._last = 0  # the first position of the current utterance, and its last possible position
         self._shows = render_mode == "human"
-        self._over = True  # until one is begun
+        self._over = True  # until an episode is begun
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Starts a new episode; all of its chance comes from ``seed``.
+        """Starts a new episode; all of its randomness comes from ``seed``.
 
         ``options={"context": i}`` starts it from the task's starting point i.
 
         Raises:
-            ValueError: for a negative seed, or a starting point that the task does not have.
-            TypeError: for a seed or an option of another type.
+            ValueError: the seed is negative, or the task does not have this starting point.
+            TypeError: a seed or an option is of another type.
         """
         context = contexts.check_context(self.task, options_of(options).get("context")) if options is not None else None
         super().reset(seed=seed_of(seed))
@@ -98,8 +100,8 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         """Says one token.
 
         Raises:
-            ValueError: for a token out of range, and before the first or after the end of an episode.
-            TypeError: where the action is no integer.
+            ValueError: the token is out of range, no episode was begun, or the episode is over.
+            TypeError: the action is not an integer.
         """
         if self._over:
             raise no_step(bool(self._tokens))
@@ -119,16 +121,16 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
 
     @property
     def history(self) -> Sequence[int]:
-        """All tokens of the episode so far, the agent's and the environment's; not to be changed."""
+        """All tokens of the episode so far, the agent's and the environment's. The caller must not change them."""
         return self._tokens
 
     @property
     def acted(self) -> int:
-        """How far the history goes up to the agent's last token; 0 where it said nothing yet."""
+        """The number of tokens up to and including the agent's last token; 0 if the agent has said nothing yet."""
         return self._acted if self._began == len(self._tokens) else len(self._tokens)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which tokens may come next, [V], as sb3-contrib expects it; all of them where the task does not know."""
+        """Whether each token may come next, [V], as sb3-contrib expects it; all may if the task does not know."""
         legal = None
         if not self._over:
             legal = self.task.legal_tokens(self._state, self._tokens[self._began :], self.tokenizer)
@@ -157,14 +159,14 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         return self._observation(), reward, terminated, cut and not terminated, {**reply.info}
 
     def _cut(self) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
-        """Ends an episode whose context is full in the midst of an utterance, which is neither answered nor paid."""
+        """Ends an episode whose context is full before the utterance ends; it gets no reply and no reward."""
         self._over = True
         if self._shows:
             self._screen.show(self._tokens, True)
         return self._observation(), 0.0, False, True, {}
 
     def _append(self, tokens: list[int]) -> None:
-        """Adds what the environment says, as far as there is room; the agent's next utterance begins after it."""
+        """Appends tokens of the environment, as far as there is room; the agent's next utterance begins after them."""
         first, most = len(self._tokens), self.max_tokens
         began = first + len(tokens)
         if began > most:

@@ -1,8 +1,8 @@
-"""Tokenizers as real ``PreTrainedTokenizerFast`` objects: made from a list of tokens, and what they make of texts.
+"""Makes ``PreTrainedTokenizerFast`` tokenizers from lists of tokens, and encodes and decodes texts with any tokenizer.
 
-The end-of-utterance token is always the tokenizer's ``eos_token``. What the tokenizer's template puts before a text
-(the ``<s>`` of Llama's) opens every episode; it is an observation and no part of any text. transformers is imported
-inside the functions: it takes seconds, and most of this package does without.
+The end-of-utterance token is always the tokenizer's ``eos_token``. The tokens that the tokenizer's template puts before
+a text (the ``<s>`` of Llama's) open every episode; they are an observation and not part of any text. transformers is
+imported inside the functions, because the import takes seconds and most of this package does not need it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ V = TypeVar("V")
 
 VOCABULARY = Path(__file__).parent / "vocabularies" / "english.json"
 NO_LIMIT = 1_000_000_000
-"""``model_max_length``, since environments limit histories themselves; the library's default overflows a C int."""
+"""``model_max_length``: large, because environments limit histories themselves; the default overflows a C int."""
 
 
 def character_tokenizer(
@@ -36,15 +36,14 @@ def character_tokenizer(
     """A tokenizer whose tokens are single characters and a few special words.
 
     Args:
-        tokens: in the order of their ids. Those of one character are matched as characters, longer ones as special
-            tokens.
-        end_token: one of ``tokens``, ends an utterance.
-        pad_token: one of ``tokens``, never part of an episode.
-        unknown_token: one of ``tokens``, stands for any character that is not in the list; by default the pad token
-            does.
+        tokens: the tokens in the order of their ids. Those of one character are matched as characters, longer ones as
+            special tokens.
+        end_token: one of ``tokens``; it ends an utterance.
+        pad_token: one of ``tokens``; it is never part of an episode.
+        unknown_token: one of ``tokens``; it stands for any character that is not in the list. None: the pad token.
 
     Raises:
-        ValueError: where a token is empty or listed twice, or a named token is not listed.
+        ValueError: a token is empty or listed twice, or a named token is not listed.
     """
     from tokenizers import Regex, decoders, pre_tokenizers
 
@@ -60,13 +59,13 @@ def word_tokenizer(
     """A tokenizer whose tokens are whole words, separated by one blank in the text.
 
     Args:
-        tokens: in the order of their ids; none may hold white space.
-        end_token: one of ``tokens``, ends an utterance.
-        pad_token: one of ``tokens``, never part of an episode.
-        unknown_token: one of ``tokens``, stands for any word that is not in the list; by default the pad token does.
+        tokens: the tokens in the order of their ids; none may hold white space.
+        end_token: one of ``tokens``; it ends an utterance.
+        pad_token: one of ``tokens``; it is never part of an episode.
+        unknown_token: one of ``tokens``; it stands for any word that is not in the list. None: the pad token.
 
     Raises:
-        ValueError: where a token is empty, holds white space or is listed twice, or a named token is not listed.
+        ValueError: a token is empty, holds white space or is listed twice, or a named token is not listed.
     """
     from tokenizers import pre_tokenizers
 
@@ -79,10 +78,10 @@ def word_tokenizer(
 
 
 def text_tokenizer() -> PreTrainedTokenizerFast:
-    """The packaged tokenizer for any text: byte-level BPE of 2,048 tokens, about 1.4 to an English word.
+    """The packaged tokenizer for any text: byte-level BPE with 2,048 tokens, about 1.4 tokens per English word.
 
-    Its special tokens are the markers of :mod:`lang_envs.chat_templates`; ``<|end|>`` ends an utterance. Learned from
-    the letters of task-oriented, visual and Reddit dialogues (``scripts/train_vocabulary.py``).
+    Its special tokens are the markers of :mod:`lang_envs.chat_templates`; ``<|end|>`` ends an utterance. It was trained
+    on task-oriented, visual and Reddit dialogues (``scripts/train_vocabulary.py``).
     """
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
@@ -139,24 +138,24 @@ def _word_level(
 
 
 def whole(text: str) -> bool:
-    """Whether the text can be written at all: half a character (a lone surrogate) cannot."""
+    """Whether a text can be encoded: a text with half a character (a lone surrogate) cannot."""
     return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 ONE_SPELLS = threading.Lock()
-"""held while a tokenizer spells: whether names of special tokens are text is a switch of its own, set for each call"""
+"""held during each call of a tokenizer, which sets the tokenizer's switch for names of special tokens"""
 
 
 def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: bool = False) -> list[list[int]]:
-    """The tokens of each text, nothing added around them.
+    """The tokens of each text, without the tokens that the tokenizer's template adds.
 
     Args:
-        tokenizer: that spells them.
-        texts: what is said.
-        literally: whether the names of special tokens are text like any other, as in whatever somebody says.
+        tokenizer: the tokenizer.
+        texts: the texts.
+        literally: whether the names of special tokens are ordinary text, as they must be in utterances.
 
     Raises:
-        ValueError: for a text that is not :func:`whole`.
+        ValueError: a text is not :func:`whole`.
     """
     if not texts:
         return []
@@ -173,22 +172,22 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: 
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[Sequence[int] | NDArray[np.int32]]) -> list[str]:
-    """The text of each list of tokens, special tokens included: a task must see all that was said."""
+    """The text of each list of tokens, special tokens included, so that a task sees everything that was said."""
     ids = [np.asarray(t, np.int64).tolist() for t in tokens]
-    # What ``tokenizer.batch_decode`` calls, without what it does around it, which takes as long again.
+    # ``tokenizer.batch_decode`` calls this too, but the rest of that method takes as long again.
     return tokenizer.backend_tokenizer.decode_batch(ids, skip_special_tokens=False)
 
 
 def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
-    """V, how many token ids there are: the largest of any token, added ones included, and one more.
+    """V, the number of token ids: the largest id of any token, added tokens included, plus one.
 
-    It is more than ``len(tokenizer)`` where ids have holes: see :func:`unused_ids`.
+    It is larger than ``len(tokenizer)`` if some ids have no token: see :func:`unused_ids`.
     """
     return max(tokenizer.get_vocab().values()) + 1
 
 
 def unused_ids(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.int64]:
-    """The ids below :func:`vocabulary_size` that belong to no token, ascending; they can never be said."""
+    """The ids below :func:`vocabulary_size` that belong to no token, ascending; they are never legal actions."""
     used = np.fromiter(tokenizer.get_vocab().values(), np.int64)
     free = np.ones(used.max() + 1, np.bool_)
     free[used] = False
@@ -196,9 +195,9 @@ def unused_ids(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.int64]:
 
 
 def opening_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """What the tokenizer's own template puts before a text: the beginning-of-sequence token of Llama's, say.
+    """The tokens that the tokenizer's own template puts before a text, such as Llama's beginning-of-sequence token.
 
-    An episode opens with it, once, as every text did that such a model was trained on. Most tokenizers have none.
+    An episode opens with them once, as every training text of such a model did. Most tokenizers have none.
     """
     if tokenizer.backend_tokenizer.post_processor is None:
         return []
@@ -211,7 +210,7 @@ def opening_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:
 def transcripts(
     tokenizer: PreTrainedTokenizerFast, histories: Sequence[Sequence[int] | NDArray[np.int32]]
 ) -> list[str]:
-    """The text of each history, as the task and the agent wrote it: without :func:`opening_tokens`."""
+    """The text of each history as the task and the agent wrote it, without :func:`opening_tokens`."""
     before = opening_tokens(tokenizer)
     if not before:
         return decode(tokenizer, histories)
@@ -220,10 +219,9 @@ def transcripts(
 
 
 def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
-    """A hash of what turns text into ids; saving and loading keep it.
+    """A hash of everything that decides how a tokenizer turns text into ids; saving and loading do not change it.
 
-    That is the vocabulary, the merges, the special tokens, and how conversations are written, where that is not as the
-    packaged tokenizer has it.
+    It covers the vocabulary, the merges, the special tokens, and the chat template if that is not the packaged one.
     """
     model = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
     facts = {
@@ -239,7 +237,7 @@ def fingerprint(tokenizer: PreTrainedTokenizerFast) -> str:
 
 
 def remembered(memory: dict[K, V], key: K, value: V, most: int) -> V:
-    """Puts a value into a memory of so many, which is emptied where it is full; threads may share it."""
+    """Puts a value into a cache and returns it; a cache of ``most`` values is emptied first. Threads may share it."""
     if len(memory) >= most:
         memory.clear()
     memory[key] = value

@@ -1,4 +1,4 @@
-"""Where one utterance of the agent ends and the next begins: the one rule that records, cards and batches share."""
+"""The rule by which records, cards and batches tell where an utterance of the agent begins."""
 
 from __future__ import annotations
 
@@ -11,16 +11,17 @@ from numpy.typing import NDArray
 def turn_begins(
     taken: NDArray[np.integer[Any]], action: NDArray[np.integer[Any]], end_id: int | None, limit: int | None = None
 ) -> NDArray[np.bool_]:
-    """Which of K actions begin a turn, [K].
+    """Whether each of K actions begins a turn, [K].
 
-    A turn ends with the token ``end_id``, where the environment speaks, or with its token number ``limit``, the
-    environment's ``max_utterance_tokens``: it may keep silent after a turn that was cut there.
+    A turn ends with the token ``end_id``, before a token of the environment, or with its token number ``limit`` (the
+    environment's ``max_utterance_tokens``), because the environment may say nothing after a turn that was cut there.
 
     Args:
-        taken: [K] positions among the tokens of all episodes; each episode opens with a token of the environment.
-        action: [K] the tokens there.
-        end_id: ends an utterance; None where it is unknown.
-        limit: None where no turn was cut.
+        taken: [K] positions of the actions among the tokens of all episodes. Each episode opens with a token of the
+            environment.
+        action: [K] the tokens at these positions.
+        end_id: the token that ends an utterance; None if it is unknown.
+        limit: most tokens of a turn; None if no turn was cut.
     """
     begins = np.ones(len(taken), np.bool_)  # [K]
     begins[1:] = taken[1:] > taken[:-1] + 1

@@ -1,4 +1,4 @@
-"""A task as a gymnasium environment over text: one utterance a step."""
+"""UtteranceEnv: a task as a gymnasium environment over text, one utterance per step."""
 
 from __future__ import annotations
 
@@ -24,23 +24,26 @@ if TYPE_CHECKING:
 
 
 class UtteranceEnv(gym.Env[str, str]):
-    """A task one utterance at a time, as text.
+    """A task, played one utterance at a time, as text.
 
-    An action is the text of an utterance without its end token; the observation is what the environment says back (at
-    first the opening). The text is read as tokens, exactly as :class:`lang_envs.token_env.TokenEnv` would be told it:
-    what follows an end token or ``max_utterance_tokens`` is not said, what the tokenizer cannot spell arrives as its
-    unknown token, and an utterance that the context has no room for truncates the episode unanswered and unpaid.
+    An action is the text of an utterance without its end token. The observation is what the environment says (at first
+    the opening). The text is turned into tokens, and the outcome is that of :class:`lang_envs.token_env.TokenEnv` with
+    these tokens. Text after ``max_utterance_tokens`` is not said. A character that the tokenizer does not know arrives
+    as its unknown token. An utterance for which the context has no room truncates the episode, without a reply and
+    without a reward.
 
     Args:
         task: the rules.
-        tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
-        max_tokens: of a whole episode; the task's by default, and room for what another tokenizer's markup takes.
-        render_mode: "ansi" (``render`` returns the transcript), "human" (it is written out as it grows) or None.
-        markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default as the tokenizer's
-            chat template says, and in plain text where it has none.
+        tokenizer: a tokenizer, a folder or a name on the hub; None: the task's own.
+        max_tokens: most tokens of a whole episode; by default the task's number, plus room for the markup of another
+            tokenizer.
+        render_mode: "ansi" (``render`` returns the transcript), "human" (the transcript is printed as it grows) or
+            None.
+        markup: how conversations are written (:func:`lang_envs.adoption.set_markup`); by default by the tokenizer's
+            chat template, or as plain text if it has none.
 
     Attributes:
-        acted: how far the history goes up to the agent's last token; 0 where it said nothing yet.
+        acted: number of tokens up to and including the agent's last token; 0 if the agent has said nothing yet.
     """
 
     metadata = {"render_modes": ["ansi", "human"], "render_fps": 4}  # noqa: RUF012  # gymnasium declares it without ClassVar
@@ -60,24 +63,24 @@ class UtteranceEnv(gym.Env[str, str]):
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = render_mode_of(render_mode)
         self._screen = Screen(self.tokenizer, render_mode == "human")
-        # No token is longer in a text than in the vocabulary, but for a blank between words.
+        # In a text, a token is at most as long as in the vocabulary, plus one blank between words.
         longest = max(map(len, self.tokenizer.get_vocab())) + 1
         self.max_characters = longest * task.max_utterance_tokens
         self.action_space = Utterance(self.max_characters)
         self.observation_space = Utterance(longest * self.max_tokens)
         self._tokens: list[int] = []
-        self._plain: list[Message] = []  # what was said, where tokens are no conversation
+        self._plain: list[Message] = []  # the messages, if the tokenizer has no chat template to read them by
         self.acted = 0
-        self._over = True  # until one is begun
+        self._over = True  # until an episode is begun
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
-        """Starts a new episode; all of its chance comes from ``seed``.
+        """Starts a new episode; all of its randomness comes from ``seed``.
 
         ``options={"context": i}`` starts it from the task's starting point i.
 
         Raises:
-            ValueError: for a negative seed, or a starting point that the task does not have.
-            TypeError: for a seed or an option of another type.
+            ValueError: the seed is negative, or the task does not have this starting point.
+            TypeError: a seed or an option is of another type.
         """
         context = contexts.check_context(self.task, options_of(options).get("context"))
         super().reset(seed=seed_of(seed))
@@ -94,9 +97,9 @@ class UtteranceEnv(gym.Env[str, str]):
         """Says one utterance.
 
         Raises:
-            ValueError: for a text that is longer than the action space allows or holds half a character, and before
-                the first or after the end of an episode.
-            TypeError: where the action is no text.
+            ValueError: the text is longer than the action space allows or holds half a character, no episode was begun,
+                or the episode is over.
+            TypeError: the action is not a text.
         """
         if self._over:
             raise no_step(bool(self._tokens))
@@ -131,7 +134,7 @@ class UtteranceEnv(gym.Env[str, str]):
 
     @property
     def history(self) -> Sequence[int]:
-        """All tokens of the episode so far, the agent's and the environment's; not to be changed."""
+        """All tokens of the episode so far, the agent's and the environment's. The caller must not change them."""
         return self._tokens
 
     def render(self) -> str | None:
@@ -139,7 +142,7 @@ class UtteranceEnv(gym.Env[str, str]):
         return transcripts(self.tokenizer, [self._tokens])[0] if self.render_mode == "ansi" else None
 
     def conversation(self) -> Conversation:
-        """The episode so far as messages: plain texts are the user's, in the words of ``Task.in_words``."""
+        """The episode so far as messages; plain texts are messages of the user, in the words of ``Task.in_words``."""
         if self._speech.markup is not None:
             return self._speech.read([self._tokens])[0] if self._tokens else ()
         agents = [message.role == "assistant" for message in self._plain]
@@ -147,7 +150,7 @@ class UtteranceEnv(gym.Env[str, str]):
         return tuple(message for message, own in zip(said, agents, strict=True) if own or message.content)
 
     def _read(self, text: Any) -> list[int]:
-        """The tokens of an utterance, its end token last where there is room for one."""
+        """The tokens of an utterance, with its end token last if there is room for it."""
         if not isinstance(text, str):
             raise TypeError(f"an utterance must be a text (str), got {type(text).__name__}")
         if len(text) > self.max_characters:

@@ -1,4 +1,4 @@
-"""What counts as tokens and as a whole utterance; everything else is refused in words."""
+"""Makes and checks utterances and openings as tokens."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ NO_IDS = np.empty(0, np.int64)
 
 
 def spell(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> NDArray[np.int32]:
-    """The tokens of an utterance [n], its end token last, cut where it has ``limit`` of them.
+    """The tokens [n] of an utterance, its end token last, cut after ``limit`` tokens.
 
-    All of it is text: the names of special tokens in it are letters and signs.
+    The names of special tokens in the text are ordinary characters.
     """
     markup = markup_of(tokenizer)
     tokens = encode(tokenizer, [text], literally=True)[0] if markup is None else markup.reply(text)
@@ -28,15 +28,15 @@ def spell(tokenizer: PreTrainedTokenizerFast, text: str, limit: int) -> NDArray[
 
 
 def opening(tokens: Sequence[int], before: Sequence[int], limit: int | None) -> list[int]:
-    """What an episode opens with.
+    """The tokens that an episode opens with; none if the opening observation has none.
 
     Args:
-        tokens: of the opening observation; where there are none, nothing opens it.
-        before: what the tokenizer's template puts before a text (``tokenizers.opening_tokens``).
-        limit: the most tokens of both together, of which the last are kept; None for no limit.
+        tokens: the tokens of the opening observation.
+        before: the tokens that the tokenizer's template puts before a text (``tokenizers.opening_tokens``).
+        limit: the most tokens of both together; the last tokens of the observation are kept. None for no limit.
 
     Raises:
-        ValueError: where the limit leaves no room for the observation.
+        ValueError: the limit leaves no room for the observation.
     """
     if not tokens:
         return []
@@ -52,8 +52,8 @@ def check_tokens(
     """Refuses token ids that are out of range, or among those that belong to no token (``unused``).
 
     Raises:
-        ValueError: naming the ``speaker`` and the token.
-        TypeError: where they are not integers.
+        ValueError: a token is refused; the message names the ``speaker`` and the token.
+        TypeError: they are not integers.
     """
     if tokens.dtype.kind not in "iu":
         raise TypeError(f"{speaker}: tokens are integers, got {tokens.dtype}")
@@ -77,17 +77,17 @@ def stack_utterances(
     unused: NDArray[np.int64],
     speaker: str,
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Checks whole utterances and stacks them.
+    """Checks n whole utterances and stacks them.
 
-    A whole utterance has 1 to ``limit`` tokens, none after its end token, and ends with it, at the limit, or where the
-    history has no more ``room`` [n].
+    A whole utterance has 1 to ``limit`` tokens and none after its end token. It ends with its end token, at the limit,
+    or where the history has no more ``room`` [n].
 
     Returns:
-        tokens [n, L] right-padded, and lengths [n], cut to the room there is.
+        tokens [n, L] right-padded, and lengths [n], cut to the room that there is.
 
     Raises:
-        ValueError: naming the ``speaker``, where one is not whole or has a token out of range.
-        TypeError: where they are not integers.
+        ValueError: an utterance is not whole or has a token out of range; the message names the ``speaker``.
+        TypeError: the tokens are not integers.
     """
     if len(utterances) != len(room):
         raise ValueError(f"{speaker}: expected {len(room)} utterances, got {len(utterances)}")

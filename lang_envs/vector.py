@@ -51,22 +51,23 @@ MOST_ENVS = 2**24
 class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """N episodes of one task at once, equal in every output to gymnasium's ``SyncVectorEnv`` over N ``TokenEnv``.
 
-    One action is one token. What a step takes does not depend on T with ``copy=False``, and neither does a turn of
-    :func:`lang_envs.rollout`: an episode takes as long as it is. With ``copy=True`` each observation is N * T numbers
-    that are the caller's to keep and to change, so that an episode of T steps writes T times as many: of 16 at once a
-    step takes 32 us where T is 128 and 42 us where it is 4096, the episode about T^1.1.
+    One action is one token. With ``copy=False`` the time of a step does not depend on T, and neither does the time of a
+    turn of :func:`lang_envs.rollout`. With ``copy=True`` each observation is a new array of N * T numbers, which the
+    caller may keep and change. With N = 16 a step then takes 32 us for T = 128 and 42 us for T = 4096, so the time of
+    an episode of T steps grows about as T^1.1.
 
-    Beside gymnasium's interface, whole utterances can be said with :meth:`begin`, :meth:`say`
-    and :meth:`episode`, which never reset by themselves; :func:`lang_envs.rollout` is built on these.
+    Besides gymnasium's interface, whole utterances can be said with :meth:`begin`, :meth:`say` and :meth:`episode`,
+    which never reset by themselves; :func:`lang_envs.rollout` uses these.
 
     Args:
         task: the rules.
-        num_envs: N.
-        tokenizer: the task's own by default; else a tokenizer, a folder or a hub name.
-        max_tokens: T, tokens of a whole episode; the task's by default.
-        autoreset_mode: gymnasium's; after an episode's end the next step resets it (default), the same step, or none.
-        copy: whether observations are copies; without, they are one buffer that the next step overwrites.
-        max_episode_steps: agent tokens after which an episode is truncated; None for no limit beside the task's.
+        num_envs: N, the number of episodes at once.
+        tokenizer: a tokenizer, a folder or a name on the hub; None: the task's own.
+        max_tokens: T, the most tokens of a whole episode; by default the task's number, plus room for the markup of
+            another tokenizer.
+        autoreset_mode: gymnasium's mode: the step after an episode's end resets it (default), the same step, or none.
+        copy: whether observations are copies; otherwise they are one buffer that the next step overwrites.
+        max_episode_steps: number of agent tokens after which an episode is truncated; None: only the task's limits.
         render_mode: "ansi" or None.
         markup: how conversations are written, as :class:`lang_envs.token_env.TokenEnv` takes it.
     """
@@ -106,25 +107,25 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._dynamics = task.dynamics(self.tokenizer, num_envs) or TextDynamics(task, self.tokenizer, num_envs)
         self._streams: list[Any] = [None] * num_envs
         self._buffer = EpisodeBuffer(num_envs, self.max_tokens, self.pad_id, self.copy)
-        self._said = np.zeros(num_envs, np.int64)  # [N] tokens of the utterance under way
+        self._said = np.zeros(num_envs, np.int64)  # [N] number of tokens of the current utterance
         self._turns = np.zeros(num_envs, np.int64)  # [N]
         self._terminated = np.zeros(num_envs, np.bool_)  # [N]
         self._truncated = np.zeros(num_envs, np.bool_)  # [N]
-        self._info: dict[str, NDArray[Any]] = {}  # key -> [N], of each row's last reply
-        self._answered = np.zeros(num_envs, np.bool_)  # [N] whether there was one
-        self._all_play = False  # whether no row is known to be over or not begun
+        self._info: dict[str, NDArray[Any]] = {}  # key -> [N], the info of each row's last reply
+        self._answered = np.zeros(num_envs, np.bool_)  # [N] whether there was a reply
+        self._all_play = False  # True only if an episode is running in every row
 
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts new episodes in all rows, or in those of ``options["reset_mask"]`` (bool [N]).
 
-        Row i is seeded with ``seed + i`` or ``seed[i]``; a row without a seed goes on with the generator it has.
-        ``options["context"]`` is the task's starting point for all rows, or a list with one (or None) for each.
+        Row i is seeded with ``seed + i`` or ``seed[i]``; a row without a seed keeps its generator.
+        ``options["context"]`` is the task's starting point for all rows, or a list with one (or None) for each row.
 
         Raises:
-            ValueError: for a negative seed, a starting point that the task does not have, or a list of another length.
-            TypeError: for a seed or an option of another type.
+            ValueError: a seed is negative, the task does not have a starting point, or a list has another length.
+            TypeError: a seed or an option is of another type.
         """
         options = options_of(options)
         seeds, contexts = seeds_of(seed, self.num_envs), contexts_of(options.get("context"), self.num_envs)
@@ -139,9 +140,8 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         """Appends one token to each episode.
 
         Raises:
-            ValueError: before the first reset, for a token out of range, and, without autoreset, after an episode's
-                end.
-            TypeError: where the actions are not integers.
+            ValueError: no episode was begun, a token is out of range, or, without autoreset, an episode is over.
+            TypeError: the actions are not integers.
         """
         rows, stale = self._rows_to_step()
         tokens = token_ids(actions, self.num_envs)[rows]  # [n]
@@ -167,7 +167,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         return self._buffer.observation(), rewards, terminated, truncated, infos
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """Which tokens may come next, [N, V], as sb3-contrib expects it; all of them where the task does not know."""
+        """Whether each token may come next, [N, V], as sb3-contrib expects it; all may if the task does not know."""
         masks = np.tile(said_ids(self.vocabulary_size, self.unused), (self.num_envs, 1))
         for row in np.flatnonzero((self._buffer.length > 0) & ~self.finished).tolist():
             history = self.history(row)
@@ -188,9 +188,9 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
     def begin(
         self, rows: Sequence[int] | Rows, seeds: Sequence[int | None], contexts: Sequence[int | None] = ()
     ) -> None:
-        """Starts new episodes in ``rows``, each from its own seed; None goes on with the generator the row has.
+        """Starts new episodes in ``rows``, each from its own seed; with None the row keeps its generator.
 
-        ``contexts`` has the task's starting point for each of them, or None where it is drawn.
+        ``contexts`` has the task's starting point for each episode; None draws it.
         """
         rows = distinct_rows(rows)
         if rows.size:
@@ -201,12 +201,13 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
     ) -> None:
         """Says one whole utterance in each of ``rows``; equal in effect to stepping through its tokens.
 
-        An utterance ends with the end token, has ``max_utterance_tokens`` tokens, or fills the context (what has no
-        room there is not said). ``speaker`` is who errors are blamed on.
+        An utterance must end with the end token, have ``max_utterance_tokens`` tokens, or fill the context; tokens
+        beyond the context are not said. Errors name the ``speaker``.
 
         Raises:
-            ValueError: where it does none of these, is empty, goes on after its end, or where a row cannot go on.
-            TypeError: where the tokens are not integers.
+            ValueError: an utterance does none of these, is empty, or has tokens after its end token; or a row has no
+                running episode, or is in the middle of an utterance.
+            TypeError: the tokens are not integers.
         """
         rows = distinct_rows(rows)
         if not rows.size:
@@ -231,23 +232,23 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._after_actions(rows, tokens[np.arange(len(rows)), lengths - 1])
 
     def history(self, row: int) -> NDArray[np.int32]:
-        """All tokens of a row's episode so far, [t]: a read-only view, overwritten when the row begins anew."""
+        """All tokens of a row's episode so far, [t]: a read-only view, overwritten when a new episode begins."""
         return self._buffer.history(row)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Tokens of each row's episode so far, [N]; 0 where none was begun."""
+        """The number of tokens of each row's episode so far, [N]; 0 if none was begun."""
         return self._buffer.length.copy()
 
     @property
     def finished(self) -> NDArray[np.bool_]:
-        """Which rows' episodes are over, [N]."""
+        """Whether each row's episode is over, [N]."""
         return self._terminated | self._truncated
 
     def episode(
         self, row: int, logprobs: NDArray[np.float32] | None = None, info: dict[str, Any] | None = None
     ) -> Episode:
-        """The record of a row as it stands: ``info`` on top of the info of the task's last reply."""
+        """The record of a row's episode so far; its info is that of the task's last reply, updated with ``info``."""
         last = {key: column[row] for key, column in self._info.items()} if self._answered[row] else {}
         span = slice(0, self._buffer.length[row])
         return Episode(
@@ -263,7 +264,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
     # How episodes go on
 
     def _start(self, rows: Rows, seeds: Sequence[int | None], contexts: Sequence[int | None]) -> None:
-        """Checks everything first: what is refused changes nothing."""
+        """Starts episodes. Everything is checked first, so that a refused call changes nothing."""
         own = [seed_of(seed) for seed in seeds]
         contexts = [check_context(self.task, context) for context in contexts]
         for row, seed in zip(rows.tolist(), own, strict=True):
@@ -285,16 +286,16 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self._buffer.append(rows, opening.tokens, opening.lengths, is_action=False)
 
     def _room(self, rows: Rows | slice) -> Rows:
-        """How many more actions the episodes in ``rows`` have room for, [n]."""
+        """The number of further actions for which the episodes in ``rows`` have room, [n]."""
         room = self.max_tokens - self._buffer.length[rows]
         if self.max_episode_steps is not None:
             room = np.minimum(room, self.max_episode_steps - self._buffer.num_actions[rows])
         return room
 
     def _after_actions(self, rows: Rows | slice, last: NDArray[np.integer[Any]]) -> tuple[Rows, Replies | None]:
-        """Answers the utterances that the ``last`` tokens [n] have ended: the rows answered, and the replies."""
+        """Answers the utterances that the ``last`` tokens [n] have ended; returns the answered rows and the replies."""
         ended = (last == self.end_id) | (self._said[rows] >= self.task.max_utterance_tokens)  # [n]
-        self._truncated[rows] = self._room(rows) <= 0  # an utterance that the context cuts is not answered nor paid
+        self._truncated[rows] = self._room(rows) <= 0  # an utterance that the context cuts gets no reply and no reward
         if not ended.any():
             return NO_ROWS, None
         rows = np.flatnonzero(ended) if isinstance(rows, slice) else rows[ended]

@@ -1,4 +1,4 @@
-"""Processes that work for this one, and end when it does."""
+"""Starts and ends worker processes; a worker ends when its parent process ends."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from typing import Any
 
 from lang_envs.plugins import import_named
 
-GRACE = 1.0  # seconds in which a worker ends when it is told to
+GRACE = 1.0  # seconds after which a worker that was told to end is killed
 
 
 def start_worker(modules: Sequence[str] = ()) -> None:
-    """What a worker does first: from here on it lives no longer than its parent, which answers Ctrl-C for it.
+    """Sets up a worker: it ends when its parent ends, ignores Ctrl-C, and imports the modules that the user named.
 
-    A killed run must not go on beside the one that replaces it.
+    It ends with its parent so that a killed run does not keep working beside the run that replaces it.
 
     Args:
-        modules: those that a person named there (``lang_envs.plugins.named``), which are imported here too.
+        modules: the modules that the user named in the parent (``lang_envs.plugins.named``).
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -41,21 +41,21 @@ def start_worker(modules: Sequence[str] = ()) -> None:
 
 
 def pool(number: int, begin: Callable[..., None], *given: Any) -> ProcessPoolExecutor:
-    """Processes that are started anew, each with one thread: a fork would copy the state of other libraries' threads.
+    """A pool of spawned processes, each with one thread. They are not forked, because a fork copies locks of threads.
 
     Args:
-        number: of processes.
-        begin: what each does first.
-        *given: its arguments.
+        number: the number of processes.
+        begin: the function that each process calls first.
+        *given: the arguments of ``begin``.
     """
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes: more threads are several times slower
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # the processes inherit it; more threads are several times slower
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(number, mp_context=context, initializer=begin, initargs=given)
 
 
 @contextmanager
 def without_interrupts() -> Iterator[None]:
-    """SIGINT waits until the end of the block; in processes that are started in it, to their end."""
+    """Blocks SIGINT until the end of the block; processes that are started in the block keep it blocked."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
@@ -67,7 +67,7 @@ def without_interrupts() -> Iterator[None]:
 
 
 def end(workers: Sequence[BaseProcess]) -> None:
-    """Ends processes in the midst of their work; what they write must be whole or not there at any time."""
+    """Ends processes while they work, so whatever they write must be written in one step."""
     for worker in workers:
         worker.terminate()
     told = time.monotonic()

@@ -256,7 +256,7 @@ def test_episodes_of_another_environment(trained, tmp_path, capsys):
     build("wordle-mixed", 4, tmp_path / "words", words="english-100", progress=False)
     code, _, err = call(capsys, "ope", trained, "--data", tmp_path / "words")
     assert code == 2 and "recorded with the tokenizer of Wordle-Paper-v0 (" in err
-    assert "take episodes of the environment in use" in err
+    assert "Use episodes of the environment in use" in err
 
 
 def test_a_benchmark_from_a_file_imports_what_was_asked_for_alone(tmp_path, capsys, monkeypatch):

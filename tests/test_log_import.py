@@ -256,7 +256,7 @@ def test_a_prompt_that_ends_with_a_reply_is_left_out_where_no_reply_may_follow()
     row = {"prompt": in_a_row()["messages"], "response": "four", "score": 1}
     assert len(EpisodeDataset.from_rows([row])) == 1
     alternating = adopt(chat_tokenizer(*FAMILIES["Mistral"]))
-    with pytest.raises(DatasetError, match="a reply behind a reply of the prompt"):
+    with pytest.raises(DatasetError, match="a reply directly after a reply of the prompt"):
         EpisodeDataset.from_rows([row], alternating, Options(strict=True))
     ids = {"prompt_ids": [40, 41], "completion_ids": [50, int(alternating.eos_token_id)], "reward": 2}
     assert EpisodeDataset.from_rows([ids], alternating).returns.tolist() == [2]  # they stay as they are

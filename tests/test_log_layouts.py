@@ -220,7 +220,7 @@ def test_every_reply_of_a_tree_is_a_conversation():
     ]  # fmt: skip
     assert dataset.provenance["import"]["skipped"]["no rating"]["count"] == 1
     apart = [node("r", None, "prompter", "hi", tree=t) for t in "aba"]
-    with pytest.raises(DatasetError, match="row 3: the tree str 'a' was over and goes on"):
+    with pytest.raises(DatasetError, match="row 3: the rows of the tree str 'a' are not consecutive"):
         read(apart)
 
 

@@ -167,7 +167,7 @@ def test_tasks_without_a_corpus_start_from_seeds(tmp_path):
     assert size(env, sampling) is None
     dataset = record_samples(env, sampling, tmp_path / "a", 23, progress=False)
     assert [episode.info["seed"] for episode in dataset] == [i // 5 for i in range(23)]
-    with pytest.raises(ValueError, match="no end of contexts: say how many"):
+    with pytest.raises(ValueError, match="have no end: say how many"):
         record_samples(env, sampling, tmp_path / "b", progress=False)
 
 

@@ -1,1 +1,1 @@
-"""Logs of others become data sets: rows are read, their layout is recognised, and what was said is spelled."""
+"""Imports logs as data sets: reads their rows, recognises their layout, and tokenizes their conversations."""

@@ -1,4 +1,4 @@
-"""What stands in a column of a log: a text, a number, messages; everything else is a fault of the row."""
+"""Reads the values of a log's columns: a text, a number or messages; any other value is a ``Fault`` of the row."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from lang_envs.replies import check_reward
 from lang_envs.tokenizers import whole
 
 MOST_CHARACTERS = 2**18
-"""of one message; what is longer fits no model here, and takes seconds to find out by spelling it"""
+"""largest length of one message; a longer one fits no model here, and tokenizing it would take seconds"""
 REWARDS = ("reward", "rewards", "score", "scores", "rating", "ratings", "overall_score")
-"""what a number that says how good a reply is may be called"""
+"""names under which a rating of a reply is recognised"""
 _ROLES: dict[str, Role] = {
     "system": "system", "developer": "system",
     "user": "user", "human": "user", "prompter": "user", "customer": "user",
@@ -28,12 +28,12 @@ _WORDS = {"true": 1.0, "false": 0.0}
 
 
 def plain(name: str) -> str:
-    """A column's name as names are compared: without case, blanks, and signs between words."""
+    """A column's name in the form in which names are compared: lower case, with "_" for "-" and blanks."""
     return name.strip().casefold().replace("-", "_").replace(" ", "_")
 
 
 def value_at(row: Row, name: str) -> Any:
-    """The value of a column, or of a field inside of it ("annotations.help.Rating"); None where it is missing."""
+    """The value of a column, or of a field inside it ("annotations.help.Rating"); None if it is missing."""
     if name in row:
         return row[name]
     value: Any = row
@@ -43,10 +43,10 @@ def value_at(row: Row, name: str) -> Any:
 
 
 def text(value: Any, what: str) -> str:
-    """A text that says something.
+    """A text that is not empty.
 
     Raises:
-        Fault: it is missing, empty, too long, of another type, or holds half a character.
+        Fault: it is missing, empty, too long, of another type, or holds a lone surrogate (half a character).
     """
     if value is None or (isinstance(value, float) and math.isnan(value)) or value == "":
         raise Fault(f"no {what}")
@@ -64,10 +64,10 @@ def _text(value: Any, what: str) -> str:
 
 
 def number(value: Any) -> float | None:
-    """A rating; None where there is none (null, NaN, an empty text).
+    """A rating; None if there is none (null, NaN, an empty text).
 
     Raises:
-        Fault: it is no number, or none that float32 holds.
+        Fault: the value is not a number, or not finite in float32.
     """
     if isinstance(value, str):
         written = value.strip().casefold()
@@ -93,10 +93,10 @@ def number(value: Any) -> float | None:
 
 
 def numbers(value: Any, replies: int) -> list[float | None]:
-    """The rating of each of so many replies: a list has one for each, a single one is of the last.
+    """The ratings of a row's replies [replies]: a list has one for each reply; a single number rates the last reply.
 
     Raises:
-        Fault: the list has another length, or an entry is no number.
+        Fault: the list has another length, or an entry is not a number.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = parsed(value, "rating")
@@ -108,10 +108,10 @@ def numbers(value: Any, replies: int) -> list[float | None]:
 
 
 def parsed(value: str, what: str) -> Any:
-    """The JSON in a text, as in a CSV file.
+    """The value of a text that holds JSON, as in a CSV file.
 
     Raises:
-        Fault: it is none.
+        Fault: the text is not JSON.
     """
     try:
         return json.loads(value)
@@ -120,7 +120,7 @@ def parsed(value: str, what: str) -> Any:
 
 
 def is_messages(value: Any) -> bool:
-    """Whether it looks like messages: a list of objects that name who speaks, or such a list as JSON in a text."""
+    """Whether a value looks like messages: a list of objects that name a speaker, or such a list as JSON in a text."""
     if isinstance(value, str):
         return value.lstrip().startswith("[{") and ('"role"' in value or '"from"' in value)
     return bool(_is_list(value) and value and isinstance(value[0], Mapping) and {"role", "from"} & set(value[0]))
@@ -131,14 +131,14 @@ def messages(value: Any, what: str, rewards: Sequence[str] = REWARDS) -> tuple[C
 
     Args:
         value: a list of objects, or one as JSON in a text.
-        what: for errors.
-        rewards: what a rating inside of a message may be called.
+        what: the name of the value, for errors.
+        rewards: the names that a rating inside a message may have.
 
     Returns:
-        The messages, and a rating, or None, for each message of the agent.
+        The messages, and for each message of the agent its rating or None.
 
     Raises:
-        Fault: naming what is wrong.
+        Fault: the value does not hold messages.
     """
     if isinstance(value, str) and value.lstrip().startswith("["):
         value = parsed(value, what)
@@ -179,10 +179,10 @@ def _is_list(value: Any) -> bool:
 
 
 def flag(value: Any) -> float | None:
-    """A verdict of yes or no as 1 or 0; None where there is none.
+    """A label of true or false as 1 or 0; None if there is none.
 
     Raises:
-        Fault: it is another value.
+        Fault: the label is another value.
     """
     found = number(value)
     if found not in (None, 0.0, 1.0):

@@ -1,4 +1,4 @@
-"""``conversations.arrow``: the conversations of an import as texts, in the order of their rows, read in place."""
+"""Writes ``conversations.arrow``: the conversations of an import as texts, in the order of their rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class ConversationsFile:
     """Writes the file, a batch of conversations at a time.
 
     Args:
-        folder: of the data set.
+        folder: the folder of the data set.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -36,12 +36,12 @@ class ConversationsFile:
         self._sink.close()
 
     def add(self, name: str, held_out: bool, conversation: Conversation, rewards: list[float | None], row: int) -> None:
-        """Adds a conversation."""
+        """Adds a conversation; ``rewards`` has one entry for each message of the agent, None where it is not rated."""
         facts = {"id": name, "held_out": held_out, "messages": to_json(conversation), "rewards": rewards, "row": row}
         self._waiting.append(facts)
 
     def flush(self) -> None:
-        """Writes what was added."""
+        """Writes the conversations that were added."""
         if self._waiting:
             self._writer.write_batch(pa.RecordBatch.from_pylist(self._waiting, schema=schema()))
             self._waiting = []

@@ -1,4 +1,4 @@
-"""Importing a log: rows in, episodes out, in a stream."""
+"""Turns the rows of a log into episodes, as a stream."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Options:
-    """How a log is imported.
+    """Options of an import.
 
     Attributes:
-        layout: by name; None: it is recognised.
-        named: what a person said of the columns.
-        reward: scores conversations that the log does not rate; in words as ``lang_envs.rewards.reply_rewards`` reads
-            them.
-        limits: of an episode.
-        plain: whether prompts that are texts are read as they stand.
-        strict: whether the first row that cannot be imported is an error; else it is left out and counted.
+        layout: the name of the layout; None: it is recognised.
+        named: the columns that the user named.
+        reward: a reward for the conversations that the log does not rate: a function, or a text that
+            ``lang_envs.rewards.reply_rewards`` reads.
+        limits: the limits of an episode.
+        plain: whether a prompt that is a text is tokenized as it is, not as a message of the user.
+        strict: whether the first row that cannot be imported is an error; otherwise it is left out and counted.
     """
 
     layout: str | None = None
@@ -63,19 +63,20 @@ class Imported(NamedTuple):
 
 
 class Import:
-    """One log on its way.
+    """The import of one log; iterate over it to get the conversations.
 
     Attributes:
-        report: what came of it so far.
+        report: counts of what was imported and left out so far.
 
     Args:
-        rows: with their places.
-        where: they come from, for errors.
-        tokenizer: that spells.
-        options: how.
+        rows: the rows of the log with their places.
+        where: the source of the rows, for errors.
+        tokenizer: the tokenizer that the episodes are written with.
+        options: the options of the import.
 
     Raises:
-        DatasetError: the log is empty, its layout is unknown or ambiguous, or it has no rewards and nobody said so.
+        DatasetError: the log is empty, its layout is unknown or ambiguous, or it has no rewards and the options do not
+            say so.
     """
 
     def __init__(self, rows: Read, where: str, tokenizer: PreTrainedTokenizerFast, options: Options) -> None:
@@ -142,7 +143,7 @@ class Import:
         self.report.skip(place, fault)
 
     def nothing(self) -> DatasetError:
-        """The error for a log of which nothing could be kept."""
+        """The error for a log of which no conversation could be imported."""
         return DatasetError(
             f"{self._where}: none of {self.report.rows} rows could be imported by the layout {self.report.layout!r} of "
             f"{self._table.listed}: {self.report.left_out()}"
@@ -153,7 +154,7 @@ def _rewards(layout: Layout, table: Table, options: Options) -> str:
     """Where the rewards come from, in words.
 
     Raises:
-        DatasetError: there are none, and nobody said that this is meant.
+        DatasetError: there are no rewards and ``unrated`` is not set, or ``unrated`` is set beside a reward.
     """
     if options.named.unrated:
         if options.reward is not None:
@@ -172,7 +173,7 @@ def _rewards(layout: Layout, table: Table, options: Options) -> str:
 
 
 def facts_of(log: Import, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    """The provenance of an import, as far as it is known before the first row."""
+    """The facts of an import's provenance that are known before the first row."""
     limits = log.options.limits
     kwargs = {"max_context_tokens": limits.tokens - limits.utterance, "max_response_tokens": limits.utterance}
     return {
@@ -193,7 +194,7 @@ def episodes_of(
     """The episodes of a log in memory, and their provenance.
 
     Raises:
-        DatasetError: as :func:`import_logs`.
+        DatasetError: nothing can be imported, or with strict options a row cannot be imported.
     """
     try:
         if isinstance(rows, (str, os.PathLike)):

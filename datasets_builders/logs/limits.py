@@ -1,4 +1,4 @@
-"""How long an episode of a log may be, and the tokenizer by whose tokens that counts."""
+"""The limits of an imported episode in tokens, and the tokenizer of an import."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MAX_TOKENS, MAX_UTTERANCE_TOKENS = 1024, 256
 
 @dataclass(frozen=True)
 class Limits:
-    """How long an episode may be, in tokens.
+    """The largest numbers of tokens in an imported episode.
 
     Attributes:
-        tokens: of a whole episode.
-        utterance: of one reply, its end token included.
-        longer: whether a conversation with a longer reply is left out, or the reply is cut.
+        tokens: in the whole episode.
+        utterance: in one reply, its end token included.
+        longer: what to do with a longer reply: "skip" leaves its conversation out, "cut" cuts the reply.
     """
 
     tokens: int = MAX_TOKENS
@@ -33,22 +33,22 @@ class Limits:
 
 
 def tokenizer_for(named: Any, plain: bool = False, markup: str | None = None) -> PreTrainedTokenizerFast:
-    """The tokenizer that conversations are spelled with.
+    """The tokenizer for the conversations of an import.
 
     Args:
-        named: a tokenizer, or where one is; None: the packaged one.
-        plain: whether texts are read as they stand, so that one without a chat template stays without.
-        markup: how conversations are written, where not by its own chat template (``lang_envs.adoption``).
+        named: a tokenizer, or its name or path; None: the packaged one.
+        plain: whether prompts are tokenized as they are, so that a tokenizer without a chat template gets none.
+        markup: how conversations are written if not by the tokenizer's own chat template (``lang_envs.adoption``).
     """
     found = adopt(text_tokenizer() if named is None else named, markup)
     return found if found.chat_template or plain else adopt(found, "plain")
 
 
 def token_limit_of(named: Any, tokenizer: PreTrainedTokenizerFast) -> int | None:
-    """The most tokens that a tokenizer, or the model beside it, says it reads; None where neither says."""
+    """The largest number of tokens that a tokenizer, or the model beside it, states; None if neither states one."""
     stated = [tokenizer.model_max_length]
     if isinstance(named, (str, os.PathLike)):
-        with suppress(ValueError, OSError):  # of a tokenizer alone
+        with suppress(ValueError, OSError):  # a tokenizer alone has no model configuration
             stated.append(getattr(load_config(named), "max_position_embeddings", None) or 0)
     return min((n for n in stated if 0 < n < 1_000_000), default=None)
 
@@ -63,14 +63,14 @@ def limits_for(
     """The limits of an import; see :class:`Limits`.
 
     Args:
-        tokenizer: that spells.
-        named: where it is, and perhaps its model; None for the packaged one.
-        tokens: of an episode; None: 1024, or fewer where the model reads no more.
-        utterance: of a reply.
-        longer: what becomes of a longer one.
+        tokenizer: the tokenizer of the import.
+        named: the name or path of the tokenizer and perhaps its model; None for the packaged one.
+        tokens: the most tokens of an episode; None: 1024, or fewer if the model reads fewer.
+        utterance: the most tokens of a reply.
+        longer: what to do with a longer reply.
 
     Raises:
-        ValueError: the model reads fewer tokens, or the reply leaves no room for a prompt.
+        ValueError: the model reads fewer than ``tokens``, or ``utterance`` leaves no room for a prompt.
     """
     most = token_limit_of(named, tokenizer)
     if tokens is not None and most is not None and tokens > most:

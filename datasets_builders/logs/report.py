@@ -1,4 +1,4 @@
-"""What came of an import: what was kept, and what was left out and why."""
+"""Report: counts of what an import kept and what it left out, with reasons."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Report:
     """Counts of an import.
 
     Attributes:
-        layout: of the log.
-        rewards: where they come from, in words; "none" where there are none.
-        rows: that were read.
-        kept: conversations that became episodes, held-out ones included.
-        held_out: of those.
-        shortened: conversations whose oldest turns were left out of what the agent reads.
-        cut: replies that were cut at the limit.
-        skipped: by reason, how many and the first of them.
+        layout: the name of the log's layout.
+        rewards: where the rewards come from, in words; "none" if there are none.
+        rows: number of rows that were read.
+        kept: number of conversations that became episodes, held-out ones included.
+        held_out: number of these that are held out.
+        shortened: number of conversations whose oldest turns were left out of what the agent reads.
+        cut: number of replies that were cut at the limit.
+        skipped: for each reason, the number of rows and conversations that were left out, and the first of them.
     """
 
     layout: str
@@ -38,13 +38,13 @@ class Report:
     skipped: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def skip(self, place: Place, fault: Fault) -> None:
-        """Counts what was left out."""
+        """Counts a row or conversation that was left out."""
         kind = fault.kind if fault.kind in self.skipped or len(self.skipped) < _MOST_KINDS else _OTHERS
         first = f"{printable(str(place))}: {printable(str(fault))[:200]}"
         self.skipped.setdefault(kind, {"count": 0, "first": first})["count"] += 1
 
     def facts(self) -> dict[str, Any]:
-        """As ``provenance["import"]`` has it."""
+        """The counts as ``provenance["import"]`` holds them."""
         return {
             "layout": self.layout,
             "rewards": self.rewards,
@@ -57,7 +57,7 @@ class Report:
         }
 
     def warning(self, low: float, high: float) -> str:
-        """What to know before training on returns from ``low`` to ``high``; empty where there is nothing."""
+        """A warning about training on returns from ``low`` to ``high``; empty if there is nothing to warn of."""
         if self.rewards == "none":
             return "There are no rewards: agents that imitate (bc) can learn from this data set, others refuse it."
         if low == high:

@@ -1,7 +1,7 @@
-"""The rows of a log, from whatever file or folder it lies in, one after another: no more of it is in memory.
+"""Reads the rows of a log one after another from a file, a folder or the hub, without holding the log in memory.
 
-Rows are numbered from 1; those of JSON lines by their line. In the place of a row that is no object, or of a line that
-is no JSON, stands why.
+Rows are numbered from 1; rows of JSON lines have the number of their line. A row that is not an object, or a line that
+is not JSON, is returned as a ``Fault`` with the reason.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Source = str | os.PathLike[str]
 
 
 def rows_of(source: Source, split: str = "train") -> Iterator[tuple[int, Row | Fault]]:
-    """The rows of a log with their numbers, read as they are asked for.
+    """The rows of a log with their numbers, as a stream.
 
     Args:
-        source: a file of :data:`KINDS`, a folder of ``datasets.save_to_disk``, or "hub:owner/name": only then the
-            network is used.
-        split: of a data set of the hub.
+        source: a file of :data:`KINDS`, a folder of ``datasets.save_to_disk``, or "hub:owner/name", which uses the
+            network.
+        split: the split of a data set on the hub.
 
     Raises:
-        CorpusError: there is no such file, or it cannot be read on; naming the row.
+        CorpusError: there is no such file, or it cannot be read further; the message names the row.
     """
     if str(source).startswith(HUB):
         found = _hub(str(source).removeprefix(HUB), split)
@@ -87,7 +87,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Any]]:
 
 
 def _array(path: Path) -> Iterator[tuple[int, Any]]:
-    """The elements of the one JSON array that a file is."""
+    """The elements of a file that is one JSON array."""
     with JsonStream(path) as stream:
         for number, _ in enumerate(stream.elements(), 1):
             yield number, stream.value()
@@ -105,10 +105,10 @@ def _hub(name: str, split: str) -> Iterator[tuple[int, Any]]:
 
 
 class Place(NamedTuple):
-    """Where a row stands."""
+    """The place of a row: its source and its number from 1 on."""
 
     source: str
-    """empty where rows were passed in"""
+    """empty for rows that were passed in as objects"""
     row: int
 
     def __str__(self) -> str:
@@ -118,7 +118,7 @@ class Place(NamedTuple):
 Numbered = Iterable[tuple[Place, Row]]
 """Rows with their places."""
 Read = Iterable[tuple[Place, Row | Fault]]
-"""The same as they are read: some are none."""
+"""Rows with their places as they are read; a row that cannot be read is a ``Fault``."""
 
 
 def of_sources(sources: Iterable[Source], split: str = "train") -> Iterator[tuple[Place, Row | Fault]]:
@@ -129,7 +129,7 @@ def of_sources(sources: Iterable[Source], split: str = "train") -> Iterator[tupl
 
 
 def as_given(rows: Iterable[Any]) -> Iterator[tuple[Place, Row | Fault]]:
-    """Rows that were passed in."""
+    """The rows of objects that were passed in, with their places."""
     for number, row in enumerate(rows, 1):
         yield Place("", number), _row(row)
 

@@ -1,4 +1,4 @@
-"""Ratings for conversations that have none: by a function that a person named, or by a model."""
+"""Rates the replies of conversations that have no rating, by a reward function or a model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,16 @@ from lang_envs.rewards.checks import checked
 from lang_envs.rewards.reply_rewards import Messages, ReplyReward
 
 AT_ONCE = 256
-"""conversations that are scored together"""
+"""number of conversations that are scored together"""
 
 
 def scored(talks: Sequence[Talk], score: ReplyReward) -> list[Talk]:
-    """The same conversations; each reply of those that have no rating has one. Token ids are left as they are.
+    """The same conversations, in which every reply of a conversation without ratings has one.
+
+    Conversations that are token ids are left as they are.
 
     Raises:
-        ValueError: the function gives another number of ratings, or one that is not finite.
+        ValueError: the function gives another number of ratings, or a rating that is not finite.
     """
     prompts, replies = list[Messages](), list[str]()
     bare = [not talk.rated and talk.ids is None for talk in talks]

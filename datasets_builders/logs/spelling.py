@@ -1,4 +1,4 @@
-"""Conversations of a log as episodes: spelled once, with rewards where they belong, and within the limits."""
+"""Turns the conversations of a log into episodes: tokenizes them, places the rewards, and applies the limits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from lang_envs.utterances import check_tokens, opening
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_SHORTEST_OPENING = 8  # tokens; less room for what the agent reads is none
+_SHORTEST_OPENING = 8  # tokens; with less room for what the agent reads, the conversation is left out
 
 
 class _Turn(NamedTuple):
-    """A reply and what is heard after it."""
+    """A reply of the agent, what is heard after it, both as tokens, and their messages."""
 
     said: list[int]
     heard: list[int]
@@ -30,17 +30,17 @@ class _Turn(NamedTuple):
 
 
 class Spelling:
-    """Spells conversations in the tokens of one tokenizer.
+    """Writes conversations as episodes in the tokens of one tokenizer.
 
     Attributes:
-        cut: replies that were cut so far.
-        shortened: conversations so far whose oldest turns were left out.
+        cut: number of replies that were cut so far.
+        shortened: number of conversations so far whose oldest turns were left out.
 
     Args:
-        tokenizer: that spells.
-        limits: of an episode.
-        plain: whether a prompt that is a text is read as it stands, names of special tokens included. Else it is a
-            message of the user.
+        tokenizer: the tokenizer.
+        limits: the limits of an episode.
+        plain: whether a prompt that is a text is tokenized as it is, names of special tokens included. Otherwise it
+            becomes a message of the user.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, limits: Limits, plain: bool = False) -> None:
@@ -53,10 +53,10 @@ class Spelling:
         self.cut = self.shortened = 0
 
     def in_turns(self, talk: Talk) -> Talk:
-        """The conversation with its replies as they can be said: in a row only where the chat template allows that.
+        """The conversation, with consecutive replies joined unless the chat template allows replies in a row.
 
         Raises:
-            Fault: it does not, and the prompt ends with a reply.
+            Fault: the template does not allow them, and the prompt ends with a reply.
         """
         if self.markup is None or self.in_a_row or talk.ids is not None:
             return talk
@@ -66,7 +66,7 @@ class Spelling:
         """The episode of a conversation.
 
         Raises:
-            Fault: it is longer than the limits allow, or cannot be written.
+            Fault: the conversation exceeds the limits, or the tokenizer cannot write it.
         """
         if talk.ids is not None:
             return self._exact(talk, policy)
@@ -86,7 +86,7 @@ class Spelling:
         )
 
     def messages(self, talk: Talk) -> tuple[Conversation, list[float | None]]:
-        """A conversation as messages, with a rating or None for each of the agent's."""
+        """A conversation as messages, and for each message of the agent its rating or None."""
         if talk.ids is not None:
             return self._read(talk.ids.tokens, talk.ids.is_action, talk.rewards[0])
         opening = talk.opening
@@ -97,7 +97,7 @@ class Spelling:
         return (*opening, *rest), [*before, *talk.rewards]
 
     def forget(self) -> None:
-        """Lets go of what was spelled: what a log says is seldom said again."""
+        """Empties the cache of tokenized texts, because the texts of a log seldom occur again."""
         if self.markup is not None:
             self.markup.forget()
 
@@ -114,11 +114,11 @@ class Spelling:
         return found
 
     def _words(self, text: str) -> str:
-        """What a reply says; in a transcript its end token is a sign of its end."""
+        """The words of a reply; with ``plain``, an end token at the end of the text is taken off."""
         return text.removesuffix(str(self.tokenizer.eos_token)) if self.plain else text
 
     def _reply(self, text: str) -> tuple[list[int], bool]:
-        """The tokens of a reply, and whether it has its end."""
+        """The tokens of a reply, and whether the end token is among them (not if the reply was cut)."""
         text, most = self._words(text), self.limits.utterance
         spelled = self.markup.reply(text) if self.markup else encode(self.tokenizer, [text], literally=True)[0]
         if len(spelled) < most:
@@ -141,9 +141,10 @@ class Spelling:
     # What the agent reads first
 
     def _within(self, talk: Talk, turns: list[_Turn]) -> tuple[list[int], int]:
-        """The opening, and the first turn that is the agent's to learn from.
+        """The opening as tokens, and the index of the first turn whose reply is an action.
 
-        Where all of it is too long, the oldest turns become part of what was read, and of that the oldest are left out.
+        If the conversation is too long, the oldest turns without a reward become part of the opening. If the opening
+        is too long, its oldest messages are left out.
         """
         prompt: str | Conversation = talk.prompt
         for first, turn in enumerate(turns):

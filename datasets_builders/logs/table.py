@@ -1,4 +1,4 @@
-"""The columns of a log: what they are called, what stands in them, and which of them a person named."""
+"""Table: the columns of a log, recognised by their names or named by the user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lang_envs.corpora.records import brief
 
 _LISTED = 40  # columns
 LOOKED_AT = 16
-"""Rows by whose values the columns are known: a column may be null in the first."""
+"""The number of rows from which the columns are known; more than one, because a column may be null in the first row."""
 KNOWN: dict[str, tuple[str, ...]] = {
     "prompt": ("prompt", "question", "query", "instruction", "user", "history"),
     "response": ("response", "completion", "answer", "reply", "output", "assistant", "generation"),
@@ -24,19 +24,19 @@ KNOWN: dict[str, tuple[str, ...]] = {
     "id": ("id", "conversation_id", "prompt_id", "message_id", "uuid", "_id"),
     "policy": ("policy", "model", "generator", "source", "model_name"),
 }
-"""What a column of each kind may be called."""
+"""The names by which a column of each kind is recognised."""
 Spread = Callable[[Row, int], tuple[float | None, ...]]
-"""The ratings of a row for each of so many replies."""
+"""Returns a rating or None for each reply of a row, from the row and its number of replies."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a person said of the columns; None where nothing.
+    """The columns that the user named.
 
     Attributes:
-        columns: by kind, of :data:`KNOWN`.
-        rewards: columns of ratings with their weights. A rating is the weighted sum.
-        unrated: whether ratings are left out on purpose.
+        columns: the column of each kind in :data:`KNOWN`, where the user named one.
+        rewards: the columns of ratings with their weights; a reply's rating is their weighted sum.
+        unrated: whether the user asked to leave ratings out.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
@@ -45,11 +45,11 @@ class Named:
 
 
 class Table:
-    """What is known of a log before it is read.
+    """The columns of a log, known from its first rows.
 
     Attributes:
-        columns: as they are called, in order.
-        sample: the first value of each that is not null.
+        columns: the names of the columns, in order.
+        sample: for each column the first value that is not null.
     """
 
     def __init__(self, rows: Iterable[Row], named: Named) -> None:
@@ -62,19 +62,19 @@ class Table:
 
     @property
     def listed(self) -> str:
-        """The columns in words."""
+        """The names of the columns, as a phrase for errors."""
         names = [brief(name) for name in self.columns[:_LISTED]]
         return f"the columns {', '.join(names)}{', ...' * (len(self.columns) > _LISTED)}"
 
     def all_of(self, *names: str) -> bool:
-        """Whether there are columns of exactly these names."""
+        """Whether there is a column of each of these names."""
         return all(name in self.sample for name in names)
 
     def candidates(self, kind: str) -> list[str]:
-        """The columns that may be of a kind; the one that a person named is it.
+        """The columns that may be of a kind. If the user named one, only that one.
 
         Raises:
-            DatasetError: there is no column of that name.
+            DatasetError: there is no column of the name that the user gave.
         """
         asked = self.named.columns.get(kind)
         if asked is None:
@@ -87,7 +87,7 @@ class Table:
         """The one column of a kind.
 
         Raises:
-            DatasetError: there are several, or none.
+            DatasetError: several columns may be of this kind, or none.
         """
         found = self.candidates(kind)
         if len(found) != 1:
@@ -96,16 +96,16 @@ class Table:
         return found[0]
 
     def maybe(self, kind: str) -> str | None:
-        """The first column of a kind, if any."""
+        """The first column that may be of a kind; None if there is none."""
         return next(iter(self.candidates(kind)), None)
 
     # Ratings
 
     def reward_columns(self, known: Sequence[str] = REWARDS) -> list[str]:
-        """The columns of ratings: those that a person named, or the one that is known.
+        """The columns of ratings: those that the user named, or the one with a known name.
 
         Raises:
-            DatasetError: several are known and none is named.
+            DatasetError: several columns have a known name and the user named none.
         """
         if self.named.unrated:
             return []
@@ -119,11 +119,11 @@ class Table:
         return found
 
     def rewards(self, known: Sequence[str] = REWARDS, read: Callable[[Any], float | None] = number) -> Spread:
-        """How ratings are found in a row; without a column of them, there are none.
+        """The function that reads the ratings of a row; without a column of ratings, it returns None for every reply.
 
         Args:
-            known: what the column may be called.
-            read: of a single value.
+            known: the names that the column may have.
+            read: reads a single value.
         """
         columns = self.reward_columns(known)
         weights = [weight for _, weight in self.named.rewards] or [1.0]
@@ -140,7 +140,7 @@ class Table:
         return spread
 
     def rewards_in_words(self, known: Sequence[str] = REWARDS) -> str:
-        """Where ratings come from; empty where there are none."""
+        """Where ratings come from, in words; empty if there are none."""
         columns = self.reward_columns(known)
         if not self.named.rewards:
             return f"column {columns[0]!r}" if columns else ""
@@ -158,10 +158,10 @@ def _weighted(values: Sequence[float | None], weights: Sequence[float]) -> float
 
 
 def looked_at(rows: Read, named: Named) -> tuple[Table, Read]:
-    """The columns of a log, and all of its rows, those that were looked at first.
+    """The columns of a log from its first 16 rows, and a stream of all its rows, these included.
 
     Raises:
-        DatasetError: there are no rows, or the first ones are none.
+        DatasetError: there are no rows, or none of the first rows can be read.
     """
     stream = iter(rows)
     first = list(islice(stream, LOOKED_AT))

@@ -1,4 +1,4 @@
-"""A conversation of a log: what was said, which of it is the agent's, and what the log says it is worth."""
+"""Talk: one conversation of a log, with the agent's messages and their ratings."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from lang_envs.conversation import Conversation, Message, assistant, user
 
 Row = Mapping[str, Any]
-"""A record of a log, by column."""
+"""A row of a log: column -> value."""
 
 
 class Fault(ValueError):
     """Why a row cannot be imported.
 
     Attributes:
-        kind: in a few words that other rows share; the report counts by it.
+        kind: the reason in a few words, without the values of the row; the report counts by it.
     """
 
     def __init__(self, kind: str, got: str = "") -> None:
@@ -31,9 +31,9 @@ class TokenIds:
     tokens: list[int]
     is_action: list[bool]
     rewards: list[float]
-    """of every token"""
+    """one for every token"""
     logprobs: list[float] | None
-    """of every token, NaN where unknown"""
+    """one for every token, NaN where unknown"""
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Talk:
 
     Attributes:
         prompt: what the agent read first: messages, or a text that may become a message of the user.
-        rest: from the agent's first reply on; it opens with a message of the agent.
-        rewards: one for each message of the agent in ``rest``; None where the log says nothing of it.
-        policy: who spoke as the agent; None where the layout does not say.
-        name: of the conversation; None where the layout does not say.
-        ids: tokens, where the log has them; ``prompt`` and ``rest`` are empty then.
+        rest: the messages after the prompt; the first is the agent's.
+        rewards: one for each message of the agent in ``rest``; None where the log has no rating for it.
+        policy: the name of the policy that spoke as the agent; None if the layout does not give it.
+        name: the name of the conversation; None if the layout does not give it.
+        ids: the conversation as tokens, if the log has them; ``prompt`` and ``rest`` are empty then.
     """
 
     prompt: str | Conversation
@@ -63,15 +63,15 @@ class Talk:
 
     @property
     def rated(self) -> bool:
-        """Whether the log says what any of it is worth."""
+        """Whether the log rates any of the agent's messages."""
         return any(reward is not None for reward in self.rewards)
 
 
 def talk_of(messages: Conversation, rewards: tuple[float | None, ...], **facts: Any) -> Talk:
-    """A conversation all of whose replies are the agent's to learn from.
+    """A conversation whose prompt ends before the agent's first message, so that all of its replies are actions.
 
     Raises:
-        Fault: nobody speaks as the agent.
+        Fault: no message is the agent's.
     """
     first = next((i for i, message in enumerate(messages) if message.role == "assistant"), None)
     if first is None:
@@ -80,13 +80,13 @@ def talk_of(messages: Conversation, rewards: tuple[float | None, ...], **facts: 
 
 
 def without_replies_in_a_row(talk: Talk) -> Talk:
-    """The conversation with neighbouring messages of the agent as one, whose rating is the sum of theirs.
+    """The conversation with consecutive messages of the agent joined into one, rated by the sum of their ratings.
 
     Raises:
-        Fault: the prompt ends with a message of the agent, which is not a part of the reply.
+        Fault: the prompt ends with a message of the agent, which cannot be joined with the reply.
     """
     if talk.rest and talk.opening and talk.opening[-1].role == "assistant":
-        raise Fault("a reply behind a reply of the prompt, which the chat template does not have")
+        raise Fault("a reply directly after a reply of the prompt, which the chat template does not allow")
     rest, rewards, left = list[Message](), list[float | None](), iter(talk.rewards)
     for message in talk.rest:
         reward = next(left) if message.role == "assistant" else None
@@ -101,13 +101,13 @@ def without_replies_in_a_row(talk: Talk) -> Talk:
 
 
 def _sum(one: float | None, other: float | None) -> float | None:
-    """Of two ratings; that which is known, where one is not."""
+    """The sum of the ratings that are known; None if neither is."""
     known = [rating for rating in (one, other) if rating is not None]
     return sum(known) if known else None
 
 
 def replies_of(messages: Conversation) -> int:
-    """How many messages are the agent's."""
+    """The number of the agent's messages."""
     return sum(message.role == "assistant" for message in messages)
 
 

@@ -1,4 +1,4 @@
-"""An imported log on disk: its episodes, those that are held out, and the conversations as texts."""
+"""Writes an imported log to disk: its episodes, its held-out episodes, and the conversations as texts."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 HELD_OUT = "held-out"
-"""the folder, inside of an imported data set, of the conversations that are kept from training"""
-_BLOCK = 2048  # conversations that are written at once
+"""the folder, inside an imported data set, of the held-out conversations"""
+_BLOCK = 2048  # number of conversations that are written at once
 
 
 def import_logs(
@@ -34,18 +34,19 @@ def import_logs(
     held_out: float = 0.1,
     split: str = "train",
 ) -> Report:
-    """Writes a data set of the conversations of a log; what an interrupted import left is deleted by the next.
+    """Writes a data set of the conversations of a log. A new call deletes what an interrupted import left.
 
     Args:
         sources: files of the same layout (:func:`~datasets_builders.logs.rows.rows_of`).
         out: the folder to make. The episodes of held-out conversations are a data set in its folder ``held-out``.
-        tokenizer: that spells.
-        options: how.
-        held_out: the fraction of conversations that are kept from training. Those that open alike are on one side.
-        split: of a data set of the hub.
+        tokenizer: the tokenizer that the episodes are written with.
+        options: the options of the import.
+        held_out: the fraction of conversations that are held out. All conversations with the same messages before the
+            first reply are on the same side.
+        split: the split of a data set on the hub.
 
     Raises:
-        DatasetError: nothing can be imported, in words.
+        DatasetError: nothing can be imported; the message says why.
         FileExistsError: ``out`` exists.
     """
     if not 0 <= held_out < 1:
@@ -80,7 +81,7 @@ def _written(
                 log.spelling.forget()
         log.report.held_out = aside.episodes
         _finish(log, recording, aside)
-    except BaseException:  # whatever it was, half an import is of no use: the log is where it was
+    except BaseException:  # half an import is of no use, because the log still exists
         if aside is not None:
             aside.discard()
         recording.discard()
@@ -94,8 +95,8 @@ def _finish(log: Import, recording: Recording, aside: Recording) -> None:
         raise log.nothing()
     if not recording.episodes:
         raise DatasetError(
-            f"all {log.report.kept} conversations open alike, or too few are there to hold some out: none is left to "
-            "learn from; say --held-out 0"
+            f"all {log.report.kept} conversations open alike, or there are too few to hold some out: none is left to "
+            "learn from; pass --held-out 0"
         )
     if aside.episodes:
         aside.finish(found)
@@ -105,7 +106,7 @@ def _finish(log: Import, recording: Recording, aside: Recording) -> None:
 
 
 def is_held_out(messages: Conversation, fraction: float) -> bool:
-    """Whether a conversation is kept from training, by what stands before the first reply."""
+    """Whether a conversation is held out, by a hash of the messages before the first reply."""
     opening = []
     for message in messages:
         if message.role == "assistant":

@@ -1,1 +1,1 @@
-"""Where the texts of the tasks come from: readers of official formats, and built-in worlds."""
+"""The texts of the tasks: readers of official formats, and built-in worlds."""

@@ -1,4 +1,4 @@
-"""Records of Parquet and Arrow files and of folders that ``datasets.save_to_disk`` wrote, every fault named."""
+"""Reads records of Parquet and Arrow files and of folders that ``datasets.save_to_disk`` wrote."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from lang_envs.corpora.limits import largest_record, record_too_large
 from lang_envs.corpora.records import brief, field
 
 Record = dict[str, Any]
-_AT_ONCE = 512  # records
+_AT_ONCE = 512  # number of records that are read at once
 
 
 def parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) -> Iterator[tuple[int, Record]]:
-    """The records of a Parquet file, each with its number from 0, read as they are asked for.
+    """The records of a Parquet file, each with its number from 0, as a stream.
 
     Args:
-        path: of the file.
-        columns: to read, all of which it must have; None for all.
+        path: the file.
+        columns: the columns to read, all of which it must have; None for all.
 
     Raises:
-        CorpusError: where it is damaged, too large, or lacks a column.
+        CorpusError: the file is damaged, too large, or lacks a column.
     """
     file = open_parquet(path)
     names = file.schema_arrow.names
@@ -36,7 +36,7 @@ def open_parquet(path: str | os.PathLike[str]) -> Any:
     """A ``pyarrow.parquet.ParquetFile``.
 
     Raises:
-        CorpusError: where there is no such file, or it is damaged.
+        CorpusError: there is no such file, or it is damaged.
     """
     import pyarrow.parquet as pq
 
@@ -53,7 +53,7 @@ def batches(file: Any, path: str | os.PathLike[str], size: int, columns: Sequenc
     """The record batches of an open Parquet file, of ``size`` rows each.
 
     Raises:
-        CorpusError: where it is damaged.
+        CorpusError: the file is damaged.
     """
     found = file.iter_batches(batch_size=size, columns=columns)
     while True:
@@ -78,7 +78,7 @@ def _numbered(found: Iterable[Any], path: str | os.PathLike[str]) -> Iterator[tu
 
 
 def _parts(batch: Any) -> Iterator[Any]:
-    """A record batch in pieces that are no larger than a record may be, or hold a single one."""
+    """A record batch in pieces that are within the limit of a record, or hold a single record."""
     if len(batch) < 2 or batch.nbytes <= largest_record():
         yield batch
         return
@@ -88,7 +88,7 @@ def _parts(batch: Any) -> Iterator[Any]:
 
 
 def _plain(batch: Any, where: str) -> list[Record]:
-    """The rows of a record batch, whose offsets are checked: wrong ones would be read from anywhere in memory."""
+    """The rows of a record batch after its offsets are checked, because wrong ones would read any place in memory."""
     if batch.nbytes > largest_record():  # few bytes of a file may stand for very many values
         raise CorpusError(f"{where}: {record_too_large()}")
     try:
@@ -106,10 +106,10 @@ def saved(folder: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
     """The records of one split of a hub data set, each with its number from 0.
 
     Args:
-        folder: of ``datasets.save_to_disk``, with a ``state.json`` that names its Arrow files.
+        folder: a folder of ``datasets.save_to_disk``, with a ``state.json`` that names its Arrow files.
 
     Raises:
-        CorpusError: where it is no such folder, or a file of it is missing or damaged.
+        CorpusError: it is not such a folder, or one of its files is missing or damaged.
     """
     folder = Path(folder)
     splits = sorted(part.parent.name for part in folder.glob("*/state.json"))
@@ -130,10 +130,10 @@ def saved(folder: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
 
 
 def arrow(path: str | os.PathLike[str]) -> Iterator[tuple[int, Record]]:
-    """The records of an Arrow file or stream, each with its number from 0; the file is mapped and not read whole.
+    """The records of an Arrow file or stream, each with its number from 0. The file is memory-mapped.
 
     Raises:
-        CorpusError: where there is no such file, it is damaged, or too large.
+        CorpusError: there is no such file, it is damaged, or too large.
     """
     yield from _numbered(_mapped(Path(path)), path)
 
@@ -157,7 +157,7 @@ def _mapped(file: Path) -> Iterator[Any]:
 
 
 def _faults() -> tuple[type[Exception], ...]:
-    """What damaged columns may raise, when they are read or turned into Python's values."""
+    """The errors that damaged columns may raise when they are read or converted to Python's values."""
     from pyarrow.lib import ArrowException
 
     return ArrowException, OSError, ValueError, OverflowError, MemoryError

@@ -1,4 +1,4 @@
-"""Corpora by name: those that lie in the folder of downloaded data, so that nobody needs to say where that is."""
+"""Finds corpora by name in the folder of downloaded data."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lang_envs.file_names import component
 
 
 def downloaded(kind: str, name: str) -> list[Path]:
-    """What is called ``name`` in the folder ``kind`` of the downloaded corpora, or else all whose names begin so.
+    """The file or folder ``name`` in the folder ``kind`` of downloaded corpora, or all whose names begin with ``name``.
 
-    A name has parts, as a path has, and each may be the beginning of one: ``openbookqa/train`` is what begins with
-    "train" in the folders that begin with "openbookqa".
+    A name has parts, as a path has. Each part may be the beginning of a name: ``openbookqa/train`` means all files that
+    begin with "train" in the folders that begin with "openbookqa".
 
     Raises:
-        CorpusError: nothing is called so, or there is no such folder.
+        CorpusError: there is no file or folder of that name, or no such folder ``kind``.
         ValueError: a part cannot be the name of a file.
     """
     parts = [component(part, "the name of a corpus") for part in name.split("/")]
@@ -44,10 +44,10 @@ def _called(name: str, folder: Path) -> list[Path]:
 
 
 def located(kind: str, corpus: str | os.PathLike[str]) -> list[Path]:
-    """Where a corpus lies: at the path ``corpus``, or under that name among the downloaded ones (:func:`downloaded`).
+    """The files of a corpus: the path ``corpus``, or the downloaded corpora of that name (:func:`downloaded`).
 
     Raises:
-        CorpusError: neither is there.
+        CorpusError: there is neither.
     """
     path = Path(corpus)
     if path.exists():
@@ -57,5 +57,5 @@ def located(kind: str, corpus: str | os.PathLike[str]) -> list[Path]:
         return downloaded(kind, str(corpus))
     except CorpusError as error:
         raise CorpusError(f"{missing}, nor a corpus of that name: {error}") from None
-    except ValueError:  # a path of several parts, which is no name
+    except ValueError:  # a path that cannot be a name
         raise CorpusError(f"{missing}; pass the path of one") from None

@@ -1,4 +1,4 @@
-"""The bytes of a file, plain or compressed: what its name ends in says how."""
+"""Opens plain and compressed files; the ending of the name tells the compression."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from typing import Any, BinaryIO
 
 from lang_envs.corpora.limits import expands_too_far, largest_expansion
 
-_UNCHECKED = 2**24  # bytes; the first of a file may be of any ratio: a header, a run of blanks
-_PIECE = 2**16  # bytes unpacked at once
+_UNCHECKED = 2**24  # bytes at the beginning of a file whose ratio is not checked, because of headers and runs of blanks
+_PIECE = 2**16  # bytes that are unpacked at once
 _ZST_PIECE = 2**11  # compressed bytes; the library unpacks all of them at once, to 64 MiB at most
 
 
 def open_bytes(path: Path) -> BinaryIO:
-    """Opens a file, unpacked where its name ends in .gz, .tgz, .bz2, .xz, .zst or .zip (of one file).
+    """Opens a file, and unpacks it if its name ends in .gz, .tgz, .bz2, .xz, .zst or .zip (with one file).
 
     Raises:
-        OSError: where it cannot be opened.
-        ValueError: where a zip does not hold exactly one file.
-        Exception: one of :func:`faults`, here or while it is read, where it is damaged, encrypted or too large.
+        OSError: the file cannot be opened.
+        ValueError: a zip does not hold exactly one file.
+        Exception: one of :func:`faults`, here or while it is read: the file is damaged, encrypted or too large.
     """
     packed = path.open("rb")
     unpack = _UNPACK.get(path.suffix)
@@ -40,21 +40,21 @@ def open_bytes(path: Path) -> BinaryIO:
 
 
 def faults() -> tuple[type[Exception], ...]:
-    """What reading a damaged, encrypted or too large file may raise."""
+    """The errors that reading a damaged, encrypted or too large file may raise."""
     import zstandard
 
     of_formats = (zlib.error, lzma.LZMAError, zstandard.ZstdError, zipfile.BadZipFile, struct.error)
-    # RuntimeError: a zip is encrypted, or packed in a way that is not known here
+    # RuntimeError: a zip is encrypted, or its compression is not known
     return (*of_formats, OSError, EOFError, RuntimeError, OverflowError, MemoryError)
 
 
 def onward(content: Any) -> BinaryIO:
-    """A file that can only be read on (a member of an archive), as text may be read from it."""
+    """Wraps a file without seeking (a member of an archive), so that text can be read from it."""
     return io.BufferedReader(_Onward(content, None), _PIECE)
 
 
 class _Onward(io.RawIOBase):
-    """What is in a compressed file, as long as that is not far more than a text can shrink by."""
+    """The content of a compressed file; it refuses one that expands much further than compressed text does."""
 
     def __init__(self, content: Any, packed: BinaryIO | None) -> None:
         self._content, self._packed, self._size, self._most = content, packed, 0, largest_expansion()
@@ -78,7 +78,7 @@ class _Onward(io.RawIOBase):
 
 
 class _Zst(io.RawIOBase):
-    """The bytes of a .zst file; the library's own reader takes one that was cut short for whole."""
+    """The bytes of a .zst file. The library's own reader does not notice a file that was cut short."""
 
     def __init__(self, packed: BinaryIO) -> None:
         import zstandard

@@ -1,7 +1,7 @@
-"""Rows of CSV files, every fault named.
+"""Reads rows of CSV files.
 
-A field holds at most as much as a record may (``LANG_ENVS_MAX_RECORD_MIB``). A quote that is never closed is a fault of
-the file: the field would end with it.
+A field is limited as a record is (``LANG_ENVS_MAX_RECORD_MIB``). A quote that is never closed is an error, because the
+field would extend to the end of the file.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from lang_envs.corpora.limits import largest_record
 from lang_envs.corpora.records import brief
 
 Row = dict[str, str | None]
-"""By column; None where a row is too short. Fields beyond the header's are left out."""
+"""column -> field; None if a row is too short. Fields beyond the header's are left out."""
 
 
 def rows(path: str | os.PathLike[str], columns: Iterable[str] = (), delimiter: str = ",") -> Iterator[tuple[int, Row]]:
-    """The rows of a file with a header, each with its number from 1; blank lines are passed over.
+    """The rows of a file with a header, each with its number from 1; blank lines are skipped.
 
     Args:
-        path: of the file, plain or compressed.
-        columns: that it must have.
-        delimiter: between two fields.
+        path: the file, plain or compressed.
+        columns: the columns that it must have.
+        delimiter: the character between two fields.
 
     Raises:
-        CorpusError: where the file cannot be read, is no CSV, has two columns of one name, or lacks one of the columns.
+        CorpusError: the file cannot be read, is not CSV, has two columns of one name, or lacks one of ``columns``.
     """
     found = lists((line for _, line in lines(path)), str(path), first=0, delimiter=delimiter)
     _, header = next(found, (0, []))
@@ -42,10 +42,10 @@ def rows(path: str | os.PathLike[str], columns: Iterable[str] = (), delimiter: s
 
 
 def lists(content: Iterable[str], where: str, first: int = 1, delimiter: str = ",") -> Iterator[tuple[int, list[str]]]:
-    """The fields of each row of some lines; rows are numbered from ``first``, and blank lines are passed over.
+    """The fields of each row of some lines; rows are numbered from ``first``, and blank lines are skipped.
 
     Raises:
-        CorpusError: at the first row that is no CSV.
+        CorpusError: a row is not CSV.
     """
     number, reader = first - 1, csv.reader(content, strict=True, delimiter=delimiter)
     most = largest_record()
@@ -62,7 +62,7 @@ def lists(content: Iterable[str], where: str, first: int = 1, delimiter: str = "
 def _next(reader: Iterator[list[str]], most: int) -> list[str] | None:
     """The fields of the next row, of at most ``most`` characters each; None at the end.
 
-    The limit of ``csv`` is one of the whole process, and is put back.
+    The limit of ``csv`` belongs to the whole process, so it is restored.
     """
     before = csv.field_size_limit(most)
     try:

@@ -1,4 +1,4 @@
-"""Opening corpus files as they come: plain or compressed, always as strict UTF-8, and every fault named in words."""
+"""Opens and reads corpus files, plain or compressed, as strict UTF-8; every error is a ``CorpusError`` in words."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ DATA_VARIABLE = "LANG_ENVS_DATA"
 
 
 class CorpusError(ValueError):
-    """A file is not what its format says; the message names the file, the record and the field."""
+    """A file does not follow its format; the message names the file, the record and the field."""
 
 
 def data_folder(name: str) -> Path:
     """The folder ``name`` of the downloaded corpora.
 
     Raises:
-        CorpusError: where no such folder is at hand, saying what to do.
+        CorpusError: there is no such folder; the message says what to do.
     """
     root = os.environ.get(DATA_VARIABLE)
     if not root:
@@ -43,10 +43,10 @@ def data_folder(name: str) -> Path:
 
 
 def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
-    """Opens a file; what its name ends in (.gz, .bz2, .xz, .zst, .zip) says how it is compressed.
+    """Opens a file; the ending of its name (.gz, .bz2, .xz, .zst, .zip) tells the compression.
 
     Raises:
-        CorpusError: where there is no such file, it cannot be unpacked, or a zip does not hold exactly one file.
+        CorpusError: there is no such file, it cannot be unpacked, or a zip does not hold exactly one file.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,7 +60,7 @@ def open_bytes(path: str | os.PathLike[str]) -> BinaryIO:
 
 
 def open_text(path: str | os.PathLike[str]) -> TextIO:
-    """Opens a text file as :func:`open_bytes` does; a byte order mark at its beginning is passed over.
+    """Opens a text file as :func:`open_bytes` does; a byte order mark at its beginning is skipped.
 
     Raises:
         CorpusError: as :func:`open_bytes`.
@@ -69,7 +69,7 @@ def open_text(path: str | os.PathLike[str]) -> TextIO:
 
 
 def as_text(content: BinaryIO) -> TextIO:
-    """Bytes as strict UTF-8, line ends as they stand."""
+    """Bytes as strict UTF-8 text; line ends stay as they are."""
     return io.TextIOWrapper(content, encoding="utf-8-sig", newline="")
 
 
@@ -77,7 +77,7 @@ def read_text(path: str | os.PathLike[str]) -> str:
     """The whole text of a file.
 
     Raises:
-        CorpusError: where it cannot be read, is not UTF-8, or is too large to be one record.
+        CorpusError: the file cannot be read, is not UTF-8, or is too large to be one record.
     """
     most = largest_record()
     with open_text(path) as file:
@@ -91,10 +91,10 @@ def read_text(path: str | os.PathLike[str]) -> str:
 
 
 def first_character(path: str | os.PathLike[str]) -> str:
-    """The first character of a file that is no blank; empty where there is none among the first 65,536.
+    """The first character of a file that is not blank; empty if there is none among the first 65,536.
 
     Raises:
-        CorpusError: where the file cannot be read or is not UTF-8.
+        CorpusError: the file cannot be read or is not UTF-8.
     """
     with open_text(path) as file:
         try:
@@ -104,17 +104,17 @@ def first_character(path: str | os.PathLike[str]) -> str:
 
 
 def lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """The lines of a file, each with its number from 1, read as they are asked for.
+    """The lines of a file, each with its number from 1, as a stream.
 
     Raises:
-        CorpusError: where the file cannot be read, is not UTF-8, or a line is too large to be one record.
+        CorpusError: the file cannot be read, is not UTF-8, or a line is too large to be one record.
     """
     with open_text(path) as file:
         yield from lines_of(file, path)
 
 
 def lines_of(file: TextIO, where: str | os.PathLike[str]) -> Iterator[tuple[int, str]]:
-    """The lines of a text that is open already; see :func:`lines`."""
+    """The lines of an open text file; see :func:`lines`."""
     most = largest_record()
     for number in count(1):
         try:
@@ -132,16 +132,16 @@ def read_json(path: str | os.PathLike[str]) -> Any:
     """The one JSON value of a file.
 
     Raises:
-        CorpusError: where it is none, is cut short or cannot be read.
+        CorpusError: the file is not JSON, is cut short or cannot be read.
     """
     return parse(read_text(path), str(path), 1)
 
 
 def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
-    """The values of a file of JSON lines, each with the number of its line from 1; blank lines are passed over.
+    """The values of a file of JSON lines, each with the number of its line from 1; blank lines are skipped.
 
     Raises:
-        CorpusError: at the first line that is no JSON.
+        CorpusError: a line is not JSON.
     """
     for number, line in lines(path):
         if line.strip():
@@ -149,15 +149,15 @@ def json_lines(path: str | os.PathLike[str]) -> Iterator[tuple[int, Any]]:
 
 
 def parse(text: str, where: str, line: int | None = None) -> Any:
-    """The JSON value that a text is.
+    """The JSON value of a text.
 
     Args:
-        text: of one value.
-        where: it stands, for errors.
+        text: the text of one value.
+        where: the place of the text, for errors.
         line: the number of its first line.
 
     Raises:
-        CorpusError: where it is no JSON, too deeply nested, or holds an integer of too many digits.
+        CorpusError: the text is not JSON, too deeply nested, or holds an integer of too many digits.
     """
     where, file = (where, where) if line is None else (f"{where}, line {line}", where)
     too_deep = f"{where}: expected JSON nested at most {DEEPEST} deep, got it deeper"
@@ -179,7 +179,7 @@ def parse(text: str, where: str, line: int | None = None) -> Any:
 
 
 def _is_deeper(value: Any, most: int) -> bool:
-    """Whether more than so many lists and objects are inside of each other."""
+    """Whether more than ``most`` lists and objects are nested."""
     level = [value]
     for _ in range(most):
         level = [inner for outer in level for inner in (outer.values() if isinstance(outer, dict) else outer)]
@@ -188,7 +188,7 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 
 def faults() -> tuple[type[Exception], ...]:
-    """What reading a damaged or mistaken file may raise."""
+    """The errors that reading a damaged or wrong file may raise."""
     return (UnicodeDecodeError, *compressed.faults())
 
 
@@ -196,13 +196,13 @@ def unreadable(where: str | os.PathLike[str], error: Exception, line: int | None
     """The error to raise for one of :func:`faults`.
 
     Args:
-        where: the file, and the record where that is known.
-        error: what was raised.
-        line: the number of the line under way, where the file is read line by line.
+        where: the file, and the record if it is known.
+        error: the error that was raised.
+        line: the number of the current line, if the file is read line by line.
     """
     if isinstance(error, UnicodeDecodeError):
         got = error.object[error.start]
-        if line is not None:  # the text is decoded ahead of it
+        if line is not None:  # the text is decoded ahead of the current line
             where = f"{where}, line {line + error.object[: error.start].count(10)}"
         return CorpusError(f"{where}: expected UTF-8, got byte {got:#04x}; convert it (iconv -t utf-8){_utf_16(error)}")
     where = str(where) if line is None else f"{where}, after line {line - 1}"

@@ -1,4 +1,4 @@
-"""Large JSON files read one record at a time: only the record at hand and a chunk of text are in memory."""
+"""JsonStream: reads a large JSON file one record at a time, with only a record and a chunk of text in memory."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class JsonStream:
         ...         record = stream.value()
 
     Attributes:
-        path: of the file.
+        path: the file.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -50,22 +50,22 @@ class JsonStream:
 
     @property
     def where(self) -> str:
-        """The file and the record under way."""
+        """The file and the current record."""
         return ", ".join([self.path, *self._places])
 
     def is_object(self) -> bool:
         """Whether an object comes next.
 
         Raises:
-            CorpusError: where the file cannot be read, or is no JSON.
+            CorpusError: the file cannot be read, or is not JSON.
         """
         return self._peek() == "start_map"
 
     def members(self) -> Iterator[str]:
-        """The keys of the object that comes next; the value of each must be read before the next is asked for.
+        """The keys of the object that comes next; the value of each key must be read before the next key.
 
         Raises:
-            CorpusError: where no object comes next, or it is cut short.
+            CorpusError: no object comes next, or it is cut short.
         """
         self._open("start_map")
         self._text.begin()
@@ -76,10 +76,10 @@ class JsonStream:
             self._text.begin()
 
     def elements(self) -> Iterator[None]:
-        """One step for each value of the array that comes next; each must be read before the next is asked for.
+        """One step for each value of the array that comes next; the value must be read before the next step.
 
         Raises:
-            CorpusError: where no array comes next, or it is cut short.
+            CorpusError: no array comes next, or it is cut short.
         """
         self._open("start_array")
         for number in count():
@@ -96,7 +96,7 @@ class JsonStream:
         """Reads the whole value that comes next.
 
         Raises:
-            CorpusError: where it is no JSON, is cut short, is too large or too deeply nested.
+            CorpusError: the value is not JSON, is cut short, too large or too deeply nested.
         """
         builder, depth = ijson.ObjectBuilder(), 0
         event, value = self._take()
@@ -113,7 +113,7 @@ class JsonStream:
         """Checks that nothing follows.
 
         Raises:
-            CorpusError: where something does.
+            CorpusError: something follows.
         """
         for _ in self._events:  # the parser raises
             raise AssertionError("the value was not read whole")
@@ -137,20 +137,23 @@ class JsonStream:
             yield from ijson.basic_parse(self._text, use_float=True, buf_size=_CHUNK)
         except CorpusError:
             raise
-        except (ijson.JSONError, ValueError) as error:  # ValueError: of ijson's parser in Python
+        except (ijson.JSONError, ValueError) as error:  # ijson's parser in Python raises ValueError
             raise CorpusError(f"{self.where}: {_words(error)}") from error
 
 
 class _Text:
-    """What the parser reads: the file as UTF-8, and no more of it for one record than is allowed."""
+    """The file as UTF-8 for the parser; it refuses a record beyond the limit and half characters.
 
-    # yajl reads an escaped half of a character as a question mark. Two halves make one; a backslash may be escaped.
+    yajl would read an escaped lone surrogate (half a character) as a question mark.
+    """
+
+    # Two halves make one character; a backslash may itself be escaped.
     _HALF = re.compile(
         r"(?<!\\)(?:\\\\)*"
         r"(\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]..)",
         re.DOTALL,
     )
-    _PAIR = 12  # characters of two halves that make one
+    _PAIR = 12  # length of two escaped halves that make one character
     _SEEN_AGAIN = 64  # characters that are searched again with those that follow
 
     def __init__(self, file: TextIO, stream: JsonStream) -> None:
@@ -158,14 +161,14 @@ class _Text:
         self._size, self._before, self._held, self._has_half = 0, "", "", False
 
     def begin(self) -> None:
-        """A record begins."""
+        """Begins a new record, whose size is counted from here."""
         self._size = 0
 
     def read(self, size: int = -1) -> bytes:
         """The next bytes, empty at the end.
 
         Raises:
-            CorpusError: where the file cannot be read, the record is too large, or holds half a character.
+            CorpusError: the file cannot be read, or the record is too large or holds half a character.
         """
         ready, more = "", not self._has_half and size != 0
         while more and not ready:
@@ -191,7 +194,7 @@ class _Text:
         return text
 
     def _whole(self, text: str) -> str:
-        """The text up to the first half of a character: what stands before it is parsed before the error is raised."""
+        """The text up to the first half character, so that what is before it is parsed before the error is raised."""
         around = self._before + text + self._held
         if "\\ud" not in around and "\\uD" not in around:
             return text

@@ -1,16 +1,16 @@
-"""How much memory one file may ask for, and the environment variables that raise it."""
+"""The limits on the memory that one file may need, and the environment variables that raise them."""
 
 from __future__ import annotations
 
 import os
 
 RECORD_VARIABLE, LARGEST_RECORD = "LANG_ENVS_MAX_RECORD_MIB", 64
-"""Of what is in memory at once, in MiB of text: a line, a record, or a file that is read whole.
+"""Largest text in memory at once, in MiB: a line, a record, or a file that is read whole.
 As Python objects it takes up to thirty times as much."""
 EXPANSION_VARIABLE, LARGEST_EXPANSION = "LANG_ENVS_MAX_EXPANSION", 200
-"""How many times larger than its compressed file a text may be. Texts shrink 3- to 50-fold, bombs 1000-fold or more."""
+"""Largest ratio of a text to its compressed file. Texts shrink 3- to 50-fold, decompression bombs 1000-fold or more."""
 DEEPEST = 200
-"""Lists and objects inside of each other in one record: what walks through it calls itself for each."""
+"""Most nested lists and objects in one record, because code that walks through it is recursive."""
 
 
 class TooLarge(OSError):
@@ -18,7 +18,7 @@ class TooLarge(OSError):
 
 
 def largest_record() -> int:
-    """The most characters of one record."""
+    """The largest number of characters of one record."""
     return int(_limit(RECORD_VARIABLE, LARGEST_RECORD) * 2**20)
 
 

@@ -1,7 +1,6 @@
-"""Conversations that were imported: the file ``conversations.arrow`` of a data set, read in place.
+"""Conversations: reads the file ``conversations.arrow`` of an imported data set in place.
 
-One row is one conversation of the log. Nothing of it is held in memory but where its replies are: the texts stay in
-the file, which is mapped.
+One row is one conversation of the log. The file is memory-mapped; only the positions of replies are kept in memory.
 """
 
 from __future__ import annotations
@@ -32,9 +31,9 @@ _ROLES: tuple[Role, ...] = get_args(Role)
 def schema() -> pa.Schema:
     """The columns of the file, which has any number of record batches.
 
-    ``messages`` is the whole conversation, ``rewards`` has an entry for each message of the assistant, null where the
-    log says nothing of it, and ``row`` is the place in the source. Each message of the assistant is one reply. One
-    stands behind another only where the data set's markup can write that (``Markup.allows_replies_in_a_row``).
+    ``messages`` is the whole conversation. ``rewards`` has an entry for each message of the assistant, null if the log
+    has no rating for it. ``row`` is the number of the row in the source. Each message of the assistant is one reply.
+    Two replies in a row occur only if the data set's markup can write them (``Markup.allows_replies_in_a_row``).
     """
     import pyarrow as pa
 
@@ -52,37 +51,37 @@ def schema() -> pa.Schema:
 
 @dataclass(frozen=True, eq=False)
 class Replies:
-    """Where the agent replies: R messages, in the order of the file."""
+    """The positions of the agent's R replies, in the order of the file."""
 
     conversation: NDArray[np.uint32]
-    """[R] which row"""
+    """[R] the row of the conversation"""
     place: NDArray[np.uint32]
-    """[R] which of its messages the reply is"""
+    """[R] the index of the reply among its messages"""
     prompt: NDArray[np.uint64]
-    """[R] a hash of all messages before it: equal prompts, and no others, have equal ones (but for one in 2^64)"""
+    """[R] a 64-bit hash of all messages before the reply; equal for equal prompts"""
 
 
 class Conversations:
     """The conversations of an imported data set.
 
-    Opening one reads the file once and checks it. Of each conversation 1 byte is kept in memory.
+    The constructor reads the file once and checks it. For each conversation 1 byte is kept in memory.
 
     Args:
-        folder: of the data set.
+        folder: the folder of the data set.
 
     Attributes:
-        folder: of the data set.
-        held_out: bool [N], which of the N conversations are kept from training.
+        folder: the folder of the data set.
+        held_out: bool [N], whether each of the N conversations is held out.
 
     Raises:
-        CorpusError: where there is no such file, or it is damaged.
+        CorpusError: there is no such file, or it is damaged.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         self._file = self.folder / FILE
         self._batches = _batches(self._file)
-        self._first = np.cumsum([0, *map(len, self._batches)])  # [batches + 1] the row that each begins with
+        self._first = np.cumsum([0, *map(len, self._batches)])  # [batches + 1] the first row of each
         for batch, first in zip(self._batches, self._first.tolist(), strict=False):
             _check(batch, self._file, first)
         flags = [batch.column("held_out").to_numpy(zero_copy_only=False) for batch in self._batches]
@@ -100,13 +99,13 @@ class Conversations:
         return tuple(map(Message, roles.to_pylist(), contents.to_pylist()))
 
     def reward(self, row: int, place: int) -> float | None:
-        """What the log says that message ``place`` of a conversation, which is the agent's, is worth."""
+        """The log's rating of message ``place`` of a conversation, which must be the agent's; None if there is none."""
         batch, i = self._at(row)
         of_agent = [message.role == "assistant" for message in self.messages(row, place)]
         return batch.column("rewards")[i].as_py()[sum(of_agent)]
 
     def replies(self) -> Replies:
-        """Where the agent replies: 16 bytes for each reply. Each message of the agent is one, also behind another."""
+        """The positions of all replies, 16 bytes for each. Each message of the agent is a reply, also two in a row."""
         parts = [_replies(batch, first) for batch, first in zip(self._batches, self._first.tolist(), strict=False)]
         columns = list(zip(*parts, strict=True)) or [[], [], []]
         kinds = (np.uint32, np.uint32, np.uint64)
@@ -118,10 +117,10 @@ class Conversations:
 
 
 def holds_out(folder: str | os.PathLike[str]) -> bool:
-    """Whether some conversations of an imported data set are kept from training; reads that column alone.
+    """Whether some conversations of an imported data set are held out; it reads only that column.
 
     Raises:
-        CorpusError: where there is no such file, or it is damaged.
+        CorpusError: there is no such file, or it is damaged.
     """
     import pyarrow.compute as pc
 
@@ -147,11 +146,11 @@ def _damaged(file: Path, error: Exception) -> CorpusError:
 
 
 def _check(batch: pa.RecordBatch, file: Path, first: int) -> None:
-    """Refuses what is damaged, and what the schema allows and no conversation is."""
+    """Refuses a damaged record batch, and rows that follow the schema but are not conversations."""
     import pyarrow as pa
 
     try:
-        batch.validate(full=True)  # wrong offsets would be read from anywhere in memory
+        batch.validate(full=True)  # wrong offsets would read any place in memory
     except pa.ArrowException as error:
         raise _damaged(file, error) from error
     messages, rewards = batch.column("messages"), batch.column("rewards")
@@ -170,13 +169,13 @@ def _check(batch: pa.RecordBatch, file: Path, first: int) -> None:
 
 
 def _offsets(column: Any) -> NDArray[np.int64]:
-    """Where each list begins and ends among all entries, [n + 1], from 0."""
+    """The offsets [n + 1] of n lists among all entries, from 0."""
     found = column.offsets.to_numpy().astype(np.int64)
     return found - found[0]
 
 
 def _codes(roles: Any) -> NDArray[np.int64]:
-    """The place of each role in ``_ROLES`` [M]; -1 for another text."""
+    """The index of each role in ``_ROLES`` [M]; -1 for another text."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -184,7 +183,7 @@ def _codes(roles: Any) -> NDArray[np.int64]:
 
 
 def _replies(batch: pa.RecordBatch, first: int) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Of one record batch, whose first row is row ``first`` of all: conversation, place and prompt, [R] each."""
+    """Conversation, place and prompt of the replies in one record batch, [R] each; ``first`` is its first row."""
     messages = batch.column("messages")
     roles, contents = messages.flatten().flatten()
     code, starts = _codes(roles), _offsets(messages)  # [M], [n + 1]
@@ -205,7 +204,7 @@ def _replies(batch: pa.RecordBatch, first: int) -> tuple[NDArray[Any], NDArray[A
 
 
 def _bytes(texts: Any) -> tuple[memoryview, NDArray[np.int32]]:
-    """The bytes of all texts, and where each begins and ends, [M + 1]."""
+    """The bytes of all texts, and the offsets [M + 1] of each text."""
     _, offsets, content = texts.buffers()
     bounds = np.frombuffer(offsets, np.int32)[texts.offset : texts.offset + len(texts) + 1] if offsets else [0]
     return memoryview(b"" if content is None else content), np.asarray(bounds, np.int32)

@@ -1,4 +1,4 @@
-"""Files that were read are not read again while they are what they were: environments of one corpus share it."""
+"""read_once: caches what was read from files until they change, so that environments of one corpus share it."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import TypeVar
 R = TypeVar("R")
 State = tuple[tuple[str, int, int, int], ...]
 
-_SETTLED = 10**9  # nanoseconds: a file may change twice in one tick of the clock that dates it
+_SETTLED = 10**9  # nanoseconds; a file may change twice within one tick of the file system's clock
 
 
 def read_once(most: int) -> Callable[[Callable[[Path], R]], Callable[[Path], R]]:
-    """A decorator of what reads a file or a folder, which keeps the last ``most`` results.
+    """A decorator for a function that reads a file or a folder; it caches the last ``most`` results.
 
-    Such a result is given again while the files have the same names, sizes and dates: those of the folder, or the file
-    and what lies beside it. Files written within the last second are read again. Results are shared: nobody may change
-    one.
+    A result is used again while the names, sizes and dates of the files are the same. These are the files in the
+    folder, or the file and those beside it. Files written within the last second are read again. Results are shared, so
+    callers must not change them.
     """
 
     def decorated(read: Callable[[Path], R]) -> Callable[[Path], R]:
@@ -40,7 +40,7 @@ def read_once(most: int) -> Callable[[Callable[[Path], R]], Callable[[Path], R]]
 
 
 def _state(path: Path) -> State:
-    """Names, numbers, sizes and dates of the files that a result may depend on."""
+    """Names, inode numbers, sizes and dates of the files that a result may depend on."""
     found = []
     for file in sorted(path.rglob("*") if path.is_dir() else path.parent.glob("*")):
         try:

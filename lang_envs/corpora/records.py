@@ -1,4 +1,4 @@
-"""The fields of a record, each of the type that its format says; and values as errors show them."""
+"""Reads the fields of a record and checks their types; and shows values in errors."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _REPR = reprlib.Repr()
 _REPR.maxstring = _REPR.maxother = _REPR.maxlong = 60
 _REPR.maxlist = _REPR.maxdict = 12
 _REPR.maxlevel = 3
-_EXACT_INTEGERS = 2**53  # beyond, a float is not the integer that was written
+_EXACT_INTEGERS = 2**53  # a float cannot hold all larger integers exactly
 
 
 def brief(value: Any) -> str:
-    """A value in a few words, however long or deeply nested it is."""
+    """A short text of a value, however long or deeply nested the value is."""
     try:
         return _REPR.repr(value)
-    except ValueError:  # it holds an integer of more digits than Python writes
+    except ValueError:  # it holds an integer of more digits than Python prints
         return f"<{type(value).__name__}>"
 
 
 def shown(value: Any) -> str:
-    """The same, after its type."""
+    """The type of a value and its short text."""
     return "nothing" if value is None else f"{type(value).__name__} {brief(value)}"
 
 
@@ -37,14 +37,14 @@ def field(record: Any, key: str, kind: type[T], where: str) -> T:
 
     Args:
         record: a JSON value, or a row of a table.
-        key: of the field.
-        kind: its type. A bool is no ``int``, a text is no ``Sequence``, and a ``float`` may be written as an integer
-            but is finite.
+        key: the name of the field.
+        kind: the type of the field. A bool does not count as ``int``, nor a text as ``Sequence``. A ``float`` may be
+            written as an integer, but must be finite.
         where: the file and the record, for errors.
 
     Raises:
-        CorpusError: where the record is no object, has no such field, or one of another type; for a text that holds
-            half a character.
+        CorpusError: the record is not an object, has no such field, or has one of another type; or a text holds half a
+            character.
     """
     try:
         return typed(record, key, kind)
@@ -78,7 +78,7 @@ def typed(record: Any, key: str, kind: type[T]) -> T:
     """The field ``key`` of a record, as :func:`field`.
 
     Raises:
-        ValueError: naming the field alone.
+        ValueError: as :func:`field`; the message names only the field.
     """
     if not isinstance(record, Mapping):
         raise ValueError(f"field {key!r}: expected an object that has it, got {shown(record)}")

@@ -1,4 +1,4 @@
-"""Grids as people share them after a game of Wordle, simulated: for whoever has no table of tweets."""
+"""Simulates grids as people share them after a game of Wordle, for use without a table of tweets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from lang_envs.corpora.wordle_tweets import MOST_ROWS, SharedGames
 from lang_envs.tasks.wordle_patterns import SOLVED, choose_with, word_list
 
 GAMES = 40_000
-_SEED = 20_220_115  # of every simulation, so that a recording is the same whenever it is made
-_CHUNK = 2048  # games whose [n, W] arrays are in memory at once
+_SEED = 20_220_115  # the seed of every simulation, so that recordings are the same
+_CHUNK = 2048  # number of games whose [n, W] arrays are in memory at once
 
 
 def simulated_grids(games: int = GAMES) -> SharedGames:
-    """The grids of a player who guesses any word that agrees with all feedback, all of them equally likely.
+    """The grids of a player who guesses uniformly random words among those that agree with all feedback.
 
-    It is the official game on the packaged list ``english``, whose words are hidden equally often. The player's mean
-    return is -3.13. The number of the day is the place of the hidden word; who plays again gets the same grids.
+    It is the official game on the packaged list ``english``; all words are equally likely to be hidden. The player's
+    mean return is -3.13. The number of the day is the index of the hidden word. Every call returns the same grids.
     """
     lexicon = word_list(words.load("english")[0])
     matrix, rng = lexicon.patterns("official"), np.random.default_rng(_SEED)  # [W, W] guess, hidden

@@ -1,4 +1,4 @@
-"""Wordle games that people shared: the rows of coloured squares in their tweets."""
+"""Reads Wordle games that people shared: the rows of coloured squares in their tweets."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from lang_envs.tasks.wordle_patterns import SOLVED, WORD_LENGTH, pattern_of
 
 MOST_ROWS = 6
 SQUARES = {"🟩": "g", "🟧": "g", "🟨": "y", "🟦": "y", "⬛": "b", "⬜": "b"}
-"""Orange and blue are the game's colours for the colour-blind; black or white is up to the theme."""
-_LOOK = "\N{VARIATION SELECTOR-16}"  # some keyboards add it to a square; it shows nothing
+"""The squares of each colour. Orange and blue are for the colour-blind; black or white depends on the theme."""
+_LOOK = "\N{VARIATION SELECTOR-16}"  # some keyboards add this invisible character to a square
 _ID, _TEXT = "wordle_id", "tweet_text"
-_MOST_DIGITS = 9  # of a day's number
+_MOST_DIGITS = 9  # most digits of a day's number
 
 
 @dataclass(frozen=True)
 class SharedGames:
-    """Finished games, as feedback alone: nobody tweets the words."""
+    """G finished games as feedback only, because people do not tweet the words."""
 
-    puzzle: NDArray[np.int64]  # [G] the day's number
+    puzzle: NDArray[np.int64]  # [G] the number of the day
     patterns: NDArray[np.uint8]  # [G, 6] numbers of lang_envs.tasks.wordle_patterns, 0 after the last row
     rows: NDArray[np.int64]  # [G] 1 to 6
     skipped: int
-    """tweets without a finished game: no grid, a cut one, or one that goes on after all green"""
+    """number of tweets without a finished game: no grid, a cut grid, or one with rows after an all-green row"""
 
     def __len__(self) -> int:
         return len(self.puzzle)
 
 
 def read_tweets(path: str | os.PathLike[str]) -> SharedGames:
-    """Reads a CSV of tweets in the layout of Kaggle's "wordle-tweets"; columns beside the two used here are ignored.
+    """Reads a CSV of tweets in the layout of Kaggle's "wordle-tweets"; other columns are ignored.
 
     Args:
-        path: of a CSV, plain or compressed, with a header that names ``wordle_id`` and ``tweet_text``.
+        path: a CSV, plain or compressed, with a header that names ``wordle_id`` and ``tweet_text``.
 
     Raises:
-        CorpusError: naming file, row and field, where it is none, or holds no finished game.
+        CorpusError: the file is not such a CSV, or holds no finished game; the message names file, row and field.
     """
     puzzles, grids, skipped = [], [], 0
     for number, row in rows(path, (_ID, _TEXT)):
@@ -64,9 +64,9 @@ def read_tweets(path: str | os.PathLike[str]) -> SharedGames:
 
 
 def grid_of(text: str) -> list[int]:
-    """The patterns of the first consecutive lines of five known squares, at most six; none where there is no such line.
+    """The patterns of the first consecutive lines of five known squares, at most six; empty if there is no such line.
 
-    Whatever else a tweet says, in any language, stands on lines of its own.
+    Other text of a tweet, in any language, is on other lines.
     """
     grid: list[int] = []
     for line in text.splitlines():
@@ -84,7 +84,7 @@ def read_answers(path: str | os.PathLike[str]) -> dict[int, str]:
     """The hidden word of each day, from a CSV with a header that names ``wordle_id`` and ``word``.
 
     Raises:
-        CorpusError: naming file, row and field, where it is none.
+        CorpusError: the file is not such a CSV; the message names file, row and field.
     """
     answers: dict[int, str] = {}
     for number, row in rows(path, (_ID, "word")):
@@ -102,7 +102,7 @@ def _finished(grid: list[int]) -> bool:
 
 
 def _puzzle(row: Row, where: str) -> int:
-    """The day's number."""
+    """The number of the day."""
     text = (row[_ID] or "").strip()
     if not (text.isdecimal() and len(text) <= _MOST_DIGITS):
         raise CorpusError(f"{where}, field {_ID!r}: expected a number, got {shown(row[_ID])}")

@@ -1,4 +1,4 @@
-"""The client: actions, observations and states as the models they are."""
+"""UtteranceClient: a client of the server, with actions, observations and states as pydantic models."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lang_envs.openenv.models import EpisodeState, UtteranceAction, UtteranceObs
 
 
 class UtteranceClient(EnvClient[UtteranceAction, UtteranceObservation, EpisodeState]):
-    """One session on a server, asynchronous; ``.sync()`` gives the same in plain calls.
+    """One session on a server, asynchronous; ``.sync()`` returns a client with synchronous calls.
 
-    ``reset`` takes ``seed``, ``context`` and ``split``; ``step`` takes an :class:`UtteranceAction`. What the server
-    refuses is raised as a RuntimeError in its words.
+    ``reset`` takes ``seed``, ``context`` and ``split``; ``step`` takes an :class:`UtteranceAction`. If the server
+    refuses a call, the client raises a RuntimeError with the server's message.
     """
 
     def _step_payload(self, action: UtteranceAction) -> dict[str, Any]:

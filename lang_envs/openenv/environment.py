@@ -1,4 +1,4 @@
-"""One session: gymnasium's utterance level behind OpenEnv's ``Environment``."""
+"""UtteranceEnvironment: one session of a server, gymnasium's utterance level as OpenEnv's ``Environment``."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from lang_envs.openenv.models import EpisodeState, UtteranceAction, UtteranceObs
 from lang_envs.utterance_env import UtteranceEnv
 
 WHOLE = "all"
-"""the split of a task that has no parts"""
+"""the name of the only split of a task without splits"""
 
 
 class Splits:
-    """An environment in each of its task's splits, made once for all sessions: a task holds no mutable state.
+    """One environment for each split of a task, shared by all sessions, because a task holds no mutable state.
 
     Args:
         env_id: a registered id.
-        **options: of the environment.
+        **options: options of the environment.
 
     Raises:
-        ValueError: where the id is not of a language environment.
+        ValueError: the id is not that of a language environment.
     """
 
     def __init__(self, env_id: str, **options: Any) -> None:
@@ -42,13 +42,14 @@ class Splits:
         self.usual: str = getattr(task, "split", WHOLE) if task.splits else WHOLE
         self.names = tuple(dict.fromkeys((self.usual, *task.splits)))
         self._envs = {self.usual: usual}
-        self._lock = threading.Lock()  # sessions reset in threads of their own
+        self._lock = threading.Lock()  # each session resets in its own thread
 
     def env(self, split: str) -> UtteranceEnv:
-        """The environment of a split, which nobody plays in: the sessions have copies.
+        """The environment of a split. Sessions play in copies of it, not in the environment itself.
 
         Raises:
-            ValueError: for a split that there is not, and where the data have none of that name.
+            TypeError: ``split`` is not a text.
+            ValueError: there is no such split, or the data have none of that name.
         """
         if not isinstance(split, str):
             raise TypeError(f"a split must be a text, got {shown(split)}")
@@ -60,11 +61,11 @@ class Splits:
             return self._envs[split]
 
     def size(self, split: str) -> int:
-        """How many starting points a split has.
+        """The number of starting points of a split.
 
         Raises:
-            ValueError: where :meth:`env` does.
-            NotImplementedError: where they are drawn freely, as the protocol of OpenEnv has it.
+            ValueError: as :meth:`env`.
+            NotImplementedError: starting points are drawn freely; OpenEnv's protocol asks for this error.
         """
         count = self.env(split).task.num_contexts
         if count is None:
@@ -73,10 +74,10 @@ class Splits:
 
 
 class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, EpisodeState]):
-    """An episode after another of one session; the same seed gives the episode that ``gymnasium.make`` gives.
+    """Plays the episodes of one session; the same seed gives the same episode as ``gymnasium.make``.
 
-    The server runs each session's ``reset`` and ``step`` in a thread of that session, so that a task that takes long
-    keeps nobody else waiting. Sessions share the task: what its author keeps in it must bear several threads.
+    The server runs ``reset`` and ``step`` of each session in a thread of that session, so that a slow task does not
+    delay other sessions. Sessions share the task, so anything that its author stores in it must be thread-safe.
 
     The starting points are OpenEnv's tasks: ``list_splits``, ``num_tasks``, ``get_task``, and
     ``reset(split=..., context=...)`` (or ``index=...``) begins at one.
@@ -103,19 +104,19 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
         index: int | None = None,
         **unknown: Any,
     ) -> UtteranceObservation:
-        """Starts an episode; all of its chance comes from ``seed``.
+        """Starts an episode; all of its randomness comes from ``seed``.
 
         Args:
             seed: an integer >= 0, or None.
-            episode_id: what the state calls it; drawn by default.
-            context: the task's starting point, from 0; drawn by default.
-            split: a name of ``list_splits``; by default the one that the environment was made with.
+            episode_id: the id of the episode in the state; None draws one.
+            context: the number of the task's starting point, from 0; None draws one.
+            split: a name of ``list_splits``; None: the split that the environment was made with.
             index: another name for ``context``, which OpenEnv's guide uses.
-            **unknown: refused.
+            **unknown: any other argument is refused.
 
         Raises:
-            ValueError: for a seed, a starting point or a split that there is not.
-            TypeError: for an argument of another name or type.
+            ValueError: there is no such seed, starting point or split.
+            TypeError: an argument has another name or type.
         """
         if unknown:
             known = ("seed", "episode_id", "context", "split")
@@ -139,11 +140,11 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
         return UtteranceObservation(text=text, messages=to_json(env.conversation()), metadata=metadata)
 
     def step(self, action: UtteranceAction, timeout_s: float | None = None, **_: Any) -> UtteranceObservation:
-        """Says one utterance; ``timeout_s`` is left out of account.
+        """Says one utterance; ``timeout_s`` is ignored.
 
         Raises:
-            ValueError: for a text that is too long, and before the first or after the end of an episode.
-            TypeError: where the message is no text.
+            ValueError: the text is too long, no episode was begun, or the episode is over.
+            TypeError: the message is not a text.
         """
         text, reward, terminated, truncated, info = self._env.step(action.message)
         self._state.step_count += 1
@@ -158,11 +159,11 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
 
     @property
     def state(self) -> EpisodeState:
-        """Where the session stands."""
+        """The state of the current episode."""
         return self._state
 
     def get_metadata(self) -> EnvironmentMetadata:
-        """The id, what an agent is told, and the version of this package."""
+        """The id, the task's instruction, and the version of this package."""
         task = self._env.task
         told = task.instruction or f"{self._splits.env_id}, a language environment"
         return EnvironmentMetadata(name=self._splits.env_id, description=told, version=lang_envs.__version__)
@@ -174,29 +175,29 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
     # OpenEnv's tasks
 
     def list_splits(self) -> list[str]:
-        """The names of the splits; none where starting points are drawn freely."""
+        """The names of the splits; empty if starting points are drawn freely."""
         return [] if self._env.task.num_contexts is None else list(self._splits.names)
 
     def num_tasks(self, split: str) -> int:
-        """How many starting points a split has."""
+        """The number of starting points of a split."""
         return self._splits.size(split)
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
-        """What ``reset`` takes to begin at a starting point.
+        """The arguments of ``reset`` for a starting point.
 
         Raises:
-            IndexError: where there is none, as the protocol of OpenEnv has it.
+            IndexError: there is no such starting point; OpenEnv's protocol asks for this error.
         """
         if not 0 <= index < self.num_tasks(split):
             raise IndexError(f"split {split!r} has {self.num_tasks(split)} tasks, from 0; got {index}")
         return {"id": f"{split}-{index}", "split": split, "index": index, "context": index}
 
     def get_task_range(self, split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
-        """Those from ``start`` to before ``stop``, as a slice takes them."""
+        """The arguments of ``reset`` for the starting points ``start`` to ``stop`` (excluded), as in a slice."""
         return [self.get_task(split, index) for index in range(self.num_tasks(split))[start:stop]]
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
-        """All of a split."""
+        """The arguments of ``reset`` for all starting points of a split."""
         return self.get_task_range(split)
 
     def _metadata(self, truncated: bool, info: dict[str, Any]) -> dict[str, Any]:
@@ -205,7 +206,7 @@ class UtteranceEnvironment(Environment[UtteranceAction, UtteranceObservation, Ep
 
 
 def page(messages: Conversation, reward: float | None, done: bool) -> str:
-    """A dialogue as HTML, whatever its texts hold."""
+    """A dialogue as HTML, with its texts escaped."""
     turns = "".join(
         f'<p style="white-space:pre-wrap"><b>{role}</b> {html.escape(content)}</p>' for role, content in messages
     )

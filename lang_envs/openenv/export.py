@@ -1,4 +1,4 @@
-"""An environment as a folder that OpenEnv's commands build, validate and push."""
+"""Exports an environment as a folder that OpenEnv's commands build, validate and push."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lang_envs.openenv.environment import Splits, UtteranceEnvironment
 from lang_envs.task import Task
 
 PORT = 8000
-"""OpenEnv's validation asks at this one"""
-_ANY = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))  # what a record can hold
+"""the port at which OpenEnv's validation looks for the server"""
+_ANY = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))  # the rewards that a record can hold
 
 
 def export(env_id: str, out: str | os.PathLike[str], **options: Any) -> Path:
@@ -25,12 +25,12 @@ def export(env_id: str, out: str | os.PathLike[str], **options: Any) -> Path:
 
     Args:
         env_id: a registered id.
-        out: a folder that is not there yet, or is empty.
-        **options: of the environment; they are written into the server, so they must fit in JSON.
+        out: a new or empty folder.
+        **options: options of the environment; they are written into the server, so they must fit in JSON.
 
     Raises:
-        ValueError: where the environment cannot be made, or an option does not fit in JSON.
-        OSError: where the folder holds something, or cannot be written.
+        ValueError: the environment cannot be made, or an option does not fit in JSON.
+        OSError: the folder is not empty, or cannot be written.
     """
     folder = Path(out)
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -46,7 +46,7 @@ def files(env_id: str, **options: Any) -> dict[str, str]:
     """The text of each file by its path in the folder.
 
     Raises:
-        ValueError: where :func:`export` does.
+        ValueError: as :func:`export`.
     """
     try:
         json.dumps(options, allow_nan=False)
@@ -72,7 +72,7 @@ def _filled(template: str, fields: dict[str, str]) -> str:
 
 
 def _manifest(splits: Splits, task: Task[Any]) -> dict[str, Any]:
-    """What ``validation`` declares in openenv.yaml, of which JSON is a part."""
+    """The value of ``validation`` in openenv.yaml; it is written as JSON, which is valid YAML."""
     low, high = task.reward_range or _ANY
     session = UtteranceEnvironment(splits)
     return {
@@ -89,7 +89,7 @@ def _manifest(splits: Splits, task: Task[Any]) -> dict[str, Any]:
 
 
 def _plan(task: Task[Any]) -> dict[str, Any]:
-    """One episode for the runtime checks: the same word, until the environment ends it."""
+    """The plan of one episode for the runtime checks: the agent repeats one word until the episode ends."""
     return {
         "plan_schema_version": "1",
         "reset": {"seed": 0, "episode_id": "validation"},

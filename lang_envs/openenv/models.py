@@ -1,4 +1,4 @@
-"""What goes over the wire: an utterance there, an observation and a reward back."""
+"""The pydantic models of actions, observations and states, which the client and the server exchange."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from pydantic import Field, SkipValidation
 class UtteranceAction(Action):
     """One utterance of the agent.
 
-    Its type and length are checked by the environment, which says in words what is wrong.
+    The environment checks its type and length, because its errors say what is wrong.
     """
 
     message: SkipValidation[str] = Field(description="what the agent says, as text without an end token")
 
 
 class UtteranceObservation(Observation):
-    """What the agent sees after an utterance, or at the start.
+    """The observation of the agent after an utterance or a reset.
 
-    ``metadata`` holds ``truncated`` (bool, whether the episode was cut and not ended by the task), ``turn`` (int, how
-    many utterances were said) and ``info`` (the facts of the task's reply); after a reset also ``instruction``.
+    ``metadata`` holds ``truncated`` (bool, whether the episode was cut and not ended by the task), ``turn`` (int, the
+    number of utterances said) and ``info`` (the facts of the task's reply); after a reset also ``instruction``.
     """
 
     text: str = Field(description="what the environment says, as gymnasium's utterance level returns it")
@@ -29,7 +29,7 @@ class UtteranceObservation(Observation):
 
 
 class EpisodeState(State):
-    """Where a session stands. ``step_count`` is the number of utterances; all is empty before the first reset."""
+    """The state of a session. ``step_count`` is the number of utterances. Before the first reset, fields are empty."""
 
     seed: int | None = Field(default=None, description="of the episode; None where it was drawn")
     split: str | None = Field(default=None, description="the part of the starting points that the episode is from")

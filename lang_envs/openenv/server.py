@@ -1,4 +1,4 @@
-"""The server: sessions of one environment over web sockets, as OpenEnv's clients expect them."""
+"""Serves sessions of one environment over web sockets, as OpenEnv's clients expect them."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 SESSIONS = 64
-"""at once, by default"""
+"""default of the largest number of sessions at once"""
 
 
 def make_app(env_id: str, *, sessions: int = SESSIONS, **options: Any) -> FastAPI:
     """The application that serves an environment.
 
-    Each web socket is a session with episodes of its own; all share one task. Where the environment variable
-    ``ENABLE_WEB_INTERFACE`` is "true" there is a page at ``/web`` as well.
+    Each web socket is a session with its own episodes; all sessions share one task. If the environment variable
+    ``ENABLE_WEB_INTERFACE`` is "true", there is also a page at ``/web``.
 
     Args:
         env_id: a registered id.
-        sessions: at once; a client beyond them is refused.
-        **options: of the environment.
+        sessions: largest number of sessions at once; further clients are refused.
+        **options: options of the environment.
 
     Raises:
-        ValueError: where the environment cannot be made.
-        TypeError: for an option that it does not have.
+        ValueError: the environment cannot be made.
+        TypeError: the environment does not have an option.
     """
     sessions = whole_number(sessions, "sessions", least=1)
     app = create_app(
@@ -48,7 +48,7 @@ def make_app(env_id: str, *, sessions: int = SESSIONS, **options: Any) -> FastAP
         max_concurrent_envs=sessions,
         state_cls=EpisodeState,
     )
-    for error in (ValueError, TypeError):  # a web socket tells them itself
+    for error in (ValueError, TypeError):  # for HTTP requests; a web socket reports errors itself
         app.add_exception_handler(error, _told)
     return app
 
@@ -59,20 +59,20 @@ async def _told(request: Request, error: Exception) -> JSONResponse:
 
 @contextmanager
 def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serves in a thread as long as the block lasts -> the address, ``http://host:port``.
+    """Serves in a thread until the block ends -> the address, ``http://host:port``.
 
     Args:
-        app: from :func:`make_app`.
-        host: the address to listen at; "0.0.0.0" is open to whoever reaches this machine.
-        port: 0 for any free one.
+        app: the application, from :func:`make_app`.
+        host: the address to listen at; "0.0.0.0" accepts connections from other machines.
+        port: the port; 0 for any free one.
 
     Raises:
-        OSError: where nothing can listen there.
+        OSError: the server cannot listen there.
     """
-    # Messages are short: to compress them takes longer than to send them.
+    # Messages are short, so compressing them takes longer than sending them.
     settings: dict[str, Any] = {"ws_per_message_deflate": False, "log_level": "warning", "timeout_graceful_shutdown": 2}
     server = uvicorn.Server(uvicorn.Config(app, host, port, **settings))
-    # In a thread, so that signals reach whoever called: in the main thread it would take them for itself.
+    # In a thread, so that signals reach the caller; in the main thread the server would install its own handlers.
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     while thread.is_alive() and not server.started:
@@ -90,7 +90,7 @@ def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
     """Serves until it is interrupted.
 
     Raises:
-        OSError: where nothing can listen there.
+        OSError: the server cannot listen there.
     """
     with serving(app, host, port):
         threading.Event().wait()

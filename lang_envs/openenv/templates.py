@@ -1,4 +1,4 @@
-"""The files of an exported environment; ``@name@`` is filled in by :mod:`lang_envs.openenv.export`."""
+"""The templates of the files of an exported environment; :mod:`lang_envs.openenv.export` fills in fields ``@name@``."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Policies that are not learned."""
+"""Policies that are not learned: scripted players, a person, and models behind a server."""

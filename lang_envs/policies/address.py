@@ -1,4 +1,4 @@
-"""The address of a server, taken apart: what may be shown of it, and what is secret."""
+"""Splits the address of a server into the part that may be shown and the secrets."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from collections.abc import Iterable
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 HIDDEN = "***"
-"""stands where a secret was"""
+"""replaces a secret"""
 
 _ADDRESS = re.compile(r"([a-z][a-z0-9+.-]*://)(?:[^\s/?#]*@)?([^\s?#]*)\S*", re.IGNORECASE)
-_SHORTEST = 6  # characters of a secret that is looked for in replies; a shorter one ("EMPTY", "none") may be a word
+_SHORTEST = 6  # characters; a shorter secret ("EMPTY", "none") may be a word, so it is not replaced in replies
 
 
 def without_secrets(text: str) -> str:
-    """``text`` with each address in it cut to scheme, host, port and path: user info and query may be secret."""
+    """``text`` with each address cut to scheme, host, port and path, because user info and query may be secret."""
     return _ADDRESS.sub(r"\1\2", text)
 
 
 class Address:
-    """Where a server is, and what it alone may know: the user info and the query of its address, and the API key.
+    """The address of a server and its secrets: the user info and the query of the address, and the API key.
 
     Attributes:
-        url: without secrets and without a slash at its end; ``/v1`` is added where there is no path.
-        query: as it is sent; empty where there is none.
-        authorization: the header of that name, or None. User info is sent rather than the key.
+        url: the address without secrets and without a slash at its end; ``/v1`` is added if it has no path.
+        query: the query that is sent; empty if there is none.
+        authorization: the value of the header of that name, or None. If there is user info, it is sent in place of the
+            key.
 
     Raises:
-        ValueError: where ``url`` is no address of a server, or ``api_key`` holds what no header can carry.
+        ValueError: ``url`` is not the address of a server, or ``api_key`` holds a character that no header can carry.
     """
 
     def __init__(self, url: str, api_key: str | None = None) -> None:
@@ -51,11 +52,11 @@ class Address:
         self._in_replies = _pattern(secret for secret in secrets if len(secret) >= _SHORTEST)
 
     def redact(self, text: str) -> str:
-        """What a server or a library says, with ``***`` for each secret in it."""
+        """A text of a server or a library, with ``***`` for each secret in it."""
         return self._secrets.sub(HIDDEN, text)
 
     def redact_reply(self, text: str) -> str:
-        """The same for what a model says, but for secrets of fewer than 6 characters: they may be words."""
+        """A text of a model, with ``***`` for each secret of at least 6 characters; shorter ones may be words."""
         return self._in_replies.sub(HIDDEN, text)
 
     def __repr__(self) -> str:
@@ -66,7 +67,7 @@ def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and not re.search(r"\s", url)
-    except ValueError:  # the port is no number, say
+    except ValueError:  # for example, the port is not a number
         valid = False
     if not valid:
         shown = re.split(r"[?#]", url.rpartition("@")[2])[0]
@@ -75,13 +76,13 @@ def _parts(url: str) -> SplitResult:
 
 
 def _pattern(secrets: Iterable[str]) -> re.Pattern[str]:
-    """Matches any of them, however it is spelled; the longest first."""
+    """Matches any of the secrets in any spelling; the longest first."""
     ordered = sorted({secret for secret in secrets if secret}, key=lambda secret: (-len(secret), secret))
     return re.compile("|".join("".join(map(_spelled, secret)) for secret in ordered) or r"(?!)", re.IGNORECASE)
 
 
 def _spelled(character: str) -> str:
-    """Matches a character as it is, and as it stands in an address, in JSON (of JSON ...) and in HTML."""
+    """Matches a character as it is, and as it is escaped in an address, in JSON (also JSON in JSON) and in HTML."""
     if character.isascii() and character.isalnum():
         return character
     code = ord(character)

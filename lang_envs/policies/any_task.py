@@ -1,4 +1,4 @@
-"""Policies that know nothing of the task they play."""
+"""Policies for any task: random tokens, a constant text, and mixtures of two policies."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ Generators = Sequence[np.random.Generator]
 
 
 class RandomTokens:
-    """Any token of the vocabulary, all equally likely, until one ends the utterance: what chance earns.
+    """Uniformly random tokens of the vocabulary until one ends the utterance; the baseline of chance.
 
-    ``tokenizer`` is the environment's, where it is not the task's own.
+    ``tokenizer`` is the environment's, if it is not the task's own.
     """
 
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
@@ -40,7 +40,7 @@ class RandomTokens:
 
 
 class Say:
-    """Always the same text, in the environment's ``tokenizer`` where it is not the task's own."""
+    """Always says the same text. ``tokenizer`` is the environment's, if it is not the task's own."""
 
     def __init__(self, text: str, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         tokenizer = task.tokenizer() if tokenizer is None else tokenizer
@@ -53,7 +53,7 @@ class Say:
 
 
 class Mixture:
-    """For each utterance anew: policy ``a`` with probability ``p``, else policy ``b``."""
+    """Each utterance is drawn from policy ``a`` with probability ``p``, otherwise from policy ``b``."""
 
     def __init__(self, p: float, a: Policy, b: Policy) -> None:
         if not 0 <= p <= 1:

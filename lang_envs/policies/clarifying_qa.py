@@ -1,6 +1,6 @@
-"""Scripted assistants for :class:`~lang_envs.tasks.clarifying_qa.ClarifyingQA`. They know a conversation by its text.
+"""Scripted assistants for :class:`~lang_envs.tasks.clarifying_qa.ClarifyingQA`, which see only a conversation's text.
 
-None of them looks at the right answer: what they know of a question beyond its text is which choice serves which need
+They do not look at the right answer. Beyond the text of a question, they know which choice serves which need
 (:class:`~lang_envs.corpora.questions.ambiguous.AmbiguousCase`).
 """
 
@@ -33,18 +33,18 @@ _MOST_CONVERSATIONS = 2**14
 
 @dataclass(frozen=True)
 class Reading:
-    """A history, read."""
+    """What an assistant reads from a history."""
 
     case: AmbiguousCase | HintedCase
     replies: tuple[str, ...]
     """what the user has said to the agent"""
     turns_left: int
     answer: str | None
-    """the letter the agent's last turn stated"""
+    """the letter that the agent's last turn stated"""
 
 
 class _Script:
-    """What all of them share: reading histories, speaking, and repeating an answer that is given."""
+    """The common part of the assistants: it reads histories, speaks, and repeats an answer that was given."""
 
     def __init__(self, task: ClarifyingQA, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.task, self._tokenizer = task, task.tokenizer() if tokenizer is None else tokenizer
@@ -74,17 +74,17 @@ class _Script:
         choices = self._choices(conversation)
         choice = choices[int(rng.random() * len(choices))]
         answer = _answer(LETTERS[choice], rng)
-        if not isinstance(conversation.case, AmbiguousCase):  # the choices of a file can be as long as a turn
+        if not isinstance(conversation.case, AmbiguousCase):  # a choice of a file can be as long as a whole turn
             return answer
         reason = _REASONS[int(rng.random() * len(_REASONS))].format(conversation.case.question.choices[choice])
         return f"{reason} {answer}"
 
     def _questions(self, conversation: Reading) -> Sequence[str]:
-        """The questions of which it asks one; none where it answers."""
+        """The questions of which the assistant asks one; empty if it answers instead."""
         return ()
 
     def _choices(self, conversation: Reading) -> Sequence[int]:
-        """The choices of which it answers one."""
+        """The choices of which the assistant answers one."""
         return conversation.case.remaining(conversation.replies)
 
     def _say(self, text: str) -> Turn:
@@ -101,7 +101,7 @@ class _Script:
 
     def _case(self, question: str) -> AmbiguousCase | HintedCase:
         number = self._numbers.get(question)
-        if number is None:  # of a long question the first words are left out; some templates put the rules before it
+        if number is None:  # a long question lost its first words, or a template put the rules before it
             ends = ((whole, i) for whole, i in self._numbers.items() if question)
             number = next((i for whole, i in ends if whole.endswith(question) or question.endswith(whole)), None)
         if number is None:
@@ -112,18 +112,18 @@ class _Script:
 
 
 class AskThenAnswer(_Script):
-    """Asks about each need in which the choices still differ, then answers: the expert."""
+    """Asks about each need in which the choices still differ, then answers. This is the expert."""
 
     def _questions(self, conversation: Reading) -> Sequence[str]:
         return conversation.case.worth_asking(conversation.replies)
 
 
 class AnswerAtOnce(_Script):
-    """Answers one of the choices that agree with the question, without asking back."""
+    """Answers one of the choices that agree with the question, without a question of its own."""
 
 
 class RandomAnswer(_Script):
-    """Answers any choice, whatever the question says."""
+    """Answers a random choice, whatever the question says."""
 
     def _choices(self, conversation: Reading) -> Sequence[int]:
         return range(len(conversation.case.question.choices))
@@ -133,12 +133,12 @@ class AskIrrelevant(_Script):
     """Asks about needs in which the choices do not differ until one turn is left, then answers as ``AnswerAtOnce``.
 
     Raises:
-        ValueError: for a corpus of files, whose askers tell something whatever is asked.
+        ValueError: the corpus is a file. Its users give information whatever is asked, so no question is irrelevant.
     """
 
     def __init__(self, task: ClarifyingQA, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         if not task.cases[0].idle_questions:
-            raise ValueError("AskIrrelevant needs a built-in corpus: where questions are read from a file none is idle")
+            raise ValueError("AskIrrelevant needs a built-in corpus: with a file no question is irrelevant")
         super().__init__(task, tokenizer)
 
     def _questions(self, conversation: Reading) -> Sequence[str]:

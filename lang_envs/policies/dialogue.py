@@ -1,6 +1,6 @@
-"""Policies for Dialogue that look replies up: the human's own, another wording of it, the nearest context's, or any.
+"""Policies for Dialogue that look up replies: the human one, a paraphrase of it, that of the nearest context, or any.
 
-They know where they are by what they read, so two contexts that read alike are one to them.
+They find the context by the text of the history, so they cannot tell two contexts with the same text apart.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from lang_envs.utterances import spell
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_KEY = 48  # characters at the end of a context by which those that may be it are found
-_AT_ONCE = 64  # histories compared with all contexts in one step
+_KEY = 48  # characters at the end of a context that index it
+_AT_ONCE = 64  # number of histories that are compared with all contexts in one step
 
 
 class HumanReply:
-    """What the human agent said in this context; where several contexts read the same, what one of them said."""
+    """Says what the human agent said in this context; if several contexts have the same text, it draws one of them."""
 
     def __init__(self, task: Dialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.task, self._tokenizer = task, tokenizer or task.tokenizer()
@@ -37,7 +37,7 @@ class HumanReply:
         """One reply for each history.
 
         Raises:
-            ValueError: for a history that is no context of the task.
+            ValueError: a history is not a context of the task.
         """
         found = self._contexts.of(histories)
         chosen = [some[int(rng.integers(len(some)))] for some, rng in zip(found, rngs, strict=True)]
@@ -45,10 +45,10 @@ class HumanReply:
 
 
 class Paraphrase:
-    """What the agent of the built-in corpus meant in this context, in words drawn anew.
+    """Says what the agent of the built-in corpus meant in this context, in newly drawn words.
 
     Raises:
-        ValueError: where the task has another corpus, whose meanings nobody knows.
+        ValueError: the task has another corpus, whose meanings are not known.
     """
 
     def __init__(self, task: Dialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
@@ -62,7 +62,7 @@ class Paraphrase:
         """One reply for each history.
 
         Raises:
-            ValueError: for a history that is no context of the task.
+            ValueError: a history is not a context of the task.
         """
         said = []
         for some, rng in zip(self._contexts.of(histories), rngs, strict=True):
@@ -72,7 +72,7 @@ class Paraphrase:
 
 
 class RandomReply:
-    """Any reply of the corpus, all equally likely: fluent, and mostly beside the point."""
+    """Says a uniformly random reply of the corpus, which is fluent and mostly unrelated to the context."""
 
     def __init__(self, task: Dialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.task, self._tokenizer = task, tokenizer or task.tokenizer()
@@ -85,14 +85,14 @@ class RandomReply:
 
 
 class NearestReply:
-    """The reply that a human gave in the most similar other context: retrieval by the words of its last two turns.
+    """Says the reply that a human gave in the most similar other context, by the words of its last two turns.
 
     Similarity is the cosine of tf-idf vectors (logarithmic counts, smoothed inverse document frequencies).
 
     Args:
-        task: what is played.
-        tokenizer: where it is not the task's own.
-        logged: where replies are looked up; the task itself by default, without the context at hand.
+        task: the task.
+        tokenizer: the environment's, if it is not the task's own.
+        logged: the task whose replies are looked up; None: ``task`` itself, without the current context.
     """
 
     def __init__(
@@ -106,12 +106,12 @@ class NearestReply:
             for word in _last_words(example.context):
                 self._words.setdefault(word, len(self._words))
         counts = self._counts([_last_words(example.context) for example in self.logged.examples])
-        documents = np.bincount(counts.indices, minlength=len(self._words))  # [W] contexts that hold a word
+        documents = np.bincount(counts.indices, minlength=len(self._words))  # [W] number of contexts with each word
         self._idf = np.log((1 + counts.shape[0]) / (1 + documents)) + 1  # [W]
         self._logged = self._weighted(counts).T.tocsr()  # [W, n]
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
-        """One reply for each history; chance plays no part."""
+        """One reply for each history; nothing is random."""
         said: list[str] = []
         for start in range(0, len(histories), _AT_ONCE):
             some = histories[start : start + _AT_ONCE]
@@ -123,7 +123,7 @@ class NearestReply:
         return _turns(said, self.task, self._tokenizer)
 
     def _counts(self, documents: list[list[str]]) -> Any:
-        """How often each known word is in each document, sparse [n, W]."""
+        """The count of each known word in each document, sparse [n, W]."""
         from scipy.sparse import csr_array
 
         rows = [
@@ -144,7 +144,7 @@ class NearestReply:
 
 
 class _Contexts:
-    """Which contexts of a task a history may be: it holds their last turns, or the last words of the last one."""
+    """Finds the contexts of a task that a history may show: their last turns, or the last words of the last turn."""
 
     def __init__(self, task: Dialogue, tokenizer: PreTrainedTokenizerFast) -> None:
         self.speech = Speech(task, tokenizer)
@@ -154,10 +154,10 @@ class _Contexts:
             self._ending[text[-_KEY:]].append(context)
 
     def of(self, histories: Histories) -> list[list[int]]:
-        """For each history, the contexts it may be; at least one.
+        """For each history the contexts that it may show, at least one.
 
         Raises:
-            ValueError: where it is none of the task's.
+            ValueError: a history shows no context of the task.
         """
         read = self.speech.read(histories)
         found = self.among(read)
@@ -167,20 +167,20 @@ class _Contexts:
         return found
 
     def among(self, read: list[Conversation]) -> list[list[int]]:
-        """The same for conversations, and none where there is none."""
+        """For each conversation the contexts that it may show; the list may be empty."""
         return [self._of(_as_text(turns)) for turns in read]
 
     def _of(self, text: str) -> list[int]:
         whole = [i for i in self._ending.get(text[-_KEY:], ()) if self._contexts[i] == text]
         if whole:
             return whole
-        text = text.removeprefix("\n")  # words that were left out may have stood before it
+        text = text.removeprefix("\n")  # the words before it may have been left out
         near = self._ending.get(text[-_KEY:], ()) if len(text) >= _KEY else range(len(self._contexts))
         return [i for i in near if self._contexts[i].endswith(text)]
 
 
 def _as_text(turns: Conversation) -> str:
-    """What was said, a line to each turn, without who said it: some templates join turns, or open with an empty one."""
+    """The turns, one per line, without speakers, because some templates join turns or open with an empty turn."""
     return "\n".join(["", *(content for role, content in turns if role != "system" and content)])
 
 

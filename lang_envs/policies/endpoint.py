@@ -1,4 +1,4 @@
-"""An OpenAI-compatible server: requests that are repeated where that may help, and errors in words where it cannot."""
+"""Endpoint: sends requests to an OpenAI-compatible server and repeats those that may succeed later."""
 
 from __future__ import annotations
 
@@ -23,39 +23,39 @@ log = logging.getLogger(__name__)
 Request = dict[str, Any]
 
 _BUSY = 429
-_LONGEST_WAIT = 60.0  # seconds; a server that asks for more is waited for so long at most
-_NAMED = 20  # models of a server that an error names
+_LONGEST_WAIT = 60.0  # seconds to wait at most, even if the server asks for more
+_NAMED = 20  # most models of a server that an error names
 
 
 class Answer(NamedTuple):
-    """What a model says, and what it thought before; empty where it shows no thoughts."""
+    """The text that a model says, and its thoughts before it; empty if it shows none."""
 
     said: str
     thoughts: str = ""
 
 
 class _Trouble(NamedTuple):
-    """Why there is no answer yet; asking again may help."""
+    """The reason of a failure after which the request may be repeated."""
 
     reason: str
-    wait: float = 0.0  # seconds the server asks for
+    wait: float = 0.0  # seconds that the server asks to wait
 
 
 class Endpoint:
-    """One server. Its methods may be called from several threads at a time, also inside of an event loop.
+    """One server. Its methods may be called from several threads at a time, also inside an event loop.
 
-    No text that leaves it (an answer, an error, a line of the log) holds the user info or the query of the address, or
-    the key. Each repetition of a request is told by a warning of the logger ``lang_envs``.
+    Answers, errors and lines of the log never hold the user info or the query of the address, or the key. The logger
+    ``lang_envs`` warns of each repetition of a request.
 
     Args:
-        url: as OpenAI's clients take it; ``/v1`` is added where it has no path.
-        api_key: sent as a bearer token, where there is one and the address has no user info.
+        url: the address, as OpenAI's clients take it; ``/v1`` is added if it has no path.
+        api_key: the key, which is sent as a bearer token if the address has no user info; None for no key.
         timeout: seconds to wait for one whole answer.
         retries: how often a request is repeated after status 429 or 5xx, a timeout or a lost connection.
-        backoff: seconds before the first repetition; they double each time.
+        backoff: seconds before the first repetition; the wait doubles each time.
 
     Raises:
-        ValueError: where ``url`` is no address of a server, ``api_key`` no key, or a number is out of range.
+        ValueError: ``url`` is not the address of a server, ``api_key`` is not a key, or a number is out of range.
     """
 
     def __init__(self, url: str, api_key: str | None, timeout: float, retries: int, backoff: float) -> None:
@@ -66,8 +66,8 @@ class Endpoint:
         self._verify = httpx2.create_ssl_context()
 
     def client(self) -> openai.AsyncOpenAI:
-        """What requests go through, for the event loop that is running; close it in the end."""
-        # retries are told here, and redirects are told: a client that followed them would hand over the key
+        """A client for the running event loop; the caller must close it."""
+        # This class repeats requests and reports redirects itself. A client that follows redirects would send the key.
         through = openai.DefaultAsyncHttpxClient(
             transport=Wire(self._address, self._verify), trust_env=False, follow_redirects=False
         )
@@ -76,11 +76,11 @@ class Endpoint:
         )
 
     async def ask(self, client: openai.AsyncOpenAI, request: Request) -> bytes:
-        """The body that answers a request to its ``messages`` or else its ``prompt``; asks again where that may help.
+        """The body of the answer to a request with ``messages`` or a ``prompt``; repeats the request if that may help.
 
         Raises:
-            ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
-            ValueError: where it refuses the request.
+            ConnectionError: the server cannot be reached, or fails as often as ``retries`` allows.
+            ValueError: the server refuses the request.
         """
         for attempt in range(self.retries + 1):
             got = await self._attempt(client, request)
@@ -105,7 +105,7 @@ class Endpoint:
                 return (await ask.with_raw_response.create(**request)).content
         except (openai.APIError, AnswerError, TimeoutError) as raised:
             error = raised
-        # outside of the clause: what is raised here must not carry that error, which may quote what the server said
+        # Outside the except clause, so that a new error does not carry this one, which may quote secrets.
         if isinstance(error, openai.APIStatusError):
             return await self._status(client, error.response, request)
         if isinstance(error, TimeoutError):
@@ -115,7 +115,7 @@ class Endpoint:
         return self._lost(error.__cause__ or error)
 
     async def _status(self, client: openai.AsyncOpenAI, response: httpx2.Response, request: Request) -> _Trouble:
-        """What a status other than success means."""
+        """Handles a status other than success: returns a reason to ask again, or raises an error."""
         status, said = response.status_code, self.excerpt(response.text)
         if status == _BUSY or status >= 500:
             return _Trouble(f"status {status}, {said!r}", _asked_for(response))
@@ -132,7 +132,7 @@ class Endpoint:
         raise ValueError(f"{self.url} refused with status {status}: {said!r}.{what_to_try}")
 
     def _lost(self, error: BaseException) -> _Trouble:
-        """What a connection that was lost means; one that cannot be made is an error at once."""
+        """Handles a failed connection: one that was lost is a reason to ask again, one that cannot be made an error."""
         reason = _innermost(error)
         said = self.excerpt(_words(reason).rstrip("."))
         lasting = isinstance(error, httpx2.ConnectError | httpx2.UnsupportedProtocol | httpx2.LocalProtocolError)
@@ -144,7 +144,7 @@ class Endpoint:
         return _Trouble(f"{type(error).__name__}: {said}")
 
     async def _models(self, client: openai.AsyncOpenAI) -> list[str]:
-        """The names of the models it serves, the first ones of many; none where it does not say."""
+        """The names of the first models that the server lists; empty if it lists none."""
         try:
             async with asyncio.timeout(self.timeout):
                 listed = json.loads((await client.models.with_raw_response.list()).content)["data"]
@@ -156,7 +156,7 @@ class Endpoint:
         """The first of the choices in an answer.
 
         Raises:
-            ValueError: where it makes no sense.
+            ValueError: the answer is not that of an OpenAI-compatible server.
         """
         try:
             choice = json.loads(body)["choices"][0]
@@ -170,10 +170,10 @@ class Endpoint:
         return choice
 
     def answer(self, body: bytes, chat: bool) -> Answer:
-        """What an answer says and thinks.
+        """The text and the thoughts of an answer.
 
         Raises:
-            ValueError: where it makes no sense.
+            ValueError: the answer is not that of an OpenAI-compatible server, or holds no text.
         """
         choice = self.choice(body)
         message = choice.get("message") if chat else choice
@@ -193,7 +193,11 @@ class Endpoint:
         return self._recordable(Answer(said, thoughts))
 
     def _recordable(self, answer: Answer) -> Answer:
-        """The same without secrets, told where there were any."""
+        """The answer without secrets; logs a warning if it held any.
+
+        Raises:
+            ValueError: the answer holds a lone surrogate (half a character).
+        """
         if not (whole(answer.said) and whole(answer.thoughts)):
             raise ValueError(
                 f"{self.url} answered {self.excerpt(''.join(answer))!r}, which holds half a character (a lone "
@@ -210,13 +214,13 @@ class Endpoint:
         return self._address.redact_reply(text) != text
 
     def excerpt(self, text: str) -> str:
-        """The beginning of what was said, without secrets: enough to see who is there."""
+        """The beginning of a text, without secrets, for an error."""
         text = " ".join(self._address.redact(text).split())
         return text if len(text) <= 300 else f"{text[:300]} ..."
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The error behind an error, and behind a group of them."""
+    """The first cause of an error, also inside a group of errors."""
     if isinstance(error, BaseExceptionGroup):
         return _innermost(error.exceptions[0])
     cause = error.__cause__ or error.__context__
@@ -224,14 +228,14 @@ def _innermost(error: BaseException) -> BaseException:
 
 
 def _words(reason: BaseException) -> str:
-    """What went wrong; where that is a number of the system's, in its words."""
+    """The text of an error; for an error number of the system, the system's text."""
     if isinstance(reason, ConnectionError) or type(reason) is OSError:
         return os.strerror(reason.errno) if reason.errno else str(reason)
     return getattr(reason, "strerror", None) or str(reason) or type(reason).__name__
 
 
 def _asked_for(response: httpx2.Response) -> float:
-    """Seconds the server asks to be left alone: it says so in numbers, or as a date."""
+    """The seconds that the server asks to wait, given as a number or as a date."""
     said = response.headers.get("Retry-After", "")
     try:
         seconds = float(said)
@@ -240,4 +244,4 @@ def _asked_for(response: httpx2.Response) -> float:
             seconds = parsedate_to_datetime(said).timestamp() - time.time()
         except (ValueError, OverflowError):
             seconds = 0.0
-    return seconds if seconds > 0 else 0.0  # what is no number is not above 0 either
+    return seconds if seconds > 0 else 0.0  # NaN is not above 0 either

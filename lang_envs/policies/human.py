@@ -1,4 +1,4 @@
-"""A person plays in the terminal."""
+"""Lets a person play a task in the terminal."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lang_envs.tasks.wordle_game import START, WordleState
 from lang_envs.terminal import Terminal
 
 UNPAID = "Nothing says what was earned: the environment rewards nothing by itself (reward=)."
-"""where returns mean nothing"""
+"""printed in place of the return if the task does not pay"""
 _STYLES = {"g": "bold white on green", "y": "bold black on yellow", "b": "bold white on grey37"}
 _UNUSED = "black on grey85"
 _KEYBOARD = ("qwertyuiop", "asdfghjkl", "zxcvbnm")
@@ -30,17 +30,17 @@ def play(
     console: Console | None = None,
     **options: Any,
 ) -> float | None:
-    """Plays one episode of any task, one utterance a line.
+    """Plays one episode of any task, one utterance per line.
 
     Args:
-        env_id: what to play, as ``gymnasium.make`` takes it.
-        seed: of the episode; None for a fresh one.
-        read: asks for a line of text, given a prompt.
+        env_id: the id of the environment, as ``gymnasium.make`` takes it.
+        seed: the seed of the episode; None for a fresh one.
+        read: reads a line of text after printing the given prompt.
         console: where to write; the terminal by default.
-        **options: of the environment.
+        **options: options of the environment.
 
     Returns:
-        The return, or None where the player left (end of input or Ctrl-C).
+        The return, or None if the player left (end of input or Ctrl-C).
     """
     console = console or Terminal()
     env = gym.make(env_id, level="utterance", **options)
@@ -54,7 +54,7 @@ def play(
             said = read(f"{turn}> ").strip()
             try:
                 observation, reward, terminated, truncated, info = env.step(said)
-            except ValueError as error:  # nothing was said yet
+            except ValueError as error:  # the environment refused the text, and the episode has not changed
                 console.print(Text(f"{error}; try again", style="red"))
                 continue
             total, turn, over = total + float(reward), turn + 1, terminated or truncated
@@ -71,22 +71,22 @@ def play(
 
 
 class Transcript:
-    """Shows what is said as it is."""
+    """Shows the texts as they are."""
 
     def open(self, observation: str, console: Console) -> None:
-        """The opening observation."""
+        """Shows the opening observation."""
         console.print(Text(observation))
 
     def show(self, said: str, observation: str, info: dict[str, Any], console: Console) -> None:
-        """One reply; the person has seen what they typed."""
+        """Shows one reply; the utterance itself is on the screen already."""
         console.print(Text(observation, style="cyan"))
 
     def close(self, console: Console) -> None:
-        """The end of the episode."""
+        """Shows the end of the episode."""
 
 
 class WordleBoard:
-    """Shows guesses as coloured tiles, and what is known of each letter as a keyboard."""
+    """Shows guesses as coloured tiles, and a keyboard with the best known colour of each letter."""
 
     def __init__(self, task: Wordle) -> None:
         self.task = task
@@ -95,7 +95,7 @@ class WordleBoard:
         self._game = WordleState()
 
     def open(self, observation: str, console: Console) -> None:
-        """The rules in a line."""
+        """Shows the rules in one line."""
         dictionary = "from the list" if self.task.require_dictionary else "any letters"
         assert observation == START
         console.print(
@@ -103,7 +103,7 @@ class WordleBoard:
         )
 
     def show(self, said: str, observation: str, info: dict[str, Any], console: Console) -> None:
-        """The tiles of one guess, then the keyboard."""
+        """Shows the tiles of one guess, then the keyboard."""
         self.solved = info.get("success", False)
         if not info.get("valid", False):
             console.print(Text(f"{said!r} is no valid guess; it took a turn.", style="red"))
@@ -123,7 +123,7 @@ class WordleBoard:
             console.print(keys)
 
     def close(self, console: Console) -> None:
-        """Whether it was found; if not, what it can have been."""
+        """Shows whether the word was found; if not, which words it may have been."""
         if self.solved:
             console.print("Found it.", style="bold green")
             return

@@ -1,10 +1,11 @@
-"""Scripted walkers of the maze. They know where they may be by the tokens of their walk alone, and speak its own.
+"""Scripted walkers of the maze. They infer their possible cells from the history alone, and use the maze's own tokens.
 
-    belief b   the cells [25] the walker may be in, by what it has seen and done
-    U(b)       what all of them together can earn:   U(b) = max_a sum over s in b of r(s, a)  +  sum_o U(b_ao)
+    belief b   the cells in which the walker may be, given its observations and steps (at most 25)
+    U(b)       the highest return, summed over these cells:   U(b) = max_a sum over s in b of r(s, a)  +  sum_o U(b_ao)
 
-where b_ao are the cells that step a leads to and that look like o. Where the position is seen, a belief is one cell and
-U is what the shortest path earns; where only walls are, walking sets apart the cells that look alike.
+b_ao are the cells to which step a leads from b and whose observation is o. If the position is observed, a belief is one
+cell and U is the return of the shortest path. If only walls are observed, several cells have the same observation, and
+the walker tells them apart by walking.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ Belief = frozenset[int]
 TURNS = [Turn(np.array([VOCABULARY[direction]], np.int32)) for direction in DIRECTIONS]
 """each step as an utterance"""
 GOOD_STEPS = 0.0167
-"""share of good steps in the logs: walks then earn -83 on average, as in LMRL-Gym's data"""
+"""share of good steps in the logs; with it the mean return is -83, as in LMRL-Gym's data"""
 _STEP_OF = {VOCABULARY[direction]: i for i, direction in enumerate(DIRECTIONS)}
-_SWEEPS = 100  # of the values; no walk of the best walker is nearly as long
+_SWEEPS = 100  # sweeps of value iteration; the walks of the best walker are much shorter
 
 
 class RandomWalk:
-    """Any of the four steps, all equally likely, also into walls."""
+    """Uniformly random steps, also into walls."""
 
     def __init__(self, task: Maze) -> None:
         _check(task)
@@ -39,11 +40,11 @@ class RandomWalk:
 
 
 class ShortestPath:
-    """The best there is: the shortest path where the position is seen, else the one that is shortest on average."""
+    """The optimal walker: the shortest path if the position is observed, else the path that is shortest on average."""
 
     def __init__(self, task: Maze) -> None:
         _check(task)
-        self.looks = {VOCABULARY[text]: _cells(task, text) for text in set(task.texts)}  # of each observation's token
+        self.looks = {VOCABULARY[text]: _cells(task, text) for text in set(task.texts)}  # token -> cells
         self.sees_all = task.observed == "position"
         self._best, self.optimum = _solved(tuple(self.looks.values()))
 
@@ -52,7 +53,7 @@ class ShortestPath:
         return [TURNS[self._best[self.belief(history.tolist())]] for history in histories]
 
     def belief(self, history: list[int]) -> Belief:
-        """The cells it may be in after the tokens of a walk."""
+        """The cells in which the walker may be after the tokens of a walk."""
         if self.sees_all:
             return self.looks[history[-1]]
         belief, step = self.looks[history[0]], None
@@ -66,7 +67,7 @@ class ShortestPath:
 
 
 class Walker(Mixture):
-    """The policy of the logs: random steps, except for a share of ``good`` steps, those of :class:`ShortestPath`."""
+    """The policy of the logs: a share ``good`` of its steps are those of :class:`ShortestPath`, the rest are random."""
 
     def __init__(self, task: Maze, good: float = GOOD_STEPS) -> None:
         super().__init__(good, ShortestPath(task), RandomWalk(task))
@@ -78,19 +79,19 @@ def _check(task: Maze) -> None:
 
 
 def _cells(task: Maze, text: str) -> Belief:
-    """The cells that look like that."""
+    """The cells with this observation."""
     return frozenset(cell for cell, own in enumerate(task.texts) if own == text)
 
 
 @lru_cache(maxsize=4096)
 def _moved(belief: Belief, step: int | None) -> Belief:
-    """Where a step leads, but for the goal."""
+    """The cells to which a step leads, without the goal."""
     return belief if step is None else frozenset(NEXT[sorted(belief), step].tolist()) - {GOAL}
 
 
 @lru_cache(maxsize=4)
 def _solved(looks: tuple[Belief, ...]) -> tuple[dict[Belief, int], float]:
-    """The best step in every belief that can arise, and the mean return of taking it, all starts alike."""
+    """The best step in every belief that can arise, and the mean return of the best steps over uniform starts."""
     after: dict[Belief, list[list[Belief]]] = {}  # belief -> for each step, the beliefs it may lead to
     waiting = list(looks)
     while waiting:
@@ -99,7 +100,7 @@ def _solved(looks: tuple[Belief, ...]) -> tuple[dict[Belief, int], float]:
             moved = [_moved(belief, step) for step in range(len(DIRECTIONS))]
             after[belief] = [[cells & look for look in looks if cells & look] for cells in moved]
             waiting += [b for beliefs in after[belief] for b in beliefs]
-    worth = dict.fromkeys(after, 0.0)  # U, from above
+    worth = dict.fromkeys(after, 0.0)  # U; the sweeps approach it from above
     for _ in range(_SWEEPS):
         worth = {b: max(_values(b, after[b], worth)) for b in after}
     best = {b: int(np.argmax(_values(b, after[b], worth))) for b in after}
@@ -107,6 +108,6 @@ def _solved(looks: tuple[Belief, ...]) -> tuple[dict[Belief, int], float]:
 
 
 def _values(belief: Belief, after: list[list[Belief]], worth: dict[Belief, float]) -> list[float]:
-    """What each step is worth, summed over the cells of a belief."""
+    """The value of each step, summed over the cells of a belief."""
     stays = [(NEXT[sorted(belief), step] != GOAL).sum() for step in range(len(DIRECTIONS))]
     return [-float(n) + sum(worth[b] for b in beliefs) for n, beliefs in zip(stays, after, strict=True)]

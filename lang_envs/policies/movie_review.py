@@ -1,4 +1,4 @@
-"""Who wrote the logged movie reviews."""
+"""The policy that wrote the logged movie reviews."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lang_envs.tasks.movie_review import REVIEWS, MovieReview
 
 
 class Reviewer:
-    """Writes each review of the table as often as its share says, and knows the log-probability of every token."""
+    """Draws a review of the table by its share, and gives the log-probability of every token."""
 
     def __init__(self, task: MovieReview | None = None) -> None:
         task = MovieReview() if task is None else task
@@ -20,7 +20,7 @@ class Reviewer:
         self._cumulative = np.cumsum([review.share for review in REVIEWS])
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
-        """One review for each history, drawn by one uniform number."""
+        """One review for each history, drawn with one uniform random number."""
         drawn = np.array([rng.random() for rng in rngs]) * self._cumulative[-1]
         return [self._turns[i] for i in np.searchsorted(self._cumulative, drawn, side="right")]
 

@@ -1,6 +1,6 @@
 """Scripted agents for :class:`~lang_envs.tasks.multiwoz_goal.MultiWOZGoal`.
 
-They know what they read: the look-up that is shown before their turn, and the customer's words, by rules.
+They use only the history: the look-up that is shown before their turn, and the customer's words, which rules interpret.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 _MOST_HISTORIES = 2**13
-_FEW = 3  # so many found are few enough to offer one
-_MOST_QUESTIONS = 2  # about what to look for, in one need
+_FEW = 3  # the agent offers a place if the look-up has found at most this many
+_MOST_QUESTIONS = 2  # most turns with questions about what to look for, for one need
 _NEEDED = {
     "restaurant": ("food", "area", "pricerange"),
     "hotel": ("area", "pricerange", "type", "stars", "parking", "internet"),
@@ -102,21 +102,21 @@ _OFFERS = ("I recommend {}.", "How about {}?", "{} would be a good choice.")
 
 
 class Reading(NamedTuple):
-    """What an agent goes by."""
+    """What an agent reads from a history."""
 
     shown: Lookup
     words: str
-    """what the customer said last, in small letters"""
+    """the customer's last words, in lower case"""
     said: str
-    """all that the agent said in the need under way, in small letters"""
+    """all that the agent said about the current need, in lower case"""
     questions: int
-    """how many turns of it asked something"""
+    """number of these turns that asked something"""
     turns: int
-    """how many there are of it"""
+    """number of these turns"""
 
 
 class Expert:
-    """Asks for what is missing, offers what was found, answers what was asked, and tells references."""
+    """Asks for what is missing, offers what was found, answers questions, and gives the references of bookings."""
 
     def __init__(self, task: MultiWOZGoal, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.task, self._tokenizer = task, task.tokenizer() if tokenizer is None else tokenizer
@@ -127,7 +127,7 @@ class Expert:
         """One turn in each conversation.
 
         Raises:
-            ValueError: for a history that shows no look-up.
+            ValueError: a history shows no look-up.
         """
         limit = self.task.max_utterance_tokens
         said = (self.say(self._read(h.tobytes()), rng) for h, rng in zip(histories, rngs, strict=True))
@@ -153,7 +153,7 @@ class Expert:
         return " ".join(part for part in parts if part) or _sentence(_all(shown))
 
     def service(self, reading: Reading) -> list[str]:
-        """The reference of a booking that was not told yet, and what the customer asks about."""
+        """Sentences with the reference of a booking that was not told yet, and with what the customer asks about."""
         shown, parts = reading.shown, []
         if shown.booking not in ("", INCOMPLETE, IMPOSSIBLE) and shown.booking.lower() not in reading.said:
             parts.append(f"It is booked. The reference number is {shown.booking}.")
@@ -170,7 +170,7 @@ class OpensWell(Expert):
     """Opens as the expert does and ends badly: it answers no question and books without a reference."""
 
     def service(self, reading: Reading) -> list[str]:
-        """Something else in place of what was asked."""
+        """Sentences that do not answer what was asked."""
         shown = reading.shown
         if shown.booking not in ("", INCOMPLETE, IMPOSSIBLE):
             return ["It is booked. Is there anything else?"]
@@ -180,7 +180,7 @@ class OpensWell(Expert):
 
 
 class EndsWell(Expert):
-    """Opens badly and ends as the expert does: in each need it first asks what it was told, then offers any place."""
+    """Opens badly and ends as the expert does: for each need it first asks what it was told, then offers any place."""
 
     def say(self, reading: Reading, rng: np.random.Generator) -> str:
         """What it says."""
@@ -195,10 +195,10 @@ class EndsWell(Expert):
 
 
 def reading_of(turns: Conversation) -> Reading:
-    """A conversation as agents go by it.
+    """What an agent reads from a conversation.
 
     Raises:
-        ValueError: it shows no look-up.
+        ValueError: the conversation shows no look-up.
     """
     shown, words, said = None, "", list[str]()
     for role, text in turns:
@@ -218,7 +218,7 @@ def reading_of(turns: Conversation) -> Reading:
 
 
 def _split(text: str) -> tuple[Lookup | None, str]:
-    """The look-up that a message opens with, where templates put it before the customer's words, and the rest."""
+    """The look-up at the beginning of a message, where some templates put it, and the customer's words after it."""
     if (found := read(text)) is not None:
         return found, ""
     first, _, rest = text.partition("\n")
@@ -265,4 +265,4 @@ def _any(texts: Sequence[str], rng: np.random.Generator) -> str:
 
 
 AGENTS: Mapping[str, type[Expert]] = {"expert": Expert, "opens-well": OpensWell, "ends-well": EndsWell}
-"""By name, as data sets call them."""
+"""The agents by their names in data sets."""

@@ -1,4 +1,4 @@
-"""Who comments: scripted commenters of different tones, and the corpus's own."""
+"""Policies for Reddit: scripted commenters of different tones, and the comments of the corpus."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class Commenter:
-    """Composes a comment of one tone from the built-in phrases, about a thing the text names, or about any.
+    """Composes a comment of one tone from the built-in phrases, about a thing that the text names, or about any thing.
 
     Args:
-        task: where to comment.
+        task: the task.
         tone: "kind" (the expert), "neutral", "rude" or "toxic".
-        tokenizer: the environment's, where it is not the task's own.
+        tokenizer: the environment's, if it is not the task's own.
     """
 
     def __init__(self, task: Reddit, tone: Tone = "kind", tokenizer: PreTrainedTokenizerFast | None = None) -> None:
@@ -52,12 +52,12 @@ class Commenter:
 
 
 class Logged:
-    """What the corpus holds on the text, one of several comments drawn; ``tokenizer`` as above."""
+    """Says a random comment of the corpus on the text; ``tokenizer`` is the environment's, if not the task's own."""
 
     def __init__(self, task: Reddit, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self.limit = task.max_utterance_tokens
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer
-        self._comments: dict[bytes, list[str]] = {}  # by the tokens the agent reads
+        self._comments: dict[bytes, list[str]] = {}  # tokens that the agent reads -> comments
         spelled = Speech(task, self._tokenizer).openings([opening.heard for opening in task.openings])
         for context, tokens in enumerate(spelled):
             self._comments.setdefault(_key(tokens), []).extend(task.logged_replies(context))
@@ -66,7 +66,7 @@ class Logged:
         """One comment for each history.
 
         Raises:
-            ValueError: for a text that is not of the task's corpus.
+            ValueError: a text is not in the task's corpus.
         """
         turns = []
         for history, rng in zip(histories, rngs, strict=True):

@@ -1,4 +1,4 @@
-"""Any model behind an OpenAI-compatible server (vLLM, ``transformers serve`` ...) as a policy."""
+"""Served: any model behind an OpenAI-compatible server (vLLM, ``transformers serve`` ...) as a policy."""
 
 from __future__ import annotations
 
@@ -22,53 +22,54 @@ from lang_envs.utterances import spell
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-_TOKEN = 128  # characters; no token of the usual vocabularies has more
+_TOKEN = 128  # characters; tokens of the usual vocabularies are not longer
 
 
 class Served:
-    """Asks a server for each utterance, several at a time, and asks again where it is busy.
+    """Asks a server for each utterance, with several requests at a time, and repeats a request if the server is busy.
 
-    A history is sent as chat messages (what the environment said is the user's, what the agent said the assistant's),
-    or, for a model trained on transcripts, as their plain text. The user always speaks first, as many chat templates
-    want it: what stands without a speaker before the agent's first turn is the user's, or else an empty message. The
-    reply's text is spelled by the environment's tokenizer, since the server's may be another one; so there are no
-    log-probabilities. A server that speaks the environment's own tokens is asked by
-    :class:`~lang_envs.policies.served_tokens.ServedTokens`.
+    A history is sent as chat messages: the environment's texts are the user's messages, the agent's are the
+    assistant's. For a model trained on transcripts, the history is sent as plain text. The user always speaks first,
+    because many chat templates need this: a text without a speaker before the agent's first turn becomes the user's,
+    or an empty message is added. The environment's tokenizer encodes the text of the reply, because the server's
+    tokenizer may be another one. So there are no log-probabilities. For a server that uses the environment's own
+    tokens, use :class:`~lang_envs.policies.served_tokens.ServedTokens`.
 
-    Each request carries a seed drawn from its episode's generator. Whether equal requests then get equal answers is up
-    to the server: vLLM's seeds are a request's own; those of ``transformers serve`` are the whole process's, so that
-    only ``concurrency=1`` is repeatable there. That server also samples only where the model's own
-    ``generation_config.json`` says ``"do_sample": true``; else it ignores the temperature and is greedy.
+    Each request carries a seed drawn from its episode's generator. Whether equal requests get equal answers depends on
+    the server. In vLLM a seed belongs to one request. In ``transformers serve`` it belongs to the whole process, so
+    that only ``concurrency=1`` is repeatable. That server also samples only if the model's own
+    ``generation_config.json`` says ``"do_sample": true``; otherwise it ignores the temperature and is greedy.
 
-    What the model thinks before it speaks (``<think>...</think>``, or the fields ``reasoning_content`` and
-    ``reasoning`` of the message) is no part of the utterance; ``rollout`` puts it into ``Episode.info["thoughts"]``, an
-    entry for each utterance. Longer ``max_tokens`` leave room for it.
+    The thoughts of a model before it speaks (``<think>...</think>``, or the fields ``reasoning_content`` and
+    ``reasoning`` of the message) are not part of the utterance. ``rollout`` puts them into
+    ``Episode.info["thoughts"]``, with an entry for each utterance. A larger ``max_tokens`` leaves room for them.
 
-    Requests go to ``url`` only: redirects are not followed and no proxy is used. The user info and the query of ``url``
-    and the key are in no file, error or log, also where the server quotes them; ``***`` stands there instead.
+    Requests go only to ``url``: redirects are not followed and no proxy is used. The user info and the query of ``url``
+    and the key are never written to files, errors or logs. If the server quotes them, ``***`` replaces them.
 
     Example:
         >>> policy = Served("http://localhost:8000/v1", "Qwen/Qwen3-0.6B", env.task)
         >>> record(env, policy, 1000, "data/qwen")
 
     Args:
-        url: of the server, as OpenAI's clients take it; ``/v1`` is added where it has no path. User info in it is sent
-            as HTTP's basic authentication, in place of a key; a query with each request. The attribute has neither.
-            Several addresses are servers of one model, which share the work; one that is lost leaves it to the others.
-        model: the name the server knows the model by.
-        task: what is played; its limit of tokens cuts an utterance.
-        tokenizer: the environment's, where it is not the task's own.
-        chat: whether to send messages rather than plain text; False for a model whose tokenizer has no chat template.
-        instruction: what the model is told first (in chat only); by default the task's own, where the environment does
-            not say it.
-        temperature: of the server's sampling; 0 is greedy.
-        max_tokens: the server's tokens in one reply; by default the task's limit.
-        concurrency: requests at a time, to each server.
+        url: the address of the server, as OpenAI's clients take it; ``/v1`` is added if it has no path. User info in it
+            is sent as HTTP's basic authentication, in place of a key. A query is sent with each request. The attribute
+            ``url`` has neither. Several addresses are servers of one model, which share the requests; if one is lost,
+            the others take over its requests.
+        model: the server's name of the model.
+        task: the task; its limit of tokens cuts an utterance.
+        tokenizer: the environment's, if it is not the task's own.
+        chat: whether to send messages and not plain text; False for a model whose tokenizer has no chat template.
+        instruction: the first message to the model (in chat only); by default the task's own, unless the environment
+            says it already.
+        temperature: temperature of the server's sampling; 0 is greedy.
+        max_tokens: most tokens of the server in one reply; by default the task's limit.
+        concurrency: number of requests at a time, to each server.
         timeout: seconds to wait for one whole answer.
-        retries: how often a request is repeated where the server is busy, broken or silent, or a connection is lost;
-            each time is told by a warning of the logger ``lang_envs``. One that cannot be reached is an error at once.
-        backoff: seconds before the first repetition; they double each time, and the server may ask for more.
-        api_key: by default the environment variable ``OPENAI_API_KEY``. It is kept nowhere else.
+        retries: how often a request is repeated if the server is busy, broken or silent, or a connection is lost. The
+            logger ``lang_envs`` warns each time. A server that cannot be reached is an error at once.
+        backoff: seconds before the first repetition; the wait doubles each time, and the server may ask for more.
+        api_key: the key; None: that of the environment variable ``OPENAI_API_KEY``. It is not stored anywhere else.
     """
 
     def __init__(
@@ -104,11 +105,11 @@ class Served:
         self.url = self._servers.url
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
-        """One utterance for each history (see ``lang_envs.Policy``); ``Turn.info`` has the thoughts, where it has any.
+        """One utterance for each history (see ``lang_envs.Policy``); ``Turn.info`` has the thoughts, if there are any.
 
         Raises:
-            ConnectionError: where the server cannot be reached, or fails as often as ``retries`` allows.
-            ValueError: where it refuses the request (an unknown model, a wrong key ...) or its answer makes no sense.
+            ConnectionError: the server cannot be reached, or fails as often as ``retries`` allows.
+            ValueError: the server refuses the request (an unknown model, a wrong key ...), or its answer is not valid.
         """
         seeds = [int(rng.integers(2**31)) for rng in rngs]
         return [
@@ -120,7 +121,7 @@ class Served:
         ]
 
     def answer(self, conversations: Sequence[Conversation]) -> list[str]:
-        """What the model says next in each conversation: how it plays the user of ``ClarifyingQA``.
+        """The model's next message in each conversation; with this method it plays the user of ``ClarifyingQA``.
 
         Equal conversations get equal seeds. Thoughts are dropped.
 
@@ -134,7 +135,7 @@ class Served:
         return [reply.said for reply in self._replies(asked, seeds, self._longest)]
 
     def _asked(self, histories: Sequence[NDArray[np.int32]]) -> list[dict[str, Any]]:
-        """Histories as a request has them."""
+        """The part of a request that holds the history, for each history."""
         if not self.chat:
             return [self._prompt(text) for text in transcripts(self._tokenizer, histories)]
         if self._markup is None:
@@ -142,7 +143,7 @@ class Served:
         return [self._messages(self._markup.read(history)) for history in histories]
 
     def _replies(self, asked: Sequence[dict[str, Any]], seeds: Sequence[int], limit: int) -> list[Answer]:
-        """What the model says and thinks, each no longer than ``limit`` or ``max_tokens`` tokens can be."""
+        """The answers of the model; each text is cut to the length that ``limit`` or ``max_tokens`` tokens can have."""
         fixed = {"model": self.model, "temperature": self.temperature, "max_tokens": self.max_tokens}
         requests = [fixed | {"seed": seed} | one for one, seed in zip(asked, seeds, strict=True)]
         answers = [by.answer(body, self.chat) for body, by in self._servers.ask(requests)]
@@ -152,7 +153,7 @@ class Served:
         ]
 
     def _messages(self, conversation: Conversation) -> dict[str, Any]:
-        """What is told without a speaker is the system's where the user speaks next, else the user's."""
+        """The messages of a request; a text without a speaker is the system's before a user's turn, else the user's."""
         turns, told = list(conversation), [self.instruction]
         while turns and turns[0].role == "system":
             text = turns.pop(0).content
@@ -179,11 +180,11 @@ class Served:
 
     @property
     def _stops(self) -> list[str]:
-        """What ends an utterance in plain text: the end token, and whatever opens a turn."""
+        """The texts that end an utterance in plain text: the end token, and the tokens that open a turn."""
         return [str(self._tokenizer.eos_token), *(self._markup.opens if self._markup else ())]
 
     def _utterance(self, text: str) -> str:
-        """What is said; in plain text up to the first marker: some servers hand over the text that stopped them."""
+        """The words of a reply; plain text is cut at the first stop text, because some servers return it too."""
         for marker in () if self.chat else self._stops:
             text = text.partition(marker)[0]
         return text.strip()

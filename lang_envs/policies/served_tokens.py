@@ -1,4 +1,4 @@
-"""A served model that speaks the environment's own tokens: ids go there, ids and log-probabilities come back."""
+"""ServedTokens: a served model that uses the environment's tokens; ids are sent, ids and log-probabilities returned."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ if TYPE_CHECKING:
 
 
 class ServedTokens:
-    """Asks a server to go on from the tokens of a history, and keeps the tokens that it drew, as it drew them.
+    """Asks a server to continue the tokens of a history, and keeps exactly the tokens that the server sampled.
 
-    The history is the prompt of a completion, as ids; the answer names its ids (the option ``return_token_ids``, which
-    vLLM has since 0.10.2, and ``lang-envs serve``). Nothing is spelled again on the way: what is recorded is what the
-    model saw and said. Make the environment with the tokenizer of the model, ``gym.make_vec(id, n, tokenizer=...)``.
+    The history is the prompt of a completion, as ids. The answer holds the ids of the completion (the option
+    ``return_token_ids`` of vLLM since 0.10.2 and of ``lang-envs serve``). Nothing is tokenized again, so the record
+    holds exactly what the model read and said. Make the environment with the tokenizer of the model:
+    ``gym.make_vec(id, n, tokenizer=...)``.
 
-    Log-probabilities are kept where they are those of the distribution that was sampled from. vLLM gives the model's
-    own, before the temperature, unless it was started with ``--logprobs-mode processed_logprobs``; ``lang-envs serve``
-    gives those after it: say so by ``processed=True``. Otherwise they are kept at temperature 1 alone. An end that the
-    server keeps to itself is added without one (NaN).
+    Log-probabilities are kept only if they are those of the distribution that was sampled from. vLLM returns the
+    model's own, before the temperature, unless it was started with ``--logprobs-mode processed_logprobs``.
+    ``lang-envs serve`` returns those after the temperature; pass ``processed=True`` for such a server. Without it they
+    are kept only at temperature 1. If the server does not return the end token, it is added with a NaN.
 
     Example:
         >>> env = gym.make_vec("ClarifyingQA-v0", 64, tokenizer="Qwen/Qwen3-0.6B")
@@ -36,17 +37,18 @@ class ServedTokens:
         >>> record(env, policy, 1000, "data/qwen")
 
     Args:
-        url: of the server, or of several servers of one model; see :class:`~lang_envs.policies.served.Served`.
-        model: the name the server knows the model by.
-        task: what is played; its limit of tokens ends an utterance.
+        url: the address of the server, or of several servers of one model; see
+            :class:`~lang_envs.policies.served.Served`.
+        model: the server's name of the model.
+        task: the task; its limit of tokens ends an utterance.
         tokenizer: the environment's, which must be the model's.
-        temperature: of the server's sampling; 0 is greedy.
+        temperature: temperature of the server's sampling; 0 is greedy.
         processed: whether the server's log-probabilities are those after the temperature.
-        concurrency: requests at a time, to each server.
+        concurrency: number of requests at a time, to each server.
         timeout: seconds to wait for one whole answer.
         retries: how often a request is repeated; see ``Served``.
         backoff: seconds before the first repetition.
-        api_key: by default the environment variable ``OPENAI_API_KEY``. It is kept nowhere else.
+        api_key: the key; None: that of the environment variable ``OPENAI_API_KEY``. It is not stored anywhere else.
     """
 
     def __init__(
@@ -75,15 +77,15 @@ class ServedTokens:
 
     @property
     def knows_logprobs(self) -> bool:
-        """Whether the server's log-probabilities are those of what was sampled from."""
+        """Whether the server's log-probabilities are those of the distribution that is sampled from."""
         return self.processed or self.temperature == 1
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
         """One utterance for each history (see ``lang_envs.Policy``).
 
         Raises:
-            ConnectionError: where no server can be reached, or one fails as often as ``retries`` allows.
-            ValueError: where it refuses the request, names no ids, or its ids are not the environment's.
+            ConnectionError: no server can be reached, or one fails as often as ``retries`` allows.
+            ValueError: the server refuses the request, returns no ids, or returns ids of another tokenizer.
         """
         fixed = {
             "model": self.model,
@@ -104,7 +106,7 @@ class ServedTokens:
         return turns
 
     def _turn(self, choice: dict[str, Any], by: Endpoint) -> Turn:
-        """The ids of an answer with their log-probabilities, and the end token last where the model ended."""
+        """The ids of an answer with their log-probabilities, with the end token last if the model ended."""
         ids = choice.get("token_ids")
         if not isinstance(ids, list) or not all(type(i) is int and i in self._known for i in ids):
             raise ValueError(
@@ -120,14 +122,14 @@ class ServedTokens:
         return Turn(np.array(ids, np.int32), np.array(logprobs, np.float32))
 
     def _logprobs(self, listed: Any, count: int) -> list[float]:
-        """One for each id; NaN where the server gives none, or another distribution's."""
+        """A log-probability for each id; NaN if the server gives none, or that of another distribution."""
         given = listed.get("token_logprobs") if isinstance(listed, dict) else None
         if not self.knows_logprobs or not isinstance(given, list) or len(given) != count:
             return [math.nan] * count
         return [float(p) if isinstance(p, int | float) and p <= 0 else math.nan for p in given]
 
     def _check_text(self, turn: Turn, text: Any, by: Endpoint) -> None:
-        """The ids must read as the text beside them, which may leave special tokens and halves of characters out."""
+        """Checks that the ids decode to the answer's text, which may lack special tokens and incomplete characters."""
         ids = turn.tokens[turn.tokens != self._end].tolist()
         read = [self._tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=skip) for skip in (False, True)]
         if not isinstance(text, str) or by.quotes_secrets(text) or self._plain(text) not in map(self._plain, read):
@@ -138,5 +140,5 @@ class ServedTokens:
             )
 
     def _plain(self, text: str) -> list[str]:
-        """The words of a text, without the end token that some servers write out."""
+        """The words of a text, without the end token that some servers include in the text."""
         return text.removesuffix(str(self._tokenizer.eos_token)).replace("\ufffd", "").split()

@@ -1,4 +1,4 @@
-"""Several servers of one model share the requests: each takes the next one as soon as it has room."""
+"""Servers: distributes requests among servers of one model; each takes the next request when it has room."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ T = TypeVar("T")
 
 
 class Answered(NamedTuple):
-    """The body of an answer, and the server that gave it."""
+    """The body of an answer, and the server that sent it."""
 
     body: bytes
     by: Endpoint
 
 
 class Servers:
-    """Servers of one model. Methods may be called from several threads at a time, also inside of an event loop.
+    """Servers of one model. Methods may be called from several threads at a time, also inside an event loop.
 
     Args:
-        url: their address, or several.
-        api_key: of all of them; None for the environment variable ``OPENAI_API_KEY``, if any.
-        concurrency: requests at a time, to each of them.
+        url: the address of a server, or several addresses.
+        api_key: the key of all servers; None: that of the environment variable ``OPENAI_API_KEY``, if any.
+        concurrency: number of requests at a time, to each server.
         timeout: seconds to wait for one whole answer.
-        retries: how often a request is repeated at the server that has it.
+        retries: how often a request is repeated at the same server.
         backoff: seconds before the first repetition.
 
     Attributes:
-        url: the address without its secrets, or several.
+        url: the address or addresses without their secrets.
     """
 
     def __init__(
@@ -63,13 +63,14 @@ class Servers:
         self.url = told if len(told) > 1 else told[0]
 
     def ask(self, requests: Sequence[Request]) -> list[Answered]:
-        """What answers each request.
+        """The answer to each request.
 
-        A server that is lost leaves its requests to the others, with a warning. Any other failure ends the rest.
+        If a server is lost, the others take over its requests, and a warning is logged. Any other failure cancels all
+        requests.
 
         Raises:
-            ConnectionError: where the last server is lost: it cannot be reached, or fails too often.
-            ValueError: where a request is refused.
+            ConnectionError: the last server is lost: it cannot be reached, or fails too often.
+            ValueError: a request is refused.
         """
         return _waited_for(self._ask(requests)) if requests else []
 
@@ -93,7 +94,7 @@ class Servers:
 
         async with AsyncExitStack() as stack:
             clients = [await stack.enter_async_context(endpoint.client()) for endpoint in self._endpoints]
-            while waiting:  # again where a lost server gave back what no other was there to take
+            while waiting:  # again if a lost server gave back requests after the others had ended
                 tasks = [
                     asyncio.ensure_future(work(i, clients[i]))
                     for i in alive
@@ -109,7 +110,7 @@ class Servers:
 
 
 def _waited_for(work: Coroutine[Any, Any, T]) -> T:
-    """Runs it in a thread, since the caller's may have an event loop already; an interruption cancels it."""
+    """Runs a coroutine in a thread, because the caller's may have an event loop; an interruption cancels it."""
     loop = asyncio.new_event_loop()
     task = loop.create_task(work)
     with ThreadPoolExecutor(1) as thread:
@@ -118,7 +119,7 @@ def _waited_for(work: Coroutine[Any, Any, T]) -> T:
             return waiting.result()
         finally:
             if not waiting.done():
-                with suppress(RuntimeError):  # it has ended by now
+                with suppress(RuntimeError):  # the loop may have ended meanwhile
                     loop.call_soon_threadsafe(task.cancel)
 
 

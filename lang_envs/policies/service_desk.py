@@ -1,7 +1,8 @@
-"""Scripted desks for :class:`~lang_envs.tasks.service_desk.ServiceDesk`. They know a conversation by its text.
+"""Scripted desks for :class:`~lang_envs.tasks.service_desk.ServiceDesk`, which read a conversation from its text.
 
-Each chooses an act by how things stand (:class:`~lang_envs.tasks.service_desk_acts.View`), then one of the ways to do
-it, then words. Two have a bad habit: what one does well the other does badly.
+Each desk chooses an act by its view of the conversation (:class:`~lang_envs.tasks.service_desk_acts.View`), then one of
+the ways to do it, then words. Two desks have a bad habit: ``Guesser`` opens well and ends badly, ``Hasty`` opens badly
+and ends well.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ _MOST_CONVERSATIONS = 2**14
 
 
 class Acting:
-    """Says what a policy over acts would do.
+    """Plays a policy over acts.
 
     Args:
         task: the task.
-        chances: the probability of each act, by how things stand and the turn, from 0. What cannot be done is chat.
-        tokenizer: of the environment.
+        chances: returns the probability of each act, from the view and the number of the turn (from 0). An act that
+            is not possible becomes chat.
+        tokenizer: the environment's, if it is not the task's own.
     """
 
     def __init__(self, task: ServiceDesk, chances: ActPolicy, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
@@ -72,35 +74,35 @@ class Acting:
 
 
 class Expert(Acting):
-    """Asks for what is missing, offers what fits, answers, asks for what it needs to book, books: the best script."""
+    """The best script: asks for what is missing, offers what fits, answers, asks for the booking's facts, and books."""
 
     def __init__(self, task: ServiceDesk, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         super().__init__(task, expert, tokenizer)
 
 
 class Guesser(Acting):
-    """Opens as the expert, then books at once: what the user has not said of the booking it guesses."""
+    """Opens as the expert does, then books at once and guesses what the user has not said of the booking."""
 
     def __init__(self, task: ServiceDesk, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         super().__init__(task, guesser, tokenizer)
 
 
 class Hasty(Acting):
-    """Offers at once whatever may fit, asks again what it was told until the user complains; then as the expert."""
+    """Offers whatever may fit, and asks again what it was told, until the user complains; then acts as the expert."""
 
     def __init__(self, task: ServiceDesk, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         super().__init__(task, hasty, tokenizer)
 
 
 class AnyAct(Acting):
-    """Any act, all equally likely."""
+    """Does uniformly random acts."""
 
     def __init__(self, task: ServiceDesk, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         super().__init__(task, any_act, tokenizer)
 
 
 def expert(view: View, turn: int) -> Mapping[Act, float]:
-    """What :class:`Expert` does."""
+    """The probability of each act of :class:`Expert`."""
     if not view.accepted:
         return _ONLY[Act.ASK if view.matches > 1 else Act.OFFER if view.matches else Act.DENY]
     if view.pending:
@@ -109,24 +111,24 @@ def expert(view: View, turn: int) -> Mapping[Act, float]:
 
 
 def guesser(view: View, turn: int) -> Mapping[Act, float]:
-    """What :class:`Guesser` does."""
+    """The probability of each act of :class:`Guesser`."""
     return _ONLY[Act.BOOK] if view.accepted and not view.pending else expert(view, turn)
 
 
 def hasty(view: View, turn: int) -> Mapping[Act, float]:
-    """What :class:`Hasty` does."""
+    """The probability of each act of :class:`Hasty`."""
     if view.accepted or not view.matches:
         return expert(view, turn)
     return _ONLY[Act.REPEAT if view.matches == 1 and not view.annoyed else Act.OFFER]
 
 
 def any_act(view: View, turn: int) -> Mapping[Act, float]:
-    """What :class:`AnyAct` does."""
+    """The probability of each act of :class:`AnyAct`."""
     return _ANY_ACT
 
 
 def slipping(chances: ActPolicy, slips: float) -> ActPolicy:
-    """The same, but any act with the probability ``slips`` in each turn."""
+    """The policy ``chances``, which in each turn with probability ``slips`` does a uniformly random act instead."""
     if not slips:
         return chances
 
@@ -140,10 +142,10 @@ def slipping(chances: ActPolicy, slips: float) -> ActPolicy:
 
 
 def seen(messages: Conversation) -> Desk:
-    """What a desk knows of a conversation by its text.
+    """What a desk knows of a conversation from its text.
 
     Raises:
-        ValueError: where there is no screen in it.
+        ValueError: the conversation shows no screen.
     """
     screen, words, annoyed = "", "", 0
     for role, content in messages:
@@ -160,13 +162,13 @@ def seen(messages: Conversation) -> Desk:
 
 
 def _screen_in(content: str, screen: str) -> tuple[str, str]:
-    """The screen and the user's words: where a template has no system messages, the screen opens the user's turn."""
+    """The screen and the user's words; if a template has no system messages, the user's turn begins with the screen."""
     *before, words = content.split("\n\n")
     return (before[-1] if before else screen), words
 
 
 def _fact_asked_for(service: int, words: str) -> int:
-    """The fact that a user asks for, in the last sentence; ``ANY`` for none."""
+    """The fact that a user asks for in the last sentence; ``ANY`` if there is none."""
     asked = (FACTS + i for i, fact in enumerate(services()[service].facts) if words.endswith(fact.ask))
     return next(asked, ANY)
 

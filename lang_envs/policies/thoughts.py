@@ -1,4 +1,4 @@
-"""What a model thinks aloud before it speaks, kept apart from what it says."""
+"""Separates a model's thoughts from what it says."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _CLOSE = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 
 
 def apart(text: str) -> tuple[str, str]:
-    """What is said in ``text``, and what is thought: the parts in ``<think>...</think>``.
+    """What ``text`` says, and its thoughts, which are the parts in ``<think>...</think>``.
 
-    Either tag may be missing. Without an opening one, which some chat templates write themselves, all before the
-    closing one is thought; without a closing one, which a limit of tokens may cut off, all after the opening one.
+    Either tag may be missing. Some chat templates write the opening tag themselves; then everything before the closing
+    tag is thought. A limit of tokens may cut off the closing tag; then everything after the opening tag is thought.
     """
     *closed, last = _CLOSE.split(text)
     said, thoughts = [], []

@@ -1,6 +1,6 @@
-"""Scripted questioners of different habits for visual dialogue. They know a dialogue by its tokens alone.
+"""Scripted questioners of different habits for visual dialogue, which read a dialogue from its tokens alone.
 
-Each takes the environment's ``tokenizer`` where that is not the task's own.
+Each takes the environment's ``tokenizer`` if that is not the task's own.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 
 class RandomQuestions:
-    """Any question, all equally likely, whatever was said before: of the built-in bank, or of those people asked."""
+    """Asks uniformly random questions, of the built-in bank or of those that people asked."""
 
     def __init__(self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         world = task.world
@@ -41,15 +41,15 @@ class RandomQuestions:
 
 
 class YesNo:
-    """As most people ask: mostly for yes or no, and nothing twice.
+    """Asks as most people do: mostly yes/no questions, and no question twice.
 
     Args:
-        task: on the built-in scenes.
-        tokenizer: of the environment.
-        share: how likely a question is one for yes or no.
+        task: visual dialogue on the built-in scenes.
+        tokenizer: the environment's, if it is not the task's own.
+        share: the probability of a yes/no question.
 
     Raises:
-        ValueError: where ``share`` is no probability, or the task is on real dialogues.
+        ValueError: ``share`` is not a probability, or the task has real dialogues.
     """
 
     def __init__(
@@ -76,15 +76,15 @@ class YesNo:
 
 
 class Repetitive:
-    """Often asks again what it has asked before, word for word; else any question of the bank.
+    """Often repeats an earlier question word for word; its other questions are random.
 
     Args:
-        task: of either kind.
-        tokenizer: of the environment.
-        again: how likely a question is an old one, from the second on.
+        task: visual dialogue of either kind.
+        tokenizer: the environment's, if it is not the task's own.
+        again: the probability of an earlier question, from the second question on.
 
     Raises:
-        ValueError: where ``again`` is no probability.
+        ValueError: ``again`` is not a probability.
     """
 
     def __init__(
@@ -105,19 +105,19 @@ class Repetitive:
 
 
 class Informative:
-    """Greedy: asks what the most scenes of the pool, weighed by how well they fit, would answer otherwise; the expert.
+    """The expert: greedily asks the question whose answer is expected to rule out the largest weight of scenes.
 
-    By default what it learns is divided by what the turn costs, the penalty that its answer may bring included, so
-    that it asks openly where "yes" and "no" cost extra.
+    A scene of the pool is weighted by how well it fits the dialogue. By default a question's value is divided by the
+    expected cost of the turn, with the penalty of its answer. So it asks open questions if "yes" and "no" cost extra.
 
     Args:
-        task: on the built-in scenes. It knows the pool, but not the guesser's hunches.
-        tokenizer: of the environment.
-        slack: it takes any question within this share of the best one, so that it does not always ask the same.
-        thrifty: whether it minds the penalty.
+        task: visual dialogue on the built-in scenes. The policy knows the pool, but not the guesser's random hunches.
+        tokenizer: the environment's, if it is not the task's own.
+        slack: it draws a question whose value is within this share of the best one, so that its questions vary.
+        thrifty: whether it takes the penalty into account.
 
     Raises:
-        ValueError: where ``slack`` is negative, or the task is on real dialogues.
+        ValueError: ``slack`` is negative, or the task has real dialogues.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class Informative:
 
 
 class _Voice:
-    """From histories to what was said, and from a question to its tokens."""
+    """Reads histories and writes questions as tokens."""
 
     def __init__(self, task: VisualDialogue, tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         self._tokenizer = task.tokenizer() if tokenizer is None else tokenizer

@@ -1,4 +1,4 @@
-"""What a questioner can conclude from a dialogue about a built-in scene, and what each question is worth then."""
+"""Beliefs: weights over the built-in scenes after a dialogue, and the value of each further question."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ class Beliefs:
     """Weights over the pool after a dialogue, read from its texts.
 
     Args:
-        world: the scenes.
-        questions: K of them, to choose from.
-        penalised: whether an answer costs extra; None where the questioner does not mind.
+        world: the P scenes.
+        questions: the K questions to choose from.
+        penalised: whether an answer costs extra; None: no answer does.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class Beliefs:
         sizes = outcomes.max(axis=1) + 1  # [K]
         self._first = np.concatenate([[0], np.cumsum(sizes)[:-1]])  # [K] each question's first column
         columns = self._first[:, None] + outcomes  # [K, P]
-        # [P, C] whether a scene gives this outcome; in double precision, so that sums do not hang on a batch's size
+        # [P, C] whether a scene gives this outcome; in double precision, so that sums do not depend on the batch size
         self._is = np.zeros((len(world), int(sizes.sum())))
         self._is[np.arange(len(world)), columns] = 1
         self._cost = np.zeros(self._is.shape[1])  # [C] the expected penalty
@@ -48,13 +48,13 @@ class Beliefs:
                     self._cost[first + outcome] = -PENALTY * np.mean(bad)
 
     def worth(self, dialogues: Sequence[Sequence[str]]) -> NDArray[np.float64]:
-        """What each question would tell, by what it costs, [n, K].
+        """The value of each question divided by its expected cost, [n, K].
 
-        That is the share of scenes, by weight, that its answer is expected to speak against; nothing for a question
-        whose fact is known or that was asked.
+        The value is the expected share of the scenes' weight that contradicts the answer. It is 0 for a question that
+        was asked or whose fact is known.
 
         Args:
-            dialogues: the caption, then questions and answers in turn.
+            dialogues: [n] for each dialogue the caption, then questions and answers in turn.
         """
         against = np.zeros((len(dialogues), 2, len(self.world)), np.uint64)  # [n, 2, P]
         known = np.zeros((len(dialogues), len(self.questions)), np.bool_)  # [n, K]
@@ -72,7 +72,7 @@ class Beliefs:
         return np.where(known, 0, self._force * told / cost)
 
     def _learn(self, text: str, answer: str, against: Evidence, known: NDArray[np.bool_]) -> None:
-        """Adds what one answer speaks against [2, P], and marks in ``known`` [K] what need not be asked any more."""
+        """Adds the evidence of one answer to ``against`` [2, P], and marks questions without value in ``known`` [K]."""
         number = self.world.understand(text)
         outcome = None if number == UNKNOWN else self._outcome(number, answer)
         if number in self._place:

@@ -1,4 +1,4 @@
-"""What goes over the wire to a server and back: secrets are added to a request last, and answers have limits."""
+"""Wire: the HTTP transport to a server; it adds the secrets to a request last and limits the size of answers."""
 
 from __future__ import annotations
 
@@ -10,24 +10,25 @@ import httpx2
 from lang_envs.policies.address import Address
 
 MOST_BYTES = 16 << 20
-"""of one answer"""
+"""most bytes of one answer"""
 _MOST_OF_AN_ERROR = 64 << 10  # bytes; the rest of an error is not read
 _SENT = ("Host", "Accept", "Content-Type", "Content-Length", "User-Agent")
 _KEPT = (b"retry-after", b"location")
 
 
 class AnswerError(ValueError):
-    """An answer that is not read, for a reason that asking again does not change."""
+    """An answer that is not read, for a reason that would not change if the request were repeated."""
 
 
 class Wire(httpx2.AsyncBaseTransport):
     """Carries requests to one address.
 
-    What is above it (clients, their logs and errors) sees addresses without secrets. A request takes few headers along,
-    none from environment variables. No proxy is used. Of an answer come back the status, few headers and the body.
+    The layers above it (clients, their logs and errors) see addresses without secrets. A request carries few headers,
+    none from environment variables. No proxy is used. Only the status, few headers and the body of an answer are
+    returned.
 
     Raises:
-        AnswerError: where an answer is compressed, or longer than :data:`MOST_BYTES`.
+        AnswerError: an answer is compressed, or longer than :data:`MOST_BYTES`.
     """
 
     def __init__(self, address: Address, verify: ssl.SSLContext) -> None:
@@ -35,7 +36,7 @@ class Wire(httpx2.AsyncBaseTransport):
         self._pool = httpx2.AsyncHTTPTransport(verify=verify, limits=httpx2.Limits(max_connections=None))
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Sends it, and gives back the answer's beginning."""
+        """Sends a request, and returns the answer, whose body is still to be read."""
         headers = {name: request.headers[name] for name in _SENT if name in request.headers}
         headers["Accept-Encoding"] = "identity"
         if self._address.authorization:
@@ -52,12 +53,12 @@ class Wire(httpx2.AsyncBaseTransport):
         return httpx2.Response(answer.status_code, headers=kept, stream=_Limited(answer))
 
     async def aclose(self) -> None:
-        """Ends all connections."""
+        """Closes all connections."""
         await self._pool.aclose()
 
 
 class _Limited(httpx2.AsyncByteStream):
-    """The body of an answer: refused where it is too long, cut where it tells of an error."""
+    """The body of an answer: refused if it is too long; the body of an error is cut."""
 
     def __init__(self, answer: httpx2.Response) -> None:
         self._answer = answer

@@ -1,6 +1,6 @@
-"""Scripted policies for Wordle, from Snell et al. (2023). They know a game by its tokens alone.
+"""Scripted policies for Wordle, from Snell et al. (2023), which read a game from its tokens alone.
 
-All of them guess words of the task's list, and need Wordle's own tokenizer.
+All of them guess words of the task's list and need Wordle's own tokenizer.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CACHED_STATES = 200_000
 
 
 class RandomValid:
-    """Any word of the list, all equally likely, whatever was said before."""
+    """A uniformly random word of the list, whatever was said before."""
 
     def __init__(self, task: Wordle) -> None:
         self.turns = _turns(task.lexicon)
@@ -38,7 +38,7 @@ class RandomValid:
 
 
 class RandomConsistent:
-    """A word that agrees with all feedback, all of them equally likely."""
+    """A uniformly random word among those that agree with all feedback."""
 
     def __init__(self, task: Wordle) -> None:
         self.task, self.turns = task, _turns(task.lexicon)
@@ -50,7 +50,7 @@ class RandomConsistent:
 
 
 class StartWord:
-    """One of 28 curated opening words that agrees with all feedback; where none does, any word that agrees."""
+    """A random one of 28 curated opening words that agree with all feedback; if none agrees, any word that agrees."""
 
     def __init__(self, task: Wordle) -> None:
         self.task, self.turns = task, _turns(task.lexicon)
@@ -66,10 +66,10 @@ class StartWord:
 
 
 class Optimal:
-    """Greedy information gain among the consistent words; the strongest policy here, though not quite the optimum.
+    """Greedy information gain among the consistent words; the strongest policy here, but not quite optimal.
 
-    Of the words S that agree with all feedback it guesses one that minimises sum_k |S_k| log |S_k|, where the S_k are
-    what would be left of S after each possible feedback; ties are drawn.
+    Of the words S that agree with all feedback, it guesses one that minimises sum_k |S_k| log |S_k|. S_k are the words
+    of S that would be left after feedback k. Ties are drawn at random.
 
     Args:
         task: the game.
@@ -81,9 +81,9 @@ class Optimal:
             raise ValueError(f"first_word must be 'start' or 'greedy', got {first_word!r}.")
         self.task, self.turns, self.first_word = task, _turns(task.lexicon), first_word
         self._start = StartWord(task)
-        self._best: dict[bytes, NDArray[np.int64]] = {}  # history -> the places of the words that tie
+        self._best: dict[bytes, NDArray[np.int64]] = {}  # history -> the indices of the words that tie
         sizes = np.arange(1, len(task.words) + 1)
-        self._cost = np.concatenate([[0.0], sizes * np.log(sizes)])  # of a set of each size
+        self._cost = np.concatenate([[0.0], sizes * np.log(sizes)])  # |S| log |S| by |S|
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
         """One word for each history."""
@@ -106,19 +106,20 @@ class Optimal:
             return places
         patterns = self.task.lexicon.patterns(self.task.feedback)
         cost = np.empty(len(places))
-        step = max(1, 4_000_000 // len(places))  # guesses at once, so that a block takes some tens of megabytes
+        step = max(1, 4_000_000 // len(places))  # number of guesses at once; a block takes some tens of megabytes
         for start in range(0, len(places), step):
             block = patterns[np.ix_(places[start : start + step], places)]  # [g, |S|]
             cells = block + NUM_PATTERNS * np.arange(len(block))[:, None]
             counts = np.bincount(cells.ravel(), minlength=NUM_PATTERNS * len(block)).reshape(len(block), -1)
             cost[start : start + step] = self._cost[counts].sum(axis=1)
-        return places[cost <= cost.min() + 1e-9]  # sums of the same terms differ by the order they are added in
+        return places[cost <= cost.min() + 1e-9]  # the order of addition changes sums of the same terms
 
 
 class Repeat:
-    """One of the first ``first_n`` words of the episode's own history (None: of all), opening with :class:`StartWord`.
+    """A random one of the first ``first_n`` words of the episode's history (None: of all); opens as :class:`StartWord`.
 
-    Of the first two it makes the traps of the notional multi-step data set: such a game is always lost.
+    With ``first_n=2`` it plays the traps of the data set in which the opening of the best games usually loses: such a
+    game is always lost.
     """
 
     def __init__(self, task: Wordle, first_n: int | None = None) -> None:
@@ -141,14 +142,14 @@ class Repeat:
 
 
 class RandomMixture(Mixture):
-    """With probability ``p`` a random consistent word, else any word: a player of middling skill."""
+    """With probability ``p`` a random consistent word, otherwise any word: a player of medium skill."""
 
     def __init__(self, task: Wordle, p: float) -> None:
         super().__init__(p, RandomConsistent(task), RandomValid(task))
 
 
 class RandomLegal:
-    """Token by token, any token that keeps the guess valid, all equally likely."""
+    """Draws each token uniformly among the tokens that keep the guess valid."""
 
     def __init__(self, task: Wordle) -> None:
         self.task = task

@@ -1,4 +1,4 @@
-"""What the tokens of Wordle games say: guesses, feedback, and the words that agree with them."""
+"""Reads the tokens of Wordle games: guesses, feedback, and the words that agree with them."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ _TURN = 2 * WORD_LENGTH + 2  # five letters, </a>, five colours, </s>
 _DIGITS = 3 ** np.arange(WORD_LENGTH)  # [5]
 _FIRST_COLOUR = VOCABULARY["<g>"]
 _VALUE = np.array([2, 0, 1])  # of <g>, <b>, <y>
-_BLOCK = 128  # rows whose [n, W] arrays stay in the processor's cache
+_BLOCK = 128  # number of rows whose [n, W] arrays fit in the processor's cache
 
 
 @dataclass(frozen=True)
 class Guesses:
-    """The games of n histories in columns; K is the most turns of any of them.
+    """The games of n histories in columns; K is the largest number of turns of any of them.
 
     Attributes:
-        letters: uint8 [5, K, n].
+        letters: uint8 [5, K, n], the guesses.
         patterns: uint8 [K, n], the feedback.
         answered: bool [K, n], False after the last turn of a game and where a guess was invalid.
-        turns: int64 [n], utterances made, invalid ones included.
+        turns: int64 [n], number of utterances, invalid ones included.
     """
 
     letters: NDArray[np.uint8]
@@ -36,7 +36,7 @@ class Guesses:
     turns: NDArray[np.int64]
 
     def consistent(self, lexicon: WordList, rule: Feedback) -> NDArray[np.bool_]:
-        """Which words of a list agree with all feedback of each game, [n, W]."""
+        """Whether each word of a list agrees with all feedback of each game, [n, W]."""
         mask = np.ones((len(self.turns), len(lexicon)), np.bool_)
         for start in range(0, len(mask), _BLOCK):
             for k in range(len(self.answered)):
@@ -50,7 +50,7 @@ def read(histories: Sequence[NDArray[np.int32]]) -> Guesses:
     """Reads histories in Wordle's own tokens.
 
     Raises:
-        ValueError: where one does not begin like a game of Wordle.
+        ValueError: a history does not begin like a game of Wordle.
     """
     lengths = np.fromiter(map(len, histories), np.int64, len(histories))
     most = Wordle.max_turns
@@ -73,7 +73,7 @@ def read(histories: Sequence[NDArray[np.int32]]) -> Guesses:
 
 
 def _read_regular(tokens: NDArray[np.int32], rows: NDArray[np.int64], games: Guesses) -> NDArray[np.bool_]:
-    """Reads the games without an invalid guess, all of one length; returns which of them these are [m]."""
+    """Reads those of m histories of one length that have no invalid guess; returns whether each was read, [m]."""
     count, rest = divmod(tokens.shape[1] - 1, _TURN)
     if rest or count > Wordle.max_turns:
         return np.zeros(len(rows), np.bool_)

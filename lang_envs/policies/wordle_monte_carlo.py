@@ -1,4 +1,4 @@
-"""A Wordle player that looks ahead by playing games in its head."""
+"""MonteCarlo: a Wordle player that looks ahead by simulated games."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from lang_envs.tokenizers import decode, encode
 
 
 class MonteCarlo:
-    """Plays ``n`` games to the end with another policy and says the first word with the best mean return.
+    """Simulates ``n`` games to their end with another policy, and says the first word with the best mean return.
 
-    The games go on from the history as it stands, each with a hidden word drawn from those that agree with it, which is
-    the exact distribution of the true one. Of words that tie the one played first is said.
+    The simulated games continue the history. The hidden word of each is drawn from the words that agree with the
+    history, which is the exact posterior of the true word. Of words that tie, it says the one that was played first.
 
     Args:
-        n: games for each utterance.
-        policy: who plays them; it should be random in its first word.
+        n: number of simulated games for each utterance.
+        policy: the policy that plays them; its first word should be random.
         task: the game.
     """
 
@@ -40,7 +40,7 @@ class MonteCarlo:
         return [_best(games[i * self.n : (i + 1) * self.n]) for i in range(len(histories))]
 
     def _imagine(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[_Game]:
-        """``n`` games for each history, as it stands there."""
+        """``n`` simulated games that continue each history."""
         known = read(histories)
         games = []
         for row, history in enumerate(histories):
@@ -51,7 +51,7 @@ class MonteCarlo:
                 feedback=tuple(colours(int(known.patterns[k, row])) for k in turns),
             )
             consistent = self.task.consistent(state)[None]  # [1, W]
-            # A seed each, so that a game's chance does not depend on how long the others last.
+            # Each game has its own seed, so that its randomness does not depend on how long the others last.
             for seed in rngs[row].integers(2**63, size=self.n).tolist():
                 rng = np.random.default_rng(seed)
                 fixed = self.task.hidden == "fixed"

@@ -1,23 +1,23 @@
-"""BERTScore (Zhang et al., 2020): how similar two texts are, token by token, in an encoder's contextual embeddings.
+"""BERTScore (Zhang et al., 2020): the similarity of two texts by the contextual embeddings of their tokens.
 
-Each token of the candidate is matched with the most similar token of the reference, and the other way round: with unit
+Each token of the candidate is matched with the most similar token of the reference, and the other way round. With unit
 embeddings x_i of the candidate and y_j of the reference,
 
     precision = mean_i max_j x_i . y_j        recall = mean_j max_i x_i . y_j        F1 = 2 P R / (P + R)
 
-The means run over the tokens of the text itself, the maxima also over the two that open and close it. Rescaling maps
-the score of a random pair of texts, the baseline b, to 0: (score - b) / (1 - b).
+The means run over the tokens of the text itself. The maxima run also over the two tokens that open and close a text.
+Rescaling maps the baseline b, the score of a random pair of texts, to 0: (score - b) / (1 - b).
 
-The numbers are those of the package ``bert_score`` (no idf weights) given one pair at a time. Given many pairs it pads
-them, and then counts a negative maximum as 0; here nothing is padded. A text with a letter, digit or other visible
-ASCII character scores exactly 1 against itself, and is not encoded for it. And departing from it:
+The numbers are those of the package ``bert_score`` (without idf weights) for one pair at a time. For many pairs that
+package pads, and then counts a negative maximum as 0; here nothing is padded. A text with a visible ASCII character
+scores exactly 1 against itself, and is not encoded for it. There are three differences from the package:
 
-- an empty text, or one of white space, scores 0, before and after rescaling: it earns what a random reply earns;
-- F1 is 0 where precision and recall of opposite signs cancel so far that it would leave [-1, 1];
-- models are loaded by what their configuration says they are, never by what their path is called.
+- An empty text, or a text of white space, scores 0, before and after rescaling: it earns what a random reply earns.
+- F1 is 0 if it would leave [-1, 1], because precision and recall have opposite signs and nearly cancel.
+- The class of a model comes from its configuration, never from the name of its path.
 
-For RoBERTa under transformers 5, ``bert_score`` departs from its own published numbers: it no longer puts a blank
-before the text. Neither does this by default; ``Encoder(..., leading_space=True)`` does.
+For RoBERTa under transformers 5, ``bert_score`` does not reproduce its own published numbers, because it no longer puts
+a blank before the text. This module does not put one by default either; ``Encoder(..., leading_space=True)`` does.
 """
 
 from __future__ import annotations
@@ -36,28 +36,30 @@ from lang_envs.rewards.encoder import Encoder, Tokens
 
 Score = Literal["precision", "recall", "f1"]
 _COLUMNS: dict[Score, int] = {"precision": 0, "recall": 1, "f1": 2}
-_CERTAIN = re.compile("[!-~]")  # every tokenizer has a token for these, so that a text with one has content
+_CERTAIN = re.compile("[!-~]")  # every tokenizer has a token for these, so a text with one of them has content
 
 
 class BERTScore:
-    """Similarity of each candidate to its reference, 1 where they are the same.
+    """Similarity of each candidate to its reference; 1 if they are the same.
 
-    Embeddings are kept by the encoder across calls, so references that come again cost nothing, and a candidate that is
-    its reference costs nothing either.
+    The encoder caches embeddings across calls, so a reference that occurs again is not encoded again. A candidate that
+    equals its reference is not encoded at all.
 
     Args:
-        encoder: None for the packaged MiniLM; the path or hub name of another; or an ``Encoder``, to share its memory.
-        layer: whose embeddings are compared, from 1. None for the layer published for the model where there is one
-            (17 for "roberta-large"), else the last, which parts paraphrases from unrelated texts best in MiniLM.
-        rescale: True for the baseline measured for this encoder and layer; three numbers (precision, recall, F1), or a
-            file in ``bert_score``'s layout (LAYER,P,R,F), for another; False for raw scores.
-        score: which of the three.
-        fast: the encoder in bf16. Over 4,000 pairs of agent turns with MiniLM, raw scores are off by at most 0.0032
-            (0.0044 rescaled) and by 0.0004 (0.0006) in the mean; no click changes. It takes a processor with bf16
-            instructions to be faster; on others, ``layer=3`` halves the work, on a scale of its own.
+        encoder: None for the packaged MiniLM; the path or hub name of another encoder; or an ``Encoder``, to share its
+            cache.
+        layer: the layer whose embeddings are compared, from 1. None for the layer published for the model (17 for
+            "roberta-large"), or if none was published, the last. In MiniLM the last layer separates paraphrases from
+            unrelated texts best.
+        rescale: True for the baseline measured for this encoder and layer; False for raw scores. For another baseline,
+            three numbers (precision, recall, F1) or a file in ``bert_score``'s layout (LAYER,P,R,F).
+        score: "precision", "recall" or "f1".
+        fast: whether the encoder runs in bf16. Over 4,000 pairs of agent turns with MiniLM, raw scores are off by at
+            most 0.0032 (0.0044 rescaled) and by 0.0004 (0.0006) on average; no click changes. It is faster only on a
+            processor with bf16 instructions. On others, ``layer=3`` halves the work, with scores on another scale.
 
     Raises:
-        ValueError: where an option does not fit the encoder, or no baseline is known for it.
+        ValueError: an option does not fit the encoder, or no baseline is known for it.
     """
 
     def __init__(
@@ -88,7 +90,7 @@ class BERTScore:
         """The score of each candidate against the reference in the same place, float32 [n].
 
         Raises:
-            ValueError: where there are not as many references as candidates.
+            ValueError: there are not as many references as candidates.
         """
         if len(candidates) != len(references):
             raise ValueError(f"expected a reference for each of {len(candidates)} candidates, got {len(references)}")
@@ -105,13 +107,13 @@ class BERTScore:
         return np.where(says, rescaled, 0).astype(np.float32)
 
     def click(self, threshold: float = 0.6) -> BERTClick:
-        """Whether a candidate is similar enough to be chosen, as a reward of its own."""
+        """A reward of 1 or 0: whether the similarity of a candidate is above ``threshold``."""
         return BERTClick(self, threshold)
 
 
 @dataclass(frozen=True)
 class BERTClick:
-    """1 where the similarity is above a threshold, else 0: would an agent shown this suggestion click on it?"""
+    """1 if the similarity is above a threshold, otherwise 0. It models whether an agent would click on a suggestion."""
 
     similarity: BERTScore
     threshold: float = 0.6
@@ -122,7 +124,7 @@ class BERTClick:
 
 
 def similarity(candidate: Tokens, reference: Tokens) -> tuple[float, float, float]:
-    """Precision, recall and F1 of one pair, not rescaled; 0 where a text has no content."""
+    """Precision, recall and F1 of one pair, not rescaled; all are 0 if a text has no content."""
     if not (candidate.is_content.any() and reference.is_content.any()):
         return 0.0, 0.0, 0.0
     similarities = candidate.vectors @ reference.vectors.T  # [n, m]

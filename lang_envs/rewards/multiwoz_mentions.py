@@ -1,4 +1,4 @@
-"""What a text of MultiWOZ's agent holds: entities of the database by name, and their attributes by value.
+"""Finds in a text of MultiWOZ's agent the names of the database's entities, and attributes such as phone numbers.
 
 A text may be as people write it ("the allenbell, phone 01223 210353") or delexicalised ("[value_name], phone
 [value_phone]").
@@ -34,7 +34,7 @@ _PATTERNS = {
     "reference": re.compile(r"\b(?=\d*[a-z])(?=[a-z]*\d)[a-z0-9]{8}\b"),
     "trainID": re.compile(r"\btr ?\d{4}\b"),
 }
-_CODE = re.compile(r"\b(?=\d*[A-Z])[A-Z0-9]{8}\b")  # a reference without a digit is known by its capitals
+_CODE = re.compile(r"\b(?=\d*[A-Z])[A-Z0-9]{8}\b")  # a reference without digits, recognised by its capitals
 _SPACED_DIGITS = re.compile(r"(?<=\d)[ -](?=\d{3})")
 _TRAIN = re.compile(r"\btr ?(\d{4})\b")
 _GENERIC = (
@@ -46,27 +46,27 @@ _GENERIC = (
     " bed and breakfast",
     " nightclub",
 )
-_SHORTEST_ALIAS = 7  # letters of a name of one word that is left without its kind
-_COMMON = ("place",)  # a name only behind "the", and where the sentence does not go on as of a common word
+_SHORTEST_ALIAS = 7  # letters; a shorter single word that is left without its kind of place is no alias
+_COMMON = ("place",)  # counts as a name only after "the" and before none of the words _GOES_ON
 _GOES_ON = ("to", "you", "is", "was", "has", "in", "for", "that", "with", "where", "which", "s", "and", "of", "will")
 _STREET_WORDS = 3
 
 
 class Mentions(NamedTuple):
-    """What was found in one text."""
+    """The names, placeholders and attributes that were found in one text."""
 
     offers: Mapping[str, tuple[str, ...]]
-    """of each domain, the keys of the entities named, in the order of the text"""
+    """domain -> the keys of the named entities, in the order of the text"""
     placeholders: frozenset[tuple[str, str]]
-    """(domain, slot) in brackets; the domain is empty where the brackets do not say"""
+    """(domain, slot) of each placeholder in brackets; the domain is empty if the brackets do not name one"""
     patterns: frozenset[str]
-    """attributes whose form is in the text, whoever they belong to"""
+    """attributes whose pattern is in the text, whichever entity they belong to"""
     text: str
-    """the text, normalised as names are"""
+    """the text, normalised as names are (``named``)"""
 
 
 class Reader:
-    """Finds the names of a database's entities, with and without "the" and what kind of place they are."""
+    """Finds the names of a database's entities, with or without "the" and the kind of place ("hotel", "restaurant")."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -93,7 +93,7 @@ class Reader:
         self.read = lru_cache(maxsize=2**15)(self._read)
 
     def _read(self, text: str) -> Mentions:
-        """What the text holds."""
+        """The mentions in a text."""
         plain = named(text)
         words = plain.split()
         offers: dict[str, list[str]] = defaultdict(list)
@@ -125,17 +125,17 @@ class Reader:
         )
 
     def says_address(self, mentions: Mentions, domain: str) -> bool:
-        """Whether the text holds the beginning of an address of that domain."""
+        """Whether the text contains the street of an address in that domain."""
         return any(street in mentions.text for street in self._streets.get(domain, ()))
 
 
 def _street(address: str) -> str:
-    """The beginning of an address, by which people tell it: the number and the name of the street."""
+    """The first words of an address, which people use: the number and the name of the street."""
     return " ".join(named(address.partition(",")[0]).split()[:_STREET_WORDS])
 
 
 def _alias(name: str) -> str:
-    """The name without what kind of place it is; empty where that would be a common word, or is the whole name."""
+    """The name without its kind of place; empty if it has none, or if a short single word would be left."""
     short = next((name.removesuffix(kind) for kind in _GENERIC if name.endswith(kind)), name)
     short = short.removeprefix("restaurant ")
     return short if short != name and (" " in short or len(short) >= _SHORTEST_ALIAS) else ""

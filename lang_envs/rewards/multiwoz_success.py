@@ -1,16 +1,18 @@
 """MultiWOZ's measures of a whole dialogue: Inform, Success and, with BLEU, Combined.
 
-Sources: Budzianowski et al. 2018 (arXiv:1810.00278), who defined them; Nekvinda and Dusek 2021 (arXiv:2106.05555), who
-say how they are computed alike everywhere. Both read delexicalised text. Here text as people write it is read too:
+Sources: Budzianowski et al. 2018 (arXiv:1810.00278) defined them; Nekvinda and Dusek 2021 (arXiv:2106.05555)
+standardised their computation. Both read delexicalised text. This module also reads text as people write it:
 
-* A delexicalised turn that holds a name or a train's number offers what the database answers to what was understood by
-  then; all of that must satisfy the goal. A turn in words offers the entities it names: one of them must.
-* Delexicalised, an attribute is given where its placeholder stands in a turn about its domain. In words it is given
-  where its form does (phone, postcode, reference, number of a train), or, of an address, the street and its number.
-* Where people were told a name to ask for, and of taxis, the police and hospitals, nothing need be offered; nor a train
-  of a goal that does not ask for its number. A reference counts where something was booked by then.
+* Offers. A delexicalised turn with the placeholder of a name or a train's number offers all entities that the database
+  returns for the dialogue state at that turn; all of them must satisfy the goal. A turn in words offers the entities
+  that it names; one of them must satisfy the goal.
+* Attributes. In delexicalised text, an attribute is given if its placeholder is in a turn about its domain. In words, a
+  phone, a postcode, a reference or the number of a train is given if a text of that form is in such a turn. An address
+  is given by the number and the name of its street.
+* Nothing needs to be offered if the goal states a name, for taxis, the police and hospitals, and for a train whose
+  number the goal does not request. A reference counts only if something was booked by that turn.
 
-What counts for Success is phone, address, postcode, number of the train and, where the goal books, the reference.
+Success counts phone, address, postcode, the number of the train and, if the goal books, the reference.
 """
 
 from __future__ import annotations
@@ -29,26 +31,26 @@ from lang_envs.rewards.multiwoz_mentions import Mentions, Reader
 from lang_envs.rewards.overlap import sacrebleu_metrics
 
 REQUESTABLE = ("phone", "address", "postcode", "trainID")
-"""the requests of a goal that count, beside the reference of what is booked"""
+"""the requests of a goal that count for Success, besides the reference of a booking"""
 
 
 class Judgement(NamedTuple):
-    """Of one dialogue."""
+    """Inform and Success of one dialogue."""
 
     inform: bool
     success: bool
 
 
 class Offer(NamedTuple):
-    """What a turn put on the table in one domain."""
+    """The entities that a turn offers in one domain."""
 
     keys: tuple[str, ...]
     in_words: bool
-    """whether the turn named it; else it stands for all of them"""
+    """whether the turn named the entities; otherwise a placeholder stands for all of them"""
 
 
 class Evaluator:
-    """Judges dialogues by a database."""
+    """Computes Inform and Success of dialogues with a database."""
 
     def __init__(self, database: Database) -> None:
         self.database, self.reader = database, Reader(database)
@@ -57,8 +59,8 @@ class Evaluator:
         """Whether the agent's turns fulfil the goal.
 
         Args:
-            annotated: the dialogue whose agent is replaced, and what was understood in it turn by turn.
-            said: what the agent says, for each of its turns.
+            annotated: the dialogue whose agent is replaced, with the dialogue state of each turn.
+            said: the agent's text for each of its turns.
 
         Raises:
             ValueError: there are not as many texts as the agent has turns.
@@ -81,7 +83,7 @@ class Evaluator:
         return Judgement(inform, inform and all(requested(need) <= given[need.domain] for need in annotated.goal.needs))
 
     def informs(self, goal: Goal, offers: Mapping[str, Offer]) -> bool:
-        """Whether what was offered last in each domain satisfies the goal's constraints."""
+        """Whether the last offer in each domain satisfies the goal's constraints."""
         return all(self._informed(need, offers.get(need.domain)) for need in goal.needs)
 
     def _informed(self, need: Need, offer: Offer | None) -> bool:
@@ -112,17 +114,19 @@ class Evaluator:
 
 
 def requested(need: Need) -> set[str]:
-    """What must be given in one domain for Success."""
+    """The attributes that must be given in one domain for Success."""
     return {slot for slot in need.requests if slot in REQUESTABLE} | ({"reference"} if need.book else set())
 
 
 def bleu_counts(said: Sequence[str], references: Sequence[str]) -> NDArray[np.int64]:
-    """What BLEU is computed from, int64 [10]: n-grams of 1 to 4 words that match, and all; words said and expected.
+    """The counts from which BLEU is computed, int64 [10].
 
-    sacrebleu's, with its tokenizer "13a" and in small letters. Those of several dialogues are added up.
+    They are the matching n-grams of 1 to 4 words, all n-grams of 1 to 4 words, the words said, and the words of the
+    references. They are sacrebleu's, with its tokenizer "13a" and in lower case. The counts of several dialogues can be
+    added.
 
     Raises:
-        ValueError: there are not as many references, or none.
+        ValueError: there are no texts, or not as many references as texts.
     """
     if not said or len(said) != len(references):
         raise ValueError(f"BLEU needs a reference for each turn, got {len(references)} for {len(said)}")
@@ -132,7 +136,7 @@ def bleu_counts(said: Sequence[str], references: Sequence[str]) -> NDArray[np.in
 
 
 def bleu_of(counts: NDArray[np.int64]) -> float:
-    """Corpus BLEU, from 0 to 100, of counts [10] as :func:`bleu_counts` has them."""
+    """Corpus BLEU, from 0 to 100, from the counts [10] of :func:`bleu_counts`."""
     correct, total = counts[:4].tolist(), counts[4:8].tolist()
     return float(sacrebleu_metrics().BLEU.compute_bleu(correct, total, int(counts[8]), int(counts[9])).score)
 
@@ -153,7 +157,7 @@ _DELEXICALISED = {
 
 
 def delexicalised(annotated: Annotated) -> list[str]:
-    """What the human agent said, with placeholders where people marked a name or an attribute that counts."""
+    """The texts of the human agent, with a placeholder for each annotated name or attribute that counts."""
     texts = []
     for turn in annotated.agent_turns:
         words = turn.text.split()

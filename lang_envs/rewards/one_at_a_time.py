@@ -1,4 +1,4 @@
-"""A lock that can be sent to another process, with what it guards."""
+"""A lock that can be pickled together with the object that it guards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class OneAtATime:
-    """Lets one thread in at a time; a copy in another process begins unlocked."""
+    """A lock for threads; a copy in another process is unlocked at first."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

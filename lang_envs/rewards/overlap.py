@@ -1,6 +1,6 @@
-"""Similarity by shared words and letters: BLEU and chrF of sacrebleu, METEOR of nltk. No model, no data to download.
+"""Similarity by shared words and letters: BLEU and chrF of sacrebleu, METEOR of nltk. No model or data is downloaded.
 
-All are from 0 to 1, of one sentence each, and 0 where either text is empty or white space.
+Each scores one sentence, from 0 to 1. The score is 0 if either text is empty or white space.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 class BLEU:
     """Sentence BLEU (Papineni et al., 2002): precision of n-grams of up to four words, and a penalty for brevity.
 
-    sacrebleu's sentence score, divided by 100: its tokenizer "13a"; case counts; orders longer than the candidate are
-    left out (``effective_order``); and an order without a match counts as 1 / (2^k n), k rising by one with each such
-    order among n n-grams ("exp" smoothing, method 3 of Chen and Cherry, 2014). Without smoothing most short replies
-    would score 0. A candidate that shares no word scores 0.
+    It is sacrebleu's sentence score, divided by 100. The tokenizer is "13a" and case counts. Orders longer than the
+    candidate are left out (``effective_order``). The k-th order without a match has the precision 1 / (2^k n) for n
+    n-grams ("exp" smoothing, method 3 of Chen and Cherry, 2014). Without smoothing most short replies would score 0. A
+    candidate that shares no word scores 0.
     """
 
     def __init__(self) -> None:
@@ -31,9 +31,9 @@ class BLEU:
 
 
 class ChrF:
-    """Sentence chrF2 (Popovic, 2015): F-score of character n-grams of one to six, recall counting twice as much.
+    """Sentence chrF2 (Popovic, 2015): F-score of n-grams of one to six characters; recall counts twice as much.
 
-    sacrebleu's sentence score with its defaults, divided by 100: white space is left out, case counts.
+    It is sacrebleu's sentence score with its defaults, divided by 100: white space is left out, and case counts.
     """
 
     def __init__(self) -> None:
@@ -48,9 +48,9 @@ class ChrF:
 class METEOR:
     """METEOR (Lavie and Agarwal, 2007): words matched exactly, then by stem, and a penalty for scattered matches.
 
-    nltk's ``single_meteor_score`` with its defaults, but without synonyms: those are WordNet's, which would have to be
-    downloaded, so the numbers are a little below the full METEOR's. Words are runs of letters and digits, or of
-    punctuation; case does not count. Identical texts of n words score 1 - 0.5 / n^3, a single word thus 0.5.
+    It is nltk's ``single_meteor_score`` with its defaults, but without synonyms. Synonyms would need a download of
+    WordNet, so the numbers are a little below those of the full METEOR. Words are runs of letters and digits, or of
+    punctuation; case does not count. Identical texts of n words score 1 - 0.5 / n^3, so a single word scores 0.5.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ def sacrebleu_metrics() -> Any:
     """The module ``sacrebleu.metrics``.
 
     Raises:
-        ImportError: it is not installed, saying what to do.
+        ImportError: sacrebleu is not installed; the message says how to install it.
     """
     try:
         from sacrebleu import metrics

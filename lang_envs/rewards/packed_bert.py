@@ -1,8 +1,8 @@
-"""BERT's forward pass over texts that stand behind each other in one long row, without padding.
+"""PackedBert: BERT's forward pass over texts that are concatenated in one long row, without padding.
 
-Each text has positions of its own, and attention is computed inside each, for all texts of one length at once. So the
-matrix products, most of the time, see real tokens only. Their results go to memory that is kept between layers and
-calls: on a processor, fresh pages for each make a linear layer about a sixth slower.
+Each text has its own positions. Attention is computed inside each text, for all texts of one length at once. So the
+matrix products, which take most of the time, contain only real tokens. Their results go to memory that is kept between
+layers and calls, because on a CPU fresh memory makes a linear layer about a sixth slower.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     import torch
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
-"""Those built of the same parts under the same names."""
+"""the model types that have the same parts under the same names as BERT"""
 
 
 def can_pack(config: Any) -> bool:
-    """Whether a model is a BERT as this file computes it."""
+    """Whether this module can compute a model with this configuration."""
     return config.model_type in MODEL_TYPES and config.hidden_act == "gelu" and not config.is_decoder
 
 
 class Workspace(NamedTuple):
-    """Where intermediate results of up to T tokens go."""
+    """Memory for the intermediate results of up to T tokens."""
 
     query: torch.Tensor  # [T, D]
     key: torch.Tensor  # [T, D]
@@ -32,15 +32,15 @@ class Workspace(NamedTuple):
     wide: torch.Tensor  # [T, 4 D]
 
     def first(self, tokens: int) -> Workspace:
-        """Its rows for fewer tokens."""
+        """The first rows, for fewer tokens."""
         return Workspace(*(buffer[:tokens] for buffer in self))
 
 
 class PackedBert:
-    """The last layer's output of a model of one of ``MODEL_TYPES``, on the processor.
+    """Computes the last layer's output of a model of one of ``MODEL_TYPES``, on the CPU.
 
     Args:
-        model: of transformers; its weights are used where they are.
+        model: a model of transformers; its weights are not copied.
         first_position: number of a text's first position.
     """
 
@@ -51,7 +51,7 @@ class PackedBert:
         self._workspace = self._room(0)
 
     def __call__(self, ids: list[list[int]]) -> torch.Tensor:
-        """The output at every token [T, D] of texts sorted by length, one text after the other."""
+        """The output [T, D] at every token of texts sorted by length, one text after the other."""
         import torch
 
         lengths = [len(row) for row in ids]
@@ -83,7 +83,7 @@ class PackedBert:
         return layer.output.LayerNorm(_linear(room.wide, layer.output.dense, room.query).add_(hidden))
 
     def _attend(self, groups: list[tuple[int, int]], room: Workspace) -> None:
-        """Attention of each text's tokens to each other, from query, key and value to ``mixed``."""
+        """Computes attention inside each text, from ``query``, ``key`` and ``value`` to ``mixed``."""
         from torch.nn.functional import scaled_dot_product_attention
 
         start = 0

@@ -14,18 +14,18 @@ from lang_envs.rewards.one_at_a_time import OneAtATime
 
 
 class SequenceRegression:
-    """The number that a sequence-classification model of one output gives to a reference and a candidate.
+    """Scores a candidate against a reference by a sequence-classification model with one output.
 
-    The two are read as one text, the reference first as in BLEURT (Sellam et al., 2020). The number is the model's own,
-    of an empty candidate too, and on its own scale.
+    The model reads the two as a pair, the reference first, as in BLEURT (Sellam et al., 2020). The score is the model's
+    output on its own scale, also for an empty candidate.
 
     Args:
-        path: folder of a saved model, or its name on the hub; safetensors, and no code of its own.
-        batch_tokens: of one forward pass at most, padding included.
-        device: where the model runs, in torch's words.
+        path: folder of a saved model, or its name on the hub; weights in safetensors, and no code of the model is run.
+        batch_tokens: most tokens of one forward pass, padding included.
+        device: the torch device on which the model runs.
 
     Raises:
-        ValueError: where there is no such model, or it has more outputs than one.
+        ValueError: there is no such model, or it has several outputs.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, batch_tokens: int = 2048, device: str = "cpu") -> None:
@@ -43,10 +43,10 @@ class SequenceRegression:
         self._lock = OneAtATime()
 
     def __call__(self, candidates: Sequence[str], references: Sequence[str]) -> NDArray[np.float32]:
-        """The model's number for each pair, float32 [n].
+        """The model's output for each pair, float32 [n].
 
         Raises:
-            ValueError: where there are not as many references as candidates.
+            ValueError: there are not as many references as candidates.
         """
         import torch
 

@@ -1,7 +1,7 @@
-"""What a reply is worth in its conversation: a function that somebody names, or a trained model.
+"""Rewards of replies in their conversations: a function given by its name, or a trained model.
 
-A reward of replies is a callable ``(prompts, replies) -> array [n]``. A prompt is all that was said before, as messages
-``{"role": ..., "content": ...}``.
+A reward of replies is a callable ``(prompts, replies) -> array [n]``. A prompt is the conversation before the reply, as
+messages ``{"role": ..., "content": ...}``.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from lang_envs.rewards.text_classifier import HEADS, load_classifier
 
 Messages = list[dict[str, str]]
 ReplyReward = Callable[[Sequence[Messages], Sequence[str]], ArrayLike]
-"""(what was said before, the replies) -> [n]"""
+"""(prompts, replies) -> [n]"""
 
 
 def reply_reward(source: str) -> ReplyReward:
-    """The reward at ``module:function``, or of the model at a path.
+    """The reward at ``module:function``, or the reward of the model at a path.
 
-    A model of one output reads the prompt, its texts separated by blank lines, and the reply as a pair of texts. Any
-    other classifier reads the reply alone and gives the probability of its second label; so do the packaged ones, by
-    their names.
+    A model with one output reads a pair of texts: the prompt, whose messages are separated by blank lines, and the
+    reply. Any other classifier reads only the reply and gives the probability of its second label. The packaged
+    classifiers also read only the reply; they are given by their names.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such function or model.
     """
     found = NAMED_CODE.fullmatch(source)
     return _model(source) if found is None else _function(*found.groups())

@@ -1,4 +1,4 @@
-"""How near a text comes to a reference: the measures by name, and trained ones by their path."""
+"""Similarities of a text to a reference, by name, or trained ones by their path."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ Similarity = Callable[[Sequence[str], Sequence[str]], ArrayLike]
 """(candidates, references) -> [n]"""
 
 NAMES = ("bertscore", "bertclick", "bleu", "chrf", "meteor")
-"""of the measures that need nothing but this package"""
+"""the names of the similarities that come with this package"""
 
 
 @lru_cache(maxsize=8)  # a model is loaded once for all environments
 def similarity_of(name: str) -> Similarity:
-    """A similarity by name, or the regression model at a path.
+    """The similarity of that name, or the regression model at that path.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is no such similarity or model.
     """
     if name == "bertscore":
         return _bertscore()
@@ -43,5 +43,5 @@ def similarity_of(name: str) -> Similarity:
 
 @lru_cache(maxsize=1)
 def _bertscore() -> BERTScore:
-    """One for both rewards, which then remember the references together."""
+    """One BERTScore for both rewards, so that they share the cache of embeddings."""
     return BERTScore()

@@ -1,4 +1,4 @@
-"""What was computed for recent texts, within a bound on memory."""
+"""TextCache: values computed for recent texts, within a bound on memory."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class TextCache(Generic[T]):
-    """Values by text; those not asked for the longest are dropped first. A copy in another process begins empty.
+    """Values by text; the least recently used are dropped first. A copy in another process begins empty.
 
     Args:
-        max_bytes: of the values together; 0 keeps none.
-        nbytes: the size of a value.
+        max_bytes: most bytes of all values together; 0 keeps none.
+        nbytes: returns the bytes of a value.
     """
 
     def __init__(self, max_bytes: int, nbytes: Callable[[T], int]) -> None:

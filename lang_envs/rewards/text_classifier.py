@@ -19,11 +19,11 @@ from lang_envs.rewards.one_at_a_time import OneAtATime
 from lang_envs.rewards.text_cache import TextCache
 
 Classifier = Callable[[Sequence[str]], NDArray[np.float32]]
-"""n texts to the probability [n] that the classifier's statement is true of them."""
+"""n texts -> [n] the probability that the classifier's statement is true of each text."""
 
 WEIGHTS = Path(__file__).with_name("weights")
 HEADS = tuple(sorted(path.stem for path in WEIGHTS.glob("*.safetensors")))
-"""The packaged heads; ``weights/README.md`` says what each was trained on and how well it does."""
+"""The packaged heads; ``weights/README.md`` says what each was trained on and how accurate it is."""
 
 
 class HeadClassifier:
@@ -33,10 +33,11 @@ class HeadClassifier:
 
     Args:
         weights: a safetensors file with ``w1`` [D, H], ``b1`` [H], ``w2`` [H], ``b2`` [1].
-        encoder: makes the embeddings, as it did in training; the packaged MiniLM by default, one for all heads.
+        encoder: makes the embeddings; it must be the encoder of training. None: the packaged MiniLM, shared by all
+            heads.
 
     Raises:
-        ValueError: where the file is no such head.
+        ValueError: the file is not such a head.
     """
 
     def __init__(self, weights: str | os.PathLike[str], encoder: Encoder | None = None) -> None:
@@ -64,13 +65,13 @@ class HubClassifier:
 
     Args:
         path: the model.
-        label: the label whose probability counts, by its name in the model's configuration. None where the model has
-            one output, or two of which the second is meant (``LABEL_1``, "toxic").
-        batch_size: texts of one forward pass.
+        label: the label whose probability is returned, by its name in the model's configuration. None for the only
+            output, or for the second of two (``LABEL_1``, "toxic").
+        batch_size: number of texts in one forward pass.
 
     Raises:
-        ValueError: where there is no such model, or it was not trained to classify; for an unknown label, or where none
-            is given and there are several to choose from.
+        ValueError: there is no such model, it was not trained to classify, the label is unknown, or no label is given
+            and there are more than two.
     """
 
     def __init__(self, path: str | os.PathLike[str], label: str | None = None, batch_size: int = 32) -> None:
@@ -105,11 +106,11 @@ class HubClassifier:
 
 
 def load_classifier(classifier: str | os.PathLike[str] | Classifier, label: str | None = None) -> Classifier:
-    """A classifier by the name of a packaged head, by the path or hub name of a model, or as it is.
+    """A classifier by the name of a packaged head or the path or hub name of a model; a callable is returned as it is.
 
     Args:
         classifier: one of ``HEADS``, a ``.safetensors`` file of a head, a model, or any callable.
-        label: of a model: see :class:`HubClassifier`.
+        label: the label of a model; see :class:`HubClassifier`.
     """
     if callable(classifier):
         return classifier
@@ -121,10 +122,12 @@ def load_classifier(classifier: str | os.PathLike[str] | Classifier, label: str 
 
 
 def probabilities(classifier: Classifier, texts: Sequence[str]) -> NDArray[np.float64]:
-    """What a classifier says of each text [n], to three decimals: a model's last bits depend on what it read besides.
+    """A classifier's probability for each text [n], rounded to three decimals.
+
+    They are rounded because a model's last bits depend on the other texts in the batch.
 
     Raises:
-        ValueError: where it does not give a probability for each.
+        ValueError: the classifier does not give a probability for each text.
     """
     found = np.asarray(classifier(texts), np.float64).round(3)
     if found.shape != (len(texts),) or not ((found >= 0) & (found <= 1)).all():
@@ -134,7 +137,7 @@ def probabilities(classifier: Classifier, texts: Sequence[str]) -> NDArray[np.fl
 
 @lru_cache(maxsize=1)
 def minilm() -> Encoder:
-    """The packaged encoder, shared by all heads: an embedding made for one serves the others."""
+    """The packaged encoder, shared by all heads, so that they share the cache of embeddings."""
     return Encoder()
 
 

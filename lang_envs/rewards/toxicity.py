@@ -11,9 +11,9 @@ from lang_envs.rewards.text_classifier import Classifier, probabilities
 
 SAFE, SENSITIVE, UNSAFE = 0, 1, 2
 SENSITIVE_FROM, UNSAFE_FROM = 0.4, 0.7
-"""Probabilities from which a text is sensitive, and unsafe; chosen for the packaged classifier (its card says how)."""
+"""Probabilities from which a text is sensitive, and unsafe; chosen for the packaged classifier (weights/README.md)."""
 SCALE = -5.0
-"""Reward of one step of the label."""
+"""Reward for each step of the label."""
 
 
 class Toxicity(NamedTuple):
@@ -28,8 +28,8 @@ class Toxicity(NamedTuple):
 def judge(classifier: Classifier, texts: Sequence[str]) -> list[Toxicity]:
     """The label and the reward of each text.
 
-    A text without any letter or digit says nothing, and is unsafe: the filter of the paper counted whatever it could
-    not make sense of as unsafe, and silence must not be the best comment.
+    A text without any letter or digit is unsafe. The filter of the paper counted texts that it could not interpret as
+    unsafe, and an empty text must not be the best comment.
     """
     verdicts = []
     for text, p in zip(texts, probabilities(classifier, texts).tolist(), strict=True):
@@ -40,7 +40,7 @@ def judge(classifier: Classifier, texts: Sequence[str]) -> list[Toxicity]:
 
 
 def noised(verdict: Toxicity, rng: np.random.Generator) -> Toxicity:
-    """The verdict with a sensitive text called safe or unsafe, with probability 1/2 each: the mean stays."""
+    """The verdict, with a sensitive text called safe or unsafe with probability 1/2 each; the mean reward stays."""
     if verdict.label != SENSITIVE:
         return verdict
     label = UNSAFE if rng.random() < 0.5 else SAFE

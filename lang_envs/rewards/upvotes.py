@@ -1,6 +1,6 @@
-"""Whether readers would vote a comment up, as a reward: 10 or 0 (Snell et al. 2023, Section 5).
+"""A reward for comments that readers would vote up: 10 or 0 (Snell et al. 2023, Section 5).
 
-The paper's text says the model's reward is +1 or -1; the numbers it reports are those of 10 and 0.
+The paper's text says that the model's reward is +1 or -1, but its reported numbers are those of 10 and 0.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Upvotes(NamedTuple):
     """The verdict on one text."""
 
     probability: float
-    """that its score is positive"""
+    """probability that the text's score is positive"""
     upvoted: bool
     reward: float
 
@@ -32,5 +32,5 @@ def judge(classifier: Classifier, texts: Sequence[str]) -> list[Upvotes]:
 
 
 def logged(score: int) -> float:
-    """The data set's own reward of a comment: +1 for a positive score, else -1. Only logged comments have one."""
+    """The reward of a logged comment from its real votes: +1 for a positive score, otherwise -1."""
     return 1.0 if score > 0 else -1.0

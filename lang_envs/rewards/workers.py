@@ -1,4 +1,4 @@
-"""A reward model in processes of its own, beside the one that plays."""
+"""InWorkers: computes a reward model in several processes."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from lang_envs.plugins import named
 from lang_envs.worker_processes import pool, start_worker, without_interrupts
 
 Reward = Callable[..., ArrayLike]
-"""(texts, ...) -> [n], one number for each text, whatever else is in the call"""
-_FEW = 4  # texts for each worker; fewer are scored at once
+"""(texts, ...) -> [n], one number for each text, which must not depend on the other texts of the call"""
+_FEW = 4  # texts for each worker; fewer are scored in this process
 
 
 class InWorkers:
-    """The same numbers from several copies of a reward model, each in a process with one thread.
+    """Computes a reward with several copies of its model, each in a process with one thread; the numbers are the same.
 
-    A call's texts are shared out, so that each copy gets as many long ones. The processes start with the first call and
-    end with this process, or by ``close``.
+    The texts of a call are distributed so that each copy gets equally many long texts. The processes start with the
+    first call. They end with this process or by ``close``.
 
     Example:
         >>> env = gym.make_vec("Dialogue-BERTScore-v0", 64, reward=InWorkers(BERTScore(), 4))
 
     Args:
-        reward: takes one list of texts, or several of the same length, such as ``BERTScore()``, a classifier, or a
-            function of a module; it is sent to the workers, so that it must be of a kind that can be pickled.
-        number: of workers, at least 1.
+        reward: takes one list of texts, or several lists of the same length, such as ``BERTScore()``, a classifier, or
+            a function of a module. It is sent to the workers, so it must be picklable.
+        number: number of workers, at least 1.
     """
 
     def __init__(self, reward: Reward, number: int) -> None:
@@ -43,7 +43,7 @@ class InWorkers:
         """One number for each text, [n].
 
         Raises:
-            ValueError: where a worker is killed.
+            ValueError: a worker is killed.
         """
         count = len(texts[0])
         if count < _FEW * self.number:
@@ -52,7 +52,7 @@ class InWorkers:
         shares = [order[first :: self.number] for first in range(self.number)]
         found = np.empty(count)
         try:
-            with without_interrupts():  # which the processes that are started here inherit
+            with without_interrupts():  # the processes that are started here inherit it
                 scored = [
                     self._workers().submit(_score, [[column[row] for row in rows] for column in texts])
                     for rows in shares

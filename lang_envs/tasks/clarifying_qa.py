@@ -33,13 +33,13 @@ _GO_ON, _NOTED, _I_SEE = "Go on.", "Noted.", "I see."
 
 
 class User(Protocol):
-    """Who asked the question, and answers the agent's own ones: a served model, say."""
+    """The user who asked the question and answers the agent's questions, for example a served model."""
 
     def answer(self, conversations: Sequence[Conversation]) -> list[str]:
-        """What the user says next in each conversation.
+        """The user's next message in each conversation.
 
-        It is written from the user's point of view: the system message says who they are, what they know and what they
-        must not tell; the "user" is the assistant they talk with, and the "assistant" they themselves.
+        A conversation is written from the user's point of view: its "assistant" is the user, and its "user" is the
+        agent. The system message says who the user is, what they know and what they must not tell.
         """
         ...
 
@@ -50,13 +50,13 @@ class QAState(NamedTuple):
     context: int
     """the question's number"""
     turn: int = 0
-    """utterances made"""
+    """number of utterances of the agent"""
     asked: int = 0
-    """clarifying questions among them"""
+    """number of clarifying questions among them"""
     thought: bool = True
-    """whether every one of them held a thought"""
+    """whether every utterance held a thought"""
     said: Conversation = ()
-    """after the opening, without the agent's thoughts"""
+    """the messages after the opening, without the agent's thoughts"""
     over: bool = False
 
 
@@ -166,7 +166,7 @@ class ClarifyingQA(Task[QAState]):
         self._rules = _rules(horizon, thinking)
 
     def begin(self, rng: np.random.Generator) -> tuple[QAState, Conversation]:
-        """Any question."""
+        """Draws a question."""
         return self.begin_at(int(rng.random() * len(self.cases)), rng)
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[QAState, Conversation]:
@@ -177,7 +177,7 @@ class ClarifyingQA(Task[QAState]):
         """Answers one turn.
 
         Raises:
-            ValueError: where the conversation is over.
+            ValueError: the conversation is over.
         """
         return self.reply_batch([state], [utterance], [rng])[0]
 
@@ -193,7 +193,7 @@ class ClarifyingQA(Task[QAState]):
         ]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The packaged one for any text."""
+        """The packaged tokenizer for any text."""
         return text_tokenizer()
 
     @cached_property
@@ -207,7 +207,7 @@ class ClarifyingQA(Task[QAState]):
         return state.turn + 1 == self.max_turns or (said.letter is not None and not self.fixed_horizon)
 
     def _answers(self, states: Sequence[QAState], turns: Sequence[Said], going_on: Sequence[int]) -> list[str]:
-        """What the user says in each of the conversations that go on."""
+        """The user's message in each of the conversations that are not over."""
         if self.user is not None:
             briefed = [self._briefed(states[i], turns[i]) for i in going_on]
             answers = self.user.answer(briefed) if briefed else []
@@ -250,7 +250,7 @@ class ClarifyingQA(Task[QAState]):
         return Reply(after, () if answer is None else (user(answer),), reward, over, info)
 
     def _briefed(self, state: QAState, said: Said) -> Conversation:
-        """The conversation from the user's point of view, for whoever plays them."""
+        """The conversation from the user's point of view, for the object that plays the user."""
         return system(_brief(self.cases[state.context].question)), *mirrored((*state.said, assistant(said.spoken)))
 
 
@@ -268,7 +268,7 @@ def _written(question: Question) -> str:
 
 
 def _brief(question: Question) -> str:
-    """What whoever plays the user is told."""
+    """The system message for the object that plays the user."""
     know = f"\nWhat you know: {question.hint}" if question.hint else ""
     return (
         f"You have asked an assistant this question:\n{_written(question)}{know}\n"

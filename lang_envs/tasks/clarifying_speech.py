@@ -1,4 +1,4 @@
-"""Reading what an agent says in a turn of :class:`~lang_envs.tasks.clarifying_qa.ClarifyingQA`."""
+"""Reads a turn of the agent in :class:`~lang_envs.tasks.clarifying_qa.ClarifyingQA`."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Said(NamedTuple):
     """One turn of the agent."""
 
     spoken: str
-    """without the thoughts"""
+    """the text without the thoughts"""
     thought: bool
-    """whether it thought anything, between the tags"""
+    """whether there is a thought between the tags"""
     letter: str | None
-    """the answer it states, the last one where there are several; None where it states none"""
+    """the last answer that it states; None if it states none"""
     formed: bool
-    """whether it states one answer, as "answer is X", outside tags that are closed and well placed"""
+    """whether it states one answer, as "answer is X", outside the tags, which must be closed and well placed"""
     asks: bool
     """whether it is a question: it has a question mark and states no answer"""
 
 
 @lru_cache(maxsize=2**16)
 def read(utterance: str) -> Said:
-    """Takes an utterance apart.
+    """Reads an utterance.
 
-    An answer is "the answer is B", "Answer: (B)", "the right choice is B" and the like, or the letter alone. The
-    letter is a capital: "the answer is a" may go on to anything.
+    An answer is "the answer is B", "Answer: (B)", "the right choice is B" and the like, or the letter alone. The letter
+    must be a capital, because "the answer is a" may be the beginning of "the answer is a jacket".
     """
     thoughts: list[tuple[str, str]] = _THOUGHTS.findall(utterance) if THINK in utterance else []
     spoken = (_THOUGHTS.sub(" ", utterance) if thoughts else utterance).strip()

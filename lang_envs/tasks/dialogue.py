@@ -1,4 +1,4 @@
-"""Dialogue: one reply in a logged conversation, paid by how near it comes to what the human agent said."""
+"""Dialogue: one reply in a logged conversation, rewarded by its similarity to the human agent's reply."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ class Dialogue(Task[int]):
         return self.begin_at(int(rng.integers(len(self.examples))), rng)
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[int, Conversation]:
-        """What was said before the reply of example ``context``; the state is its number."""
+        """The conversation before the reply of example ``context``; the state is the example's number."""
         return context, self.examples[context].context
 
     def reply(self, state: int, utterance: str, rng: np.random.Generator) -> Reply[int]:
@@ -171,7 +171,7 @@ class Dialogue(Task[int]):
         """Compares all replies in one call.
 
         Raises:
-            ValueError: where the reward does not give one finite number for each.
+            ValueError: the reward does not give one finite number for each reply.
         """
         references = [self.examples[state].response for state in states]
         similarity = checked(self.similarity(utterances, references), len(states)).round(_DECIMALS)  # [n]
@@ -182,11 +182,11 @@ class Dialogue(Task[int]):
         ]
 
     def logged_replies(self, context: int) -> tuple[str]:
-        """What the human agent said."""
+        """The human agent's reply."""
         return (self.examples[context].response,)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The packaged one for any text; ``<|end|>`` ends the reply."""
+        """The packaged tokenizer for any text; ``<|end|>`` ends the reply."""
         if self._tokenizer is None:
             self._tokenizer = text_tokenizer()
         return self._tokenizer

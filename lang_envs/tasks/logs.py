@@ -1,4 +1,4 @@
-"""Logs: one reply in a conversation that was imported, from wherever the log's agents spoke."""
+"""Logs: one reply in a conversation of an imported log."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "held-out", "all")
 LIKENESS = "likeness"
-_MOST_CONTEXT, _MOST_RESPONSE = 768, 256  # tokens, where the data set does not say
+_MOST_CONTEXT, _MOST_RESPONSE = 768, 256  # tokens, if the data set states no limits
 _DECIMALS = 3  # a model's last bits depend on what else is in the batch
 
 
@@ -134,25 +134,25 @@ class Logs(Task[int]):
         return self.begin_at(int(rng.integers(len(self._contexts))), rng)
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[int, Conversation]:
-        """What was said before the replies of ``context``; the state is its number."""
+        """The conversation before the replies of ``context``; the state is the number of the context."""
         return context, self.conversation(context)
 
     def conversation(self, context: int) -> Conversation:
-        """What was said before the replies of ``context``."""
+        """The conversation before the replies of ``context``."""
         row, place = self._contexts.places(context)[0]
         return self.conversations.messages(row, place)
 
     def reply(self, state: int, utterance: str, rng: np.random.Generator) -> Reply[int]:
-        """Pays the reply."""
+        """Computes the reward of the reply."""
         return self.reply_batch([state], [utterance], [rng])[0]
 
     def reply_batch(
         self, states: Sequence[int], utterances: Sequence[str], rngs: Sequence[np.random.Generator]
     ) -> list[Reply[int]]:
-        """Pays all replies in one call.
+        """Computes the rewards of all replies in one call.
 
         Raises:
-            ValueError: where the reward does not give one finite number for each.
+            ValueError: the reward does not give one finite number for each reply.
         """
         rewards = self._rewards(states, utterances).round(_DECIMALS)  # [n]
         return [
@@ -161,25 +161,25 @@ class Logs(Task[int]):
         ]
 
     def logged_replies(self, context: int) -> tuple[str, ...]:
-        """What the log's agents said there, in the order of the log."""
+        """The logged replies to a context, in the order of the log."""
         places = self._contexts.places(context)
         return tuple(self.conversations.messages(row, place + 1)[place].content for row, place in places)
 
     def best_replies(self, context: int) -> tuple[str, ...]:
-        """Those of the logged replies that the log rates highest; all where it rates none of them."""
+        """The logged replies with the highest rating; all of them if the log rates none."""
         rated = [self.conversations.reward(row, place) for row, place in self._contexts.places(context)]
         best = max((reward for reward in rated if reward is not None), default=None)
         return tuple(text for text, reward in zip(self.logged_replies(context), rated, strict=True) if reward == best)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """That of the data set; the packaged one for any text where it has none."""
+        """The tokenizer of the data set; the packaged one if it has none."""
         if self._tokenizer is None:
             own = self.data / "tokenizer"
             self._tokenizer = adopt(own) if own.is_dir() else text_tokenizer()
         return self._tokenizer
 
     def _rewards(self, states: Sequence[int], utterances: Sequence[str]) -> NDArray[np.float64]:
-        """[n] before they are rounded."""
+        """The rewards [n] before they are rounded."""
         if self._reward is not None:
             return checked(self._reward([to_json(self.conversation(i)) for i in states], utterances), len(states))
         if self._similarity is None:
@@ -191,15 +191,15 @@ class Logs(Task[int]):
 
 
 class _Contexts:
-    """The contexts of a split: C places of the log, each with the replies that were said there."""
+    """The C contexts of a split, each with its logged replies; R replies in all."""
 
     def __init__(self, conversations: Conversations, split: str) -> None:
         if split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
         replies = conversations.replies()
-        chosen = _in_split(conversations, replies, split)  # [R] which replies
+        chosen = _in_split(conversations, replies, split)  # [R] whether each reply is in the split
         _, first, which = np.unique(replies.prompt[chosen], return_index=True, return_inverse=True)
-        number = np.empty(len(first), np.int64)  # [C] of each prompt, in the order of the log
+        number = np.empty(len(first), np.int64)  # [C] the number of each prompt, in the order of the log
         number[np.argsort(first)] = np.arange(len(first))
         which = number[which.reshape(-1)]  # [R] the context of each reply
         order = np.argsort(which, kind="stable")  # [R]
@@ -210,16 +210,16 @@ class _Contexts:
         return len(self._first) - 1
 
     def places(self, context: int) -> list[tuple[int, int]]:
-        """Conversation and message of each reply to a context."""
+        """The numbers of the conversation and of the message for each reply to a context."""
         span = slice(self._first[context], self._first[context + 1])
         return list(zip(self._rows[span].tolist(), self._places[span].tolist(), strict=True))
 
 
 def _in_split(conversations: Conversations, replies: Replies, split: str) -> NDArray[np.bool_]:
-    """Which of R replies belong to a split [R].
+    """Whether each of R replies belongs to a split, [R].
 
     Raises:
-        ValueError: none does.
+        ValueError: no reply does.
     """
     held_out = conversations.held_out[replies.conversation]  # [R]
     chosen = np.ones(len(held_out), np.bool_)
@@ -237,7 +237,7 @@ def _in_split(conversations: Conversations, replies: Replies, split: str) -> NDA
 
 
 def _limits(folder: Path) -> tuple[int, int]:
-    """Tokens of a context and of a reply, as the data set was imported."""
+    """The largest numbers of tokens of a context and of a reply, from the import of the data set."""
     file = folder / "provenance.json"
     found: Any = read_json(file) if file.is_file() else None
     for key in ("env", "kwargs"):
@@ -249,7 +249,7 @@ def _limits(folder: Path) -> tuple[int, int]:
 
 
 def _rewards_of(reward: Any) -> tuple[Similarity | None, ReplyReward | None]:
-    """The similarity to logged replies that is asked for, or the reward of replies; neither where there is none."""
+    """The similarity to logged replies, or the reward of replies, that ``reward`` names; both None if it is None."""
     if reward is None:
         return None, None
     if callable(reward):

@@ -57,7 +57,7 @@ def _walls(cell: int) -> tuple[str, ...]:
 
 
 def _sentence(cell: int, observed: Observed) -> str:
-    """LMRL-Gym's text about a cell."""
+    """The observation of a cell in LMRL-Gym's words."""
     places = [_PLACES[direction] for direction in _walls(cell)]
     walls = f"There are walls {', '.join(places)}." if len(places) > 1 else f"There is a wall {places[0]}."
     if observed == "walls":
@@ -67,7 +67,7 @@ def _sentence(cell: int, observed: Observed) -> str:
 
 
 def _word(cell: int, observed: Observed) -> str:
-    """The same, as one word."""
+    """The observation of a cell as one word."""
     y, x = CELLS[cell]
     return f"{y},{x}" if observed == "position" else f"walls:{','.join(_walls(cell))}"
 
@@ -84,7 +84,7 @@ class MazeState(NamedTuple):
     cell: int
     """the cell the agent is in now"""
     said: int = 0
-    """utterances made"""
+    """number of utterances"""
 
 
 class Maze(Task[MazeState]):
@@ -194,18 +194,18 @@ class Maze(Task[MazeState]):
         self._tokenizer: PreTrainedTokenizerFast | None = None
 
     def begin(self, rng: np.random.Generator) -> tuple[MazeState, str]:
-        """Draws where the walk begins."""
+        """Draws the cell in which the walk begins."""
         return self.begin_at(int(rng.integers(self.num_contexts)), rng)
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[MazeState, str]:
-        """Begins in that cell, in reading order."""
+        """Begins in cell ``context``, in reading order."""
         return MazeState(context, context), self.texts[context]
 
     def reply(self, state: MazeState, utterance: str, rng: np.random.Generator) -> Reply[MazeState]:
         """Takes one step.
 
         Raises:
-            ValueError: where the walk is over.
+            ValueError: the walk is over.
         """
         if state.cell == GOAL or state.said > LIMIT:
             raise ValueError("The walk is over: begin a new one before the next step.")
@@ -220,7 +220,7 @@ class Maze(Task[MazeState]):
         return self._reply(state, cell, -1.0, self.texts[cell], True)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """One token for each word; in LMRL-Gym's style the packaged one for any text."""
+        """A tokenizer with one token for each word; in LMRL-Gym's style the packaged tokenizer for any text."""
         if self._tokenizer is None:
             own = self.style == "words"
             self._tokenizer = (
@@ -237,7 +237,7 @@ class Maze(Task[MazeState]):
     ) -> NDArray[np.bool_] | None:
         """The tokens [39] of the directions; None for a tokenizer that is not the maze's own.
 
-        Neither the state nor what was said plays a part.
+        They do not depend on the state and on what was said.
         """
         if not self.speaks(tokenizer):
             return None
@@ -246,7 +246,7 @@ class Maze(Task[MazeState]):
         return legal
 
     def speaks(self, tokenizer: PreTrainedTokenizerFast) -> bool:
-        """Whether its tokens are the maze's own, which the scripted walkers read and write."""
+        """Whether a tokenizer is the maze's own, whose tokens the scripted walkers read and write."""
         own = self.style == "words"
         return own and (tokenizer is self._tokenizer or tokenizer.get_vocab() == VOCABULARY)
 

@@ -1,4 +1,4 @@
-"""MovieReview: the smallest task on which imitating, improving one step and planning over the whole text differ."""
+"""MovieReview: a tiny task on which imitation, one step of improvement, and planning over the whole text differ."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 OPENING = "review :"
 END, PAD = "</s>", "<pad>"
 OFF_GRAMMAR = -2.0
-"""Reward of whatever is no review; below that of every review."""
+"""Reward of any text that is not a review of the table; it is below the reward of every review."""
 
 
 class Review(NamedTuple):
@@ -26,7 +26,7 @@ class Review(NamedTuple):
     text: str
     reward: float
     share: float
-    """of the logged reviews, those of :class:`lang_envs.policies.movie_review.Reviewer`"""
+    """share of the logged reviews, which :class:`lang_envs.policies.movie_review.Reviewer` writes"""
 
 
 REVIEWS = (
@@ -135,7 +135,7 @@ class MovieReview(Task[None]):
     def legal_tokens(
         self, state: None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
     ) -> NDArray[np.bool_] | None:
-        """The tokens [16] that go on to a review; all where none does, and None for another tokenizer."""
+        """Whether each token [16] continues to a review; all true if none does. None for another tokenizer."""
         if tokenizer.get_vocab() != {word: i for i, word in enumerate(VOCABULARY)}:
             return None
         legal = np.zeros(len(VOCABULARY), np.bool_)
@@ -143,26 +143,26 @@ class MovieReview(Task[None]):
             legal[tokens[0]] = True
         return legal if legal.any() else ~legal
 
-    # Exact values. A history is all tokens so far [t], as ``env.history(row)`` has them; discounts are per agent token.
+    # Exact values. A history is all tokens so far [t], as from ``env.history(row)``; discounts are per agent token.
 
     @property
     def optimal_return(self) -> float:
-        """Of the best review."""
+        """The return of the best review."""
         return max(review.reward for review in REVIEWS)
 
     @property
     def behaviour_return(self) -> float:
-        """The mean of the logged reviews."""
+        """The mean return of the logged reviews."""
         return sum(review.share * review.reward for review in REVIEWS)
 
     def optimal_q(self, history: ArrayLike, gamma: float = 1.0) -> NDArray[np.float64]:
         """Q* of each next token, [16].
 
         Raises:
-            ValueError: where the history does not begin with the opening, or is over.
+            ValueError: the history does not begin with the opening, or is over.
         """
         said = self._said(history)
-        # Whoever leaves the grammar puts the penalty off to the last token there is, and that is open to everyone.
+        # After a token off the grammar, the best continuation delays the penalty to the last possible token.
         q = np.full(len(VOCABULARY), gamma ** (self.max_utterance_tokens - len(said) - 1) * OFF_GRAMMAR)
         q[self.end_id] = OFF_GRAMMAR
         for tokens, review in self._continuations(said):
@@ -174,14 +174,14 @@ class MovieReview(Task[None]):
         return float(self.optimal_q(history, gamma).max())
 
     def behaviour_policy(self, history: ArrayLike) -> NDArray[np.float64]:
-        """The probability of each next token in the logged reviews, [16]; zeros where none of them gets."""
+        """The probability of each next token in the logged reviews, [16]; zeros if none of them has this history."""
         mass = np.zeros(len(VOCABULARY))
         for tokens, review in self._continuations(self._said(history)):
             mass[tokens[0]] += review.share
         return mass / max(mass.sum(), np.finfo(float).tiny)
 
     def behaviour_q(self, history: ArrayLike, gamma: float = 1.0) -> NDArray[np.float64]:
-        """Q of each next token, [16], where the rest is written as logged; NaN for tokens that never were."""
+        """Q of each next token under the logged reviews' policy, [16]; NaN for tokens that the log does not have."""
         said = self._said(history)
         mass, total = np.zeros(len(VOCABULARY)), np.zeros(len(VOCABULARY))
         for tokens, review in self._continuations(said):
@@ -190,7 +190,7 @@ class MovieReview(Task[None]):
         return np.divide(total, mass, out=np.full_like(total, np.nan), where=mass > 0)
 
     def behaviour_value(self, history: ArrayLike, gamma: float = 1.0) -> float:
-        """V of a history where the rest is written as logged; NaN where no logged review gets."""
+        """V of a history under the logged reviews' policy; NaN if no logged review has this history."""
         policy = self.behaviour_policy(history)
         if not policy.any():
             return float("nan")
@@ -207,7 +207,7 @@ class MovieReview(Task[None]):
         return said
 
     def _continuations(self, said: tuple[int, ...]) -> Iterator[tuple[tuple[int, ...], Review]]:
-        """What is missing of each review that begins with ``said``."""
+        """For each review that begins with ``said``, the remaining tokens and the review."""
         for tokens, review in zip(self.reviews, REVIEWS, strict=True):
             if tokens[: len(said)] == said and len(tokens) > len(said):
                 yield tokens[len(said) :], review

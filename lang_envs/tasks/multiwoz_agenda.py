@@ -1,4 +1,4 @@
-"""The agenda of a simulated customer of MultiWOZ as a value: the needs of a goal, and where in them the customer is."""
+"""The agenda of a simulated customer of MultiWOZ as a value: the needs of a goal, and the customer's progress."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from lang_envs.tasks.multiwoz_words import Act
 
 
 class Plan(NamedTuple):
-    """One need of a goal, ready to be worked off."""
+    """One need of a goal, in the form that the customer works through."""
 
     domain: str
     first: Mapping[str, str]
-    """constraints that nothing satisfies, and that are told before ``info``; else empty"""
+    """constraints that no entity satisfies, which the customer tells before ``info``; may be empty"""
     info: Mapping[str, str]
     requests: tuple[str, ...]
     first_book: Mapping[str, str]
-    """what cannot be booked, and is asked for before ``book``; else empty"""
+    """details that cannot be booked, which the customer asks for before ``book``; may be empty"""
     book: Mapping[str, str]
-    """by slots such as "book day" """
+    """details of the booking, by slots such as "book day" """
 
 
 class CustomerState(NamedTuple):
-    """Where a customer is in their agenda."""
+    """A customer's progress in their agenda."""
 
     context: int
-    """the goal's number"""
+    """the number of the goal"""
     turn: int = 0
-    """utterances of the agent so far"""
+    """number of utterances of the agent so far"""
     at: int = 0
-    """which need is under way; all are met where it is their number"""
+    """index of the current need; equal to the number of needs if all are met"""
     told: tuple[tuple[str, str], ...] = ()
-    """slots and values told in this need, the latest last"""
+    """slots and values that the customer told for this need, in the order of the first mention of each slot"""
     relaxed: bool = False
     """whether the first constraints were given up"""
     rebooked: bool = False
@@ -43,30 +43,30 @@ class CustomerState(NamedTuple):
     offer: str | None = None
     """the key of the entity that was accepted"""
     known: frozenset[str] = frozenset()
-    """requests that were answered"""
+    """the requests that were answered"""
     booked: bool = False
     venues: tuple[str, ...] = ()
-    """the names of what was accepted in the needs before"""
+    """the names of the entities that were accepted for earlier needs"""
     offers: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """of each domain, what the agent named last"""
+    """for each domain the keys of the entities that the agent named last"""
     in_full: bool = True
-    """whether all constraints and details of the needs met so far were told"""
+    """whether the customer told all constraints and details of the needs met so far"""
     unhelpful: int = 0
-    """turns in a row in which the agent did nothing that helps"""
+    """number of consecutive turns of the agent that did not help"""
     over: bool = False
 
 
 class Said(NamedTuple):
-    """What the customer says: acts about one domain."""
+    """The acts of the customer's turn, all about one domain."""
 
     domain: str
     opens: bool
-    """whether a new need begins with them"""
+    """whether this turn opens a new need"""
     acts: tuple[Act, ...]
 
 
 def plans_of(goal: Goal, database: Database) -> tuple[Plan, ...]:
-    """The needs in order. First constraints that something does satisfy are left out: nobody would give them up."""
+    """The needs in order. First constraints that some entity satisfies are left out, because they never fail."""
     return tuple(_plan(need, database) for need in goal.needs)
 
 

@@ -1,8 +1,8 @@
-"""The simulated customer of MultiWOZ: an agenda of constraints, questions and bookings, worked off domain by domain.
+"""The simulated customer of MultiWOZ, who works through an agenda of constraints, questions and bookings by domain.
 
-After Schatzmann et al. 2007, "Agenda-Based User Simulation for Bootstrapping a POMDP Dialogue System" (NAACL). The
-agenda is not a stack that is pushed and popped at random. It follows from what is still open, so that a state is a
-value: correct a wrong offer, answer what is asked, then tell constraints, then ask, then book, then go on.
+After Schatzmann et al. 2007, "Agenda-Based User Simulation for Bootstrapping a POMDP Dialogue System" (NAACL). There
+the agenda is a stack with random pushes and pops. Here it follows from what is still open, so that a state is a plain
+value. The order is: correct a wrong offer, answer questions, tell constraints, ask, book, go on to the next need.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from lang_envs.tasks.multiwoz_agenda import CustomerState, Plan, Said, plans_of
 from lang_envs.tasks.multiwoz_hearing import Heard, tells
 from lang_envs.tasks.multiwoz_words import Act
 
-_AT_ONCE = 2  # constraints or questions in one turn
+_AT_ONCE = 2  # most constraints or questions in one turn
 _ANSWERS_AT_ONCE = 3
 _COMMUTE = ("departure", "destination")
-_TIMES = {"leaveAt": "arriveBy", "arriveBy": "leaveAt"}  # who cares for one is asked for the other
+_TIMES = {"leaveAt": "arriveBy", "arriveBy": "leaveAt"}  # a customer with one is often asked for the other
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class Customers:
-    """The customers of some goals, answering agents.
+    """The customers with these goals, who answer agents.
 
     Args:
-        goals: one for each customer.
-        database: that the agent looks things up in, and by which the customer judges offers.
+        goals: one goal for each customer.
+        database: the database of the agent's look-ups; the customer also judges offers by it.
     """
 
     def __init__(self, goals: Sequence[Goal], database: Database) -> None:
@@ -41,7 +41,7 @@ class Customers:
         return self._open(CustomerState(context))
 
     def answer(self, state: CustomerState, heard: Heard) -> tuple[CustomerState, Said | None]:
-        """What the customer makes of an agent's turn, and says; None where all needs are met."""
+        """The customer's state after a turn of the agent, and the customer's turn; None if all needs are met."""
         before, (state, acts) = state, self._take(state, heard)
         news = any(act.kind == "inform" and (act.slot, act.value) not in before.told for act in acts)
         helped = news or _achieved(state) != _achieved(before)
@@ -60,15 +60,15 @@ class Customers:
     # What is known
 
     def plan(self, state: CustomerState) -> Plan:
-        """The need under way."""
+        """The current need."""
         return self.plans[state.context][state.at]
 
     def wanted(self, state: CustomerState) -> Mapping[str, str]:
-        """The constraints as the customer would tell them now."""
+        """The constraints that the customer has now."""
         plan = self.plan(state)
         if plan.first and not state.relaxed:
             return plan.first
-        if plan.domain == "taxi" and state.venues:  # it takes the customer from one place of the goal to the other
+        if plan.domain == "taxi" and state.venues:  # it drives between two places of the goal
             missing = [slot for slot in _COMMUTE if slot not in plan.info]
             places = (
                 [name for name in state.venues if name not in plan.info.values()][-len(missing) :] if missing else []
@@ -77,12 +77,12 @@ class Customers:
         return plan.info
 
     def booking(self, state: CustomerState) -> Mapping[str, str]:
-        """The details of the booking as the customer would tell them now."""
+        """The details of the booking that the customer wants now."""
         plan = self.plan(state)
         return plan.book if state.rebooked else {**plan.book, **plan.first_book}
 
     def found(self, state: CustomerState) -> tuple[Entity, ...]:
-        """What the database answers to what was told: first what was accepted, else another entry for each goal."""
+        """The entities that satisfy what was told, the accepted one first; until then the goal decides the first."""
         plan = self.plan(state)
         asked = tuple(pair for pair in state.told if not pair[0].startswith("book "))
         found = self.database.query(plan.domain, asked)
@@ -94,7 +94,7 @@ class Customers:
         return found if own is None else (own, *(entity for entity in found if entity is not own))
 
     def facts(self, state: CustomerState) -> Mapping[str, str]:
-        """The attributes of what is on the table; empty where nothing is."""
+        """The attributes of the accepted entity, taxi or service; empty if there is none yet."""
         plan, told = self.plan(state), dict(state.told)
         if plan.domain in OFFERED:
             return {} if state.offer is None else self._accepted(state).facts
@@ -104,7 +104,7 @@ class Customers:
         return self.database.fixed(plan.domain, told)
 
     def reference(self, state: CustomerState) -> str | None:
-        """The reference of a booking as told: empty where it cannot be booked, None where more must be told."""
+        """The reference of the booking that was told: empty if it cannot be booked, None if details are missing."""
         plan, told = self.plan(state), dict(state.told)
         if state.offer is None or not plan.book:
             return None
@@ -130,7 +130,7 @@ class Customers:
     # What the agent's turn changes
 
     def _take(self, state: CustomerState, heard: Heard) -> tuple[CustomerState, list[Act]]:
-        """The state after the agent's turn, and what has to be said to it at once."""
+        """The state after the agent's turn, and the customer's acts that answer it directly."""
         state = state._replace(offers=_latest(state.offers, heard.mentions.offers))
         state, acts = self._offered(state, heard)
         if heard.refuses and not acts:
@@ -175,7 +175,7 @@ class Customers:
         return state._replace(known=state.known | known if known else state.known, booked=state.booked or booked)
 
     def _answered(self, state: CustomerState, slot: str) -> Act | None:
-        """The answer to a question of the agent; None where it was answered before and is beside the point."""
+        """The answer to a question of the agent; None if the question does not concern what is open now."""
         wanted, booking = self.wanted(state), self.booking(state)
         detail = f"book {slot}"
         if (state.offer is not None or slot not in wanted) and detail in booking:
@@ -187,10 +187,10 @@ class Customers:
             return None
         return Act("inform", slot, DONTCARE)
 
-    # What the customer says of their own accord
+    # What the customer says on their own initiative
 
     def _next(self, state: CustomerState) -> list[Act]:
-        """What is still open in this need; nothing where it is met."""
+        """The acts for what is still open in the current need; empty if the need is met."""
         plan, told = self.plan(state), dict(state.told)
         wanted, booking = self.wanted(state), self.booking(state)
         if not self.facts(state):
@@ -211,7 +211,7 @@ class Customers:
         return state._replace(told=tuple(told.items())), Said(self.plan(state).domain, opens, tuple(acts))
 
     def _met(self, state: CustomerState) -> CustomerState:
-        """The next need, with what this one leaves behind."""
+        """The state at the beginning of the next need."""
         plan, told = self.plan(state), dict(state.told)
         needed = {**plan.info, **plan.book}
         in_full = state.in_full and all(told.get(slot) == value for slot, value in needed.items())
@@ -240,12 +240,12 @@ _ASKABLE = {
 
 
 def _achieved(state: CustomerState) -> tuple[object, ...]:
-    """What an agent's turn can bring about beside what the customer says to it."""
+    """The parts of the state by whose change a turn of the agent counts as helpful."""
     return state.relaxed, state.rebooked, state.offer, state.known, state.booked
 
 
 def _choice(plan: Plan, keys: Sequence[str], key: str, database: Database) -> list[Act]:
-    """Which of several offers it shall be; nothing where there is one."""
+    """The act by which the customer chooses one of several offers; empty if there was only one."""
     if len(keys) == 1 or plan.domain == "train":
         return []
     return [Act("inform", "name", database.called(plan.domain, key)[0].name)]

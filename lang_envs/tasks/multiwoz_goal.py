@@ -176,7 +176,7 @@ class MultiWOZGoal(Task[CustomerState]):
         """The customer answers one turn of the agent.
 
         Raises:
-            ValueError: where the conversation is over.
+            ValueError: the conversation is over.
         """
         if state.over:
             raise ValueError("The conversation is over: begin a new one before the next turn.")
@@ -192,7 +192,7 @@ class MultiWOZGoal(Task[CustomerState]):
         return Reply(state, answer, info["success"] - self.turn_cost, state.over, info)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The packaged one for any text."""
+        """The packaged tokenizer for any text."""
         return text_tokenizer()
 
     def _spoken(self, state: CustomerState, said: Said, rng: np.random.Generator) -> Conversation:

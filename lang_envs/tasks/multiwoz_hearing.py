@@ -1,4 +1,4 @@
-"""What the simulated customer of MultiWOZ understands of an agent's text, by rules."""
+"""The rules by which the simulated customer of MultiWOZ understands an agent's text."""
 
 from __future__ import annotations
 
@@ -50,27 +50,27 @@ _CALLED = {"parking": re.compile(r"parking"), "internet": re.compile(r"internet|
 
 
 class Heard(NamedTuple):
-    """What an agent's text does."""
+    """What the customer understands of an agent's text."""
 
     asks: tuple[str, ...]
-    """slots it asks for, in the order of ``_ASKS``"""
+    """the slots that it asks for, in the order of ``_ASKS``"""
     refuses: bool
-    """it says that nothing is found, or cannot be booked"""
+    """whether it says that nothing is found, or that something cannot be booked"""
     mentions: Mentions
-    """entities and attributes"""
+    """the entities and attributes in it"""
     text: str
-    """in small letters"""
+    """the text in lower case"""
 
 
 class Hearing:
-    """Understands an agent's texts; the last ones are remembered."""
+    """Understands an agent's texts; recent results are cached."""
 
     def __init__(self, database: Database) -> None:
         self.reader = Reader(database)
         self.hear = lru_cache(maxsize=2**15)(self._hear)
 
     def _hear(self, text: str) -> Heard:
-        """What the text does."""
+        """What the customer understands of the text."""
         lower = " ".join(text.lower().split())
         asking = " ".join(s for s in _SENTENCE.findall(lower) if _ASKING.search(s))
         asks = tuple(slot for slot, pattern in _ASKED.items() if pattern.search(asking)) if asking else ()
@@ -78,11 +78,11 @@ class Hearing:
 
 
 def tells(slot: str, facts: Mapping[str, str], heard: Heard) -> bool:
-    """Whether the text holds the value that an attribute has; of one that nobody knows, that it is unknown.
+    """Whether the text tells the value of an attribute, or if the value is not in ``facts``, that it is unknown.
 
     Args:
         slot: the attribute.
-        facts: of the entity.
+        facts: the entity's values by attribute.
         heard: the text.
     """
     value = facts.get(slot)

@@ -1,4 +1,4 @@
-"""What the agent of MultiWOZ-Goal is shown of the database before it speaks, in words that can be read back."""
+"""Writes the look-up that the agent of MultiWOZ-Goal sees before it speaks, and reads it back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lang_envs.tasks.multiwoz_agenda import CustomerState
 from lang_envs.tasks.multiwoz_customer import Customers
 
 _NAMES = ("name", "trainID")
-_OTHERS = 2  # beside the first that was found
+_OTHERS = 2  # most names that are shown besides the first entity
 _PAIR = r"[^()]*"
 _WRITTEN = re.compile(
     rf"(?P<domain>\w+) \((?P<told>{_PAIR})\)(: (?P<count>\d+) found)?\."
@@ -23,25 +23,25 @@ INCOMPLETE, IMPOSSIBLE = "more is needed", "not available"
 
 
 class Lookup(NamedTuple):
-    """What was shown."""
+    """The content of a look-up."""
 
     domain: str
     told: Mapping[str, str]
-    """constraints the database was asked for"""
+    """the constraints of the query"""
     number: int
-    """how many were found; 1 where there is nothing to choose, 0 also of a taxi of which too little is known"""
+    """number of entities found; 1 for a domain without choice, 0 for a taxi of which too little is known"""
     name: str
-    """of the first that was found; empty where none was"""
+    """name of the first entity found; empty if none was found"""
     facts: Mapping[str, str]
-    """its attributes that are not told already"""
+    """its attributes that are not among the constraints"""
     details: Mapping[str, str]
-    """what was told for the booking"""
+    """the details that the customer told for the booking"""
     booking: str
-    """its reference, ``INCOMPLETE`` or ``IMPOSSIBLE``; empty where nothing was told for one"""
+    """the reference, ``INCOMPLETE`` or ``IMPOSSIBLE``; empty if no detail of a booking was told"""
 
 
 def written(customers: Customers, state: CustomerState) -> str:
-    """The database's answer to what the customer told of the need under way."""
+    """The database's answer to what the customer told for the current need."""
     domain, told = customers.plan(state).domain, dict(state.told)
     constraints = {slot: value for slot, value in told.items() if not slot.startswith("book ")}
     text = f"{domain} ({_pairs(constraints)})"

@@ -1,4 +1,4 @@
-"""The words of the simulated customer: user turns of the corpus with slots in place of values, and phrases."""
+"""The words of the simulated customer: user turns of the corpus as templates with slots, and fixed phrases."""
 
 from __future__ import annotations
 
@@ -84,12 +84,12 @@ _MAY_SAY = {
 
 
 class Act(NamedTuple):
-    """One thing the customer says."""
+    """One act of the customer."""
 
     kind: str
     """ "inform", "request", or one of the phrases of ``[say]`` """
     slot: str = ""
-    """what is to be booked as "book day" and the like"""
+    """the slot; details of a booking are called "book day" and the like"""
     value: str = ""
 
 
@@ -97,11 +97,12 @@ Key = tuple[str, bool, frozenset[str]]
 
 
 class Words:
-    """Says acts, in words drawn from those that people used for the same acts.
+    """Says acts in words that people used for the same acts.
 
     Args:
-        dialogues: whose user turns are taken: those about one domain that hold nothing beside their acts.
-        database: whose names may not be left in them.
+        dialogues: the dialogues whose user turns become templates. A turn is used if it is about one domain and says
+            nothing besides its acts.
+        database: the database; a template must not contain one of its names.
     """
 
     def __init__(self, dialogues: Iterable[Annotated], database: Database) -> None:
@@ -119,7 +120,7 @@ class Words:
         self.templates = {key: tuple(texts) for key, texts in found.items()}
 
     def say(self, domain: str, opens: bool, acts: Sequence[Act], rng: np.random.Generator) -> str:
-        """The acts in words; those about one domain in one sentence of the corpus where it has one."""
+        """The acts in words: in one sentence of the corpus if it has a template for all of them, else one by one."""
         values = {act.slot: act.value for act in acts}
         about = [act for act in acts if act.kind in ("inform", "request")]
         texts = [_any(phrases()["say"][act.kind], rng) for act in acts if act.kind not in ("inform", "request")]
@@ -141,7 +142,7 @@ class Words:
         return _any(phrases()[act.kind][act.slot], rng).replace("{value}", act.value)
 
     def _template(self, domain: str, opens: bool, turn: Turn) -> tuple[Key, str] | None:
-        """A user's turn with slots in place of values, and what it says; None where it holds more than that."""
+        """The key and the template of a user's turn; None if the turn says more than its acts."""
         words, keys, spared = turn.text.split(), set(), []
         for act in turn.acts:
             slot = _SLOT_OF.get(act.slot)
@@ -191,7 +192,7 @@ def _filled(text: str, values: Mapping[str, str]) -> str:
 
 
 def _joined(text: str) -> str:
-    """Words as people space them."""
+    """Text without the blanks that the corpus puts before punctuation and clitics."""
     for apart in _BLANKS:
         text = text.replace(apart, apart[1:])
     return text[:1].upper() + text[1:]

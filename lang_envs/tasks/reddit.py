@@ -34,14 +34,14 @@ BUILT_IN = "built-in"
 
 @dataclass(frozen=True)
 class RedditState:
-    """Which text is commented on, and whether it has been."""
+    """The number of the text to comment on, and whether the comment has been written."""
 
     context: int
     over: bool = False
 
 
 class Opening(NamedTuple):
-    """What the agent reads, and what was said to it in the corpus."""
+    """What the agent reads, and the comments of the corpus on it."""
 
     heard: Conversation
     comments: list[Comment]
@@ -172,7 +172,7 @@ class Reddit(Task[RedditState]):
         """Judges one comment.
 
         Raises:
-            ValueError: where the episode is over.
+            ValueError: the episode is over.
         """
         return self.reply_batch([state], [utterance], [rng])[0]
 
@@ -192,7 +192,7 @@ class Reddit(Task[RedditState]):
         return [comment.text for comment in self.openings[context].comments]
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The packaged one for any text."""
+        """The packaged tokenizer for any text."""
         return text_tokenizer()
 
     def _judge(self, texts: Sequence[str], rngs: Sequence[np.random.Generator]) -> list[tuple[float, dict[str, Any]]]:
@@ -206,14 +206,14 @@ class Reddit(Task[RedditState]):
 
     @cached_property
     def classifier(self) -> Callable[..., Any]:
-        """What judges the comments; loaded when the first one is written."""
+        """The classifier that judges the comments; it is loaded for the first comment."""
         packaged = "upvotes" if self.reward == "upvotes" else "toxicity"
         chosen = packaged if self._classifier is None else self._classifier
         return load_classifier(chosen, self._classifier_label)
 
 
 def _openings(comments: Comments, split: Split, condition_on_parent: bool) -> list[Opening]:
-    """The comments by what the agent reads before them, in the order it first comes up."""
+    """The comments grouped by what the agent reads before them, in the order of the first comment of each group."""
     found: dict[Conversation, Opening] = {}
     for comment in comments.rows:
         in_test = crc32((comment.parent or comment.id).encode()) % 10 == 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 PATIENCE = (1, 1, 2, 3)
-"""How often a user is annoyed until they leave; each entry is equally likely."""
+"""The annoyance at which a user leaves; each entry is equally likely."""
 
 
 class ServiceDesk(Task[DeskState]):
@@ -140,11 +140,11 @@ class ServiceDesk(Task[DeskState]):
         self.reward_range = (-turn_cost, 1 - turn_cost)
 
     def begin(self, rng: np.random.Generator) -> tuple[DeskState, Conversation]:
-        """Any goal."""
+        """Draws a goal."""
         return self.begin_at(int(rng.random() * len(self.goals)), rng)
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[DeskState, Conversation]:
-        """Goal number ``context``, with a user of any patience."""
+        """Goal number ``context``, with a user whose patience is drawn."""
         state, said = begun(context, self.goals[context], PATIENCE[int(rng.random() * len(PATIENCE))])
         return state, _shown(state, said, rng)
 
@@ -152,7 +152,7 @@ class ServiceDesk(Task[DeskState]):
         """Answers one turn.
 
         Raises:
-            ValueError: where the conversation is over.
+            ValueError: the conversation is over.
         """
         if state.over:
             raise ValueError("The conversation is over: begin a new one before the next turn.")
@@ -160,7 +160,7 @@ class ServiceDesk(Task[DeskState]):
         return Reply(after, _shown(after, said, rng), after.success - self.turn_cost, after.over, _facts(after))
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """The packaged one for any text."""
+        """The packaged tokenizer for any text."""
         return text_tokenizer()
 
 

@@ -1,7 +1,7 @@
 """The desk's side of :class:`~lang_envs.tasks.service_desk.ServiceDesk`, without words: what it sees, and its acts.
 
-What a desk sees (:class:`Desk`) is on its screen and in the user's words. How it stands with it (:class:`View`) is a
-handful of numbers: as far as acts go, the conversation is a finite decision process over them.
+A desk sees a screen and the user's words (:class:`Desk`). A few numbers summarise this (:class:`View`). As far as acts
+go, the conversation is a finite decision process over them.
 """
 
 from __future__ import annotations
@@ -24,45 +24,45 @@ from lang_envs.tasks.service_desk_speech import Heard, Move, move
 
 
 class Act(IntEnum):
-    """What a desk may do, apart from what with."""
+    """The kinds of acts of a desk, without the slot, entity or value that they are about."""
 
     ASK = 0
-    """for a constraint that is not known"""
+    """ask for a constraint that is not known"""
     REPEAT = 1
-    """a question that was answered"""
+    """ask a question that was answered before"""
     OFFER = 2
-    """what agrees with all that is known"""
+    """offer an entity that agrees with all that is known"""
     MISOFFER = 3
-    """anything else"""
+    """offer another entity"""
     DENY = 4
-    """say that there is none"""
+    """say that there is no entity that fits"""
     TELL = 5
-    """the fact that the user waits for"""
+    """tell the fact that the user waits for"""
     MISTELL = 6
-    """that of another entity"""
+    """tell that fact of another entity"""
     ARRANGE = 7
     """ask for a part of the booking that is not known"""
     BOOK = 8
-    """what agrees with all that is known; what is not known is guessed"""
+    """book what agrees with all that is known; unknown parts are guessed"""
     MISBOOK = 9
-    """anything else"""
+    """book something that contradicts what is known"""
     CHAT = 10
-    """anything else at all"""
+    """say anything else"""
 
 
 class View(NamedTuple):
-    """How things stand."""
+    """A summary of what a desk knows."""
 
     matches: int
-    """entities that agree with what is known"""
+    """number of entities that agree with what is known"""
     accepted: bool
-    """whether the user has taken one"""
+    """whether the user has taken an entity"""
     pending: bool
     """whether the user waits for a fact"""
     missing: int
-    """parts of the booking that are not known"""
+    """number of parts of the booking that are not known"""
     annoyed: int
-    """annoyances so far"""
+    """number of annoyances so far"""
 
 
 class Desk(NamedTuple):
@@ -70,7 +70,7 @@ class Desk(NamedTuple):
 
     service: int
     told: tuple[int, ...] = NOTHING
-    """the constraints, until something is taken"""
+    """the known values of the constraints, until an entity is taken"""
     dropped: int = ANY
     """the constraint that was given up; ``ANY`` for none"""
     accepted: int = ANY
@@ -82,7 +82,7 @@ class Desk(NamedTuple):
 
     @property
     def view(self) -> View:
-        """How things stand."""
+        """The summary of what the desk knows."""
         taken = self.accepted != ANY
         missing = self.booking.count(ANY)
         return View(1 if taken else len(matches(self.told)), taken, self.pending != ANY, missing, self.annoyed)
@@ -98,7 +98,7 @@ def desk_of(state: DeskState) -> Desk:
 
 @cache
 def screen(desk: Desk) -> str:
-    """What the database says: the entities that agree with what is known, or the one taken and the booking."""
+    """The text of the screen: the entities that agree with what is known, or the taken entity and the booking."""
     service = services()[desk.service]
     if desk.accepted == ANY:
         known = [
@@ -116,7 +116,7 @@ def screen(desk: Desk) -> str:
 
 @cache
 def screens() -> dict[str, Desk]:
-    """Every screen there can be, and what a desk knows by it."""
+    """Every possible screen, with what a desk knows from it."""
     known, parts = range(-1, NUM_VALUES), list(itertools.product(range(-1, NUM_VALUES), repeat=2))
     desks = [
         Desk(service, told, dropped)
@@ -134,7 +134,7 @@ def screens() -> dict[str, Desk]:
 
 
 def act_of(desk: Desk, heard: Heard) -> Act:
-    """Which act an utterance is."""
+    """The act of an utterance."""
     fitting = matches(desk.told) if desk.accepted == ANY else (desk.accepted,)
     match move(heard, desk.accepted, desk.pending, not fitting):
         case Move.BOOK:
@@ -159,7 +159,7 @@ def act_of(desk: Desk, heard: Heard) -> Act:
 
 @cache
 def ways(desk: Desk, act: Act) -> tuple[Heard, ...]:
-    """All ways to do it, equally good as far as the desk knows; none where it cannot be done."""
+    """All ways to do an act, which are equally good as far as the desk knows; empty if the act is not possible."""
     taken = desk.accepted != ANY
     fitting = (desk.accepted,) if taken else matches(desk.told)
     parts = {NUM_SLOTS + part: value for part, value in enumerate(desk.booking)}
@@ -197,5 +197,5 @@ def ways(desk: Desk, act: Act) -> tuple[Heard, ...]:
 
 
 def _values(known: int, agree: bool) -> tuple[int, ...]:
-    """The values that agree with what is known of a part of the booking, or those that do not."""
+    """The values of a part of the booking that agree with the known value, or those that do not."""
     return tuple(value for value in range(NUM_VALUES) if known == ANY or (value == known) == agree)

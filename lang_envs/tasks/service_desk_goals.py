@@ -1,4 +1,4 @@
-"""What the users of :class:`~lang_envs.tasks.service_desk.ServiceDesk` come for: all there are, in three splits."""
+"""The goals of the users of :class:`~lang_envs.tasks.service_desk.ServiceDesk`, in three splits."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ _SEED = 0
 
 
 class Goal(NamedTuple):
-    """What a user wants."""
+    """The goal of a user."""
 
     service: int
     first: Wanted
-    """at first"""
+    """the values that the user wants at first"""
     final: Wanted
-    """in the end: the same, or after a change of mind"""
+    """the values that the user wants in the end: the same, or those after a change of mind"""
     opening: tuple[int, ...]
-    """the constraint slots that are said at once"""
+    """the constraint slots that the user tells in the opening"""
     requests: tuple[int, ...]
-    """the facts to be told, one after another"""
+    """the facts that the user asks for, one after another"""
     mentioned: int
-    """the part of the booking that is said without being asked for, 0 or 1"""
+    """the part of the booking that the user tells without being asked, 0 or 1"""
     booking: tuple[int, ...]
-    """the value of each part"""
+    """the value of each part of the booking"""
 
 
 def changes(entity: int) -> Iterator[tuple[Wanted, Wanted]]:
-    """Changes of mind at whose end an entity is wanted: what is wanted at first and in the end.
+    """All changes of mind that end with an entity: the values wanted at first, and those wanted in the end.
 
-    Six from another entity that agrees in one slot; six from what no entity has, where one slot is given up.
+    In six of them the user first wants another entity that agrees in one slot. In the other six the user first wants
+    values that no entity has, and in the end gives up one slot.
     """
     final = values_of(entity)
     for other in map(values_of, range(NUM_ENTITIES)):
@@ -54,10 +55,10 @@ def changes(entity: int) -> Iterator[tuple[Wanted, Wanted]]:
 
 @cache
 def goals(split: str) -> tuple[Goal, ...]:
-    """Those of a split: of each two that want the same in the end, one has never changed its mind.
+    """The goals of a split. Goals come in pairs for the same entity: one user of a pair never changes their mind.
 
     Raises:
-        ValueError: for an unknown split.
+        ValueError: the split is unknown.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {list(SPLITS)}, got {split!r}")

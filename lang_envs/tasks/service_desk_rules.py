@@ -1,7 +1,7 @@
-"""What the user of :class:`~lang_envs.tasks.service_desk.ServiceDesk` does: the rules, without words.
+"""The rules by which the user of :class:`~lang_envs.tasks.service_desk.ServiceDesk` acts, without words.
 
-A turn of the agent's is one move: the first of these that it makes. It books; names an entity; says that there is
-none; tells a fact that was asked for; asks.
+A turn of the agent is one move, the first of these that it makes: it books, names an entity, says that there is none,
+tells a fact that was asked for, or asks.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_TURNS = 8
 BOOKING = range(NUM_SLOTS, FACTS)
 NOTHING = (ANY,) * NUM_SLOTS
 Said = tuple[Texts, ...]
-"""what a user says: the ways to word each part"""
+"""what a user says: for each part the possible wordings"""
 
 
 class DeskState(NamedTuple):
@@ -39,9 +39,9 @@ class DeskState(NamedTuple):
     patience: int
     """the annoyance at which the user leaves: 1, 2 or 3"""
     told: tuple[int, ...] = NOTHING
-    """the value of each constraint slot that the user has told, and still wants"""
+    """the value of each constraint slot that the user has told and still wants; ``ANY`` if none"""
     booking: tuple[int, ...] = (ANY, ANY)
-    """the same of each part of the booking"""
+    """the value of each part of the booking that the user has told; ``ANY`` if none"""
     turned: bool = False
     """whether the user has changed their mind"""
     offered: int = ANY
@@ -49,15 +49,15 @@ class DeskState(NamedTuple):
     accepted: bool = False
     """whether the user has taken it"""
     answered: int = 0
-    """requests answered"""
+    """number of requests that were answered"""
     misled: bool = False
     """whether anything untrue was said of an entity"""
     annoyed: int = 0
-    """annoyances so far"""
+    """number of annoyances so far"""
     stated: int = 0
-    """turns in which the agent has named an entity or booked"""
+    """number of turns in which the agent named an entity or booked"""
     agreed: int = 0
-    """those of them that agreed with all that the user had told by then"""
+    """number of these turns that agreed with everything that the user had told by then"""
     turn: int = 0
     over: bool = False
     success: bool = False
@@ -85,13 +85,13 @@ class DeskState(NamedTuple):
 
 
 def begun(context: int, goal: Goal, patience: int) -> tuple[DeskState, Said]:
-    """The state before the agent's first turn, and what the user opens with."""
+    """The state before the agent's first turn, and the user's opening."""
     told = tuple(goal.first[slot] if slot in goal.opening else ANY for slot in range(NUM_SLOTS))
     return DeskState(context, goal, patience, told), (_opening(goal.service, told),)
 
 
 def respond(state: DeskState, heard: Heard) -> tuple[DeskState, Said]:
-    """The state after one turn of the agent's, and what the user says to it."""
+    """The state after one turn of the agent, and the user's reply to it."""
     entity = state.offered if heard.entity == ANY else heard.entity
     stated = heard.entity != ANY or heard.books
     state = state._replace(
@@ -153,7 +153,7 @@ def _offered(state: DeskState, entity: int) -> tuple[DeskState, Said]:
 
 
 def _changed(state: DeskState) -> tuple[DeskState, Said]:
-    """A user who has met what they wanted, and now wants something else."""
+    """The user was offered what they wanted at first, and now wants something else."""
     first, final = state.goal.first, state.goal.final
     new = tuple(slot for slot in range(NUM_SLOTS) if first[slot] != final[slot])
     told = tuple(final[slot] if slot in new else state.told[slot] for slot in range(NUM_SLOTS))
@@ -196,7 +196,7 @@ def _asked(state: DeskState, slot: int) -> tuple[DeskState, Said]:
 
 
 def _closed(state: DeskState, heard: Heard) -> tuple[DeskState, Said]:
-    """A booking ends the conversation, right or wrong."""
+    """The conversation ends with a booking, right or wrong."""
     goal = state.goal
     booked = all(heard.named(NUM_SLOTS + part) == {goal.booking[part]} for part in range(2))
     success = booked and state.informed and not state.misled and state.answered == len(goal.requests)
@@ -208,7 +208,7 @@ def _annoyed(state: DeskState, said: Texts) -> tuple[DeskState, Said]:
 
 
 def _agrees(state: DeskState, heard: Heard, entity: int) -> bool:
-    """Whether what the agent names, and books, is as the user has told by then."""
+    """Whether what the agent names and books agrees with what the user has told by then."""
     if entity not in matches(state.told):
         return False
     known = ((NUM_SLOTS + part, value) for part, value in enumerate(state.booking) if value != ANY)
@@ -216,7 +216,7 @@ def _agrees(state: DeskState, heard: Heard, entity: int) -> bool:
 
 
 def _untrue(heard: Heard, entity: int) -> bool:
-    """Whether it says of an entity what is not so. What is asked for, or denied, is not said of any."""
+    """Whether an utterance says something untrue of an entity. Values in a question or a denial say nothing of one."""
     of_any = heard.books or heard.entity != ANY or not (heard.denies or heard.asks != ANY)
     if entity == ANY or not of_any:
         return False
@@ -230,7 +230,7 @@ def _with(told: tuple[int, ...], slot: int, value: int) -> tuple[int, ...]:
 
 @cache
 def _filled(service: int, purpose: str, slot: int, value: int) -> Texts:
-    """What a user says about the value of a slot."""
+    """The wordings of a user's sentence about the value of a slot."""
     about, texts = services()[service].slots[slot], wordings()[purpose]
     if purpose == "told_before":
         return filled(texts, about.values[value])

@@ -1,4 +1,4 @@
-"""Reading what an agent says at a desk, by rules over its text, and saying it."""
+"""Reads what an agent says at a desk by rules over its text, and words what a scripted desk says."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ _DIGITS = {"1": "one", "2": "two", "3": "three", "4": "four", "5": "five", "6": 
 
 
 class Heard(NamedTuple):
-    """What one utterance says, apart from its wording. Several things may be in it."""
+    """The content of one utterance without its wording. It may contain several things."""
 
     books: bool = False
-    """whether it says that something is booked: a question, or an offer to book, is none"""
+    """whether it says that something is booked; a question or an offer to book does not"""
     entity: int = ANY
-    """the first one it names"""
+    """the first entity that it names"""
     denies: bool = False
-    """whether it says that there is nothing"""
+    """whether it says that no entity fits"""
     asks: int = ANY
-    """the slot it asks for, the first one"""
+    """the first slot that it asks for"""
     says: tuple[tuple[int, int], ...] = ()
-    """the values it names, each as a slot and a value; ``ANY`` is the value of a number that nobody has"""
+    """the values that it names, as (slot, value); a phone number that no entity has is the value ``ANY``"""
 
     def named(self, slot: int) -> set[int]:
-        """The values it names in one slot."""
+        """The values that it names in one slot."""
         return {value for said, value in self.says if said == slot}
 
 
 class Move(Enum):
-    """What a turn does."""
+    """The kinds of moves of a turn."""
 
     BOOK = "says that it is booked"
     OFFER = "names an entity other than the one taken"
@@ -51,11 +51,11 @@ class Move(Enum):
 
 @lru_cache(maxsize=2**16)
 def read(service: int, utterance: str) -> Heard:
-    """Takes an utterance apart. Case does not matter, and a figure is as good as a word."""
+    """Reads an utterance. Case does not matter, and figures count as words."""
     words, names = _lexicon(service)
     entity, says = ANY, []
     for word in words.findall(utterance):
-        slot, value = names.get(word.lower(), (FACTS, ANY))  # a number that nobody has is a wrong one
+        slot, value = names.get(word.lower(), (FACTS, ANY))  # a number that no entity has
         if slot >= 0:
             says.append((slot, value))
         elif entity == ANY:
@@ -68,12 +68,12 @@ def read(service: int, utterance: str) -> Heard:
 
 @cache
 def ways_to_say(service: int, heard: Heard, accepted: int) -> Texts:
-    """The agent's wordings of one thing; :func:`read` takes them back to it.
+    """The wordings of an utterance with one thing; :func:`read` returns the same content from each of them.
 
     Args:
-        service: the desk's.
-        heard: what is said: one thing alone.
-        accepted: the entity that is spoken of; ``ANY`` for none.
+        service: the number of the service.
+        heard: the content, which must be a single thing.
+        accepted: the entity that the user has taken; ``ANY`` for none.
     """
     desk, said = services()[service], wordings()
     if heard.books:
@@ -93,13 +93,13 @@ def ways_to_say(service: int, heard: Heard, accepted: int) -> Texts:
 
 
 def move(heard: Heard, accepted: int, pending: int, none_fits: bool) -> Move:
-    """Which move an utterance makes: the first one that is in it.
+    """The move of an utterance: the first one in the order of :class:`Move` that it contains.
 
     Args:
-        heard: what it says.
+        heard: the content of the utterance.
         accepted: the entity that the user has taken; ``ANY`` for none.
         pending: the fact that the user waits for; ``ANY`` for none.
-        none_fits: whether no entity has all that the user wants; to deny goes before asking only then.
+        none_fits: whether no entity fits. Otherwise a question in the same text comes before a denial.
     """
     if heard.books:
         return Move.BOOK
@@ -123,13 +123,13 @@ def _asked(service: int, utterance: str) -> int:
 
 @cache
 def _topics(service: int) -> tuple[re.Pattern[str], ...]:
-    """What a question about each constraint and each part of a booking holds."""
+    """The pattern of a question about each constraint and each part of a booking."""
     return tuple(re.compile(rf"\b(?:{slot.heard})\b", re.IGNORECASE) for slot in services()[service].slots[:FACTS])
 
 
 @cache
 def _lexicon(service: int) -> tuple[re.Pattern[str], dict[str, tuple[int, int]]]:
-    """Every name and value as a pattern, and what each stands for: a slot, -1 for an entity, and a value."""
+    """A pattern of all names and values, and name or value -> (slot, value); for an entity (-1, entity)."""
     desk = services()[service]
     names = {name.lower(): (-1, entity) for entity, name in enumerate(desk.names)}
     for number, slot in enumerate(desk.slots):

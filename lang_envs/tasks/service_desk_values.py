@@ -1,8 +1,8 @@
-"""What a way to act is worth at a :class:`~lang_envs.tasks.service_desk.ServiceDesk`, exactly: by dynamic programming.
+"""Exact values of policies over acts at a :class:`~lang_envs.tasks.service_desk.ServiceDesk`, by dynamic programming.
 
-Services, entities and values are alike up to their names, so that a goal of each kind stands for all. A conversation is
-played from all of them at once, under the rules of the task itself: what cannot be told apart by what the desk sees is
-one state of belief, and what is done in it is done in all of its conversations.
+Services, entities and values differ only in their names, so one goal of each kind represents all. A belief is the set
+of conversations that look the same to the desk, with their probabilities. An act is applied to all conversations of a
+belief at once, by the rules of the task itself.
 
     value(belief) = sum over acts of pi(act | view) (P(success) + value(what is then seen)) - turn cost
 """
@@ -21,39 +21,39 @@ from lang_envs.tasks.service_desk_goals import BOOKINGS, REQUESTS, Goal, changes
 from lang_envs.tasks.service_desk_rules import NOTHING, DeskState, begun, respond
 
 Belief = frozenset[tuple[DeskState, float]]
-"""conversations that look the same, and how likely each is; together 1"""
+"""conversations that look the same to the desk, with their probabilities, which sum to 1"""
 Likely = tuple[tuple[float, Belief], ...]
-"""beliefs, and how likely each is"""
+"""beliefs with their probabilities"""
 Chances = Mapping[Act, float]
 ActPolicy = Callable[[View, int], Chances]
-"""the probability of each act, by how things stand and the turn, from 0"""
+"""(view, number of the turn from 0) -> the probability of each act"""
 WORTHWHILE = (Act.ASK, Act.OFFER, Act.DENY, Act.TELL, Act.ARRANGE, Act.BOOK)
-"""The others say what is known to be wrong, or learn nothing and annoy: no best desk does that."""
+"""Acts that an optimal desk may do. All others say what is known to be wrong, or learn nothing and annoy."""
 _DIGITS = 12
 
 
 def optimal_value(task: ServiceDesk) -> float:
-    """What the best desk earns on average, over all goals."""
+    """The mean return of the optimal desk over all goals."""
     return _Values(task.turn_cost, None).start()
 
 
 def exact_value(task: ServiceDesk, policy: ActPolicy) -> float:
-    """What a desk earns on average over all goals, that does each act in any of the ways there are, all alike.
+    """The mean return of a policy over all goals, if it draws uniformly among the ways to do an act.
 
-    An act that cannot be done is :attr:`~lang_envs.tasks.service_desk_acts.Act.CHAT`.
+    An act that is not possible becomes :attr:`~lang_envs.tasks.service_desk_acts.Act.CHAT`.
     """
     return _Values(task.turn_cost, policy).start()
 
 
 class _Values:
-    """Values of beliefs, each worked out once; of the best policy where there is none."""
+    """Values of beliefs under a policy, or under the optimal policy if it is None; each is computed once."""
 
     def __init__(self, turn_cost: float, policy: ActPolicy | None) -> None:
         self.turn_cost, self.policy = turn_cost, policy
         self._known: dict[Belief, float] = {}
 
     def start(self) -> float:
-        """The value before anyone has spoken."""
+        """The value at the beginning of a conversation."""
         return self._mean(_openings())
 
     def _mean(self, likely: Likely) -> float:
@@ -79,7 +79,7 @@ class _Values:
 
 @cache
 def _openings() -> Likely:
-    """What is seen before anyone has spoken."""
+    """The beliefs after the user's opening."""
     seen: defaultdict[Desk, defaultdict[DeskState, float]] = defaultdict(lambda: defaultdict(float))
     for goal, chance in _kinds():
         for patience in PATIENCE:
@@ -90,9 +90,9 @@ def _openings() -> Likely:
 
 @cache
 def _outcome(belief: Belief, act: Act) -> tuple[float, Likely]:
-    """How likely an act is the booking of a success, and what is seen where it ends nothing: the same for all policies.
+    """The probability that an act ends with success, and the beliefs after it if the conversation goes on.
 
-    Ways to do it are alike; what cannot be done is chat.
+    They do not depend on the policy. All ways to do the act are equally likely; an act that is not possible is chat.
     """
     desk = desk_of(next(iter(belief))[0])
     said = ways(desk, act) or ways(desk, Act.CHAT)
@@ -108,7 +108,7 @@ def _outcome(belief: Belief, act: Act) -> tuple[float, Likely]:
 
 
 def _likely(seen: Mapping[Desk, Mapping[DeskState, float]]) -> Likely:
-    """What is seen, with the belief that each sight leads to."""
+    """The belief for each thing that the desk may see, with its probability."""
     found = []
     for states in seen.values():
         whole = sum(states.values())
@@ -117,7 +117,7 @@ def _likely(seen: Mapping[Desk, Mapping[DeskState, float]]) -> Likely:
 
 
 def _what_matters(state: DeskState) -> DeskState:
-    """The state without what changes nothing any more: what was stated, and how what was taken was found."""
+    """The state without facts that no longer affect the return: counts of statements, and how the entity was found."""
     if not state.accepted:
         return state._replace(stated=0, agreed=0)
     goal = state.goal._replace(first=state.goal.final, opening=())
@@ -125,7 +125,7 @@ def _what_matters(state: DeskState) -> DeskState:
 
 
 def _kinds() -> list[tuple[Goal, float]]:
-    """A goal of each kind with its share of all: what differs in names alone is one kind."""
+    """One goal of each kind with the kind's share of all goals; goals that differ only in names are of one kind."""
     entity, booking, found = 0, BOOKINGS[0], []
     same = (values_of(entity),) * 2
     twists = list(changes(entity))

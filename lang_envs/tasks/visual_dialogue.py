@@ -35,9 +35,9 @@ class VisualDialogueState:
     opening: float
     """the guesser's percentile after the caption"""
     percentile: float
-    """and now"""
+    """the guesser's percentile now"""
     view: Any = field(compare=False, repr=False)
-    """of the guesser; a value that follows from what was asked"""
+    """the guesser's view of the dialogue, a value that the questions so far determine"""
     questions: tuple[str, ...] = ()
     over: bool = False
 
@@ -187,7 +187,7 @@ class VisualDialogue(Task[VisualDialogueState]):
         """Answers one question.
 
         Raises:
-            ValueError: where the dialogue is over.
+            ValueError: the dialogue is over.
         """
         return self.reply_batch([state], [utterance], [rng])[0]
 
@@ -200,7 +200,7 @@ class VisualDialogue(Task[VisualDialogueState]):
         """Answers a question in each dialogue.
 
         Raises:
-            ValueError: where one of them is over.
+            ValueError: one of the dialogues is over.
         """
         if any(state.over for state in states):
             raise ValueError("The dialogue is over: begin a new one before the next question.")
@@ -233,7 +233,7 @@ class VisualDialogue(Task[VisualDialogueState]):
         self, state: VisualDialogueState, question: str, answer: str, view: Any, percentile: float
     ) -> Reply[VisualDialogueState]:
         questions = (*state.questions, question)
-        # percentiles are whole ranks by the pool's size: rounding must not decide where exactly half is covered
+        # Percentiles are ranks divided by the pool's size; rounding must not decide when exactly half is covered.
         found = percentile - state.opening >= GOAL * (1 - state.opening) - 1e-9
         over = found or len(questions) == self.max_turns
         after = VisualDialogueState(state.context, state.opening, percentile, view, questions, over)

@@ -1,4 +1,4 @@
-"""Which answers cost the questioner extra: the three rewards of Snell et al. (2023), Section 6."""
+"""The penalties for answers in the three rewards of Snell et al. (2023), Section 6."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rule = Literal["paper", "words"]
 PENALTY = -2.0
 AVOIDED = ("not", "don't", "can't", "don’t", "can’t", "cannot", "fairly", "could", "think so", "okay", "maybe", "yes",
            "no", "looks", "appears", "tell", "mostly just")  # fmt: skip
-"""What a conservative questioner does not want to hear."""
+"""The words that the conservative reward penalises in an answer."""
 _AVOIDED_WORDS = re.compile(rf"\b({'|'.join(AVOIDED)})\b")
 
 
@@ -22,10 +22,10 @@ def penalised(answer: str, reward: RewardName, rule: Rule) -> bool:
 
     Args:
         answer: the text.
-        reward: "standard": never; "yes_no": the answer is nothing but "yes" or "no"; "conservative": it holds one of
-            ``AVOIDED``.
-        rule: "paper": to hold is to contain as a substring, so that "snow" holds "no", and only the bare "yes" and
-            "no" are nothing but that; "words": whole words count, and punctuation around them does not.
+        reward: "standard" penalises no answer; "yes_no" an answer that is only "yes" or "no"; "conservative" an answer
+            that contains one of ``AVOIDED``.
+        rule: "paper": words are found as substrings, so that "snow" contains "no", and only the bare texts "yes" and
+            "no" are yes/no answers; "words": only whole words count, and punctuation around them is ignored.
     """
     answer = answer.lower()
     if reward == "standard":

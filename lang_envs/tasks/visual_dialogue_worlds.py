@@ -1,4 +1,4 @@
-"""The worlds that visual dialogue is played in: what they promise, and how they are found."""
+"""The interface of the worlds of visual dialogue, and how a world is made from its name or file."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from lang_envs.corpora.scenes.world import SceneWorld
 
 
 class World(Protocol):
-    """Images, each with a caption, someone who answers questions about them, and someone who guesses which it is."""
+    """Images with captions, an answerer of questions about them, and a guesser of the image."""
 
     @property
     def captions(self) -> Sequence[str]:
-        """One for each image."""
+        """One caption for each image."""
         ...
 
     def begin(self, contexts: Sequence[int]) -> tuple[Any, NDArray[np.float64]]:
-        """The guesser's view of each image after its caption, and the percentiles [n] it then has."""
+        """The guesser's view of each of n dialogues after the caption, and its percentiles [n]."""
         ...
 
     def ask(
@@ -43,10 +43,10 @@ def make_world(
 ) -> World:
     """The world of a name or a file, and of the task's options.
 
-    Worlds cost from a moment to half a minute to make and are never changed, so that tasks share them.
+    Making a world takes up to half a minute, and worlds are never changed, so tasks share them.
 
     Raises:
-        ValueError: for options that are not of this world, or where a file is not what it should be.
+        ValueError: an option does not belong to this world, or a file has another form than expected.
     """
     of_scenes, of_files = (pool, difficulty, split) != (1000, 3.0, "train"), (features, threshold) != (None, 0.6)
     if source == "scenes":

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Hidden = Literal["fixed", "resample"]
 
 _SOLVED = colours(SOLVED)
-_COLOURED = {  # colours -> the reply that tells them
+_COLOURED = {  # colours -> the reply with them
     seen: "".join(f"<{colour}>" for colour in seen) + REPLY_END for seen in map(colours, range(NUM_PATTERNS))
 }
 
@@ -144,19 +144,19 @@ class Wordle(Task[WordleState]):
         self._legal: dict[tuple[int, ...], NDArray[np.bool_]] = {}
 
     def begin(self, rng: np.random.Generator) -> tuple[WordleState, str]:
-        """Draws the hidden word, where it is fixed."""
+        """Draws the hidden word if it is fixed."""
         hidden = self.words[int(rng.random() * len(self.words))] if self.hidden == "fixed" else None  # as ``below``
         return WordleState(hidden=hidden), START
 
     def begin_at(self, context: int, rng: np.random.Generator) -> tuple[WordleState, str]:
-        """Hides the word at that place of the list."""
+        """Hides word number ``context`` of the list."""
         return WordleState(hidden=self.words[context]), START
 
     def reply(self, state: WordleState, utterance: str, rng: np.random.Generator) -> Reply[WordleState]:
         """Answers one guess.
 
         Raises:
-            ValueError: where the game is over.
+            ValueError: the game is over.
         """
         if state.solved or state.turn >= self.max_turns:
             raise ValueError("The game is over: begin a new one before the next guess.")
@@ -176,24 +176,23 @@ class Wordle(Task[WordleState]):
         return Reply(after, said + OVER * over, float(solved) - 1, over, info)
 
     def tokenizer(self) -> PreTrainedTokenizerFast:
-        """One token per letter, and the nine markers; ``</a>`` ends an utterance."""
+        """A tokenizer with one token per letter and nine markers; ``</a>`` ends an utterance."""
         if self._tokenizer is None:
             self._tokenizer = character_tokenizer(list(VOCABULARY), end_token=END, pad_token=PAD)
         return self._tokenizer
 
     def in_words(self, observation: str) -> str:
-        """The colours of a guess as five letters g, y, b; nothing at the opening, and of the game's end."""
+        """The colours of a guess as five letters g, y, b, without the mark of the game's end; empty for the opening."""
         marks = observation.removesuffix(OVER).removesuffix(REPLY_END).removeprefix(START)
         return marks.replace("<", "").replace(">", "")
 
     def legal_tokens(
         self, state: WordleState | None, said: Sequence[int], tokenizer: PreTrainedTokenizerFast
     ) -> NDArray[np.bool_] | None:
-        """The tokens [35] that keep the guess valid: letters (with a dictionary, those that go on to a word), then
-        the end.
+        """Whether each token [35] keeps the guess valid: letters (with a dictionary, those of a word), then the end.
 
-        Where a guess cannot become valid any more: any letter while there is room, then the end. None for a tokenizer
-        that is not Wordle's own. The state plays no part, so it may be None.
+        If a guess cannot become valid any more, any letter is legal while there is room, then the end. None for a
+        tokenizer that is not Wordle's own. The state is not used, so it may be None.
         """
         if not self.speaks(tokenizer):
             return None
@@ -203,7 +202,7 @@ class Wordle(Task[WordleState]):
         return self._legal[prefix]
 
     def dynamics(self, tokenizer: PreTrainedTokenizerFast, num_envs: int) -> Dynamics | None:
-        """Arrays where the tokens are Wordle's own, text where they are another tokenizer's."""
+        """Array dynamics if the tokenizer is Wordle's own, otherwise None."""
         if not self.speaks(tokenizer):
             return None
         resample = self.hidden == "resample"
@@ -211,13 +210,13 @@ class Wordle(Task[WordleState]):
         return WordleDynamics(rules, num_envs)
 
     def consistent(self, state: WordleState) -> NDArray[np.bool_]:
-        """Which words [W] agree with all feedback of a game."""
+        """Whether each word [W] agrees with all feedback of a game."""
         patterns = np.array([pattern_of(marks) for marks in state.feedback], np.uint8)  # [k]
         agree = self.lexicon.agreeing(letters_of(state.guesses), patterns, self.feedback)  # [k, W]
         return np.logical_and.reduce(agree, axis=0)
 
     def speaks(self, tokenizer: PreTrainedTokenizerFast) -> bool:
-        """Whether its tokens are Wordle's own, which the scripted players read and write."""
+        """Whether a tokenizer is Wordle's own, whose tokens the scripted players read and write."""
         if tokenizer is self._tokenizer:
             return True
         return len(tokenizer) == len(VOCABULARY) and tokenizer.get_vocab() == VOCABULARY
@@ -240,5 +239,5 @@ class Wordle(Task[WordleState]):
 
 
 def _is_word(utterance: str) -> bool:
-    """Whether it is five letters a-z, in a list or not."""
+    """Whether an utterance is five letters a-z, in a list or not."""
     return len(utterance) == WORD_LENGTH and utterance.isascii() and utterance.isalpha() and utterance.islower()

@@ -1,4 +1,4 @@
-"""Wordle for many games at once, with arrays: the same games, seed for seed, as ``Wordle`` plays through text."""
+"""WordleDynamics: many games of Wordle at once, with arrays; each seed gives the same game as ``Wordle`` as text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lang_envs.dynamics import Replies
 from lang_envs.tasks.wordle_game import ALPHABET, END, OVER, REPLY_END, START, VOCABULARY, Rules, WordleState
 from lang_envs.tasks.wordle_patterns import NUM_PATTERNS, SOLVED, WORD_LENGTH, below, choose, colours, feedback
 
-_BLOCK = 64  # rows whose [n, W] arrays stay in the processor's cache
+_BLOCK = 64  # number of rows whose [n, W] arrays fit in the processor's cache
 
 
 class WordleDynamics:
@@ -25,13 +25,13 @@ class WordleDynamics:
             self._replies[pattern, :WORD_LENGTH] = [VOCABULARY[f"<{c}>"] for c in colours(pattern)]
         self._replies[:, WORD_LENGTH:] = VOCABULARY[REPLY_END], VOCABULARY[OVER]
 
-        self._turn = np.zeros(num_envs, np.int64)  # [N] utterances so far
+        self._turn = np.zeros(num_envs, np.int64)  # [N] number of utterances so far
         self._over = np.ones(num_envs, np.bool_)  # [N]
         self._guesses = np.zeros((WORD_LENGTH, rules.max_turns, num_envs), np.uint8)
         self._patterns = np.zeros((rules.max_turns, num_envs), np.uint8)
         self._valid = np.zeros((rules.max_turns, num_envs), np.bool_)
-        self._hidden = np.zeros(num_envs, np.int64)  # [N] place in the list; unused where it is drawn at every turn
-        # [N, W] the words that agree with all feedback of the game so far, where the hidden word is drawn from them
+        self._hidden = np.zeros(num_envs, np.int64)  # [N] index in the list; unused if it is drawn at every turn
+        # [N, W] whether each word agrees with all feedback of the game so far; kept only if hidden words are drawn anew
         self._consistent = np.zeros((num_envs, len(self.lexicon)), np.bool_) if rules.resample else None
 
     def begin(
@@ -59,7 +59,7 @@ class WordleDynamics:
         """Answers one guess in each of ``rows``.
 
         Raises:
-            ValueError: where one of the games is over.
+            ValueError: one of the games is over.
         """
         if self._over[rows].any():
             row = rows[self._over[rows]][0]
@@ -96,7 +96,7 @@ class WordleDynamics:
         )
 
     def _hide(self, rngs: Sequence[np.random.Generator], contexts: Sequence[int | None]) -> NDArray[np.int64]:
-        """The places [n] of the words to hide: those asked for, the others drawn."""
+        """The indices [n] of the words to hide: ``contexts``, and drawn words for None."""
         if not any(context is not None for context in contexts):
             return below(len(self.lexicon), rngs)
         hidden = np.array([-1 if context is None else context for context in contexts], np.int64)
@@ -107,7 +107,7 @@ class WordleDynamics:
     def _read(
         self, utterances: NDArray[np.int32], lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-        """The letters [5, n] of each utterance, and whether they are one guess of five letters [n]."""
+        """The letters [5, n] of each utterance, and whether it is one guess of five letters [n]."""
         n, width = utterances.shape
         if width < WORD_LENGTH:
             utterances = np.pad(utterances, ((0, 0), (0, WORD_LENGTH - width)), constant_values=VOCABULARY[END])
@@ -125,7 +125,7 @@ class WordleDynamics:
         valid: NDArray[np.bool_],
         rngs: Sequence[np.random.Generator],
     ) -> NDArray[np.uint8]:
-        """The patterns [n]; where the hidden word is drawn at every turn, an invalid guess draws none."""
+        """The patterns [n]. If the hidden word is drawn at every turn, it is not drawn for an invalid guess."""
         if self._consistent is None:
             return feedback(guesses, self.lexicon.letters.take(self._hidden[rows], axis=1), self.rules.feedback)
         patterns = np.zeros(len(rows), np.uint8)

@@ -14,16 +14,16 @@ _SOLVED = colours(SOLVED)
 
 
 class WordleState(NamedTuple):
-    """A game so far. An invalid guess leaves no trace but the turn it took."""
+    """A game so far. An invalid guess changes only the number of utterances."""
 
     turn: int = 0
-    """utterances made"""
+    """number of utterances"""
     guesses: tuple[str, ...] = ()
-    """the valid ones"""
+    """the valid guesses"""
     feedback: tuple[str, ...] = ()
-    """to each of them, as five of the letters g, y, b"""
+    """the feedback to each of them, as five of the letters g, y, b"""
     hidden: str | None = None
-    """None where it is drawn anew at every turn"""
+    """the hidden word; None if it is drawn anew at every turn"""
 
     @property
     def solved(self) -> bool:
@@ -32,7 +32,7 @@ class WordleState(NamedTuple):
 
 
 class Rules(NamedTuple):
-    """How a game is played. See :class:`lang_envs.tasks.wordle.Wordle`."""
+    """The rules of a game; see :class:`lang_envs.tasks.wordle.Wordle`."""
 
     lexicon: WordList
     feedback: Feedback

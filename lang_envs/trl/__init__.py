@@ -1,6 +1,6 @@
 """Environments in TRL's ``GRPOTrainer``: whole episodes as rollouts, or an utterance as a tool.
 
-It needs the extra ``trl``, and neither it nor torch before a function here is called.
+It needs the extra ``trl``. TRL and torch are imported only when a function here is called.
 """
 
 from lang_envs.trl.rollouts import episode_return, rollout_func

@@ -1,4 +1,4 @@
-"""Whole episodes for GRPO: the tokens that were played, which of them the agent chose, and their log-probabilities."""
+"""Plays whole episodes for GRPO, and returns their tokens, the mask of actions, and the log-probabilities."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ RETURN = "episode_return"
 def rollout_func(env: TokenVectorEnv) -> Callable[[list[Any], Any], dict[str, Any]]:
     """The ``rollout_func`` of a ``GRPOTrainer`` that plays an environment, an episode for each prompt.
 
-    The episodes are those of :func:`lang_envs.rollout`, as many at once as ``env`` has rows; nothing is tokenised
-    again. The trainer's model speaks by its ``generate``, in eval mode. The trainer's ``temperature``, ``top_p``,
-    ``top_k``, ``min_p``, ``repetition_penalty`` and ``generation_kwargs`` shape what is sampled from, and are in the
-    log-probabilities; beams and greedy decoding are refused. Chance comes from torch's generator, which the trainer
-    seeds. Of an episode
+    :func:`lang_envs.rollout` plays the episodes, as many at once as ``env`` has rows. Nothing is tokenised again. The
+    trainer's model speaks by its ``generate``, in eval mode. The trainer's ``temperature``, ``top_p``, ``top_k``,
+    ``min_p``, ``repetition_penalty`` and ``generation_kwargs`` change the distribution that is sampled from, and the
+    log-probabilities include this. Beams and greedy decoding are refused. Randomness comes from torch's generator,
+    which the trainer seeds. The columns of an episode are:
 
     * ``prompt_ids`` is the opening observation;
     * ``completion_ids`` is the rest up to the last token that the agent chose;
     * ``env_mask`` is 1 where the agent chose the token and 0 where the environment did;
-    * ``logprobs`` are those of the distribution the tokens were sampled from, and 0 for the environment's;
-    * ``episode_return`` is what :func:`episode_return` reads.
+    * ``logprobs`` are those of the distribution that the tokens were sampled from, and 0 for the environment's tokens;
+    * ``episode_return`` is the return, which :func:`episode_return` reads.
 
-    The limits of an episode are the environment's; ``max_completion_length`` plays no part.
+    The limits of an episode are the environment's; ``max_completion_length`` is ignored.
 
     Args:
         env: made with the model's tokenizer.
@@ -50,10 +50,10 @@ def rollout_func(env: TokenVectorEnv) -> Callable[[list[Any], Any], dict[str, An
 
 
 def episode_return(completions: Sequence[Any], **columns: Any) -> list[float]:
-    """The reward function that goes with :func:`rollout_func`: the return of each episode.
+    """The reward function for :func:`rollout_func`: the return of each episode.
 
     Raises:
-        ValueError: where the episodes come from another rollout function.
+        ValueError: the episodes come from another rollout function.
     """
     if RETURN not in columns:
         raise ValueError("there are no episode returns: expected rollout_func=lang_envs.trl.rollout_func(env)")
@@ -78,15 +78,14 @@ def columns(episodes: Sequence[Episode]) -> dict[str, Any]:
 
 
 class Generation:
-    """A policy: the model of a ``GRPOTrainer``, through transformers' ``generate``.
+    """The model of a ``GRPOTrainer`` as a policy, by transformers' ``generate``.
 
     Args:
-        env: whose histories it reads.
+        env: the environment that it plays.
         trainer: a ``GRPOTrainer`` that does not use vLLM.
 
     Raises:
-        ValueError: where the trainer generates otherwise or without sampling, or its model has not all tokens of the
-            environment.
+        ValueError: the trainer uses vLLM or does not sample, or its model has fewer tokens than the environment.
     """
 
     def __init__(self, env: TokenVectorEnv, trainer: Any) -> None:
@@ -102,7 +101,7 @@ class Generation:
         self._env, self._trainer = env, trainer
         self._config = copy.deepcopy(trainer.generation_config)
         self._config.update(
-            **_SAMPLING,  # also where the model's own configuration says otherwise
+            **_SAMPLING,  # overrides the model's own configuration
             eos_token_id=env.end_id,
             pad_token_id=env.pad_id,
             return_dict_in_generate=True,
@@ -111,10 +110,10 @@ class Generation:
         )
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
-        """An utterance for each history; histories with less room than an utterance takes are answered apart."""
+        """An utterance for each history; histories are grouped by their room for the utterance."""
         from trl.models import unwrap_model_for_generation
 
-        groups: dict[int, list[int]] = defaultdict(list)  # room -> which histories
+        groups: dict[int, list[int]] = defaultdict(list)  # room -> indices of the histories
         for i, history in enumerate(histories):
             groups[min(self._env.task.max_utterance_tokens, self._env.max_tokens - len(history))].append(i)
         trainer = self._trainer
@@ -161,7 +160,7 @@ _SAMPLING = {"do_sample": True, "num_beams": 1, "num_return_sequences": 1}
 
 
 def _check_sampling(config: Any) -> None:
-    """Refuses what does not draw each token from one distribution, whose log-probabilities GRPO is told."""
+    """Refuses settings with which tokens are not sampled one by one, because GRPO needs their log-probabilities."""
     for name, expected in _SAMPLING.items():
         if (value := getattr(config, name, None)) not in (None, expected):
             raise ValueError(

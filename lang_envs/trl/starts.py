@@ -1,4 +1,4 @@
-"""Starting states as rows of TRL's data sets: all rollouts of one row are one group of GRPO."""
+"""Starting states of episodes as rows of TRL's data sets; all rollouts of one row form one group of GRPO."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ def prompts(
 ) -> Dataset:
     """A data set of ``n`` starting states, for ``GRPOTrainer(train_dataset=...)``.
 
-    A row has a ``prompt``, a ``seed`` and a ``context``. TRL hands the prompts alone to a rollout function, so the last
-    message of each holds the seed and the context too, beside its role and content; chat templates leave them out.
+    A row has a ``prompt``, a ``seed`` and a ``context``. TRL passes only the prompts to a rollout function. So the last
+    message of each prompt holds the seed and the context too, besides its role and content; chat templates ignore them.
 
     Args:
-        env: where the episodes will be played.
-        n: how many.
-        seeds: of the environment, one for each; by default those that are set aside for learning.
-        contexts: the task's starting points, one for each; drawn from the seeds by default.
+        env: the environment in which the episodes will be played.
+        n: the number of rows.
+        seeds: the environment's seeds, one for each row; None: the seeds that are reserved for learning.
+        contexts: the task's starting points, one for each row; None: they are drawn from the seeds.
 
     Raises:
-        ValueError: for a seed or a starting point that there is not, or another number of them.
-        TypeError: for one of another type.
+        ValueError: there is no such seed or starting point, or another number of them.
+        TypeError: a seed or a starting point is of another type.
     """
     from datasets import Dataset
 
@@ -55,10 +55,10 @@ def prompts(
 
 
 def start_of(prompt: Any) -> Start:
-    """The starting state that a row of :func:`prompts` stands for.
+    """The starting state of a prompt from a row of :func:`prompts`.
 
     Raises:
-        ValueError: for a prompt from elsewhere.
+        ValueError: the prompt is not from :func:`prompts`.
     """
     message = prompt[-1] if isinstance(prompt, list) and prompt else None
     if not isinstance(message, dict) or "seed" not in message:

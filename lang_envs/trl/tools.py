@@ -11,14 +11,16 @@ from lang_envs.make import utterance_env
 from lang_envs.utterance_env import UtteranceEnv
 
 OVER = "The episode is over."
-"""what is said after the last answer"""
+"""added to the last answer"""
 
 
 class LanguageEnvironment:
-    """One episode at a time, for a model that calls tools. TRL takes every public method but two for a tool.
+    """One episode at a time, for a model that calls tools.
+
+    TRL takes every public method except ``reset`` and ``get_reward`` as a tool.
 
     Args:
-        env: whose task is shared; the episodes are this object's own.
+        env: the environment whose task is shared; the episodes belong to this object.
     """
 
     def __init__(self, env: UtteranceEnv) -> None:
@@ -28,7 +30,7 @@ class LanguageEnvironment:
         """Starts an episode at a row of :func:`lang_envs.trl.prompts`.
 
         Returns:
-            What the environment says first, which TRL puts after the prompt.
+            The environment's opening, which TRL puts after the prompt.
         """
         self._env.reset(seed=seed, options={"context": context})
         self._return = 0.0
@@ -50,7 +52,7 @@ class LanguageEnvironment:
         return "\n".join(part for part in (answer, OVER * (terminated or truncated)) if part)
 
     def get_reward(self) -> float:
-        """The return of the episode so far; of one that was left early, what it had earned until then."""
+        """The return of the episode so far, also if the model stopped before its end."""
         return self._return
 
 
@@ -59,17 +61,17 @@ def environment_factory(env_id: str, **options: Any) -> Callable[[], LanguageEnv
 
     Args:
         env_id: a registered id.
-        **options: of the environment.
+        **options: options of the environment.
 
     Raises:
-        ValueError: where the id is not of a language environment.
+        ValueError: the id is not that of a language environment.
     """
     env = utterance_env(env_id, **options)
     return lambda: LanguageEnvironment(env)
 
 
 def _words(messages: Conversation) -> str:
-    """One message as it is, several with who says each."""
+    """The text of messages: one message as it is, several each with its role."""
     if len(messages) == 1:
         return messages[0].content
     return "\n".join(f"{role}: {content}" for role, content in messages)

@@ -1,4 +1,4 @@
-"""The packaged lists of five-letter words, and reading one's own. See ``NOTICE.txt`` for where they come from."""
+"""Loads the packaged lists of five-letter words or a list of the user. ``NOTICE.txt`` states their sources."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ def load(words: str | os.PathLike[str] | Sequence[str]) -> tuple[tuple[str, ...]
             or the words themselves. A file may be compressed, as :func:`lang_envs.corpora.files.open_text` opens it.
 
     Returns:
-        The words, sorted and each once, and how many lines of a file were left out because they are not five letters
-        a-z (a general word list may hold words of any length; blank lines are not counted).
+        The words, sorted and each once, and the number of lines of a file that were left out because they are not five
+        letters a-z. A general word list may hold words of any length. Blank lines are not counted.
 
     Raises:
-        ValueError: where there is no such list or file, it cannot be read as text, it holds no five-letter word, or
-            one of the words passed in is not five letters a-z (in a list written by hand that is a mistake, not a
-            choice).
+        ValueError: there is no such list or file, it cannot be read as text, it holds no five-letter word, or one of
+            the words passed in is not five letters a-z.
     """
     if isinstance(words, (str, os.PathLike)):
         lines = [line.strip() for line in _text(words).splitlines()]

@@ -1,4 +1,4 @@
-"""Layouts of logs, a file for each family, and which of them a log has."""
+"""The known layouts of logs, one file for each family, and ``recognised``, which finds the layout of a log."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ LAYOUTS: tuple[Layout, ...] = (
     *conversations.LAYOUTS,
     *answers.LAYOUTS,
 )
-"""Those that compare replies come before those of single ones: the columns of the latter may stand beside."""
+"""Layouts that compare replies come first: their logs may also have the columns of layouts of single replies."""
 
 
 def recognised(table: Table, name: str | None = None) -> Layout:
     """The layout of a log.
 
     Args:
-        table: its columns.
-        name: of the layout, where a person says which.
+        table: the columns of the log.
+        name: the name of the layout, if the user gave one.
 
     Raises:
         DatasetError: no layout fits, or several do and none is named.
@@ -43,6 +43,6 @@ def recognised(table: Table, name: str | None = None) -> Layout:
         raise DatasetError(f"{table.listed} fit several layouts ({names}); say which with --layout")
     known = "; ".join(f"{layout.name} ({layout.columns})" for layout in LAYOUTS)
     raise DatasetError(
-        f"{table.listed} fit no layout that is known. Understood are: {known}. Name columns of others "
-        "with --prompt-column, --response-column, --messages-column and --reward-column"
+        f"{table.listed} fit no layout that is known. The known layouts are: {known}. Name the columns of any other "
+        "log with --prompt-column, --response-column, --messages-column and --reward-column"
     )

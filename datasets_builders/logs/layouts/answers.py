@@ -1,4 +1,4 @@
-"""A prompt and one reply in each row, each in a column of its own."""
+"""Layouts with a prompt and one reply in each row, each in its own column."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _LABEL = ("label",)
 
 
 def prompt_of(value: Any, told: Any = None) -> str | Conversation:
-    """What the agent read: a text, or messages.
+    """The prompt that the agent read: a text, or messages.
 
     Args:
-        value: of the column.
-        told: the system message of another column.
+        value: the value of the column.
+        told: the system message from another column, if any.
 
     Raises:
-        Fault: it is neither.
+        Fault: the value is neither a text nor messages.
     """
     found = messages(value, "prompt")[0] if is_messages(value) else text(value, "prompt")
     if not told:
@@ -32,10 +32,10 @@ def prompt_of(value: Any, told: Any = None) -> str | Conversation:
 
 
 def reply_of(value: Any, what: str = "reply") -> Conversation:
-    """What the agent said, and whatever followed: a text, or messages that open with the agent's.
+    """The agent's reply and what followed it: from a text, or from messages of which the first is the agent's.
 
     Raises:
-        Fault: it is neither.
+        Fault: the value is neither.
     """
     if not is_messages(value):
         return said(text(value, what))
@@ -85,7 +85,7 @@ def _is_labelled(table: Table) -> bool:
 
 
 def _label(table: Table) -> Read:
-    both = table.reward_columns((*_LABEL, "reward", "score", "rating"))  # which raises where there are two
+    both = table.reward_columns((*_LABEL, "reward", "score", "rating"))  # raises if there are two
     return _reader(table, table.rewards([plain(name) for name in both], flag))
 
 

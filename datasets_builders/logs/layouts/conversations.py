@@ -1,4 +1,4 @@
-"""A whole conversation in each row: messages as OpenAI or as ShareGPT write them."""
+"""Layouts with a whole conversation in each row: messages as OpenAI or ShareGPT write them."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from lang_envs.conversation import system
 
 
 def _inside(table: Table) -> tuple[str, ...]:
-    """What a rating inside of a message may be called."""
+    """The names that a rating inside a message may have."""
     if table.named.unrated:
         return ()
     return tuple(name for name, _ in table.named.rewards) or REWARDS
 
 
 def _is_inside(table: Table) -> bool:
-    """Whether ratings stand in the messages, and not in a column."""
+    """Whether the ratings are in the messages and not in a column."""
     columns = [name for name in table.reward_columns() if name in table.columns or "." in name]
     return not columns and not table.named.unrated
 

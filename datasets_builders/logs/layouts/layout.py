@@ -1,4 +1,4 @@
-"""What a layout is: how it is known by its columns, and what conversations a row of it holds."""
+"""Layout: how a layout is recognised by its columns, and how the conversations of a row are read."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from datasets_builders.logs.table import Table
 from datasets_builders.logs.talk import Row, Talk
 
 Read = Callable[[Row], Iterable[Talk]]
-"""The conversations of a row; raises ``Fault`` where it has none."""
+"""Returns the conversations of a row; raises ``Fault`` if they cannot be read."""
 
 
 def as_they_are(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
-    """Each row by itself."""
+    """The rows as they are."""
     yield from rows
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way in which logs are written.
+    """One layout of logs.
 
     Attributes:
-        name: for ``--layout`` and the report.
-        columns: what it has, in words.
+        name: its name, for ``--layout`` and the report.
+        columns: its columns, in words.
         fits: whether a log's columns are those of the layout.
-        reader: makes what reads a row; raises DatasetError where a column is ambiguous.
-        rewards: where the ratings of a log come from, in words; empty where there are none.
-        compares: whether a row holds several replies, so that columns of single ones beside them mean nothing.
-        gathered: makes one row of several that belong together.
+        reader: makes the function that reads a row; raises DatasetError if a column is ambiguous.
+        rewards: where the ratings of a log come from, in words; empty if there are none.
+        compares: whether a row holds several replies. Such a layout is preferred to layouts of single replies.
+        gathered: joins rows that belong together into one.
     """
 
     name: str

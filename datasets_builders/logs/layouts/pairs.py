@@ -1,4 +1,4 @@
-"""Two replies to one prompt in each row, a chosen and a rejected one."""
+"""Layouts with two replies to one prompt in each row, a chosen and a rejected one."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ KINDS = ("chosen", "rejected")
 _SPEAKER = re.compile(r"(?:^|\n\n)(Human|Assistant): ?")
 _OF_SCORES = ("score", "rating", "reward")
 Side = tuple[str | Conversation, Conversation]
-"""A prompt, and what followed it."""
+"""A prompt, and the messages that followed it."""
 
 
 def transcript(value: Any, what: str) -> Conversation:
-    """Messages of a text such as "Human: hello, Assistant: hi", each turn behind an empty line.
+    """The messages of a text in which every turn begins with "Human:" or "Assistant:" after an empty line.
 
     Raises:
-        Fault: it is none.
+        Fault: the text is not such a transcript.
     """
     whole = text(value, what)
     first, *parts = _SPEAKER.split(whole)
@@ -38,7 +38,7 @@ def transcript(value: Any, what: str) -> Conversation:
 
 
 def split(chosen: Conversation, rejected: Conversation) -> list[Side]:
-    """The messages that both sides begin with, and what is left of each.
+    """Splits both sides into the messages that they have in common at the beginning, and the rest of each.
 
     Raises:
         Fault: they differ before the agent's reply, or not at all.
@@ -54,21 +54,21 @@ def split(chosen: Conversation, rejected: Conversation) -> list[Side]:
 
 
 def split_texts(chosen: str, rejected: str) -> list[Side]:
-    """The words that both sides begin with, and what is left of each.
+    """Splits both texts into the words that they have in common at the beginning, and the rest of each.
 
     Raises:
-        Fault: there are none, or nothing is left.
+        Fault: they have no words in common, or a rest is empty.
     """
     pairs = zip(chosen, rejected, strict=False)
     common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
-    common = chosen.rfind(" ", 0, common + 1) + 1  # no word is cut
+    common = chosen.rfind(" ", 0, common + 1) + 1  # ends after a blank, so that no word is cut
     if not chosen[:common].strip():
         raise Fault("no prompt", "chosen and rejected begin with nothing in common")
     return [(chosen[:common].rstrip(), said(text(side[common:], "reply"))) for side in (chosen, rejected)]
 
 
 def _side(prompt: Any, value: Any, what: str) -> Side:
-    """One side of a pair whose prompt has a column; messages may repeat it."""
+    """One side of a pair with a column for the prompt; messages of the side may repeat the prompt."""
     heard = prompt_of(prompt)
     if not is_messages(value):
         return heard, said(text(value, f"{what} reply"))
@@ -80,10 +80,10 @@ def _side(prompt: Any, value: Any, what: str) -> Side:
 
 
 def scores(table: Table) -> tuple[str, str] | None:
-    """The columns of scores of both sides, if any.
+    """The columns with the scores of the chosen and the rejected reply; None if there are none.
 
     Raises:
-        DatasetError: columns of numbers look like scores, and are known by no name.
+        DatasetError: columns look like scores by their names, but are not those of the two replies.
     """
     names = {plain(name): name for name in table.columns}
     if named := [name for name, _ in table.named.rewards]:
@@ -129,7 +129,7 @@ def _explicit(table: Table) -> Read:
 
 
 def _both(side: Callable[[str], T]) -> tuple[T, T]:
-    """What is made of the chosen side, and of the rejected one."""
+    """The results of ``side`` for "chosen" and for "rejected"."""
     return side("chosen"), side("rejected")
 
 

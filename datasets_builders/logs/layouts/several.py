@@ -1,4 +1,4 @@
-"""Several replies to one prompt in each row, with a rating or votes for each."""
+"""Layouts with several replies to one prompt in each row, and a rating or votes for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Conversations as token ids, as trainers log them: they are kept exactly and never spelled again."""
+"""Layouts of token ids, as trainers log them. The ids are kept exactly and never tokenized again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _list(value: Any, what: str) -> list[Any]:
 
 
 def _spread(value: Any, acted: list[bool], what: str) -> list[float | None]:
-    """One value for each token, from a list of as many or of one for each of the agent's."""
+    """One value for each token [T], from a list with a value for each token or for each token of the agent."""
     found = [number(one) for one in _list(value, what)]
     if len(found) == len(acted):
         return found
@@ -42,11 +42,15 @@ def _talk(ids: list[int], acted: list[bool], known: Any, reward: Any, unrated: b
     """A conversation of tokens.
 
     Args:
-        ids: [T].
-        acted: [T], which are the agent's.
-        known: log-probabilities, of all tokens or of the agent's; None where there are none.
-        reward: of each token, of each of the agent's, or a single one of the last.
-        unrated: whether it is left out.
+        ids: [T] token ids.
+        acted: [T] whether each token is the agent's.
+        known: log-probabilities of all tokens or of the agent's tokens; None if there are none.
+        reward: rewards of all tokens or of the agent's tokens, or a single reward for the agent's last token.
+        unrated: whether rewards are left out.
+
+    Raises:
+        Fault: no token is the agent's, the first one is, a list has another length, or a token that is not the agent's
+            has a reward.
     """
     if not any(acted):
         raise Fault("nobody speaks as the agent")
@@ -77,7 +81,7 @@ def _reader(table: Table) -> Read:
             ids, acted = _ids(row.get("tokens"), "tokens"), [bool(own) for own in _list(row.get("is_action"), "mask")]
         else:
             heard, spoken = _ids(row.get("prompt_ids"), "prompt ids"), _ids(row.get("completion_ids"), "completion ids")
-            mask = row.get("env_mask")  # of the completion: 0 where a tool or an environment spoke
+            mask = row.get("env_mask")  # one entry per token of the completion: 0 where a tool or environment spoke
             own = [True] * len(spoken) if mask is None else [bool(one) for one in _list(mask, "mask")]
             ids, acted = heard + spoken, [False] * len(heard) + own
             if isinstance(known, list | tuple) and len(known) == len(spoken):

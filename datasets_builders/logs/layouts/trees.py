@@ -1,4 +1,4 @@
-"""Trees of messages, as OpenAssistant writes them: every reply of the agent is one conversation, from the root on."""
+"""Layouts of message trees, as OpenAssistant writes them; every reply of the agent is one conversation."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Node = Mapping[str, Any]
 
 
 def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
-    """One row for each tree: its messages, as they stood.
+    """One row for each tree, ``{"nodes": messages}``, with the messages in the order of the log.
 
     Without a column "message_tree_id", all rows are held in memory.
 
     Raises:
-        DatasetError: the rows of a tree stand apart.
+        DatasetError: the rows of a tree are not consecutive.
     """
     found: list[Row] = []
     first, tree, seen = Place("", 0), None, set[Any]()
@@ -40,7 +40,9 @@ def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
             found = []
         if not found:
             if own in seen:
-                raise DatasetError(f"{place}: the tree {shown(own)} was over and goes on; sort the rows by {_TREE!r}")
+                raise DatasetError(
+                    f"{place}: the rows of the tree {shown(own)} are not consecutive; sort the rows by {_TREE!r}"
+                )
             first, tree = place, own
         found.append(row)
     if found:
@@ -82,16 +84,16 @@ def _replies(node: Node) -> list[Any]:
 
 
 def _name(node: Node, field: str) -> Any:
-    """What names a message or a tree; a list or an object, which nothing can be found by, as text."""
+    """The name of a message or a tree; a list or an object is turned into text, because it is not hashable."""
     found = node.get(field)
     return found if found is None or isinstance(found, str | int | float) else repr(found)
 
 
 def _walk(roots: list[Node], replies: Any, worth: Any) -> Iterator[Talk]:
-    """Every reply of the agent with what stands above it, level by level.
+    """One conversation for every reply of the agent, with the messages above it as the prompt, level by level.
 
     Raises:
-        Fault: there is none, or a message is none.
+        Fault: no message is the agent's, a message cannot be read, or the tree is too deep.
     """
     waiting: deque[tuple[list[Node], Conversation]] = deque([(roots, ())])
     spoken = False

@@ -29,14 +29,14 @@ _SPEAKERS = {"customer": "user", "agent": "agent", "action": "action"}
 def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
     """Reads ``{"train" | "dev" | "test": [conversation, ...]}``, or the list of conversations of the official sample.
 
-    A conversation is ``{"convo_id", "original": [[speaker, text], ...]}``. Rows of the speaker "action" are what the
-    agent clicked, and are left out.
+    A conversation is ``{"convo_id", "original": [[speaker, text], ...]}``. Rows of the speaker "action" are clicks of
+    the agent, and are left out.
 
-    The sample lies beside the whole in the official repository, and is part of it: of a folder with both, only the
-    whole is read.
+    In the official repository the sample is beside the whole corpus, and it is a part of it. If a folder holds both,
+    only the whole corpus is read.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
+        CorpusError: a record has another form, or an id occurs twice; the message names file, record and field.
     """
     path = Path(path)
     files = files_of(path, "abcd*.json")

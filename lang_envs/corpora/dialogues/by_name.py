@@ -1,4 +1,4 @@
-"""The dialogue corpora by name: the built-in one, those that lie in the folder of downloaded data, and one's own."""
+"""Loads dialogue corpora by name: the built-in one, those in the folder of downloaded data, and files of the user."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ READERS: dict[str, Callable[[Path], tuple[Dialogue, ...]]] = {
     "abcd": _once(abcd.read),
     "taskmaster": _once(taskmaster.read),
 }
-"""By what a corpus's name begins with: ``multiwoz``, ``multiwoz21`` and ``multiwoz22`` have one reader."""
+"""The reader by the beginning of a corpus's name: ``multiwoz``, ``multiwoz21`` and ``multiwoz22`` have one reader."""
 
 _plain, _verdicts = _once(plain.read), _once(taskmaster.read_verdicts)
 log = logging.getLogger(__name__)
 
 
 def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str] | None = None) -> tuple[Example, ...]:
-    """The examples of one split of a corpus, and how long reading took in the log.
+    """The examples of one split of a corpus. The time of reading is logged.
 
     Files that were read before and have not changed are not read again.
 
     Args:
-        corpus: "service", the built-in one; a name of ``READERS``; "taskmaster-feedback", the single replies that
+        corpus: "service", the built-in corpus; a name of ``READERS``; "taskmaster-feedback", the single replies that
             people approved of; or the path of a file or folder of plain JSON lines.
         split: "train", "validation" or "test".
-        path: where a named corpus lies; by default the folder of that name in ``$LANG_ENVS_DATA/dialogue``, or the
-            first whose name begins so.
+        path: the folder of a named corpus; by default the folder of that name in ``$LANG_ENVS_DATA/dialogue``, or the
+            first folder whose name begins with it.
 
     Raises:
-        CorpusError: where there is no such corpus, or a file of it is not what its format says.
-        ValueError: for an unknown split, or one in which no agent speaks; for a path to the built-in corpus.
+        CorpusError: there is no such corpus, or one of its files does not follow its format.
+        ValueError: the split is unknown, no agent speaks in it, or a path is given for the built-in corpus.
     """
     started = time.perf_counter()
     name = str(corpus)
@@ -70,7 +70,7 @@ def load(corpus: str | os.PathLike[str], split: str, path: str | os.PathLike[str
 
 
 def verdicts(split: str, path: str | os.PathLike[str] | None = None) -> list[taskmaster.Verdict]:
-    """People's verdicts on replies, of all Taskmaster folders there are or of one file or folder, split by dialogue.
+    """People's verdicts on replies, from all Taskmaster folders or from one file or folder; splits are by dialogue.
 
     Raises:
         CorpusError, ValueError: as :func:`load`.

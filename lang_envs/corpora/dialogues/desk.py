@@ -1,7 +1,7 @@
-"""The world of :class:`~lang_envs.tasks.service_desk.ServiceDesk`: two services, what they offer, and how it is said.
+"""The world of :class:`~lang_envs.tasks.service_desk.ServiceDesk`: two services, their entities, and all wordings.
 
-A service has nine entities, each with a value in three slots of three values. No two entities agree in two slots: a
-user who has said one thing leaves three of them, one who has said two leaves one. What is said is in ``desk.toml``.
+A service has nine entities. Each has a value in three slots, and a slot has three values. No two entities agree in two
+slots. So one known value leaves three entities, and two known values leave one. ``desk.toml`` has the wordings.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from typing import Any
 from lang_envs.corpora.dialogues.service import pieces
 
 Texts = tuple[str, ...]
-"""ways to say one thing"""
+"""wordings of one thing"""
 NUM_VALUES, NUM_SLOTS, NUM_ENTITIES = 3, 3, 9
 ANY = -1
-"""in the place of a value: not known, or all the same"""
+"""stands for a value that is not known or does not matter"""
 _FILE = Path(__file__).with_suffix(".toml")
 
 
@@ -30,15 +30,15 @@ class Slot:
     name: str
     values: Texts
     heard: str
-    """words of a question about it, as a regular expression"""
+    """regular expression of the words that a question about it contains"""
     ask: Texts
-    """questions for it: the agent's, of a fact the user's"""
+    """questions for it: of the agent, or if it is a fact, of the user"""
     mention: tuple[Texts, ...] = ()
-    """within a wish, by value"""
+    """wordings of each value within a wish"""
     answer: tuple[Texts, ...] = ()
-    """to the agent's question, by value"""
+    """the user's answers to the agent's question, by value"""
     tell: tuple[Texts, ...] = ()
-    """what the agent says of a fact, by value"""
+    """the agent's sentences about a fact, by value"""
 
 
 @dataclass(frozen=True)
@@ -48,27 +48,27 @@ class Service:
     name: str
     wish: Texts
     names: Texts
-    """of the entities; ``names[3 * a + b]`` has the values a, b, and (a + b) mod 3"""
+    """names of the entities; ``names[3 * a + b]`` has the values a, b, and (a + b) mod 3"""
     slots: tuple[Slot, ...]
 
     @property
     def constraints(self) -> tuple[Slot, ...]:
-        """What a user wants an entity to be."""
+        """The slots in which a user wants certain values."""
         return self.slots[:NUM_SLOTS]
 
     @property
     def booking(self) -> tuple[Slot, ...]:
-        """What must be known to book."""
+        """The parts of a booking, all of which must be known to book."""
         return self.slots[NUM_SLOTS:FACTS]
 
     @property
     def facts(self) -> tuple[Slot, ...]:
-        """What a user may want to be told; the value of entity i is the i-th."""
+        """The facts that a user may ask for; value i belongs to entity i."""
         return self.slots[FACTS:]
 
     @cached_property
     def offers(self) -> tuple[Texts, ...]:
-        """How each entity is offered."""
+        """The wordings with which each entity is offered."""
         return tuple(filled(wordings()["offer"], name) for name in self.names)
 
 
@@ -93,20 +93,20 @@ def matches(wanted: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def filled(texts: Texts, *values: str) -> Texts:
-    """The same with values in the place of ``{}``, each with a capital."""
+    """The texts with values in the place of ``{}``, each beginning with a capital."""
     said = (text.format(*values) for text in texts)
     return tuple(text[:1].upper() + text[1:] for text in said)
 
 
 @cache
 def services() -> tuple[Service, ...]:
-    """All of them."""
+    """All services."""
     return tuple(_service(name, table) for name, table in _read()["services"].items())
 
 
 @cache
 def wordings() -> dict[str, Texts]:
-    """What is said in any service, by its purpose."""
+    """The wordings that all services share, by their purpose."""
     return {name: _expanded(texts) for name, texts in _read().items() if name != "services"}
 
 

@@ -1,4 +1,4 @@
-"""Dialogues as values, what every reader makes of its format; and how they are split and cut into examples."""
+"""Dialogue: the value that every reader returns; its splits and its examples; and what the readers share."""
 
 from __future__ import annotations
 
@@ -29,25 +29,25 @@ class Dialogue:
     id: str
     turns: Turns
     split: str | None = None
-    """"train", "validation" or "test"; None where the file does not say"""
+    """"train", "validation" or "test"; None if the file does not say"""
 
 
 class Example(NamedTuple):
     """One agent turn and all that was said before it."""
 
     turns: Turns
-    """of the whole dialogue, shared by its examples"""
+    """the turns of the whole dialogue, shared by its examples"""
     at: int
-    """which of them is the agent's response"""
+    """index of the agent's response among them"""
 
     @property
     def context(self) -> Conversation:
-        """What was said before."""
+        """The conversation before the response."""
         return conversation(self.turns[: self.at])
 
     @property
     def response(self) -> str:
-        """What the agent said."""
+        """The agent's response."""
         return self.turns[self.at][1]
 
 
@@ -57,7 +57,7 @@ def conversation(turns: Turns) -> Conversation:
 
 
 def examples(dialogues: Iterable[Dialogue]) -> Iterator[Example]:
-    """One example for each agent turn, from the beginning of each dialogue to its end."""
+    """One example for each turn of the agent, in order."""
     for dialogue in dialogues:
         for at, (speaker, _) in enumerate(dialogue.turns):
             if speaker == "agent":
@@ -67,10 +67,10 @@ def examples(dialogues: Iterable[Dialogue]) -> Iterator[Example]:
 def in_split(dialogues: Sequence[Dialogue], split: str, seed: int = 0) -> list[Dialogue]:
     """The dialogues of one split, in order.
 
-    Those whose file names no split are dealt out whole: a random 80 % train, 10 % validation, 10 % test.
+    Dialogues whose file names no split are assigned at random: 80 % train, 10 % validation, 10 % test.
 
     Raises:
-        ValueError: for an unknown split, or one that holds none, saying what the others hold.
+        ValueError: the split is unknown, or it is empty; the message says how many dialogues the others hold.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be one of {SPLITS}, got {split!r}")
@@ -91,10 +91,10 @@ def in_split(dialogues: Sequence[Dialogue], split: str, seed: int = 0) -> list[D
 
 
 def files_of(path: Path, *patterns: str) -> list[Path]:
-    """The file ``path``; or, of a folder, all files below it with one of these names, compressed or not, sorted.
+    """The file ``path``, or all files below a folder ``path`` with one of these names, compressed or not, sorted.
 
     Raises:
-        CorpusError: where there is none.
+        CorpusError: there is no such file.
     """
     if not path.is_dir():
         return [path]
@@ -105,17 +105,17 @@ def files_of(path: Path, *patterns: str) -> list[Path]:
 
 
 def split_named(file: Path) -> str | None:
-    """The split that a file's name (``val.json.zip``, ``train_01.json``) or its folder's (``dev/``) speaks of."""
+    """The split that the name of a file (``val.json.zip``, ``train_01.json``) or of its folder (``dev/``) states."""
     stem = file.name.partition(".")[0].lower().replace("-", "_").split("_")
     named = (_SPLIT_NAMES.get(word) for word in (*stem, file.parent.name.lower()))
     return next((name for name in named if name), None)
 
 
 def spoken(text: str, where: str) -> str:
-    """A text as it is said: white space collapsed.
+    """A text with collapsed white space.
 
     Raises:
-        CorpusError: where it holds half a character, which cannot be written.
+        CorpusError: it holds half a character (a lone surrogate), which cannot be written.
     """
     if not whole(text):
         raise CorpusError(f"{where}: the text {brief(text)} holds half a character; take it out")
@@ -123,10 +123,10 @@ def spoken(text: str, where: str) -> str:
 
 
 def speaker_of(name: Any, speakers: dict[Any, str], where: str) -> str:
-    """Who speaks, "user" or "agent", by the name that a format has for them.
+    """The speaker, "user" or "agent", from the name that a format uses.
 
     Raises:
-        CorpusError: for another name.
+        CorpusError: the name is another one.
     """
     if not isinstance(name, str | int) or isinstance(name, bool) or name not in speakers:
         raise CorpusError(f"{where}: expected one of {list(speakers)}, got {shown(name)}")
@@ -134,10 +134,11 @@ def speaker_of(name: Any, speakers: dict[Any, str], where: str) -> str:
 
 
 def without_duplicates(dialogues: Iterable[Dialogue], path: Path) -> Iterator[Dialogue]:
-    """The same dialogues, those left out in which nothing is said.
+    """The dialogues without empty ones.
 
     Raises:
-        CorpusError: where two of one split have one id (Schema-Guided Dialogue counts anew in each).
+        CorpusError: two dialogues of one split have the same id. Ids may repeat across splits, as in Schema-Guided
+            Dialogue.
     """
     seen = set()
     for dialogue in dialogues:

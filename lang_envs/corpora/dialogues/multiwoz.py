@@ -1,4 +1,4 @@
-"""MultiWOZ and Schema-Guided Dialogue: 2.1's one JSON file, the JSON shards of 2.2, and the hub's lists of columns.
+"""Reads MultiWOZ and Schema-Guided Dialogue: the JSON file of 2.1, the JSON shards of 2.2, and the hub's columns.
 
 Sources: Budzianowski et al. 2018 (arXiv:1810.00278), Eric et al. 2019 (2.1), Zang et al. 2020 (2.2,
 github.com/budzianowski/multiwoz), Rastogi et al. 2019 (arXiv:1909.05855,
@@ -31,27 +31,27 @@ _SPEAKERS = {"USER": "user", "SYSTEM": "agent", 0: "user", 1: "agent"}
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
-    """Reads a file, or all of a folder.
+    """Reads a file, or all files of a folder.
 
-    Layouts, told apart by their content, compressed or not:
+    The layout is recognised by the content; files may be compressed:
 
-    * 2.1: ``{id: {"log": [{"text"}, ...]}}``, user and agent by turns. Where ``valListFile`` and ``testListFile`` lie
-      beside ``data.json``, they say which dialogues are validation and test.
+    * 2.1: ``{id: {"log": [{"text"}, ...]}}``, user and agent in turn. If ``valListFile`` and ``testListFile`` are
+      beside ``data.json``, they name the dialogues of the validation and test splits.
     * 2.2 and Schema-Guided: shards ``dialogues_*.json`` in folders train, dev, test, each
       ``[{"dialogue_id", "turns": [{"speaker": "USER" | "SYSTEM", "utterance"}]}]``.
     * the hub's (JSON lines or Parquet): ``{"dialogue_id", "turns": {"speaker": [0, 1, ...], "utterance": [...]}}``.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
+        CorpusError: a record has another form, or an id occurs twice; the message names file, record and field.
     """
     return without_duplicates((dialogue_of(record, where, split) for where, record, split in records(path)), Path(path))
 
 
 def records(path: str | os.PathLike[str]) -> Iterator[tuple[str, Any, str | None]]:
-    """The dialogues of a file or a folder as they stand there: where each is, its record, and its split where known.
+    """The records of the dialogues in a file or a folder: the place of each, its record, and its split if known.
 
     Raises:
-        CorpusError: where a file cannot be read.
+        CorpusError: a file cannot be read.
     """
     for file in files_of(Path(path), *_PATTERNS, "*.parquet"):
         yield from _file(file)
@@ -85,10 +85,10 @@ def _json(file: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _listed(folder: Path) -> dict[str, str]:
-    """Which dialogues the official lists beside ``data.json`` name; empty where there are none.
+    """The split of each dialogue that the official lists beside ``data.json`` name; empty if there are no lists.
 
     Raises:
-        CorpusError: where one is there and the other is not, whose dialogues would count as "train".
+        CorpusError: one of the two lists is missing; its dialogues would count as "train".
     """
     lists = {split: sorted(folder.glob(f"{stem}.*")) for stem, split in _LISTS.items()}
     if len(missing := [stem for stem, split in _LISTS.items() if not lists[split]]) == 1:
@@ -104,10 +104,10 @@ def _listed(folder: Path) -> dict[str, str]:
 
 
 def dialogue_of(record: Any, where: str, split: str | None) -> Dialogue:
-    """What was said in a record of :func:`records`.
+    """The dialogue of a record of :func:`records`.
 
     Raises:
-        CorpusError: naming the field where one is not as its layout says.
+        CorpusError: a field does not follow the layout; the message names it.
     """
     name = field(record, "dialogue_id", str, where)
     said: list[tuple[object, object]]

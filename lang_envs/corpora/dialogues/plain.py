@@ -1,4 +1,4 @@
-"""Dialogues of one's own, as JSON lines."""
+"""Reads dialogues of the user's own, as JSON lines."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ _SPEAKERS = {"user": "user", "agent": "agent"}
 
 
 def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
-    """Reads lines of ``{"id", "turns": [{"speaker": "user" | "agent", "text"}, ...]}``, "split" beside them or not.
+    """Reads lines of ``{"id", "turns": [{"speaker": "user" | "agent", "text"}, ...]}``, with or without "split".
 
     Raises:
-        CorpusError: naming file, line and field where one is not so, and for an id that is there twice.
+        CorpusError: a line has another form, or an id occurs twice; the message names file, line and field.
     """
     path = Path(path)
     found = (

@@ -1,12 +1,12 @@
-"""The built-in corpus: made-up dialogues with service desks, for use with no files.
+"""The built-in corpus: artificial dialogues with service desks, which need no files.
 
-What it is: dialogues about eight services, in which the agent asks for what is missing, answers questions, sums up and
-books. What an agent should say follows from the context (which hotel is cheap and in the north is the same in all
-dialogues), but not how: every meaning has tens of wordings, so that a right reply in other words is far from the
-logged one by exact match and near it in meaning.
+The dialogues are about eight services. The agent asks for what is missing, answers questions, sums up and books. The
+context determines what the agent should say: for example, the hotel that is cheap and in the north is the same in all
+dialogues. The context does not determine the wording. Every meaning has tens of wordings, so a correct reply in other
+words rarely matches the logged one exactly, but it has the same meaning.
 
-What it is not: human text. The wordings are few beside those of people, users are always clear, and no policy that does
-well here has been shown to do well on MultiWOZ.
+The corpus does not replace human text. People use far more wordings, and the users here are always clear. No policy
+that does well here has been shown to do well on MultiWOZ.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from lang_envs.corpora.dialogues.dialogue import Dialogue
 NUM_DIALOGUES = 3_000
 _FILE = Path(__file__).with_suffix(".toml")
 _CHOICES = re.compile(r"\[([^\]]*)\]")
-_QUESTION = ("can", "could", "do", "how", "when", "where")  # words that open one
-_DRAWS = 512  # uniform numbers a dialogue may use, far more than it does
+_QUESTION = ("can", "could", "do", "how", "when", "where")  # words that open a question
+_DRAWS = 512  # uniform numbers that are drawn for a dialogue; it uses far fewer
 
 Draw = Callable[[int], int]
-"""a number from 0 to n - 1"""
+"""n -> a random number from 0 to n - 1"""
 Wordings = tuple[str, ...]
 
 
 class Slot(NamedTuple):
-    """One thing an agent needs to know."""
+    """A slot whose value the agent needs to know."""
 
     values: tuple[str, ...]
     mention: Wordings
@@ -44,14 +44,14 @@ class Slot(NamedTuple):
 
 
 class Aside(NamedTuple):
-    """What a user may ask in between."""
+    """A question that a user may ask in between, with its answer."""
 
     question: Wordings
     answer: Wordings
 
 
 class Fact(NamedTuple):
-    """What follows from slots."""
+    """A fact that follows from the values of slots."""
 
     of: tuple[str, ...]
     values: tuple[str, ...]
@@ -70,20 +70,20 @@ class Service:
 
 
 class Phrases(NamedTuple):
-    """All of ``service.toml``: the services, and what is said in any of them."""
+    """The content of ``service.toml``: the services, and the wordings that all of them share."""
 
     services: dict[str, Service]
     common: dict[str, Wordings]
 
 
 class Meaning(NamedTuple):
-    """What a turn says, apart from its wording: one wording of each part, filled in."""
+    """The meaning of a turn: for each of its parts the filled-in wordings."""
 
     parts: tuple[Wordings, ...]
     slots: dict[str, str]
 
     def say(self, draw: Draw) -> str:
-        """The same in words."""
+        """The meaning in drawn words."""
         said = (_worded(part[draw(len(part))], draw).format_map(self.slots) for part in self.parts)
         text = " ".join(part for part in said if part)
         return text[:1].upper() + text[1:]
@@ -98,10 +98,10 @@ class Conversation(NamedTuple):
 
 @lru_cache(maxsize=4)
 def conversations(num_dialogues: int = NUM_DIALOGUES, seed: int = 0) -> tuple[Conversation, ...]:
-    """Distinct conversations; fewer of the same seed are the first of these.
+    """Distinct conversations; a smaller number with the same seed gives the first of them.
 
     Raises:
-        ValueError: where ``num_dialogues`` is not positive.
+        ValueError: ``num_dialogues`` is not positive.
     """
     if num_dialogues < 1:
         raise ValueError(f"num_dialogues must be at least 1, got {num_dialogues}")
@@ -121,26 +121,26 @@ def conversations(num_dialogues: int = NUM_DIALOGUES, seed: int = 0) -> tuple[Co
 
 
 def read(num_dialogues: int = NUM_DIALOGUES, seed: int = 0) -> Iterator[Dialogue]:
-    """The dialogues alone."""
+    """The dialogues of :func:`conversations`."""
     return (conversation.dialogue for conversation in conversations(num_dialogues, seed))
 
 
 def drawing(rng: np.random.Generator) -> Draw:
-    """Numbers drawn one at a time."""
+    """A source of random numbers that are drawn one at a time."""
     return lambda n: int(rng.integers(n))
 
 
 def _drawing(rng: np.random.Generator) -> Draw:
-    """The same from numbers drawn all at once, since one at a time takes several times as long."""
+    """As :func:`drawing`, from numbers that are drawn all at once, which is several times as fast."""
     uniform = iter(rng.random(_DRAWS).tolist())
     return lambda n: int(next(uniform) * n)
 
 
 def _acts(service: Service, draw: Draw) -> Iterator[tuple[str, Meaning]]:
-    """Who says what: the course of one dialogue."""
+    """The speaker and the meaning of each turn of one dialogue."""
     common = _phrases().common
     slots = {name: slot.values[draw(len(slot.values))] for name, slot in service.slots.items()}
-    if slots.get("goal") == slots.get("start", ""):  # nobody travels to where they are
+    if slots.get("goal") == slots.get("start", ""):  # a goal must differ from the start
         values = service.slots["goal"].values
         slots["goal"] = values[(values.index(slots["goal"]) + 1) % len(values)]
     if draw(3) == 0:
@@ -187,7 +187,7 @@ def _conclusion(service: Service, slots: dict[str, str], draw: Draw) -> Iterator
 
 
 def _with_facts(service: Service, slots: dict[str, str]) -> dict[str, str]:
-    """The slots and what follows from them."""
+    """The slots and the facts that follow from them."""
     facts = {}
     for name, fact in service.facts.items():
         place = 0
@@ -202,7 +202,7 @@ def _spoken(speaker: str, meaning: Meaning, draw: Draw) -> str:
     text = meaning.say(draw)
     if speaker == "agent":
         return text
-    if draw(4) == 0:  # some users type as fast as they can
+    if draw(4) == 0:  # some users type without capitals
         return text.lower()
     if text.endswith("?"):
         return text
@@ -211,7 +211,7 @@ def _spoken(speaker: str, meaning: Meaning, draw: Draw) -> str:
 
 @cache
 def pieces(wording: str) -> tuple[tuple[str, ...], ...]:
-    """A wording as what there is to choose from, piece by piece."""
+    """The alternatives of each piece of a wording."""
     return tuple(tuple(piece.split("|")) for piece in _CHOICES.split(wording))
 
 

@@ -1,4 +1,4 @@
-"""Taskmaster-3 and -4: dialogues about movie tickets and coffee, and people's verdicts on single replies.
+"""Reads Taskmaster-3 and -4: dialogues about movie tickets and coffee, and people's verdicts on single replies.
 
 Sources: Byrne et al. 2020 (TM-3, arXiv:2012.12458), Sidahmed et al. 2024 (TM-4 and the verdicts, arXiv:2403.10704),
 github.com/google-research-datasets/Taskmaster.
@@ -31,13 +31,13 @@ _ROLES = {"user": "user", "agent": "agent", "api": "api"}
 
 @dataclass(frozen=True)
 class Verdict:
-    """One reply in a dialogue and whether a person approved of it."""
+    """One reply in a dialogue, and whether a person approved of it."""
 
     dialogue: str
     context: Turns
     reply: str
     reward: float
-    """1 approved, 0 not"""
+    """1 if a person approved of the reply, otherwise 0"""
     is_api_call: bool
 
 
@@ -45,7 +45,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
     """Reads dialogues: ``data*.json``, ``[{"conversation_id", "utterances": [{"speaker", "text"}, ...]}]``.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so, and for an id that is there twice.
+        CorpusError: a record has another form, or an id occurs twice; the message names file, record and field.
     """
     path = Path(path)
     files = files_of(path, "data*.json")
@@ -55,12 +55,12 @@ def read(path: str | os.PathLike[str]) -> Iterator[Dialogue]:
 def read_verdicts(path: str | os.PathLike[str]) -> Iterator[Verdict]:
     """Reads verdicts: ``reward*.json``, ``[{"conversation_id", "context", "generation", "reward"}]``.
 
-    Context and generation are JSON inside of text. What a program was asked and answered in the context is left out:
-    only what user and agent said to each other is kept. A generation is what the agent says or such a request, which
-    is then given as JSON.
+    Context and generation are texts that hold JSON. Requests to a program and its answers are left out of the context;
+    only the turns of user and agent are kept. A generation is a reply of the agent or a request to a program, which is
+    returned as JSON.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so.
+        CorpusError: a record has another form; the message names file, record and field.
     """
     for file in files_of(Path(path), "reward*.json"):
         for record, where in _records(file):

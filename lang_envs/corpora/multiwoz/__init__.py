@@ -1,1 +1,1 @@
-"""MultiWOZ beyond its texts: the goals people were given, what was understood turn by turn, and the databases."""
+"""MultiWOZ beyond its texts: the goals of its users, the dialogue state of each turn, and the databases."""

@@ -1,4 +1,4 @@
-"""MultiWOZ 2.1's annotations: goals, what was understood by each turn of the agent, and the acts of users."""
+"""Reads MultiWOZ 2.1's annotations: goals, the dialogue state at each turn of the agent, and the acts of users."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from lang_envs.corpora.records import brief, shown
 from lang_envs.corpora.records import field as field_of
 
 State = Mapping[str, Mapping[str, str]]
-"""of each domain, what was understood so far: slot -> value; what is to be booked as "book day" and the like"""
+"""domain -> slot -> value as understood so far; details of a booking are slots such as "book day" """
 
 
 class Act(NamedTuple):
-    """One thing that a turn says, as people annotated it."""
+    """One annotated act of a turn."""
 
     intent: str
     """such as "Hotel-Inform" """
     slot: str
-    """such as "Area"; "none" where the act has none"""
+    """such as "Area"; "none" if the act has none"""
     value: str
 
 
 class Span(NamedTuple):
-    """Where a value stands in a turn."""
+    """The position of a value in a turn."""
 
     intent: str
     slot: str
     first: int
-    """word, counted from 0 among those between blanks"""
+    """index of its first word, from 0, among the words between blanks"""
     last: int
-    """word, included"""
+    """index of its last word, included"""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """What is annotated of one turn."""
+    """One turn with its annotations."""
 
     text: str
-    """as the file has it"""
+    """the text as in the file"""
     acts: tuple[Act, ...] = ()
     spans: tuple[Span, ...] = ()
     state: State = field(default_factory=dict)
-    """of an agent's turn: what was understood when it was said"""
+    """for a turn of the agent: the dialogue state at that turn"""
     booked: frozenset[str] = frozenset()
-    """of an agent's turn: the domains in which something is booked by then"""
+    """for a turn of the agent: the domains in which something is booked by then"""
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,11 @@ class Annotated:
     dialogue: Dialogue
     goal: Goal
     turns: tuple[Turn, ...]
-    """as many as ``dialogue.turns``, and of the same"""
+    """the annotations of ``dialogue.turns``, one for each"""
 
     @property
     def agent_turns(self) -> list[Turn]:
-        """Those of the agent."""
+        """The turns of the agent."""
         return [turn for turn, (who, _) in zip(self.turns, self.dialogue.turns, strict=True) if who == "agent"]
 
 
@@ -81,10 +81,10 @@ class Corpus(NamedTuple):
     database: Database
 
     def split(self, name: str) -> list[Annotated]:
-        """The dialogues of one split: the file's own where it has all three, else dealt out (``in_split``).
+        """The dialogues of one split: the file's own splits if it has all three, otherwise random ones (``in_split``).
 
         Raises:
-            ValueError: for an unknown split, or one that holds none.
+            ValueError: the split is unknown or empty.
         """
         found = {annotated.dialogue.id: annotated for annotated in self.dialogues}
         dialogues = [annotated.dialogue for annotated in self.dialogues]
@@ -98,19 +98,19 @@ def located(path: str | os.PathLike[str] | None = None) -> Path:
     "multiwoz".
 
     Raises:
-        CorpusError: there is none.
+        CorpusError: there is no such folder or file.
     """
     return downloaded("dialogue", "multiwoz")[0] if path is None else Path(path)
 
 
 def load(path: str | os.PathLike[str] | None = None) -> Corpus:
-    """Reads dialogues with goals and the folder ``db`` beside them; a folder that is as it was read is not read again.
+    """Reads dialogues with goals and the folder ``db`` beside them. An unchanged folder is not read again.
 
     Args:
-        path: of a folder that holds MultiWOZ 2.1's dialogues and ``db``; by default :func:`located`.
+        path: a folder with MultiWOZ 2.1's dialogues and ``db``; by default that of :func:`located`.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so; there is no such folder.
+        CorpusError: there is no such folder, or a record has another form; the message names file, record and field.
     """
     return _load(located(path))
 
@@ -126,7 +126,8 @@ def read(path: str | os.PathLike[str]) -> Iterator[Annotated]:
     """Reads dialogues of 2.1's layout: ``{id: {"goal", "log": [{"text", "metadata", "dialog_act", "span_info"}]}}``.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so; another layout; an id that is there twice.
+        CorpusError: the layout is another one, a record has another form, or an id occurs twice; the message names
+            file, record and field.
     """
     seen: set[str] = set()
     for where, record, split in records(path):
@@ -134,7 +135,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Annotated]:
         if "log" not in record or "goal" not in record:
             raise CorpusError(f"{where}: expected the fields 'goal' and 'log', as MultiWOZ 2.1 has them")
         turns = [_turn(turn, f"{where}, log {i}") for i, turn in enumerate(record["log"])]
-        spoken = tuple(turn for turn in turns if turn.text.split())  # as many as there are in the dialogue
+        spoken = tuple(turn for turn in turns if turn.text.split())  # the same turns as in the dialogue
         if dialogue.id in seen:
             raise CorpusError(
                 f"{where}: the dialogue {brief(dialogue.id)} is there twice; are two versions in one folder?"
@@ -147,7 +148,7 @@ def read(path: str | os.PathLike[str]) -> Iterator[Annotated]:
 def _turn(turn: Any, where: str) -> Turn:
     acts = field_of(turn, "dialog_act", object, where) if "dialog_act" in turn else {}
     if not isinstance(acts, Mapping):
-        acts = {}  # where nobody annotated the turn, some versions say so in words
+        acts = {}  # some versions have a text here for a turn without annotations
     spans = field_of(turn, "span_info", list, where) if turn.get("span_info") else []
     state, booked = _state(turn.get("metadata") or {}, f"{where}, metadata")
     return Turn(

@@ -1,4 +1,4 @@
-"""MultiWOZ's seven databases, and what they answer to constraints."""
+"""Database: MultiWOZ's seven databases, and queries over them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Constraints = tuple[tuple[str, str], ...]
 """(slot, value), sorted by slot"""
 
 _HOSPITAL = {"name": "addenbrookes hospital", "address": "hills rd, cambridge", "postcode": "cb20qq"}
-_HOSPITAL_PHONE = "01223245151"  # of no department
+_HOSPITAL_PHONE = "01223245151"  # of the hospital itself
 _UNKNOWN = ("?", "none", "")
 
 
@@ -25,22 +25,22 @@ class Entity(NamedTuple):
 
     domain: str
     key: str
-    """of an entry of its domain: the id, or of a train its number, which several may have"""
+    """the id of the entry in its domain; for a train its number, which several entries may share"""
     facts: Mapping[str, str]
-    """its attributes, by slot; without those that nobody knows"""
+    """its attributes, by slot, without unknown ones"""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """The name of the entry."""
         return self.facts["trainID" if self.domain == "train" else "name"]
 
 
 class Database:
-    """All entries, and queries over them, whose answers are remembered.
+    """All entries, and queries over them, whose results are cached.
 
     Attributes:
-        entities: of each domain, in the order of its file.
-        taxi: the colours, the makes of cars.
+        entities: the entries of each domain, in the order of its file.
+        taxi: the colours and the makes of taxis.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Database:
     ) -> None:
         self.entities, self.taxi = dict(entities), taxi
         self._called: dict[tuple[str, str], tuple[Entity, ...]] = {}
-        self._having: dict[tuple[str, str], dict[str | None, set[int]]] = {}  # domain, slot -> value -> places
+        self._having: dict[tuple[str, str], dict[str | None, set[int]]] = {}  # domain, slot -> value -> indices
         for domain in OFFERED:
             for entity in self.entities[domain]:
                 self._called[domain, entity.key] = (*self._called.get((domain, entity.key), ()), entity)
@@ -62,27 +62,28 @@ class Database:
     def query(self, domain: str, constraints: Mapping[str, str] | Constraints) -> tuple[Entity, ...]:
         """The entries that satisfy all constraints, in the order of the file.
 
-        Values are compared normalised; one that is ``DONTCARE`` or empty asks for nothing, and what an entry does not
-        say it satisfies. ``leaveAt`` is at or after, ``arriveBy`` at or before. A slot that the domain does not have
-        asks for nothing. Taxis, the police and hospitals have no entries to choose among: none is found.
+        Values are compared after normalisation. A value that is ``DONTCARE`` or empty, and a slot that the domain does
+        not have, is no constraint. An entry without a value for a slot satisfies any constraint on it. ``leaveAt``
+        means at or after, ``arriveBy`` at or before. Taxis, the police and hospitals have no entries, so the result is
+        empty.
         """
         pairs = constraints.items() if isinstance(constraints, Mapping) else constraints
         return self._query(domain, tuple(sorted(pairs)))
 
     def called(self, domain: str, key: str) -> tuple[Entity, ...]:
-        """The entries of that key; several for a train."""
+        """The entries with that key; several for a train."""
         return self._called.get((domain, key), ())
 
     def satisfies(self, domain: str, key: str, constraints: Mapping[str, str]) -> bool:
-        """Whether an entry of that key satisfies all constraints."""
+        """Whether an entry with that key satisfies all constraints."""
         return any(entity.key == key for entity in self.query(domain, constraints))
 
     def violated(self, domain: str, key: str, constraints: Mapping[str, str]) -> tuple[str, ...]:
-        """The slots in which the entries of that key miss the constraints."""
+        """The slots in which the entries with that key violate the constraints."""
         return tuple(s for s, v in constraints.items() if not self.satisfies(domain, key, {s: v}))
 
     def fixed(self, domain: str, constraints: Mapping[str, str]) -> Mapping[str, str]:
-        """What the police, or a department of the hospital, answer to everybody; empty for other domains."""
+        """The attributes of the police or of a department of the hospital; empty for other domains."""
         if domain == "police":
             return self.entities["police"][0].facts
         if domain != "hospital":
@@ -104,7 +105,7 @@ class Database:
 
 
 def _fits(slot: str, own: str, asked: str) -> bool:
-    """Whether an entry's value is what was asked for."""
+    """Whether an entry's value satisfies a constraint."""
     if slot in ("leaveAt", "arriveBy"):
         at, limit = minutes(own), minutes(asked)
         if at is not None and limit is not None:
@@ -116,7 +117,7 @@ def load(folder: str | os.PathLike[str]) -> Database:
     """Reads ``<domain>_db.json`` of the seven domains.
 
     Raises:
-        CorpusError: naming file, record and field where one is not so; a file is missing.
+        CorpusError: a file is missing, or a record has another form; the message names file, record and field.
     """
     folder = Path(folder)
     read = {domain: _records(folder / f"{domain}_db.json") for domain in DOMAINS}

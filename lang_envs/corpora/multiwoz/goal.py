@@ -1,4 +1,4 @@
-"""What a customer of MultiWOZ was told to get."""
+"""Goal: what a user of MultiWOZ was told to ask for."""
 
 from __future__ import annotations
 
@@ -25,30 +25,30 @@ _FLAGS = ("invalid", "pre_invalid")
 
 @dataclass(frozen=True)
 class Need:
-    """The part of a goal in one domain; all mappings are from slots to values as the file spells them."""
+    """The part of a goal in one domain; all mappings are from slots to values as in the file."""
 
     domain: str
     info: Mapping[str, str]
-    """what an entity must be"""
+    """constraints on the entity"""
     fail_info: Mapping[str, str]
-    """what is asked for first, which nothing satisfies; empty where ``info`` is"""
+    """constraints that the user tells first and that no entity satisfies; empty if the user begins with ``info``"""
     requests: tuple[str, ...]
     """attributes the customer must come to know"""
     book: Mapping[str, str]
-    """for when and how many to book; empty where nothing is booked"""
+    """details of the booking; empty if nothing is booked"""
     fail_book: Mapping[str, str]
-    """what is asked for first, which cannot be booked; empty where ``book`` is"""
+    """details that the user asks for first and that cannot be booked; empty if the user begins with ``book``"""
 
 
 @dataclass(frozen=True)
 class Goal:
-    """All needs, in the order in which the customer was told of them; a taxi comes last."""
+    """All needs, in the order in which the user was told of them; a taxi comes last."""
 
     needs: tuple[Need, ...]
 
     @property
     def domains(self) -> tuple[str, ...]:
-        """Those it has needs in."""
+        """The domains of the needs."""
         return tuple(need.domain for need in self.needs)
 
 
@@ -57,10 +57,10 @@ def goal_of(record: Any, where: str) -> Goal:
 
     Args:
         record: ``{"restaurant": {"info", "fail_info", "book", "fail_book", "reqt"}, ..., "message"}``.
-        where: it stands, for errors.
+        where: the place of the record, for errors.
 
     Raises:
-        CorpusError: naming the field where one is not so.
+        CorpusError: a field has another form; the message names it.
     """
     if not isinstance(record, Mapping):
         raise CorpusError(f"{where}: expected an object of domains, got {shown(record)}")
@@ -89,7 +89,7 @@ def _slots(record: Any, key: str, where: str) -> dict[str, str]:
 
 
 def _order(lines: list[object]) -> dict[str, int]:
-    """Where each domain is first spoken of."""
+    """The index of the first line about each domain."""
     order: dict[str, int] = {}
     for line in lines:
         found = {domain: re.search(words, str(line)) for domain, words in _SPOKEN_OF.items() if domain not in order}

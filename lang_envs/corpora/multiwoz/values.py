@@ -1,4 +1,4 @@
-"""Values of slots as they are compared: one spelling for each, times as minutes."""
+"""Normalises the values of slots, so that they can be compared."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 
 DOMAINS = ("restaurant", "hotel", "attraction", "train", "taxi", "police", "hospital")
 OFFERED = ("restaurant", "hotel", "attraction", "train")
-"""domains in which an entity of the database is offered; the others have one answer for everybody"""
+"""domains in which an entity of the database is offered; in the others there is nothing to choose"""
 TIMES = ("leaveAt", "arriveBy", "time")
 DONTCARE = "dontcare"
 
@@ -41,7 +41,7 @@ _NO_WORD = re.compile(r"[^\w ]+")
 
 @lru_cache(maxsize=2**16)
 def normalised(slot: str, value: str) -> str:
-    """The value of a slot in one spelling: ``DONTCARE`` where any will do, empty where nothing was said.
+    """The value of a slot in its normal spelling: ``DONTCARE`` if any value will do, empty if there is none.
 
     >>> normalised("area", "Center"), normalised("leaveAt", "8:05"), normalised("name", "The Gardenia")
     ('centre', '08:05', 'gardenia')
@@ -62,7 +62,7 @@ def normalised(slot: str, value: str) -> str:
 
 
 def minutes(clock: str) -> int | None:
-    """Minutes since midnight of a time such as "05:11" or "5:11 pm"; None where it is none."""
+    """Minutes since midnight of a time such as "05:11" or "5:11 pm"; None if the text is not a time."""
     found = _CLOCK.fullmatch(clock.strip().lower())
     if found is None:
         return None
@@ -74,9 +74,9 @@ def minutes(clock: str) -> int | None:
 
 @lru_cache(maxsize=2**16)
 def named(text: str) -> str:
-    """A name, or a text that may hold names, as they are compared.
+    """A name, or a text that may hold names, in the form in which names are compared.
 
-    Words in small letters, without marks and a leading "the", "guest house" and the like in one word.
+    That is: lower case, without punctuation and a leading "the", and with "guest house" and the like as one word.
     """
     text = (
         text.lower().replace("&", " and ").replace("guest house", "guesthouse").replace("b and b", "bed and breakfast")

@@ -1,4 +1,4 @@
-"""A built-in world of questions that cannot be answered before one has asked back."""
+"""A built-in world of ambiguous questions, which cannot be answered without a clarifying question."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lang_envs.corpora.questions import Question
 from lang_envs.corpora.questions.domains import DOMAINS, Domain, Need
 
 TRAIN, TEST = 4096, 1024
-"""Questions of the two pools. They come from one stream without repeats, so that none is in both."""
+"""Numbers of questions in the two pools. They come from one stream without repeats, so that none is in both."""
 
 _KINDS = ("one", "stated", "two")
 _WORD = re.compile(r"[a-z]+")
@@ -24,21 +24,21 @@ _NOT_UNDERSTOOD = ("I do not know what to say to that.", "I am not sure what you
 
 @dataclass(frozen=True)
 class AmbiguousCase:
-    """An ambiguous question and what its asker has in mind."""
+    """An ambiguous question, and the needs of its asker."""
 
     question: Question
     domain: Domain
     varied: tuple[Need, ...]
     """the one or two needs in which the choices differ"""
     values: tuple[tuple[int, ...], ...]
-    """for each choice, which value of each varied need it serves"""
+    """for each choice the value of each varied need that it serves"""
     stated: int | None
-    """the place, among the varied needs, of the one that the question states; None where it states none"""
+    """index of the varied need that the question states; None if it states none"""
     way: int
-    """which of their ways of speaking the asker prefers, 0 or 1"""
+    """which of two wordings the asker uses, 0 or 1"""
 
     def reply(self, asked: str, nth: int) -> str:
-        """What the asker says to a clarifying question: only ever about the first need it mentions."""
+        """The asker's answer to a clarifying question, which is only about the first need that it mentions."""
         need = need_asked(self.domain.name, asked)
         if need is None:
             return _NOT_UNDERSTOOD[self.way]
@@ -48,24 +48,24 @@ class AmbiguousCase:
         return _NO_MATTER[self.way]
 
     def remaining(self, replies: Sequence[str]) -> tuple[int, ...]:
-        """The choices that agree with what the asker has said; without replies, with the question alone."""
+        """The choices that agree with the question and the asker's replies."""
         known = self._known(replies)
         return tuple(
             i for i, served in enumerate(self.values) if all(served[place] == value for place, value in known.items())
         )
 
     def worth_asking(self, replies: Sequence[str]) -> tuple[str, ...]:
-        """Questions that tell something new: about the first need that is still open."""
+        """Questions whose answers are new: those about the first need that is still open."""
         known = self._known(replies)
         return next((need.questions for place, need in enumerate(self.varied) if place not in known), ())
 
     @property
     def idle_questions(self) -> tuple[str, ...]:
-        """Questions that tell nothing: about needs in which the choices do not differ."""
+        """Questions whose answers do not help: those about needs in which the choices do not differ."""
         return tuple(asked for need in self.domain.needs if need not in self.varied for asked in need.questions)
 
     def _known(self, replies: Sequence[str]) -> dict[int, int]:
-        """The values of varied needs (place -> value) that can be read from the question and the replies."""
+        """The values of varied needs (index -> value) that are known from the question and the replies."""
         said = " ".join((self.question.text, *replies))
         return {
             place: value
@@ -77,7 +77,7 @@ class AmbiguousCase:
 
 @lru_cache(maxsize=2**16)
 def need_asked(domain: str, asked: str) -> str | None:
-    """The name of the need that a clarifying question mentions first; None where it mentions none."""
+    """The name of the need that a clarifying question mentions first; None if it mentions none."""
     needs = _NEEDS[domain]
     return next((needs[word] for word in _WORD.findall(asked.lower()) if word in needs), None)
 
@@ -88,17 +88,17 @@ _NEEDS = {domain.name: {word: need.name for need in domain.needs for word in nee
 def cases(pool: str = "train", shuffled: bool = True) -> tuple[AmbiguousCase, ...]:
     """The questions of a pool, "train" or "test"; always the same ones.
 
-    About a third each: the choices (3 or 4) differ in one need that is not stated; in two needs of which one is
-    stated, so that one or two of 3 to 5 choices are out of the question; in two needs of which none is stated (4
-    choices).
+    There are three kinds, about a third each. In the first, the 3 or 4 choices differ in one need that is not stated.
+    In the second, 3 to 5 choices differ in two needs and one of these is stated, which excludes one or two choices. In
+    the third, 4 choices differ in two needs and none is stated.
 
     Args:
-        pool: of which; no question is in both.
-        shuffled: whether the choices stand in a drawn order; if not, what serves a value always stands before what
-            serves the next one. There are fewer such questions about one need: one in fourteen.
+        pool: "train" or "test"; no question is in both.
+        shuffled: whether the choices are in a random order. If not, they are in the order of the values that they
+            serve. Then only one question in fourteen is about one need, because there are fewer distinct ones.
 
     Raises:
-        ValueError: for another pool.
+        ValueError: the pool is another one.
     """
     if pool not in ("train", "test"):
         raise ValueError(f"a pool is 'train' or 'test', got {pool!r}")
@@ -115,7 +115,7 @@ def _stream(shuffled: bool) -> tuple[AmbiguousCase, ...]:
     stream = tuple(found.values())
     if shuffled:
         return stream
-    return tuple(stream[i] for i in rng.permutation(len(stream)))  # the rarer kind runs out, and stands in front
+    return tuple(stream[i] for i in rng.permutation(len(stream)))  # the rare kind is at the beginning
 
 
 def _drawn(rng: np.random.Generator, number: int, shuffled: bool) -> AmbiguousCase:
@@ -143,7 +143,7 @@ def _drawn(rng: np.random.Generator, number: int, shuffled: bool) -> AmbiguousCa
 
 
 def _values(rng: np.random.Generator, kind: str) -> tuple[tuple[int, ...], ...]:
-    """What each choice serves. Of kind "stated" those that serve the stated value (the second) come first."""
+    """The values that each choice serves. In the kind "stated", choices with the stated (second) value come first."""
     first, second = rng.permutation(4).tolist(), rng.permutation(4).tolist()
     if kind == "one":
         return tuple((value,) for value in first[: rng.integers(3, 5)])

@@ -1,8 +1,8 @@
-"""What the built-in ambiguous questions are about: things to choose, and what the choice may hang on.
+"""The domains of the built-in ambiguous questions: things to choose, and the needs that decide the choice.
 
-A need is one thing the asker may care about. Each of its four values has a phrase by which a choice shows that it
-serves the value, and two ways in which the asker speaks of it; these never share their telling words with the phrase,
-so that who answers must know that rain calls for sealed seams.
+A need has four values. Each value has a phrase with which a choice shows that it serves the value, and two sentences
+with which the asker states it. The sentences do not share their content words with the phrase. So an agent must know,
+for example, that rain calls for sealed seams.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from typing import NamedTuple
 
 
 class Value(NamedTuple):
-    """One thing that may be wanted."""
+    """One value of a need."""
 
     choice: str
-    """how a choice that serves it reads"""
+    """the phrase of a choice that serves it"""
     said: tuple[str, str]
-    """how the asker says it"""
+    """the sentences of the asker"""
 
 
 class Need(NamedTuple):
-    """One thing the asker may care about."""
+    """One need of the asker."""
 
     name: str
     words: frozenset[str]
-    """whoever says one of these asks about it"""
+    """a question with one of these words asks about it"""
     questions: tuple[str, str]
     values: tuple[Value, ...]
 
 
 class Domain(NamedTuple):
-    """Things to choose among."""
+    """One kind of things to choose from, with the needs that matter."""
 
     name: str
     noun: str
     requests: tuple[tuple[str, str], ...]
-    """what the asker says before and after a need that is stated at once"""
+    """what the asker says before and after a need that the question states"""
     needs: tuple[Need, ...]
 
 

@@ -1,4 +1,4 @@
-"""What questions are stored in: JSON, CSV, Parquet, saved hub data sets, and MMLU's archives of CSV files."""
+"""Reads multiple-choice questions from JSON, CSV, Parquet, saved hub data sets, and MMLU's archives of CSV files."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from lang_envs.corpora.records import brief
 
 _COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 Located = tuple[str, Record]
-"""where a record stands, for errors and for the ids of those without one; and the record"""
+"""the place of a record, for errors and for the ids of records without one; and the record"""
 
 
 def read_questions(path: str | os.PathLike[str], subject: str | None = None) -> tuple[Question, ...]:
-    """Reads multiple-choice questions; the file's name says what it is stored in, the first record its layout.
+    """Reads multiple-choice questions. The file's name tells the file format, and the first record tells the layout.
 
     Layouts: ARC and OpenBookQA (official and hub), SciQ, MMLU (official and hub), CosmosQA, SWAG-like endings,
     MathDial and OLMo's evaluation requests; see :mod:`lang_envs.corpora.questions.records`.
@@ -41,18 +41,18 @@ def read_questions(path: str | os.PathLike[str], subject: str | None = None) -> 
     Args:
         path: ``.jsonl`` or ``.json`` (lines or one list), ``.csv`` with a header (each also compressed), ``.parquet``,
             a folder of ``datasets.save_to_disk``; of MMLU also a headerless ``.csv``, a folder of these, or a ``.tar``.
-            An archive of several splits is read whole: unpack it and pass the folder of one. Or a name in the folder
-            ``qa`` of ``$LANG_ENVS_DATA``, such as ``openbookqa/train`` (``lang_envs.corpora.by_name``); of several
-            that begin so the first is read.
+            An archive with several splits is read completely; to read one split, unpack it and pass its folder. The
+            path may also be a name in the folder ``qa`` of ``$LANG_ENVS_DATA``, such as ``openbookqa/train``
+            (``lang_envs.corpora.by_name``); the first file whose name begins with it is read.
         subject: only this subject of MMLU ("anatomy"); None for all.
 
     Raises:
-        CorpusError: naming file, record and field, for what is no question; for an id that is there twice; for a file
-            without questions.
+        CorpusError: a record is not a question, an id occurs twice, or there is no question; the message names file,
+            record and field.
     """
     path = located("qa", path)[0]
     questions: dict[str, Question] = {}
-    seen: dict[str, set[int]] = {}  # of layouts with one record for each choice: the choices that were there
+    seen: dict[str, set[int]] = {}  # for layouts with one record per choice: id -> the choices that were read
     reader = None
     for where, record in _records(path):
         if subject is not None and (record.get("subject") if isinstance(record, dict) else None) != subject:
@@ -112,7 +112,7 @@ def _json(path: Path) -> Iterator[Located]:
 
 
 def _subject(path: Path) -> Iterator[Located]:
-    """One of MMLU's files, which have no header; its name is the subject and the split."""
+    """One of MMLU's files, which have no header; the file's name has the subject and the split."""
     return _mmlu(path, path.name.split(".")[0], lines(path))
 
 
@@ -127,13 +127,13 @@ def _mmlu(path: Path, stem: str, found: Iterator[tuple[int, str]]) -> Iterator[L
 
 
 def _archive(path: Path) -> Iterator[Located]:
-    """The tables of a tar archive, read from its beginning to its end: it need not be unpacked twice."""
+    """The tables of a tar archive, read once from its beginning to its end, so that it is unpacked only once."""
     found = False
     try:
         with open_bytes(path) as content, tarfile.open(fileobj=content, mode="r|") as archive:
             for member in archive:
                 name = PurePosixPath(member.name)
-                is_table = name.suffix == ".csv" and not name.name.startswith(".")  # "._x.csv" is made by a Mac's tar
+                is_table = name.suffix == ".csv" and not name.name.startswith(".")  # macOS adds files "._x.csv"
                 table = archive.extractfile(member) if is_table and member.isfile() else None
                 if table is not None:
                     found = True

@@ -1,4 +1,4 @@
-"""Someone who asks a question out of a file, and tells what they know of it when asked back."""
+"""HintedCase: a question from a file with a scripted asker, who tells hints when asked back."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ _WORD = re.compile(r"\w{3,}")
 
 @dataclass(frozen=True)
 class HintedCase:
-    """A question whose asker tells the hint when first asked back, then rules out wrong choices one by one.
+    """A question whose asker tells the hint at the first clarifying question, then rules out wrong choices one by one.
 
-    The right choice is never told, and two choices always remain. What exactly is asked back makes no difference.
+    The right choice is never told, and two choices always remain. The content of a clarifying question does not matter.
     """
 
     question: Question
 
     def reply(self, asked: str, nth: int) -> str:
-        """What the asker says to their ``nth`` clarifying question, from 0."""
+        """The asker's answer to the ``nth`` clarifying question, from 0."""
         if self._hint and nth == 0:
             return self._hint
         nth -= bool(self._hint)
@@ -37,7 +37,7 @@ class HintedCase:
         return _RULED_OUT.format(LETTERS[wrong[(first + nth) % len(wrong)]])
 
     def remaining(self, replies: Sequence[str]) -> tuple[int, ...]:
-        """The choices that are not ruled out; of these, those that share most words with the hint, once it is told."""
+        """The choices that are not ruled out; once the hint is told, those of them that share most words with it."""
         said = " ".join(replies)
         ruled_out = set(_RULED_OUT_LETTER.findall(said))
         left = [i for i, letter in enumerate(LETTERS[: len(self.question.choices)]) if letter not in ruled_out]
@@ -46,12 +46,12 @@ class HintedCase:
         return tuple(i for i, n in zip(left, shared, strict=True) if n == max(shared))
 
     def worth_asking(self, replies: Sequence[str]) -> tuple[str, ...]:
-        """Questions that tell something new."""
+        """Questions whose answers are new."""
         return () if _NO_MORE in " ".join(replies) else ("What do you know about it?", "Can you tell me more?")
 
     @property
     def idle_questions(self) -> tuple[str, ...]:
-        """None: this asker tells something whatever is asked."""
+        """Empty, because this asker tells something whatever is asked."""
         return ()
 
     @property

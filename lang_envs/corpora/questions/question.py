@@ -1,4 +1,4 @@
-"""A multiple-choice question, whatever file it came from."""
+"""Question: a multiple-choice question from any file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Question:
     """A question with three to five choices.
 
     Raises:
-        ValueError: naming the field, where one is empty, the choices are too few or too many, or there is no such
-            answer; where a text holds half a character.
+        ValueError: a field is empty, there are too few or too many choices, there is no such answer, or a text holds
+            half a character; the message names the field.
     """
 
     id: str
@@ -25,11 +25,11 @@ class Question:
     text: str
     choices: tuple[str, ...]
     answer: int
-    """place of the right choice, from 0"""
+    """index of the right choice"""
     context: str = ""
-    """a passage that whoever answers may read"""
+    """a passage that the answering side may read"""
     hint: str = ""
-    """what only the one who asks knows, and tells when asked"""
+    """what only the asker knows, and tells when asked"""
 
     def __post_init__(self) -> None:
         for field in ("id", "text"):
@@ -49,5 +49,5 @@ class Question:
 
     @property
     def letter(self) -> str:
-        """The letter of the right choice: choices are lettered from A, however their file labels them."""
+        """The letter of the right choice. Choices get the letters from A on, whatever the labels in their file."""
         return LETTERS[self.answer]

@@ -1,6 +1,6 @@
-"""The layouts of multiple-choice records: which keys tell each apart, and how a record becomes a :class:`Question`.
+"""The layouts of multiple-choice records: the keys that identify each, and how a record becomes a :class:`Question`.
 
-A layout is the same whatever it is stored in (JSON lines, CSV, Parquet, a saved hub data set); :mod:`.files` does that.
+A layout does not depend on the file format (JSON lines, CSV, Parquet, a saved hub data set), which :mod:`.files` reads.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def hub_choices(record: Record, name: str) -> Question:
 
 
 def swag(record: Record, name: str) -> Question:
-    """A beginning in two parts and four endings, as SWAG has them; OpenBookQA is passed around so, too."""
+    """SWAG: a beginning in two parts and four endings. Some copies of OpenBookQA have this layout too."""
     text = " ".join(part for part in (_text(record, "sent1"), _optional(record, "sent2")) if part)
     endings = _numbered(record, "ending")
     answer = _place(record, "label", len(endings))
@@ -58,7 +58,7 @@ def cosmosqa(record: Record, name: str) -> Question:
 def sciq(record: Record, name: str) -> Question:
     """SciQ: the right answer, three distractors and a supporting text, which is the hint.
 
-    The file always names the right answer apart; its place among the choices follows from the question's text.
+    The file has the right answer in its own field; its place among the choices follows from the question's text.
     """
     wrong = [_text(record, f"distractor{i}") for i in (1, 2, 3)]
     text = _text(record, "question")
@@ -84,10 +84,10 @@ def oe_eval(record: Record, name: str) -> Question:
 
 
 def place_of(record: Record) -> int:
-    """Which choice a request of OLMo's suite is about; -1 where it does not say.
+    """The index of the choice that a request of OLMo's suite is about; -1 if it does not say.
 
     Raises:
-        ValueError: where it is no integer.
+        ValueError: it is not an integer.
     """
     return typed(record, "idx", int) if "idx" in record else -1
 
@@ -95,9 +95,10 @@ def place_of(record: Record) -> int:
 def mathdial(record: Record, name: str) -> Question:
     """MathDial: what is the final answer, given a student's wrong attempt?
 
-    The data set is no multiple choice. The choices are the right final number, the student's, and two more that occur
-    in the solution or the question (numbers nearby where these are too few), ordered by the question's text. The hint
-    is the teacher's description of the student's confusion, which says what went wrong but not the answer.
+    The data set has no choices of its own. The choices here are the right final number, the student's number, and two
+    more that occur in the solution or the question, or if these are too few, numbers nearby. The question's text
+    decides their order. The hint is the teacher's description of the student's confusion, which says what went wrong
+    but not the answer.
     """
     text, solution = _text(record, "question"), _text(record, "ground_truth")
     attempt = _text(record, "student_incorrect_solution")
@@ -120,14 +121,14 @@ LAYOUTS: dict[str, tuple[frozenset[str], Callable[[Record, str], Question]]] = {
     "mmlu": (frozenset({"question", "choices", "answer"}), mmlu),
     "arc": (frozenset({"question", "answerKey"}), arc_official),
 }
-"""Each layout's telling keys and its reader, in the order they are tried."""
+"""The identifying keys and the reader of each layout, in the order in which they are tried."""
 
 
 def reader_of(record: Any) -> Callable[[Record, str], Question]:
-    """The reader of the layout a record has.
+    """The reader of a record's layout.
 
     Raises:
-        ValueError: where it has none of them.
+        ValueError: the record has no known layout.
     """
     if isinstance(record, Mapping):
         for keys, reader in LAYOUTS.values():
@@ -159,7 +160,7 @@ def _optional(record: Record, key: str) -> str:
 
 
 def _numbered(record: Record, stem: str) -> tuple[str, ...]:
-    """The fields stem0, stem1, ... as far as they go."""
+    """The values of the fields stem0, stem1, ..., up to the first that is missing."""
     found: list[str] = []
     while f"{stem}{len(found)}" in record:
         found.append(_text(record, f"{stem}{len(found)}"))
@@ -187,7 +188,7 @@ def _place(record: Record, key: str, choices: int) -> int:
 
 
 def _placed(right: str, wrong: Sequence[str], text: str) -> tuple[tuple[str, ...], int]:
-    """The right answer among the wrong ones, at a place that the question's text settles."""
+    """The choices with the right answer among the wrong ones, and its index, which the question's text decides."""
     place = zlib.crc32(text.encode()) % (len(wrong) + 1)
     return (*wrong[:place], right, *wrong[place:]), place
 

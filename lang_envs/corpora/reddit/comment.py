@@ -1,4 +1,4 @@
-"""What a Reddit comment is, whatever file it comes from, and which ones are left out."""
+"""Comment: a Reddit comment from any file; and the rules by which comments are left out."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from dataclasses import dataclass, field, replace
 from lang_envs.tokenizers import whole
 
 DELETED = ("[deleted]", "[removed]", "[deleted by user]", "[ Removed by Reddit ]")
-"""What Reddit shows in place of a text that its author or a moderator took back."""
+"""The texts that Reddit shows for a comment that its author or a moderator removed."""
 
 HIGHEST_SCORE = 2**31 - 1
-"""Of a comment, in either direction; what is beyond is no count of votes."""
+"""Largest absolute score of a comment; a larger number is not a count of votes."""
 
 
 @dataclass(frozen=True, slots=True)  # there may be millions
 class Comment:
-    """One comment, and what it answers."""
+    """One comment, and the text that it answers."""
 
     id: str
-    """unique within its files; the number of the record where they give none"""
+    """unique within its files; the number of the record if the file has no ids"""
     parent: str
-    """the text it answers; empty where the file does not hold it"""
+    """the text that it answers; empty if the file does not hold it"""
     text: str
     score: int | None = None
-    """upvotes minus downvotes; None where the file has no scores"""
+    """upvotes minus downvotes; None if the file has no scores"""
     label: str = ""
-    """what people (or the generator) called it, in the words of its layout; empty where nobody did"""
+    """its label from people or the generator, in the words of its layout; empty if there is none"""
     subreddit: str = ""
-    """without r/; empty where unknown"""
+    """without r/; empty if unknown"""
 
 
 @dataclass(frozen=True)
 class Comments:
-    """The comments of some files, in their order, and how many records were left out, by reason."""
+    """The comments of some files, in their order, and the number of records that were left out, by reason."""
 
     rows: tuple[Comment, ...]
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -45,14 +45,14 @@ class Comments:
 
 
 class Tidy:
-    """Lets through comments that can be shown and said, once each; counts the others by reason in ``skipped``."""
+    """Keeps comments that are usable, once each; counts the others by reason in ``skipped``."""
 
     def __init__(self) -> None:
         self.skipped: Counter[str] = Counter()
         self._seen: set[str] = set()
 
     def __call__(self, comment: Comment) -> Comment | None:
-        """The comment with its HTML entities and outer blanks resolved; None where it is left out."""
+        """The comment with decoded HTML entities and without outer blanks; None if it is left out."""
         comment = replace(comment, text=_plain(comment.text), parent=_plain(comment.parent))
         reason = self._fault(comment)
         if reason is not None:

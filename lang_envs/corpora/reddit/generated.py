@@ -1,9 +1,9 @@
 """Built-in posts and comments, so that the Reddit task runs with no files.
 
-A world of small talk, not a copy of Reddit: ten topics, four tones from kind to toxic (mild insults only), comments on
-the topic or off it, jokes now and then. The score follows tone, relevance and humour, with heavy-tailed noise, so that
-upvotes can be learned but not known. Kind comments use words such as "stupid" of the speaker or a thing, and some toxic
-ones hold no bad word at all: a list of words does not tell them apart.
+It is a world of small talk, not a copy of Reddit. There are ten topics, four tones from kind to toxic (mild insults
+only), comments on the topic or off it, and some jokes. The score follows tone, relevance and humour, with heavy-tailed
+noise, so upvotes can be predicted only in part. Kind comments use words such as "stupid" about the speaker or a thing,
+and some toxic comments contain no bad word, so a list of words does not separate them.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from lang_envs.corpora.reddit.topics import POSTSCRIPTS, TOPICS, Topic
 Tone = Literal["kind", "neutral", "rude", "toxic"]
 TONES: tuple[Tone, ...] = get_args(Tone)
 SHARES = {"kind": 0.3, "neutral": 0.35, "rude": 0.2, "toxic": 0.15}
-"""How often each tone is drawn."""
+"""The probability of each tone."""
 MEAN_SCORE = {"kind": 4.0, "neutral": 1.5, "rude": -2.0, "toxic": -5.0}
-"""Of an ordinary comment; relevance and humour come on top."""
+"""The mean score of an ordinary comment of each tone; relevance and humour add to it."""
 
 T = TypeVar("T")
 
@@ -33,12 +33,12 @@ def generate(threads: int = 2_000, replies: int = 4, seed: int = 0) -> Comments:
     """Posts, each with some comments on it.
 
     Args:
-        threads: how many posts.
-        replies: comments on each.
+        threads: number of posts.
+        replies: number of comments on each post.
         seed: the same seed gives the same comments.
 
     Returns:
-        threads * replies comments, those on one post together; ``label`` is the tone.
+        threads * replies comments; those on one post are consecutive. ``label`` is the tone.
     """
     if threads < 1 or replies < 1:
         raise ValueError(f"threads and replies must be at least 1, got {threads} and {replies}")
@@ -59,7 +59,7 @@ def generate(threads: int = 2_000, replies: int = 4, seed: int = 0) -> Comments:
 
 
 def write(rng: np.random.Generator, tone: Tone, topic: Topic, thing: str | None = None, funny: bool = False) -> str:
-    """One comment on a thing; None for any of the topic's."""
+    """A comment on a thing; None draws one of the topic's things."""
     thing = pick(rng, topic.things) if thing is None else thing
     parts = [pick(rng, OPENERS[tone])]
     if rng.random() < 0.5:
@@ -75,7 +75,7 @@ def write(rng: np.random.Generator, tone: Tone, topic: Topic, thing: str | None 
 
 
 def subject_of(text: str) -> tuple[Topic, str] | None:
-    """The first thing of any topic that a text names, and its topic; None where it names none."""
+    """The topic and the first thing of any topic that a text names; None if it names none."""
     said = text.lower()
     found = [(said.index(thing), topic, thing) for topic in TOPICS for thing in topic.things if thing in said]
     return min(found, key=lambda place: place[0])[1:] if found else None

@@ -1,4 +1,4 @@
-"""Reddit comments one to a line: pushshift's JSON dumps, and GoEmotions' tab-separated table."""
+"""Reads files with one Reddit comment per line: pushshift's JSON dumps, and GoEmotions' tab-separated table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ EMOTIONS = (
 
 
 def is_emotions(line: str) -> bool:
-    """Whether a line reads ``text, label numbers, comment id``, separated by tabs."""
+    """Whether a line is ``text, label numbers, comment id``, separated by tabs."""
     return _emotional(line) is not None
 
 
@@ -40,7 +40,7 @@ def read_emotions(path: Path, skipped: Counter[str]) -> Iterator[Comment]:
 
 
 def _emotional(line: str) -> tuple[str, list[int], str] | None:
-    """Text, label numbers and id in a line; None where it has other fields. A text that holds quotes stands in some."""
+    """Text, label numbers and id of a line; None if it has other fields. A text that holds quotes is quoted."""
     try:
         text, numbers, comment_id = next(csv.reader([line], delimiter="\t"), [])
         return text, [int(number) for number in numbers.split(",")], comment_id
@@ -49,12 +49,12 @@ def _emotional(line: str) -> tuple[str, list[int], str] | None:
 
 
 def read_dump(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Iterator[Comment]:
-    """The comments of a pushshift dump whose parent stands before them, in this file or in one read earlier.
+    """The comments of a pushshift dump whose parent comes before them, in this file or in one read earlier.
 
     Args:
         path: JSON lines of comments (``id, parent_id, body, score``) or of posts (``id, title, selftext``).
-        skipped: counts what is left out, by reason.
-        texts: what was said so far, by full name (``t1_`` and a comment's id, ``t3_`` and a post's); it grows here.
+        skipped: counts the records that are left out, by reason.
+        texts: the texts so far, by full name (``t1_`` and a comment's id, ``t3_`` and a post's id); texts are added.
     """
     for _, line in lines(path):
         if not line.strip():
@@ -70,7 +70,7 @@ def read_dump(path: Path, skipped: Counter[str], texts: dict[str, str]) -> Itera
             texts["t3_" + record["id"]] = f"{record['title']}\n\n{_text(record, 'selftext')}".strip()
         else:
             comment = _dumped(record, texts, skipped)
-            if isinstance(record.get("body"), str):  # one whose score is hidden is answered all the same
+            if isinstance(record.get("body"), str):  # also if its score is hidden, because others may answer it
                 texts["t1_" + record["id"]] = record["body"]
             if comment is not None:
                 if comment.parent:
@@ -97,6 +97,6 @@ def _dumped(record: dict[str, object], texts: dict[str, str], skipped: Counter[s
 
 
 def _text(record: dict[str, object], key: str) -> str:
-    """A field that is not needed; empty where it is no text."""
+    """An optional field; empty if it is not a text."""
     value = record.get(key)
     return value if isinstance(value, str) else ""

@@ -1,4 +1,4 @@
-"""Reads files of Reddit comments; their layout is told from their first line."""
+"""Reads files of Reddit comments; the first line tells the layout."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def read_comments(paths: PathLike | Sequence[PathLike], limit: int | None = None
 
     * Kaggle's ``comments_positive.csv`` and ``comments_negative.csv``: comments with score and parent.
     * Kaggle's ``kaggle_RC_2019-05.csv``: comments with score and subreddit, without parent.
-    * Pushshift dumps, JSON lines: comments with score, joined to their parents. A parent is found where it stands
-      before its answer: name a dump of posts before the dump of comments to have answers to posts.
+    * Pushshift dumps, JSON lines: comments with score, joined to their parents. A parent must come before its answers:
+      to get answers to posts, name a dump of posts before the dump of comments.
     * GoEmotions (TSV ``text, label numbers, id``): comments with emotions, without parent.
     * CSV ``id, text, parent, label``: replies labelled toxic (1) or not (0).
     * CSV of top posts (``id, title, score, selftext ...``): titles with score; the file is named after its subreddit.
 
-    Records that hold no usable comment are left out and counted by reason in ``skipped``: deleted, empty, a score that
-    is no number, NUL bytes, quotes that do not match, an id seen before ...
+    Records without a usable comment are left out and counted by reason in ``skipped``: deleted, empty, a score that is
+    not a number, NUL bytes, quotes that do not match, an id seen before ...
 
     Args:
-        paths: what to read, in this order: paths of files or folders, or names in the folder ``reddit`` of
-            ``$LANG_ENVS_DATA`` (``lang_envs.corpora.by_name``). Of a folder its tables are read (.csv, .tsv, .json,
-            .jsonl, .zst, also compressed), by name.
-        limit: of the comments of each file only the first so many are read. None reads all into memory, which takes
-            about a gigabyte for a million.
+        paths: files or folders in the order of reading, or names in the folder ``reddit`` of ``$LANG_ENVS_DATA``
+            (``lang_envs.corpora.by_name``). In a folder, the tables (.csv, .tsv, .json, .jsonl, .zst, also compressed)
+            are read in the order of their names.
+        limit: largest number of comments from each file. None reads all into memory, which takes about a gigabyte for
+            a million comments.
 
     Raises:
-        CorpusError: for a file that is missing, damaged or of another kind, and where there is no comment in any.
+        CorpusError: a file is missing, damaged or of another kind, or there is no comment in any file.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"limit must be at least 1 or None, got {limit}")
@@ -57,7 +57,7 @@ def read_comments(paths: PathLike | Sequence[PathLike], limit: int | None = None
 
 
 def _files(place: Path) -> list[Path]:
-    """The file itself, or the tables in a folder, without the licences and descriptions that come with them."""
+    """The file itself, or the tables in a folder, without the licences and descriptions beside them."""
     if not place.is_dir():
         return [place]
     return sorted(path for path in place.iterdir() if path.is_file() and _TABLES & {*path.suffixes})

@@ -1,6 +1,6 @@
-"""Reddit comments in CSV files: both layouts from Kaggle, labelled replies, and top posts.
+"""Reads Reddit comments from CSV files: both layouts from Kaggle, labelled replies, and top posts.
 
-The files are messy: records whose quotes do not match, or that have too few fields, are counted and left out.
+The files have errors. Records whose quotes do not match, or with too few fields, are counted and left out.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from lang_envs.corpora.reddit.comment import HIGHEST_SCORE, Comment
 
 
 class Record(NamedTuple):
-    """One line of a table: its number from 1, its fields by column, and the file it stands in."""
+    """One row of a table: its number from 1, its fields by column, and its file."""
 
     number: int
     fields: dict[str, str]
@@ -25,13 +25,13 @@ class Record(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """A kind of CSV file, known by its columns."""
+    """A kind of CSV file, recognised by its columns."""
 
     name: str
     columns: frozenset[str]
-    """those it must have"""
+    """the columns that it must have"""
     comment: Callable[[Record], Comment]
-    """raises ValueError, whose text is the reason, for a record to leave out"""
+    """makes a comment of a record; raises ValueError with the reason for a record to leave out"""
 
 
 def _kaggle_pair(record: Record) -> Comment:
@@ -91,12 +91,12 @@ def header_of(line: str) -> list[str]:
 
 
 def layout_of(header: list[str]) -> Layout | None:
-    """The layout with these column names, None where there is none."""
+    """The layout with these column names; None if there is none."""
     return next((layout for layout in LAYOUTS if layout.columns <= set(header)), None)
 
 
 def read_csv(path: Path, layout: Layout, skipped: Counter[str]) -> Iterator[Comment]:
-    """The comments of a file as they stand there; records that hold none are counted in ``skipped``."""
+    """The comments of a file as they are; records without a comment are counted in ``skipped``."""
     for record in _records(path, skipped):
         try:
             comment = layout.comment(record)
@@ -109,7 +109,7 @@ def read_csv(path: Path, layout: Layout, skipped: Counter[str]) -> Iterator[Comm
 def _records(path: Path, skipped: Counter[str]) -> Iterator[Record]:
     reader = csv.reader(line for _, line in lines(path))
     try:
-        header = next(filter(None, reader))  # behind blank lines, if any
+        header = next(filter(None, reader))  # after blank lines, if any
     except csv.Error as error:
         raise CorpusError(f"{path}, header: expected CSV ({error}); was the file cut short?") from error
     number = 0
@@ -119,7 +119,7 @@ def _records(path: Path, skipped: Counter[str]) -> Iterator[Record]:
             fields = next(reader)
         except StopIteration:
             return
-        except csv.Error:  # a quote left open swallows lines up to csv's limit; the reader goes on after them
+        except csv.Error:  # an open quote consumes lines up to csv's limit; the reader continues after them
             skipped["quotes do not match"] += 1
             continue
         if not fields:  # a blank line is no record
@@ -131,7 +131,7 @@ def _records(path: Path, skipped: Counter[str]) -> Iterator[Record]:
 
 
 def _score(text: str) -> int:
-    """Of a field, written as 12, or as 12.0 where the column once had gaps."""
+    """The score in a field, written as 12, or as 12.0 if the column once had missing values."""
     try:
         number = float(text)
     except ValueError:

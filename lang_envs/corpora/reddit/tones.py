@@ -1,4 +1,4 @@
-"""How the built-in comments speak, from kind to toxic; ``{thing}`` stands for what they are about."""
+"""The phrases of the built-in comments by tone, from kind to toxic; ``{thing}`` stands for the thing discussed."""
 
 OPENERS = {
     "kind": (
@@ -23,7 +23,7 @@ OPENERS = {
         "Everyone here hates you.",
     ),
 }  # fmt: skip
-"""How a comment of each tone begins."""
+"""The openings of a comment, by tone."""
 
 REMARKS = {
     "kind": (
@@ -49,7 +49,7 @@ REMARKS = {
         "Nobody wants you here.",
     ),
 }  # fmt: skip
-"""What it may go on with."""
+"""The middle sentences of a comment, by tone."""
 
 CLOSERS = {
     "kind": ("Good luck!", "You've got this!", "Hope that helps :)", "Have a lovely day!", "Cheers!", "Sending a hug."),
@@ -78,4 +78,4 @@ CLOSERS = {
         "Loser.",
     ),
 }
-"""And end with."""
+"""The endings of a comment, by tone."""

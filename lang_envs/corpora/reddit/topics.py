@@ -1,4 +1,4 @@
-"""What the built-in posts and comments are about."""
+"""The topics of the built-in posts and comments, with their phrases."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Topic(NamedTuple):
-    """Something to talk about; ``{thing}`` in a phrase stands for one of its things."""
+    """One topic; ``{thing}`` in a phrase stands for one of its things."""
 
     name: str
     things: tuple[str, ...]
@@ -275,4 +275,4 @@ TOPICS = (
 )
 
 POSTSCRIPTS = ("", "", "Thanks in advance!", "First post here.", "Be gentle.", "I'm all ears.", "Long story, I know.")
-"""How a post may end."""
+"""The endings of a post."""

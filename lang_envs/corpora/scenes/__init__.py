@@ -1,1 +1,1 @@
-"""The built-in world of visual dialogue: scenes, what is said of them, questions about them, and a guesser."""
+"""The built-in world of visual dialogue: scenes, their captions, questions about them, answers, and a guesser."""

@@ -1,4 +1,4 @@
-"""How the answerer of the built-in scenes puts an answer: tersely or at length, by each annotator's habit."""
+"""The wordings of answers about built-in scenes: terse or long, by each answerer's style."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from lang_envs.corpora.scenes.facts import ENTITIES, FACTS, NONE
 from lang_envs.corpora.scenes.questions import Question
 
 STYLES = 8
-"""Manners of answering; the first ones are terse, as most people are."""
+"""Number of styles of answers; the first ones are terse, as most people are."""
 YES, NO = 1, 2
-"""The outcomes of a yes-or-no question; those of an open one are the value's code, and 0 is "does not apply"."""
+"""The outcomes of a yes-or-no question. The outcome of an open question is the value's code; 0 is "does not apply"."""
 
 CANNOT_TELL = ("can't tell", "i can't tell", "i cannot tell", "not sure", "can't tell from here", "i don't know",
                "hard to tell", "it's not clear")  # fmt: skip
@@ -54,7 +54,7 @@ _SENTENCES = {
     "food": "there is some {}",
     "drink": "there is some {}",
 }
-"""An answer at length; facts that are not here take an article: "a dog"."""
+"""The long answer about a fact; facts that are not listed are answered with an article: "a dog"."""
 _KINDS = {entity.kind for entity in ENTITIES.values()} - {"windows", "people"}
 _COUNTS = ("people", "animals", "vehicles", "windows")
 
@@ -63,9 +63,9 @@ def say(question: Question | None, outcome: int, style: int) -> str:
     """The answer's text.
 
     Args:
-        question: what was asked; None where it was not understood.
-        outcome: what is so, as above.
-        style: the manner, from 0 to ``STYLES`` - 1.
+        question: the question; None if it was not understood.
+        outcome: the outcome, numbered as above.
+        style: the style, from 0 to ``STYLES`` - 1.
     """
     if question is None:
         return CANNOT_TELL[style]
@@ -112,7 +112,7 @@ def _sentence(fact: str, value: str) -> str:
 
 
 def _not_there(fact: str, style: int) -> str:
-    """To a question on what does not apply: a hat's colour without a hat, the weather indoors."""
+    """The answer to a question that does not apply, such as a hat's colour without a hat, or the weather indoors."""
     owner = next((entity for entity in ENTITIES.values() if fact in entity.attributes and entity.kind), None)
     if owner is None or style % 2:
         return CANNOT_TELL[style]

@@ -1,4 +1,4 @@
-"""Questions about built-in scenes as people put them: several wordings for each thing that can be asked."""
+"""The bank of questions about built-in scenes, each with several wordings that people use."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ _EACH: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @cache
 def bank() -> dict[Question, tuple[str, ...]]:
-    """Every question of the bank and its wordings, each of which ``questions.parse`` takes for it."""
+    """Every question of the bank with its wordings; ``questions.parse`` maps each wording to its question."""
     found = {Question(fact): wordings for fact, wordings in _OPEN.items()}
     for entity, colour, count in (("animal", "animal color", "animals"), ("vehicle", "vehicle color", "vehicles")):
         for kind in FACTS[entity][1:]:

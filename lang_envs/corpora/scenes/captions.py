@@ -1,4 +1,4 @@
-"""Captions of built-in scenes: one sentence that names what is going on and leaves most of it to be asked for."""
+"""Captions of built-in scenes: one sentence that tells a few of the facts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DOING = {
     "sleeping": ("sleeping", "taking a nap"),
 }
 _NUMBERS = {"2": "two", "3": "three", "4": "four"}
-_SUBJECTS: tuple[str, ...] = ("person", "person", "animal", "vehicle")  # people twice as often
+_SUBJECTS: tuple[str, ...] = ("person", "person", "animal", "vehicle")  # persons are drawn twice as often
 _EXTRAS = ("holding", "animal", "vehicle", "seat", "food", "toy", "hat", "drink")
 _JOINED = {
     "holding": "with {} in hand",
@@ -53,11 +53,11 @@ _JOINED = {
 
 
 def caption(facts: dict[str, str], rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
-    """A caption, and the facts it tells.
+    """A caption, and the facts that it tells.
 
     Args:
-        facts: what applies to the scene, in words.
-        rng: the only source of chance.
+        facts: the facts that apply to the scene, in words.
+        rng: the only source of randomness.
     """
     there = {name: facts[name] for name in facts if facts[name] != NONE}
     told: tuple[str, ...]
@@ -86,7 +86,7 @@ def plural(noun: str) -> str:
 
 
 def _subject(there: dict[str, str], rng: np.random.Generator) -> tuple[str, tuple[str, ...]]:
-    """Who or what the caption is about, and the facts that tells."""
+    """The subject of the caption, and the facts that it tells."""
     told: tuple[str, ...]
     kinds = [name for name in _SUBJECTS if name in there]
     kind = _one(kinds, rng) if kinds else "none"

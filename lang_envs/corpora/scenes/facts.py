@@ -1,4 +1,4 @@
-"""What can be true of a built-in scene: its facts, the values they take, and the words people use for them."""
+"""The facts of a built-in scene, their values, and the words that people use for them."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FACTS: dict[str, tuple[str, ...]] = {
     "windows": ("0", "1", "2", "3"),
     "person": (NONE, "man", "woman", "boy", "girl"),
     "people": ("0", "1", "2", "3", "4", "5"),
-    "age": ("5", "10", "25", "45", "70"),  # where there is a person, as all that follow up to holding
+    "age": ("5", "10", "25", "45", "70"),  # if there is a person; so are the next ones, up to holding
     "hair": ("black", "brown", "blond", "grey", "red"),
     "shirt": COLOURS,
     "hat": (NONE, "cap", "helmet", "straw hat"),
     "hat color": COLOURS,
     "glasses": (NONE, "glasses", "sunglasses"),
     "activity": ("standing", "sitting", "walking", "running", "eating", "reading", "talking", "playing"),
-    "face": ("smiling", "serious"),  # where it can be seen
+    "face": ("smiling", "serious"),  # if it can be seen
     "holding": (NONE, "cup", "phone", "book", "bag", "umbrella", "camera"),
     "animal": (NONE, "dog", "cat", "horse", "bird", "cow", "sheep"),
     "animals": ("1", "2", "3", "4"),
@@ -54,7 +54,7 @@ FACTS: dict[str, tuple[str, ...]] = {
     "drink": (NONE, "soda", "wine", "coffee", "juice"),
     "toy": (NONE, "ball", "frisbee", "kite", "skateboard"),
 }
-"""Each fact's values. In a table of scenes value v is stored as its place plus one; 0 stands for "does not apply"."""
+"""The values of each fact. A table of scenes stores a value as its index plus one; 0 stands for "does not apply"."""
 
 NAMES = tuple(FACTS)
 PLACE = {name: i for i, name in enumerate(NAMES)}
@@ -64,19 +64,19 @@ Table = NDArray[np.int8]
 
 
 def code(fact: str, value: str) -> int:
-    """How a value of a fact is stored in a table of scenes."""
+    """The number that stands for a value of a fact in a table of scenes."""
     return FACTS[fact].index(value) + 1
 
 
 @dataclass(frozen=True)
 class Entity:
-    """Something questions are about.
+    """A thing that questions are about.
 
     Attributes:
         words: nouns and pronouns for it, in the singular.
-        kind: the fact that says which kind there is, NONE among them; empty where it is always there.
-        attributes: facts that apply where it is there.
-        colour: which of them is its colour; empty where nobody knows.
+        kind: the fact that says which kind there is, or NONE; empty if the entity is always there.
+        attributes: the facts that apply if it is there.
+        colour: the fact that is its colour; empty if its colour is not known.
         count: the fact that says how many there are.
     """
 
@@ -123,7 +123,7 @@ ENTITIES: dict[str, Entity] = {
         ("people", "they", "their", "anyone", "anybody", "someone", "human"), "people", _PERSON, "", "people"
     ),
 }
-"""In the order in which a question that names several is taken to be about them."""
+"""All entities. A question that names several is matched against them in this order."""
 
 SYNONYMS = {
     "guy": "man", "gentleman": "man", "male": "man", "dude": "man", "men": "man", "lady": "woman", "female": "woman",
@@ -145,4 +145,4 @@ SYNONYMS = {
     "cafe": "restaurant", "diner": "restaurant", "bar": "restaurant", "meadow": "field", "pasture": "field",
     "platform": "station", "zero": "0", "one": "1", "two": "2", "three": "3", "four": "4", "five": "5",
 }  # fmt: skip
-"""What people say for a word of the tables above."""
+"""Synonyms that people use for the words of the tables above."""

@@ -1,4 +1,4 @@
-"""What a question about a built-in scene asks for: one fact, openly or for yes or no, in many wordings."""
+"""Parses questions about built-in scenes: a question asks for one fact, openly or for yes or no, in many wordings."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from lang_envs.corpora.scenes.words import is_question, words_of
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked for.
+    """The content of a question.
 
     Attributes:
-        fact: of :data:`lang_envs.corpora.scenes.facts.FACTS`.
-        values: the question is whether the fact has one of these; empty for an open question.
-        needs: the fact and the value without which there is nothing to ask about ("the dog"): a question about what
-            is not there is answered so. Empty strings where it needs nothing of the kind.
+        fact: a name in :data:`lang_envs.corpora.scenes.facts.FACTS`.
+        values: the question is whether the fact has one of these values; empty for an open question.
+        needs: the fact and the value that the question presupposes ("the dog"). If the scene does not have it, the
+            answer says so. Two empty strings if it presupposes nothing.
     """
 
     fact: str
@@ -26,12 +26,12 @@ class Question:
 
     @property
     def is_open(self) -> bool:
-        """Whether it asks for the value rather than for yes or no."""
+        """Whether the question asks for the value and not for yes or no."""
         return not self.values
 
 
 _GLOBAL = ("place", "weather", "time", "photo", "view", "face", "glasses", "holding", "activity", "motion")
-"""Facts whose values need no entity beside them."""
+"""Facts whose values are understood without an entity."""
 _GROUPS = (
     (r"\b(inside|indoors?)\b", "place", INDOORS),
     (r"\b(outside|outdoors?)\b", "place", OUTDOORS),
@@ -68,13 +68,13 @@ _OPEN = (
     (r"\bon the table\b", "food"),
     (r"\b(close|far|angle|distance)\b", "view"),
 )
-"""What open questions are recognised by, beside entities."""
+"""The patterns by which open questions are recognised, besides entities."""
 _EXISTS = re.compile(r"\b(there|any|see|it|visible)\b.*\b(people|person|anyone|anybody|someone|human|child|adult)\b")
-"""Asks whether somebody is there; other questions on "him" or "them" that nothing is known of have no answer."""
+"""Asks whether a person is there; other questions about an unknown "him" or "them" have no answer."""
 
 
 def parse(text: str) -> Question | None:
-    """What a question asks for; None where it is none that these scenes can answer."""
+    """The content of a question; None if these scenes cannot answer it."""
     words = words_of(text)
     if not is_question(words):
         return None
@@ -92,7 +92,7 @@ def parse(text: str) -> Question | None:
 
 
 def _entities(plain: str) -> list[tuple[Entity, str]]:
-    """What the question names, with its kind where it says which, in the order of ``ENTITIES``."""
+    """The entities that the question names, in the order of ``ENTITIES``, each with its kind if the question has it."""
     found = []
     for entity in ENTITIES.values():
         kind = next((v for v in FACTS.get(entity.kind, ()) if v not in (NONE, *_vague(entity)) and _has(plain, v)), "")
@@ -102,7 +102,7 @@ def _entities(plain: str) -> list[tuple[Entity, str]]:
 
 
 def _vague(entity: Entity) -> tuple[str, ...]:
-    """Kinds that are adjectives or numbers, and do not name the thing."""
+    """The kinds that are adjectives or numbers and do not name the entity."""
     return FACTS[entity.kind] if entity.kind in ("table", "grass", "fence", "trees", "windows") else ()
 
 
@@ -130,7 +130,7 @@ def _open(plain: str, entities: list[tuple[Entity, str]]) -> Question | None:
 
 
 def _about(entity: Entity, kind: str, fact: str) -> Question:
-    """An open question on one fact of an entity; how many dogs there are takes that there are dogs."""
+    """An open question about one fact of an entity; "how many dogs" presupposes that there are dogs."""
     return Question(fact, (), ("", "") if fact == entity.kind else _needs(entity, kind))
 
 
@@ -155,7 +155,7 @@ def _yes_or_no(plain: str, entities: list[tuple[Entity, str]]) -> Question | Non
         if named:
             return _closed(plain, fact, named, ("", ""))
     if any(_has(plain, colour) for colour in COLOURS):
-        return None  # of something these scenes know no colour of
+        return None  # the colour of something whose colour these scenes do not have
     for entity, kind in entities:
         if entity.kind and (entity.kind not in ("person", "people") or kind or _EXISTS.search(plain)):
             return _presence(plain, entity, kind)
@@ -163,7 +163,7 @@ def _yes_or_no(plain: str, entities: list[tuple[Entity, str]]) -> Question | Non
 
 
 def _closed(plain: str, fact: str, named: tuple[str, ...], needs: tuple[str, str]) -> Question:
-    """A yes-or-no question; between two values of a fact ("day or night") it is as good as open."""
+    """A yes-or-no question; a question between two values of a fact ("day or night") counts as open."""
     if len(named) > 1 and _has(plain, "or"):
         return Question(fact, (), needs)
     return Question(fact, named, needs)

@@ -1,4 +1,4 @@
-"""Built-in scenes: what is true of each of them, drawn so that it fits together, and what their captions tell."""
+"""Draws built-in scenes: consistent facts for each scene, and captions that tell some of them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _COMMON: dict[str, dict[str, float]] = {
     "fence": {NONE: 3},
     "water": {NONE: 3},
 }
-"""How much more often than the others some values are drawn."""
+"""The weights with which values are drawn, where they are not equal."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,8 @@ class Scenes:
     Attributes:
         table: [n, facts] the value of each fact, by :func:`lang_envs.corpora.scenes.facts.code`; 0 where it does not
             apply.
-        captions: a sentence on each of them.
-        told: [n, facts] the facts its caption tells.
+        captions: the n captions.
+        told: [n, facts] whether the caption tells each fact.
     """
 
     table: Table
@@ -56,15 +56,15 @@ class Scenes:
 
 
 def generate(n: int, split: str = "train", seed: int = 0) -> Scenes:
-    """Draws scenes; those of another split or seed are others.
+    """Draws scenes; each split and seed gives other scenes.
 
     Args:
-        n: how many.
+        n: number of scenes.
         split: one of ``SPLITS``.
-        seed: of the whole world.
+        seed: seed of the whole world.
 
     Raises:
-        ValueError: for fewer than 2 scenes or an unknown split.
+        ValueError: ``n`` is below 2, or the split is unknown.
     """
     if n < 2:
         raise ValueError(f"a world needs at least 2 scenes to tell apart, got {n}")
@@ -125,13 +125,13 @@ def _draw(name: str, n: int, rng: np.random.Generator) -> Table:
     elif FACTS[name][0] == "1":
         weights = np.array([4.0, 2, 1, 1])
     elif FACTS[name] == COLOURS:
-        weights = weights + (np.arange(len(COLOURS)) < 4)  # people wear, drive and paint black, white, red and blue
+        weights = weights + (np.arange(len(COLOURS)) < 4)  # black, white, red and blue are more frequent
     drawn = np.searchsorted(np.cumsum(weights), rng.random(n) * weights.sum(), side="right")
     return (drawn + 1).astype(np.int8)
 
 
 def _indoors(table: Table, indoors: NDArray[np.bool_]) -> None:
-    """Takes out what does not go indoors."""
+    """Removes the facts that do not apply indoors."""
     for name, values in (("animal", ("horse", "cow", "sheep")), ("vehicle", FACTS["vehicle"][1:])):
         kinds = table[:, PLACE[name]]
         gone = indoors & np.isin(kinds, [code(name, value) for value in values])
@@ -141,7 +141,7 @@ def _indoors(table: Table, indoors: NDArray[np.bool_]) -> None:
 
 
 def _sky(table: Table) -> None:
-    """The sky goes with the hour and the weather, and no sun shines at night."""
+    """Makes the sky agree with the time and the weather; it is never sunny at night."""
     weather, sky = table[:, PLACE["weather"]], table[:, PLACE["sky"]]
     night = table[:, PLACE["time"]] == code("time", "night")
     weather[night & (weather == code("weather", "sunny"))] = code("weather", "cloudy")
@@ -150,7 +150,7 @@ def _sky(table: Table) -> None:
 
 
 def _ages(table: Table, rng: np.random.Generator) -> None:
-    """Children are 5 or 10, the others older."""
+    """Makes children 5 or 10 years old, and the others older."""
     person, age = table[:, PLACE["person"]], table[:, PLACE["age"]]
     child = person >= code("person", "boy")
     drawn = rng.random(len(table))

@@ -1,4 +1,4 @@
-"""The words of a question about a built-in scene: in one spelling, and told from gibberish."""
+"""Normalises the words of a question about a built-in scene, and tells questions from gibberish."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OPENERS = frozenset(
     """is are was were do does did can could any has have what whats which how where wheres who when whose and so ok
     about anyone anybody if would in at on from isnt arent""".split()  # noqa: SIM905  # a list would be forty lines
 )
-"""What a question begins with; a shorter way of asking must hold nothing but known words."""
+"""The words with which a question begins; a text without one must consist of known words only."""
 _COMMON = _OPENERS | frozenset(
     """a an the there it he she they this that these those you see him her his their its be being of to with for by near
     or other more else many much only just all both one lot tell look like seem appear think color kind type sort number
@@ -46,7 +46,7 @@ def words_of(text: str) -> list[str]:
 
 
 def is_question(words: list[str]) -> bool:
-    """Whether words are a question at all: long texts, and those of unknown words, hold a keyword only by chance."""
+    """Whether words are a question. Long texts, and texts of unknown words, hold keywords only by chance."""
     if not 1 <= len(words) <= _MOST_WORDS:
         return False
     known = sum(word in _KNOWN for word in words) / len(words)

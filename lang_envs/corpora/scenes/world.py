@@ -1,9 +1,9 @@
-"""The answerer and the guesser of the built-in scenes, over tables.
+"""SceneWorld: the answerer and the guesser of the built-in scenes, over tables.
 
-The answerer looks a question up in the table of facts. The guesser holds a belief about each scene of the pool: a hunch
-from the caption's wording, less 1 for every fact on which the scene contradicts a yes or a no, or less ``NAMING`` where
-it only contradicts what was named (a colour, a count, a place; the caption too), since names are easily confused. A
-fact counts once, however often it is asked about, and nothing ever rules a scene out.
+The answerer looks a question up in the table of facts. The guesser has a belief in each scene of the pool. It begins
+with a random prior for each caption. It subtracts 1 for every fact on which the scene contradicts a yes or a no, and
+``NAMING`` for every fact on which it contradicts only a named value (a colour, a count, a place; also in the caption),
+because names are easily confused. A fact counts once, however often it is asked about. No scene is ever excluded.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from lang_envs.corpora.scenes.scene import SPLITS, Scenes, generate
 
 UNKNOWN = -1
 """The number of a question that was not understood."""
-_BLOCK = 32  # dialogues whose arrays stay in the processor's cache
+_BLOCK = 32  # number of dialogues whose arrays fit in the processor's cache
 _CACHED_TEXTS = 100_000
 _say = lru_cache(maxsize=_CACHED_TEXTS)(say)
 _CACHED_BITS = 4_000
 NAMING = 0.6
-"""What an open answer weighs, where a yes or a no weighs 1: asking openly tells about as much, not more."""
+"""The weight of an open answer, relative to a yes or a no; with it an open question tells about as much, not more."""
 Evidence = NDArray[np.uint64]
-"""[..., 2, P] a bit for each fact, whether the scene contradicts what was heard on it: a yes or no first, then names"""
+"""[..., 2, P] a bit for each fact on which the scene contradicts an answer: first of yes or no, then a named value"""
 
 
 class SceneWorld:
     """A pool of scenes to ask about.
 
     Args:
-        pool: P, how many scenes; each can be the hidden one, and the others are what it is told from.
-        difficulty: the standard deviation of the guesser's hunches, in contradicted facts: the larger, the more has to
-            be asked before what was heard outweighs them.
-        split: of :func:`lang_envs.corpora.scenes.scene.generate`.
-        seed: of the scenes and of the hunches.
+        pool: P, the number of scenes; each can be the hidden one, which the guesser must tell from the others.
+        difficulty: the standard deviation of the guesser's random prior, in contradicted facts. The larger it is, the
+            more questions are needed before the answers outweigh the prior.
+        split: the split of :func:`lang_envs.corpora.scenes.scene.generate`.
+        seed: seed of the scenes and of the prior.
 
     Raises:
-        ValueError: for a pool below 2, a difficulty that is negative or no number, or an unknown split.
+        ValueError: the pool is below 2, the difficulty is negative or not a number, or the split is unknown.
 
     Attributes:
         scenes: the pool.
-        captions: of each scene.
-        prior: [P, P] float32 the guesser's hunches; row i is its view of the pool where scene i is hidden.
-        heard: [P, P] the facts that each caption speaks against, in each scene.
-        style: [P] the manner in which questions about a scene are answered.
+        captions: the caption of each scene.
+        prior: [P, P] float32, the guesser's prior; row i is its belief in each scene if scene i is hidden.
+        heard: [P, P] bits for the facts on which each scene (column) contradicts each caption (row).
+        style: [P] the style of the answers about each scene.
     """
 
     def __init__(self, pool: int = 1000, difficulty: float = 3.0, split: str = "train", seed: int = 0) -> None:
@@ -75,7 +75,7 @@ class SceneWorld:
     # The answerer
 
     def understand(self, text: str) -> int:
-        """The number of the question a text asks, ``UNKNOWN`` where it asks none; the same for all its wordings."""
+        """The number of the question that a text asks, the same for all wordings; ``UNKNOWN`` if it asks none."""
         number = self._texts.get(text)
         if number is None:
             question = parse(text)
@@ -91,12 +91,12 @@ class SceneWorld:
             self._number[question] = len(self.questions)
             self.questions.append(question)
             self._outcomes.append(self._outcome(question))
-            # nobody answers all questions in one manner, but the same one always in the same
+            # The style varies between questions, but it is always the same for one question.
             self._manners.append(crc32("|".join((question.fact, *question.values, *question.needs)).encode()) % 3)
         return self._number[question]
 
     def outcomes(self, number: int) -> NDArray[np.int8]:
-        """[P] the outcome of a question in each scene, as :mod:`lang_envs.corpora.scenes.answers` numbers them."""
+        """[P] the outcome of a question in each scene, numbered as in :mod:`lang_envs.corpora.scenes.answers`."""
         return self._outcomes[number]
 
     def say(self, context: int, number: int) -> str:
@@ -109,17 +109,17 @@ class SceneWorld:
     # The guesser
 
     def begin(self, contexts: Sequence[int]) -> tuple[Evidence, NDArray[np.float64]]:
-        """The guesser's view [n, 2, P] of each scene after its caption, and the percentiles [n] it then has."""
+        """The guesser's view [n, 2, P] of each of n dialogues after the caption, and its percentiles [n]."""
         return self._captioned(contexts), self.opening[np.asarray(contexts, np.int64)]
 
     def ask(
         self, contexts: Sequence[int], views: Sequence[Evidence], questions: Sequence[str]
     ) -> tuple[list[str], Evidence, NDArray[np.float64]]:
-        """Answers one question about each scene, and tells the guesser.
+        """Answers one question about each scene, and updates the guesser.
 
         Args:
             contexts: the n hidden scenes.
-            views: of the guesser so far, n of [2, P].
+            views: the guesser's views so far, n of [2, P].
             questions: n texts.
 
         Returns:
@@ -141,14 +141,14 @@ class SceneWorld:
         return answers, against, percentiles
 
     def learn(self, against: Evidence, number: int, outcome: int) -> None:
-        """Adds to the evidence [2, P] what the outcome of a question speaks against."""
+        """Adds to the evidence [2, P] the facts on which each scene contradicts the outcome of a question."""
         bits = self._bits.get((number, outcome))
         question = self.questions[number]
         if bits is None:
             fact = np.uint64(1 << PLACE[question.fact])
             thing = np.uint64(1 << PLACE[question.needs[0] or question.fact])
             there = self._outcomes[number]  # [P]
-            # where one of the two has no such thing, they differ in that; else in the fact itself
+            # If one of the two scenes has no such thing, they differ in its existence, otherwise in the fact itself.
             bits = np.where((there == 0) | (outcome == 0), thing, fact) * (there != outcome)
             if len(self._bits) >= _CACHED_BITS:
                 self._bits.clear()
@@ -156,14 +156,14 @@ class SceneWorld:
         against[int(question.is_open)] |= bits
 
     def doubt(self, against: Evidence) -> NDArray[np.float32]:
-        """What the evidence [n, 2, P] takes from the belief in each scene, [n, P]."""
+        """What the evidence [n, 2, P] subtracts from the belief in each scene, [n, P]."""
         denied, named = against[:, 0], against[:, 1]
         return np.bitwise_count(denied) + np.float32(NAMING) * np.bitwise_count(named & ~denied)
 
     def percentile(self, scenes: NDArray[np.int64], against: Evidence) -> NDArray[np.float64]:
         """1 - rank / P of the hidden ``scenes`` [n] under the evidence [n, 2, P]; the best rank is 1.
 
-        Scenes that are believed in alike share the mean of their ranks: without hunches they are many.
+        Scenes with the same belief share the mean of their ranks; without a prior there are many such scenes.
         """
         belief = self.prior[scenes] - self.doubt(against)  # [n, P]
         own = belief[np.arange(len(scenes)), scenes][:, None]  # [n, 1]
@@ -179,7 +179,7 @@ class SceneWorld:
         return np.stack([np.zeros_like(named), named], axis=1)
 
     def _outcome(self, question: Question) -> NDArray[np.int8]:
-        """[P] of one question, in each scene."""
+        """[P] the outcome of one question in each scene."""
         column = self.scenes.table[:, PLACE[question.fact]]
         outcome = column
         if not question.is_open:

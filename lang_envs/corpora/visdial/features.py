@@ -1,4 +1,4 @@
-"""Features of images, [n, d] in the order of the dialogues: from a file, from objects, or from what is said."""
+"""Features of images, [n, d] in the order of the dialogues: from a file, from detected objects, or from the texts."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _NO_ARRAY = (
     *(ValueError, OSError, EOFError, TypeError, KeyError, OverflowError),
     *(SyntaxError, tokenize.TokenError, zipfile.BadZipFile),
 )
-"""What numpy may raise of a file that is not as it writes them: its header is read as Python."""
+"""The errors that numpy may raise for a file of another form; it parses the header as Python."""
 
 
 def from_file(path: str | os.PathLike[str], dialogues: Sequence[ImageDialogue]) -> Features:
-    """Features that were made elsewhere.
+    """Features from a file.
 
-    ``.npy`` holds one array [n, d], row i for dialogue i. ``.safetensors`` holds a tensor ``features`` [m, d]; with a
-    tensor ``image_id`` [m] beside it, rows are found by the dialogues' image ids and may be in any order.
+    ``.npy`` holds one array [n, d], with row i for dialogue i. ``.safetensors`` holds a tensor ``features`` [m, d]. If
+    it also holds a tensor ``image_id`` [m], rows are found by the dialogues' image ids and may be in any order.
 
     Raises:
-        CorpusError: where the file is none of these, or has no row for one of the dialogues.
+        CorpusError: the file is neither of these, or has no row for a dialogue.
     """
     path = Path(path)
     if not path.is_file():
@@ -62,7 +62,7 @@ def from_file(path: str | os.PathLike[str], dialogues: Sequence[ImageDialogue]) 
 
 
 def from_objects(dialogues: Sequence[ImageDialogue]) -> Features:
-    """Which of the 80 COCO categories are in each image, [n, 80] of 0 and 1."""
+    """Whether each of the 80 COCO categories is in each image, [n, 80] of 0 and 1."""
     features = np.zeros((len(dialogues), len(COCO_IDS)), np.float32)
     for row, dialogue in enumerate(dialogues):
         features[row, list(dialogue.objects or ())] = 1
@@ -72,7 +72,7 @@ def from_objects(dialogues: Sequence[ImageDialogue]) -> Features:
 def from_dialogues(
     dialogues: Sequence[ImageDialogue], embed: Callable[[Sequence[str]], NDArray[np.float32]]
 ) -> Features:
-    """What people said of each image stands for the image: the mean embedding of its caption and rounds, [n, D]."""
+    """The mean embedding of the caption and the rounds of each image, [n, D], as features of the image."""
     texts = [[d.caption, *(f"{q} {a}" for q, a in d.rounds)] for d in dialogues]
     vectors = embed([text for own in texts for text in own])
     ends = np.cumsum([len(own) for own in texts])[:-1]
@@ -81,7 +81,7 @@ def from_dialogues(
 
 def _npy(path: Path) -> NDArray[np.generic]:
     try:
-        values = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a false shape takes no memory
+        values = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped, so that a wrong shape takes no memory
     except _NO_ARRAY as error:
         raise CorpusError(f"{path}: expected an array of numbers as numpy.save writes it ({error})") from error
     if not isinstance(values, np.ndarray):

@@ -1,12 +1,12 @@
-"""VisDial: human dialogues about images, in the official JSON of v0.9 and v1.0 and in the hub's Parquet layout.
+"""Reads VisDial: human dialogues about images, in the official JSON of v0.9 and v1.0 and in the hub's Parquet layout.
 
 Das et al. (2017), "Visual Dialog". The official file holds two pools of texts and dialogues that point into them::
 
     {"version": "1.0", "split": "val2018", "data": {"questions": ["is it sunny", ...], "answers": ["yes", ...],
      "dialogs": [{"image_id": 97915, "caption": "a woman ...", "dialog": [{"question": 12, "answer": 7, ...}, ...]}]}}
 
-In the test split a last round has no answer; it is left out, and with it the dialogue that has no other. The hub's
-copies hold the columns ``caption``, ``dialog`` (a list of question and answer pairs) and ``image_path``.
+In the test split the last round has no answer. Such a round is left out; a dialogue without another round is left out
+too. The hub's copies have the columns ``caption``, ``dialog`` (a list of question and answer pairs) and ``image_path``.
 """
 
 from __future__ import annotations
@@ -26,33 +26,33 @@ from lang_envs.corpora.records import brief, field, shown
 
 @dataclass(frozen=True)
 class ImageDialogue:
-    """What people said about one image."""
+    """The dialogue about one image."""
 
     image: str
-    """the image's id, or its file's name"""
+    """the image's id, or the name of its file"""
     caption: str
     rounds: tuple[tuple[str, str], ...]
-    """question and answer, at least one"""
+    """pairs of question and answer, at least one"""
     objects: tuple[int, ...] | None = None
-    """which of COCO's 80 categories, from 0, were found in the image; None where the file does not say"""
+    """the COCO categories (0 to 79) that were found in the image; None if the file does not say"""
 
 
 def read_visdial(path: str | os.PathLike[str]) -> list[ImageDialogue]:
     """The dialogues of a file, ``.parquet`` or JSON, compressed or not.
 
     Raises:
-        CorpusError: naming the file, the dialogue and the field that is not what it should be, or an image that has two
-            dialogues.
+        CorpusError: a field has another form, or an image has two dialogues; the message names the file, the dialogue
+            and the field.
     """
     path = Path(path)
     return distinct(_parquet(path) if path.suffix == ".parquet" else _official(path), path)
 
 
 def distinct(dialogues: Iterable[ImageDialogue], path: Path) -> list[ImageDialogue]:
-    """The same dialogues.
+    """The dialogues as a list, after checking that no two are about one image.
 
     Raises:
-        CorpusError: where there is none, or two are about one image.
+        CorpusError: there is no dialogue, or two are about one image.
     """
     found: dict[str, ImageDialogue] = {}
     for dialogue in dialogues:
@@ -75,7 +75,7 @@ def _official(path: Path) -> Iterator[ImageDialogue]:
 
 
 def _without_options(path: Path) -> dict[str, Any]:
-    """The file but for the hundred answers to choose from in each round: a gigabyte in the training split."""
+    """The file without the hundred candidate answers of each round, which take a gigabyte in the training split."""
     with JsonStream(path) as stream:
         if not stream.is_object():
             raise CorpusError(f"{path}: expected an object with the field 'data', got another value")
@@ -85,7 +85,7 @@ def _without_options(path: Path) -> dict[str, Any]:
 
 
 def _data(stream: JsonStream) -> Any:
-    """The pools, and the dialogues taken in one by one."""
+    """The pools, and the dialogues, which are read one by one."""
     return {
         name: [_slim(stream.value()) for _ in stream.elements()] if name == "dialogs" else stream.value()
         for name in stream.members()
@@ -93,7 +93,7 @@ def _data(stream: JsonStream) -> Any:
 
 
 def _slim(record: Any) -> Any:
-    """A dialogue without the answers to choose from."""
+    """A dialogue without its candidate answers."""
     if isinstance(record, dict) and isinstance(record.get("dialog"), list):
         for turn in record["dialog"]:
             if isinstance(turn, dict):
@@ -105,7 +105,7 @@ def _dialogue(record: Any, pools: dict[str, list[Any]], where: str) -> ImageDial
     rounds = field(record, "dialog", list, where)
     image, caption = field(record, "image_id", int, where), field(record, "caption", str, where)
     if rounds and isinstance(rounds[-1], dict) and "answer" not in rounds[-1]:
-        rounds = rounds[:-1]  # of the test split, which leaves the last answer to be predicted
+        rounds = rounds[:-1]  # in the test split the last answer is to be predicted
         if not rounds:
             return None
     pairs = []

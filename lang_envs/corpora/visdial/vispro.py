@@ -1,8 +1,8 @@
-"""VisPro: VisDial dialogues as words, with the COCO objects that a detector found in each image.
+"""Reads VisPro: VisDial dialogues as lists of words, with the COCO objects that a detector found in each image.
 
-Yu et al. (2019), "What You See is What You Get: Visual Pronoun Coreference Resolution in Dialogues". One JSON object a
-line: ``sentences`` are lists of words (the caption, then question and answer in turn), ``image_file`` names the image
-and ``object_detection`` lists categories by their COCO ids. Other fields are not read.
+Yu et al. (2019), "What You See is What You Get: Visual Pronoun Coreference Resolution in Dialogues". Each line is one
+JSON object: ``sentences`` are lists of words (the caption, then question and answer in turn), ``image_file`` names the
+image, and ``object_detection`` lists categories by their COCO ids. Other fields are not read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from lang_envs.corpora.records import field, shown
 from lang_envs.corpora.visdial.visdial import ImageDialogue, distinct
 
 COCO_IDS = tuple(i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83))
-"""The ids of COCO's 80 categories: the ten left out were never annotated."""
+"""The ids of COCO's 80 categories; ten ids are missing, because their categories were never annotated."""
 _CATEGORY = {coco: category for category, coco in enumerate(COCO_IDS)}
 
 _NO_BLANK_BEFORE = re.compile(r" (n't|'\w+|[.,?!:;)%])(?!\w)")
@@ -28,17 +28,17 @@ _NO_BLANK_BEFORE = re.compile(r" (n't|'\w+|[.,?!:;)%])(?!\w)")
 def read_vispro(path: str | os.PathLike[str]) -> list[ImageDialogue]:
     """The dialogues of a file of JSON lines, compressed or not; a last question without an answer is left out.
 
-    Texts come as VisDial has them: in lower case, answers and captions without a full stop.
+    Texts are as in VisDial: in lower case, answers and captions without a full stop.
 
     Raises:
-        CorpusError: naming the file, the line and the field that is not what it should be.
+        CorpusError: a field has another form; the message names the file, the line and the field.
     """
     path = Path(path)
     return distinct(_dialogues(path), path)
 
 
 def joined(words: Sequence[str]) -> str:
-    """The words of a sentence as one text: "ca n't" becomes "can't", and no blank stands before a comma."""
+    """The words of a sentence as one text: "ca n't" becomes "can't", and there is no blank before a comma."""
     return _NO_BLANK_BEFORE.sub(r"\1", " ".join(words))
 
 

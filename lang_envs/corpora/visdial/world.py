@@ -1,12 +1,12 @@
-"""An answerer and a guesser over human dialogues, in the place of the trained models of Das et al. (2017).
+"""VisdialWorld: an answerer and a guesser over human dialogues, which replace the trained models of Das et al. (2017).
 
-* Their answerer is a network that sees the image and writes an answer. Here it is memory: of the questions that a
-  person asked about this image, the one nearest in meaning to what is asked now lends its answer; where none is near
-  enough, "can't tell".
-* Their guesser is a network that reads the dialogue and predicts the image's VGG features. Here it is a ridge
-  regression from sentence embeddings (the caption's, and the sum over the rounds) to the image's features. Half of the
-  images teach it, the others are played. The percentile is theirs: the rank of the true image among all those played,
-  by squared distance to the prediction.
+* Their answerer is a network that sees the image and writes an answer. The answerer here returns the answer that a
+  person gave to the nearest question, by meaning, about this image. If no question is near enough, it says "can't
+  tell".
+* Their guesser is a network that reads the dialogue and predicts the image's VGG features. The guesser here is a ridge
+  regression from sentence embeddings (that of the caption, and the sum over the rounds) to the image's features. It is
+  fitted on half of the images; the others are played. The percentile is defined as in the paper: by the rank of the
+  true image among all played images, by squared distance to the prediction.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ Embed = Callable[[Sequence[str]], NDArray[np.float32]]
 CANNOT_TELL = "can't tell"
 RIDGE = 10.0
 """The penalty on the regression's squared weights, for unit vectors."""
-_LESSONS = 1024  # dialogues whose inputs are in memory at once
+_LESSONS = 1024  # number of dialogues whose inputs are in memory at once
 
 
 class View(NamedTuple):
-    """What the guesser has heard: embeddings of the caption, and of all rounds together."""
+    """What the guesser has heard: the embedding of the caption, and the sum of the embeddings of all rounds."""
 
     caption: NDArray[np.float32]  # [D]
-    rounds: NDArray[np.float32]  # [D] their sum
+    rounds: NDArray[np.float32]  # [D] the sum
 
 
 class VisdialWorld:
-    """Images that people talked about; see the module.
+    """A world of images that people talked about; the module describes it.
 
     Args:
-        dialogues: at least four.
-        features: [n, d] of their images.
+        dialogues: n dialogues, at least four.
+        features: [n, d] the features of their images.
         embed: the sentence encoder.
-        threshold: the least cosine between two questions that are taken for the same.
-        seed: of which half of the images teaches the guesser.
+        threshold: the smallest cosine from which two questions count as the same.
+        seed: seed of the half of the images on which the guesser is fitted.
 
     Raises:
-        ValueError: for fewer than 4 dialogues, features of another number, or a threshold outside [-1, 1].
+        ValueError: there are fewer than 4 dialogues, another number of features, or the threshold is outside [-1, 1].
 
     Attributes:
-        dialogues: those that are played.
-        captions: of their images.
-        questions: all that people asked about them, without duplicates.
+        dialogues: the dialogues that are played.
+        captions: the captions of their images.
+        questions: all questions that people asked about them, without duplicates.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class VisdialWorld:
         self.dialogues = [dialogues[i] for i in played.tolist()]
         self.captions = tuple(dialogue.caption for dialogue in self.dialogues)
         self.questions = tuple(dict.fromkeys(q for dialogue in self.dialogues for q, _ in dialogue.rounds))
-        # images with the same features share a row: rounding, which depends on the column, must not tell them apart
+        # Images with the same features share a row, so that rounding, which depends on the column, treats them alike.
         distinct, place, self._copies = np.unique(unit[played], axis=0, return_inverse=True, return_counts=True)
         self._distinct, self._place = distinct.astype(np.float64), place.ravel()  # [U, d], [N]
         self._weights = _fit([dialogues[i] for i in lessons.tolist()], unit[lessons], embed)  # [2 D + 1, d]
@@ -97,16 +97,16 @@ class VisdialWorld:
         """The world of a file.
 
         Args:
-            source: "visdial" (the validation split, where it is there) or "vispro" in the folder ``LANG_ENVS_DATA``,
-                or the path of a file in one of their layouts (``.json``, ``.parquet``; ``.jsonlines`` or ``.jsonl`` for
+            source: "visdial" (the validation split, if it is there) or "vispro" in the folder ``LANG_ENVS_DATA``, or
+                the path of a file in one of their layouts (``.json``, ``.parquet``; ``.jsonlines`` or ``.jsonl`` for
                 VisPro).
-            features: of the images, a file as :func:`lang_envs.corpora.visdial.features.from_file` reads it; by default
-                the objects in the image where the dialogues come with them, else what people said about it.
+            features: a file with features of the images (:func:`lang_envs.corpora.visdial.features.from_file`); by
+                default the objects in the image if the file has them, otherwise the texts about it.
             threshold: as above.
             seed: as above.
 
         Raises:
-            CorpusError: where a file is not what it should be.
+            CorpusError: a file does not follow its format.
         """
         from lang_envs.rewards.encoder import Encoder
 
@@ -121,7 +121,7 @@ class VisdialWorld:
         return cls(dialogues, values, embed, threshold, seed)
 
     def begin(self, contexts: Sequence[int]) -> tuple[list[View], NDArray[np.float64]]:
-        """The guesser's view of each image after its caption, and the percentiles [n] it then has."""
+        """The guesser's view of each of n dialogues after the caption, and its percentiles [n]."""
         captions = self.embed([self.captions[context] for context in contexts])  # [n, D]
         views = [View(caption, np.zeros_like(caption)) for caption in captions]
         return views, self._percentiles(contexts, views)
@@ -150,10 +150,10 @@ class VisdialWorld:
     def _percentiles(self, contexts: Sequence[int], views: Sequence[View]) -> NDArray[np.float64]:
         place = self._place[np.asarray(contexts)]  # [n]
         predicted = np.stack([_inputs(view) for view in views]) @ self._weights  # [n, d]
-        # squared distances but for a term that all images share
+        # squared distances without a term that is the same for all images
         distance = (self._distinct**2).sum(axis=1) - 2 * predicted @ self._distinct.T  # [n, U]
         before = (distance < distance[np.arange(len(place)), place][:, None]) @ self._copies  # [n]
-        ties = self._copies[place] - 1  # images with the same features: half of them come first
+        ties = self._copies[place] - 1  # other images with the same features; half of them are ranked first
         return 1 - (1 + before + ties / 2) / len(self._place)
 
 
@@ -164,7 +164,7 @@ def _located(source: str | os.PathLike[str]) -> Path:
         folder = data_folder("visual_dialogue")
         found = [
             file for file in files_of(folder, "visdial_*.json") if "dense" not in file.name
-        ]  # which are judgements
+        ]  # these files hold judgements and no dialogues
         if not found:
             raise CorpusError(f"{folder}: expected a file of dialogues such as visdial_1.0_val.json, found none")
         return min(found, key=lambda file: ("val" not in file.name, file.name))
@@ -172,12 +172,12 @@ def _located(source: str | os.PathLike[str]) -> Path:
 
 
 def _inputs(view: View) -> NDArray[np.float32]:
-    """What the regression reads, [2 D + 1]."""
+    """The input of the regression, [2 D + 1]."""
     return np.concatenate([view.caption, view.rounds, np.ones(1, np.float32)])
 
 
 def _fit(dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embed) -> NDArray[Any]:
-    """The regression's weights [2 D + 1, d], from each dialogue after each of its rounds."""
+    """The regression's weights [2 D + 1, d], fitted on each dialogue after each of its rounds."""
     gram, cross = np.zeros(()), np.zeros(())  # they grow to [2 D + 1, 2 D + 1] and [2 D + 1, d]
     for start in range(0, len(dialogues), _LESSONS):
         some = slice(start, start + _LESSONS)
@@ -189,7 +189,7 @@ def _fit(dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embe
 def _lessons(
     dialogues: Sequence[ImageDialogue], features: NDArray[Any], embed: Embed
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What the regression reads [m, 2 D + 1], and what it should say [m, d]."""
+    """The inputs of the regression [m, 2 D + 1], and its targets [m, d]."""
     captions = embed([dialogue.caption for dialogue in dialogues])  # [n, D]
     texts = [f"{q} {a}" for dialogue in dialogues for q, a in dialogue.rounds]
     heard = iter(embed(texts))
