@@ -124,10 +124,10 @@ class Agent:
         if "q_rank" in wrong and has.q_head != "low_rank":
             wrong.remove("q_rank")
         if wrong:
-            told = ", ".join(f"{name}={getattr(has, name)!r} where {settings[name]!r} is asked for" for name in wrong)
+            told = ", ".join(f"{name}={getattr(has, name)!r} instead of {settings[name]!r}" for name in wrong)
             raise ValueError(
-                f"The model has values already, with {told}. Configure {type(self).__name__} as they are, or pass the "
-                "language model they were built around."
+                f"The model already has value heads, with {told}. Give {type(self).__name__} the settings of these "
+                "heads, or pass the language model they were built around."
             )
 
     def prepare(self, source: Source) -> Source:
@@ -294,7 +294,7 @@ class Agent:
             dtype = dtype or saved.dtype
             lm, file = read_lm(folder, saved, dtype), folder / DESCRIPTION
             if isinstance(lm.model, ValueLM) != agent_class.needs_values:
-                raise ValueError(f"the model is a {type(lm.model).__name__}, and none of {saved.algorithm!r}.")
+                raise ValueError(f"the model is a {type(lm.model).__name__}, which {saved.algorithm!r} cannot use.")
             spoke = {name: getattr(lm.model.config, name) for name in agent_class.model_settings}
             agent = agent_class(lm, typed(get_type_hints(agent_class)["config"], saved.config, file))
             for name, value in spoke.items():  # ``_build`` has reset these to the algorithm's defaults

@@ -111,12 +111,12 @@ def teacher_of(agent: Agent, decoding: Mapping[str, Any]) -> LMPolicy:
     if not agent.needs_values:
         raise ValueError(f"There is nothing to distil: {agent.name!r} has no values. {advice}")
     if not agent.values_tokens:
-        raise ValueError(f"There is nothing to distil: {agent.name!r} has no values of tokens to speak by. {advice}")
+        raise ValueError(f"There is nothing to distil: {agent.name!r} has no values of tokens. {advice}")
     spoken = {name: decoding[name] for name in SPOKEN if name in decoding}
     if spoken.get("advantage_weight", agent.model.config.advantage_weight) == 0:
         raise ValueError(
-            "There is nothing to distil: decoded so, the language model speaks without its values (advantage_weight "
-            f"is 0). Ask for another, as in --set advantage_weight=4. {advice}"
+            "There is nothing to distil: with advantage_weight=0 the policy does not use its values. Set another "
+            f"weight, as in --set advantage_weight=4. {advice}"
         )
     policy = agent.policy(**spoken)
     assert type(policy) is LMPolicy  # agents with values of tokens have no other

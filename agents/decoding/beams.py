@@ -42,8 +42,8 @@ class BeamSearch:
             raise ValueError(f"beams must be at least 1, got {beams}.")
         if type(agent.policy()) is not LMPolicy:
             raise ValueError(
-                f"Beams are of a model's own distribution, and {agent.name!r} does not speak by it: it tells its model "
-                "what to aim at, or chooses among whole utterances. Take its policy(), which draws."
+                f"Beam search uses a model's own distribution, and the policy of {agent.name!r} has another one: it "
+                "gives its model a return to aim at, or ranks whole utterances. Use its policy(), which samples."
             )
         # Any: `generate` is not part of PreTrainedModel's type
         self.model: Any = agent.model

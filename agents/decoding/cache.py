@@ -180,8 +180,8 @@ class RowCache:
         if self.window is not None and window.columns > self.window:
             raise ValueError(
                 f"Layers of {type(self.trunks[0]).__name__} look back on {self.window} tokens, and an episode has "
-                f"{window.columns}: beyond its window the model cannot speak in many episodes at once. Make the "
-                f"environment with max_tokens={self.window}, or take a model of full attention."
+                f"{window.columns}. Beyond its window the model cannot play many episodes at once. Make the "
+                f"environment with max_tokens={self.window}, or take a model with full attention."
             )
         ids = torch.from_numpy(tokens).to(window.column.device)  # [n, Q]
         states = []

@@ -27,8 +27,8 @@ def speaker(policy: Policy) -> LMPolicy:
     """
     if type(policy) is not LMPolicy:  # a subclass may choose in another way
         raise ValueError(
-            f"The probabilities of what {type(policy).__name__} says are not known: it draws no token from a "
-            "distribution of its own. Take an agent whose policy() is an LMPolicy, such as bc, sarsa, ilql or refit."
+            f"The probabilities of what {type(policy).__name__} says are not known: it is no LMPolicy, which samples "
+            "every token from a distribution. Take an agent whose policy() is one, such as bc, sarsa, ilql or refit."
         )
     return policy
 

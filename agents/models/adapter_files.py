@@ -149,8 +149,8 @@ def _opened(origin: Origin, folder: Path) -> PreTrainedModel:
         ) from error
     if (found := sum_of(model.state_dict().values())) != origin.checksum:
         raise ValueError(
-            f"{folder} holds adapters of another model than {origin.source!r} is now: its weights have the checksum "
-            f"{found}, not {origin.checksum}. Put the model back that was there."
+            f"{folder} holds adapters of another model: the weights of {origin.source!r} have the checksum {found}, "
+            f"and had {origin.checksum} when the adapters were saved. Restore that model."
         )
     return model
 

@@ -166,8 +166,8 @@ class LM:
         if window is not None and window < env.max_tokens:
             raise ValueError(
                 f"Layers of the model in {str(path)!r} look back on {window} tokens, and episodes of this environment "
-                f"have up to {env.max_tokens}: beyond its window the model cannot speak in many episodes at once. Make "
-                f"the environment with max_tokens={window}, or take a model of full attention."
+                f"have up to {env.max_tokens}. Beyond its window the model cannot play many episodes at once. Make "
+                f"the environment with max_tokens={window}, or take a model with full attention."
             )
         context = getattr(text, "max_position_embeddings", None)
         if context is not None and context < env.max_tokens:
@@ -282,7 +282,7 @@ def checkpoint_gradients(model: PreTrainedModel, on: bool) -> None:
     """
     layers: list[Any] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if on and not layers:
-        raise ValueError(f"{type(model).__name__} cannot compute activations again: set gradient_checkpointing=False.")
+        raise ValueError(f"{type(model).__name__} has no gradient checkpointing: set gradient_checkpointing=False.")
     for layer in layers:
         layer.gradient_checkpointing = on
         layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

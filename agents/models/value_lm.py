@@ -217,7 +217,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         c = self.config
         weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
         if weight != 0 and not c.values_tokens:
-            raise ValueError("Without values of tokens none is moved: set advantage_weight to 0.")
+            raise ValueError("This model has no values of tokens to add to its scores: set advantage_weight to 0.")
 
         def gain(q: Tensor) -> Tensor:  # [..., m] -> [..., m]
             v = 0.0 if value is None else _in_full(self.v(value)[0])  # [..., 1] or 0

@@ -39,9 +39,9 @@ def check_horizon(config: Any, source: Source, steps: int, end_id: int) -> None:
     if steps < needed:
         further = ', or look further ahead (backup="utterance")' if by == "token" else ""
         warnings.warn(
-            f"Values will hardly cross the longest episodes of the log: backups of one {by} each, up to {far:.0f} of "
-            f"them, take about {needed:.0f} steps at target_rate={config.target_rate:g}, and there are {steps}. Train "
-            f"for longer, or raise target_rate{further}.",
+            f"Values will hardly cross the longest episodes of the log. A backup crosses one {by}, and episodes need "
+            f"up to {far:.0f} of them. This takes about {needed:.0f} steps at target_rate={config.target_rate:g}, and "
+            f"there are {steps}. Train for longer, or raise target_rate{further}.",
             stacklevel=2,
         )
 
