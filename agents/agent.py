@@ -1,4 +1,4 @@
-"""What every agent is: a model, a loss over logged or live episodes, and a policy to play with."""
+"""``Agent``, the parent of all algorithms: a model, a loss over logged or live episodes, and a policy."""
 
 from __future__ import annotations
 
@@ -46,36 +46,40 @@ if TYPE_CHECKING:
 
 
 class Agent:
-    """The parent of every algorithm, which adds a ``loss`` and, where it needs to, the other steps below.
+    """The parent of every algorithm. An algorithm overrides ``loss`` and, if needed, the other methods below.
 
     Args:
         lm: the language model to start from; it is trained in place.
-        config: the algorithm's settings; its defaults where None. Fields ``ValueLMConfig`` has too go to the model.
-        seed: of the value heads' first weights, where there are any.
+        config: the algorithm's settings; None: its defaults. Fields that ``ValueLMConfig`` has too are passed to it.
+        seed: seed of the value heads' initial weights.
 
     Attributes:
-        model: what is trained: the language model, or a ``ValueLM`` around it where the algorithm ``needs_values``.
+        model: the model that is trained: the language model, or a ``ValueLM`` around it if ``needs_values``.
         step: optimiser steps made so far, over all calls of ``learn``.
-        decoding: arguments of ``policy`` that were chosen for it (``agents.evaluation.decoding_choice``), or None. They
-            are saved, and ``generate`` of the saved model goes by them; training and ``policy()`` do not.
-        adapted: checksum of the weights below adapters, where there are any.
-        reference: a frozen copy of the language model as it was when training began, for algorithms that look back.
+        decoding: arguments of ``policy`` that were chosen after training (``agents.evaluation.decoding_choice``), or
+            None. They are saved, and ``generate`` of the saved model uses them; training and ``policy()`` do not.
+        adapted: checksum of the frozen weights under adapters, or None without adapters.
+        reference: a frozen copy of the language model from before training, for algorithms that need one, or None.
         parallel: computes the loss in training, ``parallel(agent.loss, batch)``; see ``agents.distributed.parallel``.
+
+    Raises:
+        TypeError: ``config`` is not of the algorithm's configuration class.
+        ValueError: a setting has the wrong type, or the model's value heads do not fit the algorithm.
     """
 
     name: ClassVar[str]
-    """what the algorithm is called, as in ``AGENTS``"""
+    """the algorithm's name, as in ``AGENTS``"""
     needs_values: ClassVar[bool] = False
     """whether the model has value heads"""
     model_settings: ClassVar[dict[str, Any]] = {}
-    """fields of ``ValueLMConfig`` that the algorithm decides and its configuration does not"""
+    """fields of ``ValueLMConfig`` that the algorithm sets and its configuration lacks"""
     usual_decoding: ClassVar[dict[str, Any]] = {"greedy": True}
-    """arguments of ``policy`` it is evaluated with where nothing else is asked for"""
+    """arguments of ``policy`` with which the agent is evaluated by default"""
     dropout: ClassVar[bool] = True
-    """whether training draws dropout where ``FitConfig.dropout`` does not say: not where an algorithm compares one pass
-    of the model with another, be it an earlier one, a reference's, or that of its own targets"""
+    """whether training uses dropout if ``FitConfig.dropout`` is None. It is False if the algorithm compares two passes,
+    such as those of the model and of an earlier model, a reference, or its own targets"""
     config: Any
-    """settings; an algorithm annotates its own dataclass here"""
+    """settings; every algorithm annotates its own dataclass"""
 
     def __init__(self, lm: LM, config: Any = None, seed: int = 0) -> None:
         expected = get_type_hints(type(self))["config"]
@@ -91,7 +95,7 @@ class Agent:
         self.reference: PreTrainedModel | None = None
         # Any: PreTrainedModel's attributes are not typed, and the two kinds of model have different ones
         self.model: Any = self._build(lm.model, seed).eval()
-        speak_by(self.model, lm.tokenizer)  # anew, where the vocabulary has grown
+        speak_by(self.model, lm.tokenizer)  # again, because ``_build`` may have added tokens or a ``ValueLM``
         self.adapted = None if lm.lora is None else checksum(self.model)
 
     def _build(self, model: PreTrainedModel, seed: int) -> PreTrainedModel:
@@ -114,64 +118,67 @@ class Agent:
         return model
 
     def _check_heads(self, has: Any, settings: dict[str, Any]) -> None:
-        """Refuses values that were built in another way than this algorithm's are; those that fit it goes on with."""
+        """Checks that the heads of a ``ValueLM`` have this algorithm's settings, so that it can train them further."""
         built = ("num_q", "trunks", "q_head", "q_rank")
         wrong = [n for n in built if settings.get(n) is not None and getattr(has, n) != settings[n]]
         if "q_rank" in wrong and has.q_head != "low_rank":
             wrong.remove("q_rank")
         if wrong:
-            told = ", ".join(f"{name}={getattr(has, name)!r} where {settings[name]!r} is asked for" for name in wrong)
+            told = ", ".join(f"{name}={getattr(has, name)!r} instead of {settings[name]!r}" for name in wrong)
             raise ValueError(
-                f"The model has values already, with {told}. Configure {type(self).__name__} as they are, or pass the "
-                "language model they were built around."
+                f"The model already has value heads, with {told}. Give {type(self).__name__} the settings of these "
+                "heads, or pass the language model they were built around."
             )
 
     def prepare(self, source: Source) -> Source:
-        """The part of ``source`` to learn from; all of it by default. Values start from its returns."""
+        """The source to train on; by default ``source``. Sets the initial values from its logged returns."""
         if self.needs_values:
             self.model.start_values(*returns_of(source))
         return source
 
     def loss(self, batch: Batch) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """The loss of a batch, and its parts to look at, detached.
+        """The loss of a batch, a scalar, and the metrics to log, detached scalars.
 
-        Both must be means over real actions, as ``batch.mean`` computes: accumulation puts parts of a batch together by
-        their numbers of actions.
+        All must be means over real actions, as ``batch.mean`` computes them: ``FitConfig.accumulate`` weights the parts
+        of a batch by their numbers of actions.
         """
         raise NotImplementedError(f"{type(self).__name__} has no loss: an algorithm overrides Agent.loss.")
 
     @property
     def needs_returns(self) -> bool:
-        """Whether it learns from what logged episodes are worth; where not, a log without rewards will do."""
+        """Whether the algorithm learns from returns; if not, it accepts a log without rewards."""
         return True
 
     @property
     def values_tokens(self) -> bool:
-        """Whether it has values of tokens; those of whole utterances, and none, are the other kinds."""
+        """Whether the agent has a value for every token; otherwise it has values of utterances or states, or none."""
         return self.needs_values and self.model.config.values_tokens
 
     @property
     def language_model(self) -> Any:
-        """The language model, without the values where there are any."""
+        """The language model, without value heads."""
         return self.model.lm if self.needs_values else self.model
 
     @property
     def network(self) -> torch.nn.Module:
-        """What is trained and kept in checkpoints: the model, and what an algorithm learns or remembers beside it."""
+        """The module that is trained and saved in checkpoints; algorithms may add other modules to the model."""
         return self.model
 
     def update(
         self, source: Source, optimizer: torch.optim.Optimizer, step: int, total: int
     ) -> dict[str, torch.Tensor]:
-        """Step ``step`` of ``total``, from 1: samples a batch and follows the gradient of ``loss`` -> metrics.
+        """Makes optimiser step ``step`` (from 1) of ``total``: samples a batch and follows the gradient of ``loss``.
 
-        An algorithm whose steps are more than that overrides it; the loop has set the learning rate.
+        An algorithm whose steps do more overrides it. The training loop has set the learning rate.
+
+        Returns:
+            The metrics, scalars.
         """
         assert self.fit_config is not None  # set by the loop
         return update(self, source, optimizer, self.fit_config, step)
 
     def before_loss(self, batch: Batch) -> None:
-        """Called with a batch, without gradients, before its loss is computed in parts: for what it takes all of."""
+        """Called with a whole batch, without gradients, before the loss of its parts, for statistics of the batch."""
 
     def after_step(self, step: int) -> None:
         """Called after every optimiser step with the number of steps made so far."""
@@ -180,42 +187,45 @@ class Agent:
     def learn(self, source: Source, steps: int, **settings: Any) -> Self:
         """Makes ``steps`` optimiser steps on episodes from ``source``.
 
-        ``settings`` are the fields of ``FitConfig``. With ``out`` the call continues from the newest checkpoint there
-        and ``steps`` counts those already made. See ``fit`` for a loop of your own over the metrics.
+        ``settings`` are the fields of ``FitConfig``. With ``out`` the call continues from the newest checkpoint there,
+        and ``steps`` includes the steps already made. To see the metrics during training, call ``fit``.
         """
         for _ in fit(self, source, steps, FitConfig(**settings)):
             pass
         return self
 
     def policy(self, **decoding: Any) -> Policy:
-        """A policy that plays with the model as it is then; ``decoding`` are the keywords of ``LMPolicy``.
+        """A policy that plays with the model's weights at each moment; ``decoding`` are keywords of ``LMPolicy``.
 
-        How much a ``ValueLM`` listens to its values is a setting of the model: ``agent.model.config.advantage_weight``.
-        Where a decoding was chosen, as ``lang-envs train`` does, ``agent.policy(**agent.decoding)`` speaks by it.
+        The weight of a ``ValueLM``'s advantages is a setting of the model: ``agent.model.config.advantage_weight``. If
+        a decoding was chosen, as ``lang-envs train`` does, ``agent.policy(**agent.decoding)`` uses it.
         """
         from agents.decoding.policy import LMPolicy
 
         return LMPolicy(self.model, self.lm.tokenizer, self.lm.end_id, self.lm.max_utterance_tokens, **decoding)
 
     def save(self, folder: str | Path, merge: bool = False) -> Path:
-        """Writes a folder that ``Agent.load`` opens, and but for adapters transformers' ``AutoModelForCausalLM`` too.
+        """Writes a folder that ``Agent.load`` opens. Without adapters, transformers' ``AutoModelForCausalLM`` does too.
 
-        Of an agent with adapters it holds those alone, with value heads and the name of the model below, which must be
-        where it was to open it (``agents.models.adapter_files``). With ``merge`` they are added to the weights: the
-        folder is whole, and opens without peft. So it is, too, where the model below has no name to go back to: one
-        that was made in memory, or another agent's.
+        For an agent with adapters, the folder holds only the adapters, the value heads and the source of the base
+        model, which must stay where it is (``agents.models.adapter_files``). With ``merge`` the adapters are added to
+        the weights: the folder holds the whole model, and opens without peft. The same is done if the base model was
+        made in memory or is another agent's, because it could not be opened again.
 
-        An agent saved there before is replaced once the new one is whole; ``load`` finds one of the two at every
-        instant. Two processes that save to one folder take turns. Of several processes the first one writes; in the
-        middle of training with ``FitConfig.shard`` all must call it.
+        A new agent replaces one that was saved there before in one step, so that ``load`` always finds one of the two.
+        Two processes that save to one folder wait for each other. If several processes train, only the first writes;
+        during training with ``FitConfig.shard`` all must call this method.
 
         Args:
-            folder: is made; it may hold an agent.
-            merge: whether adapters become part of the weights.
+            folder: the folder to create, or to replace if it holds an agent.
+            merge: whether adapters are added to the weights.
+
+        Returns:
+            The folder.
 
         Raises:
             OSError: the disk is full, or the folder was deleted meanwhile.
-            ValueError: if the folder holds anything else.
+            ValueError: the folder holds something else than an agent.
         """
         model = plain_model(self)
         if is_first():
@@ -223,16 +233,19 @@ class Agent:
         return Path(folder)
 
     def push_to_hub(self, name: str, private: bool = False, license: str | None = None) -> str:
-        """Saves the agent and sends it to the hub, where "hub:owner/name" opens it -> its address.
+        """Saves the agent and sends it to the Hugging Face hub, from where "hub:owner/name" opens it.
 
         Args:
             name: "owner/name".
-            private: whether nobody else may see a repository that is made for it.
-            license: of the weights, for the card.
+            private: whether a new repository is private.
+            license: license of the weights, for the card.
+
+        Returns:
+            The agent's address on the hub.
 
         Raises:
-            OSError: offline, or the hub refuses.
-            ValueError: its adapters are on a model that only this machine has.
+            OSError: there is no connection, or the hub refuses.
+            ValueError: the base model of the agent's adapters is only on this machine.
         """
         with TemporaryDirectory() as made:
             folder = self.save(Path(made) / name.rpartition("/")[2])
@@ -256,18 +269,17 @@ class Agent:
 
     @classmethod
     def load(cls, folder: str | Path, dtype: Precision | None = None) -> Self:
-        """Opens a saved agent: of its own class from ``Agent``, of the class it is called on otherwise.
+        """Opens a saved agent. ``Agent.load`` opens any algorithm's, a subclass only its own.
 
-        One that was saved with its adapters has them as they were. One whose adapters were added to its weights gets
-        new ones, which change nothing yet, to go on training in the same way.
+        An agent that was saved with adapters has the same adapters again. If they were merged into its weights, it gets
+        new adapters that do not change its distribution, so that it can be trained further with adapters.
 
         Args:
-            folder: of a saved agent, or "hub:owner/name", which is fetched.
-            dtype: of its weights, "fp32" or "bf16"; None: as it was trained.
+            folder: folder of a saved agent, or "hub:owner/name", which is downloaded.
+            dtype: precision of its weights, "fp32" or "bf16"; None: as it was trained.
 
         Raises:
-            ValueError: if there is no agent, one of another algorithm or format, or one whose files are not what was
-                written; naming the file.
+            ValueError: the folder holds no agent, or one of another algorithm or format, or damaged files.
         """
         return read_whole(local(folder, "agent"), lambda found: cls._load(found, dtype))
 
@@ -282,10 +294,10 @@ class Agent:
             dtype = dtype or saved.dtype
             lm, file = read_lm(folder, saved, dtype), folder / DESCRIPTION
             if isinstance(lm.model, ValueLM) != agent_class.needs_values:
-                raise ValueError(f"the model is a {type(lm.model).__name__}, and none of {saved.algorithm!r}.")
+                raise ValueError(f"the model is a {type(lm.model).__name__}, which {saved.algorithm!r} cannot use.")
             spoke = {name: getattr(lm.model.config, name) for name in agent_class.model_settings}
             agent = agent_class(lm, typed(get_type_hints(agent_class)["config"], saved.config, file))
-            for name, value in spoke.items():  # settings that are the algorithm's by default, as they were saved
+            for name, value in spoke.items():  # ``_build`` has reset these to the algorithm's defaults
                 setattr(agent.model.config, name, value)
             agent.step, agent.decoding = saved.step, saved.decoding
             agent.reference = read_reference(folder, agent.language_model, dtype)
@@ -296,12 +308,12 @@ class Agent:
 
 
 def _home_of(kind: type[Agent]) -> str:
-    """Where the class is, as "module:Class"; empty for the algorithms of this package."""
+    """The place of a class as "module:Class"; empty for the algorithms of this package."""
     return "" if kind.__module__.startswith("agents.") else f"{kind.__module__}:{kind.__qualname__}"
 
 
 def _class_of(saved: Description, folder: Path) -> type[Agent]:
-    """The class of a saved agent; a module of others is not imported because the folder names it."""
+    """The class of a saved agent. A module that is not of this package is not imported because the folder names it."""
     known = AGENTS.get(saved.algorithm)
     if known is not None and _home_of(known) == saved.home:
         return agent_class(saved.algorithm)
@@ -309,7 +321,7 @@ def _class_of(saved: Description, folder: Path) -> type[Agent]:
 
 
 def agent_class(name: str) -> type[Agent]:
-    """The algorithm of that name: one of ``AGENTS``, or of an installed package, or at "module:Class".
+    """The algorithm of a name: from ``AGENTS``, from an installed package, or at "module:Class".
 
     Raises:
         ValueError: there is none.

@@ -1,4 +1,4 @@
-"""Every algorithm by its name: what the command line and the benchmark choose from."""
+"""All algorithms by name, for the command line and the benchmark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Algorithms(UserDict[str, Any]):
-    """Names and classes. A class that is given by its place, "module:Class", is imported when it is first asked for."""
+    """A dictionary from names to classes. A class given as "module:Class" is imported when it is first looked up."""
 
     def __init__(self, places: dict[str, Any]) -> None:
         super().__init__(places)

@@ -1,4 +1,4 @@
-"""What the training loop asks of an algorithm; every ``Agent`` is one."""
+"""The interface that the training loop needs of an algorithm; every ``Agent`` has it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Learner(Protocol):
-    """See :class:`agents.agent.Agent` for what each part means."""
+    """An algorithm in training; :class:`agents.agent.Agent` explains each attribute and method."""
 
     name: ClassVar[str]
     dropout: ClassVar[bool]
@@ -31,16 +31,16 @@ class Learner(Protocol):
 
     @property
     def network(self) -> torch.nn.Module:
-        """What is trained and kept in checkpoints."""
+        """The module that is trained and saved in checkpoints."""
         ...
 
     @property
     def needs_returns(self) -> bool:
-        """Whether a log without rewards is refused."""
+        """Whether a log without rewards raises an error."""
         ...
 
     def prepare(self, source: Source) -> Source:
-        """The part of ``source`` to learn from."""
+        """The source to train on, made from ``source``."""
         ...
 
     def before_loss(self, batch: Batch) -> None:
@@ -48,7 +48,7 @@ class Learner(Protocol):
         ...
 
     def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and its parts to look at."""
+        """The loss of a batch, and the metrics to log."""
         ...
 
     def update(self, source: Source, optimizer: torch.optim.Optimizer, step: int, total: int) -> dict[str, Tensor]:
@@ -60,5 +60,5 @@ class Learner(Protocol):
         ...
 
     def policy(self) -> Policy:
-        """Plays with the model as it is then."""
+        """A policy that plays with the model's weights at each moment."""
         ...

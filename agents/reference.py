@@ -1,8 +1,8 @@
-"""Log-probabilities of what was said: under the model that learns, and under the policy it is held against.
+"""Log-probabilities of the agent's tokens under the model in training and under a reference policy pi0.
 
-The reference is a frozen copy of the model as it was when training began (``"start"``), or the behaviour policy,
-through the log-probabilities recorded with the episodes (``"logged"``). Under adapters (``agents.models.lora``) the
-copy holds adapters of its own and shares all other weights, which do not change.
+The reference is a frozen copy of the model from before training (``"start"``), or the behaviour policy, whose
+log-probabilities were recorded with the episodes (``"logged"``). With adapters (``agents.models.lora``) the copy has
+its own adapters and shares all other weights, which are frozen.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ Reference = Literal["start", "logged"]
 
 
 def logprobs(model: Any, batch: Batch) -> Tensor:
-    """The model's log pi(a | s) of every token the agent said, [B, A]; 0 in the padding."""
+    """The model's log pi(a | s) of every action, [B, A]; 0 in the padding."""
     hidden = read_batch(model.base_model, batch)  # [B * T, d]
     states = hidden[batch.places(batch.state)]  # [K, d]
     return batch.in_rows(token_logprobs(model.get_output_embeddings(), states, batch.flat(batch.action)))
 
 
 def keep_start(agent: Agent) -> Any:
-    """The agent's frozen copy of its start; the first call makes it, so ``prepare`` calls it before any step.
+    """The agent's frozen copy of its start model. The first call makes it, so ``prepare`` calls this before any step.
 
-    A resumed run makes it from the model it is given to start from, before the checkpoint's weights are put in.
+    A resumed run makes the copy from the model that it gets, before the checkpoint's weights are loaded.
     """
     if agent.reference is None:
         agent.reference = copy_of(agent.language_model).eval().requires_grad_(False)
@@ -43,14 +43,14 @@ def keep_start(agent: Agent) -> Any:
 
 @torch.no_grad()
 def start_logprobs(agent: Agent, batch: Batch) -> Tensor:
-    """The start's log pi0(a | s) of every token the agent said, [B, A], without gradient; 0 in the padding."""
+    """The start model's log pi0(a | s) of every action, [B, A], without gradient; 0 in the padding."""
     return logprobs(keep_start(agent), batch)
 
 
 def reference_logprobs(agent: Agent, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The reference's log pi0(a | s), without gradient, and where it is known: [B, A] each.
+    """The reference's log pi0(a | s), without gradient, and whether it is known: [B, A] each.
 
-    The first is 0 in the padding and where it is unknown; the second is 1 where it is known and 0 elsewhere.
+    The first is 0 in the padding and where it is unknown. The second is 1 where it is known, otherwise 0.
     """
     if agent.config.reference == "logged":
         return batch.logprob, batch.known  # [B, A] each
@@ -58,7 +58,15 @@ def reference_logprobs(agent: Agent, batch: Batch) -> tuple[Tensor, Tensor]:
 
 
 def guards(agent: Agent, batch: Batch, logp: Tensor, logp0: Tensor, known: Tensor) -> dict[str, Tensor]:
-    """How far the policy has gone from pi0, and how much of what was said has no end; the last three are [B, A]."""
+    """Metrics: the KL divergence from pi0, and the shares of tokens with a known pi0 and without an end token.
+
+    Args:
+        agent: the agent, whose end token is used.
+        batch: the episodes.
+        logp: log pi(a | s), [B, A].
+        logp0: log pi0(a | s), [B, A].
+        known: 1 where ``logp0`` is known, [B, A].
+    """
     ends = batch.mask * (batch.action == agent.lm.end_id)  # [B, A]
     return {
         "policy/kl": (known * (logp0 - logp.detach())).sum() / known.sum().clamp(min=1),
@@ -68,14 +76,14 @@ def guards(agent: Agent, batch: Batch, logp: Tensor, logp0: Tensor, known: Tenso
 
 
 def check_recorded(source: Source, setting: str = "reference") -> None:
-    """Checks that logged episodes know the log-probabilities of what was said; live ones always do.
+    """Checks that logged episodes have the log-probabilities of the agent's tokens; live episodes always have them.
 
     Args:
-        source: of the training.
-        setting: the one of the algorithm that is "logged", for the error.
+        source: the source of the training.
+        setting: the name of the algorithm's setting that is "logged", for the error.
 
     Raises:
-        ValueError: naming the first episode that does not.
+        ValueError: an episode lacks them; the first one is named.
     """
     if not isinstance(source, Logged):
         return

@@ -1,7 +1,7 @@
-"""A saved agent's folder: what ``agent.json`` holds, and the language model beside it, written and read with care.
+"""Writes and reads the folder of a saved agent: ``agent.json``, the language model and the tokenizer.
 
-Checksums of all files were written last (``datasets_builders.checksums``) and are compared before any library reads a
-file. Folders of earlier versions have none: whatever in them cannot be read is refused in words all the same.
+Checksums of all files are written last (``datasets_builders.checksums``) and compared before any library reads a file.
+Folders of earlier versions have no checksums. A damaged file in them raises a ``ValueError`` too.
 """
 
 from __future__ import annotations
@@ -40,25 +40,25 @@ class Description:
 
     format_version: int
     algorithm: str
-    """the ``name`` of its class"""
+    """the ``name`` of the algorithm's class"""
     config: dict[str, Any]
     """the algorithm's settings"""
     step: int
     """optimiser steps made"""
     max_utterance_tokens: int
-    """the limit of the environment it learned in"""
+    """the limit of the environment in which it was trained"""
     lora: dict[str, Any] | None = None
-    """settings of its adapters (``LoRAConfig``), where it was trained by any"""
+    """settings of its adapters (``LoRAConfig``), or None without adapters"""
     fit: dict[str, Any] | None = None
-    """how it was trained last (``FitConfig``)"""
+    """settings of its last training (``FitConfig``), or None before any"""
     decoding: dict[str, Any] | None = None
-    """how it speaks, where that was chosen after training: arguments of its ``policy``"""
+    """arguments of ``policy`` that were chosen after training, or None"""
     dtype: Precision = "fp32"
-    """of the weights it was trained with"""
+    """precision of the weights in training"""
     versions: dict[str, str] = field(default_factory=dict)
-    """of libraries"""
+    """versions of libraries"""
     home: str = ""
-    """where its class is, as "module:Class", if that is no algorithm of this package"""
+    """place of the algorithm's class as "module:Class", empty for the algorithms of this package"""
 
     def __post_init__(self) -> None:
         for name, least in (("step", 0), ("max_utterance_tokens", 1)):
@@ -69,18 +69,18 @@ class Description:
 def write_agent(
     folder: Path, saved: Description, lm: LM, model: PreTrainedModel, reference: PreTrainedModel | None, merge: bool
 ) -> None:
-    """Writes an agent in the place of one that was saved there before; see ``Agent.save``.
+    """Writes an agent, which replaces one that was saved there before; see ``Agent.save``.
 
     Args:
-        folder: is made; it may hold an agent.
-        saved: what ``agent.json`` will hold.
-        lm: whose tokenizer, adapters and origin it has.
-        model: what was trained.
-        reference: what the algorithm looks back at, where it does.
-        merge: whether adapters become part of the weights.
+        folder: the folder to create, or to replace if it holds an agent.
+        saved: the content of ``agent.json``.
+        lm: holds the agent's tokenizer, the settings of its adapters, and their base model.
+        model: the trained model.
+        reference: the algorithm's frozen copy of the start model, or None.
+        merge: whether adapters are added to the weights.
 
     Raises:
-        ValueError: the folder holds anything else.
+        ValueError: the folder holds something else than an agent.
     """
     with Claim(folder, wait=WAIT):
         if folder.exists() and any(folder.iterdir()) and not (folder / DESCRIPTION).exists():
@@ -99,15 +99,15 @@ def write_agent(
 
 
 def _plain(saved: Description) -> dict[str, Any]:
-    """As JSON; of an algorithm of this package without its place."""
+    """The description as JSON-able values, without ``home`` if that is empty."""
     return {name: value for name, value in dataclasses.asdict(saved).items() if (name, value) != ("home", "")}
 
 
 def read_description(folder: Path) -> Description:
-    """What a folder's ``agent.json`` holds; all files are what was written, where there are checksums.
+    """The content of a folder's ``agent.json``, after all files were compared with their checksums.
 
     Raises:
-        ValueError: there is no agent, it is damaged, or of another format.
+        ValueError: the folder holds no agent, or a damaged one, or one of another format.
     """
     file = folder / DESCRIPTION
     if not file.exists():
@@ -123,12 +123,12 @@ def read_description(folder: Path) -> Description:
 
 
 def read_lm(folder: Path, saved: Description, dtype: Precision) -> LM:
-    """The language model of a saved agent, with its adapters where it was trained by any.
+    """The language model of a saved agent, with its adapters if it was trained with adapters.
 
-    Where they were added to the weights, new ones take their place, which change nothing yet.
+    If the adapters were merged into the weights, the model gets new ones that do not change its distribution.
 
     Raises:
-        ValueError: it is damaged, or its parts do not belong together.
+        ValueError: a file is damaged, or model and tokenizer do not fit.
     """
     tokenizer = adopt(load_tokenizer(folder, plain=True))
     origin, lora = None, None if saved.lora is None else typed(LoRAConfig, saved.lora, folder / DESCRIPTION)
@@ -148,7 +148,7 @@ def read_lm(folder: Path, saved: Description, dtype: Precision) -> LM:
 
 
 def read_reference(folder: Path, model: PreTrainedModel, dtype: Precision) -> PreTrainedModel | None:
-    """The frozen language model beside a saved one, where there is one; under adapters it shares what they leave."""
+    """The frozen reference of a saved agent, or None; with adapters it shares the frozen weights of ``model``."""
     if holds_adapters(folder):
         return read_start(folder, model)
     if not (folder / REFERENCE).is_dir():
@@ -160,10 +160,10 @@ def read_reference(folder: Path, model: PreTrainedModel, dtype: Precision) -> Pr
 
 @contextmanager
 def opening(folder: Path) -> Iterator[None]:
-    """Names the folder in whatever is wrong with what was read from it.
+    """Turns any error in the block into a ``ValueError`` that names the folder.
 
     Raises:
-        ValueError: something is.
+        ValueError: the block failed.
     """
     try:
         yield

@@ -51,13 +51,13 @@ from agents.models.values import Values
 from datasets_builders.fields import check_types
 
 Backup = Literal["token", "utterance", "implicit"] | float
-"""how far a target looks before it bootstraps; a number is the lambda of TD(lambda)"""
+"""how far a target looks ahead before it bootstraps; a number is the lambda of TD(lambda)"""
 
 MeanBackup = Literal["token", "utterance"] | float
-"""the same for agents without an expectile"""
+"""the backups of agents without an expectile"""
 
 Error = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""The error of each estimate, Q [K] and target [K] -> [K]"""
+"""a function of Q [K] and targets [K] that returns the error of each estimate, [K]"""
 
 
 @dataclass
@@ -101,7 +101,7 @@ class ValueConfig:
         """Checks the settings, also those that some agents add.
 
         Raises:
-            ValueError: in words, for a setting that cannot be meant.
+            ValueError: a setting is out of its range, or of the wrong type.
         """
         check_values(self)
 
@@ -116,10 +116,10 @@ class BootstrapConfig(ValueConfig):
 
 
 def check_values(config: Any) -> None:
-    """Refuses settings of a value-based agent that cannot be meant, where it has them.
+    """Checks those settings of a value-based agent that its configuration has.
 
     Raises:
-        ValueError: saying which.
+        ValueError: a setting is out of its range, or of the wrong type.
     """
 
     def check(name: str, holds: Callable[[float], bool], expected: str) -> None:
@@ -149,7 +149,10 @@ def _check_backup(config: BootstrapConfig) -> None:
 
 
 def expectile_error(q: torch.Tensor, target: torch.Tensor, tau: torch.Tensor | float = 0.5) -> torch.Tensor:
-    """Whose mean is least where q is the tau-expectile of target: [K] each -> [K]; 1/2 is the squared error."""
+    """The expectile error, [K] each -> [K]: its mean is smallest if q is the tau-expectile of target.
+
+    With tau = 1/2 it is the squared error.
+    """
     return 2 * (tau - (target < q).float()).abs() * (target - q) ** 2  # [K]
 
 
@@ -163,17 +166,17 @@ def value_losses(
     weight: torch.Tensor | None = None,
     error: Error = expectile_error,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss above and its parts.
+    """The loss L of the module's first equations, and its parts as metrics.
 
     Args:
         config: the weights.
         batch: the episodes; ``batch.mean`` averages over real actions.
         x: the model's values on this batch.
-        target: y [K], what the Q heads are regressed on; carries no gradient.
-        q: [K], what V is an expectile of; carries no gradient.
-        tau: the expectile; one half is the mean.
-        weight: [K], of each token in L_BC; carries no gradient. None: all count alike.
-        error: of each estimate in L_Q, both divided by the unit.
+        target: y [K], the targets of the Q heads; without gradient.
+        q: [K], the values of which V is an expectile; without gradient.
+        tau: the expectile; 1/2 is the mean.
+        weight: [K], the weight of each token in L_BC, without gradient. None: all weights are 1.
+        error: the error of each estimate in L_Q; it gets Q and y divided by the unit.
     """
     u = (q - x.v) / x.unit  # [K]
     target = target / x.unit  # [K]
@@ -191,19 +194,19 @@ def value_losses(
 
 
 def targets(config: BootstrapConfig, batch: Batch, reward: torch.Tensor, v_next: torch.Tensor) -> torch.Tensor:
-    """The targets y of the first equation: reward [B, A], v_next [K] of each action's next state -> [K]."""
-    follows = batch.gammas(config.gamma, config.discount_per) * batch.discount  # [B, A] gamma, 0 where it ended
+    """The targets y of TD(lambda), [K], from rewards [B, A] and V of each action's next state [K]."""
+    follows = batch.gammas(config.gamma, config.discount_per) * batch.discount  # [B, A] gamma, 0 at the end
     v_next = batch.in_rows(v_next)  # [B, A]
     if config.backup == "token":
         return batch.flat(reward + follows * v_next)  # [K]
-    trace = batch.inside().to(reward.dtype)  # [B, A] lambda; of "utterance" and "implicit"
+    trace = batch.inside().to(reward.dtype)  # [B, A] lambda, for "utterance" and "implicit"
     if not isinstance(config.backup, str):
         trace[:, :-1] = config.backup * batch.mask[:, 1:]
     return batch.flat(backward_sum(reward + follows * (1 - trace) * v_next, follows * trace))  # [K]
 
 
 def ends(config: BootstrapConfig, batch: Batch, x: Values) -> torch.Tensor:
-    """What each action's utterance was worth at its end, e of the equation above: [K]."""
+    """The e of the "implicit" backup, [K]: discounted rewards inside the utterance, and Qbar of its last token."""
     gamma, inside = batch.gammas(config.gamma, config.discount_per), batch.inside()  # [B, A] each
     worth = torch.where(inside, batch.reward, batch.in_rows(x.target_q))  # [B, A]
     return batch.flat(backward_sum(worth, gamma * inside))  # [K]
@@ -212,10 +215,10 @@ def ends(config: BootstrapConfig, batch: Batch, x: Values) -> torch.Tensor:
 def bootstrapped_losses(
     config: BootstrapConfig, batch: Batch, x: Values, tau: float, weight: torch.Tensor | None = None
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """The loss with y as ``backup`` says and q = Qbar(s, a), the smaller target head; ``weight`` is that of L_BC."""
+    """The loss with y from ``config.backup`` and q = Qbar(s, a), the smaller target head; ``weight`` is for L_BC."""
     y, error = targets(config, batch, batch.reward, x.v_next), expectile_error  # [K]
     if config.backup == "implicit":
-        best = torch.where(batch.flat(batch.inside()), 2 * tau - 1, 0.0)  # [K] how much the expectile of e counts
+        best = torch.where(batch.flat(batch.inside()), 2 * tau - 1, 0.0)  # [K] weight of the expectile of e
         error = partial(_implicit_error, end=ends(config, batch, x) / x.unit, best=best, tau=tau)
     return value_losses(config, batch, x, target=y, q=x.target_q, tau=tau, weight=weight, error=error)
 

@@ -245,7 +245,7 @@ def test_sarsa_as_it_is_tells_good_first_words_from_bad_ones_forty_tokens_before
 @pytest.mark.parametrize(
     ("backup", "rate", "warned"),
     [
-        ("token", 0.1, "up to 4 of them, take about 40 steps"),
+        ("token", 0.1, "up to 4 of them. This takes about 40 steps"),
         ("token", 1.0, None),
         ("implicit", 0.1, None),
     ],

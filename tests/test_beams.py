@@ -120,5 +120,5 @@ def test_bad_asks_are_told():
     [("decision_transformer", DecisionTransformerConfig(edges=(0.5,))), ("utterance_ilql", UtteranceILQLConfig())],
 )
 def test_agents_that_do_not_speak_by_their_model_alone_are_refused(name, config):
-    with pytest.raises(ValueError, match=f"'{name}' does not speak by it"):
+    with pytest.raises(ValueError, match=f"'{name}' has another one"):
         BeamSearch(AGENTS[name](toy_agent.make_lm(), config))

@@ -132,8 +132,8 @@ def test_an_interrupted_distillation_goes_on_to_the_same_weights(tmp_path):
     [
         ("bc", {}, "has no values"),
         ("utterance_ilql", {}, "no values of tokens"),
-        ("awr", {}, "without its values"),
-        ("ilql", {"advantage_weight": 0.0}, "without its values"),
+        ("awr", {}, "does not use its values"),
+        ("ilql", {"advantage_weight": 0.0}, "does not use its values"),
     ],
 )
 def test_where_there_is_nothing_to_distil_it_says_so(name, decoding, words):

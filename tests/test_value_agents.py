@@ -137,9 +137,9 @@ def test_values_that_are_there_already_are_gone_on_with_or_refused(tmp_path):
     loaded = AGENTS["ilql"].load(ilql.save(tmp_path / "ilql"))
     awr = AGENTS["awr"](loaded.lm, AWRConfig(num_q=1))
     assert awr.model is loaded.model and awr.model.config.advantage_weight == 0
-    with pytest.raises(ValueError, match="num_q=1 where 2 is asked for, trunks='shared' where 'separate'"):
+    with pytest.raises(ValueError, match="num_q=1 instead of 2, trunks='shared' instead of 'separate'"):
         AGENTS["awr"](loaded.lm, AWRConfig(num_q=2, trunks="separate"))
-    with pytest.raises(ValueError, match="q_head='full' where 'utterance' is asked for"):
+    with pytest.raises(ValueError, match="q_head='full' instead of 'utterance'"):
         AGENTS["utterance_ilql"](loaded.lm, UtteranceILQLConfig(num_q=1))
     awr.model.config.advantage_weight = 2.0
     assert AGENTS["awr"].load(awr.save(tmp_path / "awr")).model.config.advantage_weight == 2.0

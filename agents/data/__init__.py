@@ -1,1 +1,1 @@
-"""What agents learn from: where episodes come from, and how they become tensors."""
+"""Training data: sources of episodes, and their conversion to tensors."""

@@ -1,6 +1,6 @@
-"""Advantages relative to a group: of whole episodes, and of turns that were taken in the same state on the way.
+"""Advantages relative to a group, for whole episodes and for turns that were taken in the same state.
 
-An advantage stands on the last token of its turn, in the place of rewards.
+An advantage replaces the reward of the last token of its turn.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from agents.data.return_tokens import begins
 from lang_envs.episode import Episodes
 
 Anchor = Literal["history", "observation"]
-"""what is the same before turns that are compared: the whole episode so far, or what was heard since the turn before"""
+"""what turns that are compared have in common: the whole episode so far, or the observation since the turn before"""
 Contexts = Callable[[Episodes], list[bytes]]
-"""what each of B episodes shares with those it is compared with, 16 bytes each"""
+"""a function of B episodes that returns the context of each, 16 bytes; episodes of one context are compared"""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Step:
 
     anchor: Anchor
     weight: float
-    """of a turn's advantage beside the episode's"""
+    """factor of a turn's advantage, which is added to the episode's"""
     gamma: float
     """discount of the return from a turn on, per turn"""
 
@@ -40,17 +40,17 @@ class Turns:
     """U turns of B episodes of N tokens."""
 
     row: NDArray[np.int64]
-    """[U], whose they are"""
+    """[U], index of the turn's episode"""
     start: NDArray[np.int64]
-    """[U], the place of the first token among the N"""
+    """[U], index of the turn's first token among the N"""
     last: NDArray[np.int64]
-    """[U], that of the last"""
+    """[U], index of its last token among the N"""
     to_go: NDArray[np.float64]
     """[U], return from the turn on"""
 
 
 def turns_of(episodes: Episodes, batch: Batch, gamma: float) -> Turns:
-    """All turns of episodes, which ``batch`` holds too, with returns discounted by ``gamma`` a turn."""
+    """All turns of episodes, with returns discounted by ``gamma`` per turn; ``batch`` holds the same episodes."""
     place = torch.from_numpy(episodes.offsets[:-1])[:, None] + batch.state + 1  # [B, A] of each action
     first, end = begins(batch), (batch.mask > 0) & ~batch.inside()  # [B, A] each
     to_go = batch.returns_to_go(gamma, "turn")[first].double().numpy()  # [U]
@@ -58,7 +58,14 @@ def turns_of(episodes: Episodes, batch: Batch, gamma: float) -> Turns:
 
 
 def anchors(episodes: Episodes, turns: Turns, context: Sequence[bytes], anchor: Anchor) -> list[bytes]:
-    """What each of U turns is compared by: its context, of those of B episodes, and what was heard before it."""
+    """The keys of U turns; turns with the same key are compared. A key is the context and a digest of what came before.
+
+    Args:
+        episodes: B episodes.
+        turns: their U turns.
+        context: the contexts of the B episodes.
+        anchor: what the digest covers.
+    """
     since = episodes.offsets[turns.row]  # [U]
     if anchor == "observation":
         later = (turns.row[1:] == turns.row[:-1]).nonzero()[0] + 1  # turns that are not the first of their episode
@@ -75,18 +82,21 @@ def advantages(
     baseline: float = 0.0,
     step: Step | None = None,
 ) -> Weigh:
-    """What makes advantages of episodes that are among those compared.
+    """A function that computes the advantages of episodes that are among ``compared``.
 
     Args:
-        compared: all that are.
-        contexts: of episodes.
-        laid_out: makes a batch of them.
-        relative: makes a ``Relative`` of groups and returns.
-        baseline: is taken off the advantages of episodes.
-        step: how turns are compared; None: they are not.
+        compared: all episodes that are compared, in parts.
+        contexts: returns the contexts of episodes.
+        laid_out: makes a batch of episodes.
+        relative: makes a ``Relative`` from groups and returns.
+        baseline: is subtracted from the advantages of episodes.
+        step: how turns are compared; None: turns are not compared.
+
+    Returns:
+        A function of B episodes with N tokens that returns an advantage for each token, [N].
     """
-    names: list[bytes] = []  # of each episode's context
-    keys: list[bytes] = []  # of each turn's
+    names: list[bytes] = []  # the context of each episode
+    keys: list[bytes] = []  # the key of each turn
     returns, to_go = [np.empty(0)], [np.empty(0)]
     for part in compared:
         names += (context := contexts(part))

@@ -1,8 +1,8 @@
-"""Episodes as tensors, seen from the agent's decisions: ``Batch`` and ``collate``.
+"""Episodes as tensors with one column for each of the agent's actions: ``Batch`` and ``collate``.
 
 Position j of an episode is the state "prefix x_0 .. x_j" and its action is x_{j+1} (Snell et al. 2023,
-arXiv 2206.11871). Tokens of the environment are never actions: the state after an utterance is the one that ends with
-the environment's reply, so those tokens are skipped in every backup and never discounted.
+arXiv 2206.11871). Tokens of the environment are never actions. The state after an utterance is the one that ends with
+the environment's reply, so backups skip the environment's tokens and do not discount for them.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ Per = Literal["token", "turn"]
 
 @dataclass
 class Batch:
-    """B episodes, T tokens, A >= 1 actions (padded on the right; every field but ``input_ids`` is 0 in the padding).
+    """B episodes, T tokens, A >= 1 actions, padded on the right. Every field but ``input_ids`` is 0 in the padding.
 
-    Action i of episode b is the token ``action[b, i]``, chosen in the state that ends at position ``state[b, i]``; the
-    next state ends at ``next_state[b, i]``: where action i + 1 is chosen, or the last position of the episode.
+    Action i of episode b is the token ``action[b, i]``, chosen in the state that ends at position ``state[b, i]``. The
+    next state ends at ``next_state[b, i]``. That is the state of action i + 1, or the last position of the episode.
     """
 
     input_ids: Tensor
@@ -44,15 +44,15 @@ class Batch:
     reward: Tensor
     """float32 [B, A]"""
     discount: Tensor
-    """float32 [B, A], 0 where the episode terminated with this action, else 1: what was truncated still has a value"""
+    """float32 [B, A], 0 where the episode terminated with this action, otherwise 1, also where it was truncated"""
     mask: Tensor
     """float32 [B, A], 1 for real actions"""
     turn: Tensor
     """int64 [B, A], index of the utterance the action belongs to, from 0"""
     logprob: Tensor
-    """float32 [B, A] under the policy that acted, 0 where unknown"""
+    """float32 [B, A], log-probability under the policy that acted, 0 where unknown"""
     known: Tensor
-    """float32 [B, A], 1 for real actions whose ``logprob`` was recorded: one of 0 is a certainty where it is known"""
+    """float32 [B, A], 1 for real actions whose ``logprob`` was recorded; a recorded 0 means probability 1"""
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -74,7 +74,7 @@ class Batch:
     @cached_property
     def real(self) -> Tensor:
         """int64 [K], which of the B * A actions are real, one episode after another."""
-        with torch.inference_mode(False):  # it is kept, and may be asked for the first time where nothing is learned
+        with torch.inference_mode(False):  # the cached tensor may be made in inference mode and used in training
             return self.mask.flatten().nonzero().squeeze(-1)
 
     @cached_property
@@ -85,11 +85,11 @@ class Batch:
             return (counts.cumsum(0) - 1)[counts > 0]
 
     def flat(self, x: Tensor) -> Tensor:
-        """What belongs to the real actions: x [B, A, ...] -> [K, ...]."""
+        """The entries of the real actions: x [B, A, ...] -> [K, ...]."""
         return x.flatten(0, 1).index_select(0, self.real)
 
     def in_rows(self, x: Tensor) -> Tensor:
-        """The way back: x [K] -> [B, A], 0 in the padding."""
+        """The reverse of ``flat``: x [K] -> [B, A], 0 in the padding."""
         return x.new_zeros(self.mask.numel()).index_copy(0, self.real, x).view_as(self.mask)
 
     def places(self, index: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class Batch:
         return self.flat(index + first)
 
     def mean(self, x: Tensor) -> Tensor:
-        """Mean over the real actions, 0 where there are none: of ``x`` [K] of these alone, or [B, A]."""
+        """Mean of ``x`` [K] or [B, A] over the real actions; 0 if there are none."""
         total = x.sum() if x.ndim == 1 else (x * self.mask).sum()
         return total / self.mask.sum().clamp(min=1)
 
@@ -112,7 +112,7 @@ class Batch:
         return torch.zeros_like(x).scatter_add(1, self.turn, x).gather(1, self.turn)
 
     def gammas(self, gamma: float, per: Per = "token") -> Tensor:
-        """What one time step costs between action i and action i + 1, [B, A] (``discount`` is not part of it).
+        """The discount factor between action i and action i + 1, [B, A]; the field ``discount`` is not part of it.
 
         ``per="token"``: ``gamma`` at every action, as in the paper. ``per="turn"``: ``gamma`` at the last action of an
         utterance and 1 inside it; the last action of an episode counts as the end of its utterance.
@@ -132,7 +132,7 @@ class Batch:
     def returns_to_go(self, gamma: float, per: Per = "token") -> Tensor:
         """Discounted sum of the rewards from each action on, [B, A]: G_i = r_i + gamma_i G_{i+1}.
 
-        A truncated episode is summed to where it was cut; nothing is bootstrapped there.
+        The sum of a truncated episode ends where it was truncated; nothing is bootstrapped there.
         """
         return backward_sum(self.reward, self.gammas(gamma, per)) * self.mask  # [B, A]
 
@@ -154,14 +154,14 @@ def backward_sum(x: Tensor, factor: Tensor) -> Tensor:
 def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, limit: int | None = None) -> Batch:
     """Lays episodes out as a ``Batch``, on the processor.
 
-    Turns are those of :func:`~lang_envs.turns.turn_begins`. All work is on whole columns: K actions and N tokens of
-    all episodes one after another, put into rows at the end.
+    Turns are those of :func:`~lang_envs.turns.turn_begins`. All computation is on the K actions and N tokens of all
+    episodes, one after another, which are put into rows at the end.
 
     Args:
-        episodes: B of them, of any lengths.
+        episodes: B episodes of any lengths.
         pad_id: fills the rows of shorter episodes; no result depends on it.
         end_id: the token that ends an utterance.
-        limit: the environment's ``max_utterance_tokens``; None where no utterance was cut.
+        limit: the environment's ``max_utterance_tokens``; None if no utterance was truncated.
 
     Raises:
         ValueError: if there are no episodes.
@@ -208,7 +208,7 @@ def collate(episodes: Episodes | Sequence[Episode], pad_id: int, end_id: int, li
 
 
 def _rows(values: NDArray[Any] | None, real: NDArray[np.bool_], dtype: type[np.generic], fill: int = 0) -> Tensor:
-    """A column of values, one for each True of ``real``, in rows of its shape; ``fill`` elsewhere, or everywhere."""
+    """A tensor of the shape of ``real``: ``values`` where it is True, ``fill`` elsewhere, or everywhere if None."""
     out = np.full(real.shape, fill, dtype) if fill else np.zeros(real.shape, dtype)
     if values is not None:
         out[real] = values

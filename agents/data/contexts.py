@@ -1,9 +1,9 @@
-"""Episodes of one context, which are compared with each other: what weights and pairs are made of.
+"""Groups episodes by context, to compare their returns: the weights and pairs of several algorithms.
 
-A context is what the agent knows before it first speaks: logged episodes share one if they begin with the same
-observation, token for token. Whatever a task keeps hidden (Wordle's word) is not part of it, as the agent cannot see
-it; in MovieReview every episode begins alike, so there is one context. Live episodes share a context if they were
-started with the same seed: then what is hidden is the same too, and the comparison has less noise.
+A context is what the agent observes before its first turn: logged episodes have the same context if they begin with the
+same observation, token for token. What a task hides from the agent (Wordle's word) is not part of it. In MovieReview
+every episode begins with the same observation, so there is one context. Live episodes have the same context if they
+were started with the same seed. What is hidden is then the same too, and the comparison has less noise.
 """
 
 from __future__ import annotations
@@ -25,36 +25,36 @@ from lang_envs.rollout import Policy, Start, rollout
 if TYPE_CHECKING:
     from datasets_builders.dataset import EpisodeDataset
 
-_AT_ONCE = 4096  # episodes; bounds the memory that one pass over a data set takes
+_AT_ONCE = 4096  # number of episodes; limits the memory of one pass over a data set
 
 
 def pieces(data: EpisodeDataset) -> Iterator[tuple[int, Episodes]]:
-    """All episodes, many at a time: the number of the first, and the episodes."""
+    """All episodes, up to ``_AT_ONCE`` at a time: the index of the first, and the episodes."""
     for first in range(0, len(data), _AT_ONCE):
         yield first, data.rows(np.arange(first, min(first + _AT_ONCE, len(data))))
 
 
 def digest(tokens: NDArray[np.int32]) -> bytes:
-    """16 bytes that stand for a history."""
+    """A hash of a history, 16 bytes."""
     return blake2b(tokens.tobytes(), digest_size=16).digest()
 
 
 def openings(episodes: Episodes) -> list[bytes]:
-    """The digest of what each of B episodes begins with: all tokens before the agent's first."""
+    """The digest of each of B episodes' first observation: all tokens before the agent's first."""
     actions = np.append(episodes.is_action.nonzero()[0], len(episodes.tokens))  # [K + 1]
-    first = actions[actions.searchsorted(episodes.offsets[:-1])]  # [B] the next action, maybe another episode's
+    first = actions[actions.searchsorted(episodes.offsets[:-1])]  # [B] the next action, perhaps of a later episode
     stop = np.minimum(first, episodes.offsets[1:])  # [B]
     return [digest(episodes.tokens[a:b]) for a, b in zip(episodes.offsets[:-1], stop, strict=True)]
 
 
 def starts(episodes: Episodes) -> list[bytes]:
-    """The seed that each of B live episodes was started with, as bytes: what they share a context by."""
+    """The contexts of B live episodes: the seeds with which they were started, as 16 bytes."""
     return [int(info["seed"]).to_bytes(16, "big") for info in episodes.info]
 
 
 def best_of_each(data: EpisodeDataset, n: int) -> EpisodeDataset:
-    """The best ``n`` episodes of every context by return, in the data's order; among equal ones the earlier."""
-    number: dict[bytes, int] = {}  # of each context
+    """The ``n`` episodes with the highest returns of every context, in the data's order; of equal ones the earlier."""
+    number: dict[bytes, int] = {}  # context -> its number
     context = np.array([number.setdefault(o, len(number)) for _, part in pieces(data) for o in openings(part)])  # [N]
     order = np.lexsort((-data.returns, context))  # [N] stable: context by context, the best first
     ranked = context[order]  # [N]
@@ -65,14 +65,14 @@ def best_of_each(data: EpisodeDataset, n: int) -> EpisodeDataset:
 def mean_and_scale(
     returns: NDArray[np.float64], group: NDArray[np.int64], eps: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The mean of each of G groups and one over its standard deviation, [G] each.
+    """The mean of each of G groups and the reciprocal of its standard deviation, [G] each.
 
-    The deviation is the population's. Where it is at most ``eps`` the second is 0, and so is every weight made of it.
+    The deviation is the population's. If it is at most ``eps``, the reciprocal is 0, and all weights of the group are.
 
     Args:
         returns: [n].
-        group: [n], numbers from 0 to G - 1.
-        eps: the smallest deviation that counts as one.
+        group: [n], the group of each, from 0 to G - 1.
+        eps: deviations up to this count as 0.
     """
     count = np.maximum(np.bincount(group), 1)  # [G]
     mean = np.bincount(group, returns) / count  # [G]
@@ -82,13 +82,13 @@ def mean_and_scale(
 
 
 class Relative:
-    """By how much returns are above the mean of their group, in its standard deviations.
+    """Returns minus the mean of their group, divided by the group's standard deviation.
 
     Args:
-        group: [n], whatever groups are told apart by: seeds, digests.
-        returns: [n], all that are compared.
-        eps: the smallest deviation that counts as one.
-        scaled: whether it is divided by.
+        group: [n], the key of each return's group, such as a seed or a digest.
+        returns: [n], all returns that are compared.
+        eps: deviations up to this count as 0, see ``mean_and_scale``.
+        scaled: whether to divide by the standard deviation.
     """
 
     def __init__(self, group: ArrayLike, returns: NDArray[np.float64], eps: float, scaled: bool = True) -> None:
@@ -98,13 +98,13 @@ class Relative:
             self.scale = np.ones_like(self.scale)
 
     def __call__(self, group: ArrayLike, returns: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Of returns [m] in groups [m] that were compared: [m]."""
+        """Relative returns [m] of ``returns`` [m]; their groups [m] must be among those of the constructor."""
         number = self.groups.searchsorted(np.asarray(group))  # [m]
         return (returns - self.mean[number]) * self.scale[number]  # [m]
 
 
 def for_each_kind(source: Source, logged: Callable[[Logged], Source], live: Callable[[Live], Source]) -> Source:
-    """``source`` with its logged and its live part replaced by what the two functions make of them.
+    """``source`` with its logged and its live part replaced by the results of the two functions.
 
     Raises:
         TypeError: it is neither ``Logged``, ``Live`` nor ``Mixed``.
@@ -124,9 +124,9 @@ def for_each_kind(source: Source, logged: Callable[[Logged], Source], live: Call
 
 
 class Repeated(Around):
-    """A live source that starts ``times`` episodes from each seed; the policy's chances differ.
+    """A live source that starts ``times`` episodes from each seed; the policy's random numbers differ.
 
-    Where a request is no multiple of ``times``, its last seed gets fewer.
+    If a request is no multiple of ``times``, its last seed gets fewer episodes.
     """
 
     needs_policy = True
@@ -136,7 +136,7 @@ class Repeated(Around):
         self.live, self.times = live, times
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Plays ``n`` episodes with ``policy``, those of one seed one after another, or of those the ``rows``.
+        """Plays the next ``n`` episodes with ``policy``, or only the ``rows`` of them; one seed after another.
 
         Raises:
             ValueError: if there is no policy.
@@ -153,7 +153,7 @@ class Repeated(Around):
 
 
 class Kept(Around):
-    """The next episodes of another source, which are handed out again whenever more are asked for."""
+    """The next episodes of another source; every request returns the same episodes."""
 
     def __init__(self, source: Source) -> None:
         super().__init__(source)
@@ -161,20 +161,20 @@ class Kept(Around):
         self.episodes: Episodes | None = None
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """What the other source gave at the first call."""
+        """The episodes that the other source returned at the first call; later arguments are not used."""
         if self.episodes is None:
             self.episodes = self.source.sample(n, policy, rows)
         return self.episodes
 
 
 Weigh = Callable[[Episodes], NDArray[np.float64]]
-"""From B episodes of N tokens to a weight for each token [N], in the place of its reward"""
+"""a function of B episodes with N tokens that returns a weight for each token, [N], which replaces its reward"""
 
 
 def at_the_end(episodes: Episodes, weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    """One weight of each episode on the last token said: [B] -> [N]."""
+    """Puts the weight of each episode on the agent's last token, 0 elsewhere: [B] -> [N]."""
     actions = episodes.is_action.nonzero()[0]  # [K]
-    after = actions.searchsorted(episodes.offsets)  # [B + 1] how many actions there are before each episode
+    after = actions.searchsorted(episodes.offsets)  # [B + 1] number of actions before each episode
     spoke = after[1:] > after[:-1]  # [B]
     rewards = np.zeros(len(episodes.tokens))  # [N]
     rewards[actions[after[1:][spoke] - 1]] = weights[spoke]
@@ -182,14 +182,15 @@ def at_the_end(episodes: Episodes, weights: NDArray[np.float64]) -> NDArray[np.f
 
 
 class Weighted(Around):
-    """Another source's episodes, whose rewards are replaced by weights.
+    """Another source's episodes, with rewards replaced by weights.
 
-    The training loop's ``data/return`` is then the mean of their sums.
+    The training loop's ``data/return`` is then the mean sum of an episode's weights.
 
     Args:
-        source: of the episodes.
-        weigh: makes the weights.
-        group: where the next so many are weighed together, as those of one seed; rows asked for get whole groups.
+        source: the source of the episodes.
+        weigh: computes the weights.
+        group: number of consecutive episodes that must be weighed together, such as those of one seed. Whole groups are
+            sampled and weighed, also where only some of their rows are requested.
     """
 
     def __init__(self, source: Source, weigh: Weigh, group: int = 1) -> None:
@@ -198,10 +199,10 @@ class Weighted(Around):
         self.needs_policy = source.needs_policy
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """The next ``n`` episodes, or of those the ``rows``."""
+        """The next ``n`` episodes, or only the ``rows`` of them."""
         rows, k = range(n) if rows is None else rows, self.group
         wide = range(rows.start // k * k, min(n, -(-rows.stop // k) * k))
-        with processes.agreed():  # to weigh is to ask the other processes, who must not wait for one that failed
+        with processes.agreed():  # ``weigh`` may wait for other processes, so all must know if one has failed
             played = self.source.sample(n, policy, wide)
         episodes = dataclasses.replace(played, rewards=self.weigh(played).astype(np.float32))
         return episodes if wide == rows else Episodes.from_list([episodes[row - wide.start] for row in rows])

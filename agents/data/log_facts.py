@@ -1,4 +1,4 @@
-"""What the logged part of a source says: its returns, and why an agent cannot learn from it."""
+"""Facts about the logged part of a source: its returns, and checks whether an agent can be trained on it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from agents.data.source import Around, Logged, Mixed, Source
 
 
 def returns_of(source: Source) -> tuple[float, float]:
-    """Mean and standard deviation of the logged returns; 0 and 1 where nothing is logged.
+    """Mean and standard deviation of the logged returns; 0 and 1 without a log.
 
-    Where all are equal, their size stands for the deviation, which must be above 0.
+    The second number is always above 0: if all returns are equal, it is their absolute value, or 1 if they are 0.
     """
     if (logged := logged_of(source)) is None:
         return 0.0, 1.0
@@ -17,7 +17,7 @@ def returns_of(source: Source) -> tuple[float, float]:
 
 
 def logged_of(source: Source) -> Logged | None:
-    """The logged episodes that a source hands out, alone or among others; None where all are live."""
+    """The logged source inside a source; None if all its episodes are live."""
     if isinstance(source, Around):
         return logged_of(source.source)
     if isinstance(source, Mixed):
@@ -26,14 +26,14 @@ def logged_of(source: Source) -> Logged | None:
 
 
 def check_rewarded(source: Source, agent: str) -> None:
-    """Refuses an imported log that says nothing of what its episodes are worth: it has no rewards, or equal ones.
+    """Checks that an imported log has rewards, and returns that are not all equal.
 
     Args:
-        source: of the training.
+        source: the source of the training.
         agent: the name of the algorithm, which learns from returns.
 
     Raises:
-        ValueError: saying what to do.
+        ValueError: the log has no rewards, or equal returns.
     """
     if (logged := logged_of(source)) is None:
         return
@@ -52,14 +52,14 @@ def check_rewarded(source: Source, agent: str) -> None:
 
 
 def check_lengths(source: Source, most: int | None) -> None:
-    """Refuses logged episodes that a model cannot read.
+    """Checks that logged episodes fit into a model's context.
 
     Args:
-        source: of the training.
-        most: tokens that the model reads; None where it states no limit.
+        source: the source of the training.
+        most: the model's context in tokens; None: no limit.
 
     Raises:
-        ValueError: saying what to do.
+        ValueError: an episode is longer.
     """
     logged = logged_of(source)
     if logged is not None and most is not None and (longest := int(logged.data.lengths.max())) > most:

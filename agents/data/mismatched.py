@@ -1,4 +1,4 @@
-"""Each opening of a batch with what another episode went on with, for estimates of KTO's z0."""
+"""Combines the opening of each episode with the continuation of another one, to estimate KTO's z0."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from agents.data.batch import Batch
 
 
 def mismatched(batch: Batch, room: int | None) -> Batch:
-    """Each opening of a batch with what followed that of its neighbour; an odd last one keeps its own.
+    """The opening of each episode with the continuation of its neighbour; an odd last episode keeps its own.
+
+    An opening is all tokens before the first action. Episodes 2 i and 2 i + 1 are neighbours.
 
     Args:
         batch: B episodes.
-        room: the most tokens there are to be in one.
+        room: the largest number of tokens of a result, which is truncated there; None: no limit.
+
+    Returns:
+        A batch of B episodes. Only its ``input_ids``, ``attention_mask``, ``state``, ``action`` and ``mask`` are those
+        of the new episodes.
     """
     rows = torch.arange(len(batch), device=batch.mask.device)  # [B]
     other = torch.where(rows ^ 1 < len(batch), rows ^ 1, rows)  # [B]

@@ -1,9 +1,8 @@
-"""Pairs of a better and a worse thing to say after the same history, found among episodes by their returns.
+"""Preference pairs: a better and a worse continuation of the same history, found by the returns of episodes.
 
-What is compared is all the agent said in an episode (``per="episode"``), after the same opening; or one utterance
-(``per="turn"``), after the same episode so far, by the return of the episode it was said in. Of everything said after
-one history, sorted by return, the best is paired with the worst, the second best with the second worst, and so on.
-Pairs of equal returns are dropped.
+With ``per="episode"`` a continuation is the rest of an episode after the opening. With ``per="turn"`` it is one
+utterance, compared by the return of its episode. The continuations of one history are sorted by return. The best is
+paired with the worst, the second best with the second worst, and so on. Pairs of equal returns are dropped.
 """
 
 from __future__ import annotations
@@ -30,16 +29,16 @@ Unit = Literal["episode", "turn"]
 
 @dataclass(frozen=True)
 class Said:
-    """C things said: the tokens ``start .. stop - 1`` of episode ``row``, after the history numbered ``history``."""
+    """C continuations: each is the tokens ``start .. stop - 1`` of an episode."""
 
     row: NDArray[np.int64]
-    """[C]"""
+    """[C], index of the episode"""
     start: NDArray[np.int64]
-    """[C]"""
+    """[C], position of the first token in the episode"""
     stop: NDArray[np.int64]
-    """[C]"""
+    """[C], position after the last token"""
     history: NDArray[np.int64]
-    """[C]"""
+    """[C], number of the history; continuations with the same number are compared"""
 
 
 def said(
@@ -49,20 +48,20 @@ def said(
     limit: int | None = None,
     seeds: Sequence[Any] | None = None,
 ) -> Said:
-    """Everything to compare.
+    """All continuations in episodes.
 
     Args:
-        parts: episodes, each time with the number of their first.
-        per: what is one thing.
+        parts: parts of the episodes, each with the index of its first episode.
+        per: what a continuation is.
         end_id: the token that ends an utterance.
-        limit: tokens at which an utterance is cut, as in ``collate``.
-        seeds: where given, one for each episode, and only episodes with the same one share histories.
+        limit: number of tokens at which an utterance is truncated, as in ``collate``.
+        seeds: a seed for each episode, or None. Only episodes with the same seed have the same histories.
     """
     number: dict[tuple[Any, bytes], int] = {}
     columns: list[NDArray[np.int64]] = []  # each [4, c]
     for first, episodes in parts:
         taken = episodes.is_action.nonzero()[0]  # [K] positions of the actions
-        row = episodes.offsets.searchsorted(taken, side="right") - 1  # [K] whose they are
+        row = episodes.offsets.searchsorted(taken, side="right") - 1  # [K] the episode of each
         begins = np.ones(len(taken), np.bool_)  # [K]
         begins[1:] = row[1:] > row[:-1]
         if per == "turn":
@@ -78,21 +77,21 @@ def said(
     return Said(*np.concatenate(columns, 1))
 
 
-ROUNDING = 1e-6  # rewards are single precision: sums of others that differ by less, in proportion, are equal
+ROUNDING = 1e-6  # returns count as equal below this relative difference, because rewards are in single precision
 
 
 def best_with_worst(
     returns: NDArray[np.float64], group: NDArray[np.int64], most: int | None = None
 ) -> tuple[NDArray[np.int64], int]:
-    """Pairs within groups, the better first, and how many were dropped as ties.
+    """Pairs within groups, the better first.
 
     Args:
         returns: [C].
-        group: [C], numbers from 0.
-        most: how many pairs of a group are made at the most, those furthest apart first; None makes all.
+        group: [C], the group of each, from 0.
+        most: the largest number of pairs of a group, those with the largest difference; None: all.
 
     Returns:
-        Places [P, 2] among the C, and the number of ties.
+        The P pairs as indices into the C returns, [P, 2], and the number of pairs that were dropped as ties.
     """
     order = np.lexsort((-returns, group))  # [C] best first in each group, earlier first among equals
     count = np.bincount(group)  # [G]
@@ -107,7 +106,7 @@ def best_with_worst(
 
 
 def cut(episodes: Episodes, start: NDArray[np.int64], stop: NDArray[np.int64]) -> Episodes:
-    """Each episode up to token ``stop``: only what was said from ``start`` on is actions, paid its return last."""
+    """Each episode up to position ``stop``; actions begin at ``start``, and the last token has the episode's return."""
     returns = episodes.returns
     shorter = []
     for b, (first, a, z) in enumerate(zip(episodes.offsets, start, stop, strict=False)):
@@ -123,13 +122,13 @@ def cut(episodes: Episodes, start: NDArray[np.int64], stop: NDArray[np.int64]) -
 
 
 class LoggedPairs:
-    """Pairs of a log, in epochs: each hands out every pair once, in an order drawn from (seed, epoch).
+    """Pairs of a log, in epochs: an epoch has every pair once, in an order drawn from (seed, epoch).
 
     ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes: 2 i is the better of pair i and 2 i + 1 the worse.
 
     Attributes:
-        pairs: [P, 2] places in ``found``.
-        ties: how many pairs were dropped because their returns are equal.
+        pairs: [P, 2], indices into ``found``.
+        ties: number of pairs that were dropped because their returns are equal.
 
     Raises:
         ValueError: there is no pair.
@@ -154,7 +153,7 @@ class LoggedPairs:
         return len(self.pairs)
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """The next ``n`` pairs, or of those the ``rows``; ``policy`` is not used."""
+        """The next ``n`` pairs, or only the ``rows`` of them; ``policy`` is not used."""
         due = self.position + np.arange(n)[slice(None) if rows is None else slice(rows.start, rows.stop)]  # [n]
         epoch, place = np.divmod(due, len(self.pairs))  # [n] each
         drawn = [
@@ -167,11 +166,11 @@ class LoggedPairs:
         return cut(episodes, self.found.start[which], self.found.stop[which])
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """The log's."""
+        """Compares with the log's tokenizer."""
         self.source.check_tokenizer(tokenizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed and position; the number of pairs is kept to recognise other data."""
+        """Seed and position, and the number of pairs, by which other data are recognised."""
         return {"seed": self.seed, "position": self.position, "pairs": len(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -189,10 +188,11 @@ class LoggedPairs:
 
 
 class LivePairs(Around):
-    """Pairs among episodes played on demand, ``samples`` from each seed.
+    """Pairs of episodes that are played on request, ``samples`` episodes from each seed.
 
-    ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes, from each seed as many as whole episodes can make. Where too
-    few of a seed's differ in their returns, the rest are an episode beside itself: a tie, of which nothing is learned.
+    ``sample(n)`` returns ``n`` pairs as ``2 n`` episodes, at most ``samples // 2`` pairs from each seed. If too few
+    episodes of a seed differ in their returns, the missing pairs are an episode paired with itself: a tie, which has no
+    gradient.
     """
 
     needs_policy = True
@@ -205,7 +205,7 @@ class LivePairs(Around):
         self.most, self.limit = most, limit
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Plays, and returns the next ``n`` pairs, or of those the ``rows``; for these, whole seeds are played."""
+        """Plays the next ``n`` pairs, or only the ``rows`` of them; all episodes of their seeds are played."""
         live, k, rows = self.live, self.samples, range(n) if rows is None else rows
         before = live.played
         each = min(k // 2, k if self.most is None else self.most)

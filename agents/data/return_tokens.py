@@ -1,7 +1,7 @@
-"""Tokens the environment does not have, put between those it has: into batches to learn from, and into histories.
+"""Inserts tokens that the environment does not have, such as return tokens, into batches and histories.
 
-They are embeddings behind the environment's vocabulary. A ``Batch`` knows whose each token is; a policy gets nothing
-but the tokens so far, and has to remember where its own utterances began.
+Their ids are behind the environment's vocabulary. A ``Batch`` knows which tokens are the agent's. A policy gets only
+the tokens so far, so ``Prompted`` remembers where its own utterances began.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from agents.data.batch import Batch
 from agents.models.resizing import resize
 from lang_envs.rollout import Policy, Turn
 
-REMEMBERED = 4096  # turns a policy keeps in mind, or as many as it speaks at once; many times what a rollout has open
+REMEMBERED = 4096  # number of turns that ``Prompted`` remembers; many times the number of episodes in a rollout
 
 
 def grow(model: PreTrainedModel, extra: int, seed: int) -> None:
-    """Gives a model ``extra`` more tokens that it never says in ``generate``, and twice the positions.
+    """Gives a model ``extra`` more tokens that ``generate`` never samples, and twice the positions, in place.
 
-    Only a table of positions (GPT-2's) grows: as each token inserted comes before one of the episode, twice is always
-    enough. Rotary and relative positions are left alone.
+    Only a table of positions (GPT-2's) grows. At most one token is inserted before each token of an episode, so twice
+    the positions are always enough. Rotary and relative positions have no table.
     """
     size = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
     table = getattr(model.base_model, "wpe", None)
@@ -46,7 +46,7 @@ def begins(batch: Batch) -> Tensor:
 
 
 def prompts(input_ids: Tensor, prompt: Sequence[int]) -> Tensor:
-    """Where the tokens ``prompt`` end, bool [B, T]."""
+    """Whether the tokens ``prompt`` end at a position, bool [B, T]."""
     found = torch.zeros_like(input_ids, dtype=torch.bool)  # [B, T]
     k = len(prompt)
     if input_ids.shape[1] >= k:
@@ -56,12 +56,17 @@ def prompts(input_ids: Tensor, prompt: Sequence[int]) -> Tensor:
 
 
 def insert(batch: Batch, before: Tensor, pad_id: int) -> Batch:
-    """Puts ``before[b, t]`` before token t of episode b, nothing where it is -1: [B, T] -> a batch of longer rows.
+    """Inserts ``before[b, t]`` before token t of episode b, or nothing where it is -1.
 
-    An action whose token has something put before it is then chosen in the state that ends with that.
+    The state of an action then ends with the token that was inserted before it.
+
+    Args:
+        batch: B episodes.
+        before: int64 [B, T], the tokens to insert.
+        pad_id: fills the rows of shorter episodes.
     """
     some = before >= 0  # [B, T]
-    moved = some.long().cumsum(1)  # [B, T] places by which each token moves on
+    moved = some.long().cumsum(1)  # [B, T] number of positions by which each token moves
     wide = before.shape[1] + int(moved[:, -1].max())
     place = torch.arange(before.shape[1], device=before.device) + moved  # [B, T]
     ids = batch.input_ids.new_full((len(batch), wide), pad_id).scatter_(1, place, batch.input_ids)  # [B, wide]
@@ -69,10 +74,10 @@ def insert(batch: Batch, before: Tensor, pad_id: int) -> Batch:
     ids[row, place[row, t] - 1] = before[row, t]
     real = batch.attention_mask.new_zeros(ids.shape).scatter_(1, place, batch.attention_mask)  # [B, wide]
     real[row, place[row, t] - 1] = 1
-    moved = torch.cat([moved, moved[:, -1:]], 1)  # [B, T + 1] nothing is put behind the last token
+    moved = torch.cat([moved, moved[:, -1:]], 1)  # [B, T + 1] nothing is inserted after the last token
 
     def after(state: Tensor) -> Tensor:
-        """Where a state [B, A] ends that goes up to the next token, or to the end."""
+        """The new positions of states [B, A], with what was inserted before the next token."""
         return (state + moved.gather(1, state + 1)) * batch.mask.long()  # [B, A]
 
     return dataclasses.replace(
@@ -81,21 +86,21 @@ def insert(batch: Batch, before: Tensor, pad_id: int) -> Batch:
 
 
 class Prompted:
-    """A policy that puts ``token`` before each turn of its own and lets another policy speak.
+    """A policy that inserts ``token`` before each of its turns and asks another policy for the utterance.
 
-    Where its turns began it knows of those it spoke itself, the newest ``REMEMBERED``; what others said, such as
-    utterances that are replayed, is observation to it. Where it holds ``prompt``, ``best`` stands behind it.
+    It remembers where its newest ``REMEMBERED`` turns began. Other turns, such as replayed utterances, are
+    observation. In an observation ``best`` is inserted after every ``prompt``.
 
     Args:
-        speaker: reads what was inserted, and never says it.
-        token: stands before the turn that is spoken.
-        prompt: the tokens of the environment after which some agent speaks; none where it has none.
-        best: the token for turns in the observation.
+        speaker: the policy that reads the longer histories; it never samples inserted tokens.
+        token: the token before the policy's own turns.
+        prompt: the tokens of the environment after which an agent speaks; empty if it has none.
+        best: the token before turns in the observation.
     """
 
     def __init__(self, speaker: Policy, token: int, prompt: Sequence[int], best: int) -> None:
         self.speaker, self.token, self.prompt, self.best = speaker, token, prompt, best
-        self._known: dict[bytes, NDArray[np.int32]] = {}  # episode up to a turn's end -> with what is put in
+        self._known: dict[bytes, NDArray[np.int32]] = {}  # episode up to a turn's end -> the same with inserted tokens
 
     def act(self, histories: Sequence[NDArray[np.int32]], rngs: Sequence[np.random.Generator]) -> list[Turn]:
         """One utterance for each history, as the speaker's."""
@@ -110,7 +115,7 @@ class Prompted:
         return turns
 
     def prompted(self, histories: Sequence[NDArray[np.int32]]) -> list[NDArray[np.int32]]:
-        """What the speaker reads in the place of each history."""
+        """The histories with inserted tokens, which the speaker reads."""
         lengths = sorted({len(key) for key in self._known}, reverse=True)  # in bytes
         return [self._prompt(np.asarray(history, np.int32), lengths) for history in histories]
 
@@ -126,7 +131,7 @@ class Prompted:
 
 
 class Prefixed:
-    """A policy that puts ``token`` before the whole episode and lets another policy speak."""
+    """A policy that inserts ``token`` before the whole episode and asks another policy for the utterance."""
 
     def __init__(self, speaker: Policy, token: int) -> None:
         self.speaker, self.token = speaker, np.array([token], np.int32)
@@ -137,12 +142,12 @@ class Prefixed:
 
 
 class PrefixTable(nn.Module):
-    """Embeddings in which the token ``slope`` is w R + b: w is its own row, b the next, and R is ``value``.
+    """Embeddings in which the token ``slope`` is w R + b, where w is its own row, b the next one, and R is ``value``.
 
     Args:
-        table: reads all rows; it is not copied.
-        slope: the token.
-        value: R, of all rows read or of each: a number, or [B].
+        table: the embeddings of all tokens; it is not copied.
+        slope: the token's id.
+        value: R: a number for all episodes, or [B].
     """
 
     def __init__(self, table: nn.Module, slope: int, value: float | Tensor) -> None:

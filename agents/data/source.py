@@ -1,4 +1,4 @@
-"""Where episodes come from. An agent cannot tell logged data from a live environment, or from a mixture of both."""
+"""Sources of episodes: a log, a live environment, or a mixture of both, with the same interface."""
 
 from __future__ import annotations
 
@@ -24,49 +24,49 @@ if TYPE_CHECKING:
 
 
 class Source(Protocol):
-    """Anything that hands out episodes."""
+    """The interface of all sources of episodes."""
 
     needs_policy: bool
-    """whether ``sample`` plays with the policy it is given"""
+    """whether ``sample`` plays episodes with the policy that it gets"""
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Returns the next ``n`` episodes, or of those the ``rows``.
+        """Returns the next ``n`` episodes, or only the ``rows`` of them.
 
-        All ``n`` count as handed out. So several processes, each with rows of its own, share what one would get, and
-        none reads or plays what another does.
+        The source advances by ``n`` in both cases. Several processes with different rows therefore share the episodes
+        that a single process would get, and each reads or plays only its own.
 
         Args:
-            n: how many.
-            policy: plays them, where the source needs one.
-            rows: numbers below ``n`` in steps of 1; None: all.
+            n: number of episodes.
+            policy: plays the episodes, if ``needs_policy``.
+            rows: indices below ``n`` in steps of 1; None: all.
         """
         ...
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Raises ValueError, in words, where the episodes are written in other tokens than ``tokenizer``'s."""
+        """Raises ValueError if the episodes have other tokens than ``tokenizer``'s."""
         ...
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in its sequence of episodes the source is; JSON-able."""
+        """The source's position in its sequence of episodes; JSON-able."""
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues from there, with exactly the episodes that would have come next."""
+        """Continues from a state of ``state_dict``, with exactly the episodes that would have come next."""
         ...
 
 
 class Around:
-    """What every source that is made of another one shares with it: its tokens, and how far it is."""
+    """The common part of sources that are made from another one: they have its tokenizer and its position."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """The other source's."""
+        """Compares with the other source's tokenizer."""
         self.source.check_tokenizer(tokenizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The other source's."""
+        """The position of the other source."""
         return self.source.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -75,11 +75,11 @@ class Around:
 
 
 class Logged:
-    """Recorded episodes in epochs: each epoch hands out every episode once, in an order drawn from (seed, epoch).
+    """Recorded episodes in epochs: an epoch has every episode once, in an order drawn from (seed, epoch).
 
     Args:
         data: a data set, the path of one, or episodes in memory.
-        seed: of the order.
+        seed: seed of the order.
     """
 
     needs_policy = False
@@ -95,11 +95,11 @@ class Logged:
         return len(self.data)
 
     def filter(self, min_return: float | None = None, top_fraction: float | None = None) -> Logged:
-        """The best episodes only, from their first epoch on; see ``EpisodeDataset.filter``."""
+        """A source of the best episodes only, at its first epoch; see ``EpisodeDataset.filter``."""
         return Logged(self.data.filter(min_return, top_fraction), self.seed)
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Returns the next ``n`` episodes, going on to the next epoch where one ends; ``policy`` is not used."""
+        """Returns the next ``n`` episodes, which may be of several epochs; ``policy`` is not used."""
         taken: list[NDArray[np.int64]] = []
         while n > 0:
             if self.position == len(self._order):
@@ -116,12 +116,12 @@ class Logged:
         return np.random.default_rng((self.seed, self.epoch)).permutation(len(self))
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Compares with the tokenizer the data were recorded with; episodes in memory may come without one."""
+        """Compares with the tokenizer of the recording, if the data name one; episodes in memory may not."""
         if "tokenizer" in self.data.provenance:
             self.data.require(tokenizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """Seed, epoch and position; the number of episodes is kept to recognise other data."""
+        """Seed, epoch and position, and the number of episodes, by which other data are recognised."""
         return {"seed": self.seed, "epoch": self.epoch, "position": self.position, "episodes": len(self)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -141,19 +141,19 @@ class Logged:
 
 
 class Live:
-    """Episodes played on demand by the policy that is learning.
+    """Episodes that the policy in training plays on request.
 
-    Episode i is played with the environment seed ``first + i``, so no two are the same, and none is one of a data set
-    or of an evaluation (``lang_envs.seeds``).
+    Episode i has the environment seed ``first + i``. All seeds differ, and none is used by a data set or an evaluation
+    (``lang_envs.seeds``).
 
     Args:
         env: an environment id, or a vector environment.
-        num_envs: how many episodes are played at once, where ``env`` is an id.
-        seed: which of the ``seeds`` to play; below 2 ** 28.
-        seeds: what they are set aside for.
+        num_envs: number of episodes that are played at once, if ``env`` is an id.
+        seed: which part of the range ``seeds`` to play; below 2 ** 28.
+        seeds: the range of environment seeds for this purpose.
 
     Attributes:
-        played: how many episodes were, so far.
+        played: number of episodes played so far.
 
     Raises:
         ValueError: there is no such seed.
@@ -166,15 +166,15 @@ class Live:
             env = language_vec(env, num_envs)
         self.env, self.seeds = env, seeds
         self.seed, self.played = seed, 0
-        self.seeds.first(seed)  # refuses it now and not in the midst of a training
+        self.seeds.first(seed)  # raises now and not during training
 
     @property
     def first(self) -> int:
-        """The environment seed of its first episode."""
+        """The environment seed of the source's first episode."""
         return self.seeds.first(self.seed)
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Plays the next ``n`` episodes with ``policy``, or of those the ``rows``.
+        """Plays the next ``n`` episodes with ``policy``, or only the ``rows`` of them.
 
         Raises:
             ValueError: if there is no policy.
@@ -197,7 +197,7 @@ class Live:
             )
 
     def state_dict(self) -> dict[str, Any]:
-        """The seed and how many episodes were played."""
+        """The seed and the number of episodes played."""
         return {"seed": self.seed, "played": self.played}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -211,10 +211,10 @@ class Live:
 
 
 class Mixed:
-    """From offline to online: ``logged_fraction`` of all episodes come from the log, the rest are played.
+    """Logged and live episodes: ``logged_fraction`` of all episodes come from the log, the rest are played.
 
-    The fraction holds over the whole run and not only within one request: half of 1, asked for again and again, is a
-    logged episode every other time. It holds for any rows of a request too: logged and live ones take turns.
+    The fraction holds over the whole run: of requests for one episode each, with a fraction of a half, every second
+    returns a logged episode. It also holds for the rows of each process, because logged and live episodes alternate.
 
     Args:
         logged: usually a :class:`Logged`.
@@ -222,7 +222,7 @@ class Mixed:
         logged_fraction: in [0, 1].
 
     Raises:
-        ValueError: where the fraction is outside of that.
+        ValueError: ``logged_fraction`` is not in [0, 1].
     """
 
     def __init__(self, logged: Source, live: Source, logged_fraction: float = 0.5) -> None:
@@ -233,12 +233,12 @@ class Mixed:
         self.sampled = 0
 
     def sample(self, n: int, policy: Policy | None = None, rows: range | None = None) -> Episodes:
-        """Returns the next ``n`` episodes, or of those the ``rows``; the logged ones first."""
+        """Returns the next ``n`` episodes, or only the ``rows`` of them; the logged ones first."""
         before, self.sampled = self.sampled, self.sampled + n
         rows = range(n) if rows is None else rows
 
         def logged(i: int) -> int:
-            """How many of the first ``i`` of the ``n`` are."""
+            """The number of logged episodes among the first ``i`` of the ``n``."""
             return math.floor((before + i) * self.logged_fraction) - math.floor(before * self.logged_fraction)
 
         first, last = logged(rows.start), logged(rows.stop)
@@ -249,16 +249,16 @@ class Mixed:
         return Episodes.concat([source.sample(k, policy, part) for source, k, part in shares if k])
 
     def check_tokenizer(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        """Compares with both."""
+        """Compares with the tokenizers of both sources."""
         self.logged.check_tokenizer(tokenizer)
         self.live.check_tokenizer(tokenizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of both, and how many episodes were asked for."""
+        """The states of both sources, and the number of episodes returned so far."""
         return {"sampled": self.sampled, "logged": self.logged.state_dict(), "live": self.live.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continues both.
+        """Continues both sources.
 
         Raises:
             ValueError: if it is the state of another kind of source.

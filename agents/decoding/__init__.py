@@ -1,1 +1,1 @@
-"""How models speak: drawing tokens, searching, and choosing among candidates."""
+"""Decoding: sampling tokens, beam search, and ranking candidates."""

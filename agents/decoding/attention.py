@@ -1,7 +1,7 @@
-"""Attention of one new token per row, which is what speaking consists of.
+"""Fast attention of one new token per row, as in decoding.
 
-On a processor torch's fused kernel takes more than twice as long for a single query as two batched matrix products: it
-is made for many queries, and what it costs for each row and head stays.
+On a processor torch's fused kernel takes more than twice as long for a single query as two batched matrix products. The
+kernel is made for many queries, and has a fixed cost for each row and head.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def attention(
     scaling: float | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Matrix products for one query on a processor, the fused kernel for all else -> [n, Q, heads, d]."""
+    """Attention, [n, Q, heads, d]: matrix products for one query on a processor, otherwise torch's fused kernel."""
     if query.shape[2] > 1 or query.device.type != "cpu":
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
     n, heads, _, d = query.shape
@@ -44,7 +44,7 @@ AttentionInterface.register(NAME, attention)
 
 @contextmanager
 def decoding_attention(trunks: Sequence[PreTrainedModel]) -> Iterator[None]:
-    """Has transformers that use torch's fused attention use ``attention`` instead, for as long as the block lasts."""
+    """Inside the block, transformers that use torch's fused attention use ``attention`` instead."""
     configs = [trunk.config for trunk in trunks if trunk.config._attn_implementation == "sdpa"]
     for config in configs:
         config._attn_implementation = NAME

@@ -1,4 +1,4 @@
-"""Beam search: the best utterances a language model or a ``ValueLM`` can find, with nothing drawn."""
+"""Beam search for the most probable utterances of a language model or a ``ValueLM``; nothing is sampled."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ _ROWS = 256  # beams computed at once
 
 
 class BeamSearch:
-    """A policy (see ``lang_envs.Policy``) that says the best of ``beams`` utterances found by ``generate``.
+    """A policy (see ``lang_envs.Policy``) that returns the best of ``beams`` utterances that ``generate`` found.
 
-    The score of an utterance is the mean of its tokens' scores under ``model(...).logits``: for a ``ValueLM`` those of
-    the improved policy. What is found depends on the history alone: rows in need of padding are padded on the left, and
-    the padding is masked.
+    The score of an utterance is the mean of its tokens' log-probabilities under ``model(...).logits``, which for a
+    ``ValueLM`` are those of the improved policy. The utterances depend on the history alone: rows are padded on the
+    left, and the padding is masked.
 
     Args:
-        agent: whose model and tokenizer.
-        beams: hypotheses that are kept, and candidates that are returned.
-        length_penalty: a sum of log-probabilities is divided by its length to this power: 0 prefers short utterances.
+        agent: the agent whose model and tokenizer are used.
+        beams: number of hypotheses that are kept, and of candidates that are returned.
+        length_penalty: the sum of log-probabilities is divided by the length to this power; 0 prefers short utterances.
 
     Raises:
-        ValueError: fewer than 1 beam; an agent that does not speak as its model's distribution has it.
+        ValueError: fewer than 1 beam, or an agent whose policy is not the distribution of its model.
     """
 
     name = "beams"
@@ -42,8 +42,8 @@ class BeamSearch:
             raise ValueError(f"beams must be at least 1, got {beams}.")
         if type(agent.policy()) is not LMPolicy:
             raise ValueError(
-                f"Beams are of a model's own distribution, and {agent.name!r} does not speak by it: it tells its model "
-                "what to aim at, or chooses among whole utterances. Take its policy(), which draws."
+                f"Beam search uses a model's own distribution, and the policy of {agent.name!r} has another one: it "
+                "gives its model a return to aim at, or ranks whole utterances. Use its policy(), which samples."
             )
         # Any: `generate` is not part of PreTrainedModel's type
         self.model: Any = agent.model
@@ -58,8 +58,8 @@ class BeamSearch:
     def candidates(self, histories: Sequence[NDArray[np.int32]]) -> list[list[Turn]]:
         """``beams`` different utterances for each history, the best first.
 
-        They hold the tokens that were generated, up to the end token, or as many as the limit and the model's context
-        allow. They have no log-probabilities, since nothing was drawn.
+        An utterance has the tokens up to the end token, or as many as the limit and the model's context allow. Its turn
+        has no log-probabilities, because nothing was sampled.
 
         Raises:
             ValueError: a history is empty, or leaves no room for a token in the model's context.
@@ -76,7 +76,7 @@ class BeamSearch:
         return [found[row] for row in range(len(histories))]
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Histories of about the same length together; one whose room is short is searched with its like only."""
+        """Indices of histories in batches of similar length; in a batch all have room for equally many tokens."""
         by_room: dict[int, list[int]] = {}
         for row in np.argsort(lengths, kind="stable").tolist():
             by_room.setdefault(self._room(lengths[row]), []).append(row)
@@ -84,7 +84,7 @@ class BeamSearch:
         return [rows[at : at + size] for rows in by_room.values() for at in range(0, len(rows), size)]
 
     def _room(self, length: int) -> int:
-        """How many tokens can be said after a history."""
+        """The largest number of tokens that can be generated after a history."""
         return min(self._most, self._context - length)
 
     def _search(self, histories: list[NDArray[np.int32]]) -> list[list[Turn]]:
@@ -95,7 +95,7 @@ class BeamSearch:
             tokens[row, longest - len(history) :] = torch.as_tensor(np.asarray(history, np.int64))
             mask[row, longest - len(history) :] = 1
         device, training = self.model.device, self.model.training
-        inherited = self.model.generation_config  # its penalties and bans would be scores that the model does not give
+        inherited = self.model.generation_config  # its penalties and bans would change the model's scores
         self.model.eval()
         try:
             self.model.generation_config = GenerationConfig()
@@ -119,6 +119,6 @@ class BeamSearch:
         return [turns[at : at + self.beams] for at in range(0, len(turns), self.beams)]
 
     def _turn(self, said: NDArray[np.int32]) -> Turn:
-        """What was generated, without the padding behind the end token."""
+        """The generated tokens without the padding behind the end token."""
         ends = np.flatnonzero(said == self._end)
         return Turn(said[: ends[0] + 1] if len(ends) else said)

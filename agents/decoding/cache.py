@@ -1,6 +1,6 @@
-"""Keys and values kept across turns: a cache of rows in which column t always belongs to the token at position t.
+"""A cache of keys and values that is kept between turns. Column t of a row belongs to the token at position t.
 
-transformers' own cache concatenates: it copies all of the past at every token, and its rows must be equally long. Here
+transformers' own cache concatenates: it copies the whole past at every token, and its rows have equal lengths. Here
 every row has its own length, memory is allocated ahead, and a step writes one column of each row.
 """
 
@@ -20,14 +20,14 @@ BLOCK = 64  # columns are allocated in multiples of it
 
 
 class Window:
-    """Where the next forward pass reads and writes, in all layers: rows 0 .. n - 1, at the positions ``at`` [n, Q].
+    """Where the next forward pass reads and writes in all layers: rows 0 .. n - 1, at the positions ``at`` [n, Q].
 
     Attributes:
-        row: int64 [n, 1].
+        row: int64 [n, 1], the rows.
         column: int64 [n, Q], the position of each token.
-        columns: K, how many columns some token can see.
-        start: the first position, where all rows are at the same ones; None otherwise.
-        mask: [n or 1, 1, Q, K], 0 or -inf, added to the attention's scores; None where plain causal attention does.
+        columns: K, the number of columns up to the last position.
+        start: the first position if all rows have the same positions, otherwise None.
+        mask: [n or 1, 1, Q, K], 0 or -inf, added to the attention's scores; None if plain causal attention is enough.
     """
 
     def __init__(self, at: NDArray[np.int64], device: torch.device, dtype: torch.dtype) -> None:
@@ -43,7 +43,10 @@ class Window:
             self.mask = torch.zeros(unseen.shape, dtype=dtype, device=device).masked_fill_(unseen, -torch.inf)[:, None]
 
     def write(self, buffer: Tensor | None, new: Tensor) -> Tensor:
-        """Puts ``new`` [n, H, Q, d] in its place in [rows, H, columns, d], in a larger copy where it is too small."""
+        """Writes ``new`` [n, H, Q, d] into the buffer [rows, H, columns, d], and returns the buffer.
+
+        If the buffer is None or too small, it writes into a larger copy and returns that.
+        """
         n, heads, _, d = new.shape
         rows, columns = (0, 0) if buffer is None else (buffer.shape[0], buffer.shape[2])
         if buffer is None or n > rows or self.columns > columns:
@@ -60,26 +63,26 @@ class Window:
 
 
 class RowLayer(CacheLayerMixin):
-    """The keys and values of one layer, [rows, H, columns, d] each; what it returns are views of them."""
+    """The keys and values of one layer, [rows, H, columns, d] each; ``update`` returns views of them."""
 
     window: Window
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Memory is made where it is first written."""
+        """Does nothing: ``update`` allocates memory."""
 
     def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
-        """Writes 2 x [n, H, Q, d] and returns all that their tokens may see, 2 x [n, H, K, d]."""
+        """Writes keys and values, [n, H, Q, d] each, and returns those of columns 0 .. K - 1, [n, H, K, d] each."""
         n, columns = len(key_states), self.window.columns
         self.keys = self.window.write(self.keys, key_states)
         self.values = self.window.write(self.values, value_states)
         return self.keys[:n, :, :columns], self.values[:n, :, :columns]
 
     def get_seq_length(self) -> int:
-        """How many columns come before those written now; the library asks where it builds a causal mask itself."""
+        """The number of columns before those of this pass; transformers uses it to build a causal mask."""
         return self.window.columns - self.window.column.shape[1]
 
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
-        """All columns of the window, from the first."""
+        """The number of columns, and the offset 0."""
         return self.window.columns, 0
 
     def get_max_length(self) -> int:
@@ -88,14 +91,15 @@ class RowLayer(CacheLayerMixin):
 
 
 def window_of(config: PreTrainedConfig) -> int | None:
-    """How many tokens the narrowest layer of a model looks back on, where its configuration names such a window.
+    """The smallest attention window that a model's configuration names for layers with an ordinary cache.
 
-    transformers' cache knows of windows by ``layer_types`` and ``sliding_window``, and ``RowCache`` refuses the layers
-    that it makes of them. Older layouts (GPT-Neo) have a window inside ordinary layers, which count back from the last
-    column and not from a row's own place: beyond it a row among longer ones would read something else than alone.
+    transformers knows windows that are named by ``layer_types`` and ``sliding_window`` and makes other caches for them,
+    which ``RowCache`` refuses. Older layouts (GPT-Neo) have a window inside ordinary layers, which is counted back from
+    the last column and not from a row's own position. Behind the window, a row in a batch with longer rows would be
+    read differently than alone.
 
     Returns:
-        Tokens; None where no layer has a window.
+        The window in tokens, or None if no layer has one.
     """
     named = config.to_dict()
     if named.get("layer_types") or set(named.get("attention_layers") or ["local"]) == {"global"}:
@@ -106,10 +110,10 @@ def window_of(config: PreTrainedConfig) -> int | None:
 
 
 class RowCache:
-    """The past of many episodes under one or more transformers, and which tokens it is the past of.
+    """The keys and values of many episodes in one or more transformers, and the tokens to which they belong.
 
     Raises:
-        ValueError: the transformers have another kind of past than the keys and values of all tokens.
+        ValueError: the transformers cache something else than the keys and values of all tokens.
     """
 
     def __init__(self, trunks: Sequence[PreTrainedModel]) -> None:
@@ -122,14 +126,14 @@ class RowCache:
             )
         self.layers = [[RowLayer() for _ in layers] for layers in usual]
         self.window = min((w for trunk in trunks if (w := window_of(trunk.config))), default=None)
-        self.held: list[NDArray[np.int32]] = []  # row -> tokens whose keys and values it has, from position 0
+        self.held: list[NDArray[np.int32]] = []  # for each row its cached tokens, from position 0
 
     def admit(self, histories: Sequence[NDArray[np.int32]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Puts n histories into rows 0 to n - 1, each where its beginning is held already, if it is anywhere.
+        """Assigns n histories to rows 0 to n - 1, and moves cached keys and values of a history to its row.
 
         Returns:
-            ``(row_of, held)``: ``row_of[r]`` is the index of the history in row r, and ``held[i]`` how many tokens of
-            history i are there. Its last one is never among them, so that there is something to compute.
+            ``(row_of, held)``: ``row_of[r]`` is the index of the history in row r, and ``held[i]`` is the number of
+            tokens of history i that are cached. The last token is never among them, because its scores are needed.
         """
         rows: dict[bytes, list[int]] = {}
         for r, tokens in enumerate(self.held):
@@ -145,7 +149,7 @@ class RowCache:
         stays = (source >= 0) & (source < n)  # [n]
         row_of = np.full(n, -1, np.int64)  # [n]
         row_of[source[stays]] = stays.nonzero()[0]
-        free, placed = (row_of < 0).nonzero()[0], (~stays).nonzero()[0]  # as many rows as histories
+        free, placed = (row_of < 0).nonzero()[0], (~stays).nonzero()[0]  # equally many free rows and histories
         row_of[free] = placed
         moves = source[placed] >= 0
         self._copy(source[placed[moves]], free[moves])
@@ -167,17 +171,17 @@ class RowCache:
                     ]
 
     def forward(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> list[Tensor]:
-        """Reads tokens [n, Q] at positions [n, Q] into rows 0 to n - 1 -> last hidden states of each [n, Q, d].
+        """Reads tokens [n, Q] at positions [n, Q] into rows 0 to n - 1 -> last hidden states of each trunk, [n, Q, d].
 
         Raises:
-            ValueError: an episode is longer than a window that some layer has.
+            ValueError: an episode is longer than the attention window of some layer.
         """
         window = Window(at, self.trunks[0].device, self.trunks[0].dtype)
         if self.window is not None and window.columns > self.window:
             raise ValueError(
                 f"Layers of {type(self.trunks[0]).__name__} look back on {self.window} tokens, and an episode has "
-                f"{window.columns}: beyond its window the model cannot speak in many episodes at once. Make the "
-                f"environment with max_tokens={self.window}, or take a model of full attention."
+                f"{window.columns}. Beyond its window the model cannot play many episodes at once. Make the "
+                f"environment with max_tokens={self.window}, or take a model with full attention."
             )
         ids = torch.from_numpy(tokens).to(window.column.device)  # [n, Q]
         states = []
@@ -185,7 +189,7 @@ class RowCache:
             for layer in layers:
                 layer.window = window
             output = trunk(
-                inputs_embeds=trunk.get_input_embeddings()(ids),  # given ids, the library would look for padding
+                inputs_embeds=trunk.get_input_embeddings()(ids),  # with ids, transformers would look for padding
                 attention_mask=window.mask,
                 position_ids=window.column,
                 past_key_values=Cache(layers=list(layers)),

@@ -1,14 +1,14 @@
-"""What candidates are ranked by: functions of histories and of what could be said after each.
+"""Scores by which candidates are ranked: functions of histories and of a candidate utterance after each.
 
     score                      of a candidate u = u_1 .. u_m after a history h
     QValue(agent)              Qbar(h u_1 .. u_m-1, u_m), the smaller target head at the last token
     QValue(agent, over="sum")  sum_i Qbar(h u_1 .. u_i-1, u_i)
-    StateValue(agent)          V(h u), of the state behind the last token
+    StateValue(agent)          V(h u), of the state after the last token
     Likelihood(policy)         sum_i log p(u_i | h u_1 .. u_i-1), or its mean with ``per_token``
     TextReward(tokenizer, f)   f of the text
 
-Likelihoods are those of normalised distributions: the logits of a position share a constant that says nothing of the
-token, so their sum compares no two candidates.
+Likelihoods are sums of normalised log-probabilities. Sums of logits could not be compared between candidates, because
+the logits of every position have their own additive constant.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ Score = Callable[[Sequence[Tokens], Sequence[Tokens]], ArrayLike]
 
 @dataclass(frozen=True)
 class QValue:
-    """Scores by Q of the last token, or by the sum of Q over all tokens; by that of the utterance where Q is of those.
+    """Scores by Q of the last token, or by the sum of Q over all tokens; an agent with utterance values by its Q of u.
 
     Raises:
-        ValueError: the agent has no values, or none of tokens to sum over.
+        ValueError: the agent has no Q, or ``over`` is "sum" and it has no values of tokens.
     """
 
     agent: Agent
-    """whose values"""
+    """the agent whose values are used"""
     over: Literal["end", "sum"] = "end"
-    """what counts: the last token, or all"""
+    """"end": Q of the last token; "sum": the sum over all tokens"""
 
     def __post_init__(self) -> None:
         """Checks the agent."""
@@ -87,18 +87,18 @@ def token_values(
 
 @dataclass(frozen=True)
 class StateValue:
-    """Scores by V of the state behind the candidate, before any reply.
+    """Scores by V of the state after the candidate, before the environment's reply.
 
-    This is how ILQL was first used as a ranker. No loss regresses V there, since nothing is decided in that state: what
-    it says is carried over from the states a token earlier. ``QValue`` was trained on the very token, and is the choice
-    where nothing has to be reproduced.
+    ILQL was first used as a ranker in this way. No loss trains V in that state, because the agent takes no action
+    there: its V is a generalisation from the states before. The Q of ``QValue`` was trained on the last token itself.
+    Prefer ``QValue``, unless you reproduce published results.
 
     Raises:
         ValueError: the agent has no values.
     """
 
     agent: Agent
-    """whose values"""
+    """the agent whose values are used"""
 
     def __post_init__(self) -> None:
         """Checks the agent."""
@@ -114,16 +114,16 @@ class StateValue:
 
 @dataclass(frozen=True)
 class Likelihood:
-    """Scores by log-probability under a policy that draws token by token.
+    """Scores by the log-probability under a policy that samples token by token.
 
     Raises:
-        ValueError: the policy has no distribution of tokens.
+        ValueError: the policy is no ``LMPolicy``.
     """
 
     policy: Policy
-    """whose probabilities: an ``LMPolicy``, with its temperature and all"""
+    """an ``LMPolicy``; its temperature and other settings apply"""
     per_token: bool = False
-    """the mean over the tokens instead of the sum, which prefers short utterances"""
+    """take the mean over the tokens; the sum prefers short utterances"""
 
     def __post_init__(self) -> None:
         """Checks the policy."""
@@ -146,9 +146,9 @@ class TextReward:
     tokenizer: PreTrainedTokenizerFast
     """the environment's"""
     rate: Callable[[list[str]], ArrayLike]
-    """n texts -> [n]"""
+    """a function of n texts that returns their scores, [n]"""
     with_history: bool = False
-    """the texts are the episode so far with the candidate, all tokens shown; else the candidate without its markers"""
+    """rate the history with the candidate, including special tokens; otherwise the candidate without special tokens"""
 
     def __call__(self, histories: Sequence[Tokens], candidates: Sequence[Tokens]) -> NDArray[np.float64]:
         """Scores [n]."""
@@ -168,7 +168,7 @@ def _values_of(agent: Agent) -> Any:
 
 
 def _states(model: Any, which: int, ids: Tensor) -> Tensor:
-    """Last hidden states [n * T, d] of the transformer of the policy (0), the values (1) or the targets (2)."""
+    """Last hidden states [n * T, d] from the trunk of the policy (0), the values (1) or the targets (2)."""
     training = model.training
     model.eval()
     try:

@@ -1,4 +1,4 @@
-"""The distributions a policy draws its tokens from, read off whole episodes instead of while it speaks."""
+"""The distributions from which a policy samples its tokens, computed for whole episodes at once."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from lang_envs.rollout import Policy
 
 
 def speaker(policy: Policy) -> LMPolicy:
-    """``policy``, where the distribution of its tokens is known.
+    """``policy`` itself, if the distribution of its tokens is known.
 
     Raises:
-        ValueError: it chooses whole utterances, or in a way that has no distribution in closed form.
+        ValueError: it is no ``LMPolicy``; it chooses whole utterances, or has no distribution in closed form.
     """
     if type(policy) is not LMPolicy:  # a subclass may choose in another way
         raise ValueError(
-            f"The probabilities of what {type(policy).__name__} says are not known: it draws no token from a "
-            "distribution of its own. Take an agent whose policy() is an LMPolicy, such as bc, sarsa, ilql or refit."
+            f"The probabilities of what {type(policy).__name__} says are not known: it is no LMPolicy, which samples "
+            "every token from a distribution. Take an agent whose policy() is one, such as bc, sarsa, ilql or refit."
         )
     return policy
 
 
 @torch.no_grad()
 def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tensor:
-    """What ``policy`` would say next in K states: log-probabilities, -inf for tokens it never says.
+    """The log-probabilities of the next token in K states; -inf for tokens that cannot be sampled.
 
-    They are those of ``LMPolicy.act``: advantages, repetition penalty, temperature, top-k, top-p and greedy choice as
-    the policy has them. Where it must end an utterance (stop strings, ``max_new_tokens``) they are what it would say.
+    They are those of ``LMPolicy.act``, with the policy's advantages, repetition penalty, temperature, top-k, top-p and
+    greedy choice. Stop strings and ``max_new_tokens``, which force the end token, are not applied.
 
     Args:
-        policy: who speaks.
+        policy: the policy.
         input_ids: [B, T], padded on the right.
         at: [K], positions in [B * T] where the states end.
 
     Returns:
-        [K, V], normalised.
+        Log-probabilities [K, V], normalised.
     """
     model: Any = policy.model
     trunks = model.trunks if isinstance(model, ValueLM) else [model.base_model]
@@ -59,7 +59,7 @@ def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tens
             scores = model.scores(said, value, target, **policy.spoken)  # [K, V]
         else:
             scores = cast(nn.Module, model.get_output_embeddings())(states[0])  # [K, >= V]
-            scores = scores[:, : policy.vocabulary]  # [K, V] embeddings behind the vocabulary are no words
+            scores = scores[:, : policy.vocabulary]  # [K, V] ids behind the vocabulary cannot be sampled
     finally:
         model.train(training)
     if policy.repetition_penalty != 1:
@@ -73,10 +73,11 @@ def next_token_logprobs(policy: LMPolicy, input_ids: Tensor, at: Tensor) -> Tens
 def continued(
     histories: Sequence[NDArray[np.int32]], said: Sequence[NDArray[np.int32]], device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Histories with what was said after each, as one batch.
+    """Histories, each with the utterance after it, as one batch.
 
     Returns:
-        Tokens [n, T], padded on the right; positions in [n * T] of the K tokens that were said; whose they are [K].
+        The tokens [n, T], padded on the right; the positions in [n * T] of the K tokens of the utterances; and the
+        index of each token's history, [K].
     """
     rows = [np.concatenate(pair) for pair in zip(histories, said, strict=True)]
     ids = pad_sequence([torch.from_numpy(row).long() for row in rows], batch_first=True)  # [n, T]

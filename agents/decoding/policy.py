@@ -1,8 +1,8 @@
-"""``LMPolicy``: speaks with a language model, many episodes at a time, and remembers what it has read of each.
+"""``LMPolicy``: samples utterances from a language model in many episodes at once, with a cache.
 
-It does what ``generate`` of the transformers library does, token by token, and three things that function cannot: the
-keys and values of an episode stay from one turn to the next, every episode draws from its own generator, and the tokens
-come with their exact log-probabilities.
+It does what ``generate`` of the transformers library does, and three things more: it keeps the keys and values of an
+episode between turns, every episode has its own random generator, and it returns the exact log-probability of every
+token.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 _NOT_FINITE = "The model's scores of tokens are not finite: its weights are damaged, or its training diverged."
-IDLE = 4  # rows that are done are set aside once they are one in so many
+IDLE = 4  # finished rows are no longer computed once they are a quarter of all
 
 
 class LMPolicy:
     """A policy (see ``lang_envs.Policy``) that samples utterances from a language model or a ``ValueLM``.
 
-    What is said in an episode depends on its history and its generator alone, not on the batch (but for the rounding of
-    sums, about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator, or ``max_new_tokens`` where
-    that is more, and none where ``greedy``.
+    An utterance depends on its history and its generator alone, and not on the batch, except for the rounding of sums
+    (about 1e-6). One call draws ``max_utterance_tokens`` numbers from each generator, or ``max_new_tokens`` if that is
+    more, and none if ``greedy``.
 
     Args:
         model: a causal language model or a ``ValueLM``.
@@ -66,11 +66,12 @@ class LMPolicy:
         lm_top_p: total probability of these tokens under the language model; 1: all.
 
     Attributes:
-        heard: is told each token as soon as it is said, with the places [k] of the k histories of this call that go on,
-            their tokens [k] and log-probabilities [k]; None tells nobody.
+        heard: a function that is called after every step, or None. Its arguments are the indices [k] of the k histories
+            that got a token in this step, the tokens [k], and their log-probabilities [k].
 
     Raises:
-        ValueError: settings that are no distribution, those of values without any, a model whose past cannot be kept.
+        ValueError: a setting is out of its range, settings of a ``ValueLM`` are given for another model, or the model
+            cannot be used with ``RowCache``.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class LMPolicy:
             raise ValueError(f"{' and '.join(self.spoken)} needs a ValueLM, not a {type(model).__name__}.")
         if isinstance(model, ValueLM):
             check_spoken(**{name: self._setting(name) for name in SPOKEN})
-        # Embeddings behind the vocabulary can be read, but are no words: see ``return_tokens``.
+        # Ids behind the vocabulary can be read but not sampled: see ``agents.data.return_tokens``.
         self.vocabulary = vocabulary_size(tokenizer)
         self.end_id, self.max_utterance_tokens = end_id, max_utterance_tokens
         self.repetition_penalty, self.max_new_tokens = repetition_penalty, max_new_tokens
@@ -116,15 +117,15 @@ class LMPolicy:
         self.reset()
 
     def _setting(self, name: str) -> Any:
-        """How a ``ValueLM`` speaks: as it was asked for here, or else as the model is set now."""
+        """A setting of a ``ValueLM``: this policy's if given, otherwise the model's present one."""
         return self.spoken.get(name, getattr(self.model.config, name))
 
     def reset(self) -> None:
-        """Forgets what was read. ``act`` does so itself when the model has changed since."""
+        """Empties the cache. ``act`` does so itself when the model's weights have changed."""
         self._cache, self._read_by = RowCache(self._trunks()), self._version()
 
     def _trunks(self) -> list[PreTrainedModel]:
-        """The transformers to run: those of a ``ValueLM`` only where what is read from them matters."""
+        """The transformers to run: of a ``ValueLM``, only those whose output changes the distribution."""
         if not isinstance(self.model, ValueLM):
             return [cast("PreTrainedModel", self.model.base_model)]
         policy, *others = self.model.trunks
@@ -133,11 +134,11 @@ class LMPolicy:
         return [policy, *others] if self._needs_v() else [policy, others[-1]]
 
     def _needs_v(self) -> bool:
-        """Whether V(s) matters, which moves all tokens alike: to a clip, and to a penalty, which goes by signs."""
+        """Whether V(s), the same for all tokens, changes the distribution: only with a clip or a repetition penalty."""
         return self._setting("advantage_clip") is not None or self.repetition_penalty != 1
 
     def _version(self) -> tuple[object, ...]:
-        """Changes with every write to the weights, and with the transformers to run."""
+        """A value that changes whenever the weights, or the transformers to run, change."""
         weights = ((p.data_ptr(), p._version) for p in self.model.parameters())
         return tuple(map(id, self._trunks())), *weights
 
@@ -172,7 +173,7 @@ class LMPolicy:
         u = None if self.greedy else np.stack([rng.random(draws) for rng in rngs])  # [n, draws]
         said, logp = np.zeros((n, limit.max()), np.int32), np.zeros((n, limit.max()), np.float32)  # [n, max] each
         count, done = np.zeros(n, np.int64), np.zeros(n, np.bool_)  # [n] each
-        # [n] whose text holds a stop string, or has one place left: the end token comes next
+        # [n] whether the end token must come next: after a stop string, or in the last place
         stopped = np.full(n, self.max_new_tokens == 1)
         seen = self._seen(histories)  # [n, V] or None
 
@@ -200,13 +201,13 @@ class LMPolicy:
                 seen[who, token] = True
             active = self._set_aside(row_of, done, active)
             who = row_of[:active]
-            last = count[who] - 1  # [active] a row that is done reads its last token again and again
+            last = count[who] - 1  # [active] a finished row reads its last token again
             scores = self._scores(said[who, last][:, None], (length[who] + last)[:, None])  # [active, V]
         self._cache.held = [np.append(histories[i], said[i, : count[i] - 1]) for i in row_of]
         return [Turn(said[i, : count[i]].copy(), logp[i, : count[i]].copy()) for i in range(n)]
 
     def _seen(self, histories: list[NDArray[np.int32]]) -> Tensor | None:
-        """Which tokens each history holds, bool [n, V]; None where that does not matter."""
+        """Which tokens each history holds, bool [n, V]; None without a repetition penalty."""
         if self.repetition_penalty == 1:
             return None
         seen = torch.zeros(len(histories), self.vocabulary, dtype=torch.bool, device=self.model.device)
@@ -215,9 +216,12 @@ class LMPolicy:
         return seen
 
     def _read(self, histories: list[NDArray[np.int32]]) -> tuple[NDArray[np.int64], Tensor]:
-        """Reads what is new of each history -> which history is in which row of the cache [n], scores [n, V].
+        """Reads the tokens of each history that are not cached.
 
-        Rows with less to read than others read their last token again, at its own place, where it changes nothing.
+        Rows with fewer new tokens than others read their last token again at its own position, which changes nothing.
+
+        Returns:
+            The index of the history in each row of the cache [n], and the scores of the next token [n, V].
         """
         row_of, held = self._cache.admit(histories)
         length = np.array([len(histories[i]) for i in row_of])[:, None]  # [n, 1]
@@ -227,7 +231,7 @@ class LMPolicy:
         return row_of, self._scores(tokens, at)
 
     def _scores(self, tokens: NDArray[np.int32], at: NDArray[np.int64]) -> Tensor:
-        """Reads tokens [n, Q] at positions [n, Q] -> scores of what comes after the last, [n, V]."""
+        """Reads tokens [n, Q] at positions [n, Q] -> scores of the next token, [n, V]."""
         states = [state[:, -1] for state in self._cache.forward(tokens, at)]  # 1, 2 or 3 x [n, d]
         if not isinstance(self.model, ValueLM):
             return all_scores(cast(nn.Module, self.model.get_output_embeddings()), states[0])[:, : self.vocabulary]
@@ -243,19 +247,19 @@ class LMPolicy:
             return token.cpu().numpy(), np.zeros(len(scores), np.float32)
         logp = shape_scores(scores.float(), self.temperature, self.top_k, self.top_p).log_softmax(-1)  # [n, V]
         token = draw(logp, torch.from_numpy(u).to(logp.device))  # [n]
-        if int(token.max()) == logp.shape[-1]:  # behind the last one: no quantile of what is not a number
+        if int(token.max()) == logp.shape[-1]:  # ``draw`` returns V if probabilities are NaN
             raise ValueError(_NOT_FINITE)
         return token.cpu().numpy(), logp.gather(-1, token[:, None]).squeeze(-1).cpu().numpy()
 
     def _end(
         self, scores: Tensor, stopped: NDArray[np.bool_], token: NDArray[np.int64], logp: NDArray[np.float32]
     ) -> None:
-        """Puts the end token, and what the model gives it by scores [n, V], in the place of stopped rows' tokens."""
+        """Replaces the tokens of stopped rows by the end token with its log-probability by scores [n, V], in place."""
         own = scores[torch.from_numpy(stopped).to(scores.device)].float().log_softmax(-1)  # [stopped, V]
         token[stopped], logp[stopped] = self.end_id, own[:, self.end_id].clamp(min=NEVER).cpu().numpy()
 
     def _set_aside(self, row_of: NDArray[np.int64], done: NDArray[np.bool_], active: int) -> int:
-        """Moves rows that are done behind those that are not, once there are many -> how many are left to compute."""
+        """Moves finished rows behind the others once they are many -> the number of rows that are still computed."""
         idle = done[row_of[:active]]  # [active]
         left = active - int(idle.sum())
         if (active - left) * IDLE < active:

@@ -1,11 +1,10 @@
-"""Ranking: saying the best of k candidates that another policy proposes.
+"""Ranking: choosing the best of k candidates that another policy proposes.
 
-``Ranked(policy, score, k)`` is a policy like any other; ``agents.decoding.candidate_scores`` has scores by Q, V,
-likelihood and text, and any function of histories and candidates will do. An agent with values that ranks what a plain
-language model proposes is the "ILQL as a ranker" of work on offline training of dialogue models, which ranked by
-``StateValue``.
+``Ranked(policy, score, k)`` is a policy. ``agents.decoding.candidate_scores`` has scores by Q, V, likelihood and text;
+any other function of histories and candidates can be used. Work on offline training of dialogue models calls it "ILQL
+as a ranker" when an agent with values ranks the candidates of a plain language model by ``StateValue``.
 
-``oracle_best_of_k`` knows the rewards. It is no policy but an upper bound on what ranking can reach.
+``oracle_best_of_k`` uses the rewards. It is no policy, but an upper bound on what ranking can reach.
 """
 
 from __future__ import annotations
@@ -27,18 +26,18 @@ if TYPE_CHECKING:
 
 
 class Ranked:
-    """A policy (see ``lang_envs.Policy``) that says the candidate with the highest score, the first of equals.
+    """A policy (see ``lang_envs.Policy``) that returns the candidate with the highest score, the first of equals.
 
-    Its turns carry no log-probabilities: those of a best candidate have no closed form.
+    Its turns have no log-probabilities, because the probability of the best candidate has no closed form.
 
     Args:
-        candidates_from: asked ``k`` times for each turn, all with the episode's own generator; candidates that are the
-            same count once. The candidates of a ``BeamSearch`` are its ``k`` best hypotheses.
+        candidates_from: a policy that proposes ``k`` candidates for each turn, with the episode's own generator; equal
+            candidates are scored once. The candidates of a ``BeamSearch`` are its ``k`` best hypotheses.
         score: see ``Score``. It gets the candidates of all histories in one call.
-        k: candidates for each turn.
+        k: number of candidates for each turn.
 
     Raises:
-        ValueError: fewer than 1 candidate, or more than the beams there are.
+        ValueError: fewer than 1 candidate, or more than the number of beams.
     """
 
     name = "ranked"
@@ -72,7 +71,7 @@ class Ranked:
         return [Turn(said[i]) for i in best]
 
     def candidates(self, histories: Sequence[Tokens], rngs: Sequence[np.random.Generator]) -> list[list[Tokens]]:
-        """At most ``k`` different utterances for each history, in the order they were proposed."""
+        """At most ``k`` different utterances for each history, in the order in which they were proposed."""
         k, source = self.k, self.candidates_from
         if isinstance(source, BeamSearch):
             proposed = [turn for turns in source.candidates(histories) for turn in turns[:k]]  # n * k
@@ -87,11 +86,11 @@ class Ranked:
 def oracle_best_of_k(
     env: TokenVectorEnv, policy: Policy, starts: Iterable[int | Start], k: int = 5
 ) -> Iterator[Episode]:
-    """From each start the best of ``k`` episodes by the return the environment paid: an upper bound, not a policy.
+    """The best of ``k`` episodes from each start, by their returns: an upper bound, not a policy.
 
-    The first of the ``k`` is the episode ``rollout`` plays from that start; the others differ in the policy's chance
-    alone. Where an episode has one turn, no ranking of ``k`` candidates of ``policy`` can do better on average; with
-    more turns it bounds the choice among ``k`` whole episodes.
+    The first of the ``k`` is the episode that ``rollout`` plays from that start. The others differ in the policy's
+    random numbers alone. In episodes of one turn, no ranking of ``k`` candidates of ``policy`` can be better on
+    average. In longer episodes it is the upper bound for a choice among ``k`` whole episodes.
 
     Raises:
         ValueError: fewer than 1 candidate.

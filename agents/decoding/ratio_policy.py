@@ -1,4 +1,4 @@
-"""``RatioPolicy``: a start model speaks, moved by how likely a second model, trained from it, still finds each token.
+"""``RatioPolicy``: the distribution of a start model, changed by the ratio of a trained model's probabilities to it.
 
 Q(s, a) = min(1, p(a | s) / pi0(a | s))                   0 where pi0(a | s) < support, and of the dummy token
 log pi(a | s) = log pi0(a | s) + q_weight Q(s, a) + const
@@ -20,13 +20,13 @@ from agents.models.token_scores import all_scores, in_parts
 
 @dataclass(frozen=True)
 class Ratio:
-    """The first equation.
+    """Q of the first equation above.
 
     Args:
         model: p, a causal language model.
-        start: pi0, another one with the same tokens.
-        support: least probability under pi0 of a token with a value.
-        dummy: the token that is never said.
+        start: pi0, a causal language model with the same vocabulary.
+        support: smallest probability under pi0 at which a token has a value other than 0.
+        dummy: the dummy token, whose value is 0.
     """
 
     model: Any
@@ -35,7 +35,7 @@ class Ratio:
     dummy: int
 
     def __call__(self, states: Tensor, start_states: Tensor) -> tuple[Tensor, Tensor]:
-        """Q and log pi0 of every token: last hidden states of the two models, [K, d] each -> [K, V] each."""
+        """Q and log pi0 of every token, [K, V] each, from last hidden states of the two models, [K, d] each."""
         logp, logp0 = (
             all_scores(model.get_output_embeddings(), x).float().log_softmax(-1)  # [K, V] each
             for model, x in ((self.model, states), (self.start, start_states))
@@ -45,13 +45,13 @@ class Ratio:
         return q, logp0
 
     def best(self, states: Tensor, start_states: Tensor) -> Tensor:
-        """max_a Q(s, a) of K states, [K], a few states at a time."""
+        """max_a Q(s, a) of K states, [K], computed for a few states at a time."""
         tokens = self.model.config.get_text_config().vocab_size
         return in_parts(lambda *some: self(*some)[0].amax(-1), tokens, states, start_states)
 
 
 class RatioPolicy(LMPolicy):
-    """Speaks by the second equation; the other arguments are those of ``LMPolicy``."""
+    """Samples from pi of the second equation above; the other arguments are those of ``LMPolicy``."""
 
     def __init__(self, ratio: Ratio, q_weight: float, *args: Any, **decoding: Any) -> None:
         self.ratio, self.q_weight = ratio, q_weight

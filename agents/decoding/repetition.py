@@ -1,4 +1,4 @@
-"""The repetition penalty of Keskar et al. 2019, CTRL (arXiv:1909.05858): what was read or said before is said less."""
+"""The repetition penalty of Keskar et al. 2019, CTRL (arXiv:1909.05858): tokens seen before become less probable."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 
 def check_penalty(penalty: Any) -> None:
-    """Refuses what is no penalty.
+    """Checks a penalty.
 
     Raises:
-        ValueError: it is no number above 0.
+        ValueError: it is no finite number above 0.
     """
     if not isinstance(penalty, Real) or isinstance(penalty, bool) or not 0 < float(penalty) < float("inf"):
         raise ValueError(f"repetition_penalty is a number above 0, not {penalty!r}; 1 leaves scores as they are.")
@@ -25,21 +25,21 @@ def penalised(scores: Tensor, seen: Tensor, penalty: float) -> Tensor:
     Args:
         scores: [..., V].
         seen: bool [..., V].
-        penalty: above 1 less of them, below 1 more.
+        penalty: above 1 these tokens become less probable, below 1 more.
 
     Returns:
-        [..., V].
+        The new scores, [..., V].
     """
     return torch.where(seen, torch.where(scores < 0, scores * penalty, scores / penalty), scores)
 
 
 def seen_before(input_ids: Tensor, at: Tensor, vocabulary: int) -> Tensor:
-    """Which tokens stand in a row up to each of K states.
+    """Which tokens a row holds up to each of K states.
 
     Args:
         input_ids: [B, T], padded on the right.
         at: [K], positions in [B * T] where the states end.
-        vocabulary: V; ids behind it are left out.
+        vocabulary: V; ids from V on are left out.
 
     Returns:
         bool [K, V].

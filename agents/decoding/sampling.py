@@ -10,22 +10,22 @@ from torch import Tensor
 from torch.nn import functional as F
 
 TOGETHER = 2**17
-"""scores that are sorted at once: what is made of them stays in a processor's cache"""
+"""number of scores that are sorted at once, so that intermediate results stay in a processor's cache"""
 BLOCK = 256
-"""tokens of a large vocabulary that are drawn from together"""
+"""number of tokens in a block of ``_draw_by_blocks``"""
 
 
 def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> Tensor:
-    """Divides by the temperature and removes all but the likeliest tokens.
+    """Divides by the temperature and removes all but the most probable tokens.
 
     Args:
         scores: [..., V], log-probabilities up to a constant per row, in single or double precision.
-        temperature: below 1 sharper, above 1 flatter.
-        top_k: how many tokens stay (more where the last of them ties); 0 keeps all.
+        temperature: below 1 the distribution is sharper, above 1 flatter.
+        top_k: number of tokens that stay (more if others tie with the last of them); 0 keeps all.
         top_p: the smallest set of tokens that holds this probability stays; 1 keeps all.
 
     Returns:
-        [..., V], -inf where a token was removed.
+        The new scores, [..., V]; -inf for tokens that were removed.
     """
     if temperature != 1:
         scores = scores / temperature  # [..., V]
@@ -39,17 +39,17 @@ def shape_scores(scores: Tensor, temperature: float = 1.0, top_k: int = 0, top_p
 
 
 def _nucleus(scores: Tensor, top_p: float) -> Tensor:
-    """Removes tokens, the likeliest first to stay, once those that stay hold ``top_p``: [..., V] -> [..., V].
+    """Keeps the fewest most probable tokens with a total probability of ``top_p``: [..., V] -> [..., V].
 
-    Of tokens that tie, the earlier in the vocabulary is the likelier. Only values are sorted: places are not needed,
-    but for the ties of the last token that stays.
+    Of tokens that tie, those earlier in the vocabulary stay. Only values are sorted; positions are only needed for ties
+    with the last token that stays.
     """
     ordered = _descending(scores)  # [..., V]
     p = ordered.softmax(-1)  # [..., V]
-    stay = (p.cumsum(-1) - p < top_p).sum(-1, keepdim=True).clamp(min=1)  # [..., 1] how many
+    stay = (p.cumsum(-1) - p < top_p).sum(-1, keepdim=True).clamp(min=1)  # [..., 1] number of tokens that stay
     least = ordered.gather(-1, stay - 1)  # [..., 1]
     dropped = scores < least  # [..., V]
-    surplus = (scores >= least).sum(-1, keepdim=True) - stay  # [..., 1] ties of the last that are too many
+    surplus = (scores >= least).sum(-1, keepdim=True) - stay  # [..., 1] number of ties that are too many
     if bool((surplus > 0).any()):
         tie = scores == least  # [..., V]
         dropped |= tie & (tie.cumsum(-1) > tie.sum(-1, keepdim=True) - surplus)
@@ -57,7 +57,7 @@ def _nucleus(scores: Tensor, top_p: float) -> Tensor:
 
 
 def _descending(scores: Tensor) -> Tensor:
-    """Scores [..., V], the largest first. numpy sorts numbers without their places, many times as fast as torch."""
+    """Scores [..., V], the largest first. numpy sorts values alone, which is many times as fast as torch's sort."""
     if scores.device.type != "cpu" or scores.requires_grad:
         return scores.sort(dim=-1, descending=True).values
     return torch.from_numpy(np.sort(scores.numpy(), -1)).flip(-1)
@@ -66,16 +66,16 @@ def _descending(scores: Tensor) -> Tensor:
 def draw(logp: Tensor, u: Tensor) -> Tensor:
     """The token at the u-th quantile of each distribution, in the order of the vocabulary.
 
-    ``torch.multinomial`` draws one number per token of the vocabulary, which is many times slower on a processor, and
-    takes them from a generator the whole batch shares.
+    ``torch.multinomial`` draws one number for every token of the vocabulary, which is many times slower on a processor,
+    and uses one generator for the whole batch.
 
     Args:
         logp: [n, V], normalised.
         u: float64 [n] in [0, 1).
 
     Returns:
-        int64 [n]. Never a token of probability zero: double precision keeps u below the total. V where the
-        probabilities are not numbers.
+        int64 [n]. A token of probability 0 is never drawn, because in double precision u times the total stays below
+        the total. V if the probabilities are NaN.
     """
     if logp.shape[-1] <= 2 * BLOCK:
         cdf = logp.double().exp().cumsum(-1)  # [n, V]
@@ -84,28 +84,28 @@ def draw(logp: Tensor, u: Tensor) -> Tensor:
 
 
 def _draw_by_blocks(logp: Tensor, u: Tensor) -> Tensor:
-    """``draw`` from a large vocabulary: first a block of tokens, by the sums of all, then a token of that block.
+    """``draw`` from a large vocabulary: first a block of tokens, by the blocks' sums, then a token of that block.
 
-    Only the sums and one block in each row are in double precision, and summed up one by one.
+    Double precision and cumulative sums are only needed for the blocks' sums and for one block in each row.
     """
     vocabulary = logp.shape[-1]
     p = F.pad(logp, (0, -vocabulary % BLOCK), value=-torch.inf).exp().unflatten(-1, (-1, BLOCK))  # [n, blocks, BLOCK]
     ends = p.sum(-1, dtype=torch.float64).cumsum(-1)  # [n, blocks]
     at = u[:, None] * ends[:, -1:]  # [n, 1]
-    found = torch.searchsorted(ends, at, right=True)  # [n, 1] behind the last where p is not a number
+    found = torch.searchsorted(ends, at, right=True)  # [n, 1] the number of blocks if p is NaN
     block = found.clamp(max=ends.shape[1] - 1)  # [n, 1]
     begin = F.pad(ends, (1, 0)).gather(1, block)  # [n, 1]
     cdf = p[torch.arange(len(p), device=p.device), block.squeeze(1)].double().cumsum(-1)  # [n, BLOCK]
-    inside = torch.minimum(at - begin, cdf[:, -1:] * (1 - 2**-52))  # [n, 1] both sums are of the same numbers
+    inside = torch.minimum(at - begin, cdf[:, -1:] * (1 - 2**-52))  # [n, 1] below the block's sum despite rounding
     token = block * BLOCK + torch.searchsorted(cdf, inside, right=True)  # [n, 1]
     return token.where(found == block, vocabulary).squeeze(1)  # [n]
 
 
 def check_decoding(temperature: float, top_k: int, top_p: float) -> None:
-    """Refuses settings that are no distribution.
+    """Checks the settings of ``shape_scores``.
 
     Raises:
-        ValueError: saying which.
+        ValueError: a setting is out of its range, or of the wrong type.
     """
     for name, number, kind in (("temperature", temperature, Real), ("top_k", top_k, Integral), ("top_p", top_p, Real)):
         if not isinstance(number, kind) or isinstance(number, bool):

@@ -1,4 +1,4 @@
-"""Stop strings: texts at which an utterance ends, for models that never learned the markup of a conversation."""
+"""Stop strings: texts at which an utterance ends, for models that were not trained on a conversation's markup."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
     """One or several stop strings as a tuple.
 
     Raises:
-        ValueError: one is no text, or empty.
+        ValueError: one is not a string, or empty.
     """
     strings = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, Sequence) else (stop,)
     for string in strings:
@@ -30,8 +30,8 @@ def stop_strings(stop: str | Sequence[str]) -> tuple[str, ...]:
 def holds_one(
     strings: Sequence[str], tokenizer: PreTrainedTokenizerFast, said: Sequence[NDArray[np.int32]]
 ) -> NDArray[np.bool_]:
-    """Which of n utterances hold one of the stop strings in their text, [n].
+    """Whether each of n utterances contains one of the stop strings, [n].
 
-    The whole text is looked at: a stop string may begin in the middle of a token and end in that of another.
+    The whole text is searched, because a stop string may begin and end in the middle of tokens.
     """
     return np.array([any(string in text for string in strings) for text in decode(tokenizer, said)], np.bool_)

@@ -1,1 +1,1 @@
-"""Several processes that learn together: who they are, and how a loss is computed over all of them."""
+"""Training with several processes: their communication, and a loss that is computed over all of them."""

@@ -1,11 +1,11 @@
-"""Weights and gradients over several processes: copied to each (DDP), or in parts (FSDP).
+"""Weights and gradients over several processes: copied to each (DDP), or sharded (FSDP).
 
-Copied, every process holds all weights, and torch's ``DistributedDataParallel`` sums gradients while the backward pass
-is still running. In parts (``FitConfig.shard``), a process keeps one part in as many as there are processes of the
-weights that are trained, of their gradients and of the optimiser's averages; torch's ``fully_shard`` puts the weights
-of one transformer block at a time together where they are needed. Whatever stands outside a block (embeddings, the
-language model's head, value heads) is one part more, which is whole for as long as a loss is computed. A frozen start
-model (``agent.reference``) is whole on every process, and frozen targets are in parts like what they follow.
+With DDP every process holds all weights, and torch's ``DistributedDataParallel`` averages gradients during the backward
+pass. With FSDP (``FitConfig.shard``) each of n processes keeps 1/n of the trained weights, of their gradients and of
+the optimiser's averages. torch's ``fully_shard`` gathers the weights of one transformer block at a time when they are
+needed. The weights outside the blocks (embeddings, the language model's head, value heads) form one more unit, which
+stays gathered while a loss is computed. A frozen start model (``agent.reference``) is whole on every process. Frozen
+target networks are sharded like the networks they follow.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 class Computation(nn.Module):
     """A network whose ``forward`` is any computation with it, such as an agent's loss.
 
-    What torch does before and after a ``forward`` for several processes then holds for losses, which read a model by
-    its parts.
+    DDP and FSDP synchronise processes before and after a module's ``forward``. Losses call single parts of a model, not
+    its ``forward``, and so they run inside this one.
 
     Args:
-        network: what is computed with.
-        plain: the agent's own model, where ``network`` is in parts.
+        network: the network that computations use.
+        plain: the agent's own model, if ``network`` is sharded.
     """
 
     def __init__(self, network: nn.Module, plain: PreTrainedModel | None = None) -> None:
         super().__init__()
         self.network = network
-        self.plain = (plain,)  # in a tuple: it is no part of this module
+        self.plain = (plain,)  # in a tuple, so that torch does not register it as a submodule
 
     def forward(self, compute: Callable[..., Any], *inputs: Any, **named: Any) -> Any:
         """What ``compute(*inputs, **named)`` returns."""
@@ -55,8 +55,8 @@ class Computation(nn.Module):
 def parallel(agent: Learner, shard: bool = False) -> Iterator[nn.Module]:
     """A ``Computation`` with the agent's network whose gradients are means over all processes.
 
-    With ``shard`` the agent has another model inside the block, in parts, and its own again after it, with what was
-    learned; after an error with the weights it began with.
+    With ``shard`` the agent has a sharded copy of its model inside the block. After the block it has its own model
+    again, with the learned weights; after an error, with the weights from before the block.
     """
     if processes.count() == 1:
         yield Computation(agent.network)
@@ -64,7 +64,7 @@ def parallel(agent: Learner, shard: bool = False) -> Iterator[nn.Module]:
         with _in_parts(agent) as computation:
             yield computation
     else:
-        # what an algorithm keeps beside its model, as PPO its value head, need not be part of every loss
+        # modules beside the model, such as PPO's value head, are not part of every loss
         unused = agent.network is not agent.model
         yield DistributedDataParallel(
             Computation(agent.network), gradient_as_bucket_view=True, find_unused_parameters=unused
@@ -75,7 +75,7 @@ def parallel(agent: Learner, shard: bool = False) -> Iterator[nn.Module]:
 def _in_parts(agent: Learner) -> Iterator[nn.Module]:
     ours, device = agent.model, agent.model.device
     agent.model = copy.deepcopy(ours)
-    ours.to("cpu")  # where it is not in the way
+    ours.to("cpu")  # frees the memory of the graphics card
     try:
         mesh = init_device_mesh(device.type, (processes.count(),))
         computation = Computation(agent.network, ours)
@@ -99,9 +99,9 @@ def _copy(learned: nn.Module, ours: nn.Module) -> None:
 
 
 def plain_model(agent: Learner) -> Any:
-    """The agent's model for saving: where it is in parts its own, with what was learned so far.
+    """The agent's model for saving; if it is sharded, the agent's own model with the weights learned so far.
 
-    All processes must ask for it, but for the first where it evaluates.
+    All processes must call this function together. In an evaluation the first process may call it alone.
     """
     if isinstance(agent.parallel, FSDPModule):
         [ours] = agent.parallel.plain
@@ -111,7 +111,7 @@ def plain_model(agent: Learner) -> Any:
 
 
 def _blocks(model: nn.Module) -> list[nn.Module]:
-    """The transformer blocks: what the library says must not be split."""
+    """The transformer blocks: the modules that transformers lists in ``_no_split_modules``."""
     parts = [part for part in model.modules() if isinstance(part, PreTrainedModel)]
     names = {name for part in parts for name in part._no_split_modules or ()}
     return [module for module in model.modules() if type(module).__name__ in names]
@@ -119,14 +119,14 @@ def _blocks(model: nn.Module) -> list[nn.Module]:
 
 @contextmanager
 def unsharded(computation: nn.Module | None) -> Iterator[None]:
-    """Has all weights whole on every process inside the block, where processes may compute different things.
+    """Gathers all weights on every process inside the block, in which processes may compute different things.
 
-    All of them must begin and end it. Where nothing is in parts, it does nothing.
+    All processes must enter and leave the block. It does nothing if no weights are sharded.
     """
     if not (isinstance(computation, nn.Module) and any(isinstance(p, DTensor) for p in computation.parameters())):
         yield
         return
-    computation(lambda: None)  # the first to compute becomes the root of all parts
+    computation(lambda: None)  # FSDP takes the module that computes first as the root of all
     parts = [module for module in computation.modules() if isinstance(module, FSDPModule)]
     for part in parts:
         part.set_reshard_after_forward(False, recurse=False)
@@ -140,18 +140,19 @@ def unsharded(computation: nn.Module | None) -> Iterator[None]:
 
 
 def unsynchronised(computation: nn.Module) -> AbstractContextManager[None]:
-    """For all parts of a batch but the last: their gradients stay on the process until the last one's go round.
+    """A block in which gradients stay on their process, for all parts of a batch but the last.
 
-    Where weights are in parts, gradients go round with each: nobody has room for whole ones.
+    The last part's backward pass averages all of them. With sharded weights every part's gradients are averaged at
+    once, because no process has the memory for gradients of all weights.
     """
     return computation.no_sync() if isinstance(computation, DistributedDataParallel) else nullcontext()
 
 
 def end_to_end(x: Tensor) -> Tensor:
-    """The columns of all processes: [..., K of this one] -> [..., K of all], the same on each.
+    """Concatenates the columns of all processes: [..., K of this process] -> [..., K of all], the same on each.
 
-    A loss made of it has its gradient in this process's columns, as many times as there are processes: the mean over
-    the processes of what reaches the weights is then the gradient of the whole.
+    Only this process's columns carry a gradient, which is multiplied by the number of processes. The average of the
+    processes' gradients is then the gradient of a loss over all columns.
     """
     if processes.count() == 1:
         return x
@@ -165,12 +166,12 @@ def end_to_end(x: Tensor) -> Tensor:
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The tensor put together from its parts, on every process; all must ask for it."""
+    """The tensor gathered from its shards, on every process; all processes must call this function together."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def collected(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
-    """Named tensors, put together one after another: all on the first process, none on the others."""
+    """Named tensors, gathered one after another: all on the first process, none on the others."""
     together = {}
     for name, tensor in tensors:
         full = whole(tensor.detach())
@@ -180,7 +181,7 @@ def collected(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def like(tensor: Tensor, parameter: Tensor) -> Tensor:
-    """This process's part of a tensor that has the parameter's shape; anything else as it is."""
+    """This process's shard of a tensor, if the parameter is sharded and has its shape; otherwise the tensor itself."""
     if not isinstance(parameter, DTensor) or tensor.shape != parameter.shape:
         return tensor
     return distribute_tensor(tensor.to(parameter.device), parameter.device_mesh, parameter.placements)

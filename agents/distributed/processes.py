@@ -1,8 +1,8 @@
-"""Several processes that train one agent: which of them this is, and what they tell each other.
+"""Communication of several processes that train one agent.
 
-``torchrun --nproc_per_node 4 train.py`` starts the same program four times and tells each process, in environment
-variables, which one it is. All do the same, each with its share of every batch. A process alone is the first of one,
-and nothing here does anything then. ``agents.distributed.parallel`` has what happens to weights and gradients.
+``torchrun --nproc_per_node 4 train.py`` starts the same program four times and tells each process its rank in
+environment variables. All run the same code, each with its share of every batch. A single process has rank 0 of 1, and
+the functions here do nothing then. ``agents.distributed.parallel`` handles weights and gradients.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from torch import Tensor
 T = TypeVar("T")
 
 LAUNCHERS = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
-"""variables of those that start processes which then know nothing of each other"""
+"""environment variables of launchers that do not set what torch needs to connect the processes"""
 PATIENCE = timedelta(hours=12)  # the others wait while the first evaluates
 
 
 def join() -> None:
-    """Makes this process one of those that were started together; the training loop calls it.
+    """Connects this process with those that were started together; the training loop calls it.
 
-    They talk over NCCL about what is on graphics cards, and over Gloo about everything else.
+    They exchange tensors on graphics cards through NCCL, and all others through Gloo.
 
     Raises:
-        ValueError: more processes on a machine than graphics cards, or a launcher that started them unconnected.
+        ValueError: a machine has more processes than graphics cards, or the launcher did not set ``WORLD_SIZE``.
     """
     if dist.is_initialized():
         return
@@ -54,7 +54,7 @@ def join() -> None:
 
 
 def _check_alone() -> None:
-    """Notices launch forms that start one process, or several that would each train an agent of their own."""
+    """Raises if a launcher started unconnected processes; warns if ``accelerate launch`` started one process alone."""
     for name in LAUNCHERS:
         if int(os.environ.get(name, "1")) > 1 and "WORLD_SIZE" not in os.environ:
             raise ValueError(
@@ -70,13 +70,13 @@ def _check_alone() -> None:
 
 
 def _leave() -> None:
-    """At the end of the program; after an error the others may be gone, and are not waited for."""
+    """Disconnects at the end of the program, but not after an error: the other processes may be gone."""
     if dist.is_initialized() and getattr(sys, "last_value", None) is None:
         dist.destroy_process_group()
 
 
 def device() -> torch.device:
-    """Where this process computes: a graphics card of its own where there are any, otherwise the processor."""
+    """Where this process computes: its own graphics card if the machine has any, otherwise the processor."""
     return (
         torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         if torch.cuda.is_available()
@@ -90,7 +90,7 @@ def count() -> int:
 
 
 def rank() -> int:
-    """Which of them this is, from 0; it is known before ``join``."""
+    """The rank of this process, from 0; it is known before ``join``."""
     if dist.is_initialized():
         return dist.get_rank()
     return int(os.environ.get("RANK", "0")) if int(os.environ.get("WORLD_SIZE", "1")) > 1 else 0
@@ -102,7 +102,7 @@ def is_first() -> bool:
 
 
 def share(n: int) -> range:
-    """Which of ``n`` things, numbered from 0, are this process's."""
+    """The numbers of those of ``n`` things, from 0, that are this process's."""
     return range(n * rank() // count(), n * (rank() + 1) // count()) if count() > 1 else range(n)
 
 
@@ -115,7 +115,7 @@ def total(x: Tensor) -> Tensor:
 
 
 def gathered(x: Any) -> list[Any]:
-    """A small object of each process, in their order."""
+    """The small objects of all processes, in the order of their ranks."""
     everyone = [x] * count()
     if count() > 1:
         dist.all_gather_object(everyone, x)
@@ -123,15 +123,15 @@ def gathered(x: Any) -> list[Any]:
 
 
 def joined(values: NDArray[Any]) -> NDArray[Any]:
-    """Arrays of all processes end to end: [n of this process] -> [n of all]."""
+    """Concatenates the arrays of all processes: [n of this process] -> [n of all]."""
     return np.concatenate(gathered(values)) if count() > 1 else values
 
 
 @contextmanager
 def agreed() -> Iterator[None]:
-    """Ends the block on all processes if it fails on one: that one raises its error, and the others say whose it was.
+    """Raises on all processes if the block fails on one: that one raises its own error, the others name that process.
 
-    Without it the others would wait for the one that is gone.
+    Otherwise they would wait for the process that failed.
 
     Raises:
         ValueError: another process failed.
@@ -153,7 +153,7 @@ def agreed() -> Iterator[None]:
 
 
 def first_does(work: Callable[[], T]) -> T:
-    """Has the first process do ``work`` while the others wait; all get what it returns, which must be small."""
+    """Runs ``work`` on the first process while the others wait; all return its result, which must be small."""
     result: list[Any] = [None]
     with agreed():
         if is_first():

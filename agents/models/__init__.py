@@ -1,1 +1,1 @@
-"""Language models, adapters, and values on them."""
+"""Language models, adapters, and value heads."""

@@ -1,11 +1,11 @@
-"""Adapters as files: what was trained, and the name of the model below them, which is opened anew from its source.
+"""Files of a model with adapters: the trained weights, and the source of the base model, which is opened again.
 
-    adapters.json           the model below, a checksum of its weights, and the settings of the adapters
-    adapters.safetensors    every weight that training may change: adapters, value heads, embeddings where they learn
-    config.json             of the model with all that was added to it
-    reference/              the same of the start policy, which shares the model below
+    adapters.json           the base model's source, a checksum of its weights, and the settings of the adapters
+    adapters.safetensors    every weight that training may change: adapters, value heads, trained embeddings
+    config.json             the configuration of the whole model
+    reference/              the same weights of the start policy, which shares the base model
 
-That is megabytes where the whole model takes as many gigabytes; it opens for as long as the source does.
+The files take megabytes where the whole model takes gigabytes. They can be opened as long as the source can.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _OF_THE_FILE = {"transformers_version", "architectures", "dtype", "_name_or_path
 
 @dataclass(frozen=True)
 class Origin:
-    """The model that adapters were put on."""
+    """The base model to which adapters were added."""
 
     source: str
     """a folder, a GGUF file, or a name (``lang_envs.model_files``)"""
     checksum: int
-    """of its weights in float32 (``agents.models.lora.sum_of``)"""
+    """checksum of its weights in float32 (``agents.models.lora.sum_of``)"""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class _Description:
     origin: dict[str, Any]
     lora: dict[str, Any]
     generation: dict[str, Any]
-    """what ``generate`` of the model goes by"""
+    """settings of the model's ``generate``"""
 
 
 def origin_of(model: PreTrainedModel, source: str | Path) -> Origin:
@@ -70,14 +70,14 @@ def write_adapters(
     lora: LoRAConfig,
     reference: PreTrainedModel | None = None,
 ) -> None:
-    """Writes what training may change of a model with adapters, and of its start policy.
+    """Writes the weights that training may change of a model with adapters, and of its start policy.
 
     Args:
-        folder: is there, and empty.
-        model: what ``read_adapters`` returns then.
-        origin: the model below.
+        folder: an empty folder.
+        model: the model with adapters; ``read_adapters`` returns it again.
+        origin: the base model.
         lora: settings of the adapters.
-        reference: a copy of its language model with other weights in the same places, or None.
+        reference: the start policy, a copy of the language model with other trained weights, or None.
     """
     trained = changing(model)
     facts = _Description(asdict(origin), asdict(lora), model.generation_config.to_diff_dict())
@@ -92,17 +92,17 @@ def write_adapters(
 
 
 def holds_adapters(folder: str | Path) -> bool:
-    """Whether a folder holds adapters, and no whole model."""
+    """Whether a folder holds adapters instead of a whole model."""
     return (Path(folder) / DESCRIPTION).is_file()
 
 
 def read_adapters(folder: Path, dtype: Precision = "fp32") -> tuple[PreTrainedModel, LoRAConfig, Origin]:
-    """The model with adapters that was saved, their settings, and the model below.
+    """The saved model with its adapters, their settings, and the base model's origin.
 
-    What it says is the same, and training goes on from the adapters as they are.
+    The model computes the same distribution as when it was saved, and can be trained further.
 
     Raises:
-        ValueError: the model below cannot be opened or is another one, or what was saved does not fit it.
+        ValueError: the base model cannot be opened, its weights are others now, or the saved weights do not fit it.
     """
     file = folder / DESCRIPTION
     described = typed(_Description, read_object(file), file)
@@ -127,10 +127,10 @@ def read_adapters(folder: Path, dtype: Precision = "fp32") -> tuple[PreTrainedMo
 
 
 def read_start(folder: Path, model: PreTrainedModel) -> PreTrainedModel | None:
-    """The start policy that was saved beside a language model, where there is one; it shares what adapters leave alone.
+    """The start policy that was saved with a language model, or None; it shares the model's frozen weights.
 
     Raises:
-        ValueError: what was saved does not fit the model.
+        ValueError: the saved weights do not fit the model.
     """
     if not (folder / REFERENCE).is_dir():
         return None
@@ -149,14 +149,14 @@ def _opened(origin: Origin, folder: Path) -> PreTrainedModel:
         ) from error
     if (found := sum_of(model.state_dict().values())) != origin.checksum:
         raise ValueError(
-            f"{folder} holds adapters of another model than {origin.source!r} is now: its weights have the checksum "
-            f"{found}, not {origin.checksum}. Put the model back that was there."
+            f"{folder} holds adapters of another model: the weights of {origin.source!r} have the checksum {found}, "
+            f"and had {origin.checksum} when the adapters were saved. Restore that model."
         )
     return model
 
 
 def _new_tokens(model: PreTrainedModel, folder: Path) -> int:
-    """How many rows the file has behind a table of embeddings that is not in it."""
+    """The number of embeddings of added tokens in the file; 0 if the whole table was trained or nothing was added."""
     with safe_open(folder / ADAPTERS, "pt") as file:
         table = next(name for name, part in model.named_modules() if part is model.get_input_embeddings())
         name = f"{table}.new"
@@ -164,7 +164,7 @@ def _new_tokens(model: PreTrainedModel, folder: Path) -> int:
 
 
 def _set(model: PreTrainedModel, saved: Any) -> None:
-    """Gives the model's configuration what training added to it, such as where bins of returns begin."""
+    """Copies to the model's configuration the entries that training added, such as the bounds of return bins."""
     now = model.config.to_dict()
     for name, value in saved.to_dict().items():
         if name not in _OF_THE_FILE and (name not in now or now[name] != value):
@@ -172,7 +172,7 @@ def _set(model: PreTrainedModel, saved: Any) -> None:
 
 
 def _fill(model: nn.Module, folder: Path) -> None:
-    """Puts the weights of a file in their places; those of a language model among them can be trained."""
+    """Loads the weights of ``adapters.safetensors``; those of the language model become trainable."""
     weights = load_file(folder / ADAPTERS)
     prefix, lm = ("lm.", model.lm) if isinstance(model, ValueLM) else ("", model)
     for name, tensor in lm.state_dict(prefix=prefix, keep_vars=True).items():  # by all names of tied weights
@@ -191,5 +191,5 @@ def _fill(model: nn.Module, folder: Path) -> None:
 
 
 def _separate(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Each with memory of its own, on the processor."""
+    """The tensors on the processor, contiguous."""
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}

@@ -1,4 +1,4 @@
-"""Several ends of a turn as one action: whichever of them a model means, it says the environment's end token.
+"""Merges the end tokens of a chat model into the environment's end token.
 
 A chat model's generation config may name several ids that end its turn, such as ``<|im_end|>`` and ``<|endoftext|>``.
 An environment has one end token. So
@@ -19,9 +19,9 @@ from agents.models.silent_tokens import NEVER
 
 
 class OneEnd:
-    """A hook behind the head of a language model, which gives the score of all ends to the first of them.
+    """A hook on the head of a language model that adds the probabilities of all ends to the first of them.
 
-    It is there wherever scores are made of hidden states, so that losses and policies have the same distribution.
+    Losses and policies both call the head, and so they have the same distribution.
 
     Args:
         end: the environment's end token.
@@ -32,23 +32,29 @@ class OneEnd:
         self.ends = torch.tensor([end, *others])  # [e]
 
     def __call__(self, head: Any, inputs: Any, scores: Tensor) -> Tensor:
-        """Scores [..., V] -> [..., V] in float32, in which the sum is exact."""
+        """Scores [..., V] -> [..., V], in float32, because the sum would lose digits in bfloat16."""
         ends, scores = self.ends.to(scores.device), scores.float()
         sums = torch.full_like(scores[..., ends], NEVER)  # [..., e]
         sums[..., 0] = scores[..., ends].logsumexp(-1)
         return scores.index_copy(-1, ends, sums)
 
     def taken(self, scores: Tensor, action: Tensor, taken: Tensor) -> Tensor:
-        """The scores of actions taken, where sums are: those of the ends [K, e] and without the hook [K] -> [K]."""
+        """The scores of actions taken, [K], with all ends merged.
+
+        Args:
+            scores: the scores of the ends without the hook, [K, e].
+            action: the actions, [K].
+            taken: the scores of the actions without the hook, [K].
+        """
         ends = self.ends.to(action.device)
         taken = torch.where(action == ends[0], scores.logsumexp(-1), taken)  # [K]
         return taken.masked_fill(torch.isin(action, ends[1:]), NEVER)
 
 
 def one_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Has a model say the tokenizer's end token wherever it would say that or another end its generation config names.
+    """Merges the ends that a model's generation config names into the tokenizer's end token, in place.
 
-    Ids that are no special token of the tokenizer do not count. Twice is as good as once.
+    Ids that are no special token of the tokenizer are not merged. A second call changes nothing.
     """
     head: Any = model.get_output_embeddings()
     found = next((hook.ends.tolist() for hook in head._forward_hooks.values() if isinstance(hook, OneEnd)), None)
@@ -57,17 +63,17 @@ def one_end(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
         return
     if found is None:
         head.register_forward_hook(OneEnd(ends[0], ends[1:]))
-    if model.generation_config is not None:  # values that are put around a model have one of their own
+    if model.generation_config is not None:  # a ``ValueLM`` around the model has its own
         model.generation_config.eos_token_id = list(dict.fromkeys([*ends, *_named(model)]))
 
 
 def _ends(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> list[int]:
-    """The ends of a turn, the tokenizer's first."""
+    """The ids that end a turn, the tokenizer's first."""
     special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     return [tokenizer.eos_token_id, *sorted({*_named(model)} & special - {tokenizer.eos_token_id})]
 
 
 def _named(model: PreTrainedModel) -> list[int]:
-    """The ids by which ``generate`` ends."""
+    """The ids at which ``generate`` stops."""
     named: Any = getattr(model.generation_config, "eos_token_id", None)
     return [] if named is None else named if isinstance(named, list) else [named]

@@ -1,8 +1,8 @@
-"""New rows behind a table of embeddings that stays as it is: what adapters need of a vocabulary that grows.
+"""Embeddings of added tokens as a parameter beside a frozen table, for models with adapters.
 
 The table of a pretrained model is a tenth to a quarter of all its weights, and often its head as well. A longer copy
-of it would be trained, decayed and saved as a whole for the sake of a few rows. Here the rows are a parameter of their
-own, and neither the table nor a head that is tied to it changes.
+of it would be trained, decayed and saved as a whole because of a few new rows. Here the new rows are a parameter of
+their own, and neither the table nor a head that is tied to it changes.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from transformers import PreTrainedModel
 
 
 class ExtendedEmbedding(nn.Module):
-    """Reads rows of a table [V, d], and ids from V on in ``new`` [extra, d], which has the table's precision.
+    """An embedding whose ids below V read a frozen table [V, d], and whose ids from V on read ``new`` [extra, d].
 
     Args:
-        table: it is not copied, and gets no gradient from here on.
-        new: the rows behind it, [extra, d]; they are trained.
+        table: the table; it is frozen and not copied.
+        new: the embeddings of the added tokens, [extra, d], in the table's precision; they are trained.
     """
 
     def __init__(self, table: nn.Embedding, new: Tensor) -> None:
@@ -46,9 +46,10 @@ class ExtendedEmbedding(nn.Module):
 
 
 def split(model: PreTrainedModel, tokens: int) -> None:
-    """Makes the rows from ``tokens`` on new ones, behind a table of so many, and a head has no more scores than that.
+    """Splits a model's embeddings: the table keeps ``tokens`` rows, and the rows behind them become ``new``.
 
-    Of a table of positions (GPT-2's) the second half becomes new: see ``agents.data.return_tokens.grow``.
+    The head then scores the first ``tokens`` ids only. The second half of a table of positions (GPT-2's) becomes new as
+    well: see ``agents.data.return_tokens.grow``.
     """
     table: Any = model.get_input_embeddings()
     new = table.weight.detach()[tokens:].clone()  # [extra, d]
@@ -56,14 +57,14 @@ def split(model: PreTrainedModel, tokens: int) -> None:
     with torch.random.fork_rng(devices=[]):
         shorter = model.resize_token_embeddings(tokens, mean_resizing=False)
     model.set_input_embeddings(ExtendedEmbedding(shorter, new))
-    model.config.get_text_config().vocab_size = more  # that it reads
+    model.config.get_text_config().vocab_size = more  # the number of ids that the model reads
     if (wpe := getattr(model.base_model, "wpe", None)) is not None:
         old, new = wpe.weight.detach().chunk(2)  # [positions / 2, d] each
         model.base_model.wpe = ExtendedEmbedding(nn.Embedding.from_pretrained(old.clone()), new.clone())
 
 
 def join(model: PreTrainedModel) -> None:
-    """The reverse: all rows are in one table again. A head gets as many, for tokens that nobody says."""
+    """Reverses ``split``: all rows are in one table again, and the head scores the added tokens too."""
     table: Any = model.get_input_embeddings()
     if not isinstance(table, ExtendedEmbedding):
         return

@@ -1,22 +1,22 @@
-"""The networks that turn a hidden state into values.
+"""Value heads: the networks that map a hidden state to values.
 
-A head is Linear(d, width) - ReLU - W (...) + b with one row of W for each output. Over a large vocabulary W is nearly
-all of it, so that the four Q heads of Snell et al. 2023 (two and their targets) outweigh the language model they sit
-on. Its last layer is one of three:
+A head is Linear(d, width) - ReLU - W (...) + b with one row of W for each output. With a large vocabulary nearly all of
+its parameters are in W. The four Q heads of Snell et al. 2023 (two and their targets) then have more parameters than
+the language model. Its last layer is one of three:
 
     last layer    W                       reads                      one head   four      to train with AdamW
     "full"        own                     the hidden units           78.43 M    313.7 M   3.14 GB
     "low_rank"    own                     a projection to the rank    4.55 M     18.2 M   0.18 GB
     "tied"        the language model's    a projection to d           2.41 M      9.6 M   0.10 GB
 
-Numbers of parameters for a vocabulary of 50,257, d = 768, width 2 d and rank 64, beside GPT-2's 124.4 M; the last
-column is the four's memory in float32, 16 bytes for a parameter with its gradient and AdamW's two averages, 4 for a
-target's. In steps on 256 actions a processor held 3.3, 0.3 and 0.3 GB at most, as
-``tests/perf/test_perf_heads.py`` prints.
+The table has the numbers of parameters for a vocabulary of 50,257, d = 768, width 2 d and rank 64; GPT-2 has 124.4 M.
+The last column is the memory of the four heads in float32: 16 bytes for a parameter with its gradient and AdamW's two
+averages, 4 for a target's. The peak memory of steps on 256 actions on a processor was 3.3, 0.3 and 0.3 GB
+(``tests/perf/test_perf_heads.py`` prints it).
 
-"tied" is Q(s, .) = E f(s) + b, where E [out, d] is the matrix by which the language model scores tokens, its gradient
-cut: tokens that are alike to it begin with values alike, and values never change what it says. E has no target: an
-online head and its target read the same E, and it moves as the language model is trained.
+"tied" is Q(s, .) = E f(s) + b, where E [out, d] is the output matrix of the language model. No gradient of the values
+reaches E, so values do not change the language model's distribution. Tokens with similar rows of E start with similar
+values. E has no target: an online head and its target read the same E, which changes as the language model is trained.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from agents.models.token_scores import taken_and_total
 
 
 class Full(nn.Linear):
-    """W reads the hidden units."""
+    """A last layer whose W reads the hidden units."""
 
     def parts(self, units: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """What W reads [..., k], W [out, k], and b [out]."""
@@ -40,7 +40,7 @@ class Full(nn.Linear):
 
 
 class LowRank(nn.Module):
-    """W reads ``rank`` numbers."""
+    """A last layer whose W reads a projection of the hidden units to ``rank`` numbers."""
 
     def __init__(self, width: int, out: int, rank: int) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class LowRank(nn.Module):
 
 
 class Tied(nn.Module):
-    """W is lent by the language model."""
+    """A last layer whose W is the language model's output matrix."""
 
     def __init__(self, width: int, out: int, d: int) -> None:
         super().__init__()
@@ -68,18 +68,18 @@ class Tied(nn.Module):
 
 
 class Heads(nn.Module):
-    """One head or two on one input, their first layers as one matrix.
+    """One head or two on one input; their first layers are one matrix.
 
     Args:
-        n: how many, 1 or 2.
+        n: number of heads, 1 or 2.
         d: width of the input.
-        width: hidden units of each.
-        out: outputs of each.
-        last: "full", "low_rank" or "tied", as above.
-        rank: of a last layer that is "low_rank".
+        width: hidden units of each head.
+        out: outputs of each head.
+        last: the kind of the last layer, "full", "low_rank" or "tied".
+        rank: rank of a "low_rank" last layer.
 
     Attributes:
-        unit: what the networks' outputs are multiplied with: values of that size are learned as fast as those about 1.
+        unit: factor of the networks' outputs. Values of this size are learned as fast as values of size 1 without it.
     """
 
     def __init__(self, n: int, d: int, width: int, out: int, last: str = "full", rank: int = 64) -> None:
@@ -94,16 +94,16 @@ class Heads(nn.Module):
         self.out = nn.ModuleList(make() for _ in range(n))
 
     def forward(self, x: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
-        """[..., d] -> n x [..., out]; ``tokens`` [out, d] are the language model's rows, which "tied" heads need."""
+        """[..., d] -> n x [..., out]; "tied" heads need ``tokens`` [out, d], the language model's output matrix."""
         return [self.unit * F.linear(*parts) for parts in self.last_layers(x, tokens)]
 
     def smallest(self, x: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The smallest of the heads, output by output: [..., d] -> [..., out]."""
+        """The minimum over the heads of each output: [..., d] -> [..., out]."""
         q = [F.linear(*parts) for parts in self.last_layers(x, tokens)]  # n x [..., out]
         return self.unit * (q[0] if len(q) == 1 else torch.minimum(*q))
 
     def smallest_of(self, x: Tensor, some: Tensor, tokens: Tensor | None = None) -> Tensor:
-        """The smallest of the heads at the outputs ``some`` [..., m] alone: [..., d] -> [..., m]."""
+        """The minimum over the heads of the outputs ``some`` [..., m] only: [..., d] -> [..., m]."""
         q = [
             (weight[some] @ read[..., None]).squeeze(-1) + bias[some]  # [..., m]
             for read, weight, bias in self.last_layers(x, tokens)
@@ -116,18 +116,18 @@ class Heads(nn.Module):
         return [(self.unit * q, total - q) for q, total in found]
 
     def at(self, x: Tensor, action: Tensor, tokens: Tensor | None = None) -> list[Tensor]:
-        """The outputs ``action`` [K] of x [K, d] -> n x [K], without the cost of the others."""
+        """The outputs ``action`` [K] of x [K, d] -> n x [K]; the other outputs are not computed."""
         parts = self.last_layers(x, tokens)
         return [self.unit * ((read * weight[action]).sum(-1) + bias[action]) for read, weight, bias in parts]
 
     def last_layers(self, x: Tensor, tokens: Tensor | None) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """The parts of each head's last layer."""
+        """What each head's W reads, W, and b, as ``parts`` of its last layer returns them."""
         units = self.hidden(x.to(self.hidden.weight.dtype)).relu().chunk(len(self.out), -1)  # n x [..., width]
         return [layer.parts(u, tokens) for layer, u in zip(self._layers(), units, strict=True)]
 
     @torch.no_grad()
     def start_at(self, bias: float, exactly: bool) -> None:
-        """Every output starts at ``bias``: exactly, or give or take the noise of the initial weights."""
+        """Makes every output start at ``bias``: exactly, or plus the noise of the initial weights."""
         for layer in self._layers():
             if exactly:
                 last = layer.project if isinstance(layer, Tied) else layer
@@ -137,7 +137,7 @@ class Heads(nn.Module):
 
     @torch.no_grad()
     def start_again(self, before: float, bias: float, unit: float) -> None:
-        """Before anything is learned: every output starts at ``bias`` where it started at ``before``, in a new unit."""
+        """Changes the start of every output from ``before`` to ``bias`` and sets the unit, before training begins."""
         for layer in self._layers():
             layer.bias.add_(bias / unit - before / self.unit)
         self.unit = unit

@@ -1,4 +1,4 @@
-"""The language models agents start from: small GPT-2s from scratch, or anything transformers can load."""
+"""The language models from which agents start: small GPT-2s from scratch, or any model that transformers can load."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ from lang_envs.tokenizers import unused_ids, vocabulary_size
 
 @dataclass
 class LM:
-    """A language model with the tokenizer and the utterance limit of the environment it speaks in.
+    """A language model with the tokenizer and the utterance limit of an environment.
 
     Attributes:
         model: a causal language model; its vocabulary is the tokenizer's.
         tokenizer: the environment's.
         max_utterance_tokens: the environment's limit, the end token included.
-        lora: of the model's adapters, where it has any.
-        origin: the model below them, where it can be opened again.
+        lora: settings of the model's adapters, or None without adapters.
+        origin: the base model of the adapters, or None if there is none that can be opened again.
     """
 
     model: PreTrainedModel
@@ -58,7 +58,7 @@ class LM:
     origin: Origin | None = None
 
     def __post_init__(self) -> None:
-        """Gives the model the actions of the environment."""
+        """Restricts the model's distribution to the environment's actions."""
         speak_by(self.model, self.tokenizer)
 
     @property
@@ -68,20 +68,20 @@ class LM:
 
     @property
     def pad_id(self) -> int:
-        """The token that fills the padding."""
+        """The padding token."""
         return self.tokenizer.pad_token_id
 
     @classmethod
     def from_scratch(cls, size: str, env: Any, seed: int = 0) -> LM:
-        """A GPT-2 with random weights, without dropout, that reads as many tokens as the environment's episodes have.
+        """A GPT-2 with random weights and no dropout, whose context is the environment's ``max_tokens``.
 
         Args:
             size: one of ``SIZES``.
             env: an environment of lang_envs, or a vector of them.
-            seed: of the weights; torch's global generator is not touched.
+            seed: seed of the weights; torch's global generator is not used.
 
         Raises:
-            ValueError: no such size.
+            ValueError: there is no such size.
         """
         if size not in SIZES:
             raise ValueError(
@@ -117,37 +117,38 @@ class LM:
         seed: int = 0,
         dtype: Precision = "fp32",
     ) -> LM:
-        """Any causal language model transformers can load, or that of a saved agent.
+        """Any causal language model that transformers can load, or the model of a saved agent.
 
-        A decoding that was chosen for a saved agent is not taken over: its model has the settings it was trained with.
-        Adapters that it was saved with are added to its weights.
+        A saved agent's model has the settings with which it was trained, without the decoding that was chosen for it
+        later. Its adapters are merged into its weights.
 
-        Its vocabulary must be that of the environment: make the environment with the model's own tokenizer
-        (``gym.make(id, tokenizer=path)``). Where tokens were added to that tokenizer, the model gets new embeddings for
-        them; those behind the last token are dropped, and ids between tokens that belong to none are never said.
+        The model's vocabulary must be that of the environment: make the environment with the model's own tokenizer
+        (``gym.make(id, tokenizer=path)``). The model gets new embeddings for tokens that were added to that tokenizer.
+        Embeddings behind the last token are dropped. Ids that belong to no token are never sampled.
 
-        It is loaded whole and into the processor's memory: ``lm.model.to("cuda")``, before an agent is made of it,
-        moves it to a graphics card. There is no ``device_map``, whose hooks have cards wait for one another; several
-        work side by side instead, started by ``torchrun``, with ``FitConfig.shard`` where one cannot hold the model.
+        The whole model is loaded into the processor's memory. To use a graphics card, call ``lm.model.to("cuda")``
+        before you make an agent. There is no ``device_map``, because its hooks make cards wait for one another. To
+        train on several cards, start the program with ``torchrun``, and set ``FitConfig.shard`` if one card cannot hold
+        the model.
 
         Args:
             path: a folder, a ``.gguf`` file, ``"smollm2"``, a name on the Hugging Face hub, or "hub:owner/name" of an
                 agent that was pushed there.
             env: an environment of lang_envs, or a vector of them.
-            lora: train adapters (``agents.models.lora``), not the model's own weights; None: train those.
-            seed: of the adapters' first weights, where there are any.
-            dtype: of the weights, "fp32" or "bf16". Adapters and value heads are in float32 in any case, and so is what
-                the optimiser keeps of weights in bfloat16 (``agents.models.precision``).
+            lora: train adapters with these settings (``agents.models.lora``); None: train the model's own weights.
+            seed: seed of the adapters' initial weights.
+            dtype: precision of the weights, "fp32" or "bf16". Adapters, value heads and the optimiser's state are in
+                float32 in both cases (``agents.models.precision``).
 
         Raises:
             OSError: an agent cannot be fetched from the hub.
-            ValueError: the model cannot be loaded, has another vocabulary, or reads fewer tokens than an episode has,
-                in all or in the window of some layer; or adapters cannot be added.
+            ValueError: the model cannot be loaded, has another vocabulary, or has a context or an attention window that
+                is shorter than the environment's ``max_tokens``; or adapters cannot be added.
         """
         env = env.unwrapped
         path = local(path, "agent") if str(path).startswith(PREFIX) else path
         try:
-            if (Path(path) / CHECKSUMS).exists():  # an agent's
+            if (Path(path) / CHECKSUMS).exists():  # a saved agent
                 verify(Path(path))
             model = _opened(path)
         except ValueError as error:
@@ -155,7 +156,7 @@ class LM:
                 f"No language model could be loaded: {error}. Without a network, or with HF_HUB_OFFLINE=1, only "
                 "folders and models downloaded before can be loaded."
             ) from error
-        agent = (Path(path) / CHECKSUMS).exists()  # may be saved again, as another one
+        agent = (Path(path) / CHECKSUMS).exists()  # another agent may be saved to its folder, so it is no origin
         origin = None if lora is None or agent else origin_of(model, path)
         _check_layout(model)
         before = cast(nn.Embedding, model.get_input_embeddings()).num_embeddings
@@ -165,8 +166,8 @@ class LM:
         if window is not None and window < env.max_tokens:
             raise ValueError(
                 f"Layers of the model in {str(path)!r} look back on {window} tokens, and episodes of this environment "
-                f"have up to {env.max_tokens}: beyond its window the model cannot speak in many episodes at once. Make "
-                f"the environment with max_tokens={window}, or take a model of full attention."
+                f"have up to {env.max_tokens}. Beyond its window the model cannot play many episodes at once. Make "
+                f"the environment with max_tokens={window}, or take a model with full attention."
             )
         context = getattr(text, "max_position_embeddings", None)
         if context is not None and context < env.max_tokens:
@@ -175,7 +176,7 @@ class LM:
                 f"{env.max_tokens}. Make the environment with max_tokens={context}, or take another model."
             )
         if lora is not None:
-            if vocabulary_size(env.tokenizer) > before:  # embeddings that nothing has trained yet
+            if vocabulary_size(env.tokenizer) > before:  # the new embeddings are untrained
                 lora = dataclasses.replace(lora, embeddings=True)
             add_adapters(model, lora, seed)
         round_weights(model, dtype)
@@ -183,9 +184,9 @@ class LM:
 
 
 def speak_by(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Gives a model's scores the meaning of an environment's actions; twice is as good as once.
+    """Restricts a model's distribution to an environment's actions, in place; a second call changes nothing.
 
-    Ids that belong to no token are never said, and all ends of a turn are one.
+    Ids that belong to no token are never sampled, and all ends of a turn are merged into one.
     """
     silence(model, unused_ids(tokenizer))
     one_end(model, tokenizer)
@@ -205,17 +206,18 @@ def _opened(path: str | Path) -> PreTrainedModel:
 
 
 _PASSED: set[str] = set()
-"""layouts that were checked; weights have no part in it"""
+"""classes and configurations of models that passed ``_check_layout``"""
 
 
 def _check_layout(model: PreTrainedModel) -> None:
-    """Checks that the model can be read and spoken with as ``LMPolicy`` and ``ValueLM`` do.
+    """Checks that a model works with ``LMPolicy`` and ``ValueLM``.
 
     Raises:
-        ValueError: its logits are no linear map of its last hidden states, or its past is not that of full attention.
+        ValueError: its logits are no linear map of its last hidden states, or it computes other logits with a cache
+            than without.
     """
     layout = f"{type(model).__name__} {model.config.to_json_string(use_diff=False)}"
-    if model.config.model_type == "value_lm" or layout in _PASSED:  # the former is made around a model that passed
+    if model.config.model_type == "value_lm" or layout in _PASSED:  # a value_lm is made from a model that passed
         return
     name, other = type(model).__name__, "Take another model, such as a GPT-2, Llama or Qwen."
     cache = RowCache([cast(PreTrainedModel, model.base_model)])  # refuses sliding windows and linear attention
@@ -233,17 +235,21 @@ def _check_layout(model: PreTrainedModel) -> None:
     if not torch.allclose(whole, logits, atol=1e-3):
         raise ValueError(f"{name} scales or caps its logits, and values could not be added to them. {other}")
     if not torch.allclose(apart.squeeze(1), torch.stack([logits[0, 2], logits[1, 1]]), atol=1e-3):
-        raise ValueError(f"{name} reads something else with a past than without. {other}")
+        raise ValueError(f"{name} computes other logits with a cache than without. {other}")
     _PASSED.add(layout)
 
 
 def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Gives the model one embedding for each id of the environment, whose tokenizer must contain the model's own."""
+    """Gives the model one embedding for each id of the environment's tokenizer.
+
+    Raises:
+        ValueError: the environment's tokenizer does not contain the model's own.
+    """
     size, wanted = model.get_input_embeddings().num_embeddings, vocabulary_size(tokenizer)
     try:
         cached_file(
             located(path), "tokenizer_config.json"
-        )  # without one, AutoTokenizer would make up an empty tokenizer
+        )  # without this file, AutoTokenizer would return an empty tokenizer
         own = load_vocabulary(path)
     except (OSError, ValueError):  # a model saved without its tokenizer: only the sizes can be compared
         own = tokenizer.get_vocab() if size == wanted else {}
@@ -266,17 +272,17 @@ def _fit_vocabulary(model: PreTrainedModel, path: str | Path, tokenizer: PreTrai
 
 
 def checkpoint_gradients(model: PreTrainedModel, on: bool) -> None:
-    """Has the backward pass compute each layer's activations again, or keep them from the forward pass.
+    """Turns gradient checkpointing on or off: whether the backward pass computes each layer's activations again.
 
-    Gradients stay the same, and dropout too. The kind called reentrant would find none where what a layer reads has no
-    gradient, as above frozen embeddings.
+    Gradients and dropout stay the same. Reentrant checkpointing would give no gradients where a layer's input has none,
+    such as above frozen embeddings.
 
     Raises:
-        ValueError: the architecture does not know how.
+        ValueError: the architecture does not support it.
     """
     layers: list[Any] = [module for module in model.modules() if isinstance(module, GradientCheckpointingLayer)]
     if on and not layers:
-        raise ValueError(f"{type(model).__name__} cannot compute activations again: set gradient_checkpointing=False.")
+        raise ValueError(f"{type(model).__name__} has no gradient checkpointing: set gradient_checkpointing=False.")
     for layer in layers:
         layer.gradient_checkpointing = on
         layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)

@@ -1,20 +1,21 @@
-"""Adapters (LoRA, through peft): the weights of a language model stay as they are, and a small change is learned.
+"""Adapters (LoRA, through peft): the weights of a language model are frozen, and a change of low rank is learned.
 
     h = W x + (alpha / rank) B A x          A [rank, in] and B [out, rank] are trained, B from 0; W [out, in] is not
 
-(Hu et al. 2021, arXiv:2106.09685.) Gradients and AdamW's averages exist for A and B only, and copies of a model that an
-algorithm needs (the paper's three transformers, the start policy it is held against) share W. Value heads are trained
-in full. Checkpoints of a run and saved agents (``agents.models.adapter_files``) hold what changes, and of W a checksum.
-``agent.save(folder, merge=True)`` adds B A to W, so that the agent opens anywhere, without peft and without the model
-it began as; that takes the disk space of the whole model. So is always saved what began as no model with a name.
+(Hu et al. 2021, arXiv:2106.09685.) Gradients and AdamW's averages exist for A and B only. Copies of a model that an
+algorithm needs (the three transformers of Snell et al. 2023, the reference policy) share W. Value heads are trained in
+full. Checkpoints of a run and saved agents (``agents.models.adapter_files``) hold the weights that change, and a
+checksum of W. ``agent.save(folder, merge=True)`` adds the change to W. Such an agent opens without peft and without the
+base model, and takes the disk space of the whole model. An agent whose base model cannot be opened again by its name is
+always saved so.
 
-A processor that trained GPT-2 (124 M weights, rank 8: 1.2 M trained) on 4 episodes of 256 tokens held at most
+The peak memory of training GPT-2 (124 M weights, rank 8: 1.2 M trained) on 4 episodes of 256 tokens, on a processor:
 
     BC                                3.8 GB        with FitConfig.gradient_checkpointing   2.9 GB
     BC, adapters                      2.7 GB        with FitConfig.gradient_checkpointing   1.8 GB
-    DPO, that is with a start policy  4.3 GB        and with adapters                       2.6 GB
+    DPO (with a reference policy)     4.3 GB        DPO, adapters                           2.6 GB
 
-in float32, as ``tests/perf/test_perf_memory.py`` prints (give or take 0.3 from run to run).
+in float32, as ``tests/perf/test_perf_memory.py`` prints. Runs differ by up to 0.3 GB.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class LoRAConfig:
     """Which layers get adapters, and of what size.
 
     Raises:
-        ValueError: a setting that cannot be meant.
+        ValueError: a setting is out of its range.
     """
 
     rank: int = 8
@@ -46,11 +47,11 @@ class LoRAConfig:
     alpha: float = 16.0
     """scale of the change, which is multiplied by alpha / rank"""
     dropout: float = 0.0
-    """dropout of what adapters read, in training that draws any (``FitConfig.dropout``)"""
+    """dropout of the adapters' inputs, in training that uses dropout (``FitConfig.dropout``)"""
     layers: tuple[str, ...] | None = None
-    """names of the layers that get one, such as ("q_proj", "v_proj"); None: every linear layer but the head"""
+    """names of the layers that get adapters, such as ("q_proj", "v_proj"); None: every linear layer but the head"""
     embeddings: bool = False
-    """train embeddings and head too, in full; where tokens were added to the vocabulary it is always so"""
+    """train embeddings and head too, in full; always on if tokens were added to the vocabulary"""
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -63,9 +64,9 @@ class LoRAConfig:
 
 
 def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int = 0) -> None:
-    """Freezes a language model, or that of a ``ValueLM``, and gives each of its transformers adapters of their own.
+    """Freezes a language model, or that of a ``ValueLM``, and adds adapters to each of its transformers, in place.
 
-    What the model says is the same at first. Torch's global generator is not touched.
+    The model's distribution does not change. Torch's global generator is not used.
 
     Raises:
         ValueError: peft is not installed, or the model has no layers of these names.
@@ -78,7 +79,7 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int = 0) -> N
     trunks = _trunks(model)
     wanted = LoraConfig(
         r=config.rank,
-        lora_alpha=cast(int, config.alpha),  # a factor
+        lora_alpha=cast(int, config.alpha),  # peft's type is int, but it only multiplies by it
         lora_dropout=config.dropout,
         target_modules="all-linear" if config.layers is None else list(config.layers),
         fan_in_fan_out=any(isinstance(module, Conv1D) for module in model.modules()),  # GPT-2 keeps W transposed
@@ -87,7 +88,7 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int = 0) -> N
         torch.manual_seed(seed)
         for trunk in trunks:
             inject_adapter_in_model(wanted, trunk)
-    for module in model.modules():  # else the library initialises adapters its own way when heads are put around them
+    for module in model.modules():  # otherwise transformers initialises the adapters again when a ValueLM is made
         module._is_hf_initialized = True  # type: ignore[assignment]
     if config.embeddings:
         for module in (model.get_output_embeddings(), *(trunk.get_input_embeddings() for trunk in trunks)):
@@ -97,18 +98,18 @@ def add_adapters(model: PreTrainedModel, config: LoRAConfig, seed: int = 0) -> N
 
 
 def copy_of(model: nn.Module) -> Any:
-    """A copy with its own weights, but for those that are frozen, which it shares."""
+    """A copy that shares the frozen weights and has its own copy of all others."""
     return copy.deepcopy(model, {id(p): p for p in model.parameters() if not p.requires_grad})
 
 
 def merged(model: PreTrainedModel) -> PreTrainedModel:
-    """A copy without adapters, what they add being added to its weights; it shares nothing, and all of it can learn."""
+    """A copy whose adapters are added to its weights. It shares no weights, and all but targets are trainable."""
     from peft.tuners.lora import LoraLayer
 
     plain = copy.deepcopy(model)
     trunks = _trunks(plain)
     for module in (module for trunk in trunks[1:] for module in trunk.modules()):
-        for name, parameter in module.named_parameters(recurse=False):  # it may be that of another trunk
+        for name, parameter in module.named_parameters(recurse=False):  # trunks may share a parameter
             setattr(module, name, nn.Parameter(parameter.detach().clone(), parameter.requires_grad))
     for trunk in trunks:
         adapted = [(name, module) for name, module in trunk.named_modules() if isinstance(module, LoraLayer)]
@@ -122,7 +123,7 @@ def merged(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def constant(network: nn.Module) -> set[str]:
-    """The names of the weights that adapters leave as they are, in a model or in what holds one as ``lm``."""
+    """The names of the weights that adapters leave frozen, in a model or in a network that holds one as ``lm``."""
     lm = getattr(network, "lm", network)
     if not hasattr(getattr(lm, "base_model", None), "peft_config"):  # peft's mark
         return set()
@@ -131,20 +132,20 @@ def constant(network: nn.Module) -> set[str]:
 
 
 def changing(network: nn.Module) -> dict[str, torch.Tensor]:
-    """All that can change: of weights with several names only the first one, and none that adapters leave alone."""
+    """The tensors that training can change, without those that adapters leave frozen; tied weights appear once."""
     tensors, left_out = network.state_dict(keep_vars=True), constant(network)
     named = {id(tensors[name]): name for name in sorted(tensors, reverse=True)}
     return {name: tensors[name].detach().contiguous() for name in sorted(named.values()) if name not in left_out}
 
 
 def checksum(model: PreTrainedModel) -> int:
-    """A number by which to recognise the weights that adapters leave as they are; the same on every device."""
+    """A checksum of the weights that adapters leave frozen; the same on every device."""
     weights = model.state_dict()
     return sum_of(weights[name] for name in sorted(constant(model)))
 
 
 def sum_of(tensors: Iterable[torch.Tensor]) -> int:
-    """A number by which to recognise tensors in their order; the same on every device."""
+    """A checksum of tensors that depends on their order; the same on every device."""
     integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}
     views = (x.contiguous().view(integer[x.element_size()]) for x in tensors)
     return sum(i * int(x.sum(dtype=torch.int64)) for i, x in enumerate(views, 1))

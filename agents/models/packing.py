@@ -1,7 +1,7 @@
-"""Episodes of different lengths in one pass without padding: every layer but attention reads their tokens as one row.
+"""Reads episodes of different lengths in one pass without padding: their tokens are concatenated to one row.
 
-Attention puts the tokens back into rows, each with its own episode, and takes them out again: it is a small part of
-what a token costs where episodes are much shorter than the model is wide.
+Only attention puts the tokens back into padded rows, one an episode, and concatenates its outputs again. Attention is a
+small part of a token's cost if episodes are much shorter than the model is wide.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ NAME = "sdpa_of_episodes"
 
 
 class Packing:
-    """Which of the places of right-padded rows [B, T] hold a token.
+    """The places of the N tokens in right-padded rows [B, T].
 
     Attributes:
-        place: int64 [N], the places of the tokens among the B * T.
-        position: int64 [1, N], where each is in its episode.
-        calls: how often attention has used it.
+        place: int64 [N], the places of the tokens in the flattened rows [B * T].
+        position: int64 [1, N], the position of each token in its episode.
+        calls: how often ``attention`` has used it.
     """
 
     def __init__(self, attention_mask: Tensor) -> None:
@@ -34,11 +34,11 @@ class Packing:
         self.calls = 0
 
     def together(self, rows: Tensor) -> Tensor:
-        """The tokens alone: [B, T, ...] -> [1, N, ...]."""
+        """The tokens without padding: [B, T, ...] -> [1, N, ...]."""
         return rows.flatten(0, 1).index_select(0, self.place)[None]
 
     def apart(self, tokens: Tensor) -> Tensor:
-        """The way back, 0 in the padding: [1, N, ...] -> [B, T, ...]."""
+        """The tokens in padded rows, 0 in the padding: [1, N, ...] -> [B, T, ...]."""
         rows = tokens.new_zeros(self.size[0] * self.size[1], *tokens.shape[2:])  # [B * T, ...]
         return rows.index_copy(0, self.place, tokens[0]).unflatten(0, self.size)
 
@@ -49,7 +49,7 @@ _PACKING: ContextVar[Packing] = ContextVar("packing")
 def attention(
     module: nn.Module, query: Tensor, key: Tensor, value: Tensor, attention_mask: Tensor | None, **kwargs: Any
 ) -> tuple[Tensor, None]:
-    """Causal attention of each episode to itself: 3 x [1, heads, N, d] -> [1, N, heads, d]."""
+    """Causal attention within each episode: 3 x [1, heads, N, d] -> [1, N, heads, d]."""
     packing = _PACKING.get()
     packing.calls += 1
     q, k, v = (packing.apart(x.transpose(1, 2)).transpose(1, 2) for x in (query, key, value))  # [B, heads, T, d] each
@@ -61,10 +61,11 @@ AttentionInterface.register(NAME, attention)
 
 
 def can_pack(trunk: Any) -> bool:
-    """Whether the layers of a transformer take tokens of several episodes in one row.
+    """Whether a transformer can read the tokens of several episodes as one row.
 
-    They must use torch's attention by the library's interface, and look at all of an episode. Layers that are computed
-    again for the gradient are not packed: by then the pass is over.
+    Its layers must call torch's attention through transformers' ``AttentionInterface`` and attend to the whole episode.
+    Layers with gradient checkpointing cannot: they are computed again in the backward pass, when the ``Packing`` is no
+    longer set.
     """
     config: Any = getattr(trunk, "config", None)
     if getattr(config, "_attn_implementation", None) != "sdpa" or type(trunk) in _OF_THEIR_OWN:
@@ -75,11 +76,14 @@ def can_pack(trunk: Any) -> bool:
 
 
 _OF_THEIR_OWN: set[type] = set()
-"""transformers whose attention was seen not to go by the library's interface"""
+"""classes of transformers whose layers did not call the attention of ``AttentionInterface``"""
 
 
 def read_packed(trunk: Any, embedded: Tensor, attention_mask: Tensor) -> Tensor | None:
-    """Last hidden states [B, T, d] of embedded tokens [B, T, d], 0 in the padding; None where a layer did not pack."""
+    """Last hidden states [B, T, d] of embedded tokens [B, T, d], 0 in the padding.
+
+    None if some layer did not call ``attention``.
+    """
     packing, config = Packing(attention_mask), trunk.config
     token = _PACKING.set(packing)
     config._attn_implementation = NAME

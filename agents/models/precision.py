@@ -1,8 +1,8 @@
 """Weights in bfloat16: half the memory of float32, and faster where the processor computes in it.
 
-A weight in bfloat16 has 8 bits, and a step of training is smaller than its last one: trained so, most weights never
-move. So whatever is trained has a copy in float32 (``agents.training.optimizer``), adapters and value heads are in
-float32 themselves, and what follows others slowly cannot be in bfloat16 at all.
+bfloat16 has 8 significant bits, and an optimiser step is usually smaller than the last of them: most weights would not
+change. Therefore the optimiser keeps a float32 copy of every trained weight (``agents.training.optimizer``). Adapters
+and value heads are in float32. Target networks that follow a transformer slowly cannot be in bfloat16.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ ADAPTER = "lora_"
 
 
 def round_weights(model: nn.Module, precision: Precision) -> None:
-    """Rounds a language model's weights to a precision, in place, but for value heads and adapters.
+    """Rounds a language model's weights to a precision, in place, except those of value heads and adapters.
 
     Raises:
-        ValueError: no such precision.
+        ValueError: there is no such precision.
     """
     if precision not in get_args(Precision):
         raise ValueError(f"dtype must be 'fp32' or 'bf16', not {precision!r}.")
     if precision == "fp32":
         return
     heads = {id(p) for module in model.modules() if isinstance(module, Heads) for p in module.parameters()}
-    for name, parameter in model.named_parameters():  # parameters alone: tables of rotary positions need all digits
+    for name, parameter in model.named_parameters():  # no buffers: tables of rotary positions need float32
         if id(parameter) not in heads and ADAPTER not in name:
             parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def precision_of(model: nn.Module) -> Precision:
-    """What ``round_weights`` was told."""
+    """The precision of a model's weights, as ``round_weights`` set it."""
     return "bf16" if rounded(model) else "fp32"
 
 
@@ -45,7 +45,7 @@ def rounded(network: nn.Module) -> bool:
 
 
 def check_targets(model: Any) -> None:
-    """Refuses to train targets that follow weights in bfloat16, which move by less than they can hold.
+    """Checks that no target network is in bfloat16: its steps would be smaller than bfloat16 can hold.
 
     Raises:
         ValueError: the model has such targets.

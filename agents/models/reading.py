@@ -1,12 +1,13 @@
-"""Whole episodes through a transformer, for training, with as little padding as can be.
+"""The hidden states of whole episodes, for training, with little padding.
 
-Wide models read tokens without any, where they allow it (``agents.models.packing``). For others, episodes of similar
-length are read together.
+Wide models read tokens without padding, if their layers allow it (``agents.models.packing``). For other models,
+episodes of similar length are read together.
 
-One pass over B episodes of at most T tokens costs B T tokens, however short most of them are. Of n parts, sorted by
-length, each costs only as much as its own longest. A pass has a price too, whatever it reads, so there are as many
-parts as pay: one for games of much the same length, and three or four for a batch of 32 dialogues, where a step takes
-0.6 to 0.75 of the time once a third of it was padding (``tests/perf/test_perf_reading.py``).
+One pass over B episodes of at most T tokens costs B T tokens, however short most of them are. If the episodes are
+sorted by length and split into n parts, each part is padded only to its own longest episode. Every pass also has a
+fixed cost, so ``parts`` chooses the number of parts with the lowest cost: one for games of similar length, and three or
+four for a batch of 32 dialogues. If a third of such a batch is padding, a step then takes 0.6 to 0.75 of the time
+(``tests/perf/test_perf_reading.py``).
 """
 
 from __future__ import annotations
@@ -25,27 +26,26 @@ if TYPE_CHECKING:
     from agents.data.batch import Batch
 
 PADDING, PACKED_FROM = 1 / 8, 384
-"""share of padding, and width of a model, from which it pays to read tokens without any"""
+"""share of padding, and width of a model, from which tokens are read without padding"""
 MOST_PARTS = 8
-# What a pass costs, in tokens that could be read instead. Measured on a processor at the widths 128 and 576: what
-# Python takes for a pass are fewer tokens of a wide model, and what is left is going through all of its weights.
+# The fixed cost of a pass, in tokens that could be read in the same time. Measured on a processor at the widths 128 and
+# 576: Python's overhead equals fewer tokens of a wide model. The rest is the time to read all of its weights.
 PRICE, PRICE_FROM, LEAST_PRICE = 200, 128, 32
-PRICE_ON_A_CARD = 4096  # a cautious guess, which splits large batches alone
+PRICE_ON_A_CARD = 4096  # not measured; so high that only large batches are split
 
 
 def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-    """Last hidden states of whole episodes: right-padded tokens [B, T] -> [B, T, d]; for training, no past is kept.
+    """Last hidden states of whole episodes: right-padded tokens [B, T] -> [B, T, d]; no cache is kept.
 
-    Attention is causal, so no real token sees the padding behind it and none needs a mask: plain causal attention is
-    the fast kind. What stands in the padding itself is of no use to anyone.
+    Attention is causal, so no token attends to the padding behind it. No mask is needed, and torch can use its fast
+    causal attention. The hidden states of padding are arbitrary.
 
     Args:
         trunk: the transformer without its head.
         input_ids: [B, T].
-        attention_mask: [B, T], 1 where a token is real: lets episodes of similar length be read together; None: all
-            are read at once.
+        attention_mask: [B, T], 1 where a token is real; with it, padding is avoided. None: all rows are read at once.
     """
-    embedded = trunk.get_input_embeddings()(input_ids)  # [B, T, d] once: its gradient is as large as the vocabulary
+    embedded = trunk.get_input_embeddings()(input_ids)  # [B, T, d]; once, because its gradient has V rows
     if attention_mask is None:
         return _at_once(trunk, embedded)
     pays = _width(trunk) >= PACKED_FROM and attention_mask.sum() < (1 - PADDING) * attention_mask.numel()
@@ -55,7 +55,7 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
             return packed
     lengths, order = attention_mask.sum(1, dtype=torch.long).sort()  # [B], [B]
     sizes = parts(lengths.cpu().numpy(), _price(trunk) if input_ids.device.type == "cpu" else PRICE_ON_A_CARD)
-    # Processes that share the weights run every pass together, and must agree on how many there are.
+    # With sharded weights all processes run every pass together, so each must run the same number.
     if len(sizes) == 1 or any(isinstance(module, FSDPModule) for module in trunk.modules()):
         return _at_once(trunk, embedded)
     width = input_ids.shape[1]
@@ -66,12 +66,17 @@ def read(trunk: Any, input_ids: Tensor, attention_mask: Tensor | None = None) ->
 
 
 def read_batch(trunk: Any, batch: Batch) -> Tensor:
-    """The same of a batch, one episode after another, [B * T, d]; ``batch.places`` says where in it a state is."""
+    """The hidden states of a batch, [B * T, d], one episode after another; ``batch.places`` are indices into them."""
     return read(trunk, batch.input_ids, batch.attention_mask).flatten(0, 1)
 
 
 def parts(lengths: np.ndarray, price: int) -> list[int]:
-    """How many of B episodes to read in each pass, by their lengths, shortest first: what costs the fewest tokens."""
+    """The numbers of episodes to read in each pass, shortest first, at the lowest total cost.
+
+    Args:
+        lengths: the lengths of the B episodes, ascending, [B].
+        price: the fixed cost of a pass, in tokens.
+    """
     cheapest, sizes = np.inf, [len(lengths)]
     for n in range(1, min(MOST_PARTS, len(lengths)) + 1):
         ends = np.arange(1, n + 1) * len(lengths) // n  # [n]
@@ -83,16 +88,16 @@ def parts(lengths: np.ndarray, price: int) -> list[int]:
 
 
 def _price(trunk: Any) -> int:
-    """What a pass through a transformer costs on a processor, in tokens."""
+    """The fixed cost of a pass through a transformer on a processor, in tokens."""
     width = _width(trunk)
     return PRICE if width <= PRICE_FROM else max(LEAST_PRICE, PRICE * PRICE_FROM**2 // width**2)
 
 
 def _width(trunk: Any) -> int:
-    """Of the hidden states; what has no configuration counts as narrow."""
+    """The width of the hidden states; 0 for a trunk without a configuration."""
     return getattr(getattr(trunk, "config", None), "hidden_size", 0)
 
 
 def _at_once(trunk: Any, embedded: Tensor) -> Tensor:
-    """One pass: the trunk gets embeddings, not ids, because the library looks for padding in ids and warns."""
+    """One pass. The trunk gets embeddings, not ids, because transformers looks for padding in ids and warns."""
     return trunk(inputs_embeds=embedded, use_cache=False).last_hidden_state

@@ -1,4 +1,4 @@
-"""How many tokens a model has, and how many positions where it has a table of them."""
+"""Changes the number of a model's token embeddings, and of its position embeddings if it has a table of them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from transformers import PreTrainedModel
 
 
 def resize(model: PreTrainedModel, tokens: int, positions: int | None = None) -> None:
-    """Gives a model so many tokens and positions; new ones are drawn from torch's generator, the others stay.
+    """Gives a model ``tokens`` token embeddings and ``positions`` position embeddings, in place.
 
-    Only a table of positions (GPT-2's) has a size; rotary and relative positions are left alone.
+    New embeddings are drawn from torch's generator, the others stay. Rotary and relative positions have no table, and
+    nothing is done for them.
     """
     if model.get_input_embeddings().num_embeddings != tokens:
         model.resize_token_embeddings(tokens, mean_resizing=False)

@@ -1,4 +1,4 @@
-"""Ids that belong to no token, where a vocabulary has holes: no model says them, in training, play or ``generate``."""
+"""Gives ids that belong to no token of the vocabulary a probability of 0, in training, play and ``generate``."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-NEVER = -1e8  # a score no token is said with; unlike -inf it leaves the entropy's gradient a number
+NEVER = -1e8  # a score whose probability is 0; with -inf the entropy's gradient would be NaN
 
 
 class Silence:
-    """A hook behind the head of a language model, whose scores of some tokens it replaces.
+    """A hook on the head of a language model that replaces the scores of ``tokens`` [h] by ``NEVER``.
 
-    It is there wherever scores are made of hidden states, so that losses and policies have the same distribution.
+    Losses and policies both call the head, and so they have the same distribution.
     """
 
     def __init__(self, tokens: NDArray[Any]) -> None:
@@ -26,7 +26,10 @@ class Silence:
 
 
 def silence(model: Any, tokens: NDArray[Any]) -> None:
-    """Keeps a model from saying ``tokens`` [h], also in ``generate`` once it is saved; twice is as good as once."""
+    """Gives ``tokens`` [h] a probability of 0, in place and in the saved model's ``generate``.
+
+    A second call changes nothing.
+    """
     if not len(tokens):
         return
     head = model.get_output_embeddings()

@@ -1,4 +1,4 @@
-"""Sizes of language models to make from scratch, by width and layers; "gpt2" is the smallest of the original ones."""
+"""The sizes of language models from scratch, named by width and layers; "gpt2" is the smallest original GPT-2."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""How a saved model speaks: the decoding of its agent, in the files that transformers' ``generate`` reads.
+"""Writes an agent's decoding into the files that transformers' ``generate`` reads.
 
-A model in memory keeps the settings it was trained with, which live training and ``agent.policy()`` go by. Its files
-say how the agent speaks, and hold those settings too: ``as_trained`` in ``config.json``.
+A model in memory keeps the settings with which it was trained; live training and ``agent.policy()`` use them. The
+model's files have the agent's decoding, and hold the settings of training as ``as_trained`` in ``config.json``.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from transformers import GenerationConfig
 from agents.models.value_config import SPOKEN, ValueLMConfig, check_spoken
 
 KEPT = ("bos_token_id", "eos_token_id", "pad_token_id", "suppress_tokens")
-"""what ``generate`` needs to know beside a decoding"""
+"""settings of ``generate`` that are no part of a decoding and are kept"""
 
 
 @contextmanager
 def speaking(model: Any, decoding: dict[str, Any] | None) -> Iterator[None]:
-    """In the block, what is saved of the model speaks by ``decoding`` in ``generate``; None leaves it as it is.
+    """A model that is saved inside the block uses ``decoding`` in ``generate``.
 
     Options that ``generate`` does not have, such as the number of candidates, are left out.
 
     Args:
         model: a language model or a ``ValueLM``.
-        decoding: keywords of ``LMPolicy``.
+        decoding: keywords of ``LMPolicy``; None changes nothing.
     """
     if decoding is None:
         yield
@@ -47,11 +47,11 @@ def speaking(model: Any, decoding: dict[str, Any] | None) -> Iterator[None]:
 
 
 def generation_of(before: GenerationConfig, decoding: dict[str, Any]) -> GenerationConfig:
-    """What ``generate`` does by default; penalties that a model came with are no part of a decoding."""
+    """The generation config of a decoding; penalties of ``before`` are not kept."""
     sampled = {
         "do_sample": True,
         "temperature": float(decoding.get("temperature", 1.0)),
-        "top_k": int(decoding.get("top_k", 0)),  # without it the library keeps 50
+        "top_k": int(decoding.get("top_k", 0)),  # transformers' default is 50
         "top_p": float(decoding.get("top_p", 1.0)),
     }
     kept = {name: getattr(before, name) for name in KEPT}
@@ -60,10 +60,10 @@ def generation_of(before: GenerationConfig, decoding: dict[str, Any]) -> Generat
 
 
 def put_back(model: Any) -> None:
-    """Gives a model that was opened from such files the settings it was trained with.
+    """Gives a model that was loaded from files the settings with which it was trained (``as_trained``).
 
     Raises:
-        ValueError: the files hold something else in their place.
+        ValueError: ``as_trained`` of its configuration does not hold such settings.
     """
     was = model.config.__dict__.pop("as_trained", None)
     if was is None:

@@ -4,12 +4,12 @@ The score of token v in state x is x W[v] + b[v], with a row of W for each token
 
     taken = x W[a] + b[a]                          total = log sum_v exp(x W[v] + b[v])
 
-so that log softmax(scores)[a] = taken - total. Scores are made for a part of the vocabulary at a time, which stays in
-the processor's cache, and their gradient goes into W part by part. The usual cross-entropy of 500 states over 50,000
-tokens holds three tables of 100 MB, whose pages the system hands out anew at every step.
+so that log softmax(scores)[a] = taken - total. Scores are computed for a part of the vocabulary at a time, which stays
+in the processor's cache, and their gradient is added to W part by part. The usual cross-entropy of 500 states over
+50,000 tokens holds three tables of 100 MB, whose memory the system allocates again at every step.
 
-For the gradient the scores are needed a second time. Where making them again costs as much as the rest (d is large)
-and they take little memory, they are kept.
+The backward pass needs the scores again. They are kept if they take little memory and d is large; otherwise they are
+computed a second time.
 """
 
 from __future__ import annotations
@@ -26,37 +26,37 @@ from agents.models.end_tokens import OneEnd
 from agents.models.silent_tokens import NEVER, Silence
 
 PART = 2**20
-"""scores made at once on a processor: 4 MB, which stay in its cache"""
+"""number of scores computed at once on a processor: 4 MB, which stay in its cache"""
 PART_ON_A_CARD = 2**26
 KEPT, KEPT_FROM = 2**26, 256
-"""the most scores that are kept for the gradient, and the least d from which they are"""
+"""the largest number of scores that are kept for the gradient, and the smallest d for which they are kept"""
 
 
 def part_of(device: torch.device, rows: int) -> int:
-    """How many columns of a table with so many rows are made at once; with columns in their place, how many rows."""
+    """The number of columns to compute at once of a table with ``rows`` rows, or of rows if it has as many columns."""
     return max(1, (PART if device.type == "cpu" else PART_ON_A_CARD) // max(1, rows))
 
 
 def in_parts(found: Callable[..., Tensor], rows: int, *states: Tensor) -> Tensor:
-    """What ``found`` makes of K states, a few at a time, where it makes a table with ``rows`` numbers of each.
+    """Applies ``found`` to K states, a few at a time, because it computes ``rows`` numbers for each state.
 
     Args:
-        found: from n states, [n, d] of each model, to [n].
-        rows: tokens of the vocabulary.
-        *states: [K, d] of each model.
+        found: a function of n states, [n, d] of each model, that returns [n].
+        rows: number of tokens of the vocabulary.
+        *states: the states, [K, d] of each model.
 
     Returns:
-        [K].
+        The results of ``found``, [K].
     """
     size = part_of(states[0].device, rows)
     return torch.cat([found(*some) for some in zip(*(x.split(size) for x in states), strict=True)])
 
 
 def all_scores(head: nn.Module, x: Tensor) -> Tensor:
-    """What ``head`` makes of x [..., d], the scores of every token [..., V], where a few states are read at a time.
+    """The scores of every token, [..., V], that ``head`` computes from x [..., d].
 
-    Between two and eight rows times a large table take a processor two to four times as long as the table times those
-    rows, which is the same.
+    With two to eight rows and a large table, x W^T takes a processor two to four times as long as (W x^T)^T, which is
+    the same. The second form is used then.
     """
     rows = x.numel() // x.shape[-1]
     few = x.device.type == "cpu" and x.dtype == torch.float32 and 2 <= rows <= 8
@@ -69,7 +69,7 @@ def all_scores(head: nn.Module, x: Tensor) -> Tensor:
 
 
 def _is_linear(head: nn.Module) -> TypeGuard[nn.Linear]:
-    """Whether a head's scores are those of its table, but for tokens that are kept silent and ends that are one."""
+    """Whether a head is linear, and has no hooks but ``Silence`` and ``OneEnd``."""
     hooks = head._forward_hooks.values()
     return type(head) is nn.Linear and all(isinstance(hook, (Silence, OneEnd)) for hook in hooks)
 
@@ -77,14 +77,14 @@ def _is_linear(head: nn.Module) -> TypeGuard[nn.Linear]:
 def taken_and_total(
     x: Tensor, weight: Tensor, bias: Tensor | None, action: Tensor, silent: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The two numbers above, float32 [K] each.
+    """The score of the action and the log-sum-exp of all scores in each state, float32 [K] each.
 
     Args:
-        x: [K, d].
+        x: states, [K, d].
         weight: W, [V, d].
-        bias: b, [V].
+        bias: b, [V], or None.
         action: int64 [K].
-        silent: tokens whose score is ``NEVER``, whatever x says.
+        silent: tokens [h] whose score is ``NEVER`` in every state, or None.
     """
     kind = x.device.type
     if torch.is_autocast_enabled(kind):
@@ -98,10 +98,10 @@ def token_logprobs(head: nn.Module, states: Tensor, action: Tensor, tokens: int 
     """The log-probability of each action under a language model, float32 [K].
 
     Args:
-        head: what makes scores of hidden states, ``model.get_output_embeddings()``.
-        states: [K, d].
+        head: the model's output layer, ``model.get_output_embeddings()``.
+        states: last hidden states, [K, d].
         action: int64 [K].
-        tokens: how many of the vocabulary there are to say, from the first; None: all.
+        tokens: only the first ``tokens`` ids of the vocabulary can be sampled; None: all.
     """
     if _is_linear(head):
         hushed = [hook.tokens.to(states.device) for hook in head._forward_hooks.values() if isinstance(hook, Silence)]
@@ -109,10 +109,10 @@ def token_logprobs(head: nn.Module, states: Tensor, action: Tensor, tokens: int 
         bias = None if head.bias is None else head.bias[:tokens]
         taken, total = taken_and_total(states, head.weight[:tokens], bias, action, silent)  # [K] each
         for hook in head._forward_hooks.values():
-            if isinstance(hook, OneEnd):  # which leaves the total as it is
+            if isinstance(hook, OneEnd):  # it does not change the total
                 taken = hook.taken(_some_scores(head, states, hook.ends), action, taken)  # [K]
         return taken - total
-    logp = head(states)[:, :tokens].float().log_softmax(-1)  # [K, V] a head of another kind makes its scores itself
+    logp = head(states)[:, :tokens].float().log_softmax(-1)  # [K, V]
     return logp.gather(1, action[:, None]).squeeze(1)
 
 
@@ -123,7 +123,7 @@ def _some_scores(head: nn.Linear, states: Tensor, tokens: Tensor) -> Tensor:
 
 
 class _TakenAndTotal(torch.autograd.Function):
-    """``taken_and_total``; ``learns`` says whether there will be a gradient."""
+    """``taken_and_total``; ``learns`` is whether gradients are enabled."""
 
     @staticmethod
     def forward(
@@ -169,7 +169,7 @@ class _TakenAndTotal(torch.autograd.Function):
 
 
 class _Parts:
-    """The table of scores [K, V], a few columns at a time; each part takes the place of the one before.
+    """The table of scores [K, V], a few columns at a time; every part is written into the same buffer.
 
     Attributes:
         first: the first column of each part.
@@ -182,12 +182,12 @@ class _Parts:
         self.buffer = x.new_empty(len(x) * self.width)
 
     def keep(self) -> bool:
-        """Whether scores are kept for the gradient; those of one part are in any case."""
+        """Whether scores are kept for the gradient; always if there is only one part."""
         size = len(self.x) * len(self.weight)
         return len(self.first) == 1 or (self.x.shape[1] >= KEPT_FROM and size <= KEPT)
 
     def scores(self, first: int, kept: Tensor | None = None) -> Tensor:
-        """The columns from ``first`` on, float32 [K, c], made anew where they were not kept."""
+        """The columns from ``first`` on, float32 [K, c]; they are computed unless they were kept."""
         if kept is not None:
             return kept.float()
         rows = slice(first, min(first + self.width, len(self.weight)))
@@ -200,12 +200,12 @@ class _Parts:
         return self.hush(out.float(), first, NEVER)
 
     def places(self, first: int, table: Tensor) -> tuple[Tensor, Tensor]:
-        """Where in the columns [K, c] from ``first`` on each action is, and whether it is there at all: [K, 1] each."""
+        """Each action's column in the part [K, c] from ``first`` on, and whether it is in that part: [K, 1] each."""
         place = self.action[:, None] - first  # [K, 1]
         return place.clamp(0, table.shape[1] - 1), (place >= 0) & (place < table.shape[1])
 
     def hush(self, table: Tensor, first: int, value: float) -> Tensor:
-        """Sets the silent ones of these columns to ``value``."""
+        """Sets the columns of silent tokens to ``value``, in place."""
         if self.silent is None:
             return table
         column = self.silent - first

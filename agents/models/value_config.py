@@ -1,4 +1,4 @@
-"""What a ``ValueLM`` is made of, and how it speaks."""
+"""The configuration of a ``ValueLM``: its heads, its trunks and its policy."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from transformers.configuration_utils import SubConfigSpec
 from agents.decoding.sampling import check_decoding
 
 SPOKEN = ("advantage_weight", "advantage_clip", "lm_temperature", "lm_top_k", "lm_top_p")
-"""the settings below by which a ``ValueLM`` speaks; they can be changed after training"""
+"""the settings of a ``ValueLM``'s policy; they can be changed after training"""
 _NOT_OF_TOKENS = ("utterance", "none")
 LARGE_VOCABULARY = 10_000
-"""tokens above which Q heads are low-rank where nothing else is asked for: full ones would outweigh a small model"""
+"""number of tokens above which Q heads are "low_rank" by default: full heads would be larger than a small model"""
 
 
 def check_spoken(
     advantage_weight: float, advantage_clip: float | None, lm_temperature: float, lm_top_k: int, lm_top_p: float
 ) -> None:
-    """Refuses settings that are no way to speak.
+    """Checks the settings of a ``ValueLM``'s policy.
 
     Raises:
-        ValueError: saying which.
+        ValueError: a setting is out of its range.
     """
     if not (isinstance(advantage_weight, int | float) and math.isfinite(advantage_weight)):
         raise ValueError(f"advantage_weight is a finite number, not {advantage_weight!r}.")
@@ -35,11 +35,11 @@ def check_spoken(
 class ValueLMConfig(PreTrainedConfig):
     """The configuration of a ``ValueLM``.
 
-    The settings of the language model's own distribution are named ``lm_*``: ``generate`` would read a ``temperature``
-    here as its own default, and apply it a second time.
+    The settings of the language model's own distribution are named ``lm_*``, because ``generate`` would take a setting
+    named ``temperature`` as its own default and apply it a second time.
 
     Raises:
-        ValueError: a setting that means nothing.
+        ValueError: a setting is out of its range.
     """
 
     model_type = "value_lm"
@@ -50,42 +50,42 @@ class ValueLMConfig(PreTrainedConfig):
     lm: dict[str, Any] | PreTrainedConfig | None = None
     """configuration of the language model"""
     num_q: int = 2
-    """Q heads, 1 or 2; with two the smaller value counts"""
+    """number of Q heads, 1 or 2; with two the smaller value is used"""
     trunks: str = "shared"
-    """"shared": all heads read the language model's states, and targets are heads only; "separate": the paper's three
-    transformers, for the policy, for the values, and for the targets of the values"""
+    """"shared": all heads read the language model's states, and only heads have targets; "separate": three
+    transformers, for the policy, for the values, and for the targets of the values, as in Snell et al. 2023"""
     trunk_gradient: float = 1.0
-    """how much of the values' gradient reaches a shared trunk; the language model's reaches it whole"""
+    """fraction of the values' gradient that reaches a shared trunk; the language model's gradient is not reduced"""
     head_width: int = 2
     """hidden units of a head, as a multiple of the model's width"""
     q_head: str | None = None
-    """last layer of the Q heads (``agents.models.heads``): "full", "low_rank" or "tied" over the vocabulary;
-    "utterance": one value, read where an utterance has ended, and none for tokens; "none": values of states alone, no
-    Q. None: "low_rank" above ``LARGE_VOCABULARY`` tokens, else "full"; the model sets it to what it is"""
+    """last layer of the Q heads (``agents.models.heads``): "full", "low_rank" or "tied": a value for every token;
+    "utterance": one value for a whole utterance, at its end; "none": no Q heads, only V. None: "low_rank" above
+    ``LARGE_VOCABULARY`` tokens, else "full"; the model replaces None by its choice"""
     q_rank: int = 64
     """rank of "low_rank" Q heads"""
     zero_init: bool = False
-    """heads start as the constant ``bias_init``, without noise around it"""
+    """heads start as the constant ``bias_init``, without the noise of initial weights"""
     bias_init: float | None = 0.0
-    """what the heads say at first; below the returns it is pessimistic about tokens never seen. None: the log's mean
+    """initial value of the heads; a value below the returns is pessimistic about unseen tokens. None: the log's mean
     return"""
     value_unit: float | None = 1.0
-    """what the heads' outputs are multiplied with, in units of reward; None: the spread of the log's returns"""
+    """factor of the heads' outputs, in units of reward; None: the standard deviation of the log's returns"""
     advantage_weight: float = 1.0
-    """beta: 0 speaks as the language model does"""
+    """beta; with 0 the policy is the language model's"""
     advantage_clip: float | None = None
-    """the most that beta * advantage may add to a token; None: no limit. The paper's Wordle agents use 0"""
+    """upper limit of beta * advantage; None: no limit. The Wordle agents of Snell et al. 2023 use 0"""
     lm_temperature: float = 1.0
-    """of the language model alone, before the advantage is added"""
+    """temperature of the language model alone, before the advantage is added"""
     lm_top_k: int = 0
-    """how many tokens of the language model stay possible; 0: all"""
+    """number of the language model's most probable tokens that can be sampled; 0: all"""
     lm_top_p: float = 1.0
-    """how much probability of the language model stays possible; 1: all"""
+    """nucleus: the most probable tokens with this total probability under the language model can be sampled; 1: all"""
     tie_word_embeddings: bool = False
-    """not read: the language model's own setting counts"""
+    """not used; the language model's own setting is"""
 
     def __post_init__(self, **kwargs: Any) -> None:
-        # The library hands its own setting down: without one, a language model that is already made would lose its.
+        # transformers copies this setting to the language model's configuration, and would overwrite it with None
         kwargs.setdefault("attn_implementation", getattr(self.lm, "_attn_implementation", None))
         super().__post_init__(**kwargs)
         if self.num_q not in (1, 2):
@@ -104,10 +104,10 @@ class ValueLMConfig(PreTrainedConfig):
 
     @property
     def values_tokens(self) -> bool:
-        """Whether the Q heads have a value for every token that could come next."""
+        """Whether the Q heads have a value for every token of the vocabulary."""
         return self.q_head not in _NOT_OF_TOKENS
 
     def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> PreTrainedConfig:
-        """The language model's configuration, which ``generate`` sizes its cache by."""
+        """The language model's configuration; ``generate`` takes the size of its cache from it."""
         assert isinstance(self.lm, PreTrainedConfig)  # made one by the library
         return self.lm

@@ -1,9 +1,9 @@
-"""``ValueLM``: a causal language model with Q and V heads whose output, but for training, is the improved policy.
+"""``ValueLM``: a causal language model with Q and V heads. Its output, except in training, is the improved policy.
 
     log pi(a | s) = log pi_beta(a | s) + beta (min_h Qbar_h(s, a) - V(s)) + const      beta is ``advantage_weight``
 
-(Snell et al. 2023, arXiv:2206.11871, section 4.3.) It is an ordinary model of the transformers library: ``generate``,
-``save_pretrained`` and ``AutoModelForCausalLM.from_pretrained`` work as ever.
+(Snell et al. 2023, arXiv:2206.11871, section 4.3.) It is a model of the transformers library: ``generate``,
+``save_pretrained`` and ``AutoModelForCausalLM.from_pretrained`` work as for any other.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 
 class ValueLM(PreTrainedModel, GenerationMixin):
-    """A language model with values; make one with ``ValueLM.around(lm)``."""
+    """A language model with value heads; make one with ``ValueLM.around(lm)``."""
 
     config_class = ValueLMConfig
     base_model_prefix = "lm"
     supports_gradient_checkpointing = True
     q: Heads
-    """none with q_head="none", like its target"""
+    """not there if q_head is "none", like ``target_q``"""
     target_q: Heads
     _supports_sdpa = True
     _supports_flash_attn = True
@@ -72,7 +72,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
 
         Args:
             lm: any causal language model whose logits are a linear map of its last hidden states.
-            seed: of the heads' weights; torch's global generator is not touched.
+            seed: seed of the heads' weights; torch's global generator is not used.
             **settings: fields of ``ValueLMConfig``.
         """
         with torch.random.fork_rng(devices=[]):
@@ -82,7 +82,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
 
     @classmethod
     def from_pretrained(cls, *args: Any, **kwargs: Any) -> Any:
-        """As every model's; the targets stay without gradients, which loading would give them."""
+        """Loads a saved model as any other of transformers, and freezes the targets, which loading makes trainable."""
         loaded = super().from_pretrained(*args, **kwargs)
         model = loaded[0] if isinstance(loaded, tuple) else loaded  # with output_loading_info=True
         for target, _ in model.followers():
@@ -90,20 +90,24 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         return loaded
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Nothing: heads are initialised where they are made, and the language model's parts by its own class."""
+        """Does nothing: the heads and the language model's class initialise their own weights."""
 
     def get_input_embeddings(self) -> nn.Module:
-        """Those of the language model."""
+        """The language model's embeddings."""
         return self.lm.get_input_embeddings()
 
     def get_output_embeddings(self) -> nn.Module:
-        """The language model's head."""
+        """The language model's output layer."""
         return self.lm.get_output_embeddings()
 
     def start_values(self, mean: float, spread: float) -> None:
-        """Decides what was left to the log: values start at its mean return, and are learned in units of its spread.
+        """Sets ``bias_init`` and ``value_unit`` where they are None, from the returns of a log.
 
-        Whoever has decided both, or has learned values already, keeps them.
+        If both are set, as in a model whose values were trained before, nothing changes.
+
+        Args:
+            mean: mean return of the log.
+            spread: standard deviation of the log's returns.
         """
         c, before = self.config, self.config.bias_init or 0.0
         if None not in (c.bias_init, c.value_unit):
@@ -114,32 +118,32 @@ class ValueLM(PreTrainedModel, GenerationMixin):
             heads.start_again(before, c.bias_init, c.value_unit)
 
     def _heads(self) -> list[Heads]:
-        """All there are."""
+        """All heads of this model."""
         return [module for module in self.children() if isinstance(module, Heads)]
 
     @property
     def trunks(self) -> list[PreTrainedModel]:
-        """The transformers below the heads: one, or those of the policy, the values, and the targets of Q."""
+        """The transformers without heads: one, or those of the policy, the values, and the targets of Q."""
         names = ("value_trunk", "target_trunk")
         return [self.lm.base_model, *(getattr(self, name) for name in names if hasattr(self, name))]
 
     def values(self, batch: Batch, state_value: StateValue | None = None) -> Values:
-        """What the heads say of the agent's actions: padding and environment tokens cost no head.
+        """The values of the agent's K actions; heads are not computed for padding and environment tokens.
 
-        Episodes are padded on the right and attention is causal, so no real position sees padding: no mask is needed.
+        Episodes are padded on the right and attention is causal, so no token attends to padding, and no mask is needed.
 
         Args:
             batch: the episodes.
-            state_value: what to back up for the value of a state instead of V. It costs the target heads over the whole
-                vocabulary, which are otherwise computed at the actions taken alone.
+            state_value: computes the value of a state that is backed up instead of V. The target heads are then
+                computed for the whole vocabulary, otherwise only for the actions taken.
 
         Raises:
-            ValueError: there are no values of tokens.
+            ValueError: the Q heads have no values of tokens.
         """
         if not self.config.values_tokens:
             raise ValueError(f"This model has no values of tokens: its q_head is {self.config.q_head!r}.")
         state, action = batch.places(batch.state), batch.flat(batch.action)  # [K] each, positions in [B * T]
-        final = batch.places(batch.next_state)[batch.ends]  # [E] positions behind the last action of each episode
+        final = batch.places(batch.next_state)[batch.ends]  # [E] positions of the final state of each episode
         policy, value, target = self.states(batch)  # [B * T, d] each
         at_value = self.for_values(value[state])  # [K, d]
         v = self.v(at_value)[0].squeeze(-1).float()  # [K]
@@ -163,7 +167,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         return self.v(self.for_values(value[batch.places(batch.state)]))[0].squeeze(-1).float()
 
     def _backed_up(self, state_value: StateValue, policy: Tensor, target: Tensor) -> Tensor:
-        """The value of S states from the whole vocabulary, a few states at a time: 2 x [S, d] -> [S]."""
+        """``state_value`` of S states, computed for a few states at a time: 2 x [S, d] -> [S]."""
         head = self.get_output_embeddings()
 
         def of_some(p: Tensor, t: Tensor) -> Tensor:  # [s, d] each -> [s]
@@ -172,45 +176,48 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         return in_parts(of_some, len(self._head.weight), policy, target)
 
     def states(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """What the trunks of the policy, the values and the targets make of each prefix: [B * T, d] each."""
+        """Hidden states of every prefix, from the trunks of the policy, the values and the targets: [B * T, d] each."""
         return of_each([read_batch(trunk, batch) for trunk in self.trunks])
 
     def said(self, batch: Batch, policy: Tensor) -> Tensor:
-        """The language model's log pi(a | s) of every token the agent said: its states [B * T, d] -> [K]."""
+        """The language model's log pi(a | s) of the K actions, from its hidden states: [B * T, d] -> [K]."""
         states = policy[batch.places(batch.state)]  # [K, d]
         return token_logprobs(self.get_output_embeddings(), states, batch.flat(batch.action))
 
     def for_values(self, states: Tensor) -> Tensor:
-        """The states that values are learned from, [K, d]: of a shared trunk part of their gradient is held back."""
+        """States [K, d] for the value heads; with a shared trunk their gradient is scaled by ``trunk_gradient``."""
         share = self.config.trunk_gradient
         return states if share == 1 or self.config.trunks == "separate" else states.detach().lerp(states, share)
 
     @property
     def _rows(self) -> Tensor | None:
-        """The matrix [V, d] by which the language model scores tokens, where the Q heads read it."""
+        """The language model's output matrix [V, d] if the Q heads are "tied", otherwise None."""
         return self._head.weight if self.config.q_head == "tied" else None
 
     @property
     def _head(self) -> nn.Linear:
-        """What makes the language model's scores of tokens."""
+        """The language model's output layer."""
         return cast(nn.Linear, self.get_output_embeddings())
 
     def scores(
         self,
-        policy: Tensor,  # [..., d] last hidden states of the policy,
-        value: Tensor | None,  # [..., d] of the values,
-        target: Tensor,  # [..., d] and of the targets
-        **spoken: Any,  # settings of ``SPOKEN`` in the place of the configuration's
+        policy: Tensor,  # [..., d] last hidden states of the policy's trunk
+        value: Tensor | None,  # [..., d] last hidden states of the values' trunk
+        target: Tensor,  # [..., d] last hidden states of the targets' trunk
+        **spoken: Any,  # settings of ``SPOKEN`` that replace the configuration's
     ) -> Tensor:
-        """The improved policy: log-probabilities up to a constant per row, [..., V], in single precision at least.
+        """The improved policy: log-probabilities up to a constant per row, [..., V], in float32 or float64.
 
-        Where the language model's own settings leave few tokens possible, values are computed of these alone. Without
-        ``value`` that constant lacks V(s), which only matters where the advantage is clipped.
+        If ``lm_top_k`` and ``lm_top_p`` leave few tokens, only their values are computed. Without ``value`` the
+        constant lacks V(s), which changes the policy only if the advantage is clipped.
+
+        Raises:
+            ValueError: the advantage weight is not 0, and the Q heads have no values of tokens.
         """
         c = self.config
         weight, clip, temperature, top_k, top_p = (spoken.get(name, getattr(c, name)) for name in SPOKEN)
         if weight != 0 and not c.values_tokens:
-            raise ValueError("Without values of tokens none is moved: set advantage_weight to 0.")
+            raise ValueError("This model has no values of tokens to add to its scores: set advantage_weight to 0.")
 
         def gain(q: Tensor) -> Tensor:  # [..., m] -> [..., m]
             v = 0.0 if value is None else _in_full(self.v(value)[0])  # [..., 1] or 0
@@ -230,10 +237,10 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         return shape_scores(_in_full(logits), temperature).log_softmax(-1) + gain(q)
 
     def _logits_and_q(self, policy: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """The language model's scores and the smaller target head, of every token: 2 x [..., d] -> 2 x [..., V].
+        """The language model's scores and the smaller target head of every token: 2 x [..., d] -> 2 x [..., V].
 
-        Tied heads and the language model read the same table, which is more than all else that is read for one row:
-        it is read once for all of them, where they are of one precision.
+        Tied heads and the language model multiply by the same table. Reading the table takes most of the time for one
+        row, so one product computes all of them, if they have the same precision.
         """
         head = self._head
         apart = head.bias is not None or bool(head._forward_hooks) or policy.dtype != self.v.hidden.weight.dtype
@@ -255,12 +262,12 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Log-probabilities of the improved policy [B, T, V]; in training the language model's own logits.
+        """Log-probabilities [B, T, V] of the improved policy up to a constant; in training the language model's logits.
 
-        In the padding, on either side, they mean nothing.
+        They are arbitrary at padding, on either side.
 
         Raises:
-            ValueError: three trunks are given embeddings, which are those of one, or a cache that cannot hold them.
+            ValueError: the trunks are separate, and ``inputs_embeds`` or a cache of another kind is passed.
         """
         if kwargs.get("inputs_embeds") is not None and len(self.trunks) > 1:
             raise ValueError("Separate trunks have separate embeddings: pass input_ids, not inputs_embeds.")
@@ -281,7 +288,7 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(logits=logits, past_key_values=past_key_values if use_cache else None)
 
     def _caches(self, cache: Cache | None) -> list[Cache | None]:
-        """One cache for each trunk; those of three trunks are parts of ``cache``, so that beam search reorders all."""
+        """One cache for each trunk; those of separate trunks are parts of ``cache``, so beam search reorders all."""
         trunks = len(self.trunks)
         if cache is None or trunks == 1:
             return [cache] * trunks
@@ -299,33 +306,33 @@ class ValueLM(PreTrainedModel, GenerationMixin):
         """Polyak averaging: every target parameter moves by ``rate`` of its distance to the parameter it follows."""
         for target, source in self.followers():
             for follower, followed in zip(target.parameters(), source.parameters(), strict=True):
-                if followed.requires_grad:  # under adapters, most are frozen and shared
+                if followed.requires_grad:  # with adapters, most weights are frozen and shared
                     follower.lerp_(followed, rate)
 
     def followers(self) -> list[tuple[nn.Module, nn.Module]]:
-        """Every target with what it follows."""
+        """Every target network and the network that it follows."""
         pairs = (("target_q", "q"), ("target_trunk", "value_trunk"))
         return [(getattr(self, target), getattr(self, online)) for target, online in pairs if hasattr(self, target)]
 
 
 def of_each(states: list[Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-    """What was read for the policy, the values and the targets of Q, from as many trunks as there are.
+    """The hidden states for the policy, the values and the targets of Q, from one, two or three trunks.
 
-    One reads for all of them. Two are those of a model without Q, whose third has no use.
+    A single trunk is used for all of them. A model without Q has two, and does not use its third result.
     """
     policy, value, target = (states * 3)[:3]
     return policy, value, target
 
 
 def _in_full(x: Tensor) -> Tensor:
-    """In single precision at least: what is summed over a vocabulary."""
+    """Converts to float32 from lower precision, because sums over a vocabulary need it."""
     return x.float() if x.dtype.itemsize < 4 else x
 
 
 def _possible(logp: Tensor) -> Tensor | None:
-    """The tokens [..., m] that hold all probability of [..., V], the likeliest first, where they are few in all rows.
+    """The tokens [..., m] that can be sampled from ``logp`` [..., V], the most probable first; None if they are many.
 
-    They are few where fewer rows of a table [V, d] are read for them than it has.
+    m is the largest number in any row. They are few if all rows together have fewer than V of them.
     """
     most = int((logp > -torch.inf).sum(-1).max())  # m
     rows = logp.numel() // logp.shape[-1]

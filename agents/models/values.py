@@ -1,4 +1,4 @@
-"""What the losses of value-based agents are made of."""
+"""The values that the losses of value-based agents use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass
 class Values:
-    """What the losses are made of, at the K real actions of a batch, one episode after another (``Batch.flat``)."""
+    """Values at the K actions of a batch, one episode after another (``Batch.flat``)."""
 
     q: list[Tensor]
     """num_q x [K], Q of the action taken"""
@@ -19,15 +19,15 @@ class Values:
     target_q: Tensor
     """[K], the smaller target head at the action taken; no gradient"""
     v: Tensor
-    """[K]"""
+    """[K], V of the state"""
     v_next: Tensor
-    """[K], V (or what is backed up) of the next state, whether or not the episode ended there; no gradient"""
+    """[K], V (or the backed-up value) of the next state, also where the episode ended; no gradient"""
     nll: Tensor
-    """[K], -log pi_beta of the action taken, of the language model"""
+    """[K], -log pi_beta of the action taken, from the language model"""
     unit: float = 1.0
-    """what the heads learn values in, in units of reward; Q and V above are in units of reward"""
+    """the heads' ``value_unit``, in units of reward; Q and V above are in units of reward too"""
     backed_up: Tensor | None = None
-    """[K], what ``values`` was told to back up in the place of V, of each state; no gradient"""
+    """[K], ``state_value`` of each state, if ``ValueLM.values`` got one; no gradient"""
 
 
 StateValue = Callable[[Tensor, Tensor], Tensor]

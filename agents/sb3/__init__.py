@@ -1,1 +1,1 @@
-"""What stable-baselines3's PPO works with, made of ours: the environment, the rollout buffer and the policy."""
+"""The environment, the rollout buffer and the policy for the PPO of stable-baselines3."""

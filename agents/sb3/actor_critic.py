@@ -1,7 +1,7 @@
-"""What PPO trains: a language model with a value head, and a frozen copy of the model as it was at the start.
+"""The network that PPO trains: a language model with a value head, and a frozen copy of the start model.
 
-It knows nothing of stable-baselines3. It reads in two ways: token by token while episodes are played, from a cache of
-keys and values, and whole episodes at once while it learns from them.
+It does not depend on stable-baselines3. While episodes are played it reads them token by token with a cache of keys and
+values. In training it reads whole episodes at once.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from agents.models.silent_tokens import NEVER
 
 
 class ActorCritic(nn.Module):
-    """The language model (actor), V on its last hidden states (critic), and the policy it is held against.
+    """The language model (actor), V on its last hidden states (critic), and the reference policy of the KL penalty.
 
     Args:
-        lm: becomes a part of this module.
-        seed: of the value head's first weights; it says 0 everywhere at first.
-        kl_coef: the coefficient of the KL penalty, kept here because it may adapt and belongs into checkpoints.
+        lm: the language model; it becomes a part of this module.
+        seed: seed of the value head's initial weights; its output is 0 everywhere at first.
+        kl_coef: coefficient of the KL penalty; a buffer of this module, so that checkpoints hold it when it adapts.
     """
 
     kl_coef: Tensor
@@ -47,11 +47,11 @@ class ActorCritic(nn.Module):
         self.eval()
 
     def remember_start(self) -> None:
-        """Makes the language model as it is now the one the penalty holds it against."""
+        """Copies the language model's present weights into the reference policy."""
         self.reference.load_state_dict(self.lm.state_dict())
 
     def train(self, mode: bool = True) -> ActorCritic:
-        """As every module's; the reference never has dropout."""
+        """Sets the training mode; the reference stays in evaluation mode and never has dropout."""
         super().train(mode)
         self.reference.eval()
         return self
@@ -59,9 +59,9 @@ class ActorCritic(nn.Module):
     def forward(
         self, input_ids: Tensor, row: Tensor, position: Tensor, attention_mask: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Reads episodes, right-padded [S, T] -> at K of their states, scores [K, V] and values [K].
+        """Reads S right-padded episodes [S, T] -> the scores [K, V] and values [K] at K of their states.
 
-        State k is the one that ends at ``position[k]`` of episode ``row[k]``; ``attention_mask`` is ``read``'s.
+        State k is the prefix of episode ``row[k]`` that ends at ``position[k]``. ``attention_mask`` is as in ``read``.
         """
         hidden = read(self.lm.base_model, input_ids, attention_mask)[row, position]  # [K, d]
         return self.lm.get_output_embeddings()(hidden), self.value(hidden)[0].squeeze(-1)
@@ -70,7 +70,7 @@ class ActorCritic(nn.Module):
     def reference_scores(
         self, input_ids: Tensor, row: Tensor, position: Tensor, attention_mask: Tensor | None = None
     ) -> Tensor:
-        """The same of the frozen copy, its scores alone: [K, V]."""
+        """The scores of the frozen reference at the same states, [K, V]; the arguments are those of ``forward``."""
         hidden = read(self.reference.base_model, input_ids, attention_mask)[row, position]  # [K, d]
         return self.reference.get_output_embeddings()(hidden)
 
@@ -82,7 +82,7 @@ class ActorCritic(nn.Module):
 
 
 def masked_logprobs(scores: Tensor, masks: Any = None) -> Tensor:
-    """Log-probabilities [K, V] from scores [K, V], among the tokens whose mask [K, V] is true where there are masks."""
+    """Log-probabilities [K, V] from scores [K, V]; with masks [K, V], tokens whose mask is false get probability 0."""
     scores = scores.float()
     if masks is not None:
         scores = scores.where(torch.as_tensor(masks, dtype=torch.bool, device=scores.device), NEVER)
@@ -90,23 +90,29 @@ def masked_logprobs(scores: Tensor, masks: Any = None) -> Tensor:
 
 
 class Reader:
-    """Reads N episodes that grow side by side, each token once: the actor and the critic while episodes are played.
+    """Computes scores and values of N episodes while they are played; a cache lets it read each token once.
 
-    Row i is read from where it was left, or from its beginning where it does not go on from there (a new episode).
+    If row i continues the episode that was read before, only its new tokens are read. Otherwise the row is read from
+    its beginning.
+
+    Args:
+        network: the network that reads.
+        shape: of the histories, (N, T).
     """
 
     def __init__(self, network: ActorCritic, shape: tuple[int, ...]) -> None:
         self.network = network
         self.cache = RowCache([network.lm.base_model])
-        self.seen, self.held = np.zeros(shape, np.int64), np.zeros(shape[0], np.int64)  # [N, T], [N] tokens cached
+        # tokens of the last call [N, T], and how many of each row are cached [N]
+        self.seen, self.held = np.zeros(shape, np.int64), np.zeros(shape[0], np.int64)
 
     def read(self, input_ids: NDArray[np.int64], length: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
-        """Histories [N, T] of ``length`` [N] -> the scores of what comes next [N, V], and values [N]."""
+        """Histories [N, T] of ``length`` [N] -> the scores of the next token [N, V], and values [N]."""
         places = np.arange(input_ids.shape[1])  # [T]
         goes_on = ((input_ids == self.seen) | (places >= self.held[:, None])).all(1)  # [N]
         held = np.where(goes_on, np.minimum(self.held, length - 1), 0)  # [N] the last token is always read
         new = np.arange((length - held).max())  # [Q]
-        at = np.minimum(held[:, None] + new, length[:, None] - 1)  # [N, Q] who has less to read reads its last again
+        at = np.minimum(held[:, None] + new, length[:, None] - 1)  # [N, Q] shorter rows read their last token again
         tokens = np.take_along_axis(input_ids, at, 1).astype(np.int32)  # [N, Q]
         with decoding_attention(self.cache.trunks):
             hidden = self.cache.forward(tokens, at)[0][:, -1]  # [N, d]

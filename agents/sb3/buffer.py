@@ -1,4 +1,4 @@
-"""``TokenBuffer``: what PPO learns from, by whole episodes, and where the penalty is taken. Needs the extra ``ppo``."""
+"""``TokenBuffer``: the rollout buffer of PPO, whose minibatches are whole episodes. Needs the extra ``ppo``."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from torch import Tensor
 from agents.distributed.processes import gathered, joined, rank
 from agents.sb3.actor_critic import ActorCritic, masked_logprobs
 
-ROUNDING = 1e-5  # log-probabilities of one token that is read alone and among others differ by less
+ROUNDING = 1e-5  # log-probabilities of a token that is read alone and in a batch differ by less than this
 
 
 class TokenBuffer(MaskableDictRolloutBuffer):
-    """A rollout of n tokens in each of N rows, learned from by whole episodes: each is read once for all its tokens.
+    """A rollout of n tokens in each of N rows. Minibatches are whole episodes, each read once for all its tokens.
 
-    The library's own buffer shuffles tokens, so that a minibatch of K tokens reads K histories. And the penalty is
-    here: kl_coef (log pi(a | s) - log pi0(a | s)) is taken off every reward before the advantages are computed.
+    The buffer of stable-baselines3 shuffles tokens, so that a minibatch of K tokens reads K histories.
 
-    Several processes have rows of their own, and minibatches are of the episodes of all: a sample has the observations,
-    actions and masks of this process's tokens, and what was computed of the tokens of all.
+    This buffer also subtracts the KL penalty kl_coef (log pi(a | s) - log pi0(a | s)) from every reward before the
+    advantages are computed.
+
+    With several processes each has its own rows, and a minibatch has episodes of all processes. A sample then has the
+    observations, actions and masks of this process's tokens, and the values, log-probabilities, advantages and returns
+    of the tokens of all processes.
 
     Args:
-        *args: the library's.
-        network: whose reference is pi0.
+        *args: arguments of stable-baselines3's buffer.
+        network: the network; its reference is pi0.
         rng: draws the minibatches.
-        minibatches: parts a rollout is learned from in.
-        masked: whether the legal tokens are known; both policies are then those among them.
-        **kwargs: the library's.
+        minibatches: number of minibatches of a rollout.
+        masked: whether there are masks of legal tokens; both policies are then restricted to these.
+        **kwargs: arguments of stable-baselines3's buffer.
 
     Attributes:
         kl: mean log-ratio of the rollout, in nats per token.
-        computed: by name, values, log-probabilities, advantages and returns of the tokens of all rows, [all N * n].
+        computed: name -> values, log-probabilities, advantages or returns of all processes' tokens, [all N * n].
     """
 
     def __init__(
@@ -53,14 +56,14 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         super().__init__(*args, **kwargs)
 
     def reset(self) -> None:
-        """Empties the buffer; masks, a number for every token of the vocabulary, are only made where they are used."""
+        """Empties the buffer; masks, which have a number for every token of the vocabulary, are only made if used."""
         if self.masked:
             super().reset()
         else:
             DictRolloutBuffer.reset(self)
 
     def compute_returns_and_advantage(self, last_values: Tensor, dones: NDArray[np.bool_]) -> None:
-        """Finds the episodes, takes the penalty off the rewards [n, N], and goes on as the library does."""
+        """Finds the episodes, subtracts the penalty from the rewards [n, N], and computes returns and advantages."""
         starts = self.episode_starts.T > 0  # [N, n]
         starts[:, 0] = True
         self.episode = starts.ravel().cumsum() - 1  # [N * n] which of the S episodes a token belongs to
@@ -68,22 +71,22 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         parts = np.array_split(np.arange(len(self.last)), self.minibatches)
         reference = np.concatenate([self._reference_logprobs(part) for part in parts if len(part)])  # [N * n]
         log_ratio = self.log_probs - reference.reshape(starts.shape).T  # [n, N]
-        # Without this a minibatch that is paid nothing has advantages of rounding, which the library scales up to one.
+        # Otherwise the advantages of a minibatch without rewards are rounding errors, which sb3 scales to variance 1.
         log_ratio[np.abs(log_ratio) < ROUNDING] = 0
         self.kl = float(joined(log_ratio.ravel()).mean())
         self.rewards -= self.network.kl_coef.item() * log_ratio
         super().compute_returns_and_advantage(last_values, dones)
         counts = gathered(len(self.last))
-        self.before, self.among = sum(counts[: rank()]), sum(counts)  # episodes of processes before this one, of all
+        self.before, self.among = sum(counts[: rank()]), sum(counts)  # episodes of lower ranks, and of all
         self.episode_of = joined(self.episode + self.before)  # [all N * n]
         names = ("values", "log_probs", "advantages", "returns")
         self.computed = {name: joined(getattr(self, name).T.ravel()) for name in names}
 
     def get(self, batch_size: int | None = None) -> Generator[Any, None, None]:
-        """All episodes once, in ``minibatches`` parts of a new order, as samples; ``batch_size`` is not read."""
+        """All episodes once, in a new order, as ``minibatches`` samples; ``batch_size`` is not used."""
         for part in np.array_split(self.rng.permutation(self.among), self.minibatches):
             k = np.flatnonzero(np.isin(self.episode_of, part))  # [K of all]
-            if len(k) > 1:  # a token alone has no advantage over others
+            if len(k) > 1:  # the advantages of a single token cannot be normalised
                 ours = part[(part >= self.before) & (part < self.before + len(self.last))] - self.before
                 values, log_probs, advantages, returns = (self.to_torch(x[k]) for x in self.computed.values())
                 yield self._episodes(np.sort(ours))._replace(
@@ -97,9 +100,9 @@ class TokenBuffer(MaskableDictRolloutBuffer):
         return logp.gather(-1, samples.actions.long()).squeeze(-1).cpu().numpy()  # [K]
 
     def _episodes(self, part: NDArray[np.int64]) -> MaskableDictRolloutBufferSamples:
-        """The K tokens of some of the episodes, row by row, and the ``ActorCritic``'s arguments for them.
+        """The K tokens of the episodes ``part`` [s], row by row, with the arguments of ``ActorCritic.forward``.
 
-        Where there are none, one episode is read all the same: every process takes part in the gradient.
+        If ``part`` is empty, one episode is read nevertheless, because every process must take part in the gradient.
         """
         k = np.flatnonzero(np.isin(self.episode, part))  # [K] in [N * n]
         step, row = k % self.buffer_size, k // self.buffer_size  # [K] each
@@ -127,5 +130,5 @@ class TokenBuffer(MaskableDictRolloutBuffer):
             old_log_prob=at(self.log_probs),
             advantages=at(self.advantages),
             returns=at(self.returns),
-            action_masks=at(self.action_masks) if self.masked else None,  # type: ignore[arg-type]  # PPO has none
+            action_masks=at(self.action_masks) if self.masked else None,  # type: ignore[arg-type]  # PPO has no masks
         )

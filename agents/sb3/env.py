@@ -1,4 +1,4 @@
-"""``TokenVecEnv``: our vector environment as stable-baselines3 wants its environments. Needs the extra ``ppo``."""
+"""``TokenVecEnv``: a ``TokenVectorEnv`` as a ``VecEnv`` of stable-baselines3. Needs the extra ``ppo``."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ ONE = "All rows are one environment: use its attribute `env`."
 class TokenVecEnv(VecEnv):
     """The episodes of a ``TokenVectorEnv``, for any algorithm of stable-baselines3; one action is one token.
 
-    An episode's end and the beginning of the next are one step: no action is lost on a reset. The info of that step has
-    ``terminal_observation``, ``TimeLimit.truncated`` (cut, and not terminated) and ``episode`` (``r`` the return, ``l``
-    the agent's tokens), beside the info of the task's reply. ``env_method("action_masks")`` gives the tokens the task
-    allows, as sb3-contrib asks for them.
+    The step that ends an episode also begins the next one, so no action is spent on a reset. The info of that step has
+    ``terminal_observation``, ``TimeLimit.truncated`` (truncated, and not terminated) and ``episode`` (``r`` the return,
+    ``l`` the number of the agent's tokens), and the info of the task's reply. ``env_method("action_masks")`` returns
+    the legal tokens, as sb3-contrib asks for them.
 
     Args:
-        env: whose task, tokenizer, rows and limits to take; the environment itself is left as it is.
-        first: episode k of row i has the seed ``first + k * env.num_envs + i``. Without, they are seeded as ever: by
-            ``seed`` at a reset, and after that each row goes on with the generator it has.
-        rows: which of the rows to play, where others play the rest; all by default.
+        env: an environment whose task, tokenizer, rows and limits are taken; it is not played itself.
+        first: episode k of row i has the seed ``first + k * env.num_envs + i``. None: ``seed`` seeds the next reset,
+            and after that each row continues with its own generator.
+        rows: the rows to play, if other processes play the others; None: all.
 
     Attributes:
         env: the environment that is played.
@@ -58,11 +58,11 @@ class TokenVecEnv(VecEnv):
         return observation
 
     def step_async(self, actions: NDArray[np.int64]) -> None:
-        """Takes one token for each row, [N]."""
+        """Stores one token for each row, [N]."""
         self._actions = actions
 
     def step_wait(self) -> tuple[Histories, NDArray[np.float32], NDArray[np.bool_], list[dict[str, Any]]]:
-        """Says them -> histories, each [N, T], rewards [N], whether an episode ended [N], and an info for each row."""
+        """Plays the stored tokens -> histories, each [N, T], rewards [N], whether an episode ended [N], and N infos."""
         observation, rewards, terminated, truncated, columns = self.env.step(self._actions)
         self._return += rewards
         self._length += 1
@@ -82,7 +82,7 @@ class TokenVecEnv(VecEnv):
         return observation, rewards.astype(np.float32), done, infos
 
     def _begin(self, rows: NDArray[np.bool_], seeds: Sequence[int | None]) -> Histories:
-        """Begins an episode in those of ``rows`` [N], with seeds of our own where there are any."""
+        """Begins an episode in every row whose ``rows`` [N] is true; ``first``, if set, replaces ``seeds``."""
         if self.first is not None:
             seeds = (self.first + self.begun * self.apart + np.array(self.rows)).tolist()
         self.begun += rows
@@ -93,7 +93,7 @@ class TokenVecEnv(VecEnv):
         """The legal tokens [V] of each of the rows ``indices``, for the method "action_masks".
 
         Raises:
-            NotImplementedError: for any other.
+            NotImplementedError: for any other method.
         """
         if method_name != "action_masks":
             raise NotImplementedError(f"Rows have no method {method_name!r}, only 'action_masks'. {ONE}")
@@ -105,7 +105,7 @@ class TokenVecEnv(VecEnv):
         return [getattr(self.env, attr_name) for _ in self._get_indices(indices)]
 
     def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Refused.
+        """Not supported.
 
         Raises:
             NotImplementedError: always.

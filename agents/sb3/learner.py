@@ -1,7 +1,7 @@
 """An iteration of stable-baselines3's ``PPO`` or sb3-contrib's ``MaskablePPO``, with a language model as its policy.
 
-Collecting and updating are the library's own. This module and the two it is built on, ``agents.sb3.env`` and
-``agents.sb3.buffer``, are imported only where PPO learns: the two packages are an extra.
+The libraries collect rollouts and update the weights. This module, ``agents.sb3.env`` and ``agents.sb3.buffer`` are
+imported only when PPO trains, because the two packages are optional (the extra ``ppo``).
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
 class TokenPolicy(MaskableActorCriticPolicy):
     """An ``ActorCritic`` as a policy of stable-baselines3, with or without masks.
 
-    The library's own networks are not made, and its optimiser neither: the training loop has one.
+    stable-baselines3's own networks and optimiser are not made: the training loop has an optimiser.
 
     Args:
-        observation_space: of histories.
-        action_space: of tokens.
+        observation_space: space of histories.
+        action_space: space of tokens.
         lr_schedule: not used.
-        network: what speaks and learns.
-        parallel: computes with it where it learns; see ``agents.distributed.parallel``.
+        network: the network that acts and is trained.
+        parallel: the ``Computation`` that runs ``network`` in training; see ``agents.distributed.parallel``.
         rng: draws the tokens of all rows.
-        rows: those of this process.
-        of: how many all are.
+        rows: the rows of this process.
+        of: number of rows of all processes.
         bf16: whether whole episodes are read in bfloat16.
-        **unused: what the library tells every policy.
+        **unused: further arguments that stable-baselines3 passes to every policy.
     """
 
     def __init__(
@@ -68,12 +68,13 @@ class TokenPolicy(MaskableActorCriticPolicy):
         self._reader: Reader | None = None
 
     def _build(self, lr_schedule: Any) -> None:
-        """Nothing: the network comes from outside."""
+        """Does nothing: the network is an argument."""
 
     def forward(self, obs: Any, deterministic: bool = False, action_masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
         """One token for each history -> tokens, values, log-probabilities: [N] each.
 
-        What was read of a row's episode before is remembered: a policy plays one rollout, with the weights it began.
+        The cache of a row's episode is kept between calls. A policy therefore plays one rollout only, in which the
+        weights do not change.
         """
         input_ids, length = obs["input_ids"].long().cpu().numpy(), obs["attention_mask"].long().sum(-1).cpu().numpy()
         if self._reader is None:
@@ -85,15 +86,15 @@ class TokenPolicy(MaskableActorCriticPolicy):
         return token, value.float(), logp.gather(-1, token[:, None]).squeeze(-1)
 
     def predict_values(self, obs: Any) -> Tensor:
-        """Values of histories, [N]: where a rollout or an episode was cut."""
+        """Values of histories, [N]; PPO needs them where a rollout or an episode was truncated."""
         input_ids, last = obs["input_ids"].long(), obs["attention_mask"].long().sum(-1) - 1  # [N, T], [N]
         rows = torch.arange(len(last), device=last.device)  # [N]
         return self.network(input_ids[:, : int(last.max()) + 1], rows, last)[1].float()
 
     def evaluate_actions(self, obs: Any, actions: Tensor, action_masks: Any = None) -> tuple[Tensor, Tensor, Tensor]:
-        """What ``TokenBuffer`` hands out, K actions of some episodes -> values, log-probabilities, entropies.
+        """Values, log-probabilities and entropies of K actions that ``TokenBuffer`` returned.
 
-        They are those of all processes' actions, [K of all] each: the library makes the same loss of them everywhere.
+        The results are those of all processes' actions, [K of all] each, so that every process computes the same loss.
         """
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             scores, value = self.parallel(self.network, **obs)  # [K, V], [K]
@@ -115,14 +116,14 @@ def iterate(
     mask_actions: bool,
     **settings: float,
 ) -> dict[str, float]:
-    """One iteration of the library's PPO: collects ``rollout_tokens`` in every row and learns from them.
+    """One iteration of PPO: collects ``rollout_tokens`` in every row and updates the network.
 
-    The episodes are those ``live`` would play next, all begun anew; nothing of the iteration outlives it but weights.
-    Of several processes each plays its share of the rows, and they learn from all together. ``settings`` are the
-    library's own.
+    It plays the episodes that ``live`` would play next, each from its beginning. Only the weights and the number of
+    episodes played are kept after the iteration. With several processes each plays its share of the rows, and all
+    update the network on all rows. ``settings`` are those of stable-baselines3's ``PPO``.
 
     Returns:
-        The metrics that ``agents.ppo`` explains.
+        The metrics, which ``agents.ppo`` explains.
     """
     env, first = live.env, live.first + live.played
     rows, rng = processes.share(env.num_envs), np.random.default_rng((first, fit.seed, 2))
@@ -132,7 +133,7 @@ def iterate(
     algorithm = kind(
         TokenPolicy,
         episodes,
-        learning_rate=lambda _: optimizer.param_groups[0]["lr"],  # which the training loop has set
+        learning_rate=lambda _: optimizer.param_groups[0]["lr"],  # set by the training loop
         n_steps=steps,
         batch_size=steps * len(rows),
         **settings,
@@ -152,7 +153,7 @@ def iterate(
             "of": env.num_envs,
             "bf16": fit.bf16,
         },
-        stats_window_size=steps * len(rows),  # all episodes
+        stats_window_size=steps * len(rows),  # large enough for all episodes
         device=next(network.parameters()).device,
     )
     algorithm.policy.optimizer = optimizer
@@ -164,13 +165,16 @@ def iterate(
 
 
 def most_actions(env: TokenVectorEnv) -> int:
-    """The most tokens the agent can say in an episode."""
+    """The largest number of tokens that the agent can generate in an episode."""
     said = min(env.task.max_turns * env.task.max_utterance_tokens, env.max_tokens)
     return said if env.max_episode_steps is None else min(said, env.max_episode_steps)
 
 
 def _metrics(algorithm: PPO | MaskablePPO) -> dict[str, float]:
-    """What the library recorded, under the names of ``agents.ppo``; no return where no episode came to its end."""
+    """The metrics that the library recorded, under the names of ``agents.ppo``.
+
+    ``data/return`` is missing if no episode ended.
+    """
     recorded, buffer = algorithm.logger.name_to_value, algorithm.rollout_buffer
     assert isinstance(buffer, TokenBuffer)
     policy, value = recorded["train/policy_gradient_loss"], recorded["train/value_loss"]

@@ -1,4 +1,4 @@
-"""Checkpoints of a training run: whole or not there at all, safetensors and JSON only."""
+"""Checkpoints of a training run. Each is written atomically, as safetensors and JSON only."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ MODEL, OPTIMIZER, STATE = "model.safetensors", "optimizer.safetensors", "state.j
 
 
 def save(folder: Path, step: int, model: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> Path:
-    """Writes ``folder/step-<step>`` under another name, renames it when it is whole, and keeps the newest two.
+    """Writes ``folder/step-<step>`` under another name, renames it when it is complete, and keeps the newest two.
 
-    ``state`` is JSON-able. Beside it go the weights, the optimiser's moments and the states of torch's generators. All
-    of several processes call it together, and the first writes. What it writes does not depend on how many they are,
-    but for the generators, which every process has of its own.
+    A checkpoint holds ``state``, which is JSON-able, the weights, the optimiser's moments and the states of torch's
+    generators. Where several processes train, all of them call it together, and the first writes. The files do not
+    depend on the number of processes, except for the generators: every process has its own.
     """
     weights = collected(changing(model).items())
     training = collected(_moments(model, optimizer)) | _generators(model)
@@ -54,7 +54,7 @@ def _write(
 
 
 def newest(folder: Path) -> Path | None:
-    """The newest checkpoint; what an interrupted ``save`` left behind does not count."""
+    """The newest complete checkpoint, or None; the folder of an interrupted ``save`` does not count."""
     return next(reversed(_whole(folder)), None)
 
 
@@ -76,7 +76,7 @@ def read_state(checkpoint: Path) -> State:
     """The JSON-able part of a checkpoint.
 
     Raises:
-        ValueError: if a file is missing or not what was written.
+        ValueError: if a file is missing or damaged, or if the checkpoint has another format version.
     """
     with told_as_damage(checkpoint):
         verify(checkpoint)
@@ -92,10 +92,10 @@ def read_state(checkpoint: Path) -> State:
 
 @contextmanager
 def told_as_damage(checkpoint: Path) -> Iterator[None]:
-    """Says of what a checkpoint cannot be read for that it is damaged, and what to do.
+    """Turns any error in the block into one that says that the checkpoint is damaged, and what to do.
 
     Raises:
-        ValueError: saying so.
+        ValueError: the block failed.
     """
     try:
         yield
@@ -106,7 +106,7 @@ def told_as_damage(checkpoint: Path) -> Iterator[None]:
 
 
 def check_same_run(checkpoint: Path, theirs: dict[str, dict[str, Any]], ours: dict[str, dict[str, Any]]) -> None:
-    """Compares the settings a checkpoint was made with and those of the run that wants to continue it.
+    """Compares the settings of the run that wrote a checkpoint with those of the run that continues it.
 
     Raises:
         ValueError: naming the settings that differ.
@@ -125,10 +125,10 @@ def check_same_run(checkpoint: Path, theirs: dict[str, dict[str, Any]], ours: di
 
 
 def load_weights(checkpoint: Path, model: nn.Module) -> None:
-    """Puts the weights of a checkpoint back where they were.
+    """Loads the weights of a checkpoint into the model.
 
     Raises:
-        ValueError: if they do not fit the model.
+        ValueError: if they are damaged or do not fit the model.
     """
     with told_as_damage(checkpoint):
         weights = load_file(checkpoint / MODEL)
@@ -141,7 +141,7 @@ def load_weights(checkpoint: Path, model: nn.Module) -> None:
 
 
 def load_training(checkpoint: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Puts the optimiser's moments back, and the generators where as many processes go on as there were.
+    """Loads the optimiser's moments, and the generators if the number of processes is that of the checkpoint.
 
     Raises:
         ValueError: if they are damaged.
@@ -161,7 +161,7 @@ def _load_training(tensors: dict[str, Tensor], model: nn.Module, optimizer: torc
         keys = [key for key in tensors if key.startswith(f"{name}/")]
         if keys:
             optimizer.state[parameter] = {key.removeprefix(f"{name}/"): like(tensors[key], parameter) for key in keys}
-    # the step count stays on the processor unless the fused kernel wants it elsewhere: load_state_dict knows
+    # load_state_dict moves the step count to the device that the kernel needs
     optimizer.load_state_dict(optimizer.state_dict())
 
 
@@ -189,5 +189,5 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _whole(folder: Path) -> list[Path]:
-    """Checkpoints, oldest first."""
+    """The complete checkpoints, oldest first."""
     return sorted(path for path in folder.glob("step-*") if path.name.removeprefix("step-").isdigit())

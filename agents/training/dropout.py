@@ -1,7 +1,7 @@
 """Training without dropout, for algorithms that compare one pass of the model with another.
 
-Two passes over the same tokens drop out different units. PPO would then begin outside its clip and DPO away from its
-reference, before either has learned anything, and targets that a model makes for itself would be noise to it.
+Two passes over the same tokens drop out different units. Before the first update, PPO's probability ratio would then
+differ from 1, and DPO's policy from its reference. Targets that a model computes for itself would be noisy.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from contextlib import contextmanager
 from torch import nn
 from torch.nn.modules.dropout import _DropoutNd
 
-_CHANCES = ("drop", "jitter")  # in the names of what a layer does by chance, and in training alone
+_CHANCES = ("drop", "jitter")  # in the names of probabilities that a layer uses in training alone
 
 
 @contextmanager
 def without_dropout(network: nn.Module) -> Iterator[None]:
-    """Has nothing drop out of a network inside the block, in training mode too; adapters included.
+    """Turns off all dropout of a network inside the block, that of adapters too, also in training mode.
 
-    Layers keep their probabilities as modules or as plain numbers. Both are 0 inside the block and as before after it;
-    configurations, which are what is saved, stay as they are.
+    A layer keeps its dropout probability in a dropout module or as a plain number. Both are 0 inside the block and get
+    their former value after it. Configurations, which are saved with the model, do not change.
     """
     found = [(module, name, value) for module in network.modules() for name, value in _probabilities(module)]
     for module, name, _ in found:
@@ -33,7 +33,7 @@ def without_dropout(network: nn.Module) -> Iterator[None]:
 
 
 def _probabilities(module: nn.Module) -> list[tuple[str, float]]:
-    """The attributes of a module that say how much it leaves to chance, with their values."""
+    """The names and values of a module's attributes that are probabilities of dropout or jitter."""
     return [
         (name, value)
         for name, value in vars(module).items()

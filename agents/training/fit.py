@@ -1,7 +1,7 @@
 """The training loop: optimiser steps on episodes from any source, with a log, evaluations and checkpoints.
 
-Several processes (``agents.distributed.processes``) run it side by side: every one takes its share of each batch,
-gradients and metrics are those of the whole batch, and the first process alone evaluates and writes.
+Several processes (``agents.distributed.processes``) can run it together. Each process takes its share of every batch,
+gradients and metrics are those of the whole batch, and only the first process evaluates and writes.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ if TYPE_CHECKING:
 def fit(agent: Learner, source: Source, steps: int, config: FitConfig | None = None) -> Iterator[dict[str, float]]:
     """Trains until ``steps`` optimiser steps are made, and yields metrics every ``log_every`` of them and at the end.
 
-    With ``config.out`` the run continues from the newest checkpoint there: ``steps`` counts those already made, and on
-    one processor the weights are, bit for bit, those of a run that was never interrupted. Beginning anew needs another
-    folder. Metrics: ``step``, ``loss``, the agent's own, ``optim/lr``, ``optim/grad_norm`` (before clipping),
+    With ``config.out`` the run continues from the newest checkpoint there. ``steps`` includes the steps already made.
+    On one processor the weights are, bit for bit, those of a run that was never interrupted. A new run needs another
+    folder. The run claims the folder until it ends, and nobody may move the folder meanwhile.
+
+    Metrics: ``step``, ``loss``, the agent's own, ``optim/lr``, ``optim/grad_norm`` (before clipping),
     ``data/return`` (mean return of the episodes seen), ``time/steps_per_second``, and ``eval/...``.
 
-    Started by ``torchrun`` the processes find each other here, and the agent moves to this one's graphics card.
-
-    With ``config.out`` the folder is this run's alone until it ends, and must stay where it is.
+    Processes that ``torchrun`` started connect here, and the agent moves to this process's graphics card.
 
     Raises:
-        OSError: if another run is at work in ``out``, if what is written there was deleted or replaced meanwhile, or if
-            the disk is full; then it can be gone on with.
-        ValueError: if ``steps`` is below 1, if bfloat16 is asked for where the processor lacks it, if the loss or the
-            gradient is not finite (with the step and the metrics), if the source's tokens are not the agent's, if the
-            checkpoint or the log in ``out`` is damaged or of another run, or if a batch cannot be shared among the
-            processes.
+        OSError: if another run uses ``out``, if its files were deleted or replaced during the run, or if the disk is
+            full; the run can be continued once there is room.
+        ValueError: if ``steps`` is below 1, if ``bf16`` is set and the machine does not compute in bfloat16 natively,
+            if the loss or the gradient is not finite (with the step and the metrics), if the source's tokenizer is not
+            the agent's, if the checkpoint or the log in ``out`` is damaged or of another run, or if ``batch_size`` is
+            no multiple of the number of processes.
     """
     config = config or FitConfig()
     with claimed(config.out):
@@ -66,10 +66,10 @@ def fit(agent: Learner, source: Source, steps: int, config: FitConfig | None = N
 
 @contextmanager
 def claimed(out: str | Path | None) -> Iterator[None]:
-    """Keeps other runs out of a folder; of several processes the first one claims it, for all.
+    """Keeps other runs out of a folder inside the block; of several processes the first claims it for all.
 
     Raises:
-        FileExistsError: another run is at work there.
+        FileExistsError: another run uses the folder.
     """
     processes.join()
     with ExitStack() as stack:
@@ -80,7 +80,7 @@ def claimed(out: str | Path | None) -> Iterator[None]:
 
 
 def make_steps(agent: Learner, source: Source, steps: int, config: FitConfig) -> Iterator[dict[str, float]]:
-    """What ``fit`` does, in a folder that is claimed already."""
+    """``fit`` in a folder that the caller has claimed."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, not {steps}.")
     if config.bf16 and not native_bf16():
@@ -134,7 +134,7 @@ def make_steps(agent: Learner, source: Source, steps: int, config: FitConfig) ->
                 group["lr"] = lr * group["times"]
             window.append(agent.update(source, optimizer, step, total))
             made += 1
-            # By its version ``LMPolicy`` sees that what it has read is out of date; fused AdamW leaves it as it was.
+            # LMPolicy drops its cache when a parameter's version changes, and fused AdamW does not change it.
             torch.autograd.graph.increment_version(p for p in agent.network.parameters() if p.requires_grad)
             agent.after_step(agent.step + 1)
 
@@ -160,7 +160,7 @@ def make_steps(agent: Learner, source: Source, steps: int, config: FitConfig) ->
 
 
 def _draws_dropout(agent: Learner, config: FitConfig) -> bool:
-    """As was asked for, or as the algorithm does; who asked for dropout of adapters is told where none is drawn."""
+    """``config.dropout``, or the algorithm's default; warns where adapters have dropout that is not drawn."""
     if config.dropout is not None:
         return config.dropout
     if not agent.dropout and agent.lm.lora is not None and agent.lm.lora.dropout > 0:
@@ -173,7 +173,7 @@ def _draws_dropout(agent: Learner, config: FitConfig) -> bool:
 
 
 def _evaluate(agent: Learner, config: FitConfig) -> dict[str, float]:
-    """Runs the evaluators on the first process; what they draw from torch's generators leaves training as it was."""
+    """Runs the evaluators on the first process, and restores torch's generators after it."""
     if not config.evaluators:
         return {}
     assert agent.parallel is not None  # set by the loop
@@ -192,29 +192,32 @@ def _evaluate(agent: Learner, config: FitConfig) -> dict[str, float]:
 
 
 def _means(window: list[dict[str, Tensor]]) -> dict[str, float]:
-    """Of each metric over the steps that have it."""
+    """The mean of each metric over the steps that have it."""
     names = dict.fromkeys(name for metrics in window for name in metrics)
     return {name: float(torch.stack([m[name].float().cpu() for m in window if name in m]).mean()) for name in names}
 
 
 def _state(agent: Learner, source: Source, config: FitConfig, window: list[dict[str, Tensor]]) -> dict[str, Any]:
-    """What a continuation needs beside the tensors, among it the metrics of steps that no row of the log has yet."""
+    """What a checkpoint holds beside tensors; ``window`` has the metrics of steps that are not logged yet."""
     measured = [{name: float(value) for name, value in metrics.items()} for metrics in window]
     run = _run(agent, config)
     return {"agent_step": agent.step, "source": source.state_dict(), "window": measured, "run": run}
 
 
 def _run(agent: Learner, config: FitConfig) -> dict[str, Any]:
-    """What makes sure that a continuation is one."""
+    """The settings that must be the same when a run is continued."""
     fixed = {name: value for name, value in config.to_dict().items() if name not in FREE}
     run = {"agent": {"algorithm": agent.name, **dataclasses.asdict(agent.config)}, "fit": fixed}
-    if agent.lm.lora is not None:  # checkpoints lack what adapters leave as it is
+    if agent.lm.lora is not None:  # checkpoints lack the frozen weights, so the checksum must match
         run["lora"] = {**dataclasses.asdict(agent.lm.lora), "weights": agent.adapted}
     return run
 
 
 def _dropout_seed(config: FitConfig, start: int) -> int:
-    """Of this process's dropout where no checkpoint knows better: the seed itself in a run's first process."""
+    """The seed of this process's dropout unless a checkpoint restores the generator's state.
+
+    It is ``config.seed`` in the first process of a new run.
+    """
     if processes.is_first() and start == 0:
         return config.seed
     return int(np.random.SeedSequence((config.seed, processes.rank(), start)).generate_state(1)[0])
@@ -223,10 +226,10 @@ def _dropout_seed(config: FitConfig, start: int) -> int:
 def _resume(
     found: Path, agent: Learner, source: Source, config: FitConfig, steps: int
 ) -> tuple[int, list[dict[str, Tensor]]]:
-    """Restores weights and source from a checkpoint; the optimiser comes when it is made.
+    """Restores the weights and the source from a checkpoint; ``load_training`` restores the optimiser later.
 
     Returns:
-        Its step, and the metrics of the steps that no row of the log has yet.
+        The checkpoint's step, and the metrics of the steps that are not logged yet.
     """
     state = checkpoint.read_state(found)
     ours = json.loads(json.dumps(_run(agent, config)))

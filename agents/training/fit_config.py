@@ -1,4 +1,4 @@
-"""How to train: the settings of ``fit``."""
+"""The settings of ``fit``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from datasets_builders.fields import check_types
 Evaluator = Callable[[Any], Mapping[str, float]]
 """a function of the agent in training"""
 
-# What may differ between a run and its continuation: it leaves the weights as they are, or only says when to stop.
+# Settings that may differ when a run is continued. Only ``schedule_steps`` changes what is learned.
 FREE = {
     "schedule_steps", "accumulate", "gradient_checkpointing", "shard", "log_every", "eval_every", "evaluators",
     "checkpoint_every", "out", "tensorboard", "progress",
@@ -31,7 +31,7 @@ class FitConfig:
     batch_size: int = 64
     """episodes per optimiser step, over all processes"""
     accumulate: int = 1
-    """number of parts in which a batch is computed, to save memory; the gradient is that of the whole batch"""
+    """number of parts into which a batch is split to save memory; the gradient is that of the whole batch"""
     betas: tuple[float, float] = (0.9, 0.999)
     """AdamW's decay rates of the averages of the gradient and its square"""
     weight_decay: float = 0.0
@@ -45,11 +45,11 @@ class FitConfig:
     final_lr: float = 0.0
     """last learning rate of the linear schedule, as a fraction of ``lr``"""
     schedule_steps: int | None = None
-    """length of the schedule in steps; None takes the ``steps`` of the call. Set it if a run is made in parts"""
+    """length of the schedule in steps; None: the ``steps`` of the call. Set it if several calls train one run"""
     dropout: bool | None = None
-    """use the dropout of the model and its adapters; None: as the algorithm does (``Agent.dropout``)"""
+    """use the dropout of the model and its adapters; None: the algorithm's default (``Agent.dropout``)"""
     bf16: bool = False
-    """compute in bfloat16 (autocast); weights keep their format, and the optimiser adds up in float32"""
+    """compute in bfloat16 (autocast); weights keep their format, and the optimiser works in float32"""
     gradient_checkpointing: bool = False
     """recompute activations in the backward pass instead of storing them: less memory, about a third more time"""
     shard: bool = False
@@ -57,25 +57,25 @@ class FitConfig:
     log_every: int = 50
     """steps between log lines; metrics are means over these steps"""
     eval_every: int | None = None
-    """steps between evaluations; None evaluates once, at the end"""
+    """steps between evaluations; there is always one after the last step. None: only that one"""
     evaluators: dict[str, Evaluator] = field(default_factory=dict)
     """name -> function of the agent that returns metrics, logged as ``eval/<name>/<metric>``"""
     checkpoint_every: int | None = None
-    """steps between checkpoints; None writes one at the end"""
+    """steps between checkpoints; there is always one after the last step. None: only that one"""
     out: str | Path | None = None
-    """folder of the log and the checkpoints; None writes nothing. An interrupted run in this folder is resumed"""
+    """folder of the log and the checkpoints; None: nothing is written. An interrupted run in this folder is resumed"""
     tensorboard: bool = False
     """also log for TensorBoard in ``out``; needs the package tensorboard"""
     progress: bool = True
     """show progress on standard error: a bar on a terminal, otherwise a line every 30 seconds"""
     seed: int = 0
-    """seed of torch's generator for dropout; every process has its own"""
+    """seed of torch's generator for dropout; with several processes each derives its own from it"""
 
     def __post_init__(self) -> None:
         """Checks the settings.
 
         Raises:
-            ValueError: in words, for a setting that cannot be meant.
+            ValueError: a setting is out of its range, or of the wrong type.
         """
         check_types(self)
         for name in ("lr", "head_lr", "warmup_steps", "final_lr", "weight_decay"):

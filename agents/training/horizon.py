@@ -1,7 +1,8 @@
-"""Whether values can cross an episode in the steps that a training has.
+"""A warning where a training has too few steps for rewards to reach the start of the longest episodes.
 
-A target moves by ``target_rate`` of its distance in each optimiser step, so that half the value of a reward T backups
-away arrives after about T / target_rate steps. A backup crosses one token, an utterance, or 1 / (1 - lambda) tokens.
+A target network moves by ``target_rate`` of its distance in each optimiser step. Half the value of a reward T backups
+away therefore arrives after about T / target_rate steps. A backup crosses one token, one utterance, or
+1 / (1 - lambda) tokens.
 """
 
 from __future__ import annotations
@@ -16,16 +17,18 @@ from agents.data.source import Logged, Source
 from agents.value_learning import BootstrapConfig
 from lang_envs.turns import turn_begins
 
-LOOKED_AT = 4096  # episodes of the log, from the first on
+LOOKED_AT = 4096  # number of episodes, the first of the log
 
 
 def check_horizon(config: Any, source: Source, steps: int, end_id: int) -> None:
-    """Warns where the log's longest episodes need more steps than there are; only agents that bootstrap can.
+    """Warns where the log's longest episodes need more steps than ``steps``.
+
+    Only agents that bootstrap are checked.
 
     Args:
-        config: the agent's.
-        source: what it learns from; of live episodes nothing is known before.
-        steps: of the whole training.
+        config: the agent's settings.
+        source: what it learns from; without a log nothing is checked.
+        steps: optimiser steps of the whole training.
         end_id: the token that ends an utterance.
     """
     logged = logged_of(source)
@@ -36,15 +39,15 @@ def check_horizon(config: Any, source: Source, steps: int, end_id: int) -> None:
     if steps < needed:
         further = ', or look further ahead (backup="utterance")' if by == "token" else ""
         warnings.warn(
-            f"Values will hardly cross the longest episodes of the log: backups of one {by} each, up to {far:.0f} of "
-            f"them, take about {needed:.0f} steps at target_rate={config.target_rate:g}, and there are {steps}. Train "
-            f"for longer, or raise target_rate{further}.",
+            f"Values will hardly cross the longest episodes of the log. A backup crosses one {by}, and episodes need "
+            f"up to {far:.0f} of them. This takes about {needed:.0f} steps at target_rate={config.target_rate:g}, and "
+            f"there are {steps}. Train for longer, or raise target_rate{further}.",
             stacklevel=2,
         )
 
 
 def _longest(logged: Logged, backup: str | float, end_id: int) -> tuple[float, str]:
-    """Backups from the end of the longest episode to its start, and what each of them crosses."""
+    """The number of backups from the end of the longest episode to its start, and what each of them crosses."""
     episodes = logged.data.rows(np.arange(min(LOOKED_AT, len(logged))))
     taken = np.flatnonzero(episodes.is_action)  # [K]
     if backup in ("utterance", "implicit"):

@@ -1,4 +1,4 @@
-"""Where the metrics of a training run go: a file of JSON lines, TensorBoard, and how far it is."""
+"""The log of a training run: JSON lines, TensorBoard, and a progress bar."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ LOG = "metrics.jsonl"
 
 
 class Log:
-    """Appends metrics to ``out/metrics.jsonl``; it does nothing where ``out`` is None.
+    """Appends metrics to ``out/metrics.jsonl``; it does nothing if ``out`` is None.
 
-    Lines an interrupted run wrote after ``start``, the step it continues from, are dropped: those steps are made again.
+    ``start`` is the step from which the run continues. Rows of later steps are deleted, because those steps are made
+    again.
 
     Raises:
         ValueError: a line of the log is damaged.
@@ -40,7 +41,7 @@ class Log:
         self._board = _tensorboard(out, start, stack) if tensorboard else None
 
     def write(self, row: Row) -> None:
-        """Appends a line.
+        """Appends a row.
 
         Raises:
             OSError: the log was deleted or replaced, or the disk is full.
@@ -50,7 +51,7 @@ class Log:
         self.check()
         line = memoryview((json.dumps(row) + "\n").encode())
         try:
-            while line:  # a disk that is getting full takes a part
+            while line:  # an unbuffered write may take only a part
                 line = line[self._file.write(line) :]
         except OSError as error:
             tell_full_disk(error, "make room and start the run again: it goes on from its newest checkpoint")
@@ -60,7 +61,7 @@ class Log:
                 self._board.add_scalar(name, value, row["step"])
 
     def check(self) -> None:
-        """Looks whether the log, and the folder it is in, are still where they were.
+        """Checks that the log and its folder are still where they were.
 
         Raises:
             FileNotFoundError: they are not.
@@ -70,7 +71,7 @@ class Log:
 
 
 def read_log(out: Path) -> list[Row]:
-    """The rows of the log of a run, from the run's folder; a last line that was cut short is left out.
+    """The rows of the log in a run's folder, without an incomplete last line.
 
     Raises:
         ValueError: a line is damaged.
@@ -79,7 +80,7 @@ def read_log(out: Path) -> list[Row]:
 
 
 def _lines(path: Path) -> Iterator[tuple[Row, bytes]]:
-    """Each whole line of a log, as a row and as it is."""
+    """Each complete line of a log, as a row and as bytes."""
     lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
     for number, line in enumerate(lines, 1):
         if not line.endswith(b"\n"):
@@ -108,7 +109,7 @@ def _tensorboard(out: Path, start: int, stack: ExitStack) -> Any:
 
 
 def progress_bar(shown: bool, start: int, steps: int, stack: ExitStack) -> Callable[[int, Row], None]:
-    """A function that says how far the training is, where ``shown`` (``datasets_builders.progress``)."""
+    """A function of the step and its row that shows the progress of the training, if ``shown``."""
     show = stack.enter_context(progress.progress_bar("training", steps, shown, start))
 
     def advance(step: int, row: Row) -> None:

@@ -2,10 +2,9 @@
 
     w32 <- AdamW(w32, g)        w <- bfloat16(w32)         for each weight w in bfloat16 with the gradient g
 
-Forward and backward passes read w, and the steps add up in w32, which the optimiser keeps beside its two averages
-(Micikevicius et al. 2018, arXiv:1710.03740, section 3.1). A weight takes 16 bytes as in float32: 2 for itself, 2 for
-its gradient and 12 here, and 2 more while a step is made. Weights in float32 are trained as by torch's AdamW, bit for
-bit.
+Forward and backward passes read w. The optimiser updates w32, which it keeps beside its two averages (Micikevicius et
+al. 2018, arXiv:1710.03740, section 3.1). A weight takes 16 bytes, as in float32: 2 for itself, 2 for its gradient and
+12 in the optimiser. A step needs 2 more. For weights in float32 the result is that of torch's AdamW, bit for bit.
 """
 
 from __future__ import annotations
@@ -27,23 +26,23 @@ COPY = "float32_copy"
 
 
 class AdamW(torch.optim.AdamW):
-    """As above; its state, averages and copies, is in float32."""
+    """torch's AdamW, whose averages and copies of weights are in float32."""
 
     def step(self, closure: Any = None) -> Any:
-        """One step, after which no gradients of weights in bfloat16 are left."""
+        """One step; it deletes the gradients of weights in bfloat16."""
         with self._in_float32() as parameters:
             for parameter in parameters:
-                self.state[parameter].pop(COPY, None)  # what is left is the library's, and empty before the first step
+                self.state[parameter].pop(COPY, None)  # torch expects its own entries only, and none at first
             return super().step(closure)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """As the library's, which would round the state to the precision of the weights."""
+        """Loads the state in float32; torch alone would round it to the precision of the weights."""
         with self._in_float32():
             super().load_state_dict(state_dict)
 
     @contextmanager
     def _in_float32(self) -> Iterator[list[Tensor]]:
-        """Has the weights in bfloat16 be their copies inside the block, with their gradients; they are rounded anew."""
+        """Replaces weights in bfloat16, and their gradients, by float32 inside the block; then rounds the weights."""
         parameters = [p for group in self.param_groups for p in group["params"]]
         rounded = {p: p.data for p in parameters if p.dtype is torch.bfloat16}
         for p, weights in rounded.items():
@@ -61,9 +60,9 @@ class AdamW(torch.optim.AdamW):
 
 
 def adamw(network: torch.nn.Module, config: FitConfig) -> AdamW:
-    """AdamW; biases, norms and other vectors do not decay, and heads of values learn at ``head_lr``.
+    """The optimiser of a network. Only matrices have weight decay, and value heads learn at ``head_lr`` times ``lr``.
 
-    Each group of parameters has ``times``, by which the loop multiplies the learning rate.
+    Each group of parameters has a factor ``times``, by which the training loop multiplies the learning rate.
     """
     heads = {id(p) for module in network.modules() if isinstance(module, Heads) for p in module.parameters()}
     trained = [p for p in network.parameters() if p.requires_grad]

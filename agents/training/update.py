@@ -1,4 +1,4 @@
-"""One optimiser step: a batch from any source, the gradient of the agent's loss on it, and a step against it."""
+"""One optimiser step on a batch from any source."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def learning_rate(config: FitConfig, step: int, total: int) -> float:
-    """The learning rate of optimiser step ``step`` (from 1) of ``total``: a straight way up, then one down."""
+    """The learning rate of optimiser step ``step`` (from 1) of ``total``: linear warmup, then ``config.schedule``."""
     if step <= config.warmup_steps:
         return config.lr * step / config.warmup_steps
     if config.schedule == "constant":
@@ -31,7 +31,14 @@ def learning_rate(config: FitConfig, step: int, total: int) -> float:
 def update(
     agent: Learner, source: Source, optimizer: torch.optim.Optimizer, config: FitConfig, step: int
 ) -> dict[str, Tensor]:
-    """One optimiser step on ``batch_size`` episodes, of which this process takes its share -> its metrics."""
+    """One optimiser step on ``batch_size`` episodes, of which this process computes its share.
+
+    Returns:
+        The metrics of the whole batch, scalars.
+
+    Raises:
+        ValueError: the loss or the gradient's norm is not finite.
+    """
     model, device, count, loss_of = agent.model, agent.model.device, processes.count(), agent.parallel
     assert loss_of is not None  # set by the loop
     with processes.agreed(), unsharded(loss_of) if source.needs_policy else nullcontext():
@@ -46,14 +53,14 @@ def update(
         agent.before_loss(batch)
     parts = batch.split(config.accumulate) if config.accumulate > 1 else [batch]
     for i, part in enumerate(parts, 1):
-        share = float(part.mask.sum() / actions)  # a mean over all actions is the shares' sum of means
+        share = float(part.mask.sum() / actions)  # the mean over all actions is the sum of share * mean of each part
         with nullcontext() if i == len(parts) else unsynchronised(loss_of):
             with torch.autocast(device.type, torch.bfloat16, enabled=config.bf16):
                 loss, named = loss_of(agent.loss, part.to(device))
-            (share * count * loss).backward()  # gradients of processes are averaged
+            (share * count * loss).backward()  # * count: the gradients are averaged over processes
         for name, value in {"loss": loss.detach(), **named}.items():
             metrics[name] = metrics.get(name, 0) + share * value.float()
-    model.eval()  # a live source and whoever reads the metrics play with it
+    model.eval()  # live sources and evaluators play with the model
     metrics = _over_processes(metrics | {"data/return": torch.tensor(episodes.returns.mean() / count)})
     _check_finite("loss", metrics["loss"], step, metrics)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
@@ -64,7 +71,7 @@ def update(
 
 
 def _over_processes(metrics: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The sums of what each process contributes."""
+    """Each metric summed over the processes."""
     if processes.count() == 1:
         return metrics
     device = metrics["loss"].device
