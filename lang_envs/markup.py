@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from lang_envs.conversation import Conversation, Message, Role, user
 from lang_envs.template_pieces import MarkupError as MarkupError
 from lang_envs.template_pieces import TemplatePieces
-from lang_envs.tokenizers import ONE_SPELLS, remembered, whole
+from lang_envs.tokenizers import ONE_SPELLS, remembered, whole, without_special
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -47,6 +47,7 @@ class Markup:
         self._between, self._closing = self._pieces.between, self._pieces.closing
         self.end, self.lead = self._pieces.end, self._pieces.lead
         self._specials = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}
+        self._unknown = tokenizer.unk_token_id
         self._special = re.compile("|".join(map(re.escape, self._specials)))
         self._named = {mark: token for token, mark in self._pieces.marks.items()}
         self._mark_of_id = {self._specials[token]: mark for mark, token in self._named.items()}
@@ -282,6 +283,8 @@ class Markup:
                 ids = self._backend.encode(before + text + after, add_special_tokens=False).ids
             finally:
                 self._backend.encode_special_tokens = False
+        if literal:
+            ids = without_special(ids, self._specials.values(), self._unknown)
         return remembered(self._ids, key, ids[bool(before) : len(ids) - bool(after)], MOST_SPELLINGS)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -155,20 +155,44 @@ def encode(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], literally: 
         literally: whether the names of special tokens are ordinary text, as they must be in utterances.
 
     Raises:
-        ValueError: a text is not :func:`whole`.
+        ValueError: a text is not :func:`whole`, or names a special token that the vocabulary has no other tokens for.
     """
     if not texts:
         return []
     try:
         with ONE_SPELLS:
-            return tokenizer(list(texts), add_special_tokens=False, verbose=False, split_special_tokens=literally)[
+            ids = tokenizer(list(texts), add_special_tokens=False, verbose=False, split_special_tokens=literally)[
                 "input_ids"
             ]
+        if literally and type(tokenizer.backend_tokenizer.model).__name__ != "BPE":  # no merge gives a special token
+            special = {*tokenizer.all_special_ids}
+            return [without_special(row, special, tokenizer.unk_token_id) for row in ids]
+        return ids
     except TypeError as error:
         broken = next((text for text in texts if not whole(text)), None)
         if broken is None:
             raise
         raise ValueError(f"the text {broken[:60]!r} holds half a character, which no tokenizer can spell") from error
+
+
+def without_special(ids: Sequence[int], special: Collection[int], unknown: int | None) -> list[int]:
+    """The tokens ``ids`` of a text, in which the name of a special token is a word like any other.
+
+    A vocabulary of whole words or pieces holds the names of its special tokens, and finds them in a text that has one.
+    Here they become the token of ``unknown`` words.
+
+    Raises:
+        ValueError: there is none.
+    """
+    found = [token in special and token != unknown for token in ids]
+    if not any(found):
+        return [*ids]
+    if unknown is None:
+        raise ValueError(
+            "a text has the name of a special token, and the tokenizer can spell this name as the special token only: "
+            "give the tokenizer an unknown token (unk_token), or leave such texts out"
+        )
+    return [unknown if control else token for token, control in zip(ids, found, strict=True)]
 
 
 def decode(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[Sequence[int] | NDArray[np.int32]]) -> list[str]:

@@ -3,7 +3,9 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from lang_envs.adoption import adopt
+from lang_envs.tasks.movie_review import MovieReview
 from lang_envs.tokenizers import character_tokenizer, decode, encode, fingerprint, word_tokenizer
+from lang_envs.utterance_env import UtteranceEnv
 
 LETTERS = ["<pad>", *"abc \n", "<end>", "<g>", "é"]
 WORDS = ["the", "movie", "wasn't", ":", "<pad>", "<end>"]
@@ -138,3 +140,31 @@ def test_byte_level_texts_survive():
     tokenizer = adopt(byte_level(eos_token="<eos>"))
     texts = ["the movie was good", "naïve 🎬\n  twice", "a , b ."]
     assert decode(tokenizer, encode(tokenizer, texts)) == texts
+
+
+def test_names_of_special_tokens_are_unknown_words_to_a_vocabulary_of_words():
+    tokenizer = word_tokenizer([*WORDS, "<unk>"], end_token="<end>", pad_token="<pad>", unknown_token="<unk>")
+    unknown = tokenizer.unk_token_id
+    word, *_ = encode(tokenizer, [WORDS[0]])[0]
+    assert encode(tokenizer, [f"{WORDS[0]} <end> <pad> {WORDS[0]}"], literally=True) == [[word, unknown, unknown, word]]
+    assert encode(tokenizer, ["<end>"]) == [[tokenizer.eos_token_id]]
+    tokenizer.unk_token = None
+    with pytest.raises(ValueError, match="give the tokenizer an unknown token"):
+        encode(tokenizer, ["<end>"], literally=True)
+
+
+def test_names_of_special_tokens_are_unknown_to_a_vocabulary_of_pieces():
+    pieces = [("<unk>", 0.0), ("</s>", 0.0), ("\u2581a", -1.0), ("b", -1.5), ("\u2581", -2.0)]
+    backend = Tokenizer(models.Unigram(pieces, unk_id=0))
+    backend.pre_tokenizer = pre_tokenizers.Metaspace()
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="</s>", unk_token="<unk>")
+    tokens = encode(tokenizer, ["ab </s> b"], literally=True)[0]
+    assert tokens[:2] == [2, 3] and tokens[-2:] == [4, 3] and tokenizer.eos_token_id not in tokens and 0 in tokens
+
+
+def test_such_a_name_in_an_utterance_ends_nothing():
+    env = UtteranceEnv(MovieReview())
+    env.reset(seed=0)
+    env.step("the movie was </s> good")
+    said = env.history[-6:]
+    assert said.count(env.end_id) == 1 and said[-1] == env.end_id
