@@ -46,7 +46,7 @@ class Reference:
     """Mean returns to read others by."""
 
     random: float
-    """of uniformly random tokens"""
+    """of random tokens: any of them, equally likely"""
     expert: float
     """of the policy that :func:`expert` makes"""
     optimum: float | None
@@ -196,7 +196,7 @@ def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -
 
     Args:
         env_id: a registered id.
-        policy: who plays; None for uniformly random tokens.
+        policy: who plays; None for random tokens.
         episodes: how many; at least 2.
         **options: of the environment.
     """

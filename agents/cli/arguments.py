@@ -66,11 +66,23 @@ def import_before_id(env_id: str) -> None:
         plugins.import_named(module)
 
 
+ENV_OPTIONS, DECODING = "--env-options", "--decoding"
+EXAMPLES = {
+    "--set": "--set words=english-200",
+    ENV_OPTIONS: f"{ENV_OPTIONS} words=english-200",
+    DECODING: f"{DECODING} greedy=true",
+    "/set": "/set temperature=0.7",
+}
+"""options that take NAME=VALUE, each with what may stand behind it"""
 _WORDS = {"true": True, "false": False, "none": None}  # however they are capitalised
 
 
-def pairs(given: Sequence[str]) -> dict[str, Any]:
+def pairs(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """``("words=english-200", "p=0.5")`` as a dictionary; values that are JSON or Python's are read, others are text.
+
+    Args:
+        given: behind the option.
+        option: that errors name.
 
     Raises:
         ValueError: a pair has no name or no "=", or a name is given twice.
@@ -80,9 +92,11 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         name = name.replace("-", "_")
         if not equals or not name:
-            raise ValueError(f"--set takes NAME=VALUE, got {pair[:60]!r}; for instance --set words=english-200.")
+            raise ValueError(f"{option} takes NAME=VALUE, got {pair[:60]!r}; for instance {EXAMPLES[option]}.")
         if name in found:
-            raise ValueError(f"{name} is given twice, as {found[name]!r} and as {text!r}; leave one of them out.")
+            raise ValueError(
+                f"{option}: {name} is given twice, as {found[name]!r} and as {text!r}; leave one of them out."
+            )
         found[name] = _value(text)
     return found
 
@@ -117,12 +131,12 @@ def check_once(arguments: Sequence[str]) -> None:
         raise ValueError(f"{twice} is given twice; give it once, and several values behind it where it takes several.")
 
 
-def decoding_of(agent: Agent, given: Sequence[str]) -> dict[str, Any]:
+def decoding_of(agent: Agent, given: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """How an agent speaks in every command.
 
     As asked; else as was chosen for it (``Agent.decoding``); else as its kind is meant to (``Agent.usual_decoding``).
     """
-    return pairs(given) or dict(agent.usual_decoding if agent.decoding is None else agent.decoding)
+    return pairs(given, option) or dict(agent.usual_decoding if agent.decoding is None else agent.decoding)
 
 
 def decoding_from(agent: Agent, given: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
+from agents.cli.arguments import DECODING, Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.next_steps import after_data, after_env, after_eval, given, show_next
 from agents.cli.show import console
@@ -146,7 +146,7 @@ class Play:
         agent = load(folder)
         run = folder if self.agent is None else self.agent
         env = environment_of(folder, agent, self.env, env_options, rows=1, to_measure=True)
-        policy = decoded(agent, decoding_of(agent, self.decoding))
+        policy = decoded(agent, decoding_of(agent, self.decoding, DECODING))
         step_through(console(), agent, env, policy, EVALUATION.first(self.seed or 0))
         [step, *_] = after_eval(agent, run, given(self.env, self.options, self.decoding))
         show_next(console(), step)

@@ -17,7 +17,7 @@ from lang_envs import plugins
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.runs.chosen import Chosen
+    from agents.runs.decoding_file import Chosen
     from datasets_builders.dataset import EpisodeDataset
 
 Step = Sequence[str | Path]

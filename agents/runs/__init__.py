@@ -3,5 +3,5 @@
 runs/x/config.json          everything needed to repeat it
 runs/x/metrics.jsonl        the log; checkpoints/ while it trains
 runs/x/agent/               what ``Agent.load`` opens (and but for adapters ``AutoModelForCausalLM.from_pretrained``)
-runs/x/decoding.json        how the agent speaks, and what was tried (``agents.runs.chosen``)
+runs/x/decoding.json        how the agent speaks, and what was tried (``agents.runs.decoding_file``)
 """

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.runs import imported
-from agents.runs.config import RunConfig, agent_folder, config_of
+from agents.runs.config import RunConfig, agent_folder, known_config
 from agents.runs.tokens import made_for, must_adopt
 from datasets_builders.provenance import read_provenance
 from lang_envs.make import language_vec, of_file
@@ -86,11 +86,10 @@ def environment_of(
 def _environment_of(
     run: Path, env: str | None, env_options: dict[str, Any], rows: int, to_measure: bool
 ) -> TokenVectorEnv:
-    try:
-        config = config_of(run)
-    except ValueError:
+    config = known_config(run)
+    if config is None:
         if env is None:
-            raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
+            raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.")
         return language_vec(env, rows, **env_options)
     if env not in (None, config.env):
         return environment(dataclasses.replace(config, env=env, env_options=env_options), rows, to_measure)
