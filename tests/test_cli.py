@@ -219,7 +219,7 @@ def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
         (["record", "movie-review", "--out", "x", "--set", "a=1", "a=2"], "a is given twice, as 1 and as '2'"),
         (["record", "movie-review", "--out", "x", "--set", "a=1", "--set", "b=2"], "--set is given twice"),
         (["record", "movie-review", "--out", "x", "--set", "=2"], "takes NAME=VALUE"),
-        (["train", "bc", "--env", "Wordle-v0", "--out", "x", "--env-options", "words"], "--env-options takes NAME=VALUE"),
+        (["train", "bc", "--out", "x", "--env-options", "words"], "--env-options takes NAME=VALUE"),
         (["train", "bc", "--out", "x", "--env-options", "a=1", "a=2"], "--env-options: a is given twice"),
         (["record", "movie-review", "--out", "x", "--set", "task=os:system"], "expected the task as 'module:Class'"),
         (["train", "bc", "--env", "MovieReview-v0", "--out", "x", "--out", "y"], "--out is given twice"),
