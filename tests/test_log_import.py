@@ -171,7 +171,7 @@ def test_an_import_is_a_data_set_with_its_conversations(tmp_path, capsys):
     assert code == 0
     for words in ("layout", "answers", "column 'score'", "conversations", "40", "returns", "question"):
         assert words in printed
-    assert printed.endswith(f"\nNext:\n  lang-envs train refit --data {out} --out runs/d\n")
+    assert f"\nNext:\n  lang-envs train bc --data {out} --out runs/d-bc\n" in printed
     with pa.memory_map(str(out / FILE)) as source:
         found = pa.ipc.open_file(source).read_all()
     assert found.schema == schema()

@@ -101,6 +101,12 @@ def pairs(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
     return found
 
 
+def pair_of(name: str, value: Any) -> str:
+    """``NAME=VALUE``, which :func:`pairs` reads as the same value."""
+    plain = isinstance(value, str) and _value(value) == value
+    return f"{name}={value if plain else json.dumps(value)}"
+
+
 def _value(text: str) -> Any:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]

@@ -46,7 +46,7 @@ class Show:
 
         path = Path(self.what)
         if (path / "provenance.json").exists():
-            show_next(console(), after_data(show.show_data(console(), path, self.episodes), path))
+            show_next(console(), *after_data(show.show_data(console(), path, self.episodes), path))
         elif (path / "config.json").exists() or (path / "agent.json").exists():
             show.show_run(console(), path)
         elif self.what in RECIPES or self.what in offered("recipes"):
@@ -196,7 +196,7 @@ class Record:
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         build(self.recipe, episodes, self.out, self.seed, **spread, **pairs(self.options))
         dataset = show.show_data(console(), self.out, episodes=1)
-        next_steps.show_next(console(), next_steps.after_data(dataset, self.out))
+        next_steps.show_next(console(), *next_steps.after_data(dataset, self.out))
 
 
 def known_env(env: str) -> str:

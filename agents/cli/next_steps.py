@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from agents.cli.arguments import pair_of
 from lang_envs import plugins
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ Step = Sequence[str | Path]
 OURS = "lang-envs"
 EPISODES = "2000"
 """of a first recording: made in seconds"""
+LOOKED_AT = 2048
+"""episodes by which it is known whether a log compares replies"""
 
 
 def show_next(screen: Console, *steps: Step) -> None:
@@ -41,7 +44,12 @@ def _with_imports(words: Step) -> Step:
 
 def page(path: Path) -> Step:
     """Opens a page in the browser."""
-    return (Path(sys.executable).name, "-m", "webbrowser", path.resolve().as_uri())
+    return opened(path.resolve().as_uri())
+
+
+def opened(address: str) -> Step:
+    """The same, of the page at an address."""
+    return (Path(sys.executable).name, "-m", "webbrowser", address)
 
 
 def after_env(env_id: str) -> list[Step]:
@@ -69,23 +77,39 @@ def after_recipe(name: str, options: Sequence[str] = ()) -> Step:
     return [OURS, "record", name, *few, "--out", where, *(["--set", *options] if options else [])]
 
 
-def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None) -> Step:
+def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None) -> list[Step]:
     """An agent is trained on it, one that can do better than imitate where returns differ.
+
+    Where a log compares replies, an agent that prefers goes on from one that has learned to speak.
 
     Args:
         data: the episodes.
         folder: where they are.
         lm: the language model to start from, where they are spelled in its tokens.
     """
-    out: Step = ["--out", Path("runs") / folder.resolve().name]
-    model: Step = [] if lm is None else ["--lm", lm]
+    name = folder.resolve().name
+
+    def trained(agent: str, *options: str, lm: str | Path | None = lm, out: Path = Path("runs") / name) -> Step:
+        return [OURS, "train", agent, *options, "--data", folder, *([] if lm is None else ["--lm", lm]), "--out", out]
+
     if data.provenance.get("rewards") == "none" or data.returns.min() == data.returns.max():
-        return [OURS, "train", "bc", "--data", folder, *model, *out]
+        return [trained("bc")]
+    if "import" in data.provenance and _compares(data):
+        imitates = Path("runs") / f"{name}-bc"
+        return [trained("bc", out=imitates), trained("dpo", lm=imitates / "agent")]
     if data.provenance.get("rewards") or lm is not None:  # of a log, or of samples of a model that can speak
-        return [OURS, "train", "refit", "--data", folder, *model, *out]
+        return [trained("refit", *(["--shift-rewards"] if data.returns.min() < 0 else []))]
     # The expectile near 1 takes luck for skill where others answer by chance between the agent's utterances.
-    tau = "0.99" if _one_utterance(data) else "0.9"
-    return [OURS, "train", "ilql", "--tau", tau, "--data", folder, *out]
+    return [trained("ilql", "--tau", "0.99" if _one_utterance(data) else "0.9")]
+
+
+def _compares(data: EpisodeDataset) -> bool:
+    """Whether most of the first episodes are some of several with one opening and different returns."""
+    episodes = data.rows(range(min(len(data), LOOKED_AT)))
+    worth: dict[bytes, list[float]] = {}
+    for episode in episodes:
+        worth.setdefault(episode.tokens[: int(episode.is_action.argmax())].tobytes(), []).append(episode.ret)
+    return 2 * sum(len(returns) for returns in worth.values() if len({*returns}) > 1) > len(episodes)
 
 
 def _one_utterance(data: EpisodeDataset) -> bool:
@@ -150,23 +174,29 @@ def after_merge(run: Path, out: Path, plain: bool) -> list[Step]:
     """A language model is served by anyone, an agent measured where it was trained."""
     if plain:
         return [("transformers", "serve", out)]
-    from agents.runs.config import config_of
-    from datasets_builders.provenance import read_provenance
+    import gymnasium
 
+    from agents.runs.config import known_config
+    from agents.runs.environment import named
+
+    serve: Step = (OURS, "serve", out)
     try:
-        config = config_of(run)
-    except ValueError:
-        return [(OURS, "serve", out)]
-    env = config.env
-    if env is None and config.data is not None and Path(config.data).is_dir():
-        env = (read_provenance(Path(config.data)).get("env") or {}).get("id")
-    if env in (None, "Logs-v0") or config.env_options:
-        return [(OURS, "serve", out)]
-    return [(OURS, "eval", out, "--env", str(env)), (OURS, "serve", out)]
+        config = known_config(run)
+        if config is None:
+            return [serve]
+        env, options = named(config, to_measure=True)
+    except (ValueError, OSError):  # nothing says where it was trained, or its data are elsewhere now
+        return [serve]
+    spec = gymnasium.registry.get(env.rpartition(":")[2])
+    usual = {} if spec is None else spec.kwargs
+    pairs = [pair_of(name, value) for name, value in options.items() if value != usual.get(name, ...)]
+    return [[OURS, "eval", out, *given(env, pairs, ())], serve]
 
 
-def after_push(kind: str, name: str) -> Step:
-    """What was sent is used from where it is now."""
+def after_push(kind: str, name: str, address: str) -> Step:
+    """What was sent is used from where it is now; results are looked at."""
+    if kind == "results":
+        return opened(address)
     at = f"hub:{name}"
     if kind == "agent":
         return (OURS, "eval", at)

@@ -33,12 +33,20 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
         ValueError: neither is known, or it is code of a module that nobody imported, or the data of an imported log are
             spelled in other tokens than the model's.
     """
+    env, env_options = named(config, to_measure)
+    made = made_for(config.lm, env, env_options, rows)
+    if config.data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
+        data = imported.folder_of(config.data, config.env_options)
+        imported.check_tokens(data, read_provenance(data), made.tokenizer, config.lm)
+    return made
+
+
+def named(config: RunConfig, to_measure: bool = False) -> tuple[str, dict[str, Any]]:
+    """The id and the options of the environment of a run; arguments and errors as of :func:`environment`."""
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
-    data, provenance = None, {}
     if config.data is not None:
         data = imported.folder_of(config.data, config.env_options)
-        provenance = read_provenance(data)
-        found = provenance.get("env") or {}
+        found = read_provenance(data).get("env") or {}
         if env is None or env.rpartition(":")[2] == found.get("id"):
             env, env_options = env or found.get("id"), {**imported.options_of(data, found), **env_options}
             where = f"{data}, or {where},"
@@ -47,12 +55,7 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
     env, env_options = of_file(env, env_options, where)
-    if to_measure:
-        env_options = imported.measured_on(env, env_options)
-    made = made_for(config.lm, env, env_options, rows)
-    if data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
-        imported.check_tokens(data, provenance, made.tokenizer, config.lm)
-    return made
+    return env, imported.measured_on(env, env_options) if to_measure else env_options
 
 
 def environment_of(
