@@ -2,8 +2,8 @@
 
 import sys
 
-from datasets_builders import progress
-from datasets_builders.progress import Lines, counted, part_of, progress_bar
+from lang_envs import progress
+from lang_envs.progress import Lines, counted, part_of, progress_bar
 
 
 class Clock:
@@ -63,6 +63,20 @@ def test_what_was_done_before_says_nothing_of_the_speed(capsys):
     first, second = capsys.readouterr().err.splitlines()
     assert first == "recording d: 900 of 1,000 (90 %), 0:30, about 5:00 left, loss 0.5"
     assert second == "recording d: 910 of 1,000 (91 %), 1:00, about 4:30 left, loss 0.5"
+
+
+def test_where_nobody_knows_how_many_there_are_it_counts(capsys):
+    run((250, "of a hub"), total=None)
+    assert capsys.readouterr().err == "recording d: 250, 0:30, of a hub\n"
+
+
+def test_a_bar_appears_while_the_first_step_takes_long(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    with progress_bar("training", 8):
+        said = ""
+        while "0/8" not in said:
+            said += capsys.readouterr().err
 
 
 def test_hours(capsys):

@@ -171,8 +171,8 @@ class Explain:
         from agents.evaluation.explain import spoken
         from agents.runs.config import held_out_from
         from agents.runs.environment import environment_of
-        from datasets_builders.progress import counted
         from lang_envs import rollout
+        from lang_envs.progress import counted
 
         asked = self.text or self.env is not None or self.env_options or self.options
         data = self.data if self.data is not None or asked else held_out_from(self.run)

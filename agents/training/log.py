@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from datasets_builders import progress
 from datasets_builders.atomic import tell_full_disk, write_text
 from datasets_builders.claim import Place
+from lang_envs import progress
 
 Row = dict[str, float]
 LOG = "metrics.jsonl"
@@ -108,7 +108,7 @@ def _tensorboard(out: Path, start: int, stack: ExitStack) -> Any:
 
 
 def progress_bar(shown: bool, start: int, steps: int, stack: ExitStack) -> Callable[[int, Row], None]:
-    """A function that says how far the training is, where ``shown`` (``datasets_builders.progress``)."""
+    """A function that says how far the training is, where ``shown`` (``lang_envs.progress``)."""
     show = stack.enter_context(progress.progress_bar("training", steps, shown, start))
 
     def advance(step: int, row: Row) -> None:

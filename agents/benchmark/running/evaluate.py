@@ -14,10 +14,10 @@ from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateVal
 from agents.decoding.policy import LMPolicy
 from agents.decoding.rank import Ranked
 from agents.models.value_config import SPOKEN, check_spoken
-from datasets_builders.progress import counted
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
+from lang_envs.progress import counted
 from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:

@@ -25,12 +25,12 @@ _part_of: ContextVar[str | None] = ContextVar("part_of", default=None)
 
 
 @contextmanager
-def progress_bar(label: str, total: int, wanted: bool = True, start: int = 0) -> Iterator[Show]:
+def progress_bar(label: str, total: int | None, wanted: bool = True, start: int = 0) -> Iterator[Show]:
     """Gives a function that takes how many of ``total`` are done.
 
     Args:
         label: what is done.
-        total: how many there are.
+        total: how many there are; None where nobody knows.
         wanted: whether to show anything.
         start: how many were done before.
     """
@@ -74,12 +74,14 @@ class Lines:
 
     Args:
         label: what is done.
-        total: how many there are.
+        total: how many there are; None where nobody knows.
         start: how many were done before.
         clock: seconds that have passed since whenever.
     """
 
-    def __init__(self, label: str, total: int, start: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, label: str, total: int | None, start: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._label, self._total, self._start, self._clock = label, total, start, clock
         self._began, self._done, self._note = clock(), start, ""
 
@@ -99,9 +101,11 @@ class Lines:
     def line(self) -> str:
         """How far it is, for how long it has been at it, and how long it would take at that speed."""
         taken, made = self._clock() - self._began, self._done - self._start
-        parts = [f"{self._done:,} of {self._total:,} ({100 * self._done // max(1, self._total)} %)", _minutes(taken)]
-        if made > 0:
-            parts.append(f"about {_minutes(taken * max(0, self._total - self._done) / made)} left")
+        parts = [f"{self._done:,}", _minutes(taken)]
+        if self._total is not None:
+            parts[0] += f" of {self._total:,} ({100 * self._done // max(1, self._total)} %)"
+            if made > 0:
+                parts.append(f"about {_minutes(taken * max(0, self._total - self._done) / made)} left")
         return f"{self._label}: {', '.join([*parts, *([self._note] if self._note else [])])}"
 
 
@@ -113,7 +117,7 @@ def _minutes(seconds: float) -> str:
 
 
 @contextmanager
-def _bar(label: str, total: int, start: int) -> Iterator[Show]:
+def _bar(label: str, total: int | None, start: int) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from lang_envs.terminal import Terminal
@@ -128,6 +132,9 @@ def _bar(label: str, total: int, start: int) -> Iterator[Show]:
     bar = Progress(*columns, console=Terminal(stderr=True))
     task = bar.add_task(label, total=total, completed=start, note="")
     next_update, last = time.monotonic() + PATIENCE, start
+    late = threading.Timer(PATIENCE, bar.start)  # the first step may take minutes
+    late.daemon = True
+    late.start()
 
     def show(done: int, note: str = "") -> None:
         nonlocal next_update, last
@@ -143,5 +150,7 @@ def _bar(label: str, total: int, start: int) -> Iterator[Show]:
     try:
         yield show
     finally:
+        late.cancel()
+        late.join()
         bar.update(task, completed=last)
         bar.stop()
