@@ -55,7 +55,7 @@ def metrics(episodes: Episodes) -> dict[str, float]:
         "actions": float(episodes.is_action.sum() / len(episodes)),
         "truncated": float(episodes.truncated.mean()),
     }
-    if "success" in episodes.info[0]:
+    if any("success" in info for info in episodes.info):  # an episode that was cut before the first reply has none
         result["success"] = float(np.mean([bool(info.get("success")) for info in episodes.info]))
     return result
 
