@@ -84,6 +84,7 @@ class Lines:
     ) -> None:
         self._label, self._total, self._start, self._clock = label, total, start, clock
         self._began, self._done, self._note = clock(), start, ""
+        self._to = sys.stderr  # which a library's own may be redirected from meanwhile
 
     def show(self, done: int, note: str = "") -> None:
         """So many are done; the note stays until there is another."""
@@ -93,15 +94,15 @@ class Lines:
         """Prints a line every half minute until ``wait``, which is told for how long, says that it is over."""
         while not wait(EVERY):
             try:
-                sys.stderr.write(f"{self.line()}\n")
-                sys.stderr.flush()
+                self._to.write(f"{self.line()}\n")
+                self._to.flush()
             except (OSError, ValueError):  # nobody reads it
                 return
 
     def line(self) -> str:
         """How far it is, for how long it has been at it, and how long it would take at that speed."""
         taken, made = self._clock() - self._began, self._done - self._start
-        parts = [f"{self._done:,}", _minutes(taken)]
+        parts = [f"{self._done:,}", _minutes(taken)] if self._done or self._total is not None else [_minutes(taken)]
         if self._total is not None:
             parts[0] += f" of {self._total:,} ({100 * self._done // max(1, self._total)} %)"
             if made > 0:

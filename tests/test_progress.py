@@ -1,6 +1,8 @@
 """What is said of how far something is, where no terminal is looking."""
 
+import io
 import sys
+from contextlib import redirect_stderr
 
 from lang_envs import progress
 from lang_envs.progress import Lines, counted, part_of, progress_bar
@@ -68,6 +70,8 @@ def test_what_was_done_before_says_nothing_of_the_speed(capsys):
 def test_where_nobody_knows_how_many_there_are_it_counts(capsys):
     run((250, "of a hub"), total=None)
     assert capsys.readouterr().err == "recording d: 250, 0:30, of a hub\n"
+    run(0, total=None)
+    assert capsys.readouterr().err == "recording d: 0:30\n"
 
 
 def test_a_bar_appears_while_the_first_step_takes_long(capsys, monkeypatch):
@@ -109,3 +113,11 @@ def test_parts_show_no_bar_on_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
     assert list(counted("playing", 3, iter("abc"))) == ["a", "b", "c"]
     assert "3/3" in capsys.readouterr().err
+
+
+def test_lines_go_where_they_went_when_it_began(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    with part_of("converting x"), progress_bar("weights", None), redirect_stderr(io.StringIO()) as theirs:
+        while "\n" not in (said := capsys.readouterr().err):
+            pass
+    assert said.startswith("converting x, weights: 0:00\n") and theirs.getvalue() == ""
