@@ -337,11 +337,12 @@ class EpisodeDataset(Sequence[Episode]):
 
     def to_jsonl(self, path: str | os.PathLike[str]) -> None:
         """Writes one line of provenance, then one line per episode with the fields on disk (one reward per action)."""
-        export.write_jsonl(self._batches(), self._summary(), Path(path))
+        export.write_jsonl(self._batches(), len(self), self._summary(), Path(path))
 
     def to_parquet(self, path: str | os.PathLike[str]) -> None:
         """Writes one row per episode, with the columns on disk and the provenance in the file's metadata."""
-        export.write_parquet(self._batches(), self._columns.chunks[0].batch.schema, self._summary(), Path(path))
+        columns = self._columns.chunks[0].batch.schema
+        export.write_parquet(self._batches(), len(self), columns, self._summary(), Path(path))
 
     def to_hf(self) -> datasets.Dataset:
         """The same rows as a ``datasets.Dataset``, still mapped from disk."""

@@ -28,6 +28,7 @@ from datasets_builders.storage import FORMAT_VERSION, DatasetError, encode, sche
 from lang_envs.corpora.files import CorpusError, parse
 from lang_envs.episode import Episode, Episodes
 from lang_envs.make import of_file
+from lang_envs.progress import counted
 from lang_envs.spaces import history_space
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def to_minari(dataset: EpisodeDataset, dataset_id: str, data_format: str = "hdf5
     scores = dataset.provenance.get("reference_scores")
     if scores and env is not None:
         facts = {"ref_min_score": scores["random"], "ref_max_score": scores["expert"]} | facts
-    episodes = enumerate(dataset)
+    episodes = enumerate(counted(f"writing {dataset_id}", len(dataset), dataset))
     first = list(islice(episodes, _EPISODES))
     with _aside(dataset_id, folder):
         with warnings.catch_warnings():

@@ -233,7 +233,7 @@ def build(
         out: the folder to make.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         env_id: an environment that replaces the recipe's.
-        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        progress: whether to show the progress on standard error (``lang_envs.progress``).
         workers: number of processes, each with its own environment; the bytes do not depend on it.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.
         **options: of the recipe (``RECIPES[name].options``) and of its environment (``words=`` ...).

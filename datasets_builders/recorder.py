@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from datasets_builders.block_workers import Block, Executor, Workers, encoded
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.progress import progress_bar
 from datasets_builders.provenance import policy_name, provenance_of
 from datasets_builders.storage import schema
 from datasets_builders.writer import Recording
 from lang_envs.episode import Episode
 from lang_envs.make import language_vec
+from lang_envs.progress import progress_bar
 from lang_envs.rollout import Policy, rollout
 from lang_envs.seeds import RECORDING
 from lang_envs.tokenizers import vocabulary_size
@@ -59,7 +59,7 @@ def write_blocks(
         out: the folder to make.
         provenance: from ``provenance_of``; a partial folder with another provenance is refused.
         tokenizer: the tokenizer of the episodes.
-        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        progress: whether to show the progress on standard error (``lang_envs.progress``).
         workers: the processes that make the blocks; None: this process makes them. The bytes are the same.
 
     Raises:
@@ -121,7 +121,7 @@ def record(
         out: the folder to make; until it is complete it is called ``<out>.partial``.
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         block_size: number of episodes that an interruption may lose.
-        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        progress: whether to show the progress on standard error (``lang_envs.progress``).
         workers: number of processes that play, each with its own copies of the environment and the policy, which must
             be picklable. The bytes do not depend on it.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.

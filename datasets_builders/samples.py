@@ -129,7 +129,7 @@ def record_samples(
         seed: of the recording, in [0, 2**28); see :data:`lang_envs.seeds.RECORDING`.
         name: the name of the data set, for its card.
         source: JSON-able facts about the origin of the policies, such as a folder; recorded, and compared on resuming.
-        progress: whether to show the progress on standard error (``datasets_builders.progress``).
+        progress: whether to show the progress on standard error (``lang_envs.progress``).
         workers: number of processes, each with its own copies of the environment and the policies, which must be
             picklable. The bytes do not depend on it.
         executor: ``processes`` of this machine, or ``ray`` for those of a cluster.

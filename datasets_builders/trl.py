@@ -31,6 +31,7 @@ from datasets_builders.dataset import EpisodeDataset
 from lang_envs.conversation import assistant, to_json
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
+from lang_envs.progress import counted
 from lang_envs.tokenizers import decode, transcripts
 from lang_envs.utterances import spell
 
@@ -71,7 +72,7 @@ def to_sft(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: bool = F
     text, limit = _Text(dataset.tokenizer(), chat), dataset.provenance.get("max_utterance_tokens")
 
     def rows() -> Iterator[Row]:
-        for episode in dataset:
+        for episode in counted(f"writing {Path(path).name}", len(dataset), dataset):
             for said in episode.utterances(text.end_id, limit):
                 yield {
                     "prompt": text.prompt(episode, said.start),
@@ -106,7 +107,7 @@ def to_preference(dataset: EpisodeDataset, path: str | os.PathLike[str], chat: b
     pairs = [(best, worst) for best, worst in zip(chosen, rejected, strict=True) if returns[best] > returns[worst]]
 
     def rows() -> Iterator[Row]:
-        for best, worst in pairs:
+        for best, worst in counted(f"writing {Path(path).name}", len(pairs), pairs):
             good, bad = dataset[best], dataset[worst]
             [better], [worse] = (episode.utterances(text.end_id, limit) for episode in (good, bad))
             yield {
@@ -152,7 +153,7 @@ class _Text:
 
 def _by_context(dataset: EpisodeDataset, end_id: int, limit: int | None) -> list[list[int]]:
     groups: dict[tuple[Any, bytes], list[int]] = {}
-    for row, episode in enumerate(dataset):
+    for row, episode in enumerate(counted("looking for answers to one context", len(dataset), dataset)):
         spans = episode.utterances(end_id, limit)
         if len(spans) != 1:
             raise ValueError(

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lang_envs.loading import loading
+from lang_envs.progress import part_of, progress_bar
 
 CACHE = "LANG_ENVS_CACHE"
 SOURCE = "source.json"
@@ -93,8 +94,13 @@ def _write_model(file: Path, new: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    # The library draws a progress bar to standard error even if it is disabled.
-    with loading(file), torch.random.fork_rng(devices=[]), redirect_stderr(io.StringIO()):
+    with (
+        part_of(f"converting {file.name}"),  # in lines: the library says only at the end how far it is
+        progress_bar("weights", None),
+        loading(file),
+        torch.random.fork_rng(devices=[]),
+        redirect_stderr(io.StringIO()),  # the library draws a bar whatever it is told
+    ):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         _cut_as_trained(tokenizer, gguf.GGUFReader(file).fields.get("tokenizer.ggml.pre"))
         # Quantised weights cannot be saved.

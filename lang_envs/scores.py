@@ -46,7 +46,7 @@ class Reference:
     """Mean returns to compare others with."""
 
     random: float
-    """mean return of uniformly random tokens"""
+    """mean return of random tokens"""
     expert: float
     """mean return of the policy that :func:`expert` makes"""
     optimum: float | None
@@ -198,7 +198,7 @@ def measure(env_id: str, policy: Policy | None, episodes: int, **options: Any) -
 
     Args:
         env_id: a registered id.
-        policy: the policy that plays; None for uniformly random tokens.
+        policy: the policy that plays; None for random tokens.
         episodes: number of episodes, at least 2.
         **options: options of the environment.
     """

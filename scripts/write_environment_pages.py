@@ -56,7 +56,7 @@ def page(task: type[Any], ids: list[str]) -> str:
     if task.needs_corpus or needed_options(ids[0]):  # no episode can be shown of what a reader must bring
         return "\n\n".join(parts) + "\n"
     parts += ["## Example", example(ids[0]), "## Reference Returns"]
-    rows = ["| id | uniformly random tokens | expert | optimum |", "|---|---|---|---|"]
+    rows = ["| id | random tokens | expert | optimum |", "|---|---|---|---|"]
     for name in ids:
         known = scores.reference(name)
         optimum = "not known" if known.optimum is None else f"{known.optimum:.3f}"

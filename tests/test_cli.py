@@ -3,6 +3,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import gymnasium
 import pytest
@@ -11,6 +12,7 @@ from agents import cli
 from agents.algorithms import AGENTS
 from agents.benchmark import SUITES
 from agents.benchmark.smoke import shrunk
+from agents.benchmark.suites import MINUTES
 
 
 def call(capsys, *arguments):
@@ -104,6 +106,17 @@ def test_list(capsys):
     assert "Wordle-v0" in lines["Wordle-Paper-v0"]
     assert all(lines[name].split()[1:] for name in AGENTS), "an agent without a line of its own"
     assert "5 runs" in lines["trap-paper"] and "Next:" in lines
+    assert "15 turns" in lines["MultiWOZ-Goal-v0"] and "3 turns" in lines["ClarifyingQA-v0"]
+    assert "10,000" in lines["wordle-trap"] and "one per reply" in lines["dialogue-human"]
+    assert "5 a context" in lines["samples"] and "runs, 25 min a seed" in lines["reddit-smollm2"]
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_time_of_a_suite_is_the_documented_one():
+    rows = (Path(__file__).parents[1] / "docs/benchmark.md").read_text().splitlines()
+    for name, minutes in MINUTES.items():
+        [row] = [row for row in rows if row.startswith(f"| `{name}` |")]
+        assert row.split("|")[-2].strip() == ("an hour" if minutes == 60 else f"{minutes} minutes")
 
 
 def test_show_an_environment_a_data_set_and_a_run(data, trained, capsys):
@@ -219,6 +232,8 @@ def test_bench_and_how_to_repeat_it(tmp_path, capsys, monkeypatch):
         (["record", "movie-review", "--out", "x", "--set", "a=1", "a=2"], "a is given twice, as 1 and as '2'"),
         (["record", "movie-review", "--out", "x", "--set", "a=1", "--set", "b=2"], "--set is given twice"),
         (["record", "movie-review", "--out", "x", "--set", "=2"], "takes NAME=VALUE"),
+        (["train", "bc", "--out", "x", "--env-options", "words"], "--env-options takes NAME=VALUE"),
+        (["train", "bc", "--out", "x", "--env-options", "a=1", "a=2"], "--env-options: a is given twice"),
         (["record", "movie-review", "--out", "x", "--set", "task=os:system"], "expected the task as 'module:Class'"),
         (["train", "bc", "--env", "MovieReview-v0", "--out", "x", "--out", "y"], "--out is given twice"),
         (["train", "bc", "--env", "MovieReview-v0", "--out", "x", "--lm", "d65-l2"], "did you mean 'd64-l2'?"),

@@ -19,7 +19,7 @@ from agents.cli.show import console
 from agents.cli.train import parse, show_choice
 from agents.evaluation import decoding_choice
 from agents.evaluation.decoding_choice import Choice, Tried, choose, grid_of
-from agents.runs import choosing, chosen, run
+from agents.runs import decoding_file, decoding_search, run
 from datasets_builders import EpisodeDataset
 from lang_envs import Episode
 from lang_envs.seeds import SELECTION
@@ -193,7 +193,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many episodes each choice was asked to play."""
     asked: list[int] = []
     choose = decoding_choice.choose
-    monkeypatch.setattr(choosing.decoding_choice, "choose", lambda a, e, n: asked.append(n) or choose(a, e, n))
+    monkeypatch.setattr(decoding_search.decoding_choice, "choose", lambda a, e, n: asked.append(n) or choose(a, e, n))
     return asked
 
 
@@ -214,7 +214,7 @@ def test_the_command_chooses_once_and_eval_goes_by_it(
 
     assert train(data, out) == 0 and counted == [2]
     said = " ".join(capsys.readouterr().out.split())
-    found = chosen.read(out)
+    found = decoding_file.read(out)
     assert found is not None and found.decoding == Agent.load(out / "agent").decoding == found.best["decoding"]
     assert found.best["return"] == max(row["return"] for row in found.tried)
     assert found.alone is not None and found.tried[found.alone]["decoding"]["advantage_weight"] == 0
@@ -252,7 +252,7 @@ def test_a_sentence_says_what_values_are_good_for(
         {"decoding": decoding, "return": earned, "error": 0.125, "episodes": 7}
         for decoding, earned in (({"greedy": True}, 0.25), ({"top_p": 0.8}, 0.9))
     ]
-    show_choice(console(), chosen.Chosen({"top_p": 0.8}, 7, alone, rows))
+    show_choice(console(), decoding_file.Chosen({"top_p": 0.8}, 7, alone, rows))
     lines = capsys.readouterr().out.splitlines()
     assert [line.split() for line in lines[1:3]] == [
         ["greedy=true", "0.250", "0.125"],
@@ -268,12 +268,12 @@ def test_interrupted_while_choosing_it_chooses_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(choosing.decoding_choice, "choose", interrupted)
+        patch.setattr(decoding_search.decoding_choice, "choose", interrupted)
         assert train(data, tmp_path / "run") == 130
     assert "Run the same command again" in capsys.readouterr().err
     assert Agent.load(tmp_path / "run" / "agent").decoding is None
     assert train(data, tmp_path / "run") == 0
-    found = chosen.read(tmp_path / "run")
+    found = decoding_file.read(tmp_path / "run")
     assert found is not None and Agent.load(tmp_path / "run" / "agent").decoding == found.decoding
 
 
@@ -301,7 +301,7 @@ def test_a_damaged_choice_is_named_before_training(
         run.train(config, out)
     assert not (out / "metrics.jsonl").exists()
     (out / "decoding.json").write_text(json.dumps(whole))
-    assert chosen.read(out) is not None
+    assert decoding_file.read(out) is not None
 
 
 def test_a_number_of_episodes_below_none_is_refused(data: Path, tmp_path: Path) -> None:

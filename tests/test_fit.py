@@ -260,7 +260,7 @@ def test_a_progress_bar_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -> N
         def isatty(self) -> bool:
             return True
 
-    monkeypatch.setattr("datasets_builders.progress.PATIENCE", 0.0)
+    monkeypatch.setattr("lang_envs.progress.PATIENCE", 0.0)
     for stream, shown in ((Terminal(), True), (io.StringIO(), False)):
         monkeypatch.setattr(sys, "stderr", stream)
         toy().learn(source(), 2, **settings())

@@ -5,6 +5,7 @@ import csv
 import gzip
 import json
 import lzma
+import re
 import zipfile
 
 import datasets
@@ -19,14 +20,17 @@ from agents import cli
 from agents.data.log_facts import check_lengths
 from agents.data.source import Logged
 from datasets_builders import DatasetError, EpisodeDataset
+from datasets_builders.logs import how_far, rows
 from datasets_builders.logs.importing import Options
 from datasets_builders.logs.limits import Limits
-from datasets_builders.logs.rows import rows_of
+from datasets_builders.logs.rows import of_sources, rows_of
 from datasets_builders.logs.table import Named
 from datasets_builders.logs.writing import HELD_OUT, import_logs
+from lang_envs import progress
 from lang_envs.adoption import adopt
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.logged import FILE, schema
+from lang_envs.corpora.watching import watched
 from lang_envs.make import language_vec
 from lang_envs.markup import markup_of
 from lang_envs.rewards.regression import SequenceRegression
@@ -171,7 +175,7 @@ def test_an_import_is_a_data_set_with_its_conversations(tmp_path, capsys):
     assert code == 0
     for words in ("layout", "answers", "column 'score'", "conversations", "40", "returns", "question"):
         assert words in printed
-    assert printed.endswith(f"\nNext:\n  lang-envs train refit --data {out} --out runs/d\n")
+    assert f"\nNext:\n  lang-envs train bc --data {out} --out runs/d-bc\n" in printed
     with pa.memory_map(str(out / FILE)) as source:
         found = pa.ipc.open_file(source).read_all()
     assert found.schema == schema()
@@ -409,3 +413,38 @@ def test_weights_of_several_rewards_are_typed(tmp_path, capsys):
     code, printed, _ = call(capsys, *how, "helpful=0.5", "right=0.25")
     assert code == 0 and "0.5 x helpful + 0.25 x right" in printed
     assert EpisodeDataset.load(tmp_path / "d").returns.tolist() == [2] * 4
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_how_much_of_a_file_was_read_is_known(name, tmp_path):
+    FILES[name](path := tmp_path / name)
+    size = sum(
+        file.stat().st_size for file in ([path] if path.is_file() else path.iterdir()) if "info" not in file.name
+    )
+    with watched() as watch:
+        rows = of_sources([path])
+        assert watch.bytes_read() == 0
+        next(rows)
+        assert 0 < watch.bytes_read() <= size
+        assert sum(1 for _ in rows) == len(ROWS) - 1
+        assert watch.bytes_read() == size
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("a.csv", r"importing d, bytes: \d+,\d+ of 13,202 \(\d\d %\), 0:00, about 0:00 left, 256 rows"),
+        ("hub:me/log", r"importing d, rows: 256, 0:00"),
+    ],
+)
+def test_an_import_says_how_far_it_is(source, told, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.csv").write_text("x\n" + "1234567890\n" * 1200)
+    monkeypatch.setattr(rows, "_hub", lambda name, split: enumerate([{}] * 1200, 1))
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    monkeypatch.chdir(tmp_path)
+    said = ""
+    with how_far.told("importing d", of_sources([source]), [source]) as found:
+        for number, _ in enumerate(found):
+            while number == 300 and said.count("\n") < 2:
+                said += capsys.readouterr().err
+    assert re.fullmatch(told, said.splitlines()[1])

@@ -11,6 +11,7 @@ from toy_agent import END, SAY, TOKENIZER, make_env, make_lm
 
 from agents import AGENTS, LM
 from agents.benchmark.measures import MEASURES, Played, measure, self_bleu
+from agents.benchmark.running import evaluate
 from datasets_builders import EpisodeDataset, build
 from lang_envs import Episode, Episodes, rollout
 from lang_envs.make import language_vec
@@ -137,6 +138,30 @@ def test_an_agent_is_no_distance_from_itself():
 def test_facts_are_means_of_what_the_task_says():
     some = played(episode("a", asked=2, right=True, name="x", seed=4), episode("b", asked=1, right=False, seed=5))
     assert measure(["facts"], some) == {"asked": 1.5, "right": 0.5}
+
+
+def test_an_episode_that_was_cut_before_the_first_reply_is_left_out_and_counted():
+    cut, facts = episode("a", seed=0), {"asked": 2, "valid": True, "context": 3}
+    found = played(cut, episode("b", seed=1, **facts), episode("c", seed=2, **facts | {"valid": False}), cut)
+    assert measure(["facts"], found) == {"asked": 2.0, "valid": 0.5, "left_out": 0.5}
+    assert measure(["facts"], played(cut, cut)) == {}
+    for name in ("length", "diversity"):
+        assert "left_out" not in measure([name], found)
+
+
+def test_a_reply_that_was_cut_is_like_no_human_s():
+    env = language_vec("Dialogue-BLEU-v0", 2)
+    whole = [*rollout(env, HumanReply(env.task, env.tokenizer), range(2))]
+    cut = dataclasses.replace(whole[0], info={"seed": 5}, terminated=False, truncated=True)
+    found = measure(["similarity"], Played(env, Episodes.from_list([cut, *whole])))
+    assert found["chrf"] == pytest.approx(1.0) and found["left_out"] == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match=r"each of 1 episodes was cut at \d+ tokens: raise max_tokens"):
+        measure(["similarity"], Played(env, Episodes.from_list([cut])))
+
+
+def test_the_share_that_succeeds_is_of_all_episodes_however_the_first_ended():
+    found = played(episode("a", seed=0), episode("b", seed=1, success=True))
+    assert evaluate.metrics(found.episodes)["success"] == 0.5
 
 
 def test_human_replies_are_like_themselves():

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import re
 import runpy
 import threading
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -388,5 +390,18 @@ def test_what_is_written_into_the_server_is_a_value():
 def test_the_commands_say_what_is_wrong(capsys):
     assert cli.main(["serve-env", "Wordl-v0"]) == 2
     assert "did you mean 'Wordle-v0'?" in capsys.readouterr().err
-    assert cli.main(["serve-env", "Wordle-v0", "--port", "0"]) == 2
-    assert "a port lies in [1, 65535], got 0" in capsys.readouterr().err
+    assert cli.main(["serve-env", "Wordle-v0", "--port", "65536"]) == 2
+    assert "a port lies in [0, 65535], got 65536" in capsys.readouterr().err
+
+
+def test_a_free_port_is_taken_and_named(monkeypatch, capsys):
+    def interrupted():  # what a server waits for; by then it answers
+        told = capsys.readouterr().out
+        address = re.search(r"served at (http://127\.0\.0\.1:\d+)\. ", told)[1]
+        assert f"curl {address}/health" in told and not address.endswith(":0")
+        assert requests.get(f"{address}/health").status_code == 200
+        raise KeyboardInterrupt
+
+    never = SimpleNamespace(Thread=threading.Thread, Event=lambda: SimpleNamespace(wait=interrupted))
+    monkeypatch.setattr("lang_envs.openenv.server.threading", never)
+    assert cli.main(["serve-env", "Wordle-v0", "--port", "0"]) == 130

@@ -1,9 +1,11 @@
 """Progress messages without a terminal."""
 
+import io
 import sys
+from contextlib import redirect_stderr
 
-from datasets_builders import progress
-from datasets_builders.progress import Lines, counted, part_of, progress_bar
+from lang_envs import progress
+from lang_envs.progress import Lines, counted, part_of, progress_bar
 
 
 class Clock:
@@ -65,6 +67,22 @@ def test_what_was_done_before_says_nothing_of_the_speed(capsys):
     assert second == "recording d: 910 of 1,000 (91 %), 1:00, about 4:30 left, loss 0.5"
 
 
+def test_where_nobody_knows_how_many_there_are_it_counts(capsys):
+    run((250, "of a hub"), total=None)
+    assert capsys.readouterr().err == "recording d: 250, 0:30, of a hub\n"
+    run(0, total=None)
+    assert capsys.readouterr().err == "recording d: 0:30\n"
+
+
+def test_a_bar_appears_while_the_first_step_takes_long(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(progress, "PATIENCE", 0.01)
+    with progress_bar("training", 8):
+        said = ""
+        while "0/8" not in said:
+            said += capsys.readouterr().err
+
+
 def test_hours(capsys):
     run(*[0] * 239, 1, total=3)
     assert capsys.readouterr().err.splitlines()[-1].endswith("(33 %), 2:00:00, about 4:00:00 left")
@@ -95,3 +113,11 @@ def test_parts_show_no_bar_on_a_terminal(capsys, monkeypatch):
     assert capsys.readouterr().err == ""
     assert list(counted("playing", 3, iter("abc"))) == ["a", "b", "c"]
     assert "3/3" in capsys.readouterr().err
+
+
+def test_lines_go_where_they_went_when_it_began(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "EVERY", 0.02)
+    with part_of("converting x"), progress_bar("weights", None), redirect_stderr(io.StringIO()) as theirs:
+        while "\n" not in (said := capsys.readouterr().err):
+            pass
+    assert said.startswith("converting x, weights: 0:00\n") and theirs.getvalue() == ""

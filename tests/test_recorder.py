@@ -276,7 +276,7 @@ def test_no_bar_where_nobody_looks(tmp_path, capsys):
 
 
 def test_a_bar_after_two_seconds_on_a_terminal(monkeypatch, capsys):
-    from datasets_builders import progress
+    from lang_envs import progress
 
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
     with progress.progress_bar("recording", 10) as show:

@@ -9,7 +9,7 @@ import pytest
 from agents import AGENTS, Agent, cli
 from agents.cli.arguments import pairs
 from agents.cli.train import parse
-from agents.runs.config import RunConfig
+from agents.runs.config import RunConfig, learned_from
 from agents.runs.environment import environment, environment_of
 from agents.runs.run import _begin, _language_model, load, train
 from datasets_builders import record
@@ -131,3 +131,16 @@ def test_weights_of_another_precision_are_those_of_a_model_that_is_loaded(spelli
     assert str(_language_model(config, env).model.dtype) == "torch.bfloat16"
     with pytest.raises(ValueError, match="made from scratch"):
         _language_model(dataclasses.replace(config, lm="d64-l2"), env)
+
+
+@pytest.mark.parametrize("name", ["", "agent"])
+def test_a_damaged_configuration_is_no_agent_without_logs(tmp_path, name):
+    run, elsewhere = tmp_path / "run", tmp_path / "saved"
+    for folder in (run / "agent", elsewhere / "of_mine"):
+        folder.mkdir(parents=True)
+    assert learned_from(run / name) == learned_from(elsewhere / "of_mine") == []
+    for folder in (run, elsewhere):
+        (folder / "config.json").write_text('{"agent": "bc", "data"')
+    with pytest.raises(ValueError, match=r"run/config\.json should hold a JSON object"):
+        learned_from(run / name)
+    assert learned_from(elsewhere / "of_mine") == []  # where the file is not the agent's

@@ -1,5 +1,6 @@
 """The table that is learned from a log of the service desk: its equations, its decoding, its return."""
 
+import dataclasses
 import itertools
 from collections import defaultdict
 
@@ -72,3 +73,9 @@ def test_a_table_decodes_as_agents_do():
     weighed = table.policy(view, advantage_weight=1.0, lm_top_p=0.95)
     assert weighed[Act.ARRANGE] / weighed[Act.BOOK] == pytest.approx(np.e * 0.08 / 0.9)
     assert set(table.policy(view._replace(missing=2)).values()) == {1 / len(Act)}
+
+
+def test_an_episode_without_its_context_is_refused_in_words(logged):
+    cut = dataclasses.replace(logged[0], info={"seed": 7})
+    with pytest.raises(ValueError, match=r"\(seed 7\) says nothing of its context: it was cut"):
+        DeskTable.of(SPEECH, [*logged[:3], cut])

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _AT_ONCE = 64  # episodes that a model reads at once
 _FITTED_EPOCHS, _FITTED_ROWS = 10, 32  # epochs and batch size of fitted Q
 _MULTIWOZ_DIALOGUES = 100
+_NO_FACTS = ("seed", "context", "success")  # entries of an episode's info that are measured elsewhere or are no number
 _COMPARED = 200  # utterances whose diversity is measured: it depends on their number, and its cost grows as the square
 
 
@@ -69,8 +70,10 @@ def similarity(played: Played) -> dict[str, float]:
 
     ``bertclick`` is the share of replies with a BERTScore above 0.6.
 
+    Episodes that were cut before they ended are left out, and their share is ``left_out``.
+
     Raises:
-        ValueError: the task has no human replies.
+        ValueError: the task has no human replies, or every episode was cut.
     """
     from lang_envs.rewards.bertscore import BERTScore
     from lang_envs.rewards.overlap import BLEU, METEOR, ChrF
@@ -78,8 +81,14 @@ def similarity(played: Played) -> dict[str, float]:
     task = played.env.task
     if not isinstance(task, Dialogue):
         raise ValueError(f"Similarity needs the human replies of Dialogue, and {type(task).__name__} has none.")
-    references = [task.examples[info["context"]].response for info in played.episodes.info]
-    said = played.utterances()
+    whole = [i for i, info in enumerate(played.episodes.info) if "context" in info]
+    if not whole:
+        raise ValueError(
+            f"Similarity needs whole replies, and each of {len(played.episodes)} episodes was cut at "
+            f"{played.env.max_tokens} tokens: raise max_tokens."
+        )
+    references = [task.examples[played.episodes.info[i]["context"]].response for i in whole]
+    said = played.utterances(whole)
     # The task's own BERTScore, if it has one, is loaded already and has the references in its cache.
     bertscore = task.similarity if isinstance(task.similarity, BERTScore) else BERTScore()
     near = np.asarray(bertscore(said, references))
@@ -88,7 +97,13 @@ def similarity(played: Played) -> dict[str, float]:
         "bertscore": float(near.mean()),
         "bertclick": float((near > 0.6).mean()),
         **{name: float(np.mean(score(said, references))) for name, score in scores.items()},
+        **_left_out(len(played.episodes) - len(whole), played),
     }
+
+
+def _left_out(number: int, played: Played) -> dict[str, float]:
+    """``left_out``: the share of episodes without a measurement, where there are any."""
+    return {"left_out": number / len(played.episodes)} if number else {}
 
 
 def approval(played: Played) -> dict[str, float]:
@@ -224,14 +239,20 @@ def divergence(played: Played) -> dict[str, float]:
 
 
 def facts(played: Played) -> dict[str, float]:
-    """Means over episodes of the numbers in the last ``info`` of each; of booleans, the share that is true."""
-    skipped = {"seed", "context", "success"}
-    names = [
-        name
-        for name, value in played.episodes.info[0].items()
-        if isinstance(value, bool | int | float) and name not in skipped
-    ]
-    return {name: float(np.mean([info[name] for info in played.episodes.info])) for name in names}
+    """Means over episodes of the numbers in the last ``info`` of each; of booleans, the share that is true.
+
+    A mean is over the episodes whose ``info`` has the number. An episode that was cut before the first reply has none
+    of them; the share of such episodes is ``left_out``.
+    """
+    found: dict[str, list[float]] = {}
+    silent = 0
+    for info in played.episodes.info:
+        said = {name: x for name, x in info.items() if isinstance(x, bool | int | float) and name not in _NO_FACTS}
+        silent += not said
+        for name, value in said.items():
+            found.setdefault(name, []).append(value)
+    means = {name: float(np.mean(values)) for name, values in found.items()}
+    return means | _left_out(silent, played) if means else {}
 
 
 MEASURES: dict[str, Measure] = {

@@ -147,7 +147,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     """The command ``train AGENT ...``, whose options depend on the agent."""
     from agents.cli import train
     from agents.distributed import processes
-    from agents.runs import chosen, run
+    from agents.runs import decoding_file, run
 
     if not arguments or arguments[0] in ("-h", "--help"):
         agents = ", ".join([*AGENTS, *offered("agents")])
@@ -159,7 +159,7 @@ def _train(arguments: list[str]) -> Callable[[], None]:
     def command() -> None:
         agent = run.train(config, out)
         if processes.is_first():
-            found = chosen.read(out)
+            found = decoding_file.read(out)
             if found is not None:
                 train.show_choice(console(), found)
             console().print(f"The agent is at {escape(str(out / 'agent'))}.", soft_wrap=True)

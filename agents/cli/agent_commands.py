@@ -12,7 +12,16 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from agents.cli.advantage_rows import quality_rows
-from agents.cli.arguments import Options, SetOptions, at_least_one, decoding_from, decoding_in_words, decoding_of, pairs
+from agents.cli.arguments import (
+    ENV_OPTIONS,
+    Options,
+    SetOptions,
+    at_least_one,
+    decoding_from,
+    decoding_in_words,
+    decoding_of,
+    pairs,
+)
 from agents.cli.next_steps import OURS, after_eval, given, page, show_next
 from agents.cli.show import NOT_PAID, console
 from datasets_builders.hub import local
@@ -70,7 +79,7 @@ class Eval:
         run, self.run = self.run, local(self.run, "agent")
         agent = load(self.run)
         rows = min(episodes, evaluate.ROWS)
-        env = environment_of(self.run, agent, self.env, pairs(self.env_options), rows, to_measure=True)
+        env = environment_of(self.run, agent, self.env, pairs(self.env_options, ENV_OPTIONS), rows, to_measure=True)
         decoding = decoding_of(agent, self.options)
         policy = evaluate.decoded(agent, decoding)
         table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
@@ -162,8 +171,8 @@ class Explain:
         from agents.evaluation.explain import spoken
         from agents.runs.config import held_out_from
         from agents.runs.environment import environment_of
-        from datasets_builders.progress import counted
         from lang_envs import rollout
+        from lang_envs.progress import counted
 
         asked = self.text or self.env is not None or self.env_options or self.options
         data = self.data if self.data is not None or asked else held_out_from(self.run)
@@ -173,7 +182,7 @@ class Explain:
             dataset = EpisodeDataset.load(data)
             dataset.require(agent.lm.tokenizer)
             return list(dataset.rows(range(min(self.episodes, len(dataset)))))
-        env = environment_of(self.run, agent, self.env, pairs(self.env_options), rows=1, to_measure=True)
+        env = environment_of(self.run, agent, self.env, pairs(self.env_options, ENV_OPTIONS), rows=1, to_measure=True)
         if self.text:
             return [spoken(env, self.text, EVALUATION.first(self.seed), leave_open=self.next > 0)]
         starts = EVALUATION.episodes(self.episodes, self.seed)

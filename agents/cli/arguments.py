@@ -66,13 +66,25 @@ def import_before_id(env_id: str) -> None:
         plugins.import_named(module)
 
 
+ENV_OPTIONS, DECODING = "--env-options", "--decoding"
+EXAMPLES = {
+    "--set": "--set words=english-200",
+    ENV_OPTIONS: f"{ENV_OPTIONS} words=english-200",
+    DECODING: f"{DECODING} greedy=true",
+    "/set": "/set temperature=0.7",
+}
+"""options that take NAME=VALUE, each with an example"""
 _WORDS = {"true": True, "false": False, "none": None}  # capitals do not matter
 
 
-def pairs(given: Sequence[str]) -> dict[str, Any]:
+def pairs(given: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """``("words=english-200", "p=0.5")`` as a dictionary. Values that are JSON are read as such; others are text.
 
     ``True``, ``False`` and ``None`` are read too, however they are capitalised. A ``-`` in a name becomes ``_``.
+
+    Args:
+        given: behind the option.
+        option: that errors name.
 
     Raises:
         ValueError: a pair has no name or no "=", or a name is given twice.
@@ -82,11 +94,19 @@ def pairs(given: Sequence[str]) -> dict[str, Any]:
         name, equals, text = pair.partition("=")
         name = name.replace("-", "_")
         if not equals or not name:
-            raise ValueError(f"--set takes NAME=VALUE, got {pair[:60]!r}; for instance --set words=english-200.")
+            raise ValueError(f"{option} takes NAME=VALUE, got {pair[:60]!r}; for instance {EXAMPLES[option]}.")
         if name in found:
-            raise ValueError(f"{name} is given twice, as {found[name]!r} and as {text!r}; leave one of them out.")
+            raise ValueError(
+                f"{option}: {name} is given twice, as {found[name]!r} and as {text!r}; leave one of them out."
+            )
         found[name] = _value(text)
     return found
+
+
+def pair_of(name: str, value: Any) -> str:
+    """``NAME=VALUE``, which :func:`pairs` reads as the same value."""
+    plain = isinstance(value, str) and _value(value) == value
+    return f"{name}={value if plain else json.dumps(value)}"
 
 
 def _value(text: str) -> Any:
@@ -119,13 +139,13 @@ def check_once(arguments: Sequence[str]) -> None:
         raise ValueError(f"{twice} is given twice; give it once, with all its values after it if it takes several.")
 
 
-def decoding_of(agent: Agent, given: Sequence[str]) -> dict[str, Any]:
+def decoding_of(agent: Agent, given: Sequence[str], option: str = "--set") -> dict[str, Any]:
     """The decoding of an agent in every command.
 
     It is the one in ``given``; else the one chosen after training (``Agent.decoding``); else that of the algorithm
     (``Agent.usual_decoding``).
     """
-    return pairs(given) or dict(agent.usual_decoding if agent.decoding is None else agent.decoding)
+    return pairs(given, option) or dict(agent.usual_decoding if agent.decoding is None else agent.decoding)
 
 
 def decoding_from(agent: Agent, given: Sequence[str]) -> str:

@@ -164,7 +164,7 @@ class Conversing:
 
     def _set(self, rest: str) -> None:
         if rest:
-            given = pairs(re.split(r"\s+(?=[\w-]+=)", rest))
+            given = pairs(re.split(r"\s+(?=[\w-]+=)", rest), "/set")
             wanted = {**self.talk.decoding, **given}
             self.talk.speak_by({name: value for name, value in wanted.items() if value is not None})
         self._told.print(Text(f"Decoding: {decoding_in_words(self.talk.decoding)}"), style="dim")

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 from rich.markup import escape
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, SetOptions, decoding_of, import_before_id, pairs
+from agents.cli.arguments import DECODING, Options, SetOptions, decoding_of, import_before_id, pairs
 from agents.cli.data_commands import SAMPLED
 from agents.cli.next_steps import after_data, after_env, after_eval, given, show_next
 from agents.cli.show import console
@@ -46,7 +46,7 @@ class Show:
 
         path = Path(self.what)
         if (path / "provenance.json").exists():
-            show_next(console(), after_data(show.show_data(console(), path, self.episodes), path))
+            show_next(console(), *after_data(show.show_data(console(), path, self.episodes), path))
         elif (path / "config.json").exists() or (path / "agent.json").exists():
             show.show_run(console(), path)
         elif self.what in RECIPES or self.what in offered("recipes"):
@@ -149,7 +149,7 @@ class Play:
         agent = load(folder)
         run = folder if self.agent is None else self.agent
         env = environment_of(folder, agent, self.env, env_options, rows=1, to_measure=True)
-        policy = decoded(agent, decoding_of(agent, self.decoding))
+        policy = decoded(agent, decoding_of(agent, self.decoding, DECODING))
         step_through(console(), agent, env, policy, EVALUATION.first(self.seed or 0))
         [step, *_] = after_eval(agent, run, given(self.env, self.options, self.decoding))
         show_next(console(), step)
@@ -199,7 +199,7 @@ class Record:
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         build(self.recipe, episodes, self.out, self.seed, **spread, **pairs(self.options))
         dataset = show.show_data(console(), self.out, episodes=1)
-        next_steps.show_next(console(), next_steps.after_data(dataset, self.out))
+        next_steps.show_next(console(), *next_steps.after_data(dataset, self.out))
 
 
 def known_env(env: str) -> str:

@@ -114,7 +114,7 @@ class RecordSamples:
         spread: dict[str, Any] = {"workers": self.workers, "executor": self.executor}
         record_samples(env, sampling, self.out, self.episodes, self.seed, name=self.recipe, source=source, **spread)
         dataset = show.show_data(console(), self.out, episodes=1)
-        show_next(console(), after_data(dataset, self.out, self._spoken_by()))
+        show_next(console(), *after_data(dataset, self.out, self._spoken_by()))
 
     def _spoken_by(self) -> str | Path | None:
         """The model whose tokenizer the samples are in; None if it is that of no model."""

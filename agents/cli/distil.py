@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from agents.cli.arguments import Options, decoding_in_words, decoding_of, joined, pairs
+from agents.cli.arguments import ENV_OPTIONS, Options, decoding_in_words, decoding_of, joined, pairs
 from agents.cli.form import read
 from agents.cli.next_steps import show_next
 from agents.cli.show import NOT_PAID, console
@@ -96,7 +96,7 @@ def _distil(run: Path, options: DistilOptions, config: Any, settings: dict[str, 
     agent.model.to(processes.device())
     kept = distil(
         agent,
-        environment_of(run, agent, options.env, pairs(options.env_options)),
+        environment_of(run, agent, options.env, pairs(options.env_options, ENV_OPTIONS)),
         options.out,
         decoding_of(agent, options.set),
         options.steps,

@@ -16,8 +16,8 @@ from agents.benchmark.report.outcome import DASH, Table
 from agents.benchmark.report.page import Section, page, render
 from agents.evaluation.explain import Explanation, NextToken, explain, next_tokens
 from datasets_builders.atomic import write_text
-from datasets_builders.progress import counted
 from lang_envs.episode import Episode
+from lang_envs.progress import counted
 
 if TYPE_CHECKING:
     from agents.agent import Agent

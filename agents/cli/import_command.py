@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from agents.cli.next_steps import OURS, show_next
+from agents.cli.next_steps import after_data, show_next
 from agents.cli.show import console
 
 if TYPE_CHECKING:
@@ -110,9 +110,7 @@ class Import:
         told = report.warning(float(dataset.returns.min()), float(dataset.returns.max()))
         if told:
             screen.print(f"[yellow]{escape(told)}", soft_wrap=True)
-        agent = "refit" if not told else "bc"  # with equal rewards, or none, only bc learns
-        spelled = [] if self.tokenizer is None else ["--lm", self.tokenizer]
-        show_next(screen, [OURS, "train", agent, "--data", self.out, *spelled, "--out", f"runs/{self.out.name}"])
+        show_next(screen, *after_data(dataset, self.out, self.tokenizer))
 
     def _options(self, tokenizer: Any) -> Options:
         from datasets_builders.logs.importing import Options

@@ -15,7 +15,7 @@ from rich.table import Table
 
 from agents.algorithms import AGENTS
 from agents.benchmark.experiment import Suite
-from agents.cli.data_commands import SAMPLED
+from agents.cli.data_commands import SAMPLED, RecordSamples
 from agents.cli.next_steps import OURS, show_next
 from agents.cli.show import console
 from lang_envs.plugins import offered
@@ -28,8 +28,9 @@ Row = tuple[str, str, str]  # name, size, description
 class List:
     """Lists environments, data sets, agents and benchmarks.
 
-    "longest" is the largest number of turns of an episode. Data sets have as many episodes as you ask for, or one for
-    every reply of their corpus. "to train" is the number of training runs of a benchmark.
+    "longest" is the largest number of turns of an episode. "episodes" is how many `record` makes by default: so many,
+    one for every reply of the corpus, or so many for each context. "to train" is the number of training runs of a
+    benchmark, all seeds together, and the time that one seed takes on one core, where it was measured.
 
     Examples:
         lang-envs list
@@ -78,18 +79,32 @@ def environments() -> Iterator[Row]:
             what = f"{before} with {options}"
         else:
             what = first_sentence(inspect.getdoc(task) or "")
-        turns = getattr(task, "max_turns", None)
+        turns = _longest(task)
         yield name, "" if turns is None else f"{turns} turn{'s' * (turns != 1)}", what
+
+
+def _longest(task: Any) -> int | None:
+    """The largest number of turns of a task as it is by default; None where only its making says."""
+    options = inspect.signature(task).parameters
+    usual = [options[name].default for name in ("max_turns", "horizon") if name in options]
+    stated = usual[0] if usual else getattr(task, "max_turns", None)
+    return stated if isinstance(stated, int) else None
 
 
 def recipes() -> Iterator[Row]:
     """The data sets that ``record`` makes."""
+    from agents.cli.commands import USUAL_EPISODES
     from datasets_builders.recipes import RECIPES
 
     for name, recipe in RECIPES.items():
-        yield name, "as asked" if recipe.size is None else "one per reply", first_sentence(recipe.description)
+        size = f"{USUAL_EPISODES:,}" if recipe.size is None else "one per reply"
+        yield name, size, first_sentence(recipe.description)
     for name, env_id in SAMPLED.items():
-        yield name, "as asked", f"Several samples of a model in each context{f' of {env_id}' if env_id else ''}."
+        yield (
+            name,
+            f"{RecordSamples.per_context} a context",
+            f"Several samples of a model in each context{f' of {env_id}' if env_id else ''}.",
+        )
 
 
 def agents() -> Iterator[Row]:
@@ -104,11 +119,12 @@ def agents() -> Iterator[Row]:
 
 
 def suites() -> Iterator[Row]:
-    """The benchmarks that ``bench`` runs, and their numbers of training runs."""
-    from agents.benchmark.suites import SUITES
+    """The benchmarks that ``bench`` runs, and their numbers of training runs and minutes."""
+    from agents.benchmark.suites import MINUTES, SUITES
 
     for name, suite in SUITES.items():
-        yield name, f"{_runs(suite)} runs", f"{suite.title}."
+        time = f", {MINUTES[name]} min a seed" if name in MINUTES else ""
+        yield name, f"{_runs(suite)} runs{time}", f"{suite.title}."
 
 
 def _runs(suite: Suite) -> int:

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
+from agents.cli.arguments import pair_of
 from lang_envs import plugins
 
 if TYPE_CHECKING:
     from agents.agent import Agent
-    from agents.runs.chosen import Chosen
+    from agents.runs.decoding_file import Chosen
     from datasets_builders.dataset import EpisodeDataset
 
 Step = Sequence[str | Path]
 OURS = "lang-envs"
 EPISODES = "2000"
 """number of episodes of a suggested recording, which takes seconds"""
+LOOKED_AT = 2048
+"""number of episodes in which next steps look for replies to the same context"""
 
 
 def show_next(screen: Console, *steps: Step) -> None:
@@ -41,7 +44,12 @@ def _with_imports(words: Step) -> Step:
 
 def page(path: Path) -> Step:
     """Open a page in the browser."""
-    return (Path(sys.executable).name, "-m", "webbrowser", path.resolve().as_uri())
+    return opened(path.resolve().as_uri())
+
+
+def opened(address: str) -> Step:
+    """Open the page at an address in the browser."""
+    return (Path(sys.executable).name, "-m", "webbrowser", address)
 
 
 def after_env(env_id: str) -> list[Step]:
@@ -72,23 +80,39 @@ def after_recipe(name: str, options: Sequence[str] = ()) -> Step:
     return [OURS, "record", name, *few, "--out", where, *(["--set", *options] if options else [])]
 
 
-def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None) -> Step:
+def after_data(data: EpisodeDataset, folder: Path, lm: str | Path | None = None) -> list[Step]:
     """After recording or showing a data set: train an agent on it. If returns differ, one that does more than imitate.
+
+    Where a log compares replies, an agent that prefers goes on from one that has learned to speak.
 
     Args:
         data: the episodes.
         folder: folder of the data set.
         lm: the language model to start from, if the episodes are in its tokens.
     """
-    out: Step = ["--out", Path("runs") / folder.resolve().name]
-    model: Step = [] if lm is None else ["--lm", lm]
+    name = folder.resolve().name
+
+    def trained(agent: str, *options: str, lm: str | Path | None = lm, out: Path = Path("runs") / name) -> Step:
+        return [OURS, "train", agent, *options, "--data", folder, *([] if lm is None else ["--lm", lm]), "--out", out]
+
     if data.provenance.get("rewards") == "none" or data.returns.min() == data.returns.max():
-        return [OURS, "train", "bc", "--data", folder, *model, *out]
+        return [trained("bc")]
+    if "import" in data.provenance and _compares(data):
+        imitates = Path("runs") / f"{name}-bc"
+        return [trained("bc", out=imitates), trained("dpo", lm=imitates / "agent")]
     if data.provenance.get("rewards") or lm is not None:  # an imported log, or samples of a model
-        return [OURS, "train", "refit", "--data", folder, *model, *out]
+        return [trained("refit", *(["--shift-rewards"] if data.returns.min() < 0 else []))]
     # An expectile near 1 takes luck for skill if the environment's answers between utterances are random.
-    tau = "0.99" if _one_utterance(data) else "0.9"
-    return [OURS, "train", "ilql", "--tau", tau, "--data", folder, *out]
+    return [trained("ilql", "--tau", "0.99" if _one_utterance(data) else "0.9")]
+
+
+def _compares(data: EpisodeDataset) -> bool:
+    """Whether most of the first episodes share their context with others of another return."""
+    episodes = data.rows(range(min(len(data), LOOKED_AT)))
+    worth: dict[bytes, list[float]] = {}
+    for episode in episodes:
+        worth.setdefault(episode.tokens[: int(episode.is_action.argmax())].tobytes(), []).append(episode.ret)
+    return 2 * sum(len(returns) for returns in worth.values() if len({*returns}) > 1) > len(episodes)
 
 
 def _one_utterance(data: EpisodeDataset) -> bool:
@@ -156,23 +180,29 @@ def after_merge(run: Path, out: Path, plain: bool) -> list[Step]:
     """After merging: serve a plain language model; evaluate and serve an agent."""
     if plain:
         return [("transformers", "serve", out)]
-    from agents.runs.config import config_of
-    from datasets_builders.provenance import read_provenance
+    import gymnasium
 
+    from agents.runs.config import known_config
+    from agents.runs.environment import named
+
+    serve: Step = (OURS, "serve", out)
     try:
-        config = config_of(run)
-    except ValueError:
-        return [(OURS, "serve", out)]
-    env = config.env
-    if env is None and config.data is not None and Path(config.data).is_dir():
-        env = (read_provenance(Path(config.data)).get("env") or {}).get("id")
-    if env in (None, "Logs-v0") or config.env_options:
-        return [(OURS, "serve", out)]
-    return [(OURS, "eval", out, "--env", str(env)), (OURS, "serve", out)]
+        config = known_config(run)
+        if config is None:
+            return [serve]
+        env, options = named(config, to_measure=True)
+    except (ValueError, OSError):  # nothing says where it was trained, or its data are elsewhere now
+        return [serve]
+    spec = gymnasium.registry.get(env.rpartition(":")[2])
+    usual = {} if spec is None else spec.kwargs
+    pairs = [pair_of(name, value) for name, value in options.items() if value != usual.get(name, ...)]
+    return [[OURS, "eval", out, *given(env, pairs, ())], serve]
 
 
-def after_push(kind: str, name: str) -> Step:
-    """After sending to the hub: use the agent or the data set from there."""
+def after_push(kind: str, name: str, address: str) -> Step:
+    """After sending to the hub: use the agent or the data set from there, or look at the results."""
+    if kind == "results":
+        return opened(address)
     at = f"hub:{name}"
     if kind == "agent":
         return (OURS, "eval", at)

@@ -34,7 +34,7 @@ class ServeEnv:
     host: str = "127.0.0.1"
     """address to listen on; by default only this machine can connect, with 0.0.0.0 every machine"""
     port: int = 8000
-    """port to listen on"""
+    """port to listen on; 0 takes a free one"""
     sessions: int = 64
     """largest number of simultaneous sessions; further clients are refused"""
     web: bool = False
@@ -45,15 +45,19 @@ class ServeEnv:
         _installed()
         from lang_envs.openenv.server import make_app, serve
 
-        if not 0 < self.port < 2**16:
-            raise ValueError(f"a port lies in [1, 65535], got {self.port}")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"a port lies in [0, 65535], got {self.port}")
         if self.web:
             os.environ["ENABLE_WEB_INTERFACE"] = "true"  # OpenEnv reads this
         app = make_app(known_env(self.env), sessions=self.sessions, **pairs(self.options))
-        page = f"; a page to play at http://{self.host}:{self.port}/web" if self.web else ""
-        console().print(escape(f"{self.env} is served at http://{self.host}:{self.port}{page}. Ctrl-C ends it."))
-        show_next(console(), ("curl", f"http://{self.host}:{self.port}/health"))
-        serve(app, self.host, self.port)
+
+        def ready(address: str) -> None:
+            page = f"; a page to play at {address}/web" if self.web else ""
+            told = escape(f"{self.env} is served at {address}{page}. Ctrl-C ends it.")
+            console().print(told, soft_wrap=True)
+            show_next(console(), ("curl", f"{address}/health"))
+
+        serve(app, self.host, self.port, ready)
 
 
 @dataclass

@@ -61,8 +61,7 @@ class Push:
                 return
             address = hub.send(files, self.name, kind, self.private)
         console().print(f"Sent to {escape(address)}; {escape(hub.PREFIX + self.name)} opens it.", soft_wrap=True)
-        if kind != "results":
-            show_next(console(), after_push(kind, self.name))
+        show_next(console(), after_push(kind, self.name, address))
 
     def _for_good(self) -> Step:
         """The same command without --dry-run, which sends the files."""

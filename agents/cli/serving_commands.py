@@ -86,7 +86,8 @@ class Merge:
         from agents.runs.distilling import write_plain
         from agents.runs.run import load
 
-        agent = load(local(self.run, "agent"))
+        run = local(self.run, "agent")
+        agent = load(run)
         if self.plain:
             if self.out.exists() and any(self.out.iterdir()):
                 raise ValueError(f"{self.out} is not empty. Choose another folder.")
@@ -95,4 +96,4 @@ class Merge:
         else:
             agent.save(self.out, merge=True)
         console().print(f"The model is at {escape(str(self.out))}", soft_wrap=True)
-        show_next(console(), *after_merge(self.run, self.out, self.plain))
+        show_next(console(), *after_merge(run, self.out, self.plain))

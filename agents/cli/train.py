@@ -12,13 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 from tyro.conf import arg
 
-from agents.cli.arguments import Options, decoding_in_words, joined, pairs
+from agents.cli.arguments import ENV_OPTIONS, Options, decoding_in_words, joined, pairs
 from agents.cli.form import read
 from datasets_builders.hub import PREFIX, local
 
 if TYPE_CHECKING:
-    from agents.runs.chosen import Chosen
     from agents.runs.config import RunConfig
+    from agents.runs.decoding_file import Chosen
 
 HELP = """Trains an agent on logged episodes, live episodes, or both.
 
@@ -116,7 +116,7 @@ def parse(arguments: list[str]) -> tuple[RunConfig, Path]:
         steps=run.steps,
         data=None if run.data is None else str(local(run.data, "data").resolve()),
         env=run.env,
-        env_options=pairs(run.env_options),
+        env_options=pairs(run.env_options, ENV_OPTIONS),
         logged_fraction=run.logged_fraction,
         lm=str(local(run.lm, "agent")) if run.lm.startswith(PREFIX) else run.lm,
         lora={"rank": run.lora_rank, "alpha": run.lora_alpha, "dropout": run.lora_dropout} if run.lora_rank else None,

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agents.evaluation.stats import Interval
-from datasets_builders.progress import counted
 from lang_envs.corpora.by_name import downloaded
 from lang_envs.corpora.multiwoz import annotated
 from lang_envs.corpora.multiwoz.annotated import Annotated
+from lang_envs.progress import counted
 from lang_envs.rewards.multiwoz_success import Evaluator, bleu_counts, bleu_of, combined
 from lang_envs.rollout import Policy, Start, rollout
 from lang_envs.tasks.dialogue import Dialogue

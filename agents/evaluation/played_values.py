@@ -17,8 +17,8 @@ from agents.agent import Agent
 from agents.data.batch import collate
 from agents.decoding.policy import LMPolicy
 from agents.evaluation.advantage import Alternatives, Floats, Tokens
-from datasets_builders.progress import counted
 from lang_envs.episode import Episode
+from lang_envs.progress import counted
 from lang_envs.rollout import Start, rollout
 from lang_envs.vector import TokenVectorEnv
 

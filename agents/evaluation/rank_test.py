@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datasets_builders.progress import counted
 from lang_envs.episode import Episode, Episodes
+from lang_envs.progress import counted
 from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:

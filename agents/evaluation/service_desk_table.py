@@ -49,10 +49,19 @@ class Step(NamedTuple):
 
 
 def steps(speech: Speech, episode: Episode) -> list[Step]:
-    """The turns of an episode of the speech's task; the episode's info must have the context."""
+    """The turns of an episode of the speech's task.
+
+    Raises:
+        ValueError: its info has no context.
+    """
     task, end = speech.task, int(speech.tokenizer.eos_token_id)
     assert isinstance(task, ServiceDesk)
-    context = episode.info["context"]
+    context = episode.info.get("context")
+    if context is None:
+        raise ValueError(
+            f"An episode of the service desk (seed {episode.info.get('seed')}) says nothing of its context: it was cut "
+            "before the first reply, or read without its info. Leave it out, or read it with info=True."
+        )
     state, _ = begun(context, task.goals[context], _FOREVER)
     found = []
     for span in episode.utterances(end, task.max_utterance_tokens):
@@ -90,7 +99,7 @@ class DeskTable:
             backup: the lambda of TD(lambda); all named backups are one step, because an act is a whole utterance.
 
         Raises:
-            ValueError: tau outside (0, 1).
+            ValueError: tau outside (0, 1), or an episode whose info has no context.
         """
         if not 0 < tau < 1:
             raise ValueError(f"tau is an expectile and lies strictly between 0 and 1, got {tau}; 0.5 is the mean.")

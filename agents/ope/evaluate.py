@@ -23,7 +23,7 @@ from agents.ope.logged import ActionValues, Floats, Log
 from agents.training.fit import fit
 from agents.training.fit_config import FitConfig
 from datasets_builders.dataset import EpisodeDataset
-from datasets_builders.progress import progress_bar
+from lang_envs.progress import progress_bar
 from lang_envs.rollout import Policy
 
 ROWS = 64  # episodes read at once

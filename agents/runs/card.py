@@ -12,8 +12,8 @@ from datasets_builders import markdown
 from lang_envs.printable import printable
 
 if TYPE_CHECKING:
-    from agents.runs.chosen import Chosen
     from agents.runs.config import RunConfig
+    from agents.runs.decoding_file import Chosen
 
 _DISTILLED = """# {title}
 

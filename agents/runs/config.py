@@ -75,24 +75,46 @@ def config_of(run: Path) -> RunConfig:
         run: folder of the run, of its agent, or of an agent that was fetched from the hub.
 
     Raises:
-        ValueError: no configuration is found there.
+        ValueError: no configuration is found there, or it cannot be read.
     """
-    return read_config(run / SENT if (run / SENT).exists() else _folder_of(run))
+    return read_config(_file_of(run))
 
 
-def _folder_of(run: Path) -> Path:
-    """The folder of a run, from itself or from that of its agent."""
-    return run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
+def known_config(run: Path) -> RunConfig | None:
+    """The same; None for an agent that was saved outside of any run.
+
+    Raises:
+        ValueError: the configuration of its run cannot be read, or its agent is code of a module that nobody imported.
+    """
+    file = _file_of(run)
+    if not file.exists():
+        return None
+    try:
+        return read_config(file)
+    except ValueError:
+        if file.name == SENT or file.parent == run or run.resolve().name == "agent":
+            raise
+        return None  # of something else, in whose folder the agent was saved
+
+
+def _file_of(run: Path) -> Path:
+    """The file that says how an agent came to be, from the folder of its run or its own; it need not be there."""
+    if (run / SENT).exists():
+        return run / SENT
+    folder = run if (run / "config.json").exists() and agent_folder(run) != run else run.parent
+    return folder / "config.json"
 
 
 def learned_from(run: Path) -> list[Path]:
     """The folders of logs that a trained agent learned from: its own run's, and those of the agent it started from.
 
     Empty where these are unknown: for example, the agent was saved outside of any run.
+
+    Raises:
+        ValueError: the configuration of a run cannot be read.
     """
-    try:
-        config = config_of(run)
-    except ValueError:
+    config = known_config(run)
+    if config is None:
         return []
     own = [] if config.data is None else [Path(config.data)]
     return own + (learned_from(Path(config.lm)) if Path(config.lm).is_dir() else [])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.runs import imported
-from agents.runs.config import RunConfig, agent_folder, config_of
+from agents.runs.config import RunConfig, agent_folder, known_config
 from agents.runs.tokens import made_for, must_adopt
 from datasets_builders.provenance import read_provenance
 from lang_envs.make import language_vec, of_file
@@ -34,12 +34,20 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
         ValueError: no environment is asked for or recorded, it is code of a module that was not imported, or the
             episodes of an imported log are not in the model's tokens.
     """
+    env, env_options = named(config, to_measure)
+    made = made_for(config.lm, env, env_options, rows)
+    if config.data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
+        data = imported.folder_of(config.data, config.env_options)
+        imported.check_tokens(data, read_provenance(data), made.tokenizer, config.lm)
+    return made
+
+
+def named(config: RunConfig, to_measure: bool = False) -> tuple[str, dict[str, Any]]:
+    """The id and the options of the environment of a run; arguments and errors as of :func:`environment`."""
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
-    data, provenance = None, {}
     if config.data is not None:
         data = imported.folder_of(config.data, config.env_options)
-        provenance = read_provenance(data)
-        found = provenance.get("env") or {}
+        found = read_provenance(data).get("env") or {}
         if env is None or env.rpartition(":")[2] == found.get("id"):
             env, env_options = env or found.get("id"), {**imported.options_of(data, found), **env_options}
             where = f"{data}, or {where},"
@@ -48,12 +56,7 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
     if env is None:
         raise ValueError("Training needs episodes: pass --data FOLDER, or --env ID to play live, or both.")
     env, env_options = of_file(env, env_options, where)
-    if to_measure:
-        env_options = imported.measured_on(env, env_options)
-    made = made_for(config.lm, env, env_options, rows)
-    if data is not None and env == imported.ENV_ID and "tokenizer" not in env_options:
-        imported.check_tokens(data, provenance, made.tokenizer, config.lm)
-    return made
+    return env, imported.measured_on(env, env_options) if to_measure else env_options
 
 
 def environment_of(
@@ -94,11 +97,10 @@ def environment_of(
 def _environment_of(
     run: Path, env: str | None, env_options: dict[str, Any], rows: int, to_measure: bool
 ) -> TokenVectorEnv:
-    try:
-        config = config_of(run)
-    except ValueError:
+    config = known_config(run)
+    if config is None:
         if env is None:
-            raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.") from None
+            raise ValueError(f"{run} does not say which environment it was trained in; pass --env ID.")
         return language_vec(env, rows, **env_options)
     if env not in (None, config.env):
         return environment(dataclasses.replace(config, env=env, env_options=env_options), rows, to_measure)

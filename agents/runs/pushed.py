@@ -13,9 +13,9 @@ from typing import Any
 from agents.models.adapter_files import DESCRIPTION as ADAPTERS
 from agents.models.adapter_files import holds_adapters
 from agents.models.sizes import SIZES
-from agents.runs import chosen
+from agents.runs import decoding_file
 from agents.runs.card import agent_card
-from agents.runs.config import SENT, RunConfig, agent_folder, config_of, name_of
+from agents.runs.config import SENT, RunConfig, agent_folder, known_config, name_of
 from agents.saved import DESCRIPTION, read_description
 from datasets_builders.atomic import read_object, write_text
 from datasets_builders.checksums import CHECKSUMS, entry_of, read_entries, write_entries
@@ -69,9 +69,8 @@ def _check_origin(folder: Path) -> None:
 
 def _run(run: Path) -> RunConfig | None:
     """The configuration of the run, with its environment and without folders of this machine; None if unknown."""
-    try:
-        config = config_of(run)
-    except ValueError:
+    config = known_config(run)
+    if config is None:
         return None
     env, options = config.env, dict(config.env_options)
     if config.data is not None:
@@ -90,5 +89,5 @@ def _of_this_machine(value: Any) -> bool:
     return isinstance(value, str) and Path(value).is_absolute()
 
 
-def _scores(run: Path) -> chosen.Chosen | None:
-    return chosen.read(agent_folder(run).parent)
+def _scores(run: Path) -> decoding_file.Chosen | None:
+    return decoding_file.read(agent_folder(run).parent)

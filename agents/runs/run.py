@@ -18,9 +18,9 @@ from agents.evaluation.advantage import quality_beside
 from agents.evaluation.known_values import known_values
 from agents.models.lm import LM, SIZES
 from agents.models.lora import LoRAConfig
-from agents.runs import chosen
-from agents.runs.choosing import choose, why_not
+from agents.runs import decoding_file
 from agents.runs.config import FREE, RunConfig, agent_folder, read_config
+from agents.runs.decoding_search import choose, why_not
 from agents.runs.environment import environment
 from agents.training.fit import claimed, make_steps
 from agents.training.fit_config import Evaluator, FitConfig
@@ -59,7 +59,7 @@ def train(config: RunConfig, out: Path) -> Agent:
     agent.model.to(processes.device())
     with claimed(out):
         processes.first_does(lambda: _begin(config, out))
-        before = processes.first_does(lambda: chosen.read(out))
+        before = processes.first_does(lambda: decoding_file.read(out))
         place = Place(out)
         for _ in make_steps(agent, source, config.steps, settings):
             pass

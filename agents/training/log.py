@@ -8,9 +8,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from datasets_builders import progress
 from datasets_builders.atomic import tell_full_disk, write_text
 from datasets_builders.claim import Place
+from lang_envs import progress
 
 Row = dict[str, float]
 LOG = "metrics.jsonl"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xxhash
 
 from datasets_builders.logs.conversations_file import ConversationsFile
+from datasets_builders.logs.how_far import told
 from datasets_builders.logs.importing import Import, Options, facts_of
 from datasets_builders.logs.report import Report
 from datasets_builders.logs.rows import Source, of_sources, portions
@@ -33,6 +35,7 @@ def import_logs(
     options: Options,
     held_out: float = 0.1,
     split: str = "train",
+    progress: bool = True,
 ) -> Report:
     """Writes a data set of the conversations of a log. A new call deletes what an interrupted import left.
 
@@ -44,6 +47,7 @@ def import_logs(
         held_out: the fraction of conversations that are held out. All conversations with the same messages before the
             first reply are on the same side.
         split: the split of a data set on the hub.
+        progress: whether to show the progress on standard error (``lang_envs.progress``).
 
     Raises:
         DatasetError: nothing can be imported; the message says why.
@@ -52,8 +56,9 @@ def import_logs(
     if not 0 <= held_out < 1:
         raise ValueError(f"the held-out fraction must lie in [0, 1), got {held_out}")
     try:
-        log = Import(of_sources(sources, split), ", ".join(map(str, sources)), tokenizer, options)
-        return _written(log, sources, out, tokenizer, held_out)
+        with told(f"importing {Path(out).name}", of_sources(sources, split), sources, progress) as rows:
+            log = Import(rows, ", ".join(map(str, sources)), tokenizer, options)
+            return _written(log, sources, out, tokenizer, held_out)
     except CorpusError as error:
         raise DatasetError(str(error)) from error
 

@@ -10,6 +10,7 @@ from typing import Any
 from lang_envs.corpora.files import CorpusError, read_json
 from lang_envs.corpora.limits import largest_record, record_too_large
 from lang_envs.corpora.records import brief, field
+from lang_envs.corpora.watching import opens, opens_bytes
 
 Record = dict[str, Any]
 _AT_ONCE = 512  # number of records that are read at once
@@ -29,7 +30,8 @@ def parquet(path: str | os.PathLike[str], columns: Sequence[str] | None = None) 
     names = file.schema_arrow.names
     if missing := [name for name in columns or () if name not in names]:
         raise CorpusError(f"{path}: expected the columns {columns}, of which {missing} are missing; it has {names}")
-    yield from _numbered(batches(file, path, _AT_ONCE, columns), path)
+    of_all = max(1, file.metadata.num_rows)
+    yield from _told(path, of_all, _numbered(batches(file, path, _AT_ONCE, columns), path))
 
 
 def open_parquet(path: str | os.PathLike[str]) -> Any:
@@ -75,6 +77,15 @@ def _numbered(found: Iterable[Any], path: str | os.PathLike[str]) -> Iterator[tu
                 for record in _plain(part, f"{path}, after record {number - 1}"):
                     yield number, record
                     number += 1
+
+
+def _told(path: str | os.PathLike[str], of_all: int, found: Iterable[tuple[int, Any]]) -> Iterator[tuple[int, Any]]:
+    """The same numbered things, of which whoever watches is told how many there were so far."""
+    done = 0
+    opens(path, lambda: done / of_all)
+    for number, one in found:
+        done = number + 1
+        yield number, one
 
 
 def _parts(batch: Any) -> Iterator[Any]:
@@ -148,9 +159,11 @@ def _mapped(file: Path) -> Iterator[Any]:
         with pa.memory_map(str(file)) as source:
             if source.read(6) == b"ARROW1":
                 opened = pa.ipc.open_file(source)
-                yield from (opened.get_batch(i) for i in range(opened.num_record_batches))
+                number = opened.num_record_batches
+                yield from (batch for _, batch in _told(file, number, enumerate(map(opened.get_batch, range(number)))))
             else:
                 source.seek(0)
+                opens_bytes(file, source)
                 yield from pa.ipc.open_stream(source)
     except _faults() as error:
         raise CorpusError(f"{file}: expected an Arrow stream ({error}); was the download cut short?") from error

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from lang_envs.corpora.limits import expands_too_far, largest_expansion
+from lang_envs.corpora.watching import opens_bytes
 
 _UNCHECKED = 2**24  # bytes at the beginning of a file whose ratio is not checked, because of headers and runs of blanks
 _PIECE = 2**16  # bytes that are unpacked at once
@@ -29,6 +30,7 @@ def open_bytes(path: Path) -> BinaryIO:
         Exception: one of :func:`faults`, here or while it is read: the file is damaged, encrypted or too large.
     """
     packed = path.open("rb")
+    opens_bytes(path, packed)
     unpack = _UNPACK.get(path.suffix)
     if unpack is None:
         return packed

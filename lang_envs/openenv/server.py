@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -86,11 +86,20 @@ def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Iterator[st
         thread.join()
 
 
-def serve(app: FastAPI, host: str = "127.0.0.1", port: int = 8000) -> None:
+def serve(
+    app: FastAPI, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] = lambda address: None
+) -> None:
     """Serves until it is interrupted.
+
+    Args:
+        app: from :func:`make_app`.
+        host: the address to listen at.
+        port: 0 for any free one.
+        ready: is told the address as soon as clients are answered there.
 
     Raises:
         OSError: the server cannot listen there.
     """
-    with serving(app, host, port):
+    with serving(app, host, port) as address:
+        ready(address)
         threading.Event().wait()

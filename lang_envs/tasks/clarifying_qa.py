@@ -122,7 +122,7 @@ class ClarifyingQA(Task[QAState]):
     | `AskThenAnswer(task)`, with `horizon=2` | 0.831 | 0.818 |
     | `AskIrrelevant(task)`, `AnswerAtOnce(task)` | 0.323 | 0.323 |
     | `RandomAnswer(task)` | 0.265 | 0.263 |
-    | uniformly random tokens | 0.000 | 0.000 |
+    | random tokens | 0.000 | 0.000 |
 
     On files without hints, two of four choices remain at the end: `AskThenAnswer` has 0.50, `RandomAnswer` 0.25.
 

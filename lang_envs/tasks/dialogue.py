@@ -93,7 +93,7 @@ class Dialogue(Task[int]):
 
     | policy (`lang_envs.policies.dialogue`) | BERTScore | BERTClick | BLEU | chrF | METEOR |
     |---|---|---|---|---|---|
-    | uniformly random tokens | -0.169 | 0.000 | 0.003 | 0.136 | 0.008 |
+    | random tokens | -0.169 | 0.000 | 0.003 | 0.136 | 0.008 |
     | `RandomReply`, any reply of the corpus | -0.040 | 0.007 | 0.044 | 0.134 | 0.113 |
     | the empty reply | 0.000 | 0.000 | 0.000 | 0.000 | 0.000 |
     | `NearestReply`, that of the nearest other context | 0.320 | 0.205 | 0.200 | 0.320 | 0.357 |
@@ -105,7 +105,7 @@ class Dialogue(Task[int]):
 
     | policy | BERTScore | BERTClick | BLEU | chrF | METEOR |
     |---|---|---|---|---|---|
-    | uniformly random tokens | -0.132 | 0.000 | 0.003 | 0.157 | 0.007 |
+    | random tokens | -0.132 | 0.000 | 0.003 | 0.157 | 0.007 |
     | `RandomReply` | -0.029 | 0.004 | 0.025 | 0.150 | 0.100 |
     | `NearestReply` | 0.134 | 0.024 | 0.049 | 0.204 | 0.176 |
     | `HumanReply` | 0.974 | 0.998 | 0.944 | 0.962 | 0.953 |

@@ -153,7 +153,7 @@ class Maze(Task[MazeState]):
     | `ShortestPath(task)`, the optimum | -6.84 | -7.24 |
     | `Walker(task)`, the walker of the logs: one good step in sixty, the others random | -82.99 | -82.9 (measured) |
     | `RandomWalk(task)` | -85.89 | -85.89 |
-    | uniformly random tokens | -357 (measured) | -357 (measured) |
+    | random tokens | -357 (measured) | -357 (measured) |
 
     LMRL-Gym normalises scores by the lowest return, the mean return of its data and a best return: 0 at -101, 50 at
     -83, 100 at -6.84 (`Maze-v0`) or -25.75 (`Maze-PO-v0`), and linear between these points. In `Maze-PO-v0` the optimum

@@ -87,7 +87,7 @@ class MovieReview(Task[None]):
     ## Reference Scores
     | policy | mean return | how |
     |---|---|---|
-    | uniformly random tokens | -2.00 | 10,000 episodes |
+    | random tokens | -2.00 | 10,000 episodes |
     | logged reviews (`Reviewer`) | 0.136 | exact |
     | best continuation of "was" | 0.6 | exact |
     | optimum | 1.0 | exact |

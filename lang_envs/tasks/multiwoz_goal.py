@@ -97,7 +97,7 @@ class MultiWOZGoal(Task[CustomerState]):
 
     | policy (`lang_envs.policies.multiwoz_goal`) | return | success | inform | joint goal | turns |
     |---|---|---|---|---|---|
-    | uniformly random tokens | -0.060 | 0.000 | 0.225 | 0.000 | 3.0 |
+    | random tokens | -0.060 | 0.000 | 0.225 | 0.000 | 3.0 |
     | `OpensWell`: offers well, answers no question | -0.033 | 0.067 | 0.595 | 0.067 | 5.0 |
     | `EndsWell`: opens badly, then serves well | 0.832 | 0.987 | 0.997 | 0.870 | 7.7 |
     | `Expert` | 0.872 | 0.994 | 1.000 | 0.802 | 6.1 |

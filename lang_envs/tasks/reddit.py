@@ -112,7 +112,7 @@ class Reddit(Task[RedditState]):
     | `Logged(task)`, the corpus's own comments | -2.39 (0.17) | -2.30 (0.19) | 7.04 (0.20) |
     | `Commenter(task, "rude")` | -4.72 (0.16) | -4.44 (0.22) | 1.10 (0.14) |
     | `Commenter(task, "toxic")` | -9.75 (0.05) | -9.80 (0.06) | 0.04 (0.03) |
-    | uniformly random tokens | -10.00 (0.00) | -10.00 (0.00) | 0.00 (0.00) |
+    | random tokens | -10.00 (0.00) | -10.00 (0.00) | 0.00 (0.00) |
 
     ## Version History
     * v0: first version.

@@ -103,7 +103,7 @@ class ServiceDesk(Task[DeskState]):
     | `Hasty(task)`: opens badly, ends well | 0.472 | 0.54 | 3.48 |
     | `Guesser(task)`: opens well, ends badly | 0.248 | 0.33 | 4.25 |
     | `AnyAct(task)`: any act | -0.035 | 0.00 | 1.93 |
-    | uniformly random tokens | -0.040 | 0.00 | 2.02 |
+    | random tokens | -0.040 | 0.00 | 2.02 |
 
     Returns are noisy: an easy goal, a patient user or a lucky guess raises a return more than good service does. A
     lucky guess also saves a turn. The best returns in a log (recipe `service-desk`) are therefore those of guessers who

@@ -122,7 +122,7 @@ class VisualDialogue(Task[VisualDialogueState]):
 
     | policy (`lang_envs.policies.visual_dialogue`) | standard | yes/no | conservative |
     |---|---|---|---|
-    | uniformly random tokens | -9.000 | -9.004 | -29.000 |
+    | random tokens | -9.000 | -9.004 | -29.000 |
     | `Repetitive(task)` | -8.009 | -14.188 | -23.178 |
     | `RandomQuestions(task)` | -5.825 | -10.494 | -17.342 |
     | `YesNo(task)`, mostly yes-or-no questions | -5.536 | -11.473 | -17.530 |

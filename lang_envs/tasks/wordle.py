@@ -102,7 +102,7 @@ class Wordle(Task[WordleState]):
     | `RandomConsistent(task)` | -3.125 | -3.171 |
     | `RandomMixture(task, 0.5)` | -4.232 | -4.258 |
     | `RandomValid(task)` | -5.991 | -5.992 |
-    | uniformly random tokens | -6.000 | -6.000 |
+    | random tokens | -6.000 | -6.000 |
 
     The expert on `english-400`, `english-200`, `english-100` and `english-30`: -1.933, -1.723, -1.541 and -1.167
     (`Wordle-v0`); the exact optimum: -1.915, -1.725, -1.540 and -1.167.

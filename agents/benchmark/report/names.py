@@ -31,6 +31,7 @@ OF_WHAT_IS_SAID = {
     "distinct_2": "distinct-2, word pairs",
     "self_bleu": "self-BLEU",
     "different": "different utterances",
+    "left_out": "share of episodes left out",
     "length": "tokens a turn",
     "turns": "turns",
     "perplexity": "perplexity under the reference",

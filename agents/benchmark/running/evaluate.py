@@ -14,10 +14,10 @@ from agents.decoding.candidate_scores import Likelihood, QValue, Score, StateVal
 from agents.decoding.policy import LMPolicy
 from agents.decoding.rank import Ranked
 from agents.models.value_config import SPOKEN, check_spoken
-from datasets_builders.progress import counted
 from lang_envs.episode import Episodes
 from lang_envs.make import language_vec
 from lang_envs.misspelt import unknown
+from lang_envs.progress import counted
 from lang_envs.rollout import Policy, Start, rollout
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def metrics(episodes: Episodes) -> dict[str, float]:
         "actions": float(episodes.is_action.sum() / len(episodes)),
         "truncated": float(episodes.truncated.mean()),
     }
-    if "success" in episodes.info[0]:
+    if any("success" in info for info in episodes.info):  # an episode that was cut before the first reply has none
         result["success"] = float(np.mean([bool(info.get("success")) for info in episodes.info]))
     return result
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from agents.benchmark.running import evaluate
 from agents.benchmark.running.starts import Part
-from datasets_builders.progress import progress_bar
 from lang_envs.episode import Episodes
+from lang_envs.progress import progress_bar
 from lang_envs.rollout import rollout
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from agents.benchmark.running.unit_folder import FAILURE, prepare
 from agents.benchmark.running.units import Unit
 from datasets_builders.atomic import write_text
 from datasets_builders.claim import Place
-from datasets_builders.progress import part_of
+from lang_envs.progress import part_of
 
 
 class Done(NamedTuple):

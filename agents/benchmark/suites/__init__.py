@@ -43,5 +43,13 @@ SUITES = {
     )
 }
 """By name."""
+MINUTES = {
+    "reddit-smollm2": 25,
+    "clarifying-qa-smollm2": 50,
+    "multiwoz-goal-smollm2": 60,
+    "service-desk-smollm2": 35,
+    "human-feedback-smollm2": 60,
+}
+"""suite -> minutes of one core for each seed, where that was measured"""
 
-__all__ = ["SUITES"]
+__all__ = ["MINUTES", "SUITES"]

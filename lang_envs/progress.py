@@ -25,12 +25,12 @@ _part_of: ContextVar[str | None] = ContextVar("part_of", default=None)
 
 
 @contextmanager
-def progress_bar(label: str, total: int, wanted: bool = True, start: int = 0) -> Iterator[Show]:
+def progress_bar(label: str, total: int | None, wanted: bool = True, start: int = 0) -> Iterator[Show]:
     """Gives a function that is called with the number of items that are done.
 
     Args:
         label: the name of the work.
-        total: the number of items.
+        total: the number of items; None if it is unknown.
         wanted: whether to show anything.
         start: the number of items that were done before.
     """
@@ -74,14 +74,17 @@ class Lines:
 
     Args:
         label: the name of the work.
-        total: the number of items.
+        total: the number of items; None if it is unknown.
         start: the number of items that were done before.
         clock: returns a time in seconds; only differences are used.
     """
 
-    def __init__(self, label: str, total: int, start: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, label: str, total: int | None, start: int = 0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._label, self._total, self._start, self._clock = label, total, start, clock
         self._began, self._done, self._note = clock(), start, ""
+        self._to = sys.stderr  # kept here, because a library may redirect it meanwhile
 
     def show(self, done: int, note: str = "") -> None:
         """Reports that ``done`` items are done; the note stays until there is another."""
@@ -95,17 +98,19 @@ class Lines:
         """
         while not wait(EVERY):
             try:
-                sys.stderr.write(f"{self.line()}\n")
-                sys.stderr.flush()
+                self._to.write(f"{self.line()}\n")
+                self._to.flush()
             except (OSError, ValueError):  # standard error is closed
                 return
 
     def line(self) -> str:
         """The line to print: items done, time taken, estimated time left, and the note."""
         taken, made = self._clock() - self._began, self._done - self._start
-        parts = [f"{self._done:,} of {self._total:,} ({100 * self._done // max(1, self._total)} %)", _minutes(taken)]
-        if made > 0:
-            parts.append(f"about {_minutes(taken * max(0, self._total - self._done) / made)} left")
+        parts = [f"{self._done:,}", _minutes(taken)] if self._done or self._total is not None else [_minutes(taken)]
+        if self._total is not None:
+            parts[0] += f" of {self._total:,} ({100 * self._done // max(1, self._total)} %)"
+            if made > 0:
+                parts.append(f"about {_minutes(taken * max(0, self._total - self._done) / made)} left")
         return f"{self._label}: {', '.join([*parts, *([self._note] if self._note else [])])}"
 
 
@@ -117,7 +122,7 @@ def _minutes(seconds: float) -> str:
 
 
 @contextmanager
-def _bar(label: str, total: int, start: int) -> Iterator[Show]:
+def _bar(label: str, total: int | None, start: int) -> Iterator[Show]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from lang_envs.terminal import Terminal
@@ -132,6 +137,9 @@ def _bar(label: str, total: int, start: int) -> Iterator[Show]:
     bar = Progress(*columns, console=Terminal(stderr=True))
     task = bar.add_task(label, total=total, completed=start, note="")
     next_update, last = time.monotonic() + PATIENCE, start
+    late = threading.Timer(PATIENCE, bar.start)  # the first step may take minutes
+    late.daemon = True
+    late.start()
 
     def show(done: int, note: str = "") -> None:
         nonlocal next_update, last
@@ -147,5 +155,7 @@ def _bar(label: str, total: int, start: int) -> Iterator[Show]:
     try:
         yield show
     finally:
+        late.cancel()
+        late.join()
         bar.update(task, completed=last)
         bar.stop()

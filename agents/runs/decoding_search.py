@@ -8,8 +8,8 @@ from typing import Any
 
 from agents.agent import Agent
 from agents.evaluation import decoding_choice
-from agents.runs.chosen import FILE
 from agents.runs.config import RunConfig
+from agents.runs.decoding_file import FILE
 from datasets_builders.atomic import write_text
 from datasets_builders.provenance import read_provenance
 from lang_envs.vector import TokenVectorEnv
