@@ -95,11 +95,11 @@ def _write_model(file: Path, new: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
     with (
-        part_of(f"converting {file.name}"),  # in lines: the library says only at the end how far it is
+        part_of(f"converting {file.name}"),  # plain lines: the library reports no progress before the end
         progress_bar("weights", None),
         loading(file),
         torch.random.fork_rng(devices=[]),
-        redirect_stderr(io.StringIO()),  # the library draws a bar whatever it is told
+        redirect_stderr(io.StringIO()),  # the library draws a progress bar even if it is disabled
     ):
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
         _cut_as_trained(tokenizer, gguf.GGUFReader(file).fields.get("tokenizer.ggml.pre"))

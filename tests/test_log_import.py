@@ -30,7 +30,7 @@ from lang_envs import progress
 from lang_envs.adoption import adopt
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.logged import FILE, schema
-from lang_envs.corpora.watching import watched
+from lang_envs.corpora.bytes_read import watched
 from lang_envs.make import language_vec
 from lang_envs.markup import markup_of
 from lang_envs.rewards.regression import SequenceRegression

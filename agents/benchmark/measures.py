@@ -102,7 +102,7 @@ def similarity(played: Played) -> dict[str, float]:
 
 
 def _left_out(number: int, played: Played) -> dict[str, float]:
-    """``left_out``: the share of episodes without a measurement, where there are any."""
+    """``left_out``, the share of episodes that were not measured; empty if all were."""
     return {"left_out": number / len(played.episodes)} if number else {}
 
 

@@ -84,7 +84,7 @@ def environments() -> Iterator[Row]:
 
 
 def _longest(task: Any) -> int | None:
-    """The largest number of turns of a task as it is by default; None where only its making says."""
+    """The largest number of turns of a task with default options; None if it is known only once the task is made."""
     options = inspect.signature(task).parameters
     usual = [options[name].default for name in ("max_turns", "horizon") if name in options]
     stated = usual[0] if usual else getattr(task, "max_turns", None)

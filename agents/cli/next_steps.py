@@ -191,7 +191,7 @@ def after_merge(run: Path, out: Path, plain: bool) -> list[Step]:
         if config is None:
             return [serve]
         env, options = named(config, to_measure=True)
-    except (ValueError, OSError):  # nothing says where it was trained, or its data are elsewhere now
+    except (ValueError, OSError):  # the environment is unknown, or the data were moved
         return [serve]
     spec = gymnasium.registry.get(env.rpartition(":")[2])
     usual = {} if spec is None else spec.kwargs

@@ -81,7 +81,7 @@ def config_of(run: Path) -> RunConfig:
 
 
 def known_config(run: Path) -> RunConfig | None:
-    """The same; None for an agent that was saved outside of any run.
+    """The configuration of an agent's run; None for an agent that was saved outside of any run.
 
     Raises:
         ValueError: the configuration of its run cannot be read, or its agent is code of a module that nobody imported.
@@ -94,11 +94,11 @@ def known_config(run: Path) -> RunConfig | None:
     except ValueError:
         if file.name == SENT or file.parent == run or run.resolve().name == "agent":
             raise
-        return None  # of something else, in whose folder the agent was saved
+        return None  # another program's file, in the folder that holds the agent
 
 
 def _file_of(run: Path) -> Path:
-    """The file that says how an agent came to be, from the folder of its run or its own; it need not be there."""
+    """The file with the configuration, from the folder of the run or of its agent; it may not exist."""
     if (run / SENT).exists():
         return run / SENT
     folder = run if (run / "config.json").exists() and agent_folder(run) != run else run.parent

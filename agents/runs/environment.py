@@ -43,7 +43,7 @@ def environment(config: RunConfig, rows: int = 64, to_measure: bool = False) -> 
 
 
 def named(config: RunConfig, to_measure: bool = False) -> tuple[str, dict[str, Any]]:
-    """The id and the options of the environment of a run; arguments and errors as of :func:`environment`."""
+    """The id and the options of the environment of a run; arguments and errors are those of :func:`environment`."""
     env, env_options, where = config.env, config.env_options, "the configuration of the run"
     if config.data is not None:
         data = imported.folder_of(config.data, config.env_options)

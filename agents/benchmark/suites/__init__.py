@@ -50,6 +50,6 @@ MINUTES = {
     "service-desk-smollm2": 35,
     "human-feedback-smollm2": 60,
 }
-"""suite -> minutes of one core for each seed, where that was measured"""
+"""minutes of one core per seed, for the suites where that was measured"""
 
 __all__ = ["MINUTES", "SUITES"]

@@ -1,4 +1,4 @@
-"""How far the rows of a log have been read: in bytes of its files, or in rows where their size is not known."""
+"""Shows how much of a log was read: in bytes of its files, or in rows if their size is unknown."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from datasets_builders.logs.rows import HUB, Read, Source
-from lang_envs.corpora.watching import watched
+from lang_envs.corpora.bytes_read import watched
 from lang_envs.progress import progress_bar
 
-_EVERY = 256  # rows between two looks at the files
+_EVERY = 256  # rows between two updates
 
 
 @contextmanager
 def told(label: str, rows: Read, sources: Sequence[Source], wanted: bool = True) -> Iterator[Read]:
-    """The same rows; as they are asked for in the block, progress is shown.
+    """Gives the same rows, and shows the progress while they are read inside the block.
 
     Args:
-        label: what is done with them.
-        rows: of the sources.
+        label: the name of the work.
+        rows: the rows of the sources.
         sources: see :func:`~datasets_builders.logs.rows.rows_of`.
         wanted: whether to show anything.
     """
@@ -40,7 +40,7 @@ def told(label: str, rows: Read, sources: Sequence[Source], wanted: bool = True)
 
 
 def _bytes_of(sources: Sequence[Source]) -> int | None:
-    """The size of all files; None where one is not on this machine. What is missing is refused when it is read."""
+    """The size of all files; None if a source is on the hub. A missing file counts 0; reading it raises the error."""
     if any(str(source).startswith(HUB) for source in sources):
         return None
     files: list[Path] = []
