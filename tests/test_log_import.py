@@ -20,7 +20,7 @@ from agents import cli
 from agents.data.log_facts import check_lengths
 from agents.data.source import Logged
 from datasets_builders import DatasetError, EpisodeDataset
-from datasets_builders.logs import how_far, rows
+from datasets_builders.logs import reading_progress, rows
 from datasets_builders.logs.importing import Options
 from datasets_builders.logs.limits import Limits
 from datasets_builders.logs.rows import of_sources, rows_of
@@ -28,9 +28,9 @@ from datasets_builders.logs.table import Named
 from datasets_builders.logs.writing import HELD_OUT, import_logs
 from lang_envs import progress
 from lang_envs.adoption import adopt
+from lang_envs.corpora.bytes_read import watched
 from lang_envs.corpora.files import CorpusError
 from lang_envs.corpora.logged import FILE, schema
-from lang_envs.corpora.bytes_read import watched
 from lang_envs.make import language_vec
 from lang_envs.markup import markup_of
 from lang_envs.rewards.regression import SequenceRegression
@@ -443,7 +443,7 @@ def test_an_import_says_how_far_it_is(source, told, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(progress, "EVERY", 0.02)
     monkeypatch.chdir(tmp_path)
     said = ""
-    with how_far.told("importing d", of_sources([source]), [source]) as found:
+    with reading_progress.told("importing d", of_sources([source]), [source]) as found:
         for number, _ in enumerate(found):
             while number == 300 and said.count("\n") < 2:
                 said += capsys.readouterr().err

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from datasets_builders.logs.conversations_file import ConversationsFile
-from datasets_builders.logs.reading_progress import told
 from datasets_builders.logs.importing import Import, Options, facts_of
+from datasets_builders.logs.reading_progress import told
 from datasets_builders.logs.report import Report
 from datasets_builders.logs.rows import Source, of_sources, portions
 from datasets_builders.storage import DatasetError, encode, schema

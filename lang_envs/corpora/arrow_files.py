@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lang_envs.corpora.bytes_read import opens, opens_bytes
 from lang_envs.corpora.files import CorpusError, read_json
 from lang_envs.corpora.limits import largest_record, record_too_large
 from lang_envs.corpora.records import brief, field
-from lang_envs.corpora.bytes_read import opens, opens_bytes
 
 Record = dict[str, Any]
 _AT_ONCE = 512  # number of records that are read at once

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from lang_envs.corpora.limits import expands_too_far, largest_expansion
 from lang_envs.corpora.bytes_read import opens_bytes
+from lang_envs.corpora.limits import expands_too_far, largest_expansion
 
 _UNCHECKED = 2**24  # bytes at the beginning of a file whose ratio is not checked, because of headers and runs of blanks
 _PIECE = 2**16  # bytes that are unpacked at once
