@@ -44,6 +44,9 @@ SUITES = {
 }
 """By name."""
 MINUTES = {
+    "quick": 5,
+    "maze": 12,
+    "reddit": 30,
     "reddit-smollm2": 25,
     "clarifying-qa-smollm2": 50,
     "multiwoz-goal-smollm2": 60,
