@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from lang_envs.conversation import Conversation, Message, Role, user
 from lang_envs.template_pieces import MarkupError as MarkupError
-from lang_envs.template_pieces import TemplatePieces
+from lang_envs.template_pieces import pieces_of
 from lang_envs.tokenizers import ONE_SPELLS, remembered, whole, without_special
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Markup:
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
-        self._backend, self._pieces = tokenizer.backend_tokenizer, TemplatePieces(tokenizer)
+        self._backend, self._pieces = tokenizer.backend_tokenizer, pieces_of(tokenizer)
         self._between, self._closing = self._pieces.between, self._pieces.closing
         self.end, self.lead = self._pieces.end, self._pieces.lead
         self._specials = {t.content: i for i, t in tokenizer.added_tokens_decoder.items() if t.special}

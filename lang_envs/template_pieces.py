@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from lang_envs.conversation import Message, Role, assistant, to_json, user
+from lang_envs.tokenizers import remembered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 _PROBED = 4  # the longest conversation that the template is rendered for, in messages
 _FIRST_MARK = 0xD800  # lone surrogates, which no text holds, stand for special tokens
 _MOST_MARKS = 2048
+_MOST_TEMPLATES = 64  # whose pieces are remembered
 
 
 class MarkupError(ValueError):
@@ -27,7 +29,7 @@ class MarkupError(ValueError):
 
 
 class TemplatePieces:
-    """The pieces that a tokenizer's chat template writes around contents.
+    """The pieces that a tokenizer's chat template writes around contents; :func:`pieces_of` returns one.
 
     In each piece, a mark stands for each special token. A mark is a lone surrogate (half a character), which no text
     can hold.
@@ -51,10 +53,9 @@ class TemplatePieces:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self._tokenizer = tokenizer
-        special = [token for token in tokenizer.added_tokens_decoder.values() if token.special]
-        by_length = sorted((token.content for token in special), key=len, reverse=True)
-        self._special = re.compile("|".join(map(re.escape, by_length)) or r"(?!)")
-        self._takes_blanks = [token.content for token in special if token.rstrip]
+        special = _special_tokens(tokenizer)
+        self._special = re.compile("|".join(map(re.escape, sorted(special, key=len, reverse=True))) or r"(?!)")
+        self._takes_blanks = [token for token, takes_blanks in special.items() if takes_blanks]
         self.marks: dict[str, str] = {}
         self.between: dict[tuple[Role | None, Role | None], str] = {}
         self.closing: dict[Role, str] = {}
@@ -62,7 +63,7 @@ class TemplatePieces:
         self.strips: dict[Role, bool] = {role: self._stripped(role) for role in ("system", "user", "assistant")}
         self._check_thoughts()
         self.end, self.lead = self._end(), self._lead()
-        del self._tokenizer  # a weak dictionary holds this object by its tokenizer, so it must not keep it alive
+        del self._tokenizer  # the pieces are cached and must not keep a tokenizer alive
 
     @property
     def asking(self) -> str:
@@ -172,6 +173,31 @@ class TemplatePieces:
 
     def _is_mark(self, letter: str) -> bool:
         return letter in self.marks.values()
+
+
+_PIECES: dict[Hashable, TemplatePieces] = {}
+
+
+def pieces_of(tokenizer: PreTrainedTokenizerFast) -> TemplatePieces:
+    """The pieces of a tokenizer's chat template; tokenizers that are alike in what they depend on share them.
+
+    Those are its class, which renders, the template, and the special tokens: their names in the template, and those
+    that are marks. Ids and the vocabulary have no part in it.
+
+    Raises:
+        MarkupError: where episodes cannot be written by the template.
+    """
+    template = str(tokenizer.chat_template)
+    if "strftime_now" in template:  # it may write another date tomorrow
+        return TemplatePieces(tokenizer)
+    special = *tokenizer.special_tokens_map.items(), *_special_tokens(tokenizer).items()
+    key = (type(tokenizer), template, special)
+    return _PIECES.get(key) or remembered(_PIECES, key, TemplatePieces(tokenizer), _MOST_TEMPLATES)
+
+
+def _special_tokens(tokenizer: PreTrainedTokenizerFast) -> dict[str, bool]:
+    """The special tokens, in the order of their ids, and whether each takes the blanks behind it."""
+    return {token.content: token.rstrip for token in tokenizer.added_tokens_decoder.values() if token.special}
 
 
 _REWRITES = (

@@ -18,7 +18,7 @@ from lang_envs.screen import Screen
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
 from lang_envs.speech import Speech, tokenizer_of
 from lang_envs.task import Task
-from lang_envs.tokenizers import transcripts, unused_ids, vocabulary_size
+from lang_envs.tokenizers import size_and_unused, transcripts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -60,7 +60,7 @@ class TokenEnv(gym.Env[dict[str, Any], np.int64]):
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
         self.render_mode = render_mode_of(render_mode)
         self._screen = Screen(self.tokenizer, render_mode == "human")
-        self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
+        self.vocabulary_size, self.unused = size_and_unused(self.tokenizer)
         self.action_space = token_space(self.vocabulary_size, self.unused)
         self.observation_space = history_space(self.vocabulary_size, self.max_tokens)
         self._holes = frozenset(self.unused.tolist())

@@ -212,10 +212,15 @@ def vocabulary_size(tokenizer: PreTrainedTokenizerFast) -> int:
 
 def unused_ids(tokenizer: PreTrainedTokenizerFast) -> NDArray[np.int64]:
     """The ids below :func:`vocabulary_size` that belong to no token, ascending; they are never legal actions."""
+    return size_and_unused(tokenizer)[1]
+
+
+def size_and_unused(tokenizer: PreTrainedTokenizerFast) -> tuple[int, NDArray[np.int64]]:
+    """:func:`vocabulary_size` and :func:`unused_ids`, from one reading of the vocabulary, which is slow."""
     used = np.fromiter(tokenizer.get_vocab().values(), np.int64)
     free = np.ones(used.max() + 1, np.bool_)
     free[used] = False
-    return np.flatnonzero(free)
+    return len(free), np.flatnonzero(free)
 
 
 def opening_tokens(tokenizer: PreTrainedTokenizerFast) -> list[int]:

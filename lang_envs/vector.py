@@ -35,7 +35,7 @@ from lang_envs.replies import check_replies
 from lang_envs.spaces import history_space, max_tokens_of, said_ids, token_space
 from lang_envs.speech import Speech, tokenizer_of
 from lang_envs.text_dynamics import TextDynamics
-from lang_envs.tokenizers import decode, transcripts, unused_ids, vocabulary_size
+from lang_envs.tokenizers import decode, size_and_unused, transcripts
 from lang_envs.utterances import check_tokens, stack_utterances
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class TokenVectorEnv(gym.vector.VectorEnv[Observation, NDArray[np.int64], NDArra
         self.copy = typed(copy, bool, "copy")
         self.tokenizer = tokenizer_of(task, tokenizer, markup)
         self.end_id, self.pad_id = int(self.tokenizer.eos_token_id), int(self.tokenizer.pad_token_id)
-        self.vocabulary_size, self.unused = vocabulary_size(self.tokenizer), unused_ids(self.tokenizer)
+        self.vocabulary_size, self.unused = size_and_unused(self.tokenizer)
         most = Speech(task, self.tokenizer).max_tokens if max_tokens is None else max_tokens
         self.max_tokens = max_tokens_of(most)
         self.max_episode_steps = max_episode_steps

@@ -6,15 +6,19 @@ import weakref
 
 import numpy as np
 import pytest
-from chat_tokenizers import FAMILIES, LLAMA2, QWEN3, chat_tokenizer
+from chat_tokenizers import CHATML, FAMILIES, LLAMA2, QWEN, QWEN3, chat_tokenizer
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import AddedToken
+from transformers import PreTrainedTokenizerFast
 
 from agents.runs.tokens import made_for
+from lang_envs import template_pieces
 from lang_envs.adoption import adopt, set_markup
 from lang_envs.chat_templates import NAMED, PACKAGED
 from lang_envs.conversation import assistant, system, to_json, user
 from lang_envs.markup import Markup, MarkupError, markup_of
+from lang_envs.template_pieces import TemplatePieces, pieces_of
 from lang_envs.tokenizers import fingerprint, text_tokenizer
 from lang_envs.utterances import spell
 
@@ -31,6 +35,8 @@ TURNS = (
 )
 PIECES = [*"ab ,.?\n1", "é", "<|im_end|>", "<|user|>", "[/INST]", "</s>", "<|end|>"]
 TEXTS = st.lists(st.sampled_from(PIECES), max_size=12).map("".join)
+ENDING = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + eos_token }}{% endfor %}"
+ENDING += "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 BLANK_KEEPING = ["ChatML", "SmolLM2", "Qwen", "Phi", "packaged"]
 
 
@@ -220,6 +226,84 @@ def test_a_run_takes_the_models_tokens_in_the_markup_that_is_asked_for(tmp_path)
     env = made_for(str(tmp_path), "Dialogue-BLEU-v0", {"markup": "chatml"}, 1)
     assert env.tokenizer.eos_token == "<|im_end|>"
     assert made_for("d64-l2", "Dialogue-BLEU-v0", {"markup": "plain"}, 1).tokenizer.eos_token == "<|end|>"
+
+
+@pytest.fixture
+def taken_apart(monkeypatch):
+    """The tokenizers whose templates are taken apart from here on; nothing is known of any."""
+    seen, take_apart = [], TemplatePieces._take_apart
+    monkeypatch.setattr(template_pieces, "_PIECES", {})
+    monkeypatch.setattr(TemplatePieces, "_take_apart", lambda pieces: (seen.append(1), take_apart(pieces))[1])
+    return seen
+
+
+def test_a_template_is_taken_apart_once_for_all_copies_of_a_tokenizer(taken_apart):
+    for make in (text_tokenizer, lambda: chat_tokenizer(QWEN)):
+        first, copied = make(), make()
+        before = len(taken_apart)
+        assert markup_of(first).opening(TURNS) == markup_of(copied).opening(TURNS) == rendered(copied, TURNS)
+        assert len(taken_apart) == before + 1 and markup_of(first) is not markup_of(copied)
+
+
+def _ending_in(token):
+    tokenizer = chat_tokenizer(ENDING)
+    tokenizer.eos_token = token
+    return tokenizer
+
+
+def _taking_blanks():
+    tokenizer = chat_tokenizer(CHATML)
+    end = AddedToken("<|im_end|>", special=True, rstrip=True, normalized=False)
+    tokenizer.backend_tokenizer.add_special_tokens([end])
+    return tokenizer
+
+
+class Shouting(PreTrainedTokenizerFast):
+    """Renders in a way of its own."""
+
+    def apply_chat_template(self, *args, **how):
+        return [text.replace("user\n", "USER\n") for text in super().apply_chat_template(*args, **how)]
+
+
+def _shouting():
+    tokenizer = chat_tokenizer(CHATML)
+    tokenizer.__class__ = Shouting
+    return tokenizer
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda: chat_tokenizer(CHATML), lambda: chat_tokenizer(CHATML.replace("\n", ""))),
+        (lambda: _ending_in("<|im_end|>"), lambda: _ending_in("<|eot_id|>")),
+        (lambda: chat_tokenizer(CHATML), _taking_blanks),
+        (lambda: chat_tokenizer(CHATML), lambda: chat_tokenizer(CHATML, specials=("<|im_end|>",))),
+        (lambda: chat_tokenizer(CHATML), _shouting),
+    ],
+    ids=[
+        "another template",
+        "another special token of that name",
+        "tokens that take blanks",
+        "fewer special tokens",
+        "another class",
+    ],
+)
+def test_what_pieces_depend_on_makes_others(one, other, taken_apart):
+    for make in (one, other):
+        tokenizer = make()
+        assert vars(pieces_of(tokenizer)) == vars(TemplatePieces(tokenizer)) == vars(pieces_of(make()))
+    assert pieces_of(one()) is pieces_of(one()) is not pieces_of(other())
+
+
+def test_a_template_that_tells_the_date_is_taken_apart_each_time(taken_apart):
+    dated = "{{ '<|im_start|>system\n' + strftime_now('%d %b %Y') + '<|im_end|>\n' }}" + CHATML
+    assert pieces_of(chat_tokenizer(dated)) is not pieces_of(chat_tokenizer(dated)) and len(taken_apart) == 2
+
+
+def test_so_many_templates_are_remembered(taken_apart):
+    for i in range(template_pieces._MOST_TEMPLATES + 3):
+        pieces_of(chat_tokenizer(f"{CHATML}{{# {i} #}}"))
+        assert len(template_pieces._PIECES) <= template_pieces._MOST_TEMPLATES
 
 
 def test_a_tokenizer_is_not_kept_alive_by_what_is_remembered_of_it():

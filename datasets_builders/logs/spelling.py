@@ -11,7 +11,7 @@ from datasets_builders.logs.talk import Fault, Talk, without_replies_in_a_row
 from lang_envs.conversation import Conversation, assistant, user
 from lang_envs.episode import Episode
 from lang_envs.markup import markup_of
-from lang_envs.tokenizers import decode, encode, opening_tokens, unused_ids, vocabulary_size
+from lang_envs.tokenizers import decode, encode, opening_tokens, size_and_unused
 from lang_envs.utterances import check_tokens, opening
 
 if TYPE_CHECKING:
@@ -46,9 +46,7 @@ class Spelling:
     def __init__(self, tokenizer: PreTrainedTokenizerFast, limits: Limits, plain: bool = False) -> None:
         self.tokenizer, self.limits, self.plain = tokenizer, limits, plain
         self.markup, self.end = markup_of(tokenizer), int(tokenizer.eos_token_id)
-        self.before, self.size, self.unused = (
-            opening_tokens(tokenizer), vocabulary_size(tokenizer), unused_ids(tokenizer)
-        )  # fmt: skip
+        self.before, (self.size, self.unused) = opening_tokens(tokenizer), size_and_unused(tokenizer)
         self.in_a_row = self.markup is not None and self.markup.allows_replies_in_a_row
         self.cut = self.shortened = 0
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lang_envs.rollout import Policy, Turn
 from lang_envs.task import Task
-from lang_envs.tokenizers import unused_ids, vocabulary_size
+from lang_envs.tokenizers import size_and_unused
 from lang_envs.utterances import spell
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ class RandomTokens:
 
     def __init__(self, task: Task[Any], tokenizer: PreTrainedTokenizerFast | None = None) -> None:
         tokenizer = task.tokenizer() if tokenizer is None else tokenizer
-        self.tokens = np.setdiff1d(np.arange(vocabulary_size(tokenizer)), unused_ids(tokenizer)).astype(np.int32)  # [k]
+        size, unused = size_and_unused(tokenizer)
+        self.tokens = np.setdiff1d(np.arange(size), unused).astype(np.int32)  # [k]
         self.end_id, self.limit = tokenizer.eos_token_id, task.max_utterance_tokens
 
     def act(self, histories: Histories, rngs: Generators) -> list[Turn]:
