@@ -152,7 +152,7 @@ def _content(value: Any) -> bytes | None:
     """The content of a function, an array or a model as bytes; None for other objects."""
     if inspect.isfunction(value):
         closed = [plain(cell.cell_contents) for cell in value.__closure__ or ()]
-        return repr((_instructions(value.__code__), plain(value.__defaults__), closed)).encode()
+        return repr((_instructions(value.__code__, value.__doc__), plain(value.__defaults__), closed)).encode()
     if isinstance(value, np.ndarray):
         return repr((value.dtype.str, value.shape)).encode() + value.tobytes()
     if hasattr(value, "state_dict"):  # of torch, which this package does not need
@@ -163,9 +163,11 @@ def _content(value: Any) -> bytes | None:
     return None
 
 
-def _instructions(code: CodeType) -> tuple[Any, ...]:
-    """The instructions, names and constants of a function, without its file and its lines."""
-    constants = [_instructions(part) if isinstance(part, CodeType) else repr(part) for part in code.co_consts]
+def _instructions(code: CodeType, documentation: str | None = None) -> tuple[Any, ...]:
+    """The instructions, names and constants of a function, without its file, its lines and its documentation."""
+    documented = documentation is not None and code.co_consts[:1] == (documentation,)
+    found = (None, *code.co_consts[1:]) if documented else code.co_consts  # None is there where nothing is documented
+    constants = [_instructions(part) if isinstance(part, CodeType) else repr(part) for part in found]
     return code.co_code, code.co_names, tuple(constants)
 
 

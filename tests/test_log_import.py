@@ -97,6 +97,7 @@ FILES = {
     "file.arrow": lambda path: arrow(path, pa.ipc.new_file),
     "saved": lambda path: datasets.Dataset.from_list(ROWS).save_to_disk(path),
     "a.jsonl.gz": lambda path: path.write_bytes(gzip.compress(LINES)),
+    "A.JSONL.GZ": lambda path: path.write_bytes(gzip.compress(LINES)),
     "a.jsonl.bz2": lambda path: path.write_bytes(bz2.compress(LINES)),
     "a.jsonl.xz": lambda path: path.write_bytes(lzma.compress(LINES)),
     "a.jsonl.zst": lambda path: path.write_bytes(zstandard.compress(LINES)),

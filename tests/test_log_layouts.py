@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from datasets_builders import DatasetError, EpisodeDataset
-from datasets_builders.logs.importing import STRICT, Options
+from datasets_builders.logs.importing import STRICT, Import, Options
 from datasets_builders.logs.layouts import LAYOUTS
+from datasets_builders.logs.rows import as_given
 from datasets_builders.logs.table import Named
+from lang_envs.conversation import assistant, user
 from lang_envs.markup import markup_of
-from lang_envs.tokenizers import text_tokenizer
+from lang_envs.tokenizers import text_tokenizer, word_tokenizer
 
 TOKENIZER = text_tokenizer()
 ROWS, ODD = 20, 7
@@ -227,9 +229,9 @@ def test_every_reply_of_a_tree_is_a_conversation():
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"message_id": ["r"]}, "nobody speaks as the agent"),
-        ({"message_id": "other"}, "nobody speaks as the agent"),
-        ({"parent_id": {"a": 1}}, "a tree without a root"),
+        ({"message_id": ["r"]}, {"nobody speaks as the agent": 1, "a message whose parent is missing": 2}),
+        ({"message_id": "other"}, {"nobody speaks as the agent": 1, "a message whose parent is missing": 2}),
+        ({"parent_id": {"a": 1}}, {"a tree without a root": 1}),
     ],
 )
 def test_a_tree_that_falls_apart_is_left_out_and_counted(change, why):
@@ -244,7 +246,30 @@ def test_a_tree_that_falls_apart_is_left_out_and_counted(change, why):
     rows = [*tree("x"), *tree("y", **change)]
     found = EpisodeDataset.from_rows(rows, TOKENIZER, Options())
     assert pairs(found) == [("one", 1), ("two", 0)]
-    assert [(kind, one["count"]) for kind, one in found.provenance["import"]["skipped"].items()] == [(why, 1)]
+    assert {kind: one["count"] for kind, one in found.provenance["import"]["skipped"].items()} == why
+
+
+def test_messages_whose_parent_is_missing_are_left_out_and_counted():
+    tree = [
+        node("r", None, "prompter", "hi"),
+        node("c", "gone", "prompter", "and?"),
+        node("d", "c", "assistant", "three"),
+        node("e", "e", "assistant", "four"),
+        node("a", "r", "assistant", "one", 0),
+        node("b", "r", "assistant", "two", 1),
+    ]
+    found = EpisodeDataset.from_rows(tree, TOKENIZER, Options())
+    assert pairs(found) == [("one", 1), ("two", 0)]
+    [(why, one)] = found.provenance["import"]["skipped"].items()
+    assert (why, one["count"]) == ("a message whose parent is missing", 3)
+
+
+def test_the_turns_of_token_ids_without_a_chat_template_are_read_in_turn():
+    tokenizer = word_tokenizer(["a", "b", "c", "d", "</s>", "<pad>"], end_token="</s>", pad_token="<pad>")
+    row = {"tokens": [0, 1, 4, 2, 3, 4], "is_action": [0, 1, 1, 0, 1, 1], "rewards": [0, 0, 0, 1]}
+    [one] = Import(as_given([row]), "a log", tokenizer, Options())
+    assert one.messages == (user("a"), assistant("b </s>"), user("c"), assistant("d </s>"))
+    assert [*one.rewards] == [None, 1]
 
 
 @pytest.mark.parametrize("replies", [7, "ab", {"a": 1}, []])

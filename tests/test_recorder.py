@@ -498,16 +498,22 @@ class Weighed(Chatter):
         self.weights, self.model = weights, model
 
 
+def constant(value, documentation="A reward."):
+    made = {}
+    exec(f"def constant(text):\n    {documentation!r}\n    return {value}", made)
+    return made["constant"]
+
+
 @pytest.mark.parametrize(
-    ("task", "policy"),
+    ("task", "policy", "changed"),
     [
-        (Rewarded(lambda text: -1), {}),
-        (Rewarded(lambda text: 1, max_turns=3), {}),
-        (Rewarded(lambda text: 1), {"weights": np.arange(4)}),
-        (Rewarded(lambda text: 1), {"model": torch.nn.Linear(1, 1)}),
+        (Rewarded(constant(-1)), {}, "env"),
+        (Rewarded(constant(1), max_turns=3), {}, "env"),
+        (Rewarded(constant(1)), {"weights": np.arange(4)}, "policy"),
+        (Rewarded(constant(1)), {"model": torch.nn.Linear(1, 1)}, "policy"),
     ],
 )
-def test_another_reward_task_or_model_is_another_recording(tmp_path, task, policy):
+def test_another_reward_task_or_model_is_another_recording(tmp_path, task, policy, changed):
     def stopped(histories, rngs, act=Chatter.act):
         if len(calls) == 3:
             raise KeyboardInterrupt
@@ -515,13 +521,13 @@ def test_another_reward_task_or_model_is_another_recording(tmp_path, task, polic
         return act(chatter, histories, rngs)
 
     calls, usual = [], {"weights": np.arange(3), "model": torch.nn.Linear(1, 1)}
-    venv = TokenVectorEnv(Rewarded(lambda text: 1), 4)
+    venv = TokenVectorEnv(Rewarded(constant(1)), 4)
     chatter = Weighed(venv, **usual)
     chatter.act = stopped
     with pytest.raises(KeyboardInterrupt):
         record(venv, chatter, 40, tmp_path / "d", block_size=4, progress=False)
     other = TokenVectorEnv(task, 4)
-    with pytest.raises(DatasetError, match=r"belongs to another recording: (env|policy) is"):
+    with pytest.raises(DatasetError, match=f"belongs to another recording: {changed} is"):
         record(other, Weighed(other, **{**usual, **policy}), 40, tmp_path / "d", block_size=4, progress=False)
-    again = TokenVectorEnv(Rewarded(lambda text: 1), 4)
+    again = TokenVectorEnv(Rewarded(constant(1, "1, whatever the text.")), 4)  # other documentation
     assert len(record(again, Weighed(again, **usual), 40, tmp_path / "d", block_size=4, progress=False)) == 40

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from datasets_builders.logs.layouts import recognised
 from datasets_builders.logs.layouts.layout import Layout
+from datasets_builders.logs.limits import Limits
 from datasets_builders.logs.report import Report
 from datasets_builders.logs.rows import Numbered, Place, Read, Source, as_given, of_sources, portions
 from datasets_builders.logs.scoring import AT_ONCE, scored
-from datasets_builders.logs.spelling import Limits, Spelling
+from datasets_builders.logs.spelling import Spelling
 from datasets_builders.logs.table import Named, Table, looked_at
 from datasets_builders.logs.talk import Fault, Row, Talk
 from datasets_builders.provenance import FORMAT_VERSION, tokenizer_facts, versions

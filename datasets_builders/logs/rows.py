@@ -56,11 +56,11 @@ def _of_path(path: Path) -> Iterator[tuple[int, Any]]:
         return _from_one(arrow_files.saved(path))
     if not path.exists():
         raise CorpusError(f"there is no file {str(path)!r}")
-    ending = Path(path.stem).suffix if path.suffix in _COMPRESSED else path.suffix
-    ending = ending.lower()
-    if ending == ".parquet" and path.suffix not in _COMPRESSED:
+    compressed = path.suffix.lower() in _COMPRESSED
+    ending = (Path(path.stem) if compressed else path).suffix.lower()
+    if ending == ".parquet" and not compressed:
         return _from_one(arrow_files.parquet(path))
-    if ending == ".arrow" and path.suffix not in _COMPRESSED:
+    if ending == ".arrow" and not compressed:
         return _from_one(arrow_files.arrow(path))
     if ending in _TABLES:
         return csv_files.rows(path, delimiter=_TABLES[ending])

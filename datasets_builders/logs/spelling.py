@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -211,8 +213,13 @@ class Spelling:
         if self.markup is not None:
             messages = self.markup.read(tokens)
         else:
-            first = acted.index(True)
-            heard, said = decode(self.tokenizer, [tokens[:first], tokens[first:]])
-            messages = (user(heard), assistant(said))
+            spans = [
+                (own, [token for _, token in some])
+                for own, some in groupby(zip(acted, tokens, strict=True), itemgetter(0))
+            ]
+            if spans[0][0]:
+                spans.insert(0, (False, []))
+            texts = decode(self.tokenizer, [span for _, span in spans])
+            messages = tuple((assistant if own else user)(text) for (own, _), text in zip(spans, texts, strict=True))
         count = sum(message.role == "assistant" for message in messages)
-        return messages, [*[None] * (count - 1), reward][: count or 0]
+        return messages, [*[None] * (count - 1), reward][:count]

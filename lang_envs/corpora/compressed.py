@@ -31,7 +31,7 @@ def open_bytes(path: Path) -> BinaryIO:
     """
     packed = path.open("rb")
     opens_bytes(path, packed)
-    unpack = _UNPACK.get(path.suffix)
+    unpack = _UNPACK.get(path.suffix.lower())
     if unpack is None:
         return packed
     try:

@@ -101,7 +101,8 @@ class Reader:
         while at < len(words):
             for name, domain, key in self._names.get(words[at], ()):
                 if tuple(words[at : at + len(name)]) == name:
-                    if name[-1] in _COMMON and words[at + len(name) : at + len(name) + 1] and words[at + 2] in _GOES_ON:
+                    following = words[at + len(name) : at + len(name) + 1]
+                    if name[-1] in _COMMON and following and following[0] in _GOES_ON:
                         continue
                     offers[domain].append(key)
                     at += len(name) - 1

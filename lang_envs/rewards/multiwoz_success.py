@@ -163,7 +163,7 @@ def delexicalised(annotated: Annotated) -> list[str]:
         words = turn.text.split()
         for span in turn.spans:
             if span.slot in _DELEXICALISED and span.last < len(words):
-                words[span.first : span.last + 1] = ["", *[""] * (span.last - span.first)]
-                words[span.first] = f"[value_{_DELEXICALISED[span.slot]}]"
+                placeholder = f"[value_{_DELEXICALISED[span.slot]}]"
+                words[span.first : span.last + 1] = [placeholder, *[""] * (span.last - span.first)]  # indices stay
         texts.append(" ".join(word for word in words if word))
     return texts

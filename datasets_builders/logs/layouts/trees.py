@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from datasets_builders.logs.cells import messages as messages_of
@@ -25,6 +25,8 @@ Node = Mapping[str, Any]
 def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
     """One row for each tree, ``{"nodes": messages}``, with the messages in the order of the log.
 
+    A message whose parent is missing is a row of its own.
+
     Without a column "message_tree_id", all rows are held in memory.
 
     Raises:
@@ -35,7 +37,7 @@ def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
     for place, row in rows:
         own = _name(row, _TREE) if _TREE in table.sample else ""
         if found and own != tree:
-            yield first, {"nodes": found}
+            yield from ((first, tree) for tree in _parted(found))
             seen.add(tree)
             found = []
         if not found:
@@ -46,19 +48,45 @@ def gathered(rows: Numbered, table: Table) -> Iterator[tuple[Place, Row]]:
             first, tree = place, own
         found.append(row)
     if found:
-        yield first, {"nodes": found}
+        yield from ((first, tree) for tree in _parted(found))
+
+
+def _parted(nodes: list[Row]) -> Iterator[Row]:
+    """The tree below the roots, then each message that is not below a root: its parent is missing."""
+    below = _below(nodes)
+    waiting, reached = deque(_roots(below)), set[int]()
+    while waiting:
+        node = waiting.popleft()
+        if id(node) not in reached:
+            reached.add(id(node))
+            waiting += below.get(_name(node, "message_id"), [])
+    if reached:
+        yield {"nodes": [node for node in nodes if id(node) in reached]}
+        yield from ({"nodes": [node]} for node in nodes if id(node) not in reached)
+    else:
+        yield {"nodes": nodes}
+
+
+def _below(nodes: Iterable[Node]) -> dict[Any, list[Node]]:
+    """The messages below each name of a message."""
+    below: dict[Any, list[Node]] = {}
+    for node in nodes:
+        below.setdefault(_name(node, "parent_id"), []).append(node)
+    return below
+
+
+def _roots(below: Mapping[Any, list[Node]]) -> list[Node]:
+    return below.get(None, []) + below.get("", [])
 
 
 def _flat(table: Table) -> Read:
     worth = _worth(table)
 
     def read(row: Row) -> Iterator[Talk]:
-        below: dict[Any, list[Node]] = {}
-        for node in row["nodes"]:
-            below.setdefault(_name(node, "parent_id"), []).append(node)
-        roots = below.get(None, []) + below.get("", [])
+        below = _below(row["nodes"])
+        roots = _roots(below)
         if not roots:
-            raise Fault("a tree without a root")
+            raise Fault("a tree without a root" if len(row["nodes"]) > 1 else "a message whose parent is missing")
         yield from _walk(roots, lambda node: below.get(_name(node, "message_id"), []), worth)
 
     return read
