@@ -21,7 +21,7 @@ def downloaded(kind: str, name: str) -> list[Path]:
         ValueError: a part cannot be the name of a file.
     """
     parts = [component(part, "the name of a corpus") for part in name.split("/")]
-    root = data_folder(kind)
+    root = data_folder(kind, name)
     found = [root]
     for part in parts:
         found = [path for folder in found for path in _called(part, folder)]

@@ -22,8 +22,8 @@ class CorpusError(ValueError):
     """A file does not follow its format; the message names the file, the record and the field."""
 
 
-def data_folder(name: str) -> Path:
-    """The folder ``name`` of the downloaded corpora.
+def data_folder(name: str, corpus: str | None = None) -> Path:
+    """The folder ``name`` of the downloaded corpora; errors name the ``corpus`` that is looked for there.
 
     Raises:
         CorpusError: there is no such folder; the message says what to do.
@@ -31,8 +31,8 @@ def data_folder(name: str) -> Path:
     root = os.environ.get(DATA_VARIABLE)
     if not root:
         raise CorpusError(
-            f"the corpus {name!r} is not packaged: download it and pass its path, or set {DATA_VARIABLE} to the folder "
-            f"that holds {name!r}"
+            f"the corpus {corpus or name!r} is not packaged: download it and pass its path, or put it in {name!r} and set "
+            f"{DATA_VARIABLE} to the folder that holds {name!r}"
         )
     folder = Path(root) / name
     if not folder.exists():
