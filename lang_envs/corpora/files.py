@@ -31,8 +31,8 @@ def data_folder(name: str, corpus: str | None = None) -> Path:
     root = os.environ.get(DATA_VARIABLE)
     if not root:
         raise CorpusError(
-            f"the corpus {corpus or name!r} is not packaged: download it and pass its path, or put it in {name!r} and set "
-            f"{DATA_VARIABLE} to the folder that holds {name!r}"
+            f"the corpus {corpus or name!r} is not packaged: download it and pass its path, or put it in {name!r} and "
+            f"set {DATA_VARIABLE} to the folder that holds {name!r}"
         )
     folder = Path(root) / name
     if not folder.exists():
