@@ -124,7 +124,7 @@ def test_a_folder_that_no_benchmark_made_is_left_as_it_is(tmp_path):
     (theirs / "precious").write_text("mine")
     write_text(tmp_path / "config.json", json.dumps({"name": "tiny"}))
     one = dataclasses.replace(suite(cells=(), exact_values=False), seeds=1)
-    with pytest.raises(ValueError, match=r"tiny/baselines/random: .*random holds no training\.json"):
+    with pytest.raises(ValueError, match=r"tiny/baselines/random: .*random has content but no training\.json"):
         run(one, tmp_path, say=lambda line: None)
     assert [path.name for path in theirs.iterdir()] == ["precious"]
 

@@ -111,7 +111,7 @@ def test_the_environment_speaks_the_models_tokens_where_nothing_else_is_asked_fo
     assert cli.main(["record", "dialogue-human", "--episodes", "4", "--out", str(own)]) == 0
     capsys.readouterr()
     assert cli.main([*train, "--data", str(own), "--out", str(tmp_path / "other")]) == 2
-    assert "2048 tokens), and the one in use (2049 tokens) is another" in capsys.readouterr().err
+    assert "2048 tokens). The one in use (2049 tokens) is" in capsys.readouterr().err
 
 
 def test_a_run_of_an_earlier_version_goes_on(tmp_path):
