@@ -37,7 +37,10 @@ IMITATION: Decodings = ({"greedy": True}, {}, {"top_p": 0.95}, {"top_p": 0.8}, {
 """decodings tried for policies without values: greedy, sampled, and sampled from the likelier tokens"""
 
 
-CANDIDATES: Decodings = tuple({"candidates": k, **way} for k, way in ((1, GREEDY[0]), (1, {}), (4, {}), (8, {})))
+CANDIDATES: Decodings = (
+    *({"candidates": 1, **way} for way in IMITATION),
+    *({"candidates": k, **way} for k in (4, 8) for way in IMITATION[1:5]),
+)
 """decodings tried for an agent that chooses among its samples; one candidate leaves it no choice"""
 Q_WEIGHTS: Decodings = tuple({"q_weight": w, **way} for w in (0, 4, 16, 64) for way in IMITATION[:4])
 """decodings tried for Q-SFT; at 0 it speaks as it did before training"""
