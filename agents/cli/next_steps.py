@@ -125,7 +125,6 @@ def after_training(agent: Agent, out: Path, chosen: Chosen | None) -> list[Step]
     If the chosen decoding does not use the values, the evaluation also measures their advantage quality.
     """
     from agents.runs.config import config_of, held_out_from
-    from agents.runs.imported import HELD_OUT
     from datasets_builders.provenance import read_provenance
     from lang_envs.markup import markup_of
 
@@ -137,7 +136,7 @@ def after_training(agent: Agent, out: Path, chosen: Chosen | None) -> list[Step]
     if chosen is not None and chosen.alone is not None and chosen.tried[chosen.alone] is chosen.best:
         states = ["--advantage-states", "32"] if agent.values_tokens else []
         steps = [[OURS, "eval", out, *likeness, *states]]
-    if held_out is not None and read_provenance(held_out.parent / HELD_OUT).get("rewards") != "none":
+    if held_out is not None and read_provenance(held_out).get("rewards") != "none":
         steps.append([OURS, "ope", out])
     return [*steps, _spoken_with(agent, out, markup_of(agent.lm.tokenizer) is not None)]
 
